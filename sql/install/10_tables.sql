@@ -1,0 +1,182 @@
+-- The tables.  Nothing on a hot path is referenced by a foreign key or updated per request: see src/README.md.
+
+CREATE SEQUENCE webhook.webhook_id_seq AS bigint;
+
+CREATE TABLE webhook.webhook (
+    id                    bigint PRIMARY KEY DEFAULT nextval('webhook.webhook_id_seq'),
+    owner                 regrole NOT NULL,
+    app                   text NOT NULL,
+    name                  text,
+    event                 text NOT NULL,
+    events                text[] NOT NULL GENERATED ALWAYS AS (pg_catalog.string_to_array(event, ',')) STORED,
+    url                   text NOT NULL,
+    method                text NOT NULL,
+    headers               jsonb NOT NULL,
+    format                text NOT NULL,
+    event_uids            text,
+    uids                  text[] GENERATED ALWAYS AS (pg_catalog.string_to_array(event_uids, ',')) STORED,
+    integration           text,
+    columns               text[],
+    filter                jsonb,
+    transform             text,
+    ordering              text NOT NULL,
+    secret                text NOT NULL,
+    previous_secret       text,
+    previous_secret_until timestamptz,
+    retry_schedule        interval[],
+    timeout               interval,
+    rate_limit            integer,
+    max_in_flight         integer,
+    client_cert           text,
+    client_key            text,
+    ca_cert               text,
+    active                boolean NOT NULL,
+    buffering             boolean NOT NULL DEFAULT false,
+    deactivated_at        timestamptz,
+    deactivation_reason   text,
+    created_at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at            timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
+COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';
+CREATE INDEX webhook_app_idx ON webhook.webhook (app);
+
+CREATE TABLE webhook.watch (
+    relation    regclass PRIMARY KEY,
+    entity_type text NOT NULL,
+    id          text,
+    event_uid   text,
+    profile     text,
+    paid        text,
+    deleted     text,
+    columns     text[],
+    exclude     text[],
+    payload     text,
+    search_path text NOT NULL
+);
+COMMENT ON TABLE webhook.watch IS 'the watched tables and the settings given to watch()';
+
+-- The outbox: a log in a ring of partitions, see src/outbox.c.  The order of the columns is known there.
+CREATE SEQUENCE webhook.outbox_id_seq AS bigint CACHE 1;
+DO $$
+BEGIN
+    FOR i IN 0..3 LOOP
+        EXECUTE pg_catalog.format($ddl$
+            CREATE TABLE webhook.outbox_%1$s (
+                id          bigint NOT NULL,
+                xid         xid8 NOT NULL,
+                fence       xid8,
+                message_id  uuid NOT NULL,
+                event       text NOT NULL,
+                entity_type text,
+                entity_id   json,
+                event_uid   text,
+                profile     text,
+                webhook_ids bigint[] NOT NULL,
+                payload     json,
+                created_at  timestamptz NOT NULL
+            ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+            CREATE INDEX outbox_%1$s_xid_id_idx ON webhook.outbox_%1$s (xid, id);
+            COMMENT ON TABLE webhook.outbox_%1$s IS 'messages, a partition of the outbox; truncated when all of it is dealt with';
+        $ddl$, i);
+    END LOOP;
+END
+$$;
+
+CREATE VIEW webhook.outbox AS
+    SELECT * FROM webhook.outbox_0 UNION ALL
+    SELECT * FROM webhook.outbox_1 UNION ALL
+    SELECT * FROM webhook.outbox_2 UNION ALL
+    SELECT * FROM webhook.outbox_3;
+COMMENT ON VIEW webhook.outbox IS 'the messages that are still in the log, delivered ones included';
+
+CREATE TABLE webhook.ring (
+    current     smallint NOT NULL,
+    switched_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+INSERT INTO webhook.ring (current) VALUES (0);
+COMMENT ON TABLE webhook.ring IS 'one row: the outbox partition that is being written';
+
+-- How far the outbox has been dealt with: everything visible in "done", and of what is visible in "through" the
+-- ids up to "through_id".  Rows are only added, the newest counts; the table is truncated now and then.
+CREATE TABLE webhook.cursor (
+    seq               bigint NOT NULL,
+    system_identifier bigint NOT NULL,
+    database          oid NOT NULL,
+    written_by        xid8 NOT NULL,
+    done              pg_snapshot NOT NULL,
+    through           pg_snapshot,
+    through_id        bigint,
+    written_at        timestamptz NOT NULL DEFAULT pg_catalog.now()
+) WITH (autovacuum_enabled = off);
+COMMENT ON TABLE webhook.cursor IS 'how far the outbox has been dealt with, and in which database of which server';
+
+CREATE TABLE webhook.delivery (
+    webhook_id      bigint NOT NULL,
+    id              bigint NOT NULL,
+    message_id      uuid NOT NULL,
+    event           text NOT NULL,
+    entity_type     text,
+    entity_id       json,
+    event_uid       text,
+    profile         text,
+    payload         json,
+    created_at      timestamptz NOT NULL,
+    order_key       bigint NOT NULL,
+    attempts        integer NOT NULL,
+    state           text NOT NULL CHECK (state IN ('waiting', 'retrying', 'buffered', 'failed')),
+    next_attempt_at timestamptz,
+    last_error      text,
+    PRIMARY KEY (webhook_id, id)
+);
+CREATE INDEX delivery_due_idx ON webhook.delivery (next_attempt_at) WHERE state = 'retrying';
+CREATE INDEX delivery_order_idx ON webhook.delivery (webhook_id, order_key, id);
+COMMENT ON TABLE webhook.delivery IS 'deliveries that did not succeed at once';
+
+CREATE TABLE webhook.log (
+    webhook_id       bigint NOT NULL,
+    slot             smallint NOT NULL CHECK (slot BETWEEN 0 AND 9),
+    seq              bigint NOT NULL,
+    attempted_at     timestamptz NOT NULL,
+    message_id       uuid NOT NULL,
+    event            text NOT NULL,
+    attempt          integer NOT NULL,
+    method           text NOT NULL,
+    url              text NOT NULL,
+    request_headers  text,
+    request_body     text,
+    status           integer,
+    response_headers text,
+    response_body    text,
+    duration         interval NOT NULL,
+    error            text,
+    outcome          text NOT NULL,
+    PRIMARY KEY (webhook_id, slot)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE webhook.log IS 'the last ten requests of every webhook';
+
+CREATE TABLE webhook.health (
+    webhook_id       bigint PRIMARY KEY,
+    delivered        bigint NOT NULL DEFAULT 0,
+    failed           bigint NOT NULL DEFAULT 0,
+    attempts         bigint NOT NULL DEFAULT 0,
+    dropped          bigint NOT NULL DEFAULT 0,
+    last_success_at  timestamptz,
+    last_failure_at  timestamptz,
+    last_error       text,
+    failing_since    timestamptz,
+    probes           integer NOT NULL DEFAULT 0,
+    next_probe_at    timestamptz
+) WITH (fillfactor = 50);
+COMMENT ON TABLE webhook.health IS 'counters and state of every webhook that has sent something';
+
+CREATE TABLE webhook.notification (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    webhook_id bigint,
+    kind       text NOT NULL,
+    message    text NOT NULL,
+    token      text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    read_at    timestamptz
+);
+COMMENT ON TABLE webhook.notification IS 'what an operator should know; also sent as NOTIFY webhook';

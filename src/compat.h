@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		Everything that depends on the version of PostgreSQL or libcurl.
+ *
+ * No other file tests PG_VERSION_NUM or LIBCURL_VERSION_NUM.  PostgreSQL 13
+ * to 18 are supported.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_COMPAT_H
+#define WEBHOOK_COMPAT_H
+
+#if PG_VERSION_NUM < 130000
+#error "webhook needs PostgreSQL 13 or newer"
+#endif
+
+/* WaitEventSets belong to a resource owner since 17; ours live as long as the process. */
+#if PG_VERSION_NUM >= 170000
+#define webhook_create_wait_event_set(nevents) CreateWaitEventSet(NULL, (nevents))
+#else
+#define webhook_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, (nevents))
+#endif
+
+/* Extensions can name their wait events since 17. */
+#if PG_VERSION_NUM >= 170000
+#define webhook_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define webhook_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+/* Index scans carry an instrumentation pointer since 18. */
+#if PG_VERSION_NUM >= 180000
+#define webhook_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan((heap), (index), (snapshot), NULL, (nkeys), 0)
+#else
+#define webhook_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan((heap), (index), (snapshot), (nkeys), 0)
+#endif
+
+/* Shared memory is asked for in a hook of its own since 15. */
+#if PG_VERSION_NUM >= 150000
+#define WEBHOOK_HAS_SHMEM_REQUEST_HOOK 1
+#endif
+
+/* ProcessUtility_hook learnt about read-only trees in 14. */
+#if PG_VERSION_NUM >= 140000
+#define WEBHOOK_UTILITY_PARAMS \
+	PlannedStmt *pstmt, const char *query_string, bool read_only_tree, \
+	ProcessUtilityContext context, ParamListInfo params, \
+	QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc
+#define WEBHOOK_UTILITY_ARGS \
+	pstmt, query_string, read_only_tree, context, params, query_env, dest, qc
+#else
+#define WEBHOOK_UTILITY_PARAMS \
+	PlannedStmt *pstmt, const char *query_string, \
+	ProcessUtilityContext context, ParamListInfo params, \
+	QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc
+#define WEBHOOK_UTILITY_ARGS \
+	pstmt, query_string, context, params, query_env, dest, qc
+#endif
+
+#endif							/* WEBHOOK_COMPAT_H */

@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * rowjson.h
+ *		Rows as JSON text, equal to row_to_json() to the byte.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_ROWJSON_H
+#define WEBHOOK_ROWJSON_H
+
+#include "access/tupdesc.h"
+#include "lib/stringinfo.h"
+
+/* Chosen columns of one row type, with all type look-ups done. */
+typedef struct RowJson RowJson;
+
+/*
+ * Prepare the columns attnums[0..n-1] of desc, in this order.  names[i], when
+ * names is not NULL and names[i] is not NULL, replaces the column's name as key.
+ * Lives in the current memory context; does not keep a pointer to desc.
+ */
+extern RowJson *rowjson_create(TupleDesc desc, const AttrNumber *attnums,
+							   const char *const *names, int n);
+
+/*
+ * Append "{...}" for a row given as arrays indexed by attnum - 1.  Garbage goes
+ * to the current memory context, so call it in a short-lived one.
+ */
+extern void rowjson_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls);
+
+#endif							/* WEBHOOK_ROWJSON_H */

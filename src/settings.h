@@ -1,0 +1,33 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *		The settings of postgresql.conf.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_SETTINGS_H
+#define WEBHOOK_SETTINGS_H
+
+#include "netguard.h"
+#include "retry.h"
+
+extern char *webhook_allowed_networks;	/* text; parsed form below */
+extern int	webhook_max_connections;	/* open requests at once, per database */
+extern int	webhook_max_response_size;	/* bytes */
+extern int	webhook_timeout;			/* milliseconds, whole request */
+extern char *webhook_retry_schedule;	/* text; parsed form below */
+extern int	webhook_buffer_retention;	/* seconds */
+extern bool webhook_dispatch;
+extern int	webhook_workers;			/* databases served at once */
+
+/* Define the settings; called once from _PG_init. */
+extern void settings_init(void);
+
+/*
+ * The parsed forms.  The pointers stay valid, what they point to changes with
+ * a reload of the configuration.
+ */
+extern const NetguardList *settings_allowed_networks(void);
+extern const RetrySchedule *settings_retry_schedule(void);
+
+#endif							/* WEBHOOK_SETTINGS_H */

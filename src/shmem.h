@@ -1,0 +1,105 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem.h
+ *		What all processes share: one slot per database with the extension.
+ *
+ * A slot is found by database oid.  Slots are assigned under the lock and
+ * never move, so that a backend may remember the address of its own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_SHMEM_H
+#define WEBHOOK_SHMEM_H
+
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+#define WEBHOOK_PARTITION_UNKNOWN	PG_UINT32_MAX
+
+/* What the launcher knows of a database. */
+typedef enum DatabaseState
+{
+	DATABASE_NEW,				/* not looked at: start a worker, it will find out */
+	DATABASE_ABSENT,			/* has no extension: leave it alone */
+	DATABASE_STARTING,			/* a worker has been registered */
+	DATABASE_SERVED,			/* a worker is attached */
+	DATABASE_BACKOFF,			/* the worker died; try again at restart_at */
+	DATABASE_HELD				/* DDL on the database: no worker until released */
+} DatabaseState;
+
+/* What the worker is doing, for stat_workers. */
+typedef enum WorkerActivity
+{
+	WORKER_IDLE,
+	WORKER_SENDING,
+	WORKER_PAUSED,				/* webhook.dispatch = off */
+	WORKER_FOREIGN				/* the outbox came from elsewhere: a person must decide */
+} WorkerActivity;
+
+typedef struct DatabaseSlot
+{
+	/* protected by the lock */
+	Oid			database;		/* InvalidOid: free */
+	DatabaseState state;
+	uint32		generation;		/* distinguishes workers of the same slot */
+	pid_t		worker_pid;		/* 0: none attached */
+	pid_t		holder_pid;		/* backend that holds it for DDL, or 0 */
+	int			failures;		/* in a row, for the back-off */
+	TimestampTz restart_at;
+
+	/* set by the worker under the lock, read with a barrier */
+	Latch	   *latch;			/* the worker's, NULL: none attached */
+
+	/* written by the worker or at first use, read by everyone */
+	pg_atomic_uint32 partition; /* current outbox partition */
+
+	/* written by the worker alone */
+	pg_atomic_uint32 activity;	/* WorkerActivity */
+	pg_atomic_uint32 in_flight;
+	pg_atomic_uint64 delivered; /* since the worker started */
+	pg_atomic_uint64 failed;
+} DatabaseSlot;
+
+/* Ask for shared memory and set the hooks; called once from _PG_init, only while preloading. */
+extern void shmem_init(void);
+
+/* Is the library preloaded?  ereport(ERROR) with the hint when it is not. */
+extern void shmem_require(void);
+extern bool shmem_available(void);
+
+/* Number of slots, and slot i. */
+extern int	shmem_slots(void);
+extern DatabaseSlot *shmem_slot(int i);
+
+/*
+ * The slot of this database, assigned when there is none; NULL when all are
+ * taken.  Cheap after the first call in a backend.
+ */
+extern DatabaseSlot *shmem_my_slot(void);
+
+/* Wake this database's worker, or the launcher when there is none. No-op without shared memory. Callable after commit. */
+extern void shmem_wake_worker(void);
+
+/* Wake the launcher, so that it looks at pg_database and the slots again. */
+extern void shmem_wake_launcher(void);
+
+/*
+ * The extension has been created in this database (called after commit): the
+ * launcher is to start a worker even if the database was known to have none, and the
+ * current partition is to be read anew.
+ */
+extern void shmem_extension_created(void);
+
+/* In a worker: take over slot i if its generation is still the given one; detaches at exit. */
+extern DatabaseSlot *shmem_attach_worker(int i, uint32 generation);
+
+/* In a worker: this database has no extension (any more). */
+extern void shmem_mark_absent(DatabaseSlot *slot);
+
+/* In the launcher: announce its latch; taken back at exit. */
+extern void shmem_attach_launcher(void);
+
+extern LWLock *shmem_lock(void);
+
+#endif							/* WEBHOOK_SHMEM_H */

@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * sign.h
+ *		Standard Webhooks signatures.
+ *
+ * Pure: OpenSSL only, no backend state.  See https://www.standardwebhooks.com
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_SIGN_H
+#define WEBHOOK_SIGN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SIGN_SECRET_BYTES		24	/* of a generated secret */
+#define SIGN_MIN_SECRET_BYTES	24	/* accepted from the user */
+#define SIGN_MAX_SECRET_BYTES	64
+#define SIGN_MAX_SIGNATURE		100 /* "v1a," + base64 of 64 bytes, and room for NUL */
+
+typedef enum SignKind
+{
+	SIGN_HMAC_SHA256,			/* "whsec_...", v1 */
+	SIGN_ED25519				/* "whsk_...", v1a */
+} SignKind;
+
+/* A key ready for use; holds OpenSSL contexts, so that a signature costs no set-up. */
+typedef struct SignKey SignKey;
+
+/*
+ * Make a key from its text form: "whsec_<base64>" or "whsk_<base64>" (64 bytes:
+ * seed and public key).  NULL on failure, *error then is a constant lower-case
+ * phrase.  Free with sign_key_free (NULL is fine).
+ */
+extern SignKey *sign_key_create(const char *text, const char **error);
+extern void sign_key_free(SignKey *key);
+extern SignKind sign_key_kind(const SignKey *key);
+
+/*
+ * Write "v1,<base64>" or "v1a,<base64>" over "id.timestamp.body" into out
+ * (at least SIGN_MAX_SIGNATURE bytes) and return its length, 0 when OpenSSL fails.
+ */
+extern size_t sign_message(SignKey *key, const char *id, int64_t timestamp,
+						   const char *body, size_t body_len, char *out);
+
+/* Text form of raw key bytes: "whsec_" + base64.  out: at least 100 bytes. */
+extern void sign_format_secret(const unsigned char *bytes, size_t len, char *out);
+
+/* "whpk_<base64>" of an ed25519 key's public half; false for another kind. out: at least 100 bytes. */
+extern bool sign_public_key(const SignKey *key, char *out);
+
+#endif							/* WEBHOOK_SIGN_H */

@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * url.h
+ *		URLs with placeholders, and the header lines that go with them.
+ *
+ * Pure: no backend state, no memory allocation.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_URL_H
+#define WEBHOOK_URL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define URL_MAX_LENGTH			8192
+#define URL_HEADER_MAX_LENGTH	8192
+
+/* Values for the placeholders; NULL is filled in as the empty string. */
+typedef struct UrlValues
+{
+	const char *entity_id;		/* {entity_id} */
+	const char *event_uid;		/* {event_uid} */
+	const char *action;			/* {action} */
+} UrlValues;
+
+/*
+ * Is this an acceptable URL template?  Absolute, http or https, with a host, no
+ * credentials, no control characters, spaces or non-ASCII characters, no
+ * fragment, only the known placeholders, and those only behind the authority
+ * (path or query).  NULL when it is, else a constant lower-case phrase.
+ */
+extern const char *url_check(const char *url);
+
+/*
+ * Fill in the placeholders, percent-encoding everything but unreserved
+ * characters (a value of "." or ".." is encoded too, so that it cannot change the path).  out has
+ * size bytes; returns the length, or 0 when it does not fit.
+ */
+extern size_t url_expand(const char *url, const UrlValues *values, char *out, size_t size);
+
+/*
+ * Append "name=value" to the query string, percent-encoded, with ? or & as
+ * needed.  Returns the new length, or 0 when it does not fit in size.
+ */
+extern size_t url_append_query(char *url, size_t len, size_t size, const char *name, const char *value);
+
+/*
+ * "scheme://host:port" of url, lower case, port always given, into out; returns its
+ * length or 0.  Two URLs with the same origin share connections.
+ */
+extern size_t url_origin(const char *url, char *out, size_t size);
+
+/*
+ * May the user set this request header?  The name must be an RFC 9110 token and
+ * none that the sender itself controls (Host, Content-Length, Transfer-Encoding, Connection,
+ * Expect, Upgrade, TE, Trailer, Keep-Alive, Proxy-*, webhook-id, webhook-timestamp,
+ * webhook-signature, and ce-*); the value must hold no CR, LF, NUL or other control
+ * character but tab.  NULL when it may, else a constant lower-case phrase.
+ */
+extern const char *url_check_header(const char *name, const char *value);
+
+#endif							/* WEBHOOK_URL_H */

@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * webhook.c
+ *		The table of contents: what happens when the library is loaded.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "capture.h"
+#include "launcher.h"
+#include "settings.h"
+#include "shmem.h"
+#include "utility.h"
+#include "webhook.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	settings_init();
+	capture_init();
+
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+
+	shmem_init();
+	utility_init();
+	launcher_init();
+}
