@@ -1,0 +1,126 @@
+# Makefile of the webhook extension.
+#
+#   make, make install          build and install (PGXS: needs pg_config in PATH, or PG_CONFIG=...)
+#   make test                   everything, in throw-away servers; installs what it needs on Debian
+#   make quickstart             a demonstration in a throw-away server; make quickstart-stop removes it
+#
+# It can be run from another directory with make -f /path/to/Makefile; nothing is then written to the sources.
+
+src_top := $(patsubst %/,%,$(dir $(abspath $(firstword $(MAKEFILE_LIST)))))
+
+EXTENSION = webhook
+MODULE_big = webhook
+
+# The version stands in webhook.control alone.  (VERSION itself is PostgreSQL's.)
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(src_top)/webhook.control)
+
+sources := $(sort $(wildcard $(src_top)/src/*.c))
+headers := $(wildcard $(src_top)/src/*.h)
+OBJS = $(patsubst $(src_top)/%.c,%.o,$(sources))
+
+install_parts := $(sort $(wildcard $(src_top)/sql/install/*.sql))
+install_script = webhook--$(EXTVERSION).sql
+upgrade_scripts := $(notdir $(wildcard $(src_top)/sql/upgrade/webhook--*--*.sql))
+DATA_built = $(install_script) $(upgrade_scripts)
+
+# Tests.  The server they meet has the library preloaded and sends nothing (webhook.dispatch = off); the extension
+# is in the database before the first of them.  sql/ is one directory with expected/, as pg_regress wants it.
+REGRESS := $(sort $(basename $(notdir $(wildcard $(src_top)/sql/*.sql))))
+REGRESS_OPTS = --load-extension=webhook
+ISOLATION := $(sort $(basename $(notdir $(wildcard $(src_top)/test/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=$(src_top)/test --load-extension=webhook
+TAP_TESTS = 1
+PROVE_TESTS ?= $(src_top)/test/t/*.pl
+PROVE_FLAGS += -I $(src_top)/test/perl
+
+PG_CPPFLAGS = -DWEBHOOK_VERSION=\"$(EXTVERSION)\" \
+	$(shell pkg-config --cflags libcurl libcrypto 2>/dev/null || curl-config --cflags)
+SHLIB_LINK = $(shell pkg-config --libs libcurl 2>/dev/null || curl-config --libs) -lcrypto $(export_flags)
+
+# What -Wextra says about PostgreSQL's own headers and its conventions is not for us to change: callbacks have
+# parameters they do not need, Size meets int, and tables of settings end in a short entry.  Declarations may
+# stand where they are needed.
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
+	-Wno-declaration-after-statement
+
+# PostgreSQL hides symbols by itself since 16; on ELF systems the list of exported names does it for every version.
+ifneq ($(filter Linux FreeBSD,$(shell uname -s)),)
+export_flags = -Wl,--version-script=$(src_top)/src/exports.map
+endif
+
+# Bitcode serves to inline small functions into queries.  There are none here, and making it needs the very
+# release of clang that PostgreSQL was built with.
+override with_llvm = no
+
+EXTRA_CLEAN = src/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
+
+# Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
+own_goals = test test-chaos quickstart quickstart-stop unit fuzz bench matrix lint format dist help
+
+PG_CONFIG ?= pg_config
+
+ifneq ($(if $(MAKECMDGOALS),$(filter-out $(own_goals),$(MAKECMDGOALS)),all),)
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq ($(wildcard $(PGXS)),)
+$(error $(PG_CONFIG) or its makefiles were not found. Install the server's development package (postgresql-server-dev-NN) or give PG_CONFIG=/path/to/pg_config)
+endif
+include $(PGXS)
+
+# Objects go below the current directory, which need not be the one of the sources.
+$(shell mkdir -p src)
+
+$(OBJS): $(headers) $(src_top)/webhook.control
+
+$(shlib): $(src_top)/src/exports.map
+
+$(install_script): $(install_parts) $(src_top)/webhook.control
+	( printf '%s\n' '\echo Use "CREATE EXTENSION webhook" to load this file. \quit'; cat $(install_parts) ) >$@.tmp
+	mv $@.tmp $@
+
+$(upgrade_scripts): webhook--%.sql: $(src_top)/sql/upgrade/webhook--%.sql
+	cp $< $@
+
+else
+
+c_files := $(wildcard $(src_top)/src/*.[ch] $(src_top)/test/unit/*.[ch] $(src_top)/test/fuzz/*.[ch] $(src_top)/test/bench/*.[ch])
+
+test:
+	@sh $(src_top)/test/run
+
+# The tests that take long: 50 rounds of killing under load.
+test-chaos:
+	@WEBHOOK_CHAOS_ROUNDS=$${WEBHOOK_CHAOS_ROUNDS:-50} sh $(src_top)/test/run tap
+
+quickstart:
+	@sh $(src_top)/test/quickstart.sh start
+
+quickstart-stop:
+	@sh $(src_top)/test/quickstart.sh stop
+
+unit:
+	$(MAKE) -C $(src_top)/test/unit check
+
+fuzz:
+	$(MAKE) -C $(src_top)/test/fuzz run
+
+bench:
+	$(src_top)/test/bench/run
+
+# Build against every PostgreSQL whose development package is installed, each in a directory of its own.
+matrix:
+	@sh $(src_top)/test/matrix
+
+lint:
+	@sh $(src_top)/test/lint
+
+format:
+	clang-format -i $(c_files)
+
+# The archive for PGXN.
+dist:
+	git -C $(src_top) archive --format zip --prefix webhook-$(EXTVERSION)/ -o $(CURDIR)/webhook-$(EXTVERSION).zip HEAD
+	@echo webhook-$(EXTVERSION).zip
+
+endif
+
+.PHONY: test test-chaos quickstart quickstart-stop unit fuzz bench matrix lint format dist
