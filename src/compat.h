@@ -15,6 +15,11 @@
 #error "webhook needs PostgreSQL 13 or newer"
 #endif
 
+/* The varlena macros have a header of their own since 16. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* WaitEventSets belong to a resource owner since 17; ours live as long as the process. */
 #if PG_VERSION_NUM >= 170000
 #define webhook_create_wait_event_set(nevents) CreateWaitEventSet(NULL, (nevents))

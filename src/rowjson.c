@@ -1,0 +1,388 @@
+/*-------------------------------------------------------------------------
+ *
+ * rowjson.c
+ *		Rows as JSON text, equal to row_to_json() to the byte.
+ *
+ * row_to_json() looks up the category and the output function of every column
+ * for every row, which costs more than the formatting itself.  Here all of
+ * that happens once, in rowjson_create(); what remains per row is a switch per
+ * column.  The common types are formatted straight into the buffer; what is
+ * rare or nested (arrays, composites) goes through to_json(), so that there is
+ * only one definition of how it looks.
+ *
+ * The rules for each type are those of json_categorize_type() and
+ * datum_to_json() in the backend's json.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_coerce.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/fmgroids.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+#include "rowjson.h"
+
+/* Sign and digits of the longest bigint, and a NUL. */
+#define INTEGER_SIZE	21
+
+/* How a value becomes JSON. */
+typedef enum RowJsonKind
+{
+	KIND_BOOL,
+	KIND_INT2,
+	KIND_INT4,
+	KIND_INT8,
+	KIND_NUMBER,				/* output function; quoted when it is no number */
+	KIND_TEXT,					/* the bytes of a varlena, escaped */
+	KIND_DATETIME,				/* ISO 8601, whatever DateStyle says */
+	KIND_JSON,					/* the bytes of a varlena, as they are */
+	KIND_JSONB,					/* output function, as it is */
+	KIND_TO_JSON,				/* a function that returns json */
+	KIND_OTHER					/* output function, escaped */
+} RowJsonKind;
+
+typedef struct RowJsonColumn
+{
+	int			index;			/* attnum - 1 */
+	RowJsonKind kind;
+	Oid			type;			/* base type */
+	char	   *prefix;			/* {"name":  or  ,"name":  */
+	int			prefix_len;
+	FmgrInfo	function;		/* output function, to_json() or the cast */
+} RowJsonColumn;
+
+struct RowJson
+{
+	int			ncolumns;
+	RowJsonColumn columns[FLEXIBLE_ARRAY_MEMBER];
+};
+
+#define BYTES_OF(c)		(UINT64CONST(0x0101010101010101) * (c))
+#define HIGH_BITS		BYTES_OF(0x80)
+
+/*
+ * Does any of the eight bytes have to be escaped in a JSON string?  Each term
+ * sets the high bit of bytes that are below 0x20, a quote or a backslash; a
+ * borrow may report a clean neighbour too, but never miss one.
+ */
+static inline bool
+word_needs_escape(uint64 word)
+{
+	uint64		quote = word ^ BYTES_OF('"');
+	uint64		backslash = word ^ BYTES_OF('\\');
+
+	return ((((word - BYTES_OF(0x20)) & ~word) |
+			 ((quote - BYTES_OF(1)) & ~quote) |
+			 ((backslash - BYTES_OF(1)) & ~backslash)) & HIGH_BITS) != 0;
+}
+
+/* Length of the leading part of s that stands for itself in a JSON string. */
+static inline size_t
+plain_length(const char *s, size_t len)
+{
+	size_t		i = 0;
+
+	for (; i + sizeof(uint64) <= len; i += sizeof(uint64))
+	{
+		uint64		word;
+
+		memcpy(&word, s + i, sizeof(word));
+		if (word_needs_escape(word))
+			break;
+	}
+	while (i < len && (unsigned char) s[i] >= 0x20 && s[i] != '"' && s[i] != '\\')
+		i++;
+	return i;
+}
+
+static void
+append_escaped_char(StringInfo buf, char c)
+{
+	switch (c)
+	{
+		case '\b':
+			appendStringInfoString(buf, "\\b");
+			break;
+		case '\f':
+			appendStringInfoString(buf, "\\f");
+			break;
+		case '\n':
+			appendStringInfoString(buf, "\\n");
+			break;
+		case '\r':
+			appendStringInfoString(buf, "\\r");
+			break;
+		case '\t':
+			appendStringInfoString(buf, "\\t");
+			break;
+		case '"':
+			appendStringInfoString(buf, "\\\"");
+			break;
+		case '\\':
+			appendStringInfoString(buf, "\\\\");
+			break;
+		default:
+			appendStringInfo(buf, "\\u%04x", (unsigned char) c);
+			break;
+	}
+}
+
+/*
+ * As escape_json(), but for text of known length and a run at a time.
+ */
+static void
+append_string(StringInfo buf, const char *s, size_t len)
+{
+	appendStringInfoChar(buf, '"');
+	for (;;)
+	{
+		size_t		plain = plain_length(s, len);
+
+		appendBinaryStringInfo(buf, s, (int) plain);
+		if (plain == len)
+			break;
+		append_escaped_char(buf, s[plain]);
+		s += plain + 1;
+		len -= plain + 1;
+	}
+	appendStringInfoChar(buf, '"');
+}
+
+/* A number, or one of NaN, Infinity and -Infinity, which JSON cannot say without quotes. */
+static void
+append_number(StringInfo buf, const char *s)
+{
+	const char *digits = (*s == '-') ? s + 1 : s;
+
+	if (*digits >= '0' && *digits <= '9')
+		appendStringInfoString(buf, s);
+	else
+		append_string(buf, s, strlen(s));
+}
+
+static void
+append_varlena(StringInfo buf, Datum value, bool escape)
+{
+	struct varlena *v = PG_DETOAST_DATUM_PACKED(value);
+
+	if (escape)
+		append_string(buf, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
+	else
+		appendBinaryStringInfo(buf, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
+}
+
+static void
+append_datetime(StringInfo buf, Datum value, Oid type)
+{
+	enlargeStringInfo(buf, MAXDATELEN + 3);
+	buf->data[buf->len++] = '"';
+	JsonEncodeDateTime(buf->data + buf->len, value, type, NULL);
+	buf->len += strlen(buf->data + buf->len);
+	buf->data[buf->len++] = '"';
+	buf->data[buf->len] = '\0';
+}
+
+static void
+append_value(StringInfo buf, RowJsonColumn *column, Datum value)
+{
+	char	   *s;
+
+	switch (column->kind)
+	{
+		case KIND_BOOL:
+			appendStringInfoString(buf, DatumGetBool(value) ? "true" : "false");
+			break;
+		case KIND_INT2:
+			enlargeStringInfo(buf, INTEGER_SIZE);
+			buf->len += pg_ltoa(DatumGetInt16(value), buf->data + buf->len);
+			break;
+		case KIND_INT4:
+			enlargeStringInfo(buf, INTEGER_SIZE);
+			buf->len += pg_ltoa(DatumGetInt32(value), buf->data + buf->len);
+			break;
+		case KIND_INT8:
+			enlargeStringInfo(buf, INTEGER_SIZE);
+			buf->len += pg_lltoa(DatumGetInt64(value), buf->data + buf->len);
+			break;
+		case KIND_NUMBER:
+			append_number(buf, OutputFunctionCall(&column->function, value));
+			break;
+		case KIND_TEXT:
+			append_varlena(buf, value, true);
+			break;
+		case KIND_DATETIME:
+			append_datetime(buf, value, column->type);
+			break;
+		case KIND_JSON:
+			append_varlena(buf, value, false);
+			break;
+		case KIND_JSONB:
+			appendStringInfoString(buf, OutputFunctionCall(&column->function, value));
+			break;
+		case KIND_TO_JSON:
+			append_varlena(buf, FunctionCall1(&column->function, value), false);
+			break;
+		case KIND_OTHER:
+			s = OutputFunctionCall(&column->function, value);
+			append_string(buf, s, strlen(s));
+			break;
+	}
+}
+
+/* Let the column use its type's output function. */
+static void
+use_output_function(RowJsonColumn *column, RowJsonKind kind)
+{
+	Oid			output;
+	bool		is_varlena;
+
+	getTypeOutputInfo(column->type, &output, &is_varlena);
+	fmgr_info(output, &column->function);
+	column->kind = kind;
+}
+
+/*
+ * Let the column use to_json().  It learns the type of its argument from the
+ * call expression, so give it one.
+ */
+static void
+use_to_json(RowJsonColumn *column)
+{
+	Const	   *argument = makeNullConst(column->type, -1, InvalidOid);
+
+	fmgr_info(F_TO_JSON, &column->function);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSON, JSONOID, list_make1(argument),
+											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
+					   &column->function);
+	column->kind = KIND_TO_JSON;
+}
+
+/*
+ * A type that is none of the well-known ones.  As in row_to_json(), only types that did
+ * not come with the server are searched for a cast to json.
+ */
+static void
+resolve_other_type(RowJsonColumn *column)
+{
+	Oid			cast;
+
+	if (OidIsValid(get_element_type(column->type)) || column->type == RECORDARRAYOID ||
+		type_is_rowtype(column->type))
+		use_to_json(column);
+	else if (column->type >= FirstNormalObjectId &&
+			 find_coercion_pathway(JSONOID, column->type, COERCION_EXPLICIT, &cast) == COERCION_PATH_FUNC &&
+			 OidIsValid(cast))
+	{
+		fmgr_info(cast, &column->function);
+		column->kind = KIND_TO_JSON;
+	}
+	else
+		use_output_function(column, KIND_OTHER);
+}
+
+static void
+resolve_type(RowJsonColumn *column, Oid type)
+{
+	column->type = getBaseType(type);
+	switch (column->type)
+	{
+		case BOOLOID:
+			column->kind = KIND_BOOL;
+			break;
+		case INT2OID:
+			column->kind = KIND_INT2;
+			break;
+		case INT4OID:
+			column->kind = KIND_INT4;
+			break;
+		case INT8OID:
+			column->kind = KIND_INT8;
+			break;
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+			use_output_function(column, KIND_NUMBER);
+			break;
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			column->kind = KIND_TEXT;
+			break;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			column->kind = KIND_DATETIME;
+			break;
+		case JSONOID:
+			column->kind = KIND_JSON;
+			break;
+		case JSONBOID:
+			use_output_function(column, KIND_JSONB);
+			break;
+		default:
+			resolve_other_type(column);
+			break;
+	}
+}
+
+/* Everything that precedes the column's value. */
+static void
+set_prefix(RowJsonColumn *column, const char *name, bool first)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, first ? '{' : ',');
+	append_string(&buf, name, strlen(name));
+	appendStringInfoChar(&buf, ':');
+	column->prefix = buf.data;
+	column->prefix_len = buf.len;
+}
+
+RowJson *
+rowjson_create(TupleDesc desc, const AttrNumber *attnums, const char *const *names, int n)
+{
+	RowJson    *row = palloc0(offsetof(RowJson, columns) + n * sizeof(RowJsonColumn));
+
+	row->ncolumns = n;
+	for (int i = 0; i < n; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, attnums[i] - 1);
+		const char *name = (names && names[i]) ? names[i] : NameStr(att->attname);
+
+		Assert(!att->attisdropped);
+		row->columns[i].index = attnums[i] - 1;
+		resolve_type(&row->columns[i], att->atttypid);
+		set_prefix(&row->columns[i], name, i == 0);
+	}
+	return row;
+}
+
+void
+rowjson_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls)
+{
+	for (int i = 0; i < row->ncolumns; i++)
+	{
+		RowJsonColumn *column = &row->columns[i];
+
+		appendBinaryStringInfo(buf, column->prefix, column->prefix_len);
+		if (nulls[column->index])
+			appendBinaryStringInfo(buf, "null", 4);
+		else
+			append_value(buf, column, values[column->index]);
+	}
+	if (row->ncolumns == 0)
+		appendStringInfoChar(buf, '{');
+	appendStringInfoChar(buf, '}');
+}
