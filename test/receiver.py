@@ -18,11 +18,11 @@ THE LEDGER has one line of JSON per request, written before the answer is sent:
      "body": "..."}
 
 "time" is when the request was complete; "connection" numbers the connections in the order they were accepted;
-"headers" has lower-case names, repeated ones joined with ", ".  A body that is not UTF-8 has its bytes as lone
-surrogates (Python's "surrogateescape").
+"headers" has lower-case names, repeated ones joined with ", ".  A body that is not UTF-8 is in "body_base64" and
+"body" is null; in the other fields bytes that are not UTF-8 look like \\x80.
 
 BEHAVIOUR can be asked for in the query string of the webhook's URL or be set for a path at run time; the latter
-wins.  Without any, the answer is 200 "ok".  What can not be read as described is ignored.
+wins.  Without any, the answer is 200 "ok".  What cannot be read as described is ignored.
 
     status=NNN            answer with this status (also: the path /status/NNN)
     body=TEXT             answer with this body, even where there should be none (status=204)
@@ -57,6 +57,7 @@ CONTROL, on the same port, is not in the ledger:
 
 import argparse
 import asyncio
+import base64
 import collections
 import json
 import os
@@ -86,7 +87,7 @@ class Request:
     __slots__ = ("method", "path", "query", "header_lines", "headers", "body")
 
     def __init__(self, head):
-        lines = head.decode("utf-8", "surrogateescape").split("\r\n")
+        lines = head.decode("utf-8", "backslashreplace").split("\r\n")
         self.method, target = lines[0].split(" ")[:2]
         self.path, _, self.query = target.partition("?")
         self.header_lines = lines[1:]
@@ -117,11 +118,15 @@ class Ledger:
     def add(self, request, connection):
         self.count += 1
         self.count_by_path[request.path] += 1
-        line = json.dumps({"n": self.count, "time": round(time.time(), 6), "connection": connection,
-                           "method": request.method, "path": request.path, "query": request.query,
-                           "headers": request.headers, "header_lines": request.header_lines,
-                           "body": request.body.decode("utf-8", "surrogateescape")})
-        os.write(self.fd, line.encode() + b"\n")
+        entry = {"n": self.count, "time": round(time.time(), 6), "connection": connection,
+                 "method": request.method, "path": request.path, "query": request.query,
+                 "headers": request.headers, "header_lines": request.header_lines}
+        try:
+            entry["body"] = request.body.decode()
+        except UnicodeDecodeError:
+            entry["body"] = None
+            entry["body_base64"] = base64.b64encode(request.body).decode()
+        os.write(self.fd, json.dumps(entry).encode() + b"\n")
         if self.waiting:
             self.wake()
 
@@ -240,12 +245,12 @@ def answer_head(behaviour, length, extra=()):
         lines.append("X-Filler: " + "x" * min(left, 1000))
         left -= 1000
     lines.extend(extra)
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
 
 
 def answer_body(behaviour):
     if "body" in behaviour:
-        return behaviour["body"].encode("utf-8", "surrogateescape")
+        return behaviour["body"].encode("utf-8")
     if "size" in behaviour:
         return b"x" * behaviour["size"]
     if behaviour.get("status") in (204, 304):

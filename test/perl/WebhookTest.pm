@@ -1,0 +1,240 @@
+# Helpers for the TAP tests: a server with the extension, and a receiver that keeps a ledger.
+#
+#   my $node = WebhookTest::start_node('main', 'webhook.timeout = 2s');
+#   my $receiver = WebhookTest::Receiver->start;
+#   $node->safe_psql('postgres', "SELECT webhook.create_webhook('app', 'guest.*', '" . $receiver->url('/a') . "')");
+#   ...
+#   WebhookTest::wait_until_delivered($node);
+#   my @requests = $receiver->requests('/a');
+#
+# Nothing here sleeps for a fixed time: what has to happen is polled for, or waited for in the receiver.
+
+package WebhookTest;
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# Lets the worker connect to the receivers of the tests, all of which are on this machine.
+our $loopback = "webhook.allowed_networks = '127.0.0.0/8, ::1/128'\n";
+
+# A new server that is not started yet, with the library preloaded.  Further lines for postgresql.conf can follow.
+sub new_node
+{
+	my ($name, @conf) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(allows_streaming => 1);
+	$node->append_conf('postgresql.conf',
+		"shared_preload_libraries = 'webhook'\nmax_prepared_transactions = 10\n$loopback");
+	$node->append_conf('postgresql.conf', "$_\n") foreach @conf;
+	return $node;
+}
+
+# The same, started, with the extension in database postgres.
+sub start_node
+{
+	my $node = new_node(@_);
+
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION webhook');
+	return $node;
+}
+
+# Wait until everything committed has been delivered, has failed for good or is buffered.
+sub wait_until_delivered
+{
+	my ($node, $database) = @_;
+
+	$node->poll_query_until($database // 'postgres', 'SELECT webhook.pending() = 0')
+	  or BAIL_OUT('messages are still pending');
+	return;
+}
+
+# Create a webhook and return its id; the named arguments are SQL expressions.
+sub create_webhook
+{
+	my ($node, %arguments) = @_;
+	my $list = join(', ', map { "$_ => $arguments{$_}" } sort keys %arguments);
+
+	return $node->safe_psql('postgres', "SELECT webhook.create_webhook($list)");
+}
+
+# Expect a statement to fail with this SQLSTATE and a message that matches.
+sub fails_with
+{
+	my ($node, $sql, $sqlstate, $message, $test_name) = @_;
+	my ($status, $stdout, $stderr) =
+	  $node->psql('postgres', $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+
+	like($stderr, qr/ERROR:  $sqlstate: .*$message/, $test_name);
+	return;
+}
+
+
+package WebhookTest::Receiver;
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use HTTP::Tiny;
+use JSON::PP;
+use MIME::Base64;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $program = dirname(dirname(abs_path(__FILE__))) . '/receiver.py';
+
+# Start a receiver.  Options: port (to come back on the port of one that was stopped), host, tls => [certificate, key],
+# client_ca.
+sub start
+{
+	my ($class, %options) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $self = bless {
+		host => $options{host} // '127.0.0.1',
+		scheme => $options{tls} ? 'https' : 'http',
+		ledger => "$dir/ledger",
+		http => HTTP::Tiny->new(
+			timeout => $PostgreSQL::Test::Utils::timeout_default,
+			verify_SSL => 0)
+	}, $class;
+
+	my @command = (
+		'python3', $program, '--until-eof', '--ledger', $self->{ledger},
+		'--port-file', "$dir/port", '--host', $self->{host}, '--port', $options{port} // 0);
+	push @command, '--tls', @{ $options{tls} } if $options{tls};
+	push @command, '--client-ca', $options{client_ca} if $options{client_ca};
+
+	# It ends when this pipe is closed, however this test ends.
+	my $pid = open($self->{pipe}, '|-', @command) or die "could not start $program: $!";
+	$self->{pid} = $pid;
+
+	foreach (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		last if -e "$dir/port";
+		kill(0, $pid) or last;
+		usleep(10_000);
+	}
+	-e "$dir/port" or die "$program did not start";
+	chomp($self->{port} = PostgreSQL::Test::Utils::slurp_file("$dir/port"));
+	return $self;
+}
+
+sub stop
+{
+	my ($self) = @_;
+
+	close(delete $self->{pipe}) if $self->{pipe};
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $!);
+
+	$self->stop;
+	return;
+}
+
+sub port { return $_[0]->{port}; }
+
+sub pid { return $_[0]->{pid}; }
+
+sub url
+{
+	my ($self, $path) = @_;
+	my $host = $self->{host} =~ /:/ ? "[$self->{host}]" : $self->{host};
+
+	return "$self->{scheme}://$host:$self->{port}" . ($path // '/');
+}
+
+# All requests so far, or those for one path, as hashes; see receiver.py for what is in them.  The body is in
+# bytes, as it came.
+sub requests
+{
+	my ($self, $path) = @_;
+	my $json = JSON::PP->new->allow_nonref;
+	my @requests =
+	  map { $json->decode($_) } split(/\n/, PostgreSQL::Test::Utils::slurp_file($self->{ledger}));
+
+	foreach my $request (@requests)
+	{
+		if (defined $request->{body})
+		{
+			utf8::encode($request->{body});
+		}
+		else
+		{
+			$request->{body} = decode_base64($request->{body_base64});
+		}
+	}
+	return grep { !defined $path || $_->{path} eq $path } @requests;
+}
+
+# The bodies alone.
+sub bodies
+{
+	my ($self, $path) = @_;
+
+	return map { $_->{body} } $self->requests($path);
+}
+
+# Wait until there are this many requests (for a path); false when they do not come in time.
+sub wait_for_count
+{
+	my ($self, $count, $path) = @_;
+	my $seconds = $PostgreSQL::Test::Utils::timeout_default / 2;
+	my $query = "/_wait?count=$count&timeout=" . int($seconds * 1000);
+
+	$query .= "&path=$path" if defined $path;
+	return $self->_control('GET', $query)->{status} == 200;
+}
+
+# Wait until this is true of the list of requests; false when it does not become so in time.
+sub wait_for
+{
+	my ($self, $condition) = @_;
+
+	foreach (1 .. 20 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1 if $condition->($self->requests);
+		usleep(50_000);
+	}
+	return 0;
+}
+
+# How a path behaves from now on, e.g. behave('/a', status => 503), behave('/a') for back to normal.
+sub behave
+{
+	my ($self, $path, %behaviour) = @_;
+	my $response = $self->_control('POST', '/_behave', encode_json({ path => $path, %behaviour }));
+
+	$response->{success} or die "receiver: $response->{content}";
+	return;
+}
+
+# Forget all requests and all behaviour.
+sub reset
+{
+	my ($self) = @_;
+
+	$self->_control('POST', '/_reset')->{success} or die 'receiver could not be reset';
+	return;
+}
+
+sub _control
+{
+	my ($self, $method, $path, $content) = @_;
+
+	return $self->{http}->request($method, $self->url($path), { content => $content // '' });
+}
+
+1;
