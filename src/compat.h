@@ -34,6 +34,20 @@
 #define webhook_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
+/* Unknown settings below our prefix are removed since 15, and warned about before. */
+#if PG_VERSION_NUM >= 150000
+#define webhook_reserve_setting_prefix(prefix) MarkGUCPrefixReserved(prefix)
+#else
+#define webhook_reserve_setting_prefix(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/* What a check hook hands to its assign hook has an allocator of its own since 16. */
+#if PG_VERSION_NUM >= 160000
+#define webhook_guc_malloc(size) guc_malloc(LOG, (size))
+#else
+#define webhook_guc_malloc(size) malloc(size)
+#endif
+
 /* Index scans carry an instrumentation pointer since 18. */
 #if PG_VERSION_NUM >= 180000
 #define webhook_index_beginscan(heap, index, snapshot, nkeys) \
@@ -41,6 +55,15 @@
 #else
 #define webhook_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan((heap), (index), (snapshot), (nkeys), 0)
+#endif
+
+/* index_insert() has been told since 14 whether the key is unchanged. */
+#if PG_VERSION_NUM >= 140000
+#define webhook_index_insert(index, values, isnull, tid, heap, info) \
+	index_insert((index), (values), (isnull), (tid), (heap), UNIQUE_CHECK_NO, false, (info))
+#else
+#define webhook_index_insert(index, values, isnull, tid, heap, info) \
+	index_insert((index), (values), (isnull), (tid), (heap), UNIQUE_CHECK_NO, (info))
 #endif
 
 /* Shared memory is asked for in a hook of its own since 15. */

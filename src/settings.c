@@ -1,0 +1,255 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *		The settings of postgresql.conf.
+ *
+ * All belong to the administrator and, but for the number of workers, change
+ * with a reload.  The two that are text are parsed when they are set, so that
+ * a typo is refused there and then and the worker never sees one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "compat.h"
+#include "settings.h"
+
+#define DEFAULT_ALLOWED_NETWORKS	""
+
+#define DEFAULT_MAX_CONNECTIONS		200
+#define MIN_MAX_CONNECTIONS			1
+#define MAX_MAX_CONNECTIONS			10000
+
+#define DEFAULT_MAX_RESPONSE_SIZE	(64 * 1024)
+#define MIN_MAX_RESPONSE_SIZE		1024
+#define MAX_MAX_RESPONSE_SIZE		(64 * 1024 * 1024)
+
+#define DEFAULT_TIMEOUT_MS			(15 * 1000)
+#define MIN_TIMEOUT_MS				100
+#define MAX_TIMEOUT_MS				(10 * 60 * 1000)
+
+/* About three days in all, as the Standard Webhooks specification suggests. */
+#define DEFAULT_RETRY_SCHEDULE		"0, 5s, 5m, 30m, 2h, 5h, 10h, 14h, 20h, 24h"
+
+#define DEFAULT_BUFFER_RETENTION_S	(5 * 24 * 3600)
+#define MIN_BUFFER_RETENTION_S		0
+#define MAX_BUFFER_RETENTION_S		(366 * 24 * 3600)
+
+#define DEFAULT_WORKERS				16
+#define MIN_WORKERS					1
+#define MAX_WORKERS					1024
+
+char	   *webhook_allowed_networks = NULL;
+int			webhook_max_connections = DEFAULT_MAX_CONNECTIONS;
+int			webhook_max_response_size = DEFAULT_MAX_RESPONSE_SIZE;
+int			webhook_timeout = DEFAULT_TIMEOUT_MS;
+char	   *webhook_retry_schedule = NULL;
+int			webhook_buffer_retention = DEFAULT_BUFFER_RETENTION_S;
+bool		webhook_dispatch = true;
+int			webhook_workers = DEFAULT_WORKERS;
+
+/* The parsed forms; others hold pointers to them, so they are copied into. */
+static NetguardList allowed_networks;
+static RetrySchedule retry_schedule;
+
+/* Room for what the assign hook is to copy; sets the error when there is none. */
+static void *
+allocate_extra(Size size)
+{
+	void	   *extra = webhook_guc_malloc(size);
+
+	if (extra == NULL)
+	{
+		GUC_check_errcode(ERRCODE_OUT_OF_MEMORY);
+		GUC_check_errmsg("out of memory");
+	}
+	return extra;
+}
+
+static bool
+check_allowed_networks(char **newval, void **extra, GucSource source)
+{
+	NetguardList list;
+	const char *bad;
+	size_t		bad_len;
+
+	if (!netguard_parse(*newval, &list, &bad, &bad_len))
+	{
+		if (list.count >= NETGUARD_MAX_NETWORKS)
+			GUC_check_errdetail("The list has more than %d networks.", NETGUARD_MAX_NETWORKS);
+		else if (bad_len == 0)
+			GUC_check_errdetail("The list has an empty entry.");
+		else
+			GUC_check_errdetail("\"%.*s\" is not an IPv4 or IPv6 network.", (int) bad_len, bad);
+		GUC_check_errhint("List networks separated by commas, such as \"10.0.0.0/8, ::1/128\".");
+		return false;
+	}
+
+	*extra = allocate_extra(sizeof(list));
+	if (*extra == NULL)
+		return false;
+	memcpy(*extra, &list, sizeof(list));
+	return true;
+}
+
+static void
+assign_allowed_networks(const char *newval, void *extra)
+{
+	memcpy(&allowed_networks, extra, sizeof(allowed_networks));
+}
+
+static bool
+check_retry_schedule(char **newval, void **extra, GucSource source)
+{
+	RetrySchedule schedule;
+	const char *error;
+
+	if (!retry_parse_schedule(*newval, &schedule, &error))
+	{
+		GUC_check_errdetail("The retry schedule cannot be used: %s.", error);
+		GUC_check_errhint("List the delays before each attempt separated by commas, such as \"0, 5s, 5m, 2h, 1d\".");
+		return false;
+	}
+
+	*extra = allocate_extra(sizeof(schedule));
+	if (*extra == NULL)
+		return false;
+	memcpy(*extra, &schedule, sizeof(schedule));
+	return true;
+}
+
+static void
+assign_retry_schedule(const char *newval, void *extra)
+{
+	memcpy(&retry_schedule, extra, sizeof(retry_schedule));
+}
+
+/* Settings about a request. */
+static void
+define_request_settings(void)
+{
+	DefineCustomStringVariable("webhook.allowed_networks",
+							   "Sets the networks that webhooks may reach although they are not public.",
+							   "A list of CIDR networks. Without it, loopback, private and other special addresses are refused.",
+							   &webhook_allowed_networks,
+							   DEFAULT_ALLOWED_NETWORKS,
+							   PGC_SIGHUP,
+							   GUC_LIST_INPUT,
+							   check_allowed_networks,
+							   assign_allowed_networks,
+							   NULL);
+
+	DefineCustomIntVariable("webhook.max_connections",
+							"Sets the maximum number of requests that are open at once in a database.",
+							NULL,
+							&webhook_max_connections,
+							DEFAULT_MAX_CONNECTIONS,
+							MIN_MAX_CONNECTIONS,
+							MAX_MAX_CONNECTIONS,
+							PGC_SIGHUP,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("webhook.max_response_size",
+							"Sets the maximum size of a response.",
+							"A delivery whose response is larger fails. Headers may be as large again.",
+							&webhook_max_response_size,
+							DEFAULT_MAX_RESPONSE_SIZE,
+							MIN_MAX_RESPONSE_SIZE,
+							MAX_MAX_RESPONSE_SIZE,
+							PGC_SIGHUP,
+							GUC_UNIT_BYTE,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("webhook.timeout",
+							"Sets the maximum time that a request may take.",
+							"From resolving the host name to the last byte of the response. A webhook may have its own.",
+							&webhook_timeout,
+							DEFAULT_TIMEOUT_MS,
+							MIN_TIMEOUT_MS,
+							MAX_TIMEOUT_MS,
+							PGC_SIGHUP,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+}
+
+/* Settings about what happens when a request fails. */
+static void
+define_failure_settings(void)
+{
+	DefineCustomStringVariable("webhook.retry_schedule",
+							   "Sets the delays before each attempt of a delivery.",
+							   "When the list is used up, the delivery has failed. A webhook may have its own.",
+							   &webhook_retry_schedule,
+							   DEFAULT_RETRY_SCHEDULE,
+							   PGC_SIGHUP,
+							   GUC_LIST_INPUT,
+							   check_retry_schedule,
+							   assign_retry_schedule,
+							   NULL);
+
+	DefineCustomIntVariable("webhook.buffer_retention",
+							"Sets the time for which messages are kept for a webhook that was switched off.",
+							"Messages that arrive later are counted and dropped.",
+							&webhook_buffer_retention,
+							DEFAULT_BUFFER_RETENTION_S,
+							MIN_BUFFER_RETENTION_S,
+							MAX_BUFFER_RETENTION_S,
+							PGC_SIGHUP,
+							GUC_UNIT_S,
+							NULL, NULL, NULL);
+}
+
+/* Settings about the background workers. */
+static void
+define_worker_settings(void)
+{
+	DefineCustomBoolVariable("webhook.dispatch",
+							 "Sets whether messages are sent.",
+							 "When off, messages are kept and sent when it is on again.",
+							 &webhook_dispatch,
+							 true,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
+
+	/* It sizes shared memory, so the server accepts it only while preloading. */
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable("webhook.workers",
+								"Sets the maximum number of databases that are served at once.",
+								NULL,
+								&webhook_workers,
+								DEFAULT_WORKERS,
+								MIN_WORKERS,
+								MAX_WORKERS,
+								PGC_POSTMASTER,
+								0,
+								NULL, NULL, NULL);
+}
+
+void
+settings_init(void)
+{
+	define_request_settings();
+	define_failure_settings();
+	define_worker_settings();
+
+	/* Otherwise webhook.workers, not defined, would be taken for a typo. */
+	if (process_shared_preload_libraries_in_progress)
+		webhook_reserve_setting_prefix("webhook");
+}
+
+const NetguardList *
+settings_allowed_networks(void)
+{
+	return &allowed_networks;
+}
+
+const RetrySchedule *
+settings_retry_schedule(void)
+{
+	return &retry_schedule;
+}
