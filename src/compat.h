@@ -88,4 +88,13 @@
 	pstmt, query_string, context, params, query_env, dest, qc
 #endif
 
+/* One function checks the ownership of every kind of object since 16. */
+#if PG_VERSION_NUM >= 160000
+#define webhook_owns_database(database, role) \
+	object_ownercheck(DatabaseRelationId, (database), (role))
+#else
+#define webhook_owns_database(database, role) \
+	pg_database_ownercheck((database), (role))
+#endif
+
 #endif							/* WEBHOOK_COMPAT_H */

@@ -14,6 +14,7 @@
 #include "port/atomics.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "utils/timestamp.h"
 
 #define WEBHOOK_PARTITION_UNKNOWN	PG_UINT32_MAX
 
@@ -22,8 +23,8 @@ typedef enum DatabaseState
 {
 	DATABASE_NEW,				/* not looked at: start a worker, it will find out */
 	DATABASE_ABSENT,			/* has no extension: leave it alone */
-	DATABASE_STARTING,			/* a worker has been registered */
-	DATABASE_SERVED,			/* a worker is attached */
+	DATABASE_STARTING,			/* a worker has been registered, or is attached and looking */
+	DATABASE_SERVED,			/* the worker has found the extension */
 	DATABASE_BACKOFF,			/* the worker died; try again at restart_at */
 	DATABASE_HELD				/* DDL on the database: no worker until released */
 } DatabaseState;
@@ -47,6 +48,7 @@ typedef struct DatabaseSlot
 	pid_t		holder_pid;		/* backend that holds it for DDL, or 0 */
 	int			failures;		/* in a row, for the back-off */
 	TimestampTz restart_at;
+	bool		recheck;		/* said to have the extension since the worker was started */
 
 	/* set by the worker under the lock, read with a barrier */
 	Latch	   *latch;			/* the worker's, NULL: none attached */
@@ -94,8 +96,29 @@ extern void shmem_extension_created(void);
 /* In a worker: take over slot i if its generation is still the given one; detaches at exit. */
 extern DatabaseSlot *shmem_attach_worker(int i, uint32 generation);
 
-/* In a worker: this database has no extension (any more). */
+/* In a worker: this database has the extension; or has not, or not any more. */
+extern void shmem_mark_served(DatabaseSlot *slot);
 extern void shmem_mark_absent(DatabaseSlot *slot);
+
+/*
+ * For the launcher and for DDL that needs a database to itself.  The lock must
+ * be held, exclusively but for find.  assign finds the slot or takes a free one,
+ * NULL when there is none; release ends the hold of whoever has it.
+ */
+extern DatabaseSlot *shmem_find_slot(Oid database);
+extern DatabaseSlot *shmem_assign_slot(Oid database);
+extern void shmem_free_slot(DatabaseSlot *slot);
+extern void shmem_release_slot(DatabaseSlot *slot);
+
+/*
+ * Sleep until a worker detaches or a slot is released, timeout milliseconds at most.
+ * The lock must not be held; call ConditionVariableCancelSleep() when done.
+ */
+extern void shmem_wait_for_change(long timeout);
+
+/* In the launcher: has somebody asked it to look at pg_database again, or to forget what it knows? */
+extern bool shmem_take_rescan(void);
+extern bool shmem_take_forget(void);
 
 /* In the launcher: announce its latch; taken back at exit. */
 extern void shmem_attach_launcher(void);

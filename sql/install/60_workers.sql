@@ -1,0 +1,20 @@
+-- What the background workers of all databases are doing.
+
+CREATE FUNCTION webhook.worker_slots(
+    OUT database  oid,
+    OUT pid       integer,
+    OUT state     text,
+    OUT activity  text,
+    OUT in_flight integer,
+    OUT delivered bigint,
+    OUT failed    bigint
+) RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_worker_slots';
+COMMENT ON FUNCTION webhook.worker_slots() IS 'the databases with the extension, or being looked at, on this server';
+
+CREATE VIEW webhook.stat_workers AS
+    SELECT d.datname AS database, s.pid, s.state, s.activity, s.in_flight, s.delivered, s.failed
+      FROM webhook.worker_slots() AS s
+      LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.database;
+COMMENT ON VIEW webhook.stat_workers IS 'per database: its worker and what that has done since it was started';

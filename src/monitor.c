@@ -1,0 +1,129 @@
+/*-------------------------------------------------------------------------
+ *
+ * monitor.c
+ *		The slots in shared memory, as SQL sees them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "shmem.h"
+
+#define WORKER_SLOTS_COLUMNS	7
+
+PG_FUNCTION_INFO_V1(webhook_worker_slots);
+
+static const char *
+state_name(DatabaseState state)
+{
+	switch (state)
+	{
+		case DATABASE_NEW:
+			return "new";
+		case DATABASE_ABSENT:
+			return "absent";
+		case DATABASE_STARTING:
+			return "starting";
+		case DATABASE_SERVED:
+			return "served";
+		case DATABASE_BACKOFF:
+			return "backoff";
+		case DATABASE_HELD:
+			return "held";
+	}
+	return "unknown";
+}
+
+static const char *
+activity_name(WorkerActivity activity)
+{
+	switch (activity)
+	{
+		case WORKER_IDLE:
+			return "idle";
+		case WORKER_SENDING:
+			return "sending";
+		case WORKER_PAUSED:
+			return "paused";
+		case WORKER_FOREIGN:
+			return "foreign";
+	}
+	return "unknown";
+}
+
+/*
+ * A row for the slot, or NULL when it is free.
+ */
+static HeapTuple
+slot_tuple(DatabaseSlot *slot, TupleDesc desc)
+{
+	Datum		values[WORKER_SLOTS_COLUMNS];
+	bool		nulls[WORKER_SLOTS_COLUMNS] = {false};
+	Oid			database;
+	pid_t		pid;
+	DatabaseState state;
+
+	LWLockAcquire(shmem_lock(), LW_SHARED);
+	database = slot->database;
+	pid = slot->worker_pid;
+	state = slot->state;
+	LWLockRelease(shmem_lock());
+
+	if (!OidIsValid(database))
+		return NULL;
+
+	values[0] = ObjectIdGetDatum(database);
+	values[1] = Int32GetDatum(pid);
+	values[2] = PointerGetDatum(cstring_to_text(state_name(state)));
+	values[3] = PointerGetDatum(cstring_to_text(activity_name(pg_atomic_read_u32(&slot->activity))));
+	values[4] = Int32GetDatum(pg_atomic_read_u32(&slot->in_flight));
+	values[5] = Int64GetDatum(pg_atomic_read_u64(&slot->delivered));
+	values[6] = Int64GetDatum(pg_atomic_read_u64(&slot->failed));
+
+	/* What it did last is of interest only while there is a worker. */
+	nulls[1] = nulls[3] = pid == 0;
+
+	return heap_form_tuple(desc, values, nulls);
+}
+
+/*
+ * worker_slots() → (database, pid, state, activity, in_flight, delivered, failed)
+ */
+Datum
+webhook_worker_slots(PG_FUNCTION_ARGS)
+{
+	FuncCallContext *context;
+	int		   *next;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		MemoryContext old_context;
+		TupleDesc	desc;
+
+		shmem_require();
+
+		context = SRF_FIRSTCALL_INIT();
+		old_context = MemoryContextSwitchTo(context->multi_call_memory_ctx);
+		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		context->tuple_desc = BlessTupleDesc(desc);
+		context->user_fctx = palloc0(sizeof(int));
+		MemoryContextSwitchTo(old_context);
+	}
+
+	context = SRF_PERCALL_SETUP();
+	next = context->user_fctx;
+	while (*next < shmem_slots())
+	{
+		HeapTuple	tuple = slot_tuple(shmem_slot((*next)++), context->tuple_desc);
+
+		if (tuple != NULL)
+			SRF_RETURN_NEXT(context, HeapTupleGetDatum(tuple));
+	}
+	SRF_RETURN_DONE(context);
+}
