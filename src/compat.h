@@ -11,7 +11,7 @@
 #ifndef WEBHOOK_COMPAT_H
 #define WEBHOOK_COMPAT_H
 
-#if PG_VERSION_NUM < 130000
+#if defined(PG_VERSION_NUM) && PG_VERSION_NUM < 130000
 #error "webhook needs PostgreSQL 13 or newer"
 #endif
 
@@ -88,13 +88,27 @@
 	pstmt, query_string, context, params, query_env, dest, qc
 #endif
 
-/* One function checks the ownership of every kind of object since 16. */
-#if PG_VERSION_NUM >= 160000
-#define webhook_owns_database(database, role) \
-	object_ownercheck(DatabaseRelationId, (database), (role))
-#else
-#define webhook_owns_database(database, role) \
-	pg_database_ownercheck((database), (role))
+/*
+ * libcurl: for the files that include curl/curl.h (before this file).
+ */
+#ifdef LIBCURL_VERSION_NUM
+#if LIBCURL_VERSION_NUM < 0x075000
+#error "webhook needs libcurl 7.80 or newer"
 #endif
+
+/* The list of protocols is a string since 7.85. */
+#if LIBCURL_VERSION_NUM >= 0x075500
+#define WEBHOOK_CURLOPT_PROTOCOLS CURLOPT_PROTOCOLS_STR
+#define WEBHOOK_CURL_HTTP_HTTPS "http,https"
+#else
+#define WEBHOOK_CURLOPT_PROTOCOLS CURLOPT_PROTOCOLS
+#define WEBHOOK_CURL_HTTP_HTTPS ((long) (CURLPROTO_HTTP | CURLPROTO_HTTPS))
+#endif
+
+/* A transfer that runs out of time need not wait for its resolver thread since 7.87. */
+#if LIBCURL_VERSION_NUM >= 0x075700
+#define WEBHOOK_CURL_QUICK_EXIT 1
+#endif
+#endif							/* LIBCURL_VERSION_NUM */
 
 #endif							/* WEBHOOK_COMPAT_H */
