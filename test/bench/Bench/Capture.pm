@@ -1,0 +1,160 @@
+# What capturing costs the application: P4, P5, P6.
+#
+# Nothing is sent while rows are written, so that only the writer works; P6 shows both.
+
+package Bench::Capture;
+
+use strict;
+use warnings;
+
+use Bench::Cluster;
+use Bench::Guests;
+use Bench::Nginx;
+use Bench::Report qw(median rounds);
+
+my $rows = $ENV{BENCH_MESSAGES} || 200_000;
+
+# P4: bulk INSERT with a matching webhook, against the outbox that people write by hand.
+sub outbox_trigger
+{
+	my $report = shift;
+	my $cluster = Bench::Cluster->new;
+	my $hook = q{SELECT webhook.create_webhook('bench', 'guest.create', 'http://127.0.0.1:9/')};
+	my %seconds = _alternate(
+		$cluster,
+		plain   => [],
+		plpgsql => [ _plpgsql_outbox() ],
+		(Bench::Cluster::pg_net() ? (pg_net => [ _pg_net_trigger() ]) : ()),
+		ours => [ q{SELECT webhook.watch('guest', 'guest', event_uid => 'event_uid')}, $hook ]);
+
+	my %added = map { $_ => ($seconds{$_} - $seconds{plain}) / $rows * 1e6 } keys %seconds;
+	$report->note('   P4: a row of the bulk INSERT without any trigger takes %.2f us', $seconds{plain} / $rows * 1e6);
+	for my $kind (grep { $added{$_} } qw(ours pg_net))
+	{
+		$report->add(
+			id       => 'P4',
+			what     => ($kind eq 'ours' ? '' : "   $kind: ") . 'added per row, against a plpgsql outbox trigger',
+			ours     => sprintf('%.2f us', $added{$kind}),
+			baseline => sprintf('%.2f us', $added{plpgsql}),
+			value    => $added{$kind} / $added{plpgsql},
+			goal     => $kind eq 'ours' ? '<= 0.3' : undef);
+	}
+}
+
+# P5: 10,000 webhooks none of which wants the message: by its trigger name, or by its event's UID alone.
+sub none_matching
+{
+	my $report = shift;
+	my $cluster = Bench::Cluster->new;
+	my $watch = q{SELECT webhook.watch('guest', 'guest', event_uid => 'event_uid')};
+	my $create = q{SELECT count(webhook.create_webhook('bench', '%s', 'http://127.0.0.1:9/', event_uids => %s))
+		FROM generate_series(1, 10000) i};
+	my %seconds = _alternate(
+		$cluster,
+		plain => [],
+		name  => [ $watch, sprintf $create, 'company.create', 'NULL' ],
+		uid   => [ $watch, sprintf $create, 'guest.create', q{'other-' || i} ]);
+
+	for ([ name => 'another trigger name' ], [ uid => 'another event UID' ])
+	{
+		my ($kind, $what) = @$_;
+		$report->add(
+			id       => 'P5',
+			what     => "bulk INSERT, 10000 webhooks with $what, against no trigger",
+			ours     => sprintf('%.2f us', $seconds{$kind} / $rows * 1e6),
+			baseline => sprintf('%.2f us', $seconds{plain} / $rows * 1e6),
+			value    => $seconds{$kind} / $seconds{plain},
+			goal     => '<= 1.10');
+	}
+}
+
+# P6: single-row commits of four clients.
+sub single_rows
+{
+	my $report = shift;
+	my $nginx = Bench::Nginx->new;
+	my $cluster = Bench::Cluster->new;
+	my %tps;
+
+	Bench::Guests::create_table($cluster);
+	$cluster->sql('CREATE SEQUENCE guest_number',
+		q{CREATE TABLE unwatched (LIKE guest INCLUDING ALL)},
+		sprintf q{SELECT webhook.create_webhook('bench', 'guest.create', '%s')}, $nginx->url);
+	Bench::Guests::watch($cluster);
+	for (1 .. rounds(3))
+	{
+		for ([ unwatched => 'off' ], [ guest => 'off' ], [ unwatched => 'on' ], [ guest => 'on' ])
+		{
+			my ($table, $dispatch) = @$_;
+			$cluster->set('webhook.dispatch', $dispatch);
+			# what waits from the round before is not part of this one
+			$cluster->wait_for('SELECT webhook.pending() = 0') if $dispatch eq 'on';
+			my $script =
+			  "INSERT INTO $table VALUES (nextval('guest_number'), 'event-0000', 'Guest', repeat('x', 100));\n";
+			my $tps = Bench::Cluster::tps($cluster->pgbench($script, '-c', 4, '-T', $ENV{BENCH_SECONDS} || 10));
+			printf "  %s, dispatch %s: %.0f/s\n", $table, $dispatch, $tps;
+			push @{ $tps{"$table $dispatch"} }, $tps;
+		}
+	}
+	for my $dispatch (qw(on off))
+	{
+		my ($ours, $baseline) = map { median(@{ $tps{"$_ $dispatch"} }) } qw(guest unwatched);
+		$report->add(
+			id       => 'P6',
+			what     => "single-row commits/s, 4 clients, dispatch $dispatch, against no trigger",
+			ours     => sprintf('%.0f/s', $ours),
+			baseline => sprintf('%.0f/s', $baseline),
+			value    => $ours / $baseline,
+			goal     => '>= 0.97');
+	}
+}
+
+# Times the same bulk INSERT with each set-up in turn, five times round; returns the median seconds by name.  Every
+# set-up has a table and a database of its own, so that only its own trigger and its own webhooks are met.
+sub _alternate
+{
+	my ($cluster, @setups) = @_;
+	my (@names, %seconds);
+
+	while (my ($name, $statements) = splice @setups, 0, 2)
+	{
+		push @names, $name;
+		$cluster->sql("CREATE DATABASE $name");
+		$cluster->in($name)->sql('CREATE EXTENSION webhook');
+		Bench::Guests::create_table($cluster->in($name));
+		$cluster->in($name)->sql(@$statements) if @$statements;
+	}
+	for (1 .. rounds(5))
+	{
+		for my $name (@names)
+		{
+			my $database = $cluster->in($name);
+			$database->sql('TRUNCATE guest', 'CHECKPOINT');
+			my $time = $database->timed(Bench::Guests::insert($rows));
+			printf "  %s: %.0f ms\n", $name, $time * 1000;
+			push @{ $seconds{$name} }, $time;
+		}
+	}
+	return map { $_ => median(@{ $seconds{$_} }) } @names;
+}
+
+sub _plpgsql_outbox
+{
+	return (
+		'CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload jsonb NOT NULL)',
+		q{CREATE FUNCTION to_outbox() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN INSERT INTO outbox (payload) VALUES (to_jsonb(NEW)); RETURN NULL; END $$},
+		'CREATE TRIGGER to_outbox AFTER INSERT ON guest FOR EACH ROW EXECUTE FUNCTION to_outbox()');
+}
+
+# pg_net lives in one database only, but its queue can be written in any.
+sub _pg_net_trigger
+{
+	return (
+		'CREATE EXTENSION pg_net',
+		q{CREATE FUNCTION to_pg_net() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN PERFORM net.http_post('http://127.0.0.1:9/', to_jsonb(NEW)); RETURN NULL; END $$},
+		'CREATE TRIGGER to_pg_net AFTER INSERT ON guest FOR EACH ROW EXECUTE FUNCTION to_pg_net()');
+}
+
+1;

@@ -1,0 +1,168 @@
+# A throw-away PostgreSQL server with the extension, and SQL in it.
+
+package Bench::Cluster;
+
+use strict;
+use warnings;
+
+use Bench::Nginx;
+use IO::Handle;
+use Time::HiRes qw(sleep time);
+
+my $count = 0;
+
+# fsync stays on and sizes stay as initdb leaves them: a commit must cost what it costs.
+sub new
+{
+	my ($class, %settings) = @_;
+	my $dir = "$ENV{BENCH_SCRATCH}/pg" . ++$count;
+	my $port = Bench::Nginx::free_port();
+	my $self = bless { dir => $dir, port => $port, database => 'bench', pid => $$ }, $class;
+
+	%settings = (
+		shared_preload_libraries  => join(',', 'webhook', pg_net() ? 'pg_net' : ()),
+		'webhook.allowed_networks' => '127.0.0.0/8',
+		'webhook.dispatch'         => 'off',
+		# what a checkpoint costs is not the question, and it would hit one side only
+		max_wal_size       => '8GB',
+		checkpoint_timeout => '1h',
+		autovacuum_naptime => '5s',
+		%settings);
+	_run('initdb', '--no-sync', '-A', 'trust', '-U', 'postgres', '-D', $dir);
+	open my $conf, '>>', "$dir/postgresql.conf" or die "$dir: $!";
+	print $conf "$_ = '$settings{$_}'\n" for sort keys %settings;
+	print $conf "port = $port\nlisten_addresses = ''\nunix_socket_directories = '$dir'\n";
+	print $conf "pg_net.database_name = 'bench'\n" if pg_net();
+	close $conf;
+	_run('pg_ctl', '-D', $dir, '-l', "$dir/server.log", '-w', 'start');
+	$self->{started} = 1;
+	_run('createdb', '-h', $dir, '-p', $port, '-U', 'postgres', 'bench');
+	$self->sql('CREATE EXTENSION webhook');
+	return $self;
+}
+
+sub DESTROY
+{
+	my $self = shift;
+	return unless $self->{started} && $self->{pid} == $$;
+	local $?;
+	system("$ENV{BENCH_BINDIR}/pg_ctl -D $self->{dir} -m immediate stop >/dev/null 2>&1");
+	system('rm', '-rf', $self->{dir});
+}
+
+sub psql
+{
+	my $self = shift;
+	return ("$ENV{BENCH_BINDIR}/psql", '-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', $self->{dir},
+		'-p', $self->{port}, '-U', 'postgres', '-d', $self->{database});
+}
+
+# The same server, another database.
+sub in
+{
+	my ($self, $database) = @_;
+	return bless { %$self, database => $database, started => 0 }, ref $self;
+}
+
+# Runs statements, each in its own transaction, and returns what they print.
+sub sql
+{
+	my ($self, @statements) = @_;
+	open my $out, '-|', $self->psql, map { ('-c', $_) } @statements or die "psql: $!";
+	my $result = join '', <$out>;
+	close $out or die "SQL failed, see $self->{dir}/server.log: @statements\n", $self->log_tail;
+	chomp $result;
+	return $result;
+}
+
+# Runs one statement and returns how long it took, in seconds, by psql's clock.
+sub timed
+{
+	my ($self, $statement) = @_;
+	my $out = $self->sql('\timing on', $statement);
+	my ($ms) = $out =~ /Time: ([\d.]+) ms/ or die "no timing in: $out";
+	return $ms / 1000;
+}
+
+sub set
+{
+	my ($self, $name, $value) = @_;
+	$self->sql("ALTER SYSTEM SET $name = $value", 'SELECT pg_reload_conf()');
+}
+
+# Waits until the query prints t.
+sub wait_for
+{
+	my ($self, $query, $seconds) = @_;
+	my $until = time + ($seconds // 60);
+	until ($self->sql($query) eq 't')
+	{
+		die "gave up waiting for: $query\n", $self->log_tail if time > $until;
+		sleep 0.05;
+	}
+}
+
+# A transaction that holds its snapshot until the returned handle is closed.
+sub hold_transaction
+{
+	my $self = shift;
+	open my $session, '|-', join(' ', $self->psql, '>/dev/null') or die "psql: $!";
+	$session->autoflush(1);
+	print $session "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class;\n";
+	$self->wait_for(
+		q{SELECT count(*) > 0 FROM pg_stat_activity WHERE state = 'idle in transaction' AND backend_xmin IS NOT NULL});
+	return $session;
+}
+
+# Runs a pgbench script and returns what pgbench says.
+sub pgbench
+{
+	my ($self, $script, @options) = @_;
+	my $file = "$self->{dir}/script.sql";
+	open my $out, '>', $file or die "$file: $!";
+	print $out $script;
+	close $out;
+	return _run('pgbench', '-n', '-f', $file, '-h', $self->{dir}, '-p', $self->{port}, '-U', 'postgres',
+		@options, 'bench');
+}
+
+sub tps
+{
+	my ($output) = @_;
+	my ($tps) = $output =~ /tps = ([\d.]+) \(without/ or die "no tps in: $output";
+	return $tps;
+}
+
+sub worker_pid
+{
+	my $self = shift;
+	$self->wait_for('SELECT count(*) = 1 FROM webhook.stat_workers WHERE pid IS NOT NULL');
+	return $self->sql('SELECT pid FROM webhook.stat_workers');
+}
+
+sub log_tail
+{
+	my $self = shift;
+	return `tail -n 20 $self->{dir}/server.log`;
+}
+
+# Is pg_net installed beside us?  It is measured then, never fetched.
+sub pg_net
+{
+	return -e "$ENV{BENCH_SHAREDIR}/extension/pg_net.control";
+}
+
+sub _run
+{
+	my ($program, @arguments) = @_;
+	my $command = join ' ', map { "'$_'" } "$ENV{BENCH_BINDIR}/$program", @arguments;
+	# not through a pipe: the server that pg_ctl starts would keep it open
+	my $file = "$ENV{BENCH_SCRATCH}/out";
+	my $failed = system("$command >$file 2>&1");
+	open my $in, '<', $file or die "$file: $!";
+	my $output = join '', <$in>;
+	die "$command failed:\n$output" if $failed;
+	return $output;
+}
+
+1;

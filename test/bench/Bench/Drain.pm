@@ -1,0 +1,281 @@
+# How fast waiting messages go out: P1, P2, P7, and with P7 what P9 and P11 ask.
+#
+# Messages are committed while webhook.dispatch is off; the time runs from switching it on until the receiver has
+# counted the last request.  The ceiling is test/bench/ceiling.c, a bare libcurl loop that posts the same body to the same nginx.
+
+package Bench::Drain;
+
+use strict;
+use warnings;
+
+use Bench::Cluster;
+use Bench::Guests;
+use Bench::Nginx;
+use Bench::Report qw(median rounds);
+use Time::HiRes qw(sleep time);
+
+use constant CEILING_CONCURRENCY => 64;
+
+my $messages = $ENV{BENCH_MESSAGES} || 200_000;
+my $backlog = $ENV{BENCH_BACKLOG} || 1_000_000;
+
+# What other benchmarks of the same run compare with, messages per second.
+my $one_webhook;
+
+# P1: one webhook, signed, logs on.
+sub ceiling_ratio
+{
+	my $report = shift;
+	my $nginx = Bench::Nginx->new;
+	my $cluster = _cluster();
+	my (@ours, @ceiling);
+
+	_create_webhook($cluster, $nginx);
+	for (1 .. rounds(3))
+	{
+		push @ceiling, _ceiling($nginx);
+		push @ours, _drain($cluster, $nginx, $messages);
+	}
+	$one_webhook = median(@ours);
+	_add($report, 'P1', "deliveries/s, $messages waiting, one webhook", $one_webhook, median(@ceiling), '>= 0.8');
+	_pg_net($report, $cluster, $nginx, median(@ceiling)) if Bench::Cluster::pg_net();
+}
+
+# P2: a thousand webhooks on fifty hosts; every message is for one of them.
+sub many_webhooks
+{
+	my $report = shift;
+	my $nginx = Bench::Nginx->new(hosts => [ '127.0.0.1', map { "127.0.1.$_" } 1 .. 50 ]);
+	my $cluster = _cluster();
+	my (@ours, @ceiling);
+
+	$cluster->sql(sprintf q{SELECT count(webhook.create_webhook('bench', 'guest.create',
+		format('http://127.0.1.%%s:%d/', 1 + i %% 50), event_uids => 'event-' || to_char(i, 'FM0000')))
+		FROM generate_series(0, 999) i}, $nginx->{port});
+	for (1 .. rounds(3))
+	{
+		push @ceiling, _ceiling($nginx);
+		push @ours, _drain($cluster, $nginx, $messages, q{'event-' || to_char(i % 1000, 'FM0000')});
+	}
+	_add($report, 'P2', "deliveries/s, 1000 webhooks on 50 hosts", median(@ours), median(@ceiling), '>= 0.6');
+}
+
+# P7: the same with a long backlog, with many webhooks, with a transaction held open elsewhere.
+sub backlog
+{
+	my $report = shift;
+	my $nginx = Bench::Nginx->new;
+
+	unless ($one_webhook)
+	{
+		my $cluster = _cluster();
+		_create_webhook($cluster, $nginx);
+		$one_webhook = median(map { _drain($cluster, $nginx, $messages) } 1 .. rounds(3));
+	}
+	_long_backlog($report, $nginx, 0);
+	_long_backlog($report, $nginx, 1);
+
+	my $cluster = _cluster();
+	$cluster->sql(sprintf q{SELECT count(webhook.create_webhook('other', 'company.create', '%s'))
+		FROM generate_series(1, 100000)}, $nginx->url);
+	_create_webhook($cluster, $nginx);
+	_add($report, 'P7', 'deliveries/s with 100000 webhooks, against P1',
+		median(map { _drain($cluster, $nginx, $messages) } 1 .. rounds(3)), $one_webhook, '>= 0.9');
+}
+
+sub _long_backlog
+{
+	my ($report, $nginx, $held) = @_;
+	my $cluster = _cluster();
+	my $what = "$backlog waiting" . ($held ? ', a transaction held open' : '');
+
+	_create_webhook($cluster, $nginx);
+	$cluster->sql('CREATE EXTENSION pgstattuple');
+	my $session = $held ? $cluster->hold_transaction : undef;
+	my $sampler = Bench::Drain::Sampler->new($cluster);
+	my $rate = _drain($cluster, $nginx, $backlog, undef, sub { $sampler->sample });
+
+	_add($report, 'P7', "deliveries/s, $what, against P1", $rate, $one_webhook, '>= 0.9');
+	$report->note('   %s: worker %.0f MiB at the start, %.0f MiB at most (P9)', $what, $sampler->memory);
+	$report->note('   %s: an xmin was held in %d of %d samples with requests under way, %d in a row at most (W13)',
+		$what, $sampler->xmin);
+	$report->note('   %s: dead tuples: %s', $what, _dead_tuples($cluster));
+	$report->note('   %s: schema webhook has %s on disk (P11)', $what, $cluster->sql(q{
+		SELECT pg_size_pretty(sum(pg_total_relation_size(oid))) FROM pg_class
+		WHERE relnamespace = 'webhook'::regnamespace AND relkind = 'r'}));
+	close $session if $session;
+}
+
+# What the tables really hold, and what the statistics say, which is what autovacuum acts on.
+sub _dead_tuples
+{
+	my $cluster = shift;
+	return $cluster->sql(q{
+		SELECT coalesce(string_agg(relname || ' ' || dead || ' (n_dead_tup ' || n_dead_tup || ')', ', ' ORDER BY relname),
+			'none in any table')
+		FROM (SELECT relname, n_dead_tup, (pgstattuple(relid)).dead_tuple_count AS dead
+			FROM pg_stat_all_tables WHERE schemaname = 'webhook') t
+		WHERE dead > 0 OR n_dead_tup > 0});
+}
+
+sub _cluster
+{
+	my $cluster = Bench::Cluster->new;
+	Bench::Guests::create_table($cluster);
+	Bench::Guests::watch($cluster);
+	return $cluster;
+}
+
+sub _create_webhook
+{
+	my ($cluster, $nginx) = @_;
+	$cluster->sql(sprintf q{SELECT webhook.create_webhook('bench', 'guest.create', '%s')}, $nginx->url);
+}
+
+sub _ceiling
+{
+	my $nginx = shift;
+	my $body = Bench::Guests::body_file();
+	my $rate = `$ENV{BENCH_SCRATCH}/ceiling @{[ $nginx->url ]} $body $messages @{[ CEILING_CONCURRENCY ]}`;
+	die "ceiling failed\n" if $?;
+	($rate) = $rate =~ /([\d.]+)/;
+	printf "  ceiling %.0f/s\n", $rate;
+	return $rate;
+}
+
+# Lets count messages wait, then go; returns deliveries per second.
+sub _drain
+{
+	my ($cluster, $nginx, $count, $uid, $watch) = @_;
+
+	$cluster->set('webhook.dispatch', 'off');
+	$cluster->wait_for('SELECT count(*) = 1 FROM webhook.stat_workers WHERE pid IS NOT NULL AND in_flight = 0');
+	$cluster->sql('TRUNCATE guest', Bench::Guests::insert($count, $uid), 'CHECKPOINT');
+
+	my $before = $nginx->requests;
+	my $pid = $watch ? _every(0.1, $watch) : undef;
+	my $start = time;
+	$cluster->set('webhook.dispatch', 'on');
+	my $rate = $count / ($nginx->wait_for($before, $count) - $start);
+	_stop($pid) if $pid;
+
+	$cluster->wait_for('SELECT webhook.pending() = 0');
+	die "more requests came than there were messages\n" if $nginx->requests - $before != $count;
+	printf "  ours %.0f/s\n", $rate;
+	return $rate;
+}
+
+# pg_net sends what is queued at once; a tenth of the messages is enough to see its pace.
+sub _pg_net
+{
+	my ($report, $cluster, $nginx, $ceiling) = @_;
+	my $count = int($messages / 40);
+	my $body = do { local (@ARGV, $/) = Bench::Guests::body_file(); <> };
+
+	$cluster->sql('CREATE EXTENSION pg_net');
+	my $before = $nginx->requests;
+	my $start = time;
+	$cluster->sql(sprintf q{SELECT count(net.http_post('%s', '%s'::jsonb)) FROM generate_series(1, %d)},
+		$nginx->url, $body, $count);
+	my $rate = eval { $count / ($nginx->wait_for($before, $count) - $start) };
+	return $report->note('P1 pg_net: %s', $@ =~ s/\n//r) unless $rate;
+	_add($report, 'P1', "   pg_net: deliveries/s, $count waiting", $rate, $ceiling);
+}
+
+sub _add
+{
+	my ($report, $id, $what, $ours, $baseline, $goal) = @_;
+	$report->add(
+		id       => $id,
+		what     => $what,
+		ours     => sprintf('%.0f/s', $ours),
+		baseline => sprintf('%.0f/s', $baseline),
+		value    => $ours / $baseline,
+		goal     => $goal);
+}
+
+# Calls code every so many seconds in a process of its own.
+sub _every
+{
+	my ($seconds, $code) = @_;
+	my $pid = fork // die "fork: $!";
+	return $pid if $pid;
+	$SIG{TERM} = sub { require POSIX; POSIX::_exit(0) };
+	while (1)
+	{
+		$code->();
+		sleep $seconds;
+	}
+}
+
+sub _stop
+{
+	my $pid = shift;
+	kill 'TERM', $pid;
+	waitpid $pid, 0;
+	$? = 0;
+}
+
+# Looks at the worker while it works: its memory, and whether it holds back the xmin horizon.
+package Bench::Drain::Sampler;
+
+sub new
+{
+	my ($class, $cluster) = @_;
+	my $self = bless { cluster => $cluster, worker => $cluster->worker_pid, file => "$ENV{BENCH_SCRATCH}/samples" }, $class;
+	unlink $self->{file};
+	$self->{idle} = $self->_rss;
+	return $self;
+}
+
+# Runs in another process than the reader of the file.
+sub sample
+{
+	my $self = shift;
+	my $xmin = $self->{cluster}->sql(qq{
+		SELECT coalesce(a.backend_xmin::text, '-') FROM pg_stat_activity a JOIN webhook.stat_workers w USING (pid)
+		WHERE w.in_flight > 0});
+	open my $out, '>>', $self->{file} or die "$self->{file}: $!";
+	printf $out "%.0f %s\n", $self->_rss, $xmin if length $xmin;
+}
+
+sub memory
+{
+	my $self = shift;
+	my ($most) = sort { $b <=> $a } $self->{idle}, map { (split)[0] } $self->_lines;
+	return map { $_ / 1024 } $self->{idle}, $most;
+}
+
+# Samples with an xmin, all samples, and the longest run with one.
+sub xmin
+{
+	my $self = shift;
+	my ($with, $all, $run, $longest) = (0, 0, 0, 0);
+	for my $line ($self->_lines)
+	{
+		my $held = (split ' ', $line)[1] ne '-';
+		$all++;
+		$with++ if $held;
+		$run = $held ? $run + 1 : 0;
+		$longest = $run if $run > $longest;
+	}
+	return ($with, $all, $longest);
+}
+
+sub _lines
+{
+	my $self = shift;
+	open my $in, '<', $self->{file} or return ();
+	return <$in>;
+}
+
+# The worker's own memory in kB: what it shares with the server is not its growth.
+sub _rss
+{
+	my $self = shift;
+	open my $in, '<', "/proc/$self->{worker}/status" or return 0;
+	my ($anonymous) = join('', <$in>) =~ /RssAnon:\s*(\d+)/;
+	return $anonymous // 0;
+}
+
+1;
