@@ -66,6 +66,15 @@
 	index_insert((index), (values), (isnull), (tid), (heap), UNIQUE_CHECK_NO, (info))
 #endif
 
+/* One function checks the ownership of databases, too, since 16. */
+#if PG_VERSION_NUM >= 160000
+#define webhook_owns_database(database, role) \
+	object_ownercheck(DatabaseRelationId, (database), (role))
+#else
+#define webhook_owns_database(database, role) \
+	pg_database_ownercheck((database), (role))
+#endif
+
 /* Shared memory is asked for in a hook of its own since 15. */
 #if PG_VERSION_NUM >= 150000
 #define WEBHOOK_HAS_SHMEM_REQUEST_HOOK 1
@@ -110,5 +119,19 @@
 #define WEBHOOK_CURL_QUICK_EXIT 1
 #endif
 #endif							/* LIBCURL_VERSION_NUM */
+
+/* Generated columns may be virtual since 18: a trigger does not see their values. */
+#if PG_VERSION_NUM >= 180000
+#define webhook_attribute_is_virtual(att) ((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define webhook_attribute_is_virtual(att) false
+#endif
+
+/* One function checks the ownership of any object since 16. */
+#if PG_VERSION_NUM >= 160000
+#define webhook_owns_relation(relid) object_ownercheck(RelationRelationId, (relid), GetUserId())
+#else
+#define webhook_owns_relation(relid) pg_class_ownercheck((relid), GetUserId())
+#endif
 
 #endif							/* WEBHOOK_COMPAT_H */
