@@ -1,0 +1,159 @@
+# Functions shared by test/run, test/quickstart.sh and test/matrix; sourced by them, with $top set to the sources.
+#
+# Everything happens in a scratch directory: a copy of the sources, so that the server's user can read them whoever
+# owns them; a build; and a copy of the PostgreSQL installation, made of links, into which the extension is
+# installed.  So nothing of the system's PostgreSQL is changed, no running server notices, and root is needed for
+# missing packages only.  The server does not run as root; root's tests run as user postgres.
+
+say()
+{
+	printf '%s\n' "$*"
+}
+
+die()
+{
+	printf '%s\n' "$*" >&2
+	exit 1
+}
+
+if [ "$(id -u)" = 0 ]
+then
+	as_root() { "$@"; }
+	as_user() { runuser -u postgres -- env HOME="$scratch" "$@"; }
+	user=postgres
+else
+	as_root() { sudo "$@"; }
+	as_user() { "$@"; }
+	user=$(id -un)
+fi
+
+# PostgreSQL's paths, as far as it is installed: PG_CONFIG if given, else the newest complete installation.
+find_postgres()
+{
+	pg_config=${PG_CONFIG:-}
+	if [ -z "$pg_config" ]
+	then
+		for candidate in $(ls -d /usr/lib/postgresql/*/bin/pg_config /usr/local/pgsql/bin/pg_config 2>/dev/null |
+						   sort -t / -k 5 -n -r) $(command -v pg_config)
+		do
+			if [ -x "$(dirname "$candidate")/postgres" ] && [ -f "$("$candidate" --pgxs)" ]
+			then
+				pg_config=$candidate
+				break
+			fi
+		done
+	fi
+	[ -n "$pg_config" ] || return 1
+	bindir=$("$pg_config" --bindir) || return 1
+	pgxs=$("$pg_config" --pgxs)
+	[ -x "$bindir/postgres" ] && [ -f "$pgxs" ]
+}
+
+# The directory $scratch, empty but for our mark.  What an earlier run left there is stopped and removed.
+make_scratch()
+{
+	scratch=${TMPDIR:-/tmp}/$1.$(id -u)
+	if [ -e "$scratch" ]
+	then
+		remove_scratch
+	fi
+	mkdir -m 755 "$scratch" || die "could not create $scratch"
+	echo $$ >"$scratch/run.pid"
+	mkdir "$scratch/work" && chown "$user" "$scratch/work" || die "could not create $scratch/work"
+	work=$scratch/work
+}
+
+remove_scratch()
+{
+	[ -O "$scratch" ] && [ ! -L "$scratch" ] && [ -f "$scratch/run.pid" ] ||
+		die "$scratch is in the way and is not ours; remove it or set TMPDIR"
+	other=$(cat "$scratch/run.pid")
+	if [ "$other" != $$ ] && grep -qs "${0##*/}" "/proc/$other/cmdline"
+	then
+		die "another run, with process id $other, is under way in $scratch"
+	fi
+	stop_servers "$scratch"
+	rm -rf "$scratch"
+}
+
+# Stop the servers whose data directories are below a directory, and the receivers that left a pid file there.
+stop_servers()
+{
+	find "$1" -name postmaster.pid 2>/dev/null | while read -r pid_file
+	do
+		data=$(dirname "$pid_file")
+		as_user "$(cat "$scratch/bindir" 2>/dev/null)/pg_ctl" -D "$data" -m immediate -w stop >/dev/null 2>&1
+	done
+	find "$1" -name receiver.pid 2>/dev/null | while read -r pid_file
+	do
+		pid=$(cat "$pid_file")
+		if grep -qs receiver.py "/proc/$pid/cmdline"
+		then
+			kill "$pid"
+		fi
+	done
+}
+
+# Run something, show what it says only when it fails.
+quietly()
+{
+	log=$scratch/$1.log
+	shift
+	if ! "$@" >"$log" 2>&1
+	then
+		tail -n 60 "$log" >&2
+		say "failed: $*" >&2
+		return 1
+	fi
+}
+
+# Make $prefix look like the root of a file system with this PostgreSQL and nothing else in it.  The programs must
+# be real copies: they find their libraries relative to themselves.
+copy_postgres()
+{
+	prefix=$work/pg
+	echo "$prefix$bindir" >"$scratch/bindir"
+	as_user mkdir -p "$prefix$bindir" "$work/socket" &&
+	as_user cp -L "$bindir"/* "$prefix$bindir/" || return 1
+	for directory in $("$pg_config" --pkglibdir) $("$pg_config" --sharedir) $("$pg_config" --includedir)
+	do
+		case $prefix$directory/ in
+			"$prefix$bindir"/*) continue ;;
+		esac
+		as_user mkdir -p "$prefix$directory" &&
+		as_user cp -rsf "$directory/." "$prefix$directory/" || return 1
+	done
+	# Whatever webhook the system has is not the one to be tested.
+	as_user rm -f "$prefix$("$pg_config" --pkglibdir)/webhook.so"
+	as_user find "$prefix$("$pg_config" --sharedir)/extension" -name 'webhook*' -exec rm -f {} +
+	pg_bin=$prefix$bindir
+	PATH=$pg_bin:$PATH
+	export PATH
+}
+
+# Copy the sources, build them outside of the copy, install into the private PostgreSQL.
+build_extension()
+{
+	src=$work/src
+	as_user mkdir -p "$src" "$work/build" || return 1
+	(cd "$top" && tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' .) |
+		as_user tar -C "$src" --no-same-owner -xf - || return 1
+	quietly build as_user sh -c "cd '$work/build' && make -j2 -f '$src/Makefile' PG_CONFIG='$pg_bin/pg_config' all install"
+}
+
+# start_server directory port [line for postgresql.conf]...: a cluster that listens on a unix socket only.
+start_server()
+{
+	data=$1
+	port=$2
+	shift 2
+	quietly initdb as_user "$pg_bin/initdb" -D "$data" -A trust -U postgres -E UTF8 --locale=C --no-sync || return 1
+	{
+		printf '%s\n' "port = $port" "listen_addresses = ''" "unix_socket_directories = '$work/socket'" \
+			"shared_preload_libraries = 'webhook'" "fsync = off" "max_prepared_transactions = 10" "$@"
+	} | as_user tee -a "$data/postgresql.conf" >/dev/null
+	quietly start as_user "$pg_bin/pg_ctl" -D "$data" -l "$data.log" -w start || {
+		tail -n 20 "$data.log" >&2
+		return 1
+	}
+}
