@@ -1,0 +1,37 @@
+-- Sources of messages: watched tables and application events.
+
+CREATE FUNCTION webhook.capture() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_capture';
+COMMENT ON FUNCTION webhook.capture() IS 'row trigger that watch() puts on a table';
+
+CREATE FUNCTION webhook.watch(relation regclass, entity_type text,
+    id text DEFAULT NULL, event_uid text DEFAULT NULL, profile text DEFAULT NULL, paid text DEFAULT NULL,
+    deleted text DEFAULT NULL, columns text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
+    payload regprocedure DEFAULT NULL) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'webhook_watch';
+COMMENT ON FUNCTION webhook.watch(regclass, text, text, text, text, text, text, text[], text[], regprocedure) IS
+    'have every change of a table captured as <entity_type>.create, .update and .delete; calling it again changes the settings';
+
+CREATE FUNCTION webhook.unwatch(relation regclass) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'webhook_unwatch';
+COMMENT ON FUNCTION webhook.unwatch(regclass) IS 'stop capturing a table; true if it was watched';
+
+CREATE FUNCTION webhook.emit(event text, payload jsonb, entity_id text DEFAULT NULL, event_uid text DEFAULT NULL,
+    profile text DEFAULT NULL) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'webhook_emit';
+COMMENT ON FUNCTION webhook.emit(text, jsonb, text, text, text) IS
+    'send an application event when this transaction commits; returns the message id';
+
+CREATE FUNCTION webhook.config_changed() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_config_changed';
+COMMENT ON FUNCTION webhook.config_changed() IS 'statement trigger: every process reads the configuration again';
+
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.webhook
+    FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.watch
+    FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();

@@ -1,0 +1,494 @@
+/*-------------------------------------------------------------------------
+ *
+ * capture.c
+ *		From a changed row to a message in the outbox.
+ *
+ * webhook.capture() is the row trigger that watch() puts on a table.  It asks
+ * first whether any webhook subscribes to what happened: if not, nothing is
+ * built, evaluated or written.  Only then come the expressions, the
+ * payload, and the webhooks' own filters.
+ *
+ * A row that an UPDATE moves to another partition reaches the triggers as a
+ * DELETE and an INSERT.  The deleted tuple says that it was moved, so we keep
+ * it until the INSERT of the same command arrives and report one update.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "capture.h"
+#include "catalog.h"
+#include "compat.h"
+#include "outbox.h"
+#include "shmem.h"
+#include "watch.h"
+
+#define EVENT_NAME_MAX	200
+
+/* A row deleted by an UPDATE that moves it to another partition. */
+typedef struct MovedRow
+{
+	Oid			relid;			/* the partition it left; InvalidOid: there is none */
+	Oid			root;
+	CommandId	command;
+	HeapTuple	tuple;			/* in the root's layout, in TopTransactionContext */
+} MovedRow;
+
+static MovedRow moved;
+
+PG_FUNCTION_INFO_V1(webhook_capture);
+PG_FUNCTION_INFO_V1(webhook_emit);
+PG_FUNCTION_INFO_V1(webhook_config_changed);
+
+
+/* Do the two rows differ in this column? */
+static bool
+column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum)
+{
+	Form_pg_attribute att = TupleDescAttr(new->tts_tupleDescriptor, attnum - 1);
+	bool		old_null = old->tts_isnull[attnum - 1];
+	bool		new_null = new->tts_isnull[attnum - 1];
+
+	if (old_null || new_null)
+		return old_null != new_null;
+	return !datum_image_eq(old->tts_values[attnum - 1], new->tts_values[attnum - 1],
+						   att->attbyval, att->attlen);
+}
+
+static bool
+row_changed(WatchedTable *table, TupleTableSlot *old, TupleTableSlot *new)
+{
+	slot_getallattrs(old);
+	slot_getallattrs(new);
+	for (int i = 0; i < table->ncompare; i++)
+		if (column_changed(old, new, table->compare[i]))
+			return true;
+	return false;
+}
+
+/* What happened, as the receiver shall see it; WATCH_NACTIONS: nothing. */
+static WatchAction
+effective_action(WatchedTable *table, WatchAction action, TupleTableSlot *old,
+				 TupleTableSlot *new, WatchValues *values)
+{
+	WatchValues before;
+
+	if (table->field_column[WATCH_DELETED] == 0 && table->field_position[WATCH_DELETED] == 0)
+		return action;
+
+	if (action != WATCH_UPDATE)
+		return values->is_true[WATCH_DELETED] ? WATCH_NACTIONS : action;
+
+	watch_evaluate(table, old, false, &before);
+	if (before.is_true[WATCH_DELETED])
+		return values->is_true[WATCH_DELETED] ? WATCH_NACTIONS : WATCH_CREATE;
+	return values->is_true[WATCH_DELETED] ? WATCH_DELETE : WATCH_UPDATE;
+}
+
+/* Has one of the columns that the webhook asks for changed? */
+static bool
+columns_match(const CatalogWebhook *webhook, TupleTableSlot *old, TupleTableSlot *new)
+{
+	TupleDesc	desc = new->tts_tupleDescriptor;
+
+	for (int i = 0; i < webhook->ncolumns; i++)
+		for (int a = 0; a < desc->natts; a++)
+			if (!TupleDescAttr(desc, a)->attisdropped &&
+				strcmp(NameStr(TupleDescAttr(desc, a)->attname), webhook->columns[i]) == 0 &&
+				column_changed(old, new, a + 1))
+				return true;
+	return false;
+}
+
+static bool
+filter_matches(const CatalogWebhook *webhook, const char *payload, Jsonb **parsed)
+{
+	if (*parsed == NULL)
+		*parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(payload)));
+	return DatumGetBool(DirectFunctionCall2(jsonb_contains, JsonbPGetDatum(*parsed),
+											JsonbPGetDatum(webhook->filter)));
+}
+
+/* Add those of a list that want this message. */
+static int
+match_list(const CatalogWebhookList *list, TupleTableSlot *old, TupleTableSlot *new,
+		   const char *payload, Jsonb **parsed, Datum *ids, int n)
+{
+	for (int i = 0; list != NULL && i < list->count; i++)
+	{
+		const CatalogWebhook *webhook = list->items[i];
+
+		if (webhook->ncolumns > 0 && old != NULL && !columns_match(webhook, old, new))
+			continue;
+		if (webhook->filter != NULL &&
+			(payload == NULL || !filter_matches(webhook, payload, parsed)))
+			continue;
+		ids[n++] = Int64GetDatum(webhook->id);
+	}
+	return n;
+}
+
+/*
+ * The webhooks that want this message, NULL if none does.  old and new are
+ * given for an update.
+ */
+static ArrayType *
+match_webhooks(const CatalogEvent *event, TupleTableSlot *old, TupleTableSlot *new,
+			   const char *event_uid, const char *payload)
+{
+	const CatalogWebhookList *restricted;
+	Jsonb	   *parsed = NULL;
+	Datum	   *ids;
+	int			n;
+
+	if (event->plain)
+		return event->all_ids;
+	restricted = catalog_event_uid(event, event_uid);
+	n = event->unrestricted.count + (restricted ? restricted->count : 0);
+	if (n == 0)
+		return NULL;
+	ids = palloc(n * sizeof(Datum));
+	n = match_list(&event->unrestricted, old, new, payload, &parsed, ids, 0);
+	n = match_list(restricted, old, new, payload, &parsed, ids, n);
+	if (n == 0)
+		return NULL;
+	return construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+}
+
+/* Could a webhook want it, judging by the event alone? */
+static bool
+event_possible(const CatalogEvent *event, const char *event_uid)
+{
+	return event->unrestricted.count > 0 || catalog_event_uid(event, event_uid) != NULL;
+}
+
+/* One change of one row; old and new in the root's layout. */
+static void
+capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
+{
+	TupleTableSlot *row = new ? new : old;
+	WatchValues values;
+	OutboxRow	message = {0};
+	pg_uuid_t	message_id;
+
+	if (action == WATCH_UPDATE && !row_changed(table, old, new))
+		return;
+	watch_evaluate(table, row, action == WATCH_DELETE, &values);
+	action = effective_action(table, action, old, new, &values);
+	if (action == WATCH_NACTIONS || !event_possible(table->events[action], values.text[WATCH_EVENT_UID]))
+		return;
+
+	if (table->json != NULL)
+	{
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		slot_getallattrs(row);
+		rowjson_append(table->json, &buf, row->tts_values, row->tts_isnull);
+		message.payload = buf.data;
+		message.payload_len = buf.len;
+	}
+	else if (values.text[WATCH_PAYLOAD] != NULL)
+	{
+		message.payload = values.text[WATCH_PAYLOAD];
+		message.payload_len = strlen(message.payload);
+	}
+	message.webhook_ids = match_webhooks(table->events[action],
+										 action == WATCH_UPDATE ? old : NULL, new,
+										 values.text[WATCH_EVENT_UID], message.payload);
+	if (message.webhook_ids == NULL)
+		return;
+	message.event = table->event_names[action];
+	message.entity_type = table->entity_type;
+	message.entity_id = values.text[WATCH_ID];
+	message.event_uid = values.text[WATCH_EVENT_UID];
+	message.profile = values.text[WATCH_PROFILE];
+	outbox_append(&message, &message_id);
+}
+
+/* Does anybody subscribe to what this change may turn out to be? */
+static bool
+anybody_wants(WatchedTable *table, WatchAction action)
+{
+	bool		soft = table->field_column[WATCH_DELETED] != 0 ||
+	table->field_position[WATCH_DELETED] != 0;
+
+	if (table->events[action]->wanted)
+		return true;
+	return soft && action == WATCH_UPDATE &&
+		(table->events[WATCH_CREATE]->wanted || table->events[WATCH_DELETE]->wanted);
+}
+
+/* Keep a row that is on its way to another partition. */
+static void
+remember_moved(WatchedTable *table, HeapTuple tuple, TupleTableSlot *root_slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	moved.relid = table->relid;
+	moved.root = table->root;
+	moved.command = HeapTupleHeaderGetCmax(tuple->t_data);
+	moved.tuple = ExecCopySlotHeapTuple(root_slot);
+	MemoryContextSwitchTo(old);
+}
+
+/* A moved row that never arrived, because a trigger on its new partition dropped it, is deleted. */
+static void
+report_lost_move(void)
+{
+	MovedRow	lost = moved;
+	Relation	rel;
+	WatchedTable *table;
+
+	moved.relid = InvalidOid;
+	rel = relation_open(lost.relid, AccessShareLock);
+	table = watch_lookup(rel);
+	if (table != NULL && anybody_wants(table, WATCH_DELETE))
+	{
+		Relation	root = relation_open(lost.root, AccessShareLock);
+		TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(root), &TTSOpsHeapTuple);
+
+		ExecStoreHeapTuple(lost.tuple, slot, false);
+		capture_row(table, WATCH_DELETE, slot, NULL);
+		ExecDropSingleTupleTableSlot(slot);
+		relation_close(root, AccessShareLock);
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+/* An inserted row: new, or the other half of a move. */
+static void
+capture_insert(WatchedTable *table, HeapTuple tuple, TupleTableSlot *slot)
+{
+	if (moved.relid != InvalidOid && moved.root == table->root &&
+		moved.command == HeapTupleHeaderGetCmin(tuple->t_data))
+	{
+		TupleTableSlot *old = MakeSingleTupleTableSlot(slot->tts_tupleDescriptor, &TTSOpsHeapTuple);
+
+		moved.relid = InvalidOid;
+		ExecStoreHeapTuple(moved.tuple, old, false);
+		if (anybody_wants(table, WATCH_UPDATE))
+			capture_row(table, WATCH_UPDATE, old, slot);
+		ExecDropSingleTupleTableSlot(old);
+	}
+	else if (anybody_wants(table, WATCH_CREATE))
+		capture_row(table, WATCH_CREATE, NULL, slot);
+}
+
+static void
+capture(TriggerData *trigger)
+{
+	WatchedTable *table = watch_lookup(trigger->tg_relation);
+	TupleTableSlot *slot;
+
+	if (table == NULL)
+		return;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		if (anybody_wants(table, WATCH_UPDATE))
+			capture_row(table, WATCH_UPDATE, watch_root_slot(table, trigger->tg_trigslot, 0),
+						watch_root_slot(table, trigger->tg_newslot, 1));
+		return;
+	}
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	{
+		if (moved.relid == InvalidOid && !anybody_wants(table, WATCH_CREATE))
+			return;
+		capture_insert(table, trigger->tg_trigtuple, watch_root_slot(table, trigger->tg_trigslot, 0));
+		return;
+	}
+
+	if (moved.relid != InvalidOid)
+		report_lost_move();
+	if (HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
+		remember_moved(table, trigger->tg_trigtuple, watch_root_slot(table, trigger->tg_trigslot, 0));
+	else if (anybody_wants(table, WATCH_DELETE))
+	{
+		slot = watch_root_slot(table, trigger->tg_trigslot, 0);
+		capture_row(table, WATCH_DELETE, slot, NULL);
+	}
+}
+
+/* The row trigger. */
+Datum
+webhook_capture(PG_FUNCTION_ARGS)
+{
+	static MemoryContext context = NULL;
+	static int	depth = 0;
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	MemoryContext old;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_AFTER(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called as an AFTER ROW trigger", "webhook.capture"),
+				 errhint("Use webhook.watch() to put it on a table.")));
+
+	/* One scratch context serves all rows; a payload function may bring us here again. */
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "webhook capture", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	depth++;
+	PG_TRY();
+	{
+		capture(trigger);
+	}
+	PG_FINALLY();
+	{
+		depth--;
+		MemoryContextSwitchTo(old);
+		if (depth == 0)
+			MemoryContextReset(context);
+	}
+	PG_END_TRY();
+	PG_RETURN_POINTER(NULL);
+}
+
+/* Statement trigger on the configuration: everybody is to read it again. */
+Datum
+webhook_config_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called as a trigger", "webhook.config_changed")));
+	CacheInvalidateRelcache(trigger->tg_relation);
+	outbox_wake_at_commit();
+	PG_RETURN_POINTER(NULL);
+}
+
+/* Is it a trigger name: dot-separated words of letters, digits and underscores? */
+static bool
+event_name_valid(const char *name)
+{
+	size_t		len = strlen(name);
+
+	return len > 0 && len <= EVENT_NAME_MAX &&
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.") == len &&
+		name[0] != '.' && name[len - 1] != '.' && strstr(name, "..") == NULL;
+}
+
+static char *
+optional_text(FunctionCallInfo fcinfo, int arg)
+{
+	return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+}
+
+/* JSON text of a jsonb value without the blanks that its output function puts in. */
+static char *
+jsonb_compact(Jsonb *jb, int *len)
+{
+	char	   *text = JsonbToCString(NULL, &jb->root, VARSIZE(jb));
+	char	   *to = text;
+	bool		quoted = false;
+
+	for (char *from = text; *from; from++)
+	{
+		if (*from == '"')
+			quoted = !quoted;
+		else if (*from == '\\' && quoted)
+			*to++ = *from++;
+		else if (*from == ' ' && !quoted)
+			continue;
+		*to++ = *from;
+	}
+	*to = '\0';
+	*len = to - text;
+	return text;
+}
+
+/*
+ * emit(event, payload, entity_id, event_uid, profile): a message that is no row.
+ */
+Datum
+webhook_emit(PG_FUNCTION_ARGS)
+{
+	OutboxRow	message = {0};
+	const CatalogEvent *event;
+	pg_uuid_t  *message_id = palloc0(sizeof(pg_uuid_t));
+	char	   *name = optional_text(fcinfo, 0);
+	char	   *entity_id = optional_text(fcinfo, 2);
+	char	   *dot;
+
+	shmem_require();
+	PreventCommandIfReadOnly("webhook.emit()");
+	if (name == NULL || !event_name_valid(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\"", "event"),
+				 errhint("A trigger name consists of letters, digits, underscores and single dots, such as \"guest.checked_in\", and has at most %d characters.",
+						 EVENT_NAME_MAX)));
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", "payload"),
+				 errhint("Give a JSON value, such as '{}'.")));
+
+	message.event = name;
+	dot = strrchr(name, '.');
+	if (dot != NULL)
+		message.entity_type = pnstrdup(name, dot - name);
+	if (entity_id != NULL)
+	{
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		escape_json(&buf, entity_id);
+		message.entity_id = buf.data;
+	}
+	message.event_uid = optional_text(fcinfo, 3);
+	message.profile = optional_text(fcinfo, 4);
+	message.payload = jsonb_compact(PG_GETARG_JSONB_P(1), &message.payload_len);
+
+	event = catalog_event(name);
+	message.webhook_ids = match_webhooks(event, NULL, NULL, message.event_uid, message.payload);
+	if (message.webhook_ids == NULL)
+		outbox_new_message_id(message_id);
+	else
+		outbox_append(&message, message_id);
+	PG_RETURN_DATUM(CStringGetTextDatum(outbox_message_id_text(message_id)));
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT && moved.relid != InvalidOid)
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		report_lost_move();
+		PopActiveSnapshot();
+	}
+	else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		moved.relid = InvalidOid;
+}
+
+void
+capture_init(void)
+{
+	catalog_init();
+	watch_init();
+
+	/* Callbacks run last in, first out: a lost move is reported before the outbox is flushed. */
+	outbox_init();
+	RegisterXactCallback(xact_callback, NULL);
+}

@@ -1,0 +1,417 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.c
+ *		The extension's own tables, and who wants which message.
+ *
+ * Every backend that writes to a watched table must know, for each row, which
+ * webhooks want it.  It keeps all webhooks that can receive something in a
+ * hash table by subscription ("guest.create", "guest.*", "*") and, filled on
+ * demand, one by trigger name with the matching subscriptions merged.  Both
+ * live in one memory context, which is thrown away when the relation cache
+ * says that webhook.webhook has changed: a statement trigger on that table
+ * sends the invalidation (see webhook_config_changed() in capture.c).
+ *
+ * The table is read with a fresh snapshot whatever the isolation level of the
+ * transaction: the cache outlives the transaction, so it must not be built from
+ * the past.  A new cache is built completely before the old one is given
+ * up; the old one is kept until the end of the transaction, because a payload
+ * function may write to another watched table while its caller still holds
+ * pointers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "catalog.h"
+
+#define NAME_SIZE	256			/* longest trigger name or event UID, with its NUL */
+
+typedef struct SubscriptionEntry
+{
+	char		pattern[NAME_SIZE];
+	CatalogWebhookList list;
+} SubscriptionEntry;
+
+typedef struct EventEntry
+{
+	char		name[NAME_SIZE];
+	CatalogEvent event;
+} EventEntry;
+
+typedef struct UidEntry
+{
+	char		uid[NAME_SIZE];
+	CatalogWebhookList list;
+} UidEntry;
+
+static CatalogOids oids;
+static bool oids_valid = false;
+
+static MemoryContext cache_context = NULL;	/* NULL: nothing cached */
+static MemoryContext retired_context = NULL;	/* parent of caches given up in this transaction */
+static HTAB *subscriptions;
+static HTAB *events;
+static bool cache_valid = false;
+static uint64 generation = 1;
+
+
+static void
+relcache_callback(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == oids.webhook || relid == oids.watch)
+	{
+		cache_valid = false;
+		oids_valid = false;
+		generation++;
+	}
+}
+
+static void
+namespace_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	oids_valid = false;
+}
+
+void
+catalog_init(void)
+{
+	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, namespace_callback, (Datum) 0);
+}
+
+uint64
+catalog_generation(void)
+{
+	return generation;
+}
+
+void
+catalog_retire(MemoryContext context)
+{
+	if (retired_context == NULL)
+		retired_context = AllocSetContextCreate(TopMemoryContext, "webhook retired caches",
+												ALLOCSET_SMALL_SIZES);
+	MemoryContextSetParent(context, retired_context);
+}
+
+void
+catalog_at_eoxact(void)
+{
+	if (retired_context != NULL)
+	{
+		MemoryContextDelete(retired_context);
+		retired_context = NULL;
+	}
+}
+
+const CatalogOids *
+catalog_oids(void)
+{
+	CatalogOids found = {0};
+	Oid			nsp;
+	HeapTuple	tup;
+
+	if (oids_valid)
+		return &oids;
+
+	nsp = get_namespace_oid(WEBHOOK_SCHEMA, true);
+	if (!OidIsValid(nsp) || !OidIsValid(get_extension_oid("webhook", true)))
+		return NULL;
+
+	tup = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(nsp));
+	if (!HeapTupleIsValid(tup))
+		return NULL;
+	found.extension_owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
+	ReleaseSysCache(tup);
+
+	for (int i = 0; i < WEBHOOK_PARTITIONS; i++)
+	{
+		found.outbox[i] = get_relname_relid(psprintf("outbox_%d", i), nsp);
+		found.outbox_index[i] = get_relname_relid(psprintf("outbox_%d_xid_id_idx", i), nsp);
+	}
+	found.outbox_id_seq = get_relname_relid("outbox_id_seq", nsp);
+	found.ring = get_relname_relid("ring", nsp);
+	found.cursor = get_relname_relid("cursor", nsp);
+	found.watch = get_relname_relid("watch", nsp);
+	found.watch_pkey = get_relname_relid("watch_pkey", nsp);
+	found.webhook = get_relname_relid("webhook", nsp);
+	found.webhook_pkey = get_relname_relid("webhook_pkey", nsp);
+
+	/* While the extension is being created some are still missing. */
+	if (!OidIsValid(found.outbox[WEBHOOK_PARTITIONS - 1]) || !OidIsValid(found.cursor))
+		return NULL;
+	oids = found;
+	oids_valid = true;
+	return &oids;
+}
+
+int
+catalog_strings(Datum array, bool isnull, char ***result)
+{
+	Datum	   *elems;
+	bool	   *nulls;
+	int			n = 0;
+	int			kept = 0;
+
+	*result = NULL;
+	if (isnull)
+		return 0;
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elems, &nulls, &n);
+	*result = palloc(Max(n, 1) * sizeof(char *));
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			(*result)[kept++] = TextDatumGetCString(elems[i]);
+	return kept;
+}
+
+bool
+catalog_event_matches(const char *pattern, const char *event)
+{
+	size_t		len = strlen(pattern);
+
+	if (strcmp(pattern, event) == 0)
+		return true;
+	if (len == 1 && pattern[0] == '*')
+		return strncmp(event, "webhook.", 8) != 0;
+	return len > 2 && pattern[len - 1] == '*' && pattern[len - 2] == '.' &&
+		strncmp(pattern, event, len - 1) == 0;
+}
+
+static void
+list_add(CatalogWebhookList *list, CatalogWebhook *webhook)
+{
+	if (list->count == list->space)
+	{
+		list->space = Max(4, list->space * 2);
+		if (list->items == NULL)
+			list->items = palloc(list->space * sizeof(CatalogWebhook *));
+		else
+			list->items = repalloc(list->items, list->space * sizeof(CatalogWebhook *));
+	}
+	list->items[list->count++] = webhook;
+}
+
+static HTAB *
+create_hash(const char *name, Size entrysize, MemoryContext context)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = NAME_SIZE;
+	ctl.entrysize = entrysize;
+	ctl.hcxt = context;
+	return hash_create(name, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+/* One row of webhook.webhook, in the current memory context; NULL when it receives nothing. */
+static CatalogWebhook *
+read_webhook(TupleTableSlot *slot)
+{
+	CatalogWebhook *webhook;
+	bool		isnull;
+	Datum		d;
+
+	if (!DatumGetBool(slot_getattr(slot, Anum_webhook_active, &isnull)) &&
+		!DatumGetBool(slot_getattr(slot, Anum_webhook_buffering, &isnull)))
+		return NULL;
+
+	webhook = palloc0(sizeof(CatalogWebhook));
+	webhook->id = DatumGetInt64(slot_getattr(slot, Anum_webhook_id, &isnull));
+	webhook->owner = DatumGetObjectId(slot_getattr(slot, Anum_webhook_owner, &isnull));
+	d = slot_getattr(slot, Anum_webhook_uids, &isnull);
+	webhook->nuids = catalog_strings(d, isnull, &webhook->uids);
+	d = slot_getattr(slot, Anum_webhook_columns, &isnull);
+	webhook->ncolumns = catalog_strings(d, isnull, &webhook->columns);
+	d = slot_getattr(slot, Anum_webhook_filter, &isnull);
+	if (!isnull)
+		webhook->filter = DatumGetJsonbPCopy(d);
+	d = slot_getattr(slot, Anum_webhook_integration, &isnull);
+	if (!isnull)
+		webhook->integration = TextDatumGetCString(d);
+	return webhook;
+}
+
+static void
+build_cache(const CatalogOids *rel_oids)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook subscriptions",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HTAB	   *new_subscriptions = create_hash("webhook subscriptions",
+												sizeof(SubscriptionEntry), context);
+	HTAB	   *new_events = create_hash("webhook events", sizeof(EventEntry), context);
+	Snapshot	snapshot;
+	Relation	rel;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+
+	/* Set before reading: a change that arrives while we read must not be overlooked. */
+	cache_valid = true;
+
+	rel = table_open(rel_oids->webhook, AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = table_beginscan(rel, snapshot, 0, NULL);
+	slot = table_slot_create(rel, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CatalogWebhook *webhook = read_webhook(slot);
+		char	  **patterns;
+		int			npatterns;
+		bool		isnull;
+		Datum		d;
+
+		if (webhook == NULL)
+			continue;
+		d = slot_getattr(slot, Anum_webhook_events, &isnull);
+		npatterns = catalog_strings(d, isnull, &patterns);
+		for (int i = 0; i < npatterns; i++)
+		{
+			SubscriptionEntry *entry;
+			bool		found;
+
+			entry = hash_search(new_subscriptions, patterns[i], HASH_ENTER, &found);
+			if (!found)
+				memset(&entry->list, 0, sizeof(entry->list));
+			list_add(&entry->list, webhook);
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	MemoryContextSwitchTo(old);
+
+	if (cache_context != NULL)
+		catalog_retire(cache_context);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	cache_context = context;
+	subscriptions = new_subscriptions;
+	events = new_events;
+}
+
+/* Add the webhooks of one subscription to an event, each webhook once. */
+static void
+merge_subscription(CatalogEvent *event, HTAB *seen, const char *pattern)
+{
+	SubscriptionEntry *entry = hash_search(subscriptions, pattern, HASH_FIND, NULL);
+
+	for (int i = 0; entry != NULL && i < entry->list.count; i++)
+	{
+		CatalogWebhook *webhook = entry->list.items[i];
+		bool		found;
+
+		hash_search(seen, &webhook->id, HASH_ENTER, &found);
+		if (found)
+			continue;
+		event->wanted = true;
+		if (webhook->nuids == 0)
+			list_add(&event->unrestricted, webhook);
+		else if (event->by_uid == NULL)
+			event->by_uid = create_hash("webhook event UIDs", sizeof(UidEntry), cache_context);
+		for (int u = 0; u < webhook->nuids; u++)
+		{
+			UidEntry   *uid = hash_search(event->by_uid, webhook->uids[u], HASH_ENTER, &found);
+
+			if (!found)
+				memset(&uid->list, 0, sizeof(uid->list));
+			list_add(&uid->list, webhook);
+		}
+		if (webhook->nuids > 0 || webhook->ncolumns > 0 || webhook->filter != NULL ||
+			webhook->integration != NULL)
+			event->plain = false;
+	}
+}
+
+/* Merge the subscriptions to the name itself, to "a.b.*", "a.*" and "*". */
+static void
+resolve_event(const char *name, CatalogEvent *event)
+{
+	HASHCTL		ctl = {0};
+	HTAB	   *seen;
+	char		pattern[NAME_SIZE + 2];
+
+	memset(event, 0, sizeof(*event));
+	event->plain = true;
+	ctl.keysize = ctl.entrysize = sizeof(int64);
+	ctl.hcxt = CurrentMemoryContext;
+	seen = hash_create("webhooks seen", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
+	merge_subscription(event, seen, name);
+	strlcpy(pattern, name, NAME_SIZE);
+	for (char *dot = strrchr(pattern, '.'); dot != NULL; dot = strrchr(pattern, '.'))
+	{
+		strcpy(dot, ".*");
+		if (strlen(pattern) < NAME_SIZE)
+			merge_subscription(event, seen, pattern);
+		*dot = '\0';
+	}
+	if (catalog_event_matches("*", name))
+		merge_subscription(event, seen, "*");
+	hash_destroy(seen);
+
+	if (event->plain && event->wanted)
+	{
+		int			n = event->unrestricted.count;
+		Datum	   *ids = palloc(n * sizeof(Datum));
+
+		for (int i = 0; i < n; i++)
+			ids[i] = Int64GetDatum(event->unrestricted.items[i]->id);
+		event->all_ids = construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+										 TYPALIGN_DOUBLE);
+	}
+}
+
+const CatalogEvent *
+catalog_event(const char *name)
+{
+	static const CatalogEvent nobody = {0};
+	const CatalogOids *rel_oids = catalog_oids();
+	EventEntry *entry;
+
+	if (rel_oids == NULL || strlen(name) >= NAME_SIZE)
+		return &nobody;
+	if (!cache_valid)
+		build_cache(rel_oids);
+
+	entry = hash_search(events, name, HASH_FIND, NULL);
+	if (entry == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(cache_context);
+		CatalogEvent event;
+
+		resolve_event(name, &event);
+		entry = hash_search(events, name, HASH_ENTER, NULL);
+		entry->event = event;
+		MemoryContextSwitchTo(old);
+	}
+	return &entry->event;
+}
+
+const CatalogWebhookList *
+catalog_event_uid(const CatalogEvent *event, const char *uid)
+{
+	UidEntry   *entry;
+
+	if (event->by_uid == NULL || uid == NULL || strlen(uid) >= NAME_SIZE)
+		return NULL;
+	entry = hash_search(event->by_uid, uid, HASH_FIND, NULL);
+	return entry ? &entry->list : NULL;
+}

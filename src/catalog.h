@@ -1,0 +1,154 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.h
+ *		The extension's own tables, and who wants which message.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_CATALOG_H
+#define WEBHOOK_CATALOG_H
+
+#include "access/htup.h"
+#include "utils/array.h"
+#include "utils/jsonb.h"
+#include "utils/relcache.h"
+
+#include "webhook.h"
+
+/* Columns of webhook.webhook */
+#define Anum_webhook_id						1
+#define Anum_webhook_owner					2
+#define Anum_webhook_events					6
+#define Anum_webhook_url					7
+#define Anum_webhook_method					8
+#define Anum_webhook_headers				9
+#define Anum_webhook_format					10
+#define Anum_webhook_uids					12
+#define Anum_webhook_integration			13
+#define Anum_webhook_columns				14
+#define Anum_webhook_filter					15
+#define Anum_webhook_ordering				17
+#define Anum_webhook_secret					18
+#define Anum_webhook_previous_secret		19
+#define Anum_webhook_previous_secret_until	20
+#define Anum_webhook_retry_schedule			21
+#define Anum_webhook_timeout				22
+#define Anum_webhook_rate_limit				23
+#define Anum_webhook_max_in_flight			24
+#define Anum_webhook_client_cert			25
+#define Anum_webhook_client_key				26
+#define Anum_webhook_ca_cert				27
+#define Anum_webhook_active					28
+#define Anum_webhook_buffering				29
+
+/* Columns of webhook.watch */
+#define Anum_watch_relation					1
+#define Anum_watch_entity_type				2
+#define Anum_watch_id						3
+#define Anum_watch_event_uid				4
+#define Anum_watch_profile					5
+#define Anum_watch_paid						6
+#define Anum_watch_deleted					7
+#define Anum_watch_columns					8
+#define Anum_watch_exclude					9
+#define Anum_watch_payload					10
+#define Anum_watch_search_path				11
+
+/* Columns of webhook.outbox_N, and of its index */
+#define Anum_outbox_id						1
+#define Anum_outbox_xid						2
+#define Anum_outbox_fence					3
+#define Anum_outbox_message_id				4
+#define Anum_outbox_event					5
+#define Anum_outbox_entity_type				6
+#define Anum_outbox_entity_id				7
+#define Anum_outbox_event_uid				8
+#define Anum_outbox_profile					9
+#define Anum_outbox_webhook_ids				10
+#define Anum_outbox_payload					11
+#define Anum_outbox_created_at				12
+#define Natts_outbox						12
+#define Anum_outbox_index_xid				1
+#define Anum_outbox_index_id				2
+
+typedef struct CatalogOids
+{
+	Oid			extension_owner;
+	Oid			webhook;
+	Oid			webhook_pkey;
+	Oid			watch;
+	Oid			watch_pkey;
+	Oid			outbox[WEBHOOK_PARTITIONS];
+	Oid			outbox_index[WEBHOOK_PARTITIONS];
+	Oid			outbox_id_seq;
+	Oid			ring;
+	Oid			cursor;
+} CatalogOids;
+
+/* What capture must know of a webhook. */
+typedef struct CatalogWebhook
+{
+	int64		id;
+	Oid			owner;
+	int			nuids;			/* 0: all events */
+	char	  **uids;
+	int			ncolumns;		/* 0: any change */
+	char	  **columns;
+	Jsonb	   *filter;			/* or NULL */
+	char	   *integration;	/* or NULL */
+} CatalogWebhook;
+
+/* The webhooks with the same event UID, within one CatalogEvent. */
+typedef struct CatalogWebhookList
+{
+	int			count;
+	int			space;
+	CatalogWebhook **items;
+} CatalogWebhookList;
+
+/* All webhooks that subscribe to one trigger name. */
+typedef struct CatalogEvent
+{
+	bool		wanted;			/* by anybody at all */
+	bool		plain;			/* nobody restricts anything: all_ids is the answer */
+	CatalogWebhookList unrestricted;	/* for any event UID */
+	struct HTAB *by_uid;		/* event UID -> CatalogWebhookList, or NULL */
+	ArrayType  *all_ids;		/* when plain */
+} CatalogEvent;
+
+extern void catalog_init(void);
+
+/*
+ * Oids of the extension's relations; NULL when the extension does not exist.
+ * Needs a transaction.
+ */
+extern const CatalogOids *catalog_oids(void);
+
+/*
+ * Changes whenever what catalog_event() returned may be out of date.  Pointers
+ * into the cache stay valid until the end of the transaction all the same.
+ */
+extern uint64 catalog_generation(void);
+
+/* Who subscribes to this trigger name.  Needs a transaction. */
+extern const CatalogEvent *catalog_event(const char *event);
+
+/* The webhooks of this event that are restricted to this event UID, or NULL. */
+extern const CatalogWebhookList *catalog_event_uid(const CatalogEvent *event, const char *uid);
+
+/* "guest.*" matches "guest.create", "*" everything but the names in "webhook." */
+extern bool catalog_event_matches(const char *pattern, const char *event);
+
+/* text[] as C strings in the current memory context; 0 for NULL. */
+extern int	catalog_strings(Datum array, bool isnull, char ***result);
+
+/*
+ * Give up a cache that somebody further up the stack may still be using: it is
+ * deleted at the end of the transaction.
+ */
+extern void catalog_retire(MemoryContext context);
+
+/* To be called at the end of every transaction. */
+extern void catalog_at_eoxact(void);
+
+#endif							/* WEBHOOK_CATALOG_H */

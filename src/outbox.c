@@ -1,0 +1,410 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox.c
+ *		The writing end of the log: messages appended by transactions.
+ *
+ * A message is formed as a heap tuple at once, but written later, together
+ * with others, by heap_multi_insert(): at the end of the transaction or when
+ * a batch is full.  That costs one WAL record and one buffer lock for
+ * a page full of messages instead of for each.
+ *
+ * A tuple must be inserted by the subtransaction it belongs to, or by one of its
+ * parents after that subtransaction has committed.  So every buffered tuple carries the id of
+ * its subtransaction: handed on to the parent when the subtransaction commits, dropped with it when it rolls back.  A
+ * full batch writes only the tuples of the subtransaction that is
+ * current; those of its parents keep waiting.
+ *
+ * The id is drawn when the message is captured, while the transaction holds the
+ * lock on the row that changed: two transactions that change the same row have ids in the order in which
+ * they commit.  Every FENCE_INTERVAL-th message also notes the next
+ * transaction id that was unassigned at that moment: whoever gets it, or a
+ * later one, draws greater message ids.  The reader needs these fences to
+ * put a long backlog in order without sorting all of it (cursor.c).
+ *
+ * Partitions: the current one is read from shared memory, locked and read
+ * again.  Once it is unchanged under the lock, the worker cannot have sealed it before our
+ * transaction ends, see ring.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "commands/sequence.h"
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "outbox.h"
+#include "shmem.h"
+
+#define BATCH_ROWS		500
+#define BATCH_BYTES		(1024 * 1024)
+#define FENCE_INTERVAL	256
+
+typedef struct BufferedTuple
+{
+	HeapTuple	tuple;
+	SubTransactionId subid;
+} BufferedTuple;
+
+/* All of this is empty between transactions. */
+static MemoryContext buffer_context = NULL; /* child of TopTransactionContext */
+static BufferedTuple *buffer = NULL;
+static int	buffered = 0;
+static int	buffer_space = 0;
+static int	batch_rows = 0;			/* added since the last flush */
+static Size batch_bytes = 0;
+static bool wake_at_commit = false;
+
+
+/* Forget everything buffered; the memory goes with the transaction. */
+static void
+buffer_reset(void)
+{
+	buffer_context = NULL;
+	buffer = NULL;
+	buffered = buffer_space = 0;
+	batch_rows = 0;
+	batch_bytes = 0;
+}
+
+int
+outbox_current_partition(void)
+{
+	DatabaseSlot *slot = shmem_my_slot();
+	uint32		partition = WEBHOOK_PARTITION_UNKNOWN;
+	Relation	rel;
+	TableScanDesc scan;
+	Snapshot	snapshot;
+	TupleTableSlot *tts;
+
+	if (slot != NULL)
+		partition = pg_atomic_read_u32(&slot->partition);
+	if (partition != WEBHOOK_PARTITION_UNKNOWN)
+		return (int) partition;
+
+	/* First use since the server started: what the worker persisted last. */
+	rel = table_open(catalog_oids()->ring, AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = table_beginscan(rel, snapshot, 0, NULL);
+	tts = table_slot_create(rel, NULL);
+	if (table_scan_getnextslot(scan, ForwardScanDirection, tts))
+	{
+		bool		isnull;
+
+		partition = (uint32) DatumGetInt16(slot_getattr(tts, 1, &isnull)) % WEBHOOK_PARTITIONS;
+	}
+	else
+		partition = 0;
+	ExecDropSingleTupleTableSlot(tts);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+
+	if (slot != NULL)
+	{
+		uint32		expected = WEBHOOK_PARTITION_UNKNOWN;
+
+		if (!pg_atomic_compare_exchange_u32(&slot->partition, &expected, partition))
+			partition = expected;
+	}
+	return (int) partition;
+}
+
+/* Open and lock the current partition for writing. */
+static Relation
+open_current_partition(int *partition)
+{
+	for (;;)
+	{
+		Oid			relid;
+
+		*partition = outbox_current_partition();
+		relid = catalog_oids()->outbox[*partition];
+		LockRelationOid(relid, RowExclusiveLock);
+		if (outbox_current_partition() == *partition)
+			return table_open(relid, NoLock);
+		UnlockRelationOid(relid, RowExclusiveLock);
+	}
+}
+
+static void
+insert_index_entries(Relation rel, Relation index, TupleTableSlot **slots, int n)
+{
+	IndexInfo  *info = BuildIndexInfo(index);
+
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[2];
+		bool		isnull[2];
+
+		values[0] = slot_getattr(slots[i], Anum_outbox_xid, &isnull[0]);
+		values[1] = slot_getattr(slots[i], Anum_outbox_id, &isnull[1]);
+		webhook_index_insert(index, values, isnull, &slots[i]->tts_tid, rel, info);
+	}
+}
+
+/* Write the tuples of this subtransaction. */
+static void
+buffer_flush(SubTransactionId subid)
+{
+	MemoryContext old;
+	MemoryContext context;
+	TupleTableSlot **slots;
+	Relation	rel;
+	Relation	index;
+	int			partition;
+	int			n = 0;
+	int			kept = 0;
+
+	if (buffered == 0)
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "webhook outbox flush",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	slots = palloc(buffered * sizeof(TupleTableSlot *));
+
+	rel = open_current_partition(&partition);
+	index = index_open(catalog_oids()->outbox_index[partition], RowExclusiveLock);
+	for (int i = 0; i < buffered; i++)
+	{
+		if (buffer[i].subid != subid)
+			continue;
+		slots[n] = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+		ExecStoreHeapTuple(buffer[i].tuple, slots[n], false);
+		n++;
+	}
+	if (n > 0)
+	{
+		table_multi_insert(rel, slots, n, GetCurrentCommandId(true), 0, NULL);
+		insert_index_entries(rel, index, slots, n);
+	}
+	for (int i = 0; i < n; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	index_close(index, NoLock);
+	table_close(rel, NoLock);	/* the lock is kept: it holds off the sealing of the partition */
+
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+
+	for (int i = 0; i < buffered; i++)
+		if (buffer[i].subid != subid)
+			buffer[kept++] = buffer[i];
+	buffered = kept;
+	batch_rows = 0;
+	batch_bytes = 0;
+	if (kept == 0)
+	{
+		MemoryContextReset(buffer_context);
+		buffer = NULL;
+		buffer_space = 0;
+	}
+}
+
+static void
+buffer_add(HeapTuple tuple)
+{
+	if (buffered == buffer_space)
+	{
+		buffer_space = Max(16, buffer_space * 2);
+		if (buffer == NULL)
+			buffer = palloc(buffer_space * sizeof(BufferedTuple));
+		else
+			buffer = repalloc(buffer, buffer_space * sizeof(BufferedTuple));
+	}
+	buffer[buffered].tuple = tuple;
+	buffer[buffered].subid = GetCurrentSubTransactionId();
+	buffered++;
+	batch_rows++;
+	batch_bytes += tuple->t_len;
+}
+
+/* Random bytes for message ids, drawn a page at a time: a system call each would show. */
+static void
+random_bytes(unsigned char *out, int n)
+{
+	static unsigned char pool[1024];
+	static int	used = sizeof(pool);
+
+	if (used + n > (int) sizeof(pool))
+	{
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		used = 0;
+	}
+	memcpy(out, pool + used, n);
+	used += n;
+}
+
+/* A UUID of version 7 (RFC 9562): milliseconds since 1970, then random bits. */
+static void
+generate_uuid(TimestampTz now, pg_uuid_t *uuid)
+{
+	uint64		ms = (uint64) (now / 1000 +
+							   (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000);
+
+	random_bytes(uuid->data + 6, UUID_LEN - 6);
+	for (int i = 0; i < 6; i++)
+		uuid->data[i] = (unsigned char) (ms >> (8 * (5 - i)));
+	uuid->data[6] = 0x70 | (uuid->data[6] & 0x0f);
+	uuid->data[8] = 0x80 | (uuid->data[8] & 0x3f);
+}
+
+void
+outbox_new_message_id(pg_uuid_t *message_id)
+{
+	generate_uuid(GetCurrentTimestamp(), message_id);
+}
+
+char *
+outbox_message_id_text(const pg_uuid_t *message_id)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(message_id)));
+}
+
+static inline void
+set_text(Datum *values, bool *nulls, int attnum, const char *text, int len)
+{
+	nulls[attnum - 1] = (text == NULL);
+	if (text != NULL)
+		values[attnum - 1] = PointerGetDatum(cstring_to_text_with_len(text, len < 0 ? (int) strlen(text) : len));
+}
+
+void
+outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
+{
+	static TupleDesc desc = NULL;
+	const CatalogOids *oids = catalog_oids();
+	Datum		values[Natts_outbox];
+	bool		nulls[Natts_outbox] = {0};
+	FullTransactionId xid;
+	int64		id;
+	TimestampTz now = GetCurrentTimestamp();
+	MemoryContext old;
+	HeapTuple	tuple;
+
+	if (oids == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"%s\" is not installed", "webhook")));
+	if (desc == NULL)
+	{
+		Relation	rel = table_open(oids->outbox[0], AccessShareLock);
+
+		old = MemoryContextSwitchTo(TopMemoryContext);
+		desc = CreateTupleDescCopy(RelationGetDescr(rel));
+		MemoryContextSwitchTo(old);
+		table_close(rel, AccessShareLock);
+	}
+
+	/* The order of these three makes the fence true; see the head of this file. */
+	xid = GetTopFullTransactionId();
+	id = nextval_internal(oids->outbox_id_seq, false);
+	nulls[Anum_outbox_fence - 1] = (id % FENCE_INTERVAL != 0);
+	if (id % FENCE_INTERVAL == 0)
+		values[Anum_outbox_fence - 1] = FullTransactionIdGetDatum(ReadNextFullTransactionId());
+
+	generate_uuid(now, message_id);
+	values[Anum_outbox_id - 1] = Int64GetDatum(id);
+	values[Anum_outbox_xid - 1] = FullTransactionIdGetDatum(xid);
+	values[Anum_outbox_message_id - 1] = UUIDPGetDatum(message_id);
+	set_text(values, nulls, Anum_outbox_event, row->event, -1);
+	set_text(values, nulls, Anum_outbox_entity_type, row->entity_type, -1);
+	set_text(values, nulls, Anum_outbox_entity_id, row->entity_id, -1);
+	set_text(values, nulls, Anum_outbox_event_uid, row->event_uid, -1);
+	set_text(values, nulls, Anum_outbox_profile, row->profile, -1);
+	values[Anum_outbox_webhook_ids - 1] = PointerGetDatum(row->webhook_ids);
+	set_text(values, nulls, Anum_outbox_payload, row->payload, row->payload_len);
+	values[Anum_outbox_created_at - 1] = TimestampTzGetDatum(now);
+
+	if (buffer_context == NULL)
+		buffer_context = AllocSetContextCreate(TopTransactionContext, "webhook outbox buffer",
+											   ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(buffer_context);
+	tuple = heap_form_tuple(desc, values, nulls);
+	buffer_add(tuple);
+	MemoryContextSwitchTo(old);
+	wake_at_commit = true;
+
+	if (batch_rows >= BATCH_ROWS || batch_bytes >= BATCH_BYTES)
+		buffer_flush(GetCurrentSubTransactionId());
+}
+
+void
+outbox_wake_at_commit(void)
+{
+	wake_at_commit = true;
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			/* Committed subtransactions have handed theirs on to the top one by now. */
+			buffer_flush(TopSubTransactionId);
+			break;
+
+		case XACT_EVENT_COMMIT:
+			/* The messages are visible to others from here on. */
+			if (wake_at_commit)
+				shmem_wake_worker();
+			/* FALLTHROUGH */
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			wake_at_commit = false;
+			buffer_reset();
+			catalog_at_eoxact();
+			break;
+
+		default:
+			break;
+	}
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	int			kept = 0;
+
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	for (int i = 0; i < buffered; i++)
+	{
+		if (buffer[i].subid == subid)
+		{
+			if (event == SUBXACT_EVENT_ABORT_SUB)
+				continue;
+			buffer[i].subid = parent;
+		}
+		buffer[kept++] = buffer[i];
+	}
+	buffered = kept;
+}
+
+void
+outbox_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}

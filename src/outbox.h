@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox.h
+ *		The writing end of the log: messages appended by transactions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_OUTBOX_H
+#define WEBHOOK_OUTBOX_H
+
+#include "utils/array.h"
+#include "utils/uuid.h"
+
+/* One message; text may be NULL where the column may be. */
+typedef struct OutboxRow
+{
+	const char *event;			/* trigger name */
+	const char *entity_type;
+	const char *entity_id;		/* JSON: a number or a string */
+	const char *event_uid;
+	const char *profile;
+	const char *payload;		/* JSON text */
+	int			payload_len;
+	ArrayType  *webhook_ids;	/* bigint[], at least one */
+} OutboxRow;
+
+extern void outbox_init(void);
+
+/*
+ * Append a message; it is sent when the current transaction commits, and not
+ * if the current subtransaction rolls back.  Everything is copied.
+ */
+extern void outbox_append(const OutboxRow *row, pg_uuid_t *message_id);
+
+/* A fresh message id, and its text form (palloc'd). */
+extern void outbox_new_message_id(pg_uuid_t *message_id);
+extern char *outbox_message_id_text(const pg_uuid_t *message_id);
+
+/* The partition to be written now, from shared memory or, the first time, from webhook.ring. */
+extern int	outbox_current_partition(void);
+
+/* Have the worker look again when this transaction commits, though no message was written. */
+extern void outbox_wake_at_commit(void);
+
+#endif							/* WEBHOOK_OUTBOX_H */

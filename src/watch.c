@@ -1,0 +1,562 @@
+/*-------------------------------------------------------------------------
+ *
+ * watch.c
+ *		A watched table: its settings, made ready for the row trigger.
+ *
+ * Each backend keeps, for every table or partition whose trigger has fired, what
+ * webhook.watch says about it with all names resolved to attribute numbers.
+ * The entries are marked invalid by relation cache invalidation of the table,
+ * of the table at the root of its partitions, and of webhook.watch.
+ *
+ * Plain columns, the common case, are read straight from the row.  Fields that were
+ * given as an SQL expression, and the payload function, become one query over one row,
+ *
+ *		SELECT (expr), ... FROM (SELECT ($1).*) AS tablename
+ *
+ * kept as a saved plan.  It runs with the rights of the table's owner, with the search path that
+ * was in force when watch() was called, and as a security-restricted operation,
+ * so that it cannot be used to get at the rights of whoever changes a row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tupconvert.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "watch.h"
+
+static const char *const action_names[WATCH_NACTIONS] = {"create", "update", "delete"};
+
+static const AttrNumber field_attnums[WATCH_NFIELDS] = {
+	Anum_watch_id, Anum_watch_event_uid, Anum_watch_profile,
+	Anum_watch_paid, Anum_watch_deleted, Anum_watch_payload
+};
+
+static HTAB *tables = NULL;
+static uint64 invalidations = 0;
+
+
+static void
+relcache_callback(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	WatchedTable *table;
+
+	invalidations++;
+	if (tables == NULL)
+		return;
+	hash_seq_init(&status, tables);
+	while ((table = hash_seq_search(&status)) != NULL)
+		if (relid == InvalidOid || table->relid == relid || table->root == relid)
+			table->valid = false;
+}
+
+void
+watch_init(void)
+{
+	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+}
+
+static bool
+field_is_boolean(WatchField field)
+{
+	return field == WATCH_PAID || field == WATCH_DELETED;
+}
+
+static void
+free_plan(void *arg)
+{
+	SPI_freeplan((SPIPlanPtr) arg);
+}
+
+/* The row of webhook.watch for this table, as a copy; NULL if there is none. */
+static HeapTuple
+fetch_settings(Relation watch, Oid relid)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_watch_relation, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(watch, catalog_oids()->watch_pkey, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		tuple = heap_copytuple(tuple);
+	systable_endscan(scan);
+	return tuple;
+}
+
+/* A text column of the settings, or NULL. */
+static char *
+setting_text(HeapTuple settings, TupleDesc desc, int attnum)
+{
+	bool		isnull;
+	Datum		d = heap_getattr(settings, attnum, desc, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(d);
+}
+
+static bool
+in_list(const char *name, char **list, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(name, list[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * The columns of the payload, and those whose change matters: the payload's
+ * and the ones the fields are read from.  With a payload function any column may matter.
+ */
+static void
+set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
+{
+	AttrNumber *payload = palloc(desc->natts * sizeof(AttrNumber));
+	int			npayload = 0;
+	char	  **columns;
+	char	  **exclude;
+	int			ncolumns;
+	int			nexclude;
+	bool		isnull;
+	Datum		d;
+
+	d = heap_getattr(settings, Anum_watch_columns, settings_desc, &isnull);
+	ncolumns = catalog_strings(d, isnull, &columns);
+	d = heap_getattr(settings, Anum_watch_exclude, settings_desc, &isnull);
+	nexclude = catalog_strings(d, isnull, &exclude);
+
+	table->compare = palloc(desc->natts * sizeof(AttrNumber));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *name = NameStr(att->attname);
+		bool		in_payload;
+
+		if (att->attisdropped || webhook_attribute_is_virtual(att))
+			continue;
+		in_payload = (ncolumns == 0 || in_list(name, columns, ncolumns)) &&
+			!in_list(name, exclude, nexclude);
+		if (in_payload)
+			payload[npayload++] = att->attnum;
+		if (!in_payload && table->field_position[WATCH_PAYLOAD] == 0)
+		{
+			bool		used = false;
+
+			for (int f = 0; f < WATCH_NFIELDS; f++)
+				used |= (table->field_column[f] == att->attnum);
+			if (!used)
+				continue;
+		}
+		table->compare[table->ncompare++] = att->attnum;
+	}
+	if (table->field_position[WATCH_PAYLOAD] == 0)
+		table->json = rowjson_create(desc, payload, NULL, npayload);
+}
+
+/* The columns of the primary key. */
+static void
+set_keys(WatchedTable *table, Relation root)
+{
+	Bitmapset  *key = RelationGetIndexAttrBitmap(root, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+	int			i = -1;
+
+	table->keys = palloc(Max(1, bms_num_members(key)) * sizeof(AttrNumber));
+	while ((i = bms_next_member(key, i)) >= 0)
+		table->keys[table->nkeys++] = i + FirstLowInvalidHeapAttributeNumber;
+}
+
+/* Sort the fields into plain columns and expressions, and write the query for the latter. */
+static void
+set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc settings_desc)
+{
+	StringInfoData query;
+	int			position = 0;
+
+	initStringInfo(&query);
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+	{
+		char	   *text = setting_text(settings, settings_desc, field_attnums[f]);
+		AttrNumber	attnum = InvalidAttrNumber;
+
+		if (text == NULL)
+			continue;
+		if (f != WATCH_PAYLOAD)
+			attnum = get_attnum(RelationGetRelid(root), text);
+		if (attnum > 0 && (!field_is_boolean(f) ||
+						   TupleDescAttr(RelationGetDescr(root), attnum - 1)->atttypid == BOOLOID))
+		{
+			table->field_column[f] = attnum;
+			continue;
+		}
+		if (attnum > 0)
+			text = pstrdup(quote_identifier(text));
+
+		/* The line break ends a comment that the expression may end with. */
+		table->field_position[f] = ++position;
+		appendStringInfoString(&query, position == 1 ? "SELECT " : ", ");
+		if (f == WATCH_PAYLOAD)
+			appendStringInfo(&query, "%.*s($1)::text", (int) strcspn(text, "("), text);
+		else
+			appendStringInfo(&query, "(%s\n)%s", text, field_is_boolean(f) ? "::boolean" : "");
+	}
+	if (position > 0)
+	{
+		appendStringInfo(&query, " FROM (SELECT ($1).*) AS %s",
+						 quote_identifier(RelationGetRelationName(root)));
+		table->query = query.data;
+	}
+}
+
+/*
+ * The table whose settings apply: this one or the nearest ancestor that is
+ * watched.  Returns its settings, NULL when there is none.
+ */
+static HeapTuple
+find_root(Relation rel, Relation watch, Oid *root)
+{
+	Oid			relid = RelationGetRelid(rel);
+	HeapTuple	settings = fetch_settings(watch, relid);
+	ListCell   *lc;
+
+	*root = relid;
+	if (settings != NULL || !rel->rd_rel->relispartition)
+		return settings;
+	foreach(lc, get_partition_ancestors(relid))
+	{
+		*root = lfirst_oid(lc);
+		settings = fetch_settings(watch, *root);
+		if (settings != NULL)
+			break;
+	}
+	return settings;
+}
+
+/* Fill an entry.  All its memory is in the current context. */
+static bool
+build_table(WatchedTable *table, Relation rel)
+{
+	Relation	watch = table_open(catalog_oids()->watch, AccessShareLock);
+	TupleDesc	settings_desc = RelationGetDescr(watch);
+	Oid			root_oid;
+	HeapTuple	settings = find_root(rel, watch, &root_oid);
+	Relation	root;
+
+	if (settings == NULL)
+	{
+		table_close(watch, AccessShareLock);
+		return false;
+	}
+	root = root_oid == table->relid ? rel : table_open(root_oid, AccessShareLock);
+
+	table->root = root_oid;
+	table->owner = root->rd_rel->relowner;
+	table->entity_type = setting_text(settings, settings_desc, Anum_watch_entity_type);
+	table->search_path = setting_text(settings, settings_desc, Anum_watch_search_path);
+	for (int a = 0; a < WATCH_NACTIONS; a++)
+		table->event_names[a] = psprintf("%s.%s", table->entity_type, action_names[a]);
+	set_fields(table, root, settings, settings_desc);
+	set_columns(table, RelationGetDescr(root), settings, settings_desc);
+	if (table->field_column[WATCH_ID] == 0 && table->field_position[WATCH_ID] == 0)
+		set_keys(table, root);
+	if (root != rel)
+	{
+		table->map = convert_tuples_by_name(RelationGetDescr(rel), RelationGetDescr(root));
+		if (table->map != NULL)
+			for (int i = 0; i < 2; i++)
+				table->root_slot[i] =
+					MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(root)),
+											 &TTSOpsVirtual);
+		table_close(root, AccessShareLock);
+	}
+	table_close(watch, AccessShareLock);
+	return true;
+}
+
+/* Forget what an entry holds. */
+static void
+clear_table(WatchedTable *table)
+{
+	Oid			relid = table->relid;
+
+	if (table->context != NULL)
+		catalog_retire(table->context);
+	memset(table, 0, sizeof(*table));
+	table->relid = relid;
+}
+
+WatchedTable *
+watch_lookup(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	WatchedTable *table;
+	bool		found;
+
+	if (tables == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(WatchedTable);
+		tables = hash_create("watched tables", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	table = hash_search(tables, &relid, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset(table, 0, sizeof(*table));
+		table->relid = relid;
+	}
+
+	if (!table->valid)
+	{
+		WatchedTable built = {0};
+		MemoryContext old;
+		uint64		before = invalidations;
+		bool		watched;
+
+		if (catalog_oids() == NULL)
+			return NULL;
+		clear_table(table);
+		built.relid = relid;
+		built.context = AllocSetContextCreate(CurrentMemoryContext, "webhook watched table",
+											  ALLOCSET_SMALL_SIZES);
+		old = MemoryContextSwitchTo(built.context);
+		watched = build_table(&built, rel);
+		MemoryContextSwitchTo(old);
+		built.valid = (before == invalidations);
+		MemoryContextSetParent(built.context, CacheMemoryContext);
+		*table = built;
+		if (!watched)
+			table->entity_type = NULL;
+	}
+	if (table->entity_type == NULL)
+		return NULL;
+	if (table->generation != catalog_generation())
+	{
+		uint64		generation = catalog_generation();
+
+		for (int a = 0; a < WATCH_NACTIONS; a++)
+			table->events[a] = catalog_event(table->event_names[a]);
+		table->generation = generation;
+	}
+	return table;
+}
+
+TupleTableSlot *
+watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which)
+{
+	if (table->map == NULL)
+		return slot;
+	return execute_attr_map_slot(table->map->attrMap, slot, table->root_slot[which]);
+}
+
+/* A value as text; *number tells whether its type is an integer type. */
+static char *
+value_text(Datum value, Oid type, bool *number)
+{
+	Oid			output;
+	bool		varlena;
+	Oid			base = getBaseType(type);
+
+	*number = (base == INT2OID || base == INT4OID || base == INT8OID);
+	getTypeOutputInfo(type, &output, &varlena);
+	return OidOutputFunctionCall(output, value);
+}
+
+static char *
+json_string(const char *text)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	escape_json(&buf, text);
+	return buf.data;
+}
+
+static void
+set_value(WatchValues *values, WatchField field, Datum value, Oid type)
+{
+	bool		number;
+
+	if (field_is_boolean(field))
+	{
+		values->is_true[field] = DatumGetBool(value);
+		return;
+	}
+	values->text[field] = value_text(value, type, &number);
+	if (field == WATCH_ID && !number)
+		values->text[field] = json_string(values->text[field]);
+}
+
+/*
+ * The id made of the primary key: the value itself, or those of a key in several columns joined
+ * by commas, with commas and backslashes in them escaped by a backslash.
+ */
+static char *
+key_id(WatchedTable *table, TupleTableSlot *slot)
+{
+	StringInfoData buf;
+	bool		number = false;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		AttrNumber	attnum = table->keys[i];
+		bool		isnull;
+		Datum		value = slot_getattr(slot, attnum, &isnull);
+		char	   *text;
+
+		if (i > 0)
+			appendStringInfoChar(&buf, ',');
+		if (isnull)
+			continue;
+		text = value_text(value, TupleDescAttr(slot->tts_tupleDescriptor, attnum - 1)->atttypid,
+						  &number);
+		if (table->nkeys == 1)
+			return number ? text : json_string(text);
+		for (; *text; text++)
+		{
+			if (*text == ',' || *text == '\\')
+				appendStringInfoChar(&buf, '\\');
+			appendStringInfoChar(&buf, *text);
+		}
+	}
+	return table->nkeys == 0 ? NULL : json_string(buf.data);
+}
+
+/* Run the query of expressions for one row, as the table's owner. */
+static void
+run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool only_missing,
+		  WatchValues *values)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			save_userid;
+	int			save_sec_context;
+	int			save_nestlevel;
+	int			rc;
+
+	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	SetUserIdAndSecContext(table->owner, save_sec_context | SECURITY_RESTRICTED_OPERATION |
+						   SECURITY_LOCAL_USERID_CHANGE);
+	save_nestlevel = NewGUCNestLevel();
+	(void) set_config_option("search_path", table->search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (table->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(table->query, 1, &rowtype);
+		MemoryContextCallback *callback;
+
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		table->plan = plan;
+		callback = MemoryContextAlloc(table->context, sizeof(MemoryContextCallback));
+		callback->func = free_plan;
+		callback->arg = plan;
+		MemoryContextRegisterResetCallback(table->context, callback);
+	}
+
+	rc = SPI_execute_snapshot(table->plan, &row, " ", snapshot, InvalidSnapshot,
+							  snapshot != InvalidSnapshot, true, 1);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(rc));
+	for (int f = 0; f < WATCH_NFIELDS && SPI_processed == 1; f++)
+	{
+		int			position = table->field_position[f];
+		bool		isnull;
+		Datum		value;
+		MemoryContext old;
+
+		if (position == 0 || (only_missing && values->text[f] != NULL))
+			continue;
+		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, position, &isnull);
+		if (isnull)
+			continue;
+		old = MemoryContextSwitchTo(caller);
+		set_value(values, f, value, SPI_gettypeid(SPI_tuptable->tupdesc, position));
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+
+	AtEOXact_GUC(false, save_nestlevel);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+}
+
+/* Is there an event UID or profile that an expression did not find? */
+static bool
+context_missing(WatchedTable *table, WatchValues *values)
+{
+	return (table->field_position[WATCH_EVENT_UID] > 0 && values->text[WATCH_EVENT_UID] == NULL) ||
+		(table->field_position[WATCH_PROFILE] > 0 && values->text[WATCH_PROFILE] == NULL);
+}
+
+/*
+ * Look at the database as it was when the transaction began: our own changes
+ * have not happened yet for a snapshot of command 0.
+ */
+static void
+run_query_in_the_past(WatchedTable *table, Datum row, Oid rowtype, WatchValues *values)
+{
+	Snapshot	snapshot;
+
+	PushCopiedSnapshot(GetTransactionSnapshot());
+	snapshot = GetActiveSnapshot();
+	snapshot->curcid = FirstCommandId;
+	run_query(table, row, rowtype, snapshot, true, values);
+	PopActiveSnapshot();
+}
+
+void
+watch_evaluate(WatchedTable *table, TupleTableSlot *slot, bool deleted, WatchValues *values)
+{
+	TupleDesc	desc = slot->tts_tupleDescriptor;
+
+	memset(values, 0, sizeof(*values));
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+	{
+		AttrNumber	attnum = table->field_column[f];
+		bool		isnull;
+		Datum		value;
+
+		if (attnum == 0)
+			continue;
+		value = slot_getattr(slot, attnum, &isnull);
+		if (!isnull)
+			set_value(values, f, value, TupleDescAttr(desc, attnum - 1)->atttypid);
+	}
+	if (table->query != NULL)
+	{
+		bool		should_free;
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+		Datum		row = heap_copy_tuple_as_datum(tuple, desc);
+
+		run_query(table, row, desc->tdtypeid, InvalidSnapshot, false, values);
+		if (deleted && context_missing(table, values))
+			run_query_in_the_past(table, row, desc->tdtypeid, values);
+	}
+	if (table->nkeys > 0)
+		values->text[WATCH_ID] = key_id(table, slot);
+}

@@ -1,0 +1,97 @@
+/*-------------------------------------------------------------------------
+ *
+ * watch.h
+ *		A watched table: its settings, made ready for the row trigger.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_WATCH_H
+#define WEBHOOK_WATCH_H
+
+#include "catalog.h"
+#include "executor/tuptable.h"
+#include "lib/stringinfo.h"
+#include "rowjson.h"
+#include "utils/snapshot.h"
+
+/* What watch() lets the user give as a column name or an SQL expression. */
+typedef enum WatchField
+{
+	WATCH_ID,
+	WATCH_EVENT_UID,
+	WATCH_PROFILE,
+	WATCH_PAID,
+	WATCH_DELETED,
+	WATCH_PAYLOAD,				/* a function of the row, always evaluated as an expression */
+	WATCH_NFIELDS
+} WatchField;
+
+typedef enum WatchAction
+{
+	WATCH_CREATE,
+	WATCH_UPDATE,
+	WATCH_DELETE,
+	WATCH_NACTIONS
+} WatchAction;
+
+/* A table with the capture trigger, or a partition of one. */
+typedef struct WatchedTable
+{
+	Oid			relid;			/* hash key */
+	Oid			root;			/* the table that was watched */
+	bool		valid;			/* false: to be built again before use */
+	uint64		generation;		/* of the subscriptions that events[] point to */
+	MemoryContext context;		/* holds all that follows */
+
+	char	   *entity_type;
+	char	   *event_names[WATCH_NACTIONS];
+	const CatalogEvent *events[WATCH_NACTIONS];
+
+	/* for a partition whose columns are in another order than the root's; else NULL */
+	struct TupleConversionMap *map;
+	TupleTableSlot *root_slot[2];
+
+	/* payload from columns */
+	RowJson    *json;
+	int			ncompare;		/* columns whose change makes an update worth telling */
+	AttrNumber *compare;
+
+	/* key columns of the default id, when there is no field for it */
+	int			nkeys;
+	AttrNumber *keys;
+
+	AttrNumber	field_column[WATCH_NFIELDS];	/* plain column, or 0 */
+	int			field_position[WATCH_NFIELDS];	/* column of the query's result, or 0 */
+	char	   *query;			/* evaluates the expressions for one row; NULL: there are none */
+	struct _SPI_plan *plan;		/* kept, NULL until first used */
+	Oid			owner;			/* of the table; expressions run with its rights */
+	char	   *search_path;
+} WatchedTable;
+
+/* Values of the fields for one row; NULL where the value is NULL. */
+typedef struct WatchValues
+{
+	char	   *text[WATCH_NFIELDS];
+	bool		is_true[WATCH_NFIELDS]; /* of the boolean fields */
+} WatchValues;
+
+extern void watch_init(void);
+
+/* The settings for a table that has the trigger; NULL when it is not watched (any more). */
+extern WatchedTable *watch_lookup(Relation rel);
+
+/*
+ * The row in the layout of the table that was watched.  which: 0 or 1, there
+ * is room for an old and a new row.
+ */
+extern TupleTableSlot *watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which);
+
+/*
+ * Evaluate all fields for a row (in the root's layout).  An event UID or profile that an expression cannot find
+ * any more because its row was deleted earlier in the same transaction is looked up as of the
+ * transaction's start when deleted is true.
+ */
+extern void watch_evaluate(WatchedTable *table, TupleTableSlot *slot, bool deleted,
+						   WatchValues *values);
+
+#endif							/* WEBHOOK_WATCH_H */

@@ -1,0 +1,365 @@
+/*-------------------------------------------------------------------------
+ *
+ * watch_api.c
+ *		watch() and unwatch(): which tables are captured, and how.
+ *
+ * Everything is checked when it is set, expressions by preparing them with
+ * the rights that they will run with, so that the row trigger meets only
+ * what has worked once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "asowner.h"
+#include "catalog.h"
+#include "compat.h"
+#include "shmem.h"
+
+#define ENTITY_TYPE_MAX		100
+#define EXPRESSION_MAX		10000
+#define TRIGGER_NAME		"webhook_capture"
+
+/* The arguments of watch(), in order; also the columns of webhook.watch up to payload. */
+enum
+{
+	ARG_RELATION,
+	ARG_ENTITY_TYPE,
+	ARG_ID,
+	ARG_EVENT_UID,
+	ARG_PROFILE,
+	ARG_PAID,
+	ARG_DELETED,
+	ARG_COLUMNS,
+	ARG_EXCLUDE,
+	ARG_PAYLOAD,
+	ARG_SEARCH_PATH,			/* not an argument: what we store with them */
+	NARGS
+};
+
+static const char *const arg_names[] = {
+	"relation", "entity_type", "id", "event_uid", "profile", "paid", "deleted",
+	"columns", "exclude", "payload"
+};
+
+PG_FUNCTION_INFO_V1(webhook_watch);
+PG_FUNCTION_INFO_V1(webhook_unwatch);
+
+
+/* A table that may have the trigger, owned by the caller; opened and locked. */
+static Relation
+open_watchable(Oid relid)
+{
+	Relation	rel = relation_open(relid, ShareRowExclusiveLock);
+	char		relkind = rel->rd_rel->relkind;
+
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table", RelationGetRelationName(rel)),
+				 errhint("Only tables and partitioned tables can be watched; for a view, watch the tables below it and give a payload function.")));
+	if (IsSystemRelation(rel) ||
+		RelationGetNamespace(rel) == get_namespace_oid(WEBHOOK_SCHEMA, false))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("\"%s\" cannot be watched", RelationGetRelationName(rel)),
+				 errhint("System tables and the tables of this extension send no webhooks.")));
+	if (RelationUsesLocalBuffers(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("temporary table \"%s\" cannot be watched", RelationGetRelationName(rel)),
+				 errhint("Watch a permanent table, or call webhook.emit().")));
+	if (!webhook_owns_relation(relid))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(rel));
+	return rel;
+}
+
+static void
+check_entity_type(const char *entity_type)
+{
+	size_t		len = strlen(entity_type);
+
+	if (len == 0 || len > ENTITY_TYPE_MAX ||
+		strspn(entity_type, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != len ||
+		strcmp(entity_type, "webhook") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\"", "entity_type"),
+				 errhint("An entity type consists of letters, digits and underscores, such as \"guest\", has at most %d characters, and is not \"webhook\".",
+						 ENTITY_TYPE_MAX)));
+}
+
+static void
+check_columns(Relation rel, const char *argument, Datum array)
+{
+	char	  **names;
+	int			n = catalog_strings(array, false, &names);
+
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must name at least one column", argument),
+				 errhint("Leave it out to have all columns.")));
+	for (int i = 0; i < n; i++)
+		if (get_attnum(RelationGetRelid(rel), names[i]) <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" in argument \"%s\" does not exist in table \"%s\"",
+							names[i], argument, RelationGetRelationName(rel)),
+					 errhint("Column names are written as they are stored, without quotes.")));
+}
+
+/* The function must take the table's row and return json or jsonb. */
+static void
+check_payload(Relation rel, Oid function)
+{
+	HeapTuple	tup = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	bool		fits;
+
+	if (!HeapTupleIsValid(tup))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function with OID %u does not exist", function),
+				 errhint("Give it as 'name(table)'::regprocedure.")));
+	proc = (Form_pg_proc) GETSTRUCT(tup);
+	fits = proc->prokind == PROKIND_FUNCTION && !proc->proretset && proc->pronargs == 1 &&
+		proc->proargtypes.values[0] == rel->rd_rel->reltype &&
+		(proc->prorettype == JSONOID || proc->prorettype == JSONBOID);
+	ReleaseSysCache(tup);
+	if (!fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function %s cannot be the payload of table \"%s\"",
+						format_procedure(function), RelationGetRelationName(rel)),
+				 errhint("It must take one argument, the row type of the table, and return json or jsonb.")));
+}
+
+/* The caller's search path as it resolves now, temporary objects last. */
+static char *
+current_search_path(void)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, fetch_search_path(false))
+	{
+		char	   *name = get_namespace_name(lfirst_oid(lc));
+
+		if (name != NULL && !isTempNamespace(lfirst_oid(lc)))
+			appendStringInfo(&buf, "%s, ", quote_identifier(name));
+	}
+	appendStringInfoString(&buf, "pg_temp");
+	return buf.data;
+}
+
+/*
+ * Prepare an expression over the columns of the table, to see whether it
+ * works.  Runs with the table owner's rights and the given search path.
+ */
+static void
+check_expression(Relation rel, int arg, const char *text, const char *search_path)
+{
+	bool		boolean = (arg == ARG_PAID || arg == ARG_DELETED);
+	MemoryContext context = CurrentMemoryContext;
+	Oid			rowtype = rel->rd_rel->reltype;
+	Oid			save_userid;
+	int			save_sec_context;
+	int			save_nestlevel = NewGUCNestLevel();
+
+	if (strlen(text) == 0 || strlen(text) > EXPRESSION_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\"", arg_names[arg]),
+				 errhint("Give a column name or an SQL expression of at most %d characters.",
+						 EXPRESSION_MAX)));
+
+	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	SetUserIdAndSecContext(rel->rd_rel->relowner, save_sec_context |
+						   SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE);
+	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PG_TRY();
+	{
+		SPIPlanPtr	plan = SPI_prepare(psprintf("SELECT (%s\n)%s FROM (SELECT ($1).*) AS %s", text,
+												boolean ? "::boolean" : "",
+												quote_identifier(RelationGetRelationName(rel))),
+									   1, &rowtype);
+
+		if (plan == NULL || list_length(SPI_plan_get_plan_sources(plan)) != 1 ||
+			!SPI_is_cursor_plan(plan))
+			ereport(ERROR,
+					(errcode(ERRCODE_SYNTAX_ERROR),
+					 errmsg("not a single expression")));
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(edata->sqlerrcode),
+				 errmsg("invalid value for argument \"%s\": %s", arg_names[arg], edata->message),
+				 errhint("Give a column of table \"%s\", or an SQL expression over its columns%s.",
+						 RelationGetRelationName(rel), boolean ? " that is true or false" : "")));
+	}
+	PG_END_TRY();
+	SPI_finish();
+	AtEOXact_GUC(false, save_nestlevel);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+}
+
+/* Without a primary key somebody must say what identifies a row. */
+static void
+check_key(Relation rel)
+{
+	if (bms_is_empty(RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_PRIMARY_KEY)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table \"%s\" has no primary key", RelationGetRelationName(rel)),
+				 errhint("Give argument \"id\": a column or an expression that identifies a row.")));
+}
+
+static void
+put_trigger(Relation rel)
+{
+	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												   RelationGetRelationName(rel));
+	Oid			types[2] = {OIDOID, TEXTOID};
+	Datum		values[2] = {ObjectIdGetDatum(RelationGetRelid(rel)), CStringGetTextDatum(TRIGGER_NAME)};
+
+	if (as_owner_execute("SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgname = $2",
+						 SPI_OK_SELECT, 2, types, values, NULL) > 0)
+		return;
+	as_owner_execute(psprintf("CREATE TRIGGER " TRIGGER_NAME " AFTER INSERT OR UPDATE OR DELETE ON %s "
+							  "FOR EACH ROW EXECUTE FUNCTION webhook.capture()", table),
+					 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
+
+	/* DROP EXTENSION takes the trigger along instead of refusing. */
+	as_owner_execute(psprintf("ALTER TRIGGER " TRIGGER_NAME " ON %s DEPENDS ON EXTENSION webhook", table),
+					 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
+}
+
+static void
+store_settings(Datum *values, bool *nulls)
+{
+	static Oid	types[NARGS] = {REGCLASSOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID};
+
+	/* Tables that were dropped since leave their settings behind; this is the moment to clear them away. */
+	as_owner_execute("DELETE FROM webhook.watch AS w WHERE w.relation = $1 OR NOT EXISTS "
+					 "(SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = w.relation)",
+					 SPI_OK_DELETE, 1, types, values, nulls);
+	as_owner_execute("INSERT INTO webhook.watch VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+					 SPI_OK_INSERT, NARGS, types, values, nulls);
+}
+
+/*
+ * watch(relation, entity_type, id, event_uid, profile, paid, deleted, columns,
+ *		 exclude, payload)
+ */
+Datum
+webhook_watch(PG_FUNCTION_ARGS)
+{
+	Datum		values[NARGS];
+	bool		nulls[NARGS] = {0};
+	AsOwner		state;
+	Relation	rel;
+
+	shmem_require();
+	for (int i = 0; i < ARG_SEARCH_PATH; i++)
+	{
+		nulls[i] = PG_ARGISNULL(i);
+		values[i] = nulls[i] ? (Datum) 0 : PG_GETARG_DATUM(i);
+		if (nulls[i] && i <= ARG_ENTITY_TYPE)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be null", arg_names[i]),
+					 errhint("Call it like this: SELECT webhook.watch('guest', 'guest').")));
+	}
+
+	rel = open_watchable(DatumGetObjectId(values[ARG_RELATION]));
+	check_entity_type(TextDatumGetCString(values[ARG_ENTITY_TYPE]));
+	for (int i = ARG_COLUMNS; i <= ARG_EXCLUDE; i++)
+		if (!nulls[i])
+			check_columns(rel, arg_names[i], values[i]);
+	values[ARG_SEARCH_PATH] = CStringGetTextDatum(current_search_path());
+	for (int i = ARG_ID; i <= ARG_DELETED; i++)
+		if (!nulls[i] && get_attnum(RelationGetRelid(rel), TextDatumGetCString(values[i])) <= 0)
+			check_expression(rel, i, TextDatumGetCString(values[i]),
+							 TextDatumGetCString(values[ARG_SEARCH_PATH]));
+		else if (!nulls[i] && i >= ARG_PAID)
+			check_expression(rel, i, quote_identifier(TextDatumGetCString(values[i])),
+							 TextDatumGetCString(values[ARG_SEARCH_PATH]));
+	if (nulls[ARG_ID])
+		check_key(rel);
+	if (!nulls[ARG_PAYLOAD])
+	{
+		check_payload(rel, DatumGetObjectId(values[ARG_PAYLOAD]));
+		values[ARG_PAYLOAD] =
+			CStringGetTextDatum(format_procedure_qualified(DatumGetObjectId(values[ARG_PAYLOAD])));
+	}
+
+	as_owner_begin(&state);
+	put_trigger(rel);
+	store_settings(values, nulls);
+	as_owner_end(&state);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * unwatch(relation): true if it was watched.
+ */
+Datum
+webhook_unwatch(PG_FUNCTION_ARGS)
+{
+	Oid			types[1] = {REGCLASSOID};
+	Datum		values[1];
+	AsOwner		state;
+	Relation	rel;
+	bool		watched;
+
+	shmem_require();
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", "relation"),
+				 errhint("Give the name of a table.")));
+	values[0] = PG_GETARG_DATUM(0);
+	rel = open_watchable(DatumGetObjectId(values[0]));
+
+	as_owner_begin(&state);
+	watched = as_owner_execute("DELETE FROM webhook.watch WHERE relation = $1",
+							   SPI_OK_DELETE, 1, types, values, NULL) > 0;
+	as_owner_execute(psprintf("DROP TRIGGER IF EXISTS " TRIGGER_NAME " ON %s",
+							  quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+														 RelationGetRelationName(rel))),
+					 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
+	as_owner_end(&state);
+	relation_close(rel, NoLock);
+	PG_RETURN_BOOL(watched);
+}
