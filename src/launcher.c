@@ -106,6 +106,9 @@ static HTAB *databases = NULL;
 static uint32 scan_number = 0;
 static Launch *launches = NULL; /* one per slot */
 
+/* A slot belongs to a database that the last scan has not seen, or not seen fit to be served. */
+static bool scan_wanted = false;
+
 void
 launcher_init(void)
 {
@@ -135,23 +138,20 @@ launcher_worker_args(Datum main_arg)
 	return args;
 }
 
-static bool
-is_absent(Oid oid)
+static Database *
+find_database(Oid oid)
 {
-	Database   *database = hash_search(databases, &oid, HASH_FIND, NULL);
-
-	return database != NULL && database->absent;
+	return hash_search(databases, &oid, HASH_FIND, NULL);
 }
 
 static void
 remember_absent(Oid oid)
 {
-	Database   *database = hash_search(databases, &oid, HASH_ENTER, NULL);
+	Database   *database = find_database(oid);
 
-	database->absent = true;
-
-	/* If it is no candidate, for it has become a template, the next scan removes it. */
-	database->scan = scan_number;
+	/* If it is no candidate any more, there is nothing to remember. */
+	if (database != NULL)
+		database->absent = true;
 }
 
 static void
@@ -258,7 +258,7 @@ scan_databases(void)
 		DatabaseSlot *slot = shmem_slot(i);
 
 		if (OidIsValid(before[i]) && slot->database == before[i] &&
-			hash_search(databases, &before[i], HASH_FIND, NULL) == NULL)
+			find_database(before[i]) == NULL)
 			retire_slot(slot);
 	}
 	LWLockRelease(shmem_lock());
@@ -296,6 +296,24 @@ back_off(int i, TimestampTz now)
 	slot->generation++;
 }
 
+static void
+tend_new_slot(DatabaseSlot *slot)
+{
+	Database   *database;
+
+	if (!OidIsValid(slot->database) || slot->worker_pid != 0)
+		return;
+
+	database = find_database(slot->database);
+	if (database == NULL)
+		scan_wanted = true;
+	else if (database->absent && !slot->recheck)
+	{
+		/* Left over from a hold; who has the extension says so. */
+		shmem_free_slot(slot);
+	}
+}
+
 /*
  * Move slot i on to its next state if it is our turn.  Returns when it wants to
  * be looked at again at the latest.
@@ -310,10 +328,7 @@ tend_slot(int i, TimestampTz now)
 	switch (slot->state)
 	{
 		case DATABASE_NEW:
-			/* Left over from a hold.  Who has the extension says so. */
-			if (OidIsValid(slot->database) && slot->worker_pid == 0 &&
-				!slot->recheck && is_absent(slot->database))
-				shmem_free_slot(slot);
+			tend_new_slot(slot);
 			break;
 
 		case DATABASE_ABSENT:
@@ -449,7 +464,8 @@ next_slot_to_start(bool *out_of_slots)
 	for (int i = 0; i < shmem_slots(); i++)
 	{
 		slot = shmem_slot(i);
-		if (OidIsValid(slot->database) && slot->state == DATABASE_NEW && slot->worker_pid == 0)
+		if (OidIsValid(slot->database) && slot->state == DATABASE_NEW &&
+			slot->worker_pid == 0 && find_database(slot->database) != NULL)
 			return i;
 	}
 
@@ -525,7 +541,6 @@ static bool
 claim_slot(WorkerArgs *args, TimestampTz now, bool *out_of_slots)
 {
 	DatabaseSlot *slot;
-	Database   *database;
 
 	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
 
@@ -540,9 +555,7 @@ claim_slot(WorkerArgs *args, TimestampTz now, bool *out_of_slots)
 	args->database = slot->database;
 	launches[args->slot].started_at = now;
 
-	database = hash_search(databases, &args->database, HASH_FIND, NULL);
-	if (database != NULL)
-		database->absent = false;
+	find_database(args->database)->absent = false;
 	return true;
 }
 
@@ -642,8 +655,9 @@ webhook_launcher_main(Datum arg)
 
 		if (shmem_take_forget())
 			forget_absent();
-		if (shmem_take_rescan() || now >= next_scan)
+		if (shmem_take_rescan() || scan_wanted || now >= next_scan)
 		{
+			scan_wanted = false;
 			scan_databases();
 			now = GetCurrentTimestamp();
 			next_scan = now + SCAN_INTERVAL;
@@ -651,6 +665,8 @@ webhook_launcher_main(Datum arg)
 
 		slots_wake_at = tend_slots(now);
 		start_wake_at = start_workers(now);
+		if (scan_wanted)
+			continue;
 		sleep_until(Min(next_scan, Min(slots_wake_at, start_wake_at)));
 	}
 }
