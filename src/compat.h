@@ -75,6 +75,14 @@
 	pg_database_ownercheck((database), (role))
 #endif
 
+/* So it does for the right to execute a function. */
+#if PG_VERSION_NUM >= 160000
+#define webhook_proc_aclcheck(proc, role, mode) \
+	object_aclcheck(ProcedureRelationId, (proc), (role), (mode))
+#else
+#define webhook_proc_aclcheck(proc, role, mode) pg_proc_aclcheck((proc), (role), (mode))
+#endif
+
 /* Shared memory is asked for in a hook of its own since 15. */
 #if PG_VERSION_NUM >= 150000
 #define WEBHOOK_HAS_SHMEM_REQUEST_HOOK 1

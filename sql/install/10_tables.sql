@@ -180,3 +180,21 @@ CREATE TABLE webhook.notification (
     read_at    timestamptz
 );
 COMMENT ON TABLE webhook.notification IS 'what an operator should know; also sent as NOTIFY webhook';
+
+-- What a dump carries: the configuration, what is not delivered yet, and how far the outbox was dealt with (a restored
+-- outbox is recognised as foreign by it).  Not the ring: its row comes with the extension, and any partition will do
+-- to go on.
+SELECT pg_catalog.pg_extension_config_dump('webhook.webhook', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.webhook_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.watch', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.outbox_0', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.outbox_1', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.outbox_2', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.outbox_3', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.outbox_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.cursor', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.delivery', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.log', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.health', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.notification', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.notification_id_seq', '');

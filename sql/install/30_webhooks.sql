@@ -1,0 +1,129 @@
+-- Managing webhooks: src/api.c, src/fields.c.
+--
+-- The functions find out who calls them and work on the tables as the extension's owner; a SECURITY DEFINER could not
+-- tell.  They switch the role and the search_path for that, which no parallel worker may do: hence PARALLEL UNSAFE.
+
+CREATE FUNCTION webhook.create_webhook(
+    app            text,
+    event          text,
+    url            text,
+    name           text DEFAULT NULL,
+    method         text DEFAULT 'POST',
+    headers        jsonb DEFAULT '{}',
+    format         text DEFAULT 'entity',
+    event_uids     text DEFAULT NULL,
+    integration    text DEFAULT NULL,
+    columns        text[] DEFAULT NULL,
+    filter         jsonb DEFAULT NULL,
+    transform      regprocedure DEFAULT NULL,
+    ordering       text DEFAULT 'entity',
+    secret         text DEFAULT NULL,
+    retry_schedule interval[] DEFAULT NULL,
+    timeout        interval DEFAULT NULL,
+    rate_limit     integer DEFAULT NULL,
+    max_in_flight  integer DEFAULT NULL,
+    client_cert    text DEFAULT NULL,
+    client_key     text DEFAULT NULL,
+    ca_cert        text DEFAULT NULL,
+    active         boolean DEFAULT true
+) RETURNS bigint
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_create_webhook';
+COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, regprocedure,
+    text, text, interval[], interval, integer, integer, text, text, text, boolean)
+    IS 'creates a webhook that belongs to the current role, and returns its id';
+
+CREATE FUNCTION webhook.update_webhook(id bigint, changes jsonb) RETURNS void
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_update_webhook';
+COMMENT ON FUNCTION webhook.update_webhook(bigint, jsonb)
+    IS 'changes properties of a webhook; the keys are the arguments of create_webhook(), null means back to the default';
+
+CREATE FUNCTION webhook.get_webhooks(app text DEFAULT NULL, event text DEFAULT NULL)
+RETURNS TABLE (
+    id                  bigint,
+    app                 text,
+    event               text,
+    name                text,
+    url                 text,
+    method              text,
+    headers             jsonb,
+    format              text,
+    event_uids          text,
+    integration         text,
+    active              boolean,
+    deactivated_at      timestamptz,
+    deactivation_reason text,
+    failing_since       timestamptz,
+    pending             bigint,
+    buffered            bigint,
+    created_at          timestamptz,
+    updated_at          timestamptz,
+    owner               regrole,
+    columns             text[],
+    filter              jsonb,
+    transform           text,
+    ordering            text,
+    retry_schedule      interval[],
+    timeout             interval,
+    rate_limit          integer,
+    max_in_flight       integer,
+    client_cert         text,
+    ca_cert             text
+)
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_get_webhooks';
+COMMENT ON FUNCTION webhook.get_webhooks(text, text)
+    IS 'lists the webhooks of the current role, all or those of an app or subscribed to a trigger name; shows no secrets';
+
+CREATE FUNCTION webhook.activate_webhook(id bigint, replay_events boolean DEFAULT false) RETURNS bigint
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_activate_webhook';
+COMMENT ON FUNCTION webhook.activate_webhook(bigint, boolean)
+    IS 'switches a webhook on; what was buffered is sent (replay_events) or dropped; returns how many messages will be sent';
+
+CREATE FUNCTION webhook.deactivate_webhook(id bigint, buffer_events boolean DEFAULT false) RETURNS boolean
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_deactivate_webhook';
+COMMENT ON FUNCTION webhook.deactivate_webhook(bigint, boolean)
+    IS 'switches a webhook off, buffering its messages if wanted; returns whether it was active';
+
+CREATE FUNCTION webhook.delete_webhook_by_id(id bigint) RETURNS boolean
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_delete_webhook_by_id';
+COMMENT ON FUNCTION webhook.delete_webhook_by_id(bigint)
+    IS 'removes a webhook and all that belongs to it; nothing is sent to it after the commit';
+
+CREATE FUNCTION webhook.get_webhook_log(id bigint)
+RETURNS TABLE (
+    attempted_at     timestamptz,
+    message_id       text,
+    event            text,
+    attempt          integer,
+    method           text,
+    url              text,
+    request_headers  text,
+    request_body     text,
+    status           integer,
+    response_headers text,
+    response_body    text,
+    duration         interval,
+    error            text,
+    outcome          text
+)
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'webhook_get_webhook_log';
+COMMENT ON FUNCTION webhook.get_webhook_log(bigint)
+    IS 'the last ten requests of a webhook of the current role, newest first';
+
+CREATE FUNCTION webhook.get_secret(id bigint) RETURNS text
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_get_secret';
+COMMENT ON FUNCTION webhook.get_secret(bigint)
+    IS 'the secret that signs a webhook''s messages, for its owner alone';
+
+CREATE FUNCTION webhook.rotate_secret(id bigint, grace interval DEFAULT '24 hours', secret text DEFAULT NULL) RETURNS text
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_rotate_secret';
+COMMENT ON FUNCTION webhook.rotate_secret(bigint, interval, text)
+    IS 'gives a webhook a new secret and returns it; until the grace period is over the old one signs as well';

@@ -1,0 +1,7 @@
+-- Nothing here is for everybody: the tables hold secrets, the functions let the server talk to the world.  The README
+-- says what to grant to an application, an operator and a monitor.
+
+REVOKE ALL ON SCHEMA webhook FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA webhook FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA webhook FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA webhook FROM PUBLIC;

@@ -1,0 +1,526 @@
+/*-------------------------------------------------------------------------
+ *
+ * api.c
+ *		The functions that manage webhooks.
+ *
+ * Each checks its arguments as the caller and then does its work on the
+ * tables as the extension's owner, see asowner.c.  A webhook belongs to the role that created it;
+ * for everybody but superusers and members of that role it does not exist.
+ *
+ * Every function that changes something locks the webhook's row first, so that
+ * two of them never mix.  The worker and the other sessions learn of changes from the trigger on the
+ * table, not from here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "api.h"
+#include "fields.h"
+#include "shmem.h"
+#include "sign.h"
+
+#define MAX_GRACE_MS	(INT64CONST(365) * 24 * 3600 * 1000)
+
+PG_FUNCTION_INFO_V1(webhook_create_webhook);
+PG_FUNCTION_INFO_V1(webhook_update_webhook);
+PG_FUNCTION_INFO_V1(webhook_get_webhooks);
+PG_FUNCTION_INFO_V1(webhook_activate_webhook);
+PG_FUNCTION_INFO_V1(webhook_deactivate_webhook);
+PG_FUNCTION_INFO_V1(webhook_delete_webhook_by_id);
+PG_FUNCTION_INFO_V1(webhook_get_webhook_log);
+PG_FUNCTION_INFO_V1(webhook_get_secret);
+PG_FUNCTION_INFO_V1(webhook_rotate_secret);
+
+Datum
+api_argument(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name),
+				 errhint("Give a value, or leave out the argument if it has a default.")));
+	return PG_GETARG_DATUM(n);
+}
+
+/* Run a command whose only argument is the id of a webhook. */
+static uint64
+execute_for_id(const char *sql, int expected, int64 id)
+{
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(id)};
+
+	return as_owner_execute(sql, expected, 1, types, values, NULL);
+}
+
+/* Column of the one row that the last command returned. */
+static Datum
+result_datum(int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+
+	Assert(!isnull);
+	return value;
+}
+
+/*
+ * An error unless the webhook is there and the caller may manage it.  Returns
+ * whether it is active.
+ */
+static bool
+find_webhook(const AsOwner *state, int64 id, const char *sql)
+{
+	if (execute_for_id(sql, SPI_OK_SELECT, id) == 0 ||
+		!has_privs_of_role(state->caller, DatumGetObjectId(result_datum(1))))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("webhook with id " INT64_FORMAT " does not exist", id),
+				 errhint("The webhooks that you may manage are listed by webhook.get_webhooks().")));
+	return DatumGetBool(result_datum(2));
+}
+
+bool
+api_lock_webhook(const AsOwner *state, int64 id)
+{
+	return find_webhook(state, id,
+						"SELECT owner, active FROM webhook.webhook WHERE id = $1 FOR NO KEY UPDATE");
+}
+
+/*
+ * A client certificate is of no use without its key.
+ */
+static void
+check_client_pair(bool has_cert, bool has_key)
+{
+	if (has_cert != has_key)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("arguments \"client_cert\" and \"client_key\" must be given together"),
+				 errhint("Give both in PEM format, or none.")));
+}
+
+/*
+ * create_webhook(app, event, url, ...) → bigint
+ */
+Datum
+webhook_create_webhook(PG_FUNCTION_ARGS)
+{
+	Oid			types[FIELD_COUNT + 1];
+	Datum		values[FIELD_COUNT + 1];
+	bool		nulls[FIELD_COUNT + 1];
+	StringInfoData sql;
+	AsOwner		state;
+	int64		id;
+
+	shmem_require();
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "INSERT INTO webhook.webhook (");
+	for (int i = 0; i < FIELD_COUNT; i++)
+	{
+		FieldValue	value = field_check(i, PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i), PG_ARGISNULL(i));
+
+		types[i] = field_column_type(i);
+		values[i] = value.value;
+		nulls[i] = value.isnull;
+		appendStringInfo(&sql, "%s, ", field_name(i));
+	}
+	check_client_pair(!nulls[FIELD_CLIENT_CERT], !nulls[FIELD_CLIENT_KEY]);
+
+	types[FIELD_COUNT] = REGROLEOID;
+	values[FIELD_COUNT] = ObjectIdGetDatum(GetUserId());
+	nulls[FIELD_COUNT] = false;
+	appendStringInfoString(&sql, "owner, deactivated_at, deactivation_reason) VALUES (");
+	for (int i = 0; i <= FIELD_COUNT; i++)
+		appendStringInfo(&sql, "$%d, ", i + 1);
+	appendStringInfo(&sql,
+					 "CASE WHEN NOT $%1$d THEN pg_catalog.now() END, CASE WHEN NOT $%1$d THEN 'manual' END)"
+					 " RETURNING id", FIELD_ACTIVE + 1);
+
+	as_owner_begin(&state);
+	as_owner_execute(sql.data, SPI_OK_INSERT_RETURNING, FIELD_COUNT + 1, types, values, nulls);
+	id = DatumGetInt64(result_datum(1));
+	as_owner_end(&state);
+	PG_RETURN_INT64(id);
+}
+
+/*
+ * Let a webhook work again.  What was buffered is sent or dropped; returns how
+ * many messages will be sent.
+ */
+static int64
+activate(int64 id, bool replay_events)
+{
+	int64		replayed = 0;
+
+	execute_for_id("UPDATE webhook.webhook SET active = true, buffering = false, deactivated_at = NULL,"
+				   " deactivation_reason = NULL, updated_at = pg_catalog.now() WHERE id = $1",
+				   SPI_OK_UPDATE, id);
+	execute_for_id("UPDATE webhook.health SET failing_since = NULL, probes = 0, next_probe_at = NULL"
+				   " WHERE webhook_id = $1",
+				   SPI_OK_UPDATE, id);
+	if (replay_events)
+		replayed = execute_for_id("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
+								  " WHERE webhook_id = $1 AND state = 'buffered'",
+								  SPI_OK_UPDATE, id);
+	else
+		execute_for_id("DELETE FROM webhook.delivery WHERE webhook_id = $1 AND state = 'buffered'",
+					   SPI_OK_DELETE, id);
+	return replayed;
+}
+
+/*
+ * Switch a webhook off.  One that is off already keeps its reason: only whether
+ * messages are buffered can change.
+ */
+static void
+deactivate(int64 id, bool buffer_events)
+{
+	Oid			types[] = {INT8OID, BOOLOID};
+	Datum		values[] = {Int64GetDatum(id), BoolGetDatum(buffer_events)};
+
+	as_owner_execute("UPDATE webhook.webhook SET active = false, buffering = $2,"
+					 " deactivated_at = COALESCE(deactivated_at, pg_catalog.now()),"
+					 " deactivation_reason = COALESCE(deactivation_reason, 'manual'),"
+					 " updated_at = pg_catalog.now() WHERE id = $1",
+					 SPI_OK_UPDATE, 2, types, values, NULL);
+}
+
+/*
+ * activate_webhook(id, replay_events) → bigint
+ */
+Datum
+webhook_activate_webhook(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	bool		replay_events;
+	int64		replayed;
+	AsOwner		state;
+
+	shmem_require();
+	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+	replay_events = DatumGetBool(api_argument(fcinfo, 1, "replay_events"));
+
+	as_owner_begin(&state);
+	api_lock_webhook(&state, id);
+	replayed = activate(id, replay_events);
+	as_owner_end(&state);
+	PG_RETURN_INT64(replayed);
+}
+
+/*
+ * deactivate_webhook(id, buffer_events) → boolean: was it active?
+ */
+Datum
+webhook_deactivate_webhook(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	bool		buffer_events;
+	bool		was_active;
+	AsOwner		state;
+
+	shmem_require();
+	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+	buffer_events = DatumGetBool(api_argument(fcinfo, 1, "buffer_events"));
+
+	as_owner_begin(&state);
+	was_active = api_lock_webhook(&state, id);
+	deactivate(id, buffer_events);
+	as_owner_end(&state);
+	PG_RETURN_BOOL(was_active);
+}
+
+/* The columns that update_webhook() changes. */
+typedef struct Changes
+{
+	FieldValue	values[FIELD_COUNT];
+	bool		changed[FIELD_COUNT];
+} Changes;
+
+static void
+refuse_unknown_key(const char *key, int len)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < FIELD_COUNT; i++)
+		appendStringInfo(&names, "%s%s", i == 0 ? "" : ", ", field_name(i));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown key \"%.*s\" in argument \"changes\"", Min(len, NAMEDATALEN), key),
+			 errhint("Known keys are %s.", names.data)));
+}
+
+static void
+read_changes(Jsonb *json, Changes *changes)
+{
+	JsonbIterator *it;
+	JsonbValue	v;
+	JsonbIteratorToken token;
+	int			field = -1;
+
+	memset(changes, 0, sizeof(*changes));
+	if (!JB_ROOT_IS_OBJECT(json))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"changes\": it is not a JSON object"),
+				 errhint("Give an object such as {\"url\": \"https://example.com/hook\", \"timeout\": null}.")));
+
+	it = JsonbIteratorInit(&json->root);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			field = field_find(v.val.string.val, v.val.string.len);
+			if (field < 0)
+				refuse_unknown_key(v.val.string.val, v.val.string.len);
+		}
+		else if (token == WJB_VALUE)
+		{
+			changes->values[field] = field_check_json(field, &v);
+			changes->changed[field] = true;
+		}
+	}
+}
+
+/*
+ * Store what has changed, but for "active", which is more than a column.
+ */
+static void
+store_changes(int64 id, const Changes *changes)
+{
+	Oid			types[FIELD_COUNT + 1] = {INT8OID};
+	Datum		values[FIELD_COUNT + 1] = {Int64GetDatum(id)};
+	bool		nulls[FIELD_COUNT + 1] = {false};
+	int			n = 1;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "UPDATE webhook.webhook SET ");
+	for (int i = 0; i < FIELD_COUNT; i++)
+	{
+		if (!changes->changed[i] || i == FIELD_ACTIVE)
+			continue;
+		types[n] = field_column_type(i);
+		values[n] = changes->values[i].value;
+		nulls[n] = changes->values[i].isnull;
+		appendStringInfo(&sql, "%s = $%d, ", field_name(i), ++n);
+	}
+	if (changes->changed[FIELD_SECRET])
+		appendStringInfoString(&sql, "previous_secret = NULL, previous_secret_until = NULL, ");
+	appendStringInfoString(&sql,
+						   "updated_at = pg_catalog.now() WHERE id = $1"
+						   " RETURNING client_cert IS NOT NULL, client_key IS NOT NULL");
+	as_owner_execute(sql.data, SPI_OK_UPDATE_RETURNING, n, types, values, nulls);
+	check_client_pair(DatumGetBool(result_datum(1)), DatumGetBool(result_datum(2)));
+}
+
+/*
+ * update_webhook(id, changes) → void
+ */
+Datum
+webhook_update_webhook(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	Changes		changes;
+	bool		was_active;
+	AsOwner		state;
+
+	shmem_require();
+	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+	read_changes(DatumGetJsonbP(api_argument(fcinfo, 1, "changes")), &changes);
+
+	as_owner_begin(&state);
+	was_active = api_lock_webhook(&state, id);
+	store_changes(id, &changes);
+	if (changes.changed[FIELD_ACTIVE])
+	{
+		bool		active = DatumGetBool(changes.values[FIELD_ACTIVE].value);
+
+		if (active && !was_active)
+			activate(id, false);
+		else if (!active && was_active)
+			deactivate(id, false);
+	}
+	as_owner_end(&state);
+	PG_RETURN_VOID();
+}
+
+/*
+ * delete_webhook_by_id(id) → boolean
+ */
+Datum
+webhook_delete_webhook_by_id(PG_FUNCTION_ARGS)
+{
+	static const char *const commands[] = {
+		"DELETE FROM webhook.delivery WHERE webhook_id = $1",
+		"DELETE FROM webhook.log WHERE webhook_id = $1",
+		"DELETE FROM webhook.health WHERE webhook_id = $1",
+		"DELETE FROM webhook.notification WHERE webhook_id = $1",
+		"DELETE FROM webhook.webhook WHERE id = $1"
+	};
+	int64		id;
+	AsOwner		state;
+
+	shmem_require();
+	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+
+	as_owner_begin(&state);
+	api_lock_webhook(&state, id);
+	for (int i = 0; i < lengthof(commands); i++)
+		execute_for_id(commands[i], SPI_OK_DELETE, id);
+	as_owner_end(&state);
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * get_webhooks(app, event) → setof record
+ */
+Datum
+webhook_get_webhooks(PG_FUNCTION_ARGS)
+{
+	static const char *const sql =
+		"SELECT w.id, w.app, w.event, w.name, w.url, w.method,"
+		" COALESCE((SELECT jsonb_object_agg(h.key, '***') FROM jsonb_each(w.headers) h), '{}'),"
+		" w.format, w.event_uids, w.integration, w.active, w.deactivated_at, w.deactivation_reason,"
+		" s.failing_since, webhook.pending(w.id),"
+		" (SELECT count(*) FROM webhook.delivery d WHERE d.webhook_id = w.id AND d.state = 'buffered'),"
+		" w.created_at, w.updated_at, w.owner, w.columns, w.filter, w.transform, w.ordering,"
+		" w.retry_schedule, w.timeout, w.rate_limit, w.max_in_flight, w.client_cert, w.ca_cert"
+		" FROM webhook.webhook w LEFT JOIN webhook.health s ON s.webhook_id = w.id"
+		" WHERE ($1 IS NULL OR w.app = $1)"
+		" AND ($2 IS NULL OR w.events @> string_to_array(replace($2, ' ', ''), ','))"
+		" AND pg_has_role($3, w.owner::oid, 'USAGE')"
+		" ORDER BY w.id";
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	bool		nulls[] = {PG_ARGISNULL(0), PG_ARGISNULL(1)};
+
+	shmem_require();
+	return as_owner_return_query(fcinfo, sql, 2, types, values, nulls);
+}
+
+/*
+ * get_webhook_log(id) → setof record
+ */
+Datum
+webhook_get_webhook_log(PG_FUNCTION_ARGS)
+{
+	static const char *const sql =
+		"SELECT l.attempted_at, l.message_id::text, l.event, l.attempt, l.method, l.url, l.request_headers,"
+		" l.request_body, l.status, l.response_headers, l.response_body, l.duration, l.error, l.outcome"
+		" FROM webhook.log l JOIN webhook.webhook w ON w.id = l.webhook_id"
+		" WHERE l.webhook_id = $1 AND pg_has_role($2, w.owner::oid, 'USAGE')"
+		" ORDER BY l.seq DESC LIMIT 10";
+	Oid			types[] = {INT8OID};
+	Datum		values[1];
+	bool		nulls[] = {false};
+
+	shmem_require();
+	values[0] = api_argument(fcinfo, 0, "id");
+	return as_owner_return_query(fcinfo, sql, 1, types, values, nulls);
+}
+
+/*
+ * The webhook's secret, in memory that outlives SPI.
+ */
+static char *
+read_secret(int64 id)
+{
+	text	   *secret;
+	char	   *result;
+
+	execute_for_id("SELECT secret FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
+	secret = DatumGetTextPP(result_datum(1));
+	result = SPI_palloc(VARSIZE_ANY_EXHDR(secret) + 1);
+	text_to_cstring_buffer(secret, result, VARSIZE_ANY_EXHDR(secret) + 1);
+	return result;
+}
+
+/*
+ * get_secret(id) → text
+ */
+Datum
+webhook_get_secret(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	char	   *secret;
+	AsOwner		state;
+
+	shmem_require();
+	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+
+	as_owner_begin(&state);
+	find_webhook(&state, id, "SELECT owner, active FROM webhook.webhook WHERE id = $1");
+	secret = read_secret(id);
+	as_owner_end(&state);
+	PG_RETURN_TEXT_P(cstring_to_text(secret));
+}
+
+/* Only symmetric secrets can be made from random bytes. */
+static void
+refuse_generating(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"secret\" must be given for a webhook that signs with ed25519"),
+			 errhint("Give the new key as \"whsk_\" and base64; without one, \"whsec_\" secrets are generated.")));
+}
+
+static bool
+is_ed25519(const char *secret)
+{
+	const char *problem;
+	SignKey    *key = sign_key_create(secret, &problem);
+	bool		result = key && sign_key_kind(key) == SIGN_ED25519;
+
+	sign_key_free(key);
+	return result;
+}
+
+/*
+ * rotate_secret(id, grace, secret) → text
+ *
+ * Until the grace period is over messages are signed with the old secret too.
+ */
+Datum
+webhook_rotate_secret(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {INT8OID, TEXTOID, TEXTOID, INTERVALOID};
+	Datum		values[4];
+	bool		nulls[4] = {false};
+	char	   *old_secret;
+	FieldValue	secret;
+	int64		grace_us;
+	AsOwner		state;
+
+	shmem_require();
+	values[0] = api_argument(fcinfo, 0, "id");
+	values[3] = api_argument(fcinfo, 1, "grace");
+	grace_us = field_interval_us("grace", DatumGetIntervalP(values[3]), 0, MAX_GRACE_MS,
+								 "Give an interval of 0 to 365 days, without months or years.");
+	secret = field_check(FIELD_SECRET, PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2), PG_ARGISNULL(2));
+	values[1] = secret.value;
+
+	as_owner_begin(&state);
+	api_lock_webhook(&state, DatumGetInt64(values[0]));
+	old_secret = read_secret(DatumGetInt64(values[0]));
+	if (PG_ARGISNULL(2) && is_ed25519(old_secret))
+		refuse_generating();
+	values[2] = CStringGetTextDatum(old_secret);
+	nulls[2] = (grace_us == 0);
+	as_owner_execute("UPDATE webhook.webhook SET secret = $2, previous_secret = $3,"
+					 " previous_secret_until = CASE WHEN $3 IS NOT NULL THEN pg_catalog.now() + $4 END,"
+					 " updated_at = pg_catalog.now() WHERE id = $1",
+					 SPI_OK_UPDATE, 4, types, values, nulls);
+	as_owner_end(&state);
+	PG_RETURN_DATUM(secret.value);
+}

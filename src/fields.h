@@ -1,0 +1,78 @@
+/*-------------------------------------------------------------------------
+ *
+ * fields.h
+ *		The properties of a webhook that its owner can set.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_FIELDS_H
+#define WEBHOOK_FIELDS_H
+
+#include "utils/jsonb.h"
+
+/* In the order of create_webhook()'s arguments. */
+typedef enum FieldId
+{
+	FIELD_APP,
+	FIELD_EVENT,
+	FIELD_URL,
+	FIELD_NAME,
+	FIELD_METHOD,
+	FIELD_HEADERS,
+	FIELD_FORMAT,
+	FIELD_EVENT_UIDS,
+	FIELD_INTEGRATION,
+	FIELD_COLUMNS,
+	FIELD_FILTER,
+	FIELD_TRANSFORM,
+	FIELD_ORDERING,
+	FIELD_SECRET,
+	FIELD_RETRY_SCHEDULE,
+	FIELD_TIMEOUT,
+	FIELD_RATE_LIMIT,
+	FIELD_MAX_IN_FLIGHT,
+	FIELD_CLIENT_CERT,
+	FIELD_CLIENT_KEY,
+	FIELD_CA_CERT,
+	FIELD_ACTIVE
+} FieldId;
+
+#define FIELD_COUNT		(FIELD_ACTIVE + 1)
+
+/* A value as it is stored. */
+typedef struct FieldValue
+{
+	Datum		value;
+	bool		isnull;
+} FieldValue;
+
+/* Name of the argument, of the column and of the key in update_webhook()'s changes. */
+extern const char *field_name(FieldId id);
+
+/* The field of this name, or -1. */
+extern int	field_find(const char *name, size_t len);
+
+/* Type of the column; that of the argument differs for "transform" only. */
+extern Oid	field_column_type(FieldId id);
+
+/*
+ * Check a value of the argument's type, and bring it into the form in which it
+ * is stored.  NULL is accepted where it is the default.  Errors name the
+ * argument and say what is allowed.  Runs as the caller.
+ */
+extern FieldValue field_check(FieldId id, Datum value, bool isnull);
+
+/* The same for a value out of a JSON document; JSON null is the default. */
+extern FieldValue field_check_json(FieldId id, JsonbValue *json);
+
+/*
+ * Microseconds of an interval that lies between the bounds (milliseconds) and
+ * has no months, whose length nobody knows.  Otherwise an error for the argument.
+ */
+extern int64 field_interval_us(const char *argument, Interval *interval,
+							   int64 min_ms, int64 max_ms, const char *hint);
+
+/* A signing secret made of random bytes. */
+extern char *field_generate_secret(void);
+
+#endif							/* WEBHOOK_FIELDS_H */
