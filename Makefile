@@ -31,7 +31,6 @@ ISOLATION := $(sort $(basename $(notdir $(wildcard $(src_top)/test/specs/*.spec)
 ISOLATION_OPTS = --inputdir=$(src_top)/test --load-extension=webhook
 TAP_TESTS = 1
 PROVE_TESTS ?= $(src_top)/test/t/*.pl
-PROVE_FLAGS += -I $(src_top)/test/perl
 
 PG_CPPFLAGS = -DWEBHOOK_VERSION=\"$(EXTVERSION)\" \
 	$(shell pkg-config --cflags libcurl libcrypto 2>/dev/null || curl-config --cflags)
@@ -55,7 +54,7 @@ override with_llvm = no
 EXTRA_CLEAN = src/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
 # Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
-own_goals = test test-chaos quickstart quickstart-stop unit fuzz bench matrix lint format dist help
+own_goals = test test-chaos quickstart quickstart-stop unit fuzz bench matrix lint format dist
 
 PG_CONFIG ?= pg_config
 
@@ -69,6 +68,8 @@ include $(PGXS)
 # Objects go below the current directory, which need not be the one of the sources.
 $(shell mkdir -p src)
 
+PROVE_FLAGS += -I $(src_top)/test/perl
+
 $(OBJS): $(headers) $(src_top)/webhook.control
 
 $(shlib): $(src_top)/src/exports.map
@@ -81,8 +82,6 @@ $(upgrade_scripts): webhook--%.sql: $(src_top)/sql/upgrade/webhook--%.sql
 	cp $< $@
 
 else
-
-c_files := $(wildcard $(src_top)/src/*.[ch] $(src_top)/test/unit/*.[ch] $(src_top)/test/fuzz/*.[ch] $(src_top)/test/bench/*.[ch])
 
 test:
 	@sh $(src_top)/test/run
@@ -113,11 +112,14 @@ matrix:
 lint:
 	@sh $(src_top)/test/lint
 
+# The layout is pgindent's, to which clang-format comes close; so only lines changed since the last commit are touched.
 format:
-	clang-format -i $(c_files)
+	cd $(src_top) && git clang-format -- src test
 
-# The archive for PGXN.
+# The archive for PGXN, whose META.json must repeat the version.
 dist:
+	@test "$$(grep -c '"version": "$(EXTVERSION)"' $(src_top)/META.json)" = 2 || \
+		{ echo 'META.json does not have version $(EXTVERSION)'; exit 1; }
 	git -C $(src_top) archive --format zip --prefix webhook-$(EXTVERSION)/ -o $(CURDIR)/webhook-$(EXTVERSION).zip HEAD
 	@echo webhook-$(EXTVERSION).zip
 

@@ -7,12 +7,12 @@
 
 say()
 {
-	printf '%s\n' "$*"
+	printf '%s\n' "$@"
 }
 
 die()
 {
-	printf '%s\n' "$*" >&2
+	printf '%s\n' "$@" >&2
 	exit 1
 }
 

@@ -1,0 +1,233 @@
+#!/bin/sh
+# A demonstration in a throw-away server: make quickstart, make quickstart-stop.
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+. "$top/test/lib.sh"
+
+database=conference
+port=54328
+
+psql_command()
+{
+	echo "$pg_bin/psql -h $work/socket -p $port -U postgres $database"
+}
+
+# The server's log is the place for messages below WARNING.
+sql()
+{
+	as_user env PGOPTIONS='-c client_min_messages=warning' "$pg_bin/psql" -X -q -v ON_ERROR_STOP=1 -h "$work/socket" \
+		-p $port -U postgres "$@" || die "psql failed; the server's log is $work/data.log"
+}
+
+value()
+{
+	sql -A -t -d $database -c "$1"
+}
+
+indented()
+{
+	sed 's/^/    /'
+}
+
+# A heading and the statements.
+announce()
+{
+	say "" "$bold$1$normal" ""
+	say "$2" | indented
+}
+
+# The same, and what comes of it.
+show()
+{
+	announce "$1" "$2"
+	say ""
+	say "$2" | sql -P footer=off -d $database -f - | indented
+}
+
+create_schema()
+{
+	sql -d postgres -c "CREATE DATABASE $database"
+	sql -d $database <<'SQL'
+CREATE EXTENSION webhook;
+
+CREATE TABLE profile (
+    id   integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL
+);
+CREATE TABLE event (
+    id         integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    uid        text NOT NULL UNIQUE,
+    profile_id integer NOT NULL REFERENCES profile,
+    title      text NOT NULL,
+    city       text,
+    starts_at  timestamptz
+);
+CREATE TABLE guest (
+    id             integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event_id       integer NOT NULL REFERENCES event,
+    firstname      text NOT NULL,
+    lastname       text NOT NULL,
+    email          text,
+    payment_status text NOT NULL DEFAULT 'open' CHECK (payment_status IN ('open', 'paid', 'refunded')),
+    password_hash  text
+);
+CREATE INDEX ON guest (event_id);
+
+INSERT INTO profile (name) VALUES ('Berlin office'), ('Milan office');
+INSERT INTO event (uid, profile_id, title, city, starts_at) VALUES
+    ('PGDAY-2026', 1, 'PostgreSQL Day', 'Berlin', '2026-06-11 09:00+02'),
+    ('GALA-2026', 2, 'Summer gala', 'Milano', '2026-07-03 19:30+02');
+SQL
+}
+
+start_receiver()
+{
+	as_user sh -c "cd '$work' && exec python3 '$src/test/receiver.py' --ledger ledger --port-file port >receiver.log 2>&1 &
+		echo \$! >'$work/receiver.pid'"
+	tries=0
+	until [ -f "$work/port" ]
+	do
+		tries=$((tries + 1))
+		[ $tries -lt 100 ] || die "the receiver did not start: $(cat "$work/receiver.log")"
+		sleep 0.1
+	done
+	receiver=http://127.0.0.1:$(cat "$work/port")
+}
+
+# Wait until the receiver has so many requests.
+wait_for_requests()
+{
+	python3 - "$receiver/_wait?count=$1&timeout=10000" <<'PYTHON' || die "no request arrived; the server's log is $work/data.log"
+import sys, urllib.error, urllib.request
+try:
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(sys.argv[1]).read()
+except urllib.error.HTTPError:
+    sys.exit(1)
+PYTHON
+}
+
+# What the receiver wrote down, from request number $1 on; $2 is the time of the commit, for the latency.
+show_requests()
+{
+	python3 - "$work/ledger" "$1" "$2" <<'PYTHON'
+import json, sys
+for line in list(open(sys.argv[1]))[int(sys.argv[2]) - 1:]:
+    request = json.loads(line)
+    print("    %s %s%s" % (request["method"], request["path"], request["query"] and "?" + request["query"]))
+    for line in request["header_lines"]:
+        if line.lower().startswith(("content-type", "authorization", "webhook-")):
+            print("    " + line)
+    print("\n    " + request["body"] + "\n" if request["body"] else "")
+    if float(sys.argv[3]):
+        print("    arrived %.1f ms after COMMIT began\n" % (1000 * (request["time"] - float(sys.argv[3]))))
+PYTHON
+}
+
+# Run a statement in a transaction of its own; prints the time, in seconds, just before COMMIT.
+commit_time()
+{
+	sql -A -t -d $database <<SQL
+BEGIN;
+$1;
+SELECT extract(epoch FROM clock_timestamp());
+COMMIT;
+SQL
+}
+
+demonstrate()
+{
+	watches="SELECT webhook.watch('event', 'event', event_uid => 'uid');
+SELECT webhook.watch('guest', 'guest',
+           event_uid => '(SELECT e.uid FROM event e WHERE e.id = event_id)',
+           exclude => '{password_hash}');"
+	announce "1. Two tables of an application are watched." "$watches"
+	value "$watches" >/dev/null
+
+	show "2. Two webhooks: everything for the CRM; guests of one event, in another form, for the badge printer." \
+"SELECT webhook.create_webhook('crm', 'event.*,guest.*', '$receiver/crm',
+           headers => '{\"Authorization\": \"Bearer s3cr3t\"}') AS crm,
+       webhook.create_webhook('badges', 'guest.create', '$receiver/badges/{event_uid}/{entity_id}',
+           method => 'PUT', format => 'rest', event_uids => 'PGDAY-2026') AS badges;"
+
+	value "UPDATE event SET city = 'Milano (MI)' WHERE uid = 'GALA-2026'"
+	wait_for_requests 1
+
+	insert="INSERT INTO guest (event_id, firstname, lastname, email)
+    VALUES (1, 'Ada', 'Lovelace', 'ada@example.org')"
+	announce "3. A guest registers." "BEGIN;
+$insert;
+COMMIT;"
+	committed=$(commit_time "$insert")
+	wait_for_requests 3
+	say "" "${bold}What the receiver got:$normal" ""
+	show_requests 2 "$committed"
+
+	commit_time "UPDATE guest SET payment_status = 'paid' WHERE lastname = 'Lovelace'" >/dev/null
+	wait_for_requests 4
+	value "BEGIN; INSERT INTO guest (event_id, firstname, lastname) VALUES (1, 'Rolled', 'Back'); ROLLBACK"
+
+	show "4. The webhooks." \
+"SELECT id, app, event, method, active, pending FROM webhook.get_webhooks() ORDER BY id;"
+
+	show "5. The log of the first one: the newest of its last ten requests come first." \
+"SELECT event, status, outcome, duration, request_headers, request_body
+  FROM webhook.get_webhook_log(1) \\gx"
+}
+
+start()
+{
+	sh "$top/test/bootstrap" quickstart && find_postgres || die "the packages needed are not there"
+	make_scratch webhook-quickstart
+	trap 'stop_servers "$scratch"' EXIT
+	trap 'exit 1' HUP INT TERM
+	cd "$scratch" || exit 1
+	say "Building the extension and starting a server of its own in $scratch ..."
+	copy_postgres && build_extension || die "the extension could not be built"
+	start_server "$work/data" $port "webhook.allowed_networks = '127.0.0.1'" || die "the server did not start"
+	start_receiver
+	create_schema
+	demonstrate
+	trap - EXIT HUP INT TERM
+
+	say "" "${bold}Try more:$normal" "" \
+		"    UPDATE guest SET payment_status = 'refunded' WHERE id = 1;" \
+		"    SELECT * FROM webhook.stat_webhooks;" \
+		"    \\! tail -n 1 $work/ledger" "" \
+		"The server and the receiver go on until: make quickstart-stop" ""
+	if [ -t 0 ] && [ -t 1 ]
+	then
+		say "This is psql; \\q leaves it." ""
+		as_user $(psql_command)
+		say "" "To come back:"
+	else
+		say "Connect with:"
+	fi
+	say "" "    $(psql_command)" ""
+}
+
+stop()
+{
+	scratch=${TMPDIR:-/tmp}/webhook-quickstart.$(id -u)
+	if [ -e "$scratch" ]
+	then
+		remove_scratch
+		say "removed $scratch"
+	else
+		say "nothing to stop"
+	fi
+}
+
+bold=
+normal=
+if [ -t 1 ]
+then
+	bold=$(printf '\033[1m')
+	normal=$(printf '\033[0m')
+fi
+unset PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS PGDATA MAKEFLAGS MAKELEVEL
+
+case $1 in
+	start) start ;;
+	stop) stop ;;
+	*) die "usage: $0 start|stop" ;;
+esac
