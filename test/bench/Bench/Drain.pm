@@ -1,7 +1,7 @@
 # How fast waiting messages go out: P1, P2, P7, and with P7 what P9 and P11 ask.
 #
 # Messages are committed while webhook.dispatch is off; the time runs from switching it on until the receiver has
-# counted the last request.  The ceiling is test/bench/ceiling.c, a bare libcurl loop that posts the same body to the same nginx.
+# counted the last request.  The ceiling is ceiling.c, a bare libcurl loop that posts the same body to the same nginx.
 
 package Bench::Drain;
 
@@ -222,8 +222,9 @@ package Bench::Drain::Sampler;
 sub new
 {
 	my ($class, $cluster) = @_;
-	my $self = bless { cluster => $cluster, worker => $cluster->worker_pid, file => "$ENV{BENCH_SCRATCH}/samples" }, $class;
-	unlink $self->{file};
+	my $file = "$ENV{BENCH_SCRATCH}/samples";
+	my $self = bless { cluster => $cluster, worker => $cluster->worker_pid, file => $file }, $class;
+	unlink $file;
 	$self->{idle} = $self->_rss;
 	return $self;
 }

@@ -38,7 +38,8 @@ sub cost_of_nothing
 		value    => $percent,
 		goal     => '< 0.1');
 	# the server itself logs its running transactions now and then
-	$report->note('   P10: %s bytes of WAL in %d s', $cluster->sql("SELECT pg_current_wal_insert_lsn() - '$lsn'"), SECONDS);
+	my $wal = $cluster->sql("SELECT pg_current_wal_insert_lsn() - '$lsn'");
+	$report->note('   P10: %s bytes of WAL in %d s', $wal, SECONDS);
 }
 
 # User and system time of these processes.

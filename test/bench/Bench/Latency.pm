@@ -1,10 +1,10 @@
 # From commit to receipt: P3, and P8 with receivers that do not answer.
 #
-# pgbench commits single rows at a fixed rate and logs when it sent each INSERT, a transaction of its own, and when it had
-# the answer; the receiver logs when the request came.  The goal is about the time from the answer: only then has the
-# transaction been committed as far as the application can know, and how long the disk takes to flush is not ours.  The answer
-# leaves the server a little after the commit, some tens of microseconds, which this leaves out; so the time from
-# *sending* the INSERT is printed too, which leaves out nothing, beside what the commit alone took.
+# pgbench commits single rows at a fixed rate and logs when it sent each INSERT, a transaction of its own, and when it
+# had the answer; the receiver logs when the request came.  The goal is about the time from the answer: only then has
+# the transaction been committed as far as the application can know, and how long the disk takes to flush is not ours.
+# The answer leaves the server a little after the commit, some tens of microseconds, which this leaves out; so the
+# time from *sending* the INSERT is printed too, which leaves out nothing, beside what the commit alone took.
 
 package Bench::Latency;
 
@@ -83,14 +83,14 @@ sub bad_receivers
 
 	Bench::Guests::create_table($cluster);
 	Bench::Guests::watch($cluster);
-	$cluster->sql(sprintf q{SELECT count(webhook.create_webhook('bench', 'guest.create', '%s', event_uids => 'event-' || i))
-		FROM generate_series(0, %d) i}, $nginx->url('latency/{entity_id}'), HEALTHY - 1);
+	$cluster->sql(sprintf q{SELECT count(webhook.create_webhook('bench', 'guest.create', '%s',
+		event_uids => 'event-' || i)) FROM generate_series(0, %d) i}, $nginx->url('latency/{entity_id}'), HEALTHY - 1);
 	$cluster->worker_pid;
 	my $without = _commit_and_compare($cluster, $nginx, sprintf $uid, HEALTHY);
 
 	$cluster->sql('TRUNCATE guest', map {
-			sprintf q{SELECT webhook.create_webhook('bench', 'guest.create', 'http://127.0.0.1:%d/', event_uids => 'event-%d')},
-			  @$_
+			sprintf q{SELECT webhook.create_webhook('bench', 'guest.create', 'http://127.0.0.1:%d/',
+				event_uids => 'event-%d')}, @$_
 		} [ $hanging->sockport, HEALTHY ], [ Bench::Nginx::free_port(), HEALTHY + 1 ]);
 	my $with = _commit_and_compare($cluster, $nginx, sprintf $uid, HEALTHY + 2);
 

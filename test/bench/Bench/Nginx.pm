@@ -122,8 +122,8 @@ sub settle
 	}
 }
 
-# The log as id => time of receipt, and empty it.  nginx's clock has whole milliseconds, cut off; commits come at any time
-# within one, so half of one is what was cut off on average.
+# The log as id => time of receipt, and empty it.  nginx's clock has whole milliseconds, cut off; commits come at any
+# time within one, so half of one is what was cut off on average.
 sub receipts
 {
 	my $self = shift;

@@ -77,7 +77,8 @@ sub machine
 	my @versions = (`$ENV{BENCH_BINDIR}/postgres --version`, `curl-config --version 2>/dev/null`,
 		`nginx -v 2>&1 || /usr/sbin/nginx -v 2>&1`, `uname -sr`);
 	chomp($cores, @versions);
-	return sprintf "%d cores (%s); %s\n", $cores, $model // 'unknown', join '; ', grep { length && !/not found/ } @versions;
+	return sprintf "%d cores (%s); %s\n", $cores, $model // 'unknown',
+	  join '; ', grep { length && !/not found/ } @versions;
 }
 
 sub _value
