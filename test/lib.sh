@@ -18,14 +18,58 @@ die()
 
 if [ "$(id -u)" = 0 ]
 then
-	as_root() { "$@"; }
-	as_user() { runuser -u postgres -- env HOME="$scratch" "$@"; }
+	to_root=
+	to_user="runuser -u postgres --"
 	user=postgres
 else
-	as_root() { sudo "$@"; }
-	as_user() { "$@"; }
+	to_root=sudo
+	to_user=
 	user=$(id -un)
 fi
+
+as_root()
+{
+	$to_root "$@"
+}
+
+as_user()
+{
+	$to_user "$@"
+}
+
+# limited seconds command...: as the user, not longer than that.  It runs in the background, so that a signal that
+# comes meanwhile is dealt with at once.
+limited()
+{
+	limit=$1
+	shift
+	(exec $to_user timeout -k 10 "$limit" "$@") &
+	child=$!
+	echo $child >"$scratch/child.pid"
+	wait $child
+	set -- $?
+	child=
+	rm -f "$scratch/child.pid"
+	return "$1"
+}
+
+# End what limited() has started, also when it was started by a run that is dead.
+end_child()
+{
+	[ -f "$scratch/child.pid" ] || return
+	pid=$(cat "$scratch/child.pid")
+	rm -f "$scratch/child.pid"
+	if grep -qs "$scratch" "/proc/$pid/cmdline"
+	then
+		kill "$pid"
+		tries=0
+		while kill -0 "$pid" 2>/dev/null && [ $tries -lt 100 ]
+		do
+			tries=$((tries + 1))
+			sleep 0.1
+		done
+	fi
+}
 
 # PostgreSQL's paths, as far as it is installed: PG_CONFIG if given, else the newest complete installation.
 find_postgres()
@@ -72,6 +116,7 @@ remove_scratch()
 	then
 		die "another run, with process id $other, is under way in $scratch"
 	fi
+	end_child
 	stop_servers "$scratch"
 	rm -rf "$scratch"
 }
