@@ -279,9 +279,7 @@ ed25519_sign(SignKey *key, const Part *parts, int nparts, unsigned char *out)
 static const char *
 prepare_key(SignKey *key, const char *text)
 {
-	unsigned char bytes[MAX_KEY_BYTES];
 	size_t		len;
-	bool		ok;
 
 	if (strncmp(text, HMAC_PREFIX, strlen(HMAC_PREFIX)) == 0)
 	{
@@ -294,6 +292,9 @@ prepare_key(SignKey *key, const char *text)
 	}
 	if (strncmp(text, ED25519_PREFIX, strlen(ED25519_PREFIX)) == 0)
 	{
+		unsigned char bytes[MAX_KEY_BYTES];
+		bool		ok;
+
 		key->kind = SIGN_ED25519;
 		len = decode_base64(text + strlen(ED25519_PREFIX), bytes);
 		if (len != 2 * ED25519_BYTES)
