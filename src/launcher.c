@@ -29,7 +29,6 @@
 
 #include <signal.h>
 
-#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -39,7 +38,6 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "storage/ipc.h"
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -113,6 +111,10 @@ void
 launcher_init(void)
 {
 	BackgroundWorker worker;
+
+	/* What pg_upgrade is moving must neither change under its hands nor be sent from two places. */
+	if (IsBinaryUpgrade)
+		return;
 
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
@@ -353,7 +355,7 @@ tend_slot(int i, TimestampTz now)
 			break;
 
 		case DATABASE_HELD:
-			/* It has no chance to vanish without a release, but that must not be trusted for ever. */
+			/* The end of its transaction releases the hold; should that ever fail, the database must not suffer. */
 			if (BackendPidGetProc(slot->holder_pid) == NULL)
 				shmem_release_slot(slot);
 			else

@@ -229,6 +229,8 @@ end_transaction(XactEvent event, void *arg)
 	if (holding)
 	{
 		LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
+
+		/* There may be several after a few RENAMEs in one transaction. */
 		for (int i = 0; i < shmem_slots(); i++)
 			if (shmem_slot(i)->holder_pid == MyProcPid)
 				shmem_release_slot(shmem_slot(i));

@@ -1,0 +1,48 @@
+# pg_upgrade: the servers it starts send nothing, the upgraded one serves its databases.
+#
+# Mission: W16.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+# The release is the same on both sides; what is tested does not depend on it.
+my $old = WebhookTest::start_node('old', 'log_min_messages = debug1');
+my $new = WebhookTest::new_node('new', 'log_min_messages = debug1');
+
+my $served = q{SELECT string_agg(database || ' ' || state, ',' ORDER BY database) FROM webhook.stat_workers};
+
+$old->safe_psql('postgres', 'CREATE DATABASE one TEMPLATE postgres');
+ok($old->poll_query_until('postgres', $served, 'one served,postgres served'), 'the old server serves both databases');
+$old->stop;
+
+my $bindir = $old->config_data('--bindir');
+
+# It leaves files in the current directory.
+chdir $PostgreSQL::Test::Utils::tmp_check or die "could not change directory: $!";
+command_ok(
+	[
+		'pg_upgrade', '--no-sync', '--retain',
+		'-b' => $bindir, '-B' => $bindir,
+		'-d' => $old->data_dir, '-D' => $new->data_dir,
+		'-s' => $new->host,
+		'-p' => $old->port, '-P' => $new->port
+	],
+	'pg_upgrade runs');
+
+# The log of the servers that it has started, old and new.
+my ($log) = glob($new->data_dir . '/pg_upgrade_output.d/*/log/pg_upgrade_server.log');
+$log = slurp_file($log // 'pg_upgrade_server.log');
+like($log, qr/database system is ready to accept connections/, 'the servers of pg_upgrade have left a log');
+unlike($log, qr/starting background worker process "webhook/, 'W16: they start no worker');
+
+$new->start;
+ok($new->poll_query_until('postgres', $served, 'one served,postgres served'),
+	'W16: the upgraded server serves both databases');
+$new->stop;
+
+done_testing();
