@@ -48,7 +48,7 @@
 #define MAX_TIMEOUT_MS		(10 * 60 * 1000)
 #define MAX_IN_FLIGHT		1000
 #define MAX_RATE_LIMIT		1000000
-#define SHOWN_LENGTH		64	/* bytes of a bad name shown in a message */
+#define SHOWN_LENGTH		100 /* bytes of bad input shown in a message */
 
 typedef struct Field Field;
 
@@ -190,20 +190,31 @@ refuse(const Field *field, const char *problem)
 			 errhint("%s", field->hint)));
 }
 
-/* As much of a bad name as fits into a message. */
-static char *
-shown(const char *s, size_t len)
+static bool
+is_control_character(char c)
 {
-	return pnstrdup(s, pg_mbcliplen(s, len, SHOWN_LENGTH));
+	return (unsigned char) c < 0x20 || c == 0x7f;
 }
 
 static bool
 has_control_character(const char *s)
 {
 	for (; *s; s++)
-		if ((unsigned char) *s < 0x20 || *s == 0x7f)
+		if (is_control_character(*s))
 			return true;
 	return false;
+}
+
+/* As much of what the user gave as fits into a message, on one line. */
+static char *
+shown(const char *s, size_t len)
+{
+	char	   *result = pnstrdup(s, pg_mbcliplen(s, len, SHOWN_LENGTH));
+
+	for (char *p = result; *p; p++)
+		if (is_control_character(*p))
+			*p = '?';
+	return result;
 }
 
 /*
@@ -685,7 +696,7 @@ field_find(const char *name, size_t len)
 /*
  * The value of a text, by the type's input function.  Its errors know nothing
  * of arguments, so they are replaced by ours; it ends in an error all the
- * same, and nothing has to be cleaned up.
+ * same, so nothing has to be cleaned up here.
  */
 static Datum
 input(const Field *field, char *s)
@@ -712,7 +723,8 @@ input(const Field *field, char *s)
 		FlushErrorState();
 		ereport(ERROR,
 				(errcode(error->sqlerrcode),
-				 errmsg("invalid value for argument \"%s\": %s", field->name, error->message),
+				 errmsg("invalid value for argument \"%s\": %s", field->name,
+						shown(error->message, strlen(error->message))),
 				 errhint("%s", field->hint)));
 	}
 	PG_END_TRY();

@@ -1,0 +1,330 @@
+-- Creating, listing, changing, switching and deleting webhooks, and everything that is refused.
+-- Proves M1 M2 M4, E4 E5 E7, I4 I5 I6, R6, and the part of M3 and W14 that needs no receiver.
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+CREATE SCHEMA webhooks_test;
+SET search_path = webhooks_test;
+
+-- Runs a command that must fail and shows what the user gets to see.
+CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE command;
+    message := 'NOT REFUSED';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+END
+$$;
+
+-- The same for one argument of create_webhook(), as an expression.
+CREATE FUNCTION refused_argument(argument text, value text, OUT code text, OUT message text) LANGUAGE plpgsql AS $$
+DECLARE
+    result record;
+BEGIN
+    result := refused(CASE argument
+        WHEN 'app' THEN format('SELECT webhook.create_webhook(%s, ''a.b'', ''http://h/'')', value)
+        WHEN 'event' THEN format('SELECT webhook.create_webhook(''bad'', %s, ''http://h/'')', value)
+        WHEN 'url' THEN format('SELECT webhook.create_webhook(''bad'', ''a.b'', %s)', value)
+        ELSE format('SELECT webhook.create_webhook(''bad'', ''a.b'', ''http://h/'', %s => %s)', argument, value) END);
+    code := result.code;
+    message := result.message;
+    IF message <> 'NOT REFUSED' AND (result.hint IS NULL OR result.hint = '') THEN
+        message := message || ' (NO HINT)';
+    END IF;
+    IF length(message) > 200 THEN
+        message := 'TOO LONG: ' || left(message, 200);
+    END IF;
+    IF position('"' || argument || '"' IN message) = 0 THEN
+        message := message || ' (DOES NOT NAME THE ARGUMENT)';
+    END IF;
+END
+$$;
+
+--
+-- M1: create; M2: get
+--
+SELECT webhook.create_webhook('crm', 'guest.create', 'https://example.com/hook') AS crm \gset
+SELECT :crm > 0 AS created;
+SELECT webhook.create_webhook(app => 'crm', event => ' guest.update ,guest.delete, event.* , guest.update',
+    url => 'https://example.com/{entity_id}/{action}?e={event_uid}', name => 'Guests to the CRM', method => 'put',
+    headers => '{"Authorization": "Bearer s3cret", "X-Tenant": "7"}', format => 'rest',
+    event_uids => ' uid-1, uid-2 ,uid-1,Köln 2025', columns => '{paid,name}', filter => '{"paid": true}',
+    ordering => 'strict', retry_schedule => '{0,5 s,5 min,1 day}', timeout => '2.5 s', rate_limit => 10,
+    max_in_flight => 3, active => false) AS full_id \gset
+SELECT webhook.create_webhook('billing', '*', 'http://127.0.0.1:8080/') AS billing \gset
+
+SELECT app, event, name, url, method, headers, format, event_uids, integration, active, deactivated_at IS NOT NULL AS deactivated,
+       deactivation_reason, failing_since, pending, buffered, created_at IS NOT NULL AS created, updated_at = created_at AS fresh
+  FROM webhook.get_webhooks() WHERE app IN ('crm', 'billing');
+SELECT app, owner = current_user::regrole AS mine, columns, filter, transform, ordering, retry_schedule, timeout, rate_limit, max_in_flight
+  FROM webhook.get_webhooks('crm');
+SELECT app, event FROM webhook.get_webhooks(event => 'guest.delete');
+SELECT app, event FROM webhook.get_webhooks(event => 'guest.delete, event.*');
+SELECT app, event FROM webhook.get_webhooks('billing', '*');
+SELECT app, event FROM webhook.get_webhooks('billing', 'guest.create');
+SELECT app, event FROM webhook.get_webhooks('nobody');
+
+-- Secrets are generated, and shown by get_secret() alone.
+SELECT webhook.get_secret(:crm) ~ '^whsec_[A-Za-z0-9+/]{32}$' AS generated,
+       webhook.get_secret(:crm) <> webhook.get_secret(:billing) AS differ;
+SELECT count(*) FROM webhook.get_webhooks() g
+ WHERE g::text LIKE '%whsec%' OR g::text LIKE '%s3cret%';
+
+-- Every method and format (I4, W7), upper and lower case.
+SELECT m, webhook.create_webhook('methods', 'a.b', 'http://h/', method => m) > 0 AS ok
+  FROM unnest('{GET,POST,PUT,DELETE,PATCH,get,Post}'::text[]) m;
+SELECT f, webhook.create_webhook('formats', 'a.b', 'http://h/', format => f) > 0 AS ok
+  FROM unnest('{entity,rest,standard,cloudevents,cloudevents-binary}'::text[]) f;
+SELECT array_agg(method ORDER BY id) FROM webhook.get_webhooks('methods');
+SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks() WHERE app IN ('methods', 'formats');
+
+--
+-- R6: bad input; nothing is stored
+--
+SELECT count(*) AS before FROM webhook.webhook \gset
+SELECT * FROM refused($$ SELECT webhook.create_webhook('a', 'b c', 'http://h/') $$) \gx
+SELECT * FROM refused($$ SELECT webhook.create_webhook('a', 'b', 'ftp://h/') $$) \gx
+SELECT * FROM refused($$ SELECT webhook.create_webhook('a', 'b', 'http://h/', headers => '{"X": "a\r\nY: b"}') $$) \gx
+SELECT * FROM refused($$ SELECT webhook.create_webhook(NULL, 'b', 'http://h/') $$) \gx
+SELECT * FROM refused($$ SELECT webhook.create_webhook('a', 'b', 'http://h/', client_cert => '-----BEGIN CERTIFICATE-----
+-----END CERTIFICATE-----') $$) \gx
+
+CREATE FUNCTION f_good(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION f_three(jsonb, text, text) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION f_json(json) RETURNS jsonb LANGUAGE sql AS 'SELECT $1::jsonb';
+CREATE FUNCTION f_text(jsonb) RETURNS text LANGUAGE sql AS 'SELECT ''x''';
+CREATE FUNCTION f_set(jsonb) RETURNS SETOF jsonb LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION f_two(jsonb, text) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION f_none() RETURNS jsonb LANGUAGE sql AS 'SELECT ''{}''::jsonb';
+
+SELECT argument, left(value, 60) AS value, r.*
+  FROM (VALUES
+    ('app', 'NULL'), ('app', ''''''), ('app', '''   '''), ('app', $$repeat('x', 201)$$), ('app', $$repeat('x', 1000000)$$),
+    ('app', $$E'a\nb'$$),
+    ('event', 'NULL'), ('event', ''''''), ('event', $$','$$), ('event', $$'a.b,'$$), ('event', $$',a.b'$$), ('event', $$'a.b,,c.d'$$),
+    ('event', $$'guest create'$$), ('event', $$'guest.*.x'$$), ('event', $$'guest*'$$), ('event', $$'.*'$$), ('event', $$'**'$$),
+    ('event', $$'größe.create'$$), ('event', $$'a;drop'$$), ('event', $$repeat('x', 201)$$), ('event', $$repeat('x', 1000000)$$),
+    ('event', $$repeat('é', 1000)$$),
+    ('url', 'NULL'), ('url', ''''''), ('url', $$'example.com'$$), ('url', $$'ftp://h/'$$), ('url', $$'file:///etc/passwd'$$),
+    ('url', $$'http://'$$), ('url', $$'http:///x'$$), ('url', $$'http://user:pw@h/'$$), ('url', $$'http://h/ x'$$),
+    ('url', $$E'http://h/\r\nX: y'$$), ('url', $$'http://h/#f'$$), ('url', $$'http://{entity_id}/'$$), ('url', $$'http://h/{nope}'$$),
+    ('url', $$'http://h:99999/'$$), ('url', $$'http://h/ü'$$), ('url', $$'http://h/' || repeat('x', 1000000)$$),
+    ('name', ''''''), ('name', $$repeat('x', 1000000)$$),
+    ('method', 'NULL'), ('method', ''''''), ('method', $$'HEAD'$$), ('method', $$'POST '$$), ('method', $$E'GET / HTTP/1.1\r\n'$$),
+    ('headers', 'NULL'), ('headers', $$'[]'$$), ('headers', $$'"x"'$$), ('headers', $$'null'$$), ('headers', $$'{"A": 1}'$$),
+    ('headers', $$'{"A": null}'$$), ('headers', $$'{"A": {}}'$$), ('headers', $$'{"": "x"}'$$), ('headers', $$'{"A B": "x"}'$$),
+    ('headers', $$'{"A\r\nB": "x"}'$$), ('headers', $$'{"A": "x\r\nB: y"}'$$), ('headers', $$'{"A": "x\nB: y"}'$$),
+    ('headers', $$'{"Host": "x"}'$$), ('headers', $$'{"content-length": "1"}'$$), ('headers', $$'{"Transfer-Encoding": "chunked"}'$$),
+    ('headers', $$'{"webhook-id": "1"}'$$), ('headers', $$'{"Webhook-Signature": "1"}'$$), ('headers', $$'{"X-A": "1", "x-a": "2"}'$$),
+    ('headers', $$jsonb_build_object('A', repeat('x', 1000000))$$),
+    ('headers', $$(SELECT jsonb_object_agg('H' || i, 'x') FROM generate_series(1, 101) i)$$),
+    ('headers', $$jsonb_build_object(repeat('x', 1000000), 'x')$$),
+    ('format', 'NULL'), ('format', $$'xml'$$), ('format', $$'REST'$$), ('format', $$repeat('x', 1000000)$$),
+    ('event_uids', ''''''), ('event_uids', $$','$$), ('event_uids', $$'a,,b'$$), ('event_uids', $$'a, '$$), ('event_uids', $$E'a\nb'$$),
+    ('event_uids', $$repeat('x', 201)$$), ('event_uids', $$repeat('x', 1000000)$$),
+    ('integration', ''''''), ('integration', $$repeat('x', 1000000)$$),
+    ('columns', $$'{}'$$), ('columns', $$'{""}'$$), ('columns', $$'{NULL}'$$), ('columns', $$'{{a},{b}}'$$),
+    ('columns', $$ARRAY[repeat('x', 64)]$$), ('columns', $$ARRAY[repeat('x', 1000000)]$$),
+    ('filter', $$'[]'$$), ('filter', $$'1'$$), ('filter', $$'null'$$), ('filter', $$jsonb_build_object('a', repeat('x', 1000000))$$),
+    ('transform', $$'f_json(json)'$$), ('transform', $$'f_text(jsonb)'$$), ('transform', $$'f_set(jsonb)'$$),
+    ('transform', $$'f_two(jsonb, text)'$$), ('transform', $$'f_none()'$$), ('transform', $$1::oid::regprocedure$$),
+    ('transform', $$'jsonb_agg(anyelement)'$$),
+    ('ordering', 'NULL'), ('ordering', $$'fifo'$$), ('ordering', ''''''),
+    ('secret', ''''''), ('secret', $$'secret'$$), ('secret', $$'whsec_'$$), ('secret', $$'whsec_c2hvcnQ='$$), ('secret', $$'whsec_!!!!'$$),
+    ('secret', $$'whsk_AAAA'$$), ('secret', $$'whsec_' || repeat('A', 1000000)$$),
+    ('retry_schedule', $$'{}'$$), ('retry_schedule', $$'{NULL}'$$), ('retry_schedule', $$'{{0},{0}}'$$), ('retry_schedule', $$'{-1 s}'$$),
+    ('retry_schedule', $$'{0,31 days}'$$), ('retry_schedule', $$'{1 month}'$$), ('retry_schedule', $$'{1000000 years}'$$),
+    ('retry_schedule', $$'{2000000000 days}'$$), ('retry_schedule', $$array_fill('1 s'::interval, '{33}')$$),
+    ('timeout', $$'99 ms'$$), ('timeout', $$'0'$$), ('timeout', $$'-1 s'$$), ('timeout', $$'601 s'$$), ('timeout', $$'1 mon'$$),
+    ('rate_limit', '0'), ('rate_limit', '-1'), ('rate_limit', '2147483647'),
+    ('max_in_flight', '0'), ('max_in_flight', '-1'), ('max_in_flight', '1001'),
+    ('client_cert', ''''''), ('client_cert', $$'x'$$), ('client_key', $$'-----BEGIN CERTIFICATE----- -----END CERTIFICATE-----'$$),
+    ('client_key', $$'-----BEGIN ENCRYPTED PRIVATE KEY----- -----END ENCRYPTED PRIVATE KEY-----'$$),
+    ('client_key', $$'-----BEGIN PRIVATE KEY----- -----END PRIVATE KEY-----'$$),
+    ('ca_cert', $$'x'$$), ('ca_cert', $$repeat('x', 1000000)$$),
+    ('active', 'NULL')
+  ) AS bad (argument, value), refused_argument(argument, value) r;
+
+-- A function the caller may not execute.
+CREATE ROLE regress_webhook_alice;
+CREATE ROLE regress_webhook_bob;
+CREATE ROLE regress_webhook_team;
+GRANT regress_webhook_team TO regress_webhook_alice;
+GRANT USAGE ON SCHEMA webhook, webhooks_test TO regress_webhook_alice, regress_webhook_bob, regress_webhook_team;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO regress_webhook_alice, regress_webhook_bob, regress_webhook_team;
+REVOKE EXECUTE ON FUNCTION f_good(jsonb) FROM PUBLIC;
+SET ROLE regress_webhook_alice;
+SELECT code, message FROM refused($$ SELECT webhook.create_webhook('a', 'b', 'http://h/', transform => 'webhooks_test.f_good(jsonb)') $$);
+RESET ROLE;
+
+SELECT count(*) - :before AS stored_by_mistake FROM webhook.webhook;
+
+-- At the bounds it works.
+BEGIN;
+SELECT webhook.create_webhook(repeat('é', 200), 'a_1.B.c', 'http://h/', name => repeat('x', 200), transform => 'f_three(jsonb,text,text)',
+    secret => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', retry_schedule => array_fill('30 days'::interval, '{32}'),
+    timeout => '100 ms', rate_limit => 1, max_in_flight => 1000, integration => 'any',
+    headers => '{"content-type": "text/plain", "X": ""}',
+    client_cert => E'-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----', client_key => E'-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----',
+    ca_cert => E'Bag\n-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----') AS id \gset
+SELECT transform, webhook.get_secret(id) FROM webhook.get_webhooks() WHERE id = :id;
+SELECT webhook.create_webhook('x', 'a.b', 'http://h/', timeout => '10 min',
+    secret => 'whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==') AS key_id \gset
+SELECT * FROM refused(format('SELECT webhook.rotate_secret(%s)', :key_id));
+ROLLBACK;
+
+--
+-- update_webhook: the same names and rules; null is the default
+--
+SELECT webhook.update_webhook(:full_id, '{"url": "http://new/", "method": "patch", "headers": {"X": "y"}, "event": "a.b, c.*",
+    "event_uids": "u1 , u2", "columns": ["a", "b \"c\"", "NULL"], "filter": {"a": [1]}, "transform": "f_good(jsonb)",
+    "retry_schedule": ["0", "1 min"], "timeout": "3 s", "rate_limit": 5, "active": true, "name": "new", "app": "new", "ordering": "none",
+    "max_in_flight": 9, "format": "standard", "integration": "i"}');
+SELECT app, event, name, url, method, headers, format, event_uids, integration, active, deactivated_at, columns, filter, transform,
+       ordering, retry_schedule, timeout, rate_limit, max_in_flight FROM webhook.get_webhooks() WHERE id = :full_id \gx
+SELECT events, uids, headers FROM webhook.webhook WHERE id = :full_id;
+SELECT webhook.get_secret(:full_id) AS secret \gset
+SELECT webhook.update_webhook(:full_id, '{"method": null, "headers": null, "format": null, "event_uids": null, "columns": null,
+    "filter": null, "transform": null, "ordering": null, "retry_schedule": null, "timeout": null, "rate_limit": null,
+    "max_in_flight": null, "name": null, "integration": null, "active": null, "secret": null, "client_cert": null, "client_key": null, "ca_cert": null}');
+SELECT app, event, name, url, method, headers, format, event_uids, integration, active, columns, filter, transform,
+       ordering, retry_schedule, timeout, rate_limit, max_in_flight FROM webhook.get_webhooks() WHERE id = :full_id \gx
+SELECT webhook.get_secret(:full_id) <> :'secret' AS new_secret;
+SELECT webhook.update_webhook(:full_id, '{"active": false}');
+SELECT active, deactivation_reason FROM webhook.get_webhooks() WHERE id = :full_id;
+SELECT webhook.update_webhook(:full_id, '{}');
+
+SELECT md5(string_agg(w::text, '' ORDER BY id)) AS state FROM webhook.webhook w \gset
+SELECT left(changes, 60) AS changes, r.*
+  FROM (VALUES
+    ('[]'), ('"url"'), ('null'), ('{"nope": 1}'), ('{"id": 1}'), ('{"owner": "postgres"}'), ('{"URL": "http://h/"}'),
+    ('{"url": "http://good/", "timeout": "1 hour"}'), ('{"url": null}'), ('{"app": null}'), ('{"event": null}'),
+    ('{"url": 1}'), ('{"url": ["http://h/"]}'), ('{"app": ""}'), ('{"active": "yes"}'), ('{"active": 1}'), ('{"rate_limit": "5"}'),
+    ('{"rate_limit": 1.5}'), ('{"rate_limit": 1e20}'), ('{"rate_limit": 0}'), ('{"timeout": 5}'), ('{"timeout": "soon"}'), ('{"timeout": "' || repeat('x', 1000000) || '"}'),
+    ('{"timeout": "1 mon"}'), ('{"retry_schedule": "0"}'), ('{"retry_schedule": [0]}'), ('{"retry_schedule": ["x"]}'),
+    ('{"retry_schedule": []}'), ('{"retry_schedule": [null]}'), ('{"columns": {"a": 1}}'), ('{"columns": [["a"]]}'), ('{"columns": [""]}'),
+    ('{"transform": "nope(jsonb)"}'), ('{"transform": "f_text(jsonb)"}'), ('{"transform": "((("}'), ('{"headers": {"A": 1}}'),
+    ('{"headers": "x"}'), ('{"filter": [1]}'), ('{"client_key": "-----BEGIN PRIVATE KEY----- -----END PRIVATE KEY-----"}'),
+    ('{"secret": "x"}'), ('{"method": "TRACE"}'), ('{"' || repeat('x', 1000000) || '": 1}')
+  ) AS bad (changes), refused(format('SELECT webhook.update_webhook(%s, %L)', :full_id, changes)) r;
+SELECT md5(string_agg(w::text, '' ORDER BY id)) = :'state' AS nothing_changed FROM webhook.webhook w;
+
+--
+-- Switching off and on (M3), without a receiver: the rows that a worker would have buffered are put there by hand
+--
+SELECT webhook.deactivate_webhook(:crm), webhook.deactivate_webhook(:crm);
+SELECT active, deactivation_reason, deactivated_at = now() AS deactivated FROM webhook.get_webhooks('crm');
+INSERT INTO webhook.delivery (webhook_id, id, message_id, event, payload, created_at, order_key, attempts, state)
+SELECT :crm, i, gen_random_uuid(), 'guest.create', '{}', now(), i, 0, 'buffered' FROM generate_series(1, 3) i;
+INSERT INTO webhook.health (webhook_id, failing_since, probes, next_probe_at) VALUES (:crm, now(), 4, now());
+SELECT active, buffered, failing_since IS NOT NULL AS failing FROM webhook.get_webhooks('crm');
+BEGIN;
+SELECT webhook.activate_webhook(:crm);
+SELECT count(*) AS left_over FROM webhook.delivery WHERE webhook_id = :crm;
+ROLLBACK;
+SELECT webhook.activate_webhook(:crm, replay_events => true);
+SELECT active, buffered, failing_since, deactivated_at, deactivation_reason FROM webhook.get_webhooks('crm');
+SELECT probes, next_probe_at FROM webhook.health WHERE webhook_id = :crm;
+SELECT id, state, attempts, next_attempt_at FROM webhook.delivery WHERE webhook_id = :crm ORDER BY id;
+SELECT webhook.activate_webhook(:crm, true) AS again;
+SELECT webhook.deactivate_webhook(:crm, buffer_events => true);
+SELECT buffering FROM webhook.webhook WHERE id = :crm;
+
+--
+-- The log (E7): newest first, ten at the most
+--
+INSERT INTO webhook.log (webhook_id, slot, seq, attempted_at, message_id, event, attempt, method, url, request_headers,
+                         request_body, status, duration, outcome)
+SELECT :crm, i % 10, i, '2025-01-01'::timestamptz + i * interval '1 s', ('00000000-0000-0000-0000-0000000000' || i)::uuid,
+       'guest.create', 1, 'POST', 'http://h/', 'A: b', '{}', 200, '3 ms', 'delivered'
+  FROM generate_series(13, 22) i;
+SELECT * FROM webhook.get_webhook_log(:crm) LIMIT 1 \gx
+SELECT array_agg(right(message_id, 2)) FROM webhook.get_webhook_log(:crm);
+SELECT count(*) FROM webhook.get_webhook_log(:billing);
+SELECT count(*) FROM webhook.get_webhook_log(-1);
+
+--
+-- Rotation
+--
+SELECT webhook.get_secret(:crm) AS secret \gset
+SELECT webhook.rotate_secret(:crm) AS new_secret \gset
+SELECT :'new_secret' <> :'secret' AS differ, webhook.get_secret(:crm) = :'new_secret' AS stored;
+SELECT previous_secret = :'secret' AS kept, previous_secret_until - updated_at AS until FROM webhook.webhook WHERE id = :crm;
+SELECT webhook.rotate_secret(:crm, '0') <> :'new_secret' AS at_once;
+SELECT previous_secret, previous_secret_until FROM webhook.webhook WHERE id = :crm;
+SELECT webhook.rotate_secret(:crm, secret => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
+
+--
+-- Owners (W14): others' webhooks do not exist, membership counts
+--
+SET ROLE regress_webhook_team;
+SELECT webhook.create_webhook('team', 'a.b', 'http://h/') AS team \gset
+RESET ROLE;
+SET ROLE regress_webhook_alice;
+SELECT webhook.create_webhook('alice', 'a.b', 'http://h/') AS alice \gset
+SELECT app, owner FROM webhook.get_webhooks();
+SELECT webhook.update_webhook(:team, '{"name": "by a member"}');
+SELECT count(*) FROM webhook.get_webhook_log(:crm);
+SELECT code, message FROM refused('SELECT * FROM webhook.webhook');
+RESET ROLE;
+SET ROLE regress_webhook_bob;
+SELECT app FROM webhook.get_webhooks();
+SELECT DISTINCT code, replace(message, :'team', '<id>') AS message, hint
+  FROM unnest(ARRAY['get_secret(%s)', 'rotate_secret(%s)', 'update_webhook(%s, ''{}'')', 'activate_webhook(%s)',
+                    'deactivate_webhook(%s)', 'delete_webhook_by_id(%s)']) f, refused(format('SELECT webhook.' || f, :team));
+RESET ROLE;
+SET ROLE regress_webhook_team;
+SELECT app FROM webhook.get_webhooks();
+SELECT code FROM refused(format('SELECT webhook.get_secret(%s)', :alice));
+RESET ROLE;
+SELECT name FROM webhook.get_webhooks('team');
+-- Neither the role nor the settings of the caller change.
+SELECT current_user = session_user AS role_restored, current_setting('search_path') AS search_path;
+-- Nothing is granted to everybody.
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook FROM regress_webhook_bob;
+SET ROLE regress_webhook_bob;
+SELECT code, message FROM refused('SELECT * FROM webhook.get_webhooks()');
+RESET ROLE;
+
+-- Objects in front of the search_path, or temporary ones, are not used instead of ours.
+CREATE TEMP TABLE webhook (id bigint);
+CREATE FUNCTION webhooks_test.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT '2000-01-01'::timestamptz $$;
+SET search_path = webhooks_test, pg_catalog;
+SELECT webhook.deactivate_webhook(:billing);
+SELECT deactivated_at > '2001-01-01' AS not_fooled FROM webhook.get_webhooks('billing');
+DROP TABLE pg_temp.webhook;
+
+--
+-- Unknown ids and NULLs (R6)
+--
+SELECT f, r.* FROM unnest(ARRAY['get_secret(-1)', 'rotate_secret(-1)', 'update_webhook(-1, ''{}'')', 'activate_webhook(-1)',
+    'deactivate_webhook(9223372036854775807)', 'delete_webhook_by_id(0)', 'get_secret(NULL)', 'rotate_secret(NULL)',
+    'rotate_secret(1, NULL)', 'rotate_secret(1, ''-1 s'')', 'rotate_secret(1, ''1 year'')', 'rotate_secret(1, ''366 days'')',
+    'rotate_secret(1, secret => ''x'')', 'update_webhook(NULL, ''{}'')', 'update_webhook(1, NULL)', 'activate_webhook(NULL)',
+    'activate_webhook(1, NULL)', 'deactivate_webhook(NULL)', 'deactivate_webhook(1, NULL)', 'delete_webhook_by_id(NULL)',
+    'get_webhook_log(NULL)']) f, refused('SELECT webhook.' || f) r;
+
+--
+-- M4: delete it and all that belongs to it
+--
+INSERT INTO webhook.notification (webhook_id, kind, message) VALUES (:crm, 'test', 'test');
+SELECT webhook.delete_webhook_by_id(:crm);
+SELECT (SELECT count(*) FROM webhook.webhook WHERE id = :crm) AS webhooks,
+       (SELECT count(*) FROM webhook.delivery WHERE webhook_id = :crm) AS deliveries,
+       (SELECT count(*) FROM webhook.log WHERE webhook_id = :crm) AS logs,
+       (SELECT count(*) FROM webhook.health WHERE webhook_id = :crm) AS health,
+       (SELECT count(*) FROM webhook.notification WHERE webhook_id = :crm) AS notifications;
+SELECT code FROM refused(format('SELECT webhook.delete_webhook_by_id(%s)', :crm));
+SELECT app, webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks();
+
+-- Every function of the schema has a comment, and nobody but its owner has rights.
+SELECT p.oid::regprocedure FROM pg_proc p
+ WHERE pronamespace = 'webhook'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
+SELECT p.oid::regprocedure FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+ WHERE pronamespace = 'webhook'::regnamespace AND a.grantee = 0;
+SELECT c.oid::regclass FROM pg_class c, aclexplode(c.relacl) a
+ WHERE relnamespace = 'webhook'::regnamespace AND a.grantee = 0;
+
+RESET search_path;
+DROP SCHEMA webhooks_test CASCADE;
+DROP OWNED BY regress_webhook_alice, regress_webhook_bob, regress_webhook_team;
+DROP ROLE regress_webhook_alice, regress_webhook_bob, regress_webhook_team;
