@@ -68,6 +68,32 @@ struct RowJson
 	RowJsonColumn columns[FLEXIBLE_ARRAY_MEMBER];
 };
 
+/*
+ * Room for n more bytes and a NUL.  The callers write there and advance
+ * buf->len; the NUL is written once, at the end of the row.
+ */
+static inline char *
+reserve(StringInfo buf, size_t n)
+{
+	if (unlikely(buf->len + n >= (size_t) buf->maxlen))
+		enlargeStringInfo(buf, (int) n);
+	return buf->data + buf->len;
+}
+
+static inline void
+append_bytes(StringInfo buf, const char *s, size_t len)
+{
+	memcpy(reserve(buf, len), s, len);
+	buf->len += (int) len;
+}
+
+static inline void
+append_byte(StringInfo buf, char c)
+{
+	*reserve(buf, 1) = c;
+	buf->len++;
+}
+
 #define BYTES_OF(c)		(UINT64CONST(0x0101010101010101) * (c))
 #define HIGH_BITS		BYTES_OF(0x80)
 
@@ -107,35 +133,38 @@ plain_length(const char *s, size_t len)
 }
 
 static void
-append_escaped_char(StringInfo buf, char c)
+append_escaped_byte(StringInfo buf, char c)
 {
+	static const char hex[] = "0123456789abcdef";
+	char		escape[] = {'\\', 'u', '0', '0', hex[(unsigned char) c >> 4], hex[c & 0x0f]};
+	size_t		len = 2;
+
 	switch (c)
 	{
 		case '\b':
-			appendStringInfoString(buf, "\\b");
+			escape[1] = 'b';
 			break;
 		case '\f':
-			appendStringInfoString(buf, "\\f");
+			escape[1] = 'f';
 			break;
 		case '\n':
-			appendStringInfoString(buf, "\\n");
+			escape[1] = 'n';
 			break;
 		case '\r':
-			appendStringInfoString(buf, "\\r");
+			escape[1] = 'r';
 			break;
 		case '\t':
-			appendStringInfoString(buf, "\\t");
+			escape[1] = 't';
 			break;
 		case '"':
-			appendStringInfoString(buf, "\\\"");
-			break;
 		case '\\':
-			appendStringInfoString(buf, "\\\\");
+			escape[1] = c;
 			break;
 		default:
-			appendStringInfo(buf, "\\u%04x", (unsigned char) c);
+			len = sizeof(escape);
 			break;
 	}
+	append_bytes(buf, escape, len);
 }
 
 /*
@@ -144,19 +173,19 @@ append_escaped_char(StringInfo buf, char c)
 static void
 append_string(StringInfo buf, const char *s, size_t len)
 {
-	appendStringInfoChar(buf, '"');
+	append_byte(buf, '"');
 	for (;;)
 	{
 		size_t		plain = plain_length(s, len);
 
-		appendBinaryStringInfo(buf, s, (int) plain);
+		append_bytes(buf, s, plain);
 		if (plain == len)
 			break;
-		append_escaped_char(buf, s[plain]);
+		append_escaped_byte(buf, s[plain]);
 		s += plain + 1;
 		len -= plain + 1;
 	}
-	appendStringInfoChar(buf, '"');
+	append_byte(buf, '"');
 }
 
 /* A number, or one of NaN, Infinity and -Infinity, which JSON cannot say without quotes. */
@@ -166,7 +195,7 @@ append_number(StringInfo buf, const char *s)
 	const char *digits = (*s == '-') ? s + 1 : s;
 
 	if (*digits >= '0' && *digits <= '9')
-		appendStringInfoString(buf, s);
+		append_bytes(buf, s, strlen(s));
 	else
 		append_string(buf, s, strlen(s));
 }
@@ -179,18 +208,19 @@ append_varlena(StringInfo buf, Datum value, bool escape)
 	if (escape)
 		append_string(buf, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
 	else
-		appendBinaryStringInfo(buf, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
+		append_bytes(buf, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
 }
 
 static void
 append_datetime(StringInfo buf, Datum value, Oid type)
 {
-	enlargeStringInfo(buf, MAXDATELEN + 3);
-	buf->data[buf->len++] = '"';
-	JsonEncodeDateTime(buf->data + buf->len, value, type, NULL);
-	buf->len += strlen(buf->data + buf->len);
-	buf->data[buf->len++] = '"';
-	buf->data[buf->len] = '\0';
+	char	   *s = reserve(buf, MAXDATELEN + 3);
+
+	*s++ = '"';
+	JsonEncodeDateTime(s, value, type, NULL);
+	s += strlen(s);
+	*s++ = '"';
+	buf->len = (int) (s - buf->data);
 }
 
 static void
@@ -201,19 +231,19 @@ append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 	switch (column->kind)
 	{
 		case KIND_BOOL:
-			appendStringInfoString(buf, DatumGetBool(value) ? "true" : "false");
+			if (DatumGetBool(value))
+				append_bytes(buf, "true", 4);
+			else
+				append_bytes(buf, "false", 5);
 			break;
 		case KIND_INT2:
-			enlargeStringInfo(buf, INTEGER_SIZE);
-			buf->len += pg_ltoa(DatumGetInt16(value), buf->data + buf->len);
+			buf->len += pg_ltoa(DatumGetInt16(value), reserve(buf, INTEGER_SIZE));
 			break;
 		case KIND_INT4:
-			enlargeStringInfo(buf, INTEGER_SIZE);
-			buf->len += pg_ltoa(DatumGetInt32(value), buf->data + buf->len);
+			buf->len += pg_ltoa(DatumGetInt32(value), reserve(buf, INTEGER_SIZE));
 			break;
 		case KIND_INT8:
-			enlargeStringInfo(buf, INTEGER_SIZE);
-			buf->len += pg_lltoa(DatumGetInt64(value), buf->data + buf->len);
+			buf->len += pg_lltoa(DatumGetInt64(value), reserve(buf, INTEGER_SIZE));
 			break;
 		case KIND_NUMBER:
 			append_number(buf, OutputFunctionCall(&column->function, value));
@@ -228,7 +258,8 @@ append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 			append_varlena(buf, value, false);
 			break;
 		case KIND_JSONB:
-			appendStringInfoString(buf, OutputFunctionCall(&column->function, value));
+			s = OutputFunctionCall(&column->function, value);
+			append_bytes(buf, s, strlen(s));
 			break;
 		case KIND_TO_JSON:
 			append_varlena(buf, FunctionCall1(&column->function, value), false);
@@ -343,9 +374,9 @@ set_prefix(RowJsonColumn *column, const char *name, bool first)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfoChar(&buf, first ? '{' : ',');
+	append_byte(&buf, first ? '{' : ',');
 	append_string(&buf, name, strlen(name));
-	appendStringInfoChar(&buf, ':');
+	append_byte(&buf, ':');
 	column->prefix = buf.data;
 	column->prefix_len = buf.len;
 }
@@ -376,13 +407,14 @@ rowjson_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nu
 	{
 		RowJsonColumn *column = &row->columns[i];
 
-		appendBinaryStringInfo(buf, column->prefix, column->prefix_len);
+		append_bytes(buf, column->prefix, column->prefix_len);
 		if (nulls[column->index])
-			appendBinaryStringInfo(buf, "null", 4);
+			append_bytes(buf, "null", 4);
 		else
 			append_value(buf, column, values[column->index]);
 	}
 	if (row->ncolumns == 0)
-		appendStringInfoChar(buf, '{');
-	appendStringInfoChar(buf, '}');
+		append_byte(buf, '{');
+	append_byte(buf, '}');
+	*reserve(buf, 0) = '\0';
 }
