@@ -100,6 +100,8 @@ typedef struct Transfer
 	int			nlines;			/* allocated */
 
 	/* options that easy has kept from the request before */
+	CURLU	   *parsed_url;
+	char	   *url;			/* as text, NULL when unset */
 	char		method[METHOD_MAX]; /* CURLOPT_CUSTOMREQUEST, "" when unset */
 	bool		own_certificates;
 
@@ -109,6 +111,7 @@ typedef struct Transfer
 	size_t		header_bytes;	/* of all responses, interim ones too */
 	bool		headers_done;
 	bool		socket_opened;
+	bool		connected;		/* TCP; the TLS handshake comes next */
 	bool		forbidden;
 	bool		too_large;
 	bool		out_of_memory;
@@ -324,10 +327,16 @@ on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 	Http	   *http = arg;
 	int			wanted = 0;
 
-	(void) easy;
 	(void) socket_arg;
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+	{
+		Transfer   *transfer;
+
+		/* A socket is watched for writing until the connection is there. */
+		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &transfer);
+		transfer->connected = transfer->socket_opened;
 		wanted |= MUX_READ;
+	}
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		wanted |= MUX_WRITE;
 	mux_watch(http->mux, fd, wanted);
@@ -369,9 +378,8 @@ set_constant_options(Transfer *transfer)
 	SET(WEBHOOK_CURLOPT_PROTOCOLS, WEBHOOK_CURL_HTTP_HTTPS);
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_NOPROXY, "*");	/* else the environment is searched for every request */
 	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-	SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-	SET(CURLOPT_PATH_AS_IS, 1L);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, transfer);
 	SET(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
@@ -402,6 +410,29 @@ set_constant_options(Transfer *transfer)
 }
 
 /*
+ * libcurl compares certificates, but not keys, when it looks for a connection
+ * or a TLS session to use again.  Someone who knows another's certificate, which
+ * is no secret, could then speak in his name without the key.  So the key stands
+ * behind the certificate as well, where OpenSSL skips it, and is compared with it.
+ */
+static CURLcode
+set_client_certificate(Transfer *transfer)
+{
+	const char *cert = transfer->request.client_cert;
+	const char *key = transfer->request.client_key ? transfer->request.client_key : "";
+	size_t		len = strlen(cert) + strlen(key) + 2;
+	struct curl_blob blob = {.data = malloc(len), .len = len - 1, .flags = CURL_BLOB_COPY};
+	CURLcode	rc;
+
+	if (blob.data == NULL)
+		return CURLE_OUT_OF_MEMORY;
+	snprintf(blob.data, len, "%s\n%s", cert, key);
+	rc = curl_easy_setopt(transfer->easy, CURLOPT_SSLCERT_BLOB, &blob);
+	free(blob.data);
+	return rc;
+}
+
+/*
  * Certificates of the request's own.  A handle that has had some is not used
  * for a request without before everything has been reset.
  */
@@ -411,13 +442,14 @@ set_certificates(Transfer *transfer)
 	const HttpRequest *request = &transfer->request;
 	struct curl_blob blob = {.flags = CURL_BLOB_NOCOPY};
 	bool		wanted = request->client_cert || request->client_key || request->ca_cert;
+	CURLcode	rc;
 
 	if (transfer->own_certificates)
 	{
-		CURLcode	rc;
-
 		curl_easy_reset(transfer->easy);
 		transfer->method[0] = '\0';
+		free(transfer->url);
+		transfer->url = NULL;
 		transfer->own_certificates = false;
 		rc = set_constant_options(transfer);
 		if (rc != CURLE_OK)
@@ -429,9 +461,9 @@ set_certificates(Transfer *transfer)
 	transfer->own_certificates = true;
 	if (request->client_cert != NULL)
 	{
-		blob.data = (void *) request->client_cert;
-		blob.len = strlen(request->client_cert);
-		SET(CURLOPT_SSLCERT_BLOB, &blob);
+		rc = set_client_certificate(transfer);
+		if (rc != CURLE_OK)
+			return rc;
 	}
 	if (request->client_key != NULL)
 	{
@@ -448,6 +480,41 @@ set_certificates(Transfer *transfer)
 		SET(CURLOPT_CAPATH, NULL);	/* the system's, which would count as well */
 	}
 	return CURLE_OK;
+}
+
+/*
+ * Given as text, the URL would be parsed and put together again for every
+ * request, a tenth of libcurl's own time for a small one.
+ */
+static CURLcode
+set_url(Transfer *transfer)
+{
+	const char *url = transfer->request.url;
+	CURLUcode	rc;
+
+	if (transfer->url != NULL && strcmp(transfer->url, url) == 0)
+		return CURLE_OK;
+
+	free(transfer->url);
+	transfer->url = NULL;
+	rc = curl_url_set(transfer->parsed_url, CURLUPART_URL, url,
+					  CURLU_PATH_AS_IS | CURLU_DISALLOW_USER);
+	if (rc != CURLUE_OK)
+	{
+		snprintf(transfer->curl_error, sizeof(transfer->curl_error), "%s", curl_url_strerror(rc));
+		return CURLE_URL_MALFORMAT;
+	}
+	SET(CURLOPT_URL, NULL);		/* or the text of the one before would remain */
+	SET(CURLOPT_CURLU, transfer->parsed_url);
+
+	/*
+	 * With TLS, requests to a host wait for its first connection to tell whether
+	 * it can take them all (HTTP/2).  Without, they would wait for the first response.
+	 */
+	SET(CURLOPT_PIPEWAIT, strncasecmp(url, "https:", 6) == 0 ? 1L : 0L);
+
+	transfer->url = strdup(url);
+	return transfer->url != NULL ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 }
 
 static CURLcode
@@ -511,17 +578,11 @@ set_request_options(Transfer *transfer)
 	CURLcode	rc;
 
 	if ((rc = set_certificates(transfer)) != CURLE_OK ||
+		(rc = set_url(transfer)) != CURLE_OK ||
 		(rc = set_method_and_body(transfer)) != CURLE_OK ||
 		(rc = set_headers(transfer)) != CURLE_OK)
 		return rc;
-	SET(CURLOPT_URL, request->url);
 	SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
-
-	/*
-	 * With TLS, requests to a host wait for its first connection to tell whether
-	 * it can take them all (HTTP/2).  Without, they would wait for the first response.
-	 */
-	SET(CURLOPT_PIPEWAIT, strncasecmp(request->url, "https:", 6) == 0 ? 1L : 0L);
 	return CURLE_OK;
 }
 
@@ -536,6 +597,8 @@ transfer_destroy(Transfer *transfer)
 	if (transfer->state == TRANSFER_RUNNING)
 		curl_multi_remove_handle(transfer->http->multi, transfer->easy);
 	curl_easy_cleanup(transfer->easy);
+	curl_url_cleanup(transfer->parsed_url);
+	free(transfer->url);
 	buffer_free(&transfer->headers);
 	buffer_free(&transfer->body);
 	free(transfer->lines);
@@ -551,7 +614,9 @@ transfer_create(Http *http)
 		return NULL;
 	transfer->http = http;
 	transfer->easy = curl_easy_init();
-	if (transfer->easy == NULL || set_constant_options(transfer) != CURLE_OK)
+	transfer->parsed_url = curl_url();
+	if (transfer->easy == NULL || transfer->parsed_url == NULL ||
+		set_constant_options(transfer) != CURLE_OK)
 	{
 		transfer_destroy(transfer);
 		return NULL;
@@ -595,6 +660,7 @@ transfer_begin(Transfer *transfer, const HttpRequest *request)
 	transfer->header_bytes = 0;
 	transfer->headers_done = false;
 	transfer->socket_opened = false;
+	transfer->connected = false;
 	transfer->forbidden = false;
 	transfer->too_large = false;
 	transfer->out_of_memory = false;
@@ -650,7 +716,6 @@ request_begun(const Transfer *transfer)
 static const char *
 phase(const Transfer *transfer)
 {
-	curl_off_t	connected = 0;
 	curl_off_t	sent = 0;
 
 	if (transfer->header_bytes > 0)
@@ -663,23 +728,18 @@ phase(const Transfer *transfer)
 	}
 	if (!transfer->socket_opened)
 		return "resolving the host name";
-	curl_easy_getinfo(transfer->easy, CURLINFO_CONNECT_TIME_T, &connected);
-	return connected > 0 ? "negotiating TLS" : "connecting";
+	return transfer->connected ? "negotiating TLS" : "connecting";
 }
 
 /* The host of the request's URL, for messages. */
 static void
 request_host(const Transfer *transfer, char *host, size_t size)
 {
-	CURLU	   *url = curl_url();
 	char	   *part = NULL;
 
-	if (url != NULL &&
-		curl_url_set(url, CURLUPART_URL, transfer->request.url, 0) == CURLUE_OK)
-		curl_url_get(url, CURLUPART_HOST, &part, 0);
-	snprintf(host, size, "%s", part != NULL ? part : transfer->request.url);
+	curl_url_get(transfer->parsed_url, CURLUPART_HOST, &part, 0);
+	snprintf(host, size, "%s", part != NULL ? part : "");
 	curl_free(part);
-	curl_url_cleanup(url);
 }
 
 static HttpOutcome

@@ -109,10 +109,13 @@ static CURL *
 make_handle(const char *url, const char *body, size_t len, struct curl_slist *headers)
 {
 	CURL	   *easy = curl_easy_init();
+	CURLU	   *parsed = curl_url();	/* else it is parsed for every request */
 
-	if (easy == NULL)
+	if (easy == NULL || parsed == NULL)
 		die("out of memory");
-	curl_easy_setopt(easy, CURLOPT_URL, url);
+	if (curl_url_set(parsed, CURLUPART_URL, url, 0) != CURLUE_OK)
+		die("invalid URL");
+	curl_easy_setopt(easy, CURLOPT_CURLU, parsed);
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long) len);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
@@ -120,6 +123,7 @@ make_handle(const char *url, const char *body, size_t len, struct curl_slist *he
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");	/* else the environment is searched */
 	return easy;
 }
 
