@@ -108,7 +108,7 @@ check_client_pair(bool has_cert, bool has_key)
 }
 
 /*
- * create_webhook(app, event, url, ...) → bigint
+ * create_webhook(app, event, url, ...) returns bigint
  */
 Datum
 webhook_create_webhook(PG_FUNCTION_ARGS)
@@ -195,7 +195,7 @@ deactivate(int64 id, bool buffer_events)
 }
 
 /*
- * activate_webhook(id, replay_events) → bigint
+ * activate_webhook(id, replay_events) returns bigint
  */
 Datum
 webhook_activate_webhook(PG_FUNCTION_ARGS)
@@ -217,7 +217,7 @@ webhook_activate_webhook(PG_FUNCTION_ARGS)
 }
 
 /*
- * deactivate_webhook(id, buffer_events) → boolean: was it active?
+ * deactivate_webhook(id, buffer_events) returns boolean: was it active?
  */
 Datum
 webhook_deactivate_webhook(PG_FUNCTION_ARGS)
@@ -324,7 +324,7 @@ store_changes(int64 id, const Changes *changes)
 }
 
 /*
- * update_webhook(id, changes) → void
+ * update_webhook(id, changes) returns void
  */
 Datum
 webhook_update_webhook(PG_FUNCTION_ARGS)
@@ -355,7 +355,7 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 }
 
 /*
- * delete_webhook_by_id(id) → boolean
+ * delete_webhook_by_id(id) returns boolean
  */
 Datum
 webhook_delete_webhook_by_id(PG_FUNCTION_ARGS)
@@ -382,7 +382,7 @@ webhook_delete_webhook_by_id(PG_FUNCTION_ARGS)
 }
 
 /*
- * get_webhooks(app, event) → setof record
+ * get_webhooks(app, event) returns setof record
  */
 Datum
 webhook_get_webhooks(PG_FUNCTION_ARGS)
@@ -409,7 +409,7 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 }
 
 /*
- * get_webhook_log(id) → setof record
+ * get_webhook_log(id) returns setof record
  */
 Datum
 webhook_get_webhook_log(PG_FUNCTION_ARGS)
@@ -446,7 +446,7 @@ read_secret(int64 id)
 }
 
 /*
- * get_secret(id) → text
+ * get_secret(id) returns text
  */
 Datum
 webhook_get_secret(PG_FUNCTION_ARGS)
@@ -487,7 +487,7 @@ is_ed25519(const char *secret)
 }
 
 /*
- * rotate_secret(id, grace, secret) → text
+ * rotate_secret(id, grace, secret) returns text
  *
  * Until the grace period is over messages are signed with the old secret too.
  */

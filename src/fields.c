@@ -63,121 +63,6 @@ struct Field
 	const char *hint;			/* what is allowed */
 };
 
-static Datum check_label(const Field *field, Datum value);
-static Datum check_events(const Field *field, Datum value);
-static Datum check_url(const Field *field, Datum value);
-static Datum check_method(const Field *field, Datum value);
-static Datum check_headers(const Field *field, Datum value);
-static Datum check_format(const Field *field, Datum value);
-static Datum check_uids(const Field *field, Datum value);
-static Datum check_columns(const Field *field, Datum value);
-static Datum check_filter(const Field *field, Datum value);
-static Datum check_transform(const Field *field, Datum value);
-static Datum check_ordering(const Field *field, Datum value);
-static Datum check_secret(const Field *field, Datum value);
-static Datum check_retry_schedule(const Field *field, Datum value);
-static Datum check_timeout(const Field *field, Datum value);
-static Datum check_rate_limit(const Field *field, Datum value);
-static Datum check_max_in_flight(const Field *field, Datum value);
-static Datum check_certificate(const Field *field, Datum value);
-static Datum check_private_key(const Field *field, Datum value);
-static Datum check_nothing(const Field *field, Datum value);
-
-#define INVALID		ERRCODE_INVALID_PARAMETER_VALUE
-
-static const Field fields[FIELD_COUNT] =
-{
-	[FIELD_APP] = {
-		"app", TEXTOID, true, NULL, INVALID, check_label,
-		"Give a name of 1 to 200 characters by which the webhook can be found."
-	},
-	[FIELD_EVENT] = {
-		"event", TEXTOID, true, NULL, ERRCODE_INVALID_NAME, check_events,
-		"Give one or several trigger names, separated by commas, such as \"guest.create\", \"guest.*\" or \"*\"; names consist of letters, digits, dots and underscores."
-	},
-	[FIELD_URL] = {
-		"url", TEXTOID, true, NULL, INVALID, check_url,
-		"Give an absolute http or https URL; the path and the query may contain {entity_id}, {event_uid} and {action}."
-	},
-	[FIELD_NAME] = {
-		"name", TEXTOID, false, NULL, INVALID, check_label,
-		"Give a name of 1 to 200 characters, or none."
-	},
-	[FIELD_METHOD] = {
-		"method", TEXTOID, false, "POST", INVALID, check_method,
-		"Allowed methods are GET, POST, PUT, DELETE and PATCH."
-	},
-	[FIELD_HEADERS] = {
-		"headers", JSONBOID, false, "{}", INVALID, check_headers,
-		"Give a JSON object of at most 100 request headers, such as {\"Authorization\": \"Bearer ...\"}, with strings of printable characters as values."
-	},
-	[FIELD_FORMAT] = {
-		"format", TEXTOID, false, "entity", INVALID, check_format,
-		"Allowed formats are entity, rest, standard, cloudevents and cloudevents-binary."
-	},
-	[FIELD_EVENT_UIDS] = {
-		"event_uids", TEXTOID, false, NULL, INVALID, check_uids,
-		"Give the UIDs of one or several events, separated by commas, or NULL for all events."
-	},
-	[FIELD_INTEGRATION] = {
-		"integration", TEXTOID, false, NULL, INVALID, check_label,
-		"Give the name of an integration, or none."
-	},
-	[FIELD_COLUMNS] = {
-		"columns", TEXTARRAYOID, false, NULL, INVALID, check_columns,
-		"Give the names of the columns whose change fires the webhook, or NULL for all columns."
-	},
-	[FIELD_FILTER] = {
-		"filter", JSONBOID, false, NULL, INVALID, check_filter,
-		"Give a JSON object of at most 64 kB that the payload must contain."
-	},
-	[FIELD_TRANSFORM] = {
-		"transform", REGPROCEDUREOID, false, NULL, ERRCODE_INVALID_FUNCTION_DEFINITION, check_transform,
-		"Give a function that you may execute, takes (jsonb) or (jsonb, text, text) and returns jsonb."
-	},
-	[FIELD_ORDERING] = {
-		"ordering", TEXTOID, false, "entity", INVALID, check_ordering,
-		"Allowed are entity, strict and none."
-	},
-	[FIELD_SECRET] = {
-		"secret", TEXTOID, false, NULL, INVALID, check_secret,
-		"Give \"whsec_\" and 24 to 64 bytes in base64, or \"whsk_\" and an ed25519 key in base64; without a secret one is generated."
-	},
-	[FIELD_RETRY_SCHEDULE] = {
-		"retry_schedule", INTERVALARRAYOID, false, NULL, INVALID, check_retry_schedule,
-		"Give 1 to 32 intervals of 0 to 30 days, without months or years."
-	},
-	[FIELD_TIMEOUT] = {
-		"timeout", INTERVALOID, false, NULL, INVALID, check_timeout,
-		"Give an interval between 100 milliseconds and 10 minutes."
-	},
-	[FIELD_RATE_LIMIT] = {
-		"rate_limit", INT4OID, false, NULL, INVALID, check_rate_limit,
-		"Give a number of requests per second between 1 and 1000000, or NULL for no limit."
-	},
-	[FIELD_MAX_IN_FLIGHT] = {
-		"max_in_flight", INT4OID, false, NULL, INVALID, check_max_in_flight,
-		"Give a number of simultaneous requests between 1 and 1000."
-	},
-	[FIELD_CLIENT_CERT] = {
-		"client_cert", TEXTOID, false, NULL, INVALID, check_certificate,
-		"Give a certificate in PEM format (-----BEGIN CERTIFICATE-----), together with client_key."
-	},
-	[FIELD_CLIENT_KEY] = {
-		"client_key", TEXTOID, false, NULL, INVALID, check_private_key,
-		"Give a private key in PEM format (-----BEGIN PRIVATE KEY-----), together with client_cert."
-	},
-	[FIELD_CA_CERT] = {
-		"ca_cert", TEXTOID, false, NULL, INVALID, check_certificate,
-		"Give one or several certificates in PEM format (-----BEGIN CERTIFICATE-----)."
-	},
-	[FIELD_ACTIVE] = {
-		"active", BOOLOID, false, "true", INVALID, check_nothing,
-		"Give true or false."
-	}
-};
-
-
 /*
  * Report that a value is not accepted.  problem completes the message.
  */
@@ -507,7 +392,7 @@ check_filter(const Field *field, Datum value)
 	return value;
 }
 
-/* (jsonb) → jsonb or (jsonb, text, text) → jsonb */
+/* Takes (jsonb) or (jsonb, text, text) and returns jsonb. */
 static bool
 is_transform(Form_pg_proc proc)
 {
@@ -671,6 +556,103 @@ field_generate_secret(void)
 	sign_format_secret(bytes, sizeof(bytes), secret);
 	return pstrdup(secret);
 }
+
+#define INVALID		ERRCODE_INVALID_PARAMETER_VALUE
+
+static const Field fields[FIELD_COUNT] =
+{
+	[FIELD_APP] = {
+		"app", TEXTOID, true, NULL, INVALID, check_label,
+		"Give a name of 1 to 200 characters by which the webhook can be found."
+	},
+	[FIELD_EVENT] = {
+		"event", TEXTOID, true, NULL, ERRCODE_INVALID_NAME, check_events,
+		"Give one or several trigger names, separated by commas, such as \"guest.create\", \"guest.*\" or \"*\"; "
+		"names consist of letters, digits, dots and underscores."
+	},
+	[FIELD_URL] = {
+		"url", TEXTOID, true, NULL, INVALID, check_url,
+		"Give an absolute http or https URL; the path and the query may contain {entity_id}, {event_uid} and {action}."
+	},
+	[FIELD_NAME] = {
+		"name", TEXTOID, false, NULL, INVALID, check_label,
+		"Give a name of 1 to 200 characters, or none."
+	},
+	[FIELD_METHOD] = {
+		"method", TEXTOID, false, "POST", INVALID, check_method,
+		"Allowed methods are GET, POST, PUT, DELETE and PATCH."
+	},
+	[FIELD_HEADERS] = {
+		"headers", JSONBOID, false, "{}", INVALID, check_headers,
+		"Give a JSON object of at most 100 request headers, such as {\"Authorization\": \"Bearer ...\"}, "
+		"with strings of printable characters as values."
+	},
+	[FIELD_FORMAT] = {
+		"format", TEXTOID, false, "entity", INVALID, check_format,
+		"Allowed formats are entity, rest, standard, cloudevents and cloudevents-binary."
+	},
+	[FIELD_EVENT_UIDS] = {
+		"event_uids", TEXTOID, false, NULL, INVALID, check_uids,
+		"Give the UIDs of one or several events, separated by commas, or NULL for all events."
+	},
+	[FIELD_INTEGRATION] = {
+		"integration", TEXTOID, false, NULL, INVALID, check_label,
+		"Give the name of an integration, or none."
+	},
+	[FIELD_COLUMNS] = {
+		"columns", TEXTARRAYOID, false, NULL, INVALID, check_columns,
+		"Give the names of the columns whose change fires the webhook, or NULL for all columns."
+	},
+	[FIELD_FILTER] = {
+		"filter", JSONBOID, false, NULL, INVALID, check_filter,
+		"Give a JSON object of at most 64 kB that the payload must contain."
+	},
+	[FIELD_TRANSFORM] = {
+		"transform", REGPROCEDUREOID, false, NULL, ERRCODE_INVALID_FUNCTION_DEFINITION, check_transform,
+		"Give a function that you may execute, takes (jsonb) or (jsonb, text, text) and returns jsonb."
+	},
+	[FIELD_ORDERING] = {
+		"ordering", TEXTOID, false, "entity", INVALID, check_ordering,
+		"Allowed are entity, strict and none."
+	},
+	[FIELD_SECRET] = {
+		"secret", TEXTOID, false, NULL, INVALID, check_secret,
+		"Give \"whsec_\" and 24 to 64 bytes in base64, or \"whsk_\" and an ed25519 key in base64; "
+		"without a secret one is generated."
+	},
+	[FIELD_RETRY_SCHEDULE] = {
+		"retry_schedule", INTERVALARRAYOID, false, NULL, INVALID, check_retry_schedule,
+		"Give 1 to 32 intervals of 0 to 30 days, without months or years."
+	},
+	[FIELD_TIMEOUT] = {
+		"timeout", INTERVALOID, false, NULL, INVALID, check_timeout,
+		"Give an interval between 100 milliseconds and 10 minutes."
+	},
+	[FIELD_RATE_LIMIT] = {
+		"rate_limit", INT4OID, false, NULL, INVALID, check_rate_limit,
+		"Give a number of requests per second between 1 and 1000000, or NULL for no limit."
+	},
+	[FIELD_MAX_IN_FLIGHT] = {
+		"max_in_flight", INT4OID, false, NULL, INVALID, check_max_in_flight,
+		"Give a number of simultaneous requests between 1 and 1000."
+	},
+	[FIELD_CLIENT_CERT] = {
+		"client_cert", TEXTOID, false, NULL, INVALID, check_certificate,
+		"Give a certificate in PEM format (-----BEGIN CERTIFICATE-----), together with client_key."
+	},
+	[FIELD_CLIENT_KEY] = {
+		"client_key", TEXTOID, false, NULL, INVALID, check_private_key,
+		"Give a private key in PEM format (-----BEGIN PRIVATE KEY-----), together with client_cert."
+	},
+	[FIELD_CA_CERT] = {
+		"ca_cert", TEXTOID, false, NULL, INVALID, check_certificate,
+		"Give one or several certificates in PEM format (-----BEGIN CERTIFICATE-----)."
+	},
+	[FIELD_ACTIVE] = {
+		"active", BOOLOID, false, "true", INVALID, check_nothing,
+		"Give true or false."
+	}
+};
 
 const char *
 field_name(FieldId id)
