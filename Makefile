@@ -103,7 +103,7 @@ fuzz:
 	$(MAKE) -C $(src_top)/test/fuzz run
 
 bench:
-	$(src_top)/test/bench/run
+	@$(src_top)/test/bench/run $(BENCH)
 
 # Build against every PostgreSQL whose development package is installed, each in a directory of its own.
 matrix:
