@@ -23,8 +23,9 @@ sub new
 		shared_preload_libraries  => join(',', 'webhook', pg_net() ? 'pg_net' : ()),
 		'webhook.allowed_networks' => '127.0.0.0/8',
 		'webhook.dispatch'         => 'off',
-		# what a checkpoint costs is not the question, and it would hit one side only
-		max_wal_size       => '8GB',
+		# checkpoints and new WAL files are not the question, and would hit one side only
+		max_wal_size       => '4GB',
+		min_wal_size       => '2GB',
 		checkpoint_timeout => '1h',
 		autovacuum_naptime => '5s',
 		%settings);
