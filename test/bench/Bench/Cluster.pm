@@ -134,11 +134,19 @@ sub tps
 	return $tps;
 }
 
+# Waits until this is true of the worker's line in webhook.stat_workers.
+sub wait_for_worker
+{
+	my ($self, $condition) = @_;
+	$self->wait_for(qq{SELECT EXISTS (SELECT FROM webhook.stat_workers
+		WHERE database = current_database() AND $condition)});
+}
+
 sub worker_pid
 {
 	my $self = shift;
-	$self->wait_for('SELECT count(*) = 1 FROM webhook.stat_workers WHERE pid IS NOT NULL');
-	return $self->sql('SELECT pid FROM webhook.stat_workers');
+	$self->wait_for_worker("state = 'served'");
+	return $self->sql('SELECT pid FROM webhook.stat_workers WHERE database = current_database()');
 }
 
 sub log_tail

@@ -149,7 +149,7 @@ sub _drain
 	my ($cluster, $nginx, $count, $uid, $watch) = @_;
 
 	$cluster->set('webhook.dispatch', 'off');
-	$cluster->wait_for('SELECT count(*) = 1 FROM webhook.stat_workers WHERE pid IS NOT NULL AND in_flight = 0');
+	$cluster->wait_for_worker("state = 'served' AND in_flight = 0");
 	$cluster->sql('TRUNCATE guest', Bench::Guests::insert($count, $uid), 'CHECKPOINT');
 
 	my $before = $nginx->requests;
@@ -235,7 +235,7 @@ sub sample
 	my $self = shift;
 	my $xmin = $self->{cluster}->sql(qq{
 		SELECT coalesce(a.backend_xmin::text, '-') FROM pg_stat_activity a JOIN webhook.stat_workers w USING (pid)
-		WHERE w.in_flight > 0});
+		WHERE w.database = current_database() AND w.in_flight > 0});
 	open my $out, '>>', $self->{file} or die "$self->{file}: $!";
 	printf $out "%.0f %s\n", $self->_rss, $xmin if length $xmin;
 }
