@@ -46,7 +46,7 @@ typedef struct HttpRequest
 {
 	const char *method;
 	const char *url;
-	const char *const *headers; /* complete lines, "Name: value" */
+	const char *const *headers; /* complete lines, "Name: value"; "Name;" if the value is empty */
 	int			nheaders;
 	const char *body;			/* NULL: none */
 	size_t		body_len;
