@@ -71,6 +71,15 @@
 #define Anum_outbox_index_xid				1
 #define Anum_outbox_index_id				2
 
+/* Columns of webhook.cursor */
+#define Anum_cursor_seq						1
+#define Anum_cursor_system_identifier		2
+#define Anum_cursor_database				3
+#define Anum_cursor_written_by				4
+#define Anum_cursor_done					5
+#define Anum_cursor_through					6
+#define Anum_cursor_through_id				7
+
 typedef struct CatalogOids
 {
 	Oid			extension_owner;

@@ -142,4 +142,27 @@
 #define webhook_owns_relation(relid) pg_class_ownercheck((relid), GetUserId())
 #endif
 
+/* How many bytes are valid text in the database's encoding; one call since 14. */
+#if PG_VERSION_NUM >= 140000
+#define webhook_valid_prefix(p, len) pg_encoding_verifymbstr(GetDatabaseEncoding(), (p), (len))
+#elif defined(PG_VERSION_NUM)
+#include "mb/pg_wchar.h"
+
+static inline int
+webhook_valid_prefix(const char *p, int len)
+{
+	int			valid = 0;
+
+	while (valid < len)
+	{
+		int			n = pg_encoding_verifymb(GetDatabaseEncoding(), p + valid, len - valid);
+
+		if (n <= 0 || p[valid] == '\0')
+			break;
+		valid += n;
+	}
+	return valid;
+}
+#endif
+
 #endif							/* WEBHOOK_COMPAT_H */

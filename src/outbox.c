@@ -38,6 +38,7 @@
 #include "catalog/index.h"
 #include "commands/sequence.h"
 #include "executor/tuptable.h"
+#include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -71,6 +72,9 @@ static int	buffer_space = 0;
 static int	batch_rows = 0;			/* added since the last flush */
 static Size batch_bytes = 0;
 static bool wake_at_commit = false;
+static bool announce_at_commit = false;
+
+PG_FUNCTION_INFO_V1(webhook_announce);
 
 
 /* Forget everything buffered; the memory goes with the transaction. */
@@ -354,6 +358,14 @@ outbox_wake_at_commit(void)
 	wake_at_commit = true;
 }
 
+/* CREATE EXTENSION calls this once, so that a worker comes as soon as it has committed. */
+Datum
+webhook_announce(PG_FUNCTION_ARGS)
+{
+	announce_at_commit = true;
+	PG_RETURN_VOID();
+}
+
 static void
 xact_callback(XactEvent event, void *arg)
 {
@@ -369,10 +381,12 @@ xact_callback(XactEvent event, void *arg)
 			/* The messages are visible to others from here on. */
 			if (wake_at_commit)
 				shmem_wake_worker();
+			if (announce_at_commit)
+				shmem_extension_created();
 			/* FALLTHROUGH */
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			wake_at_commit = false;
+			wake_at_commit = announce_at_commit = false;
 			buffer_reset();
 			catalog_at_eoxact();
 			break;

@@ -109,6 +109,10 @@ CREATE TABLE webhook.cursor (
     through_id        bigint,
     written_at        timestamptz NOT NULL DEFAULT pg_catalog.now()
 ) WITH (autovacuum_enabled = off);
+INSERT INTO webhook.cursor (seq, system_identifier, database, written_by, done)
+    SELECT 0, c.system_identifier, d.oid, pg_catalog.pg_current_xact_id(), pg_catalog.pg_current_snapshot()
+    FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d
+    WHERE d.datname = pg_catalog.current_database();
 COMMENT ON TABLE webhook.cursor IS 'how far the outbox has been dealt with, and in which database of which server';
 
 CREATE TABLE webhook.delivery (

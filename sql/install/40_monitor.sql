@@ -1,0 +1,72 @@
+-- Seeing what happens.
+
+-- Rows that the worker has not dealt with, judging by the newest position; see src/cursor.c.
+CREATE FUNCTION webhook.outbox_unread() RETURNS TABLE (id bigint, message_id uuid, event text, entity_id json,
+    webhook_ids bigint[], created_at timestamptz)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c webhook.cursor;
+BEGIN
+    SELECT * INTO c FROM webhook.cursor AS k ORDER BY k.seq DESC LIMIT 1;
+    RETURN QUERY
+        SELECT o.id, o.message_id, o.event, o.entity_id, o.webhook_ids, o.created_at
+        FROM webhook.outbox AS o
+        WHERE (o.xid >= pg_snapshot_xmax(c.done) OR o.xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.done))))
+          AND NOT (c.through IS NOT NULL AND o.id <= c.through_id AND pg_visible_in_snapshot(o.xid, c.through));
+END
+$$;
+COMMENT ON FUNCTION webhook.outbox_unread() IS 'the messages in the outbox that have not been dealt with';
+
+CREATE FUNCTION webhook.pending(webhook_id bigint DEFAULT NULL) RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (SELECT count(*) FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS w (id)
+            WHERE (w.id = $1 OR $1 IS NULL)
+              AND EXISTS (SELECT FROM webhook.webhook AS h WHERE h.id = w.id AND h.active)
+              AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id))
+         + (SELECT count(*) FROM webhook.delivery AS d
+            WHERE (d.webhook_id = $1 OR $1 IS NULL) AND d.state IN ('waiting', 'retrying'));
+$$;
+COMMENT ON FUNCTION webhook.pending(bigint) IS
+    'committed messages not yet delivered, failed for good or buffered, counted once per webhook';
+
+CREATE VIEW webhook.undelivered AS
+    SELECT d.webhook_id, d.message_id::text AS message_id, d.event, d.entity_id #>> '{}' AS entity_id, d.attempts,
+           d.next_attempt_at, d.last_error, d.state, d.created_at
+    FROM webhook.delivery AS d
+    UNION ALL
+    SELECT w.id, o.message_id::text, o.event, o.entity_id #>> '{}', 0, NULL, NULL, 'pending', o.created_at
+    FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS w (id)
+    WHERE EXISTS (SELECT FROM webhook.webhook AS h WHERE h.id = w.id AND h.active)
+      AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id);
+COMMENT ON VIEW webhook.undelivered IS 'one row per unfinished delivery';
+
+CREATE VIEW webhook.stat_webhooks AS
+    WITH unread AS (
+        SELECT w.id AS webhook_id, count(*) AS n, min(o.created_at) AS oldest
+        FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS w (id)
+        WHERE NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id)
+        GROUP BY w.id
+    ), stored AS (
+        SELECT d.webhook_id,
+               count(*) FILTER (WHERE d.state IN ('waiting', 'retrying')) AS n,
+               count(*) FILTER (WHERE d.state = 'retrying') AS retrying,
+               count(*) FILTER (WHERE d.state = 'buffered') AS buffered,
+               min(d.created_at) FILTER (WHERE d.state IN ('waiting', 'retrying')) AS oldest
+        FROM webhook.delivery AS d
+        GROUP BY d.webhook_id
+    )
+    SELECT h.id AS webhook_id, h.app, h.name, h.active,
+           COALESCE(s.delivered, 0) AS delivered, COALESCE(s.failed, 0) AS failed,
+           COALESCE(s.attempts, 0) AS attempts,
+           CASE WHEN h.active THEN COALESCE(u.n, 0) ELSE 0 END + COALESCE(d.n, 0) AS pending,
+           COALESCE(d.retrying, 0) AS retrying, COALESCE(d.buffered, 0) AS buffered,
+           COALESCE(s.dropped, 0) AS dropped,
+           pg_catalog.clock_timestamp() - LEAST(u.oldest, d.oldest) AS oldest_pending_age,
+           s.last_success_at, s.last_failure_at, s.last_error, s.failing_since
+    FROM webhook.webhook AS h
+    LEFT JOIN webhook.health AS s ON s.webhook_id = h.id
+    LEFT JOIN unread AS u ON u.webhook_id = h.id
+    LEFT JOIN stored AS d ON d.webhook_id = h.id;
+COMMENT ON VIEW webhook.stat_webhooks IS 'per webhook: what was delivered, what failed, what is pending';

@@ -1,0 +1,988 @@
+/*-------------------------------------------------------------------------
+ *
+ * cursor.c
+ *		The reading end of the log: what has been dealt with, what comes next.
+ *
+ * Transactions commit in another order than they draw message ids, so "id >
+ * last" would lose rows.  The position is a snapshot instead: everything
+ * that is visible in it has been dealt with.  What comes next is a *window*: the
+ * rows that are visible in a snapshot taken now and not in that one.  Their
+ * transaction ids are those from the old snapshot's xmax on, a range of the index, and those that were
+ * running in the old snapshot and have ended since, one probe each.  A
+ * transaction left open elsewhere costs nothing: it is one entry of a list.
+ *
+ * Within a window messages are handed out in the order of their ids, which for
+ * one entity is the order of the commits (see outbox.c).  A window can be
+ * long, after a time without a worker or because of one huge transaction, so it
+ * is merged rather than sorted: the rows of one transaction are a stream, already in order in the
+ * index; streams are opened in the order of their transaction ids.  What can be handed out is what no row that we
+ * have not seen can precede: unread rows of open streams are known by their next
+ * id, and of streams not opened yet a *fence* tells that all their ids are greater: message q
+ * says "transaction ids from X on draw ids greater than q".  A long stream is parked at its
+ * first row beyond the fence, so memory depends on the number of transactions that ran at the same time, not on their size.
+ *
+ * The position can lie within a window: "done", everything visible in it, and of
+ * what is visible in "through" the ids up to "through_id".
+ *
+ * Saving the position inserts a row; the newest counts.  An updated row would
+ * grow a chain of dead versions while any old snapshot is open.  The
+ * table is truncated when it has grown a little and nobody looks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/xid8.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "cursor.h"
+
+/* Rows taken from the index in one go, and of those at most so many of one transaction. */
+#define SCAN_ROWS			1024
+#define SCAN_ROWS_PER_XID	512
+
+/* Rows in webhook.cursor at which it is truncated. */
+#define CURSOR_ROWS			1000
+
+/* Which transactions had ended at some moment, in 64-bit transaction ids; reference-counted. */
+typedef struct Ended
+{
+	int			references;
+	uint64		xmin;			/* all below have */
+	uint64		xmax;			/* none from here on has */
+	int			nrunning;
+	uint64	   *running;		/* of those between, sorted, the ones that had not */
+} Ended;
+
+/* Its messages are visible in "through" and not in "done"; reference-counted. */
+typedef struct Window
+{
+	int			references;		/* messages and the reader */
+	uint64		number;
+	Ended	   *done;
+	Ended	   *through;
+
+	/* Set when all of it has been read: */
+	Message    *last;			/* its last message that is outstanding */
+	Ended	   *after;			/* position when that is finished: "through" or later, if empty windows followed */
+	uint64		after_number;
+} Window;
+
+/* The unread rows of a transaction that has been opened. */
+typedef struct Stream
+{
+	uint64		xid;
+	int64		next_id;
+} Stream;
+
+typedef struct Fence
+{
+	uint64		xid;
+	int64		id;
+} Fence;
+
+/* Reads rows of the index from all partitions, in the order (xid, id). */
+typedef struct LogScan
+{
+	Relation	heap[WEBHOOK_PARTITIONS];
+	Relation	index[WEBHOOK_PARTITIONS];
+	IndexScanDesc scan[WEBHOOK_PARTITIONS];
+	TupleTableSlot *slot[WEBHOOK_PARTITIONS];	/* next row, empty: none */
+	uint64		xid[WEBHOOK_PARTITIONS];
+	int64		id[WEBHOOK_PARTITIONS];
+	int			current;		/* partition of the row last returned, -1: none */
+} LogScan;
+
+static MemoryContext cursor_context;	/* positions, windows, the state of the merge */
+static MemoryContext message_context;	/* messages */
+
+/* the position, in memory */
+static Ended *position_done;
+static Ended *position_through; /* NULL: at the beginning of a window */
+static int64 position_id;
+static bool moved;				/* since it was saved */
+static int64 cursor_seq;
+static int	cursor_rows;
+
+/* messages handed out */
+static dlist_head outstanding = DLIST_STATIC_INIT(outstanding);
+static int	noutstanding;
+static Size outstanding_bytes;
+
+/* the merge within the newest window */
+static Window *reading;
+static int64 after_id;			/* skip ids up to this one: dealt with before a restart */
+static uint64 frontier;			/* first transaction id that has not been opened */
+static bool all_opened;
+static int64 fence;				/* no row from the frontier on has an id up to this one */
+static Fence *fences;			/* that wait for the frontier */
+static int	nfences;
+static int	fences_space;
+static Stream *streams;
+static int	nstreams;
+static int	streams_space;
+static Message **held;			/* read, not handed out; sorted by id from held_first on */
+static int	held_first;
+static int	nheld;
+static int	held_space;
+static Ended *newest;			/* "through" of the newest window: where the next one begins */
+static uint64 window_opened;	/* number of the newest window */
+static uint64 window_finished;
+
+
+/* ---------- which transactions had ended ---------- */
+
+static int
+compare_uint64(const void *a, const void *b)
+{
+	uint64		x = *(const uint64 *) a;
+	uint64		y = *(const uint64 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool
+ended_contains(const Ended *ended, uint64 xid)
+{
+	if (xid < ended->xmin)
+		return true;
+	if (xid >= ended->xmax)
+		return false;
+	return bsearch(&xid, ended->running, ended->nrunning, sizeof(uint64), compare_uint64) == NULL;
+}
+
+static Ended *
+ended_create(uint64 xmin, uint64 xmax, int nrunning)
+{
+	Ended	   *ended = MemoryContextAlloc(cursor_context, sizeof(Ended) + nrunning * sizeof(uint64));
+
+	ended->references = 1;
+	ended->xmin = xmin;
+	ended->xmax = xmax;
+	ended->nrunning = nrunning;
+	ended->running = (uint64 *) (ended + 1);
+	return ended;
+}
+
+static Ended *
+ended_reference(Ended *ended)
+{
+	ended->references++;
+	return ended;
+}
+
+static void
+ended_release(Ended *ended)
+{
+	if (ended != NULL && --ended->references == 0)
+		pfree(ended);
+}
+
+static uint64
+widen(TransactionId xid, FullTransactionId next)
+{
+	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xid);
+}
+
+/*
+ * What has ended now.  Only top-level transactions; a transaction that is just
+ * being prepared may be listed twice.  Our own does not count as ended.
+ */
+static Ended *
+ended_now(void)
+{
+	Snapshot	snapshot = GetLatestSnapshot();
+	FullTransactionId next = ReadNextFullTransactionId();
+	TransactionId own = GetTopTransactionIdIfAny();
+	Ended	   *ended = ended_create(widen(snapshot->xmin, next), widen(snapshot->xmax, next),
+									 snapshot->xcnt + 1);
+	int			n = 0;
+	int			kept = 0;
+
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		ended->running[n++] = widen(snapshot->xip[i], next);
+	if (TransactionIdIsValid(own))
+		ended->running[n++] = widen(own, next);
+	qsort(ended->running, n, sizeof(uint64), compare_uint64);
+	for (int i = 0; i < n; i++)
+		if (kept == 0 || ended->running[i] != ended->running[kept - 1])
+			ended->running[kept++] = ended->running[i];
+	ended->nrunning = kept;
+	if (kept > 0 && ended->running[0] < ended->xmin)
+		ended->xmin = ended->running[0];
+	return ended;
+}
+
+/* To and from the text form of pg_snapshot, "xmin:xmax:xid,xid,...". */
+static Datum
+ended_to_datum(const Ended *ended)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, UINT64_FORMAT ":" UINT64_FORMAT ":", ended->xmin, ended->xmax);
+	for (int i = 0; i < ended->nrunning; i++)
+		if (ended->running[i] < ended->xmax)
+			appendStringInfo(&buf, "%s" UINT64_FORMAT, i > 0 ? "," : "", ended->running[i]);
+	return DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(buf.data));
+}
+
+static Ended *
+ended_from_datum(Datum value)
+{
+	char	   *text = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, value));
+	char	   *p = text;
+	int			n = *text ? 1 : 0;
+	uint64		xmin;
+	uint64		xmax;
+	Ended	   *ended;
+
+	for (char *c = text; *c; c++)
+		n += (*c == ',');
+	xmin = strtoull(p, &p, 10);
+	xmax = strtoull(p + 1, &p, 10);
+	ended = ended_create(xmin, xmax, n);
+	ended->nrunning = 0;
+	for (p++; *p; p += (*p == ','))
+		ended->running[ended->nrunning++] = strtoull(p, &p, 10);
+	return ended;
+}
+
+static bool
+ended_same(const Ended *a, const Ended *b)
+{
+	return a->xmax == b->xmax && a->nrunning == b->nrunning &&
+		memcmp(a->running, b->running, a->nrunning * sizeof(uint64)) == 0;
+}
+
+/* ---------- windows ---------- */
+
+/* Takes over the caller's references to done and through. */
+static Window *
+window_create(Ended *done, Ended *through)
+{
+	Window	   *window = MemoryContextAllocZero(cursor_context, sizeof(Window));
+
+	window->references = 1;
+	window->number = ++window_opened;
+	window->done = done;
+	window->through = through;
+	return window;
+}
+
+static void
+window_release(Window *window)
+{
+	if (--window->references > 0)
+		return;
+	ended_release(window->done);
+	ended_release(window->through);
+	ended_release(window->after);
+	pfree(window);
+}
+
+static void
+set_position(Ended *done, Ended *through, int64 id)
+{
+	ended_reference(done);
+	if (through != NULL)
+		ended_reference(through);
+	ended_release(position_done);
+	ended_release(position_through);
+	position_done = done;
+	position_through = through;
+	position_id = id;
+}
+
+/* ---------- scanning the index ---------- */
+
+static void
+scan_advance(LogScan *scan, int p)
+{
+	bool		isnull;
+
+	if (!index_getnext_slot(scan->scan[p], ForwardScanDirection, scan->slot[p]))
+		return;
+	scan->xid[p] = U64FromFullTransactionId(
+		DatumGetFullTransactionId(slot_getattr(scan->slot[p], Anum_outbox_xid, &isnull)));
+	scan->id[p] = DatumGetInt64(slot_getattr(scan->slot[p], Anum_outbox_id, &isnull));
+}
+
+/*
+ * Rows with from_xid <= xid < to_xid; only ids from from_id on if that is a
+ * range of one.  partition: -1 for all.
+ */
+static void
+scan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int partition)
+{
+	memset(scan, 0, sizeof(*scan));
+	scan->current = -1;
+	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
+	{
+		ScanKeyData keys[3];
+		int			nkeys = 2;
+
+		if (partition >= 0 && p != partition)
+			continue;
+		scan->heap[p] = table_open(catalog_oids()->outbox[p], AccessShareLock);
+		if (RelationGetNumberOfBlocks(scan->heap[p]) == 0)
+			continue;
+		scan->index[p] = index_open(catalog_oids()->outbox_index[p], AccessShareLock);
+		scan->slot[p] = table_slot_create(scan->heap[p], NULL);
+		scan->scan[p] = webhook_index_beginscan(scan->heap[p], scan->index[p],
+												GetActiveSnapshot(), from_id > 0 ? 3 : 2);
+		ScanKeyInit(&keys[0], Anum_outbox_index_xid, BTGreaterEqualStrategyNumber, F_XID8GE,
+					FullTransactionIdGetDatum(FullTransactionIdFromU64(from_xid)));
+		ScanKeyInit(&keys[1], Anum_outbox_index_xid, BTLessStrategyNumber, F_XID8LT,
+					FullTransactionIdGetDatum(FullTransactionIdFromU64(to_xid)));
+		if (from_id > 0)
+		{
+			ScanKeyInit(&keys[0], Anum_outbox_index_xid, BTEqualStrategyNumber, F_XID8EQ,
+						FullTransactionIdGetDatum(FullTransactionIdFromU64(from_xid)));
+			ScanKeyInit(&keys[1], Anum_outbox_index_id, BTGreaterEqualStrategyNumber, F_INT8GE,
+						Int64GetDatum(from_id));
+		}
+		index_rescan(scan->scan[p], keys, nkeys, NULL, 0);
+		scan_advance(scan, p);
+	}
+}
+
+/* Move to the next row in the order (xid, id); false at the end. */
+static bool
+scan_next(LogScan *scan)
+{
+	int			best = -1;
+
+	if (scan->current >= 0)
+		scan_advance(scan, scan->current);
+	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
+		if (scan->slot[p] != NULL && !TTS_EMPTY(scan->slot[p]) &&
+			(best < 0 || scan->xid[p] < scan->xid[best] ||
+			 (scan->xid[p] == scan->xid[best] && scan->id[p] < scan->id[best])))
+			best = p;
+	scan->current = best;
+	return best >= 0;
+}
+
+static void
+scan_end(LogScan *scan)
+{
+	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
+	{
+		if (scan->scan[p] != NULL)
+		{
+			index_endscan(scan->scan[p]);
+			ExecDropSingleTupleTableSlot(scan->slot[p]);
+			index_close(scan->index[p], AccessShareLock);
+		}
+		if (scan->heap[p] != NULL)
+			table_close(scan->heap[p], AccessShareLock);
+	}
+}
+
+/* ---------- messages ---------- */
+
+static Size
+text_size(TupleTableSlot *slot, int attnum)
+{
+	return slot->tts_isnull[attnum - 1] ? 0 :
+		toast_raw_datum_size(slot->tts_values[attnum - 1]) - VARHDRSZ + 1;
+}
+
+/* Copy a text value behind *to and move *to on; NULL for NULL. */
+static char *
+copy_text(TupleTableSlot *slot, int attnum, char **to, int *len)
+{
+	text	   *value;
+	char	   *copy = *to;
+	int			size;
+
+	if (slot->tts_isnull[attnum - 1])
+		return NULL;
+	value = DatumGetTextPP(slot->tts_values[attnum - 1]);
+	size = VARSIZE_ANY_EXHDR(value);
+	memcpy(copy, VARDATA_ANY(value), size);
+	copy[size] = '\0';
+	*to += size + 1;
+	if (len != NULL)
+		*len = size;
+	if ((Pointer) value != DatumGetPointer(slot->tts_values[attnum - 1]))
+		pfree(value);
+	return copy;
+}
+
+/* A message in one piece of memory. */
+static Message *
+message_create(TupleTableSlot *slot)
+{
+	static const int text_attnums[] = {Anum_outbox_event, Anum_outbox_entity_type,
+		Anum_outbox_entity_id, Anum_outbox_event_uid, Anum_outbox_profile, Anum_outbox_payload};
+	ArrayType  *ids;
+	Message    *message;
+	Size		size = MAXALIGN(sizeof(Message));
+	int			nids;
+	char	   *to;
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < lengthof(text_attnums); i++)
+		size += text_size(slot, text_attnums[i]);
+	ids = DatumGetArrayTypeP(slot->tts_values[Anum_outbox_webhook_ids - 1]);
+	nids = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
+
+	message = MemoryContextAlloc(message_context, size + nids * sizeof(int64));
+	memset(message, 0, sizeof(Message));
+	dlist_init(&message->deliveries);
+	message->webhook_ids = (int64 *) ((char *) message + MAXALIGN(sizeof(Message)));
+	memcpy(message->webhook_ids, ARR_DATA_PTR(ids), nids * sizeof(int64));
+	message->nwebhooks = nids;
+	message->id = DatumGetInt64(slot->tts_values[Anum_outbox_id - 1]);
+	message->message_id = *DatumGetUUIDP(slot->tts_values[Anum_outbox_message_id - 1]);
+	message->created_at = DatumGetTimestampTz(slot->tts_values[Anum_outbox_created_at - 1]);
+
+	to = (char *) (message->webhook_ids + nids);
+	message->event = copy_text(slot, Anum_outbox_event, &to, NULL);
+	message->entity_type = copy_text(slot, Anum_outbox_entity_type, &to, NULL);
+	message->entity_id = copy_text(slot, Anum_outbox_entity_id, &to, NULL);
+	message->event_uid = copy_text(slot, Anum_outbox_event_uid, &to, NULL);
+	message->profile = copy_text(slot, Anum_outbox_profile, &to, NULL);
+	message->payload = copy_text(slot, Anum_outbox_payload, &to, &message->payload_len);
+	return message;
+}
+
+/* ---------- the merge ---------- */
+
+static void
+add_stream(uint64 xid, int64 next_id)
+{
+	if (nstreams == streams_space)
+	{
+		streams_space = Max(16, 2 * streams_space);
+		if (streams == NULL)
+			streams = MemoryContextAlloc(cursor_context, streams_space * sizeof(Stream));
+		else
+			streams = repalloc(streams, streams_space * sizeof(Stream));
+	}
+	streams[nstreams].xid = xid;
+	streams[nstreams++].next_id = next_id;
+}
+
+static void
+add_fence(uint64 xid, int64 id)
+{
+	if (nfences == fences_space)
+	{
+		fences_space = Max(16, 2 * fences_space);
+		if (fences == NULL)
+			fences = MemoryContextAlloc(cursor_context, fences_space * sizeof(Fence));
+		else
+			fences = repalloc(fences, fences_space * sizeof(Fence));
+	}
+	fences[nfences].xid = xid;
+	fences[nfences++].id = id;
+}
+
+/* The frontier has moved: the fences that it has reached count from now on. */
+static void
+apply_fences(void)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < nfences; i++)
+		if (fences[i].xid <= frontier)
+			fence = Max(fence, fences[i].id);
+		else
+			fences[kept++] = fences[i];
+	nfences = kept;
+	if (all_opened)
+		fence = PG_INT64_MAX;
+}
+
+/* Take in the row that the scan stands on. */
+static void
+hold_row(LogScan *scan)
+{
+	TupleTableSlot *slot = scan->slot[scan->current];
+	bool		isnull;
+	Datum		d = slot_getattr(slot, Anum_outbox_fence, &isnull);
+
+	if (!isnull)
+		add_fence(U64FromFullTransactionId(DatumGetFullTransactionId(d)), scan->id[scan->current]);
+	if (scan->id[scan->current] <= after_id)
+		return;
+	if (nheld == held_space)
+	{
+		held_space = Max(256, 2 * held_space);
+		if (held == NULL)
+			held = MemoryContextAlloc(cursor_context, held_space * sizeof(Message *));
+		else
+			held = repalloc(held, held_space * sizeof(Message *));
+	}
+	held[nheld] = message_create(slot);
+	held[nheld]->xid = scan->xid[scan->current];
+	nheld++;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		x = (*(Message *const *) a)->id;
+	int64		y = (*(Message *const *) b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Put the rows read last into order with the ones that are held already. */
+static void
+sort_held(void)
+{
+	if (held_first > 0)
+	{
+		memmove(held, held + held_first, (nheld - held_first) * sizeof(Message *));
+		nheld -= held_first;
+		held_first = 0;
+	}
+	for (int i = 1; i < nheld; i++)
+		if (held[i - 1]->id > held[i]->id)
+		{
+			qsort(held, nheld, sizeof(Message *), compare_ids);
+			break;
+		}
+}
+
+/* Open further transactions, in the order of their ids. */
+static void
+open_streams(void)
+{
+	const Ended *through = reading->through;
+	LogScan		scan;
+	uint64		xid = frontier;
+	int			rows = 0;
+	int			rows_of_xid = 0;
+
+	scan_begin(&scan, frontier, through->xmax, 0, -1);
+	all_opened = true;
+	while (scan_next(&scan))
+	{
+		uint64		row_xid = scan.xid[scan.current];
+
+		if (row_xid != xid)
+		{
+			xid = row_xid;
+			rows_of_xid = 0;
+		}
+		if (!ended_contains(through, xid))
+		{
+			/* Committed after the window's snapshot: it belongs to a later one. */
+			frontier = xid + 1;
+			all_opened = false;
+			break;
+		}
+		if (rows >= SCAN_ROWS || rows_of_xid >= SCAN_ROWS_PER_XID)
+		{
+			if (rows_of_xid > 0)
+				add_stream(xid, scan.id[scan.current]);
+			frontier = rows_of_xid > 0 ? xid + 1 : xid;
+			all_opened = false;
+			break;
+		}
+		hold_row(&scan);
+		rows++;
+		rows_of_xid++;
+	}
+	scan_end(&scan);
+	if (all_opened)
+		frontier = through->xmax;
+	apply_fences();
+}
+
+/* Read on in one open stream, as far as the fence allows. */
+static void
+read_stream(int s)
+{
+	LogScan		scan;
+	int			rows = 0;
+	bool		exhausted = true;
+
+	scan_begin(&scan, streams[s].xid, streams[s].xid + 1, Max(streams[s].next_id, 1), -1);
+	while (scan_next(&scan))
+	{
+		if (rows >= SCAN_ROWS_PER_XID || scan.id[scan.current] > fence)
+		{
+			streams[s].next_id = scan.id[scan.current];
+			exhausted = false;
+			break;
+		}
+		hold_row(&scan);
+		rows++;
+	}
+	scan_end(&scan);
+	if (exhausted)
+		streams[s] = streams[--nstreams];
+	apply_fences();
+}
+
+static int
+first_stream(void)
+{
+	int			first = -1;
+
+	for (int s = 0; s < nstreams; s++)
+		if (first < 0 || streams[s].next_id < streams[first].next_id)
+			first = s;
+	return first;
+}
+
+/* Begin to read a window; takes over the caller's reference to it. */
+static void
+begin_window(Window *window, int64 skip_to)
+{
+	const Ended *done = window->done;
+
+	reading = window;
+	after_id = skip_to;
+	nstreams = nfences = 0;
+	fence = PG_INT64_MIN;
+	all_opened = false;
+	frontier = done->xmax;
+	for (int i = 0; i < done->nrunning; i++)
+		if (ended_contains(window->through, done->running[i]))
+			add_stream(done->running[i], 0);
+}
+
+/* Begin with what has been committed since the newest window; false if nothing has. */
+static bool
+open_window(void)
+{
+	Ended	   *now = ended_now();
+
+	if (ended_same(newest, now))
+	{
+		/* The newest window covers this moment as well. */
+		ended_release(now);
+		window_opened++;
+		if (dlist_is_empty(&outstanding))
+			window_finished = window_opened;
+		else
+			dlist_tail_element(Message, node, &outstanding)->window->after_number = window_opened;
+		return false;
+	}
+	begin_window(window_create(newest, now), 0);
+	newest = ended_reference(now);
+	return true;
+}
+
+/* The window has been read to its end: note where that leaves the position. */
+static void
+end_window(void)
+{
+	Window	   *window = reading;
+
+	reading = NULL;
+	if (dlist_is_empty(&outstanding))
+	{
+		/* Not "moved": an advance without messages is not worth a write. */
+		set_position(window->through, NULL, 0);
+		window_finished = window->number;
+	}
+	else
+	{
+		Message    *last = dlist_tail_element(Message, node, &outstanding);
+
+		last->window->last = last;
+		ended_release(last->window->after);
+		last->window->after = ended_reference(window->through);
+		last->window->after_number = window->number;
+	}
+	window_release(window);
+}
+
+/* Hand out what no unseen row can precede; the number of messages. */
+static int
+hand_out(int max, Size max_bytes, Size *bytes, void (*callback) (Message *message))
+{
+	int			first = first_stream();
+	int64		safe = fence;
+	int			n = 0;
+
+	if (first >= 0)
+		safe = Min(safe, streams[first].next_id - 1);
+	while (held_first < nheld && held[held_first]->id <= safe && n < max && *bytes < max_bytes)
+	{
+		Message    *message = held[held_first++];
+
+		message->window = reading;
+		reading->references++;
+		dlist_push_tail(&outstanding, &message->node);
+		noutstanding++;
+		outstanding_bytes += MESSAGE_SIZE(message);
+		*bytes += MESSAGE_SIZE(message);
+		n++;
+		callback(message);
+	}
+	return n;
+}
+
+bool
+cursor_read(int max, Size max_bytes, void (*callback) (Message *message))
+{
+	Size		bytes = 0;
+	int			n = 0;
+
+	while (n < max && bytes < max_bytes)
+	{
+		int			handed;
+		int			s;
+
+		if (reading == NULL && !open_window())
+			return false;
+		handed = hand_out(max - n, max_bytes, &bytes, callback);
+		n += handed;
+		if (handed > 0)
+			continue;
+
+		s = first_stream();
+		if (s >= 0 && (all_opened || streams[s].next_id <= fence))
+			read_stream(s);
+		else if (!all_opened)
+			open_streams();
+		else
+		{
+			end_window();
+			continue;
+		}
+		sort_held();
+	}
+	return true;
+}
+
+/* ---------- progress ---------- */
+
+int
+cursor_outstanding(void)
+{
+	return noutstanding;
+}
+
+Size
+cursor_outstanding_bytes(void)
+{
+	return outstanding_bytes;
+}
+
+Message *
+cursor_oldest(void)
+{
+	return dlist_is_empty(&outstanding) ? NULL : dlist_head_element(Message, node, &outstanding);
+}
+
+void
+cursor_finish(Message *message)
+{
+	message->finished = true;
+	while (!dlist_is_empty(&outstanding))
+	{
+		Message    *first = dlist_head_element(Message, node, &outstanding);
+		Window	   *window = first->window;
+
+		if (!first->finished)
+			break;
+		if (window->last == first)
+		{
+			set_position(window->after, NULL, 0);
+			window_finished = window->after_number;
+		}
+		else
+			set_position(window->done, window->through, first->id);
+		moved = true;
+		dlist_delete(&first->node);
+		noutstanding--;
+		outstanding_bytes -= MESSAGE_SIZE(first);
+		window_release(window);
+		pfree(first);
+	}
+}
+
+bool
+cursor_moved(void)
+{
+	return moved;
+}
+
+uint64
+cursor_window_opened(void)
+{
+	return window_opened;
+}
+
+uint64
+cursor_window_finished(void)
+{
+	return window_finished;
+}
+
+bool
+cursor_partition_unread(int partition)
+{
+	LogScan		scan;
+	bool		unread;
+
+	scan_begin(&scan, position_done->xmax, PG_UINT64_MAX, 0, partition);
+	unread = scan_next(&scan);
+	scan_end(&scan);
+	for (int i = 0; i < position_done->nrunning && !unread; i++)
+	{
+		uint64		xid = position_done->running[i];
+
+		scan_begin(&scan, xid, xid + 1, 1, partition);
+		unread = scan_next(&scan);
+		scan_end(&scan);
+	}
+	return unread;
+}
+
+/* ---------- persistence ---------- */
+
+/*
+ * Was this row written here?  The server's identifier tells one server from another, but pg_upgrade makes a new one while it carries the
+ * tables over as they are; what it carries still shows the transaction that wrote the row.  A
+ * dump and restore does not.
+ */
+static bool
+written_here(TupleTableSlot *slot, Relation rel, uint64 system, Oid database, uint64 written_by)
+{
+	bool		should_free;
+	HeapTuple	tuple;
+	TransactionId xmin;
+
+	if (system == GetSystemIdentifier())
+		return database == MyDatabaseId;
+	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+	xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	return xmin == (TransactionId) written_by;
+}
+
+CursorHome
+cursor_load(void)
+{
+	Relation	rel = table_open(catalog_oids()->cursor, AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	CursorHome	home = CURSOR_FOREIGN;
+	Ended	   *done = NULL;
+	Ended	   *through = NULL;
+	int64		through_id = 0;
+
+	cursor_context = AllocSetContextCreate(TopMemoryContext, "webhook cursor", ALLOCSET_DEFAULT_SIZES);
+	message_context = AllocSetContextCreate(TopMemoryContext, "webhook messages", ALLOCSET_DEFAULT_SIZES);
+	cursor_rows = 0;
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		Datum	   *values = slot->tts_values;
+		bool		here;
+		int64		seq;
+
+		slot_getallattrs(slot);
+		cursor_rows++;
+		seq = DatumGetInt64(values[Anum_cursor_seq - 1]);
+		here = written_here(slot, rel, (uint64) DatumGetInt64(values[Anum_cursor_system_identifier - 1]),
+							DatumGetObjectId(values[Anum_cursor_database - 1]),
+							U64FromFullTransactionId(DatumGetFullTransactionId(values[Anum_cursor_written_by - 1])));
+
+		/* A restored table has the row that CREATE EXTENSION wrote as well: it is not newer. */
+		if (done != NULL && (seq < cursor_seq || (seq == cursor_seq && here)))
+			continue;
+		cursor_seq = seq;
+		home = here ? CURSOR_HERE : CURSOR_FOREIGN;
+		done = ended_from_datum(values[Anum_cursor_done - 1]);
+		through = slot->tts_isnull[Anum_cursor_through - 1] ? NULL :
+			ended_from_datum(values[Anum_cursor_through - 1]);
+		through_id = slot->tts_isnull[Anum_cursor_through - 1] ? 0 :
+			DatumGetInt64(values[Anum_cursor_through_id - 1]);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+	if (done == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("table \"%s\" is empty", "webhook.cursor"),
+				 errhint("Call webhook.adopt() to say what has been delivered.")));
+
+	set_position(done, through, through_id);
+	newest = ended_reference(through ? through : done);
+	if (through != NULL)
+		begin_window(window_create(ended_reference(done), ended_reference(through)), through_id);
+	return home;
+}
+
+/*
+ * Start the table afresh when it has grown and nobody is looking at it, not
+ * even a backup.  Nothing is lost: the newest row is inserted right behind.
+ */
+static void
+truncate_cursor_table(void)
+{
+	Oid			relid = catalog_oids()->cursor;
+
+	if (cursor_rows < CURSOR_ROWS || !ConditionalLockRelationOid(relid, AccessExclusiveLock))
+		return;
+	if (SPI_execute("TRUNCATE webhook.cursor", false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not truncate webhook.cursor");
+	cursor_rows = 0;
+}
+
+void
+cursor_save(void)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[7] = {INT8OID, INT8OID, OIDOID, XID8OID, PG_SNAPSHOTOID, PG_SNAPSHOTOID, INT8OID};
+	Datum		values[7];
+	char		nulls[8] = "       ";
+
+	if (plan == NULL)
+	{
+		plan = SPI_prepare("INSERT INTO webhook.cursor (seq, system_identifier, database, written_by, done, through, through_id) "
+						   "VALUES ($1, $2, $3, $4, $5, $6, $7)", 7, types);
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the statement that saves the position");
+	}
+	truncate_cursor_table();
+	values[0] = Int64GetDatum(++cursor_seq);
+	values[1] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[2] = ObjectIdGetDatum(MyDatabaseId);
+	values[3] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	values[4] = ended_to_datum(position_done);
+	if (position_through != NULL)
+	{
+		values[5] = ended_to_datum(position_through);
+		values[6] = Int64GetDatum(position_id);
+	}
+	else
+		nulls[5] = nulls[6] = 'n';
+	if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not save the position");
+	cursor_rows++;
+	moved = false;
+}

@@ -1,0 +1,310 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery.c
+ *		The table of deliveries that did not succeed at once.
+ *
+ * All SQL on webhook.delivery that the worker uses stands here.  A row holds its own copy of
+ * the message, so that it does not depend on the outbox, whose partitions are truncated.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "delivery.h"
+#include "statement.h"
+
+#define STRICT_ORDER_KEY	1
+
+static const char *const state_names[] = {"waiting", "retrying", "buffered", "failed"};
+
+#define ROW_COLUMNS \
+	"webhook_id, id, message_id, event, entity_type, entity_id::text, event_uid, profile, " \
+	"payload::text, created_at, order_key, attempts, state, next_attempt_at"
+
+static Statement store_statement = {
+	"INSERT INTO webhook.delivery AS d (webhook_id, id, message_id, event, entity_type, entity_id, event_uid,"
+	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, last_error)"
+	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15)"
+	" ON CONFLICT (webhook_id, id) DO UPDATE SET attempts = excluded.attempts, state = excluded.state,"
+	"  next_attempt_at = excluded.next_attempt_at, last_error = COALESCE(excluded.last_error, d.last_error)",
+	15, {INT8OID, INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID}
+};
+
+/* Without the message, which the row has already. */
+static Statement update_statement = {
+	"UPDATE webhook.delivery SET attempts = $3, state = $4, next_attempt_at = $5,"
+	" last_error = COALESCE($6, last_error) WHERE webhook_id = $1 AND id = $2",
+	6, {INT8OID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID}
+};
+
+static Statement delete_statement = {
+	"DELETE FROM webhook.delivery WHERE webhook_id = $1 AND id = $2",
+	2, {INT8OID, INT8OID}
+};
+
+static Statement backlog_statement = {
+	"SELECT " ROW_COLUMNS " FROM webhook.delivery"
+	" WHERE webhook_id = $1 AND id > $2 AND state = 'waiting' ORDER BY id LIMIT $3",
+	3, {INT8OID, INT8OID, INT4OID}
+};
+
+static Statement due_statement = {
+	"SELECT " ROW_COLUMNS " FROM webhook.delivery AS d"
+	" WHERE state = 'retrying' AND next_attempt_at > $1 AND next_attempt_at <= $2"
+	"  AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = d.webhook_id AND w.active)"
+	" ORDER BY next_attempt_at LIMIT $3",
+	3, {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+};
+
+static Statement next_statement = {
+	"SELECT " ROW_COLUMNS " FROM webhook.delivery"
+	" WHERE webhook_id = $1 AND order_key = $2 AND state IN ('waiting', 'retrying') ORDER BY id LIMIT 1",
+	2, {INT8OID, INT8OID}
+};
+
+static Statement next_due_statement = {
+	"SELECT min(next_attempt_at) FROM webhook.delivery AS d WHERE state = 'retrying' AND next_attempt_at > $1"
+	" AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = d.webhook_id AND w.active)",
+	1, {TIMESTAMPTZOID}
+};
+
+/* The webhooks in the primary key, each found by skipping over the rows of the one before. */
+static Statement backlog_webhooks_statement = {
+	"WITH RECURSIVE w AS ("
+	" (SELECT webhook_id FROM webhook.delivery ORDER BY webhook_id LIMIT 1)"
+	" UNION ALL SELECT (SELECT d.webhook_id FROM webhook.delivery AS d WHERE d.webhook_id > w.webhook_id"
+	"  ORDER BY d.webhook_id LIMIT 1) FROM w WHERE w.webhook_id IS NOT NULL)"
+	" SELECT w.webhook_id FROM w JOIN webhook.webhook AS h ON h.id = w.webhook_id AND h.active"
+	" WHERE EXISTS (SELECT FROM webhook.delivery AS d"
+	"  WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting')",
+	0, {0}
+};
+
+static Statement retrying_statement = {
+	"SELECT DISTINCT webhook_id, order_key FROM webhook.delivery WHERE state = 'retrying' AND order_key <> 0",
+	0, {0}
+};
+
+
+int64
+delivery_order_key(const Endpoint *endpoint, const Message *message)
+{
+	uint64		hash;
+
+	if (endpoint->ordering == ORDER_STRICT)
+		return STRICT_ORDER_KEY;
+	if (endpoint->ordering == ORDER_NONE || message->entity_id == NULL)
+		return 0;
+	hash = hash_bytes_extended((const unsigned char *) message->entity_id,
+							   strlen(message->entity_id), 0);
+	if (message->entity_type != NULL)
+		hash = hash_bytes_extended((const unsigned char *) message->entity_type,
+								   strlen(message->entity_type), hash);
+	return hash <= STRICT_ORDER_KEY ? 2 : (int64) hash;
+}
+
+static void
+bind_text(Datum *values, char *nulls, int i, const char *text)
+{
+	nulls[i] = text ? ' ' : 'n';
+	values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+static void
+bind_due(Datum *values, char *nulls, int i, const Delivery *delivery)
+{
+	nulls[i] = delivery->next_state == DELIVERY_RETRYING ? ' ' : 'n';
+	values[i] = TimestampTzGetDatum(delivery->next_attempt_at);
+}
+
+void
+delivery_store(const Delivery *delivery)
+{
+	const Message *message = delivery->message;
+	Datum		values[15];
+	char		nulls[16] = "               ";
+
+	values[0] = Int64GetDatum(delivery->endpoint->id);
+	values[1] = Int64GetDatum(message->id);
+	if (delivery->stored)
+	{
+		values[2] = Int32GetDatum(delivery->attempts);
+		values[3] = CStringGetTextDatum(state_names[delivery->next_state]);
+		bind_due(values, nulls, 4, delivery);
+		bind_text(values, nulls, 5, delivery->last_error);
+		statement_execute(&update_statement, values, nulls);
+		return;
+	}
+	values[2] = UUIDPGetDatum(&message->message_id);
+	bind_text(values, nulls, 3, message->event);
+	bind_text(values, nulls, 4, message->entity_type);
+	bind_text(values, nulls, 5, message->entity_id);
+	bind_text(values, nulls, 6, message->event_uid);
+	bind_text(values, nulls, 7, message->profile);
+	bind_text(values, nulls, 8, message->payload);
+	values[9] = TimestampTzGetDatum(message->created_at);
+	values[10] = Int64GetDatum(delivery->order_key);
+	values[11] = Int32GetDatum(delivery->attempts);
+	values[12] = CStringGetTextDatum(state_names[delivery->next_state]);
+	bind_due(values, nulls, 13, delivery);
+	bind_text(values, nulls, 14, delivery->last_error);
+	statement_execute(&store_statement, values, nulls);
+}
+
+void
+delivery_delete(int64 webhook_id, int64 id)
+{
+	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
+
+	statement_execute(&delete_statement, values, NULL);
+}
+
+/* Turn the rows of the last result into messages. */
+static int
+take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
+{
+	for (uint64 i = 0; i < n; i++)
+	{
+		StoredDelivery *stored = &result[i];
+		Message		row = {0};
+		bool		isnull;
+		Datum		d;
+		char	   *state;
+
+		stored->webhook_id = DatumGetInt64(statement_value(i, 1, &isnull));
+		row.id = DatumGetInt64(statement_value(i, 2, &isnull));
+		row.message_id = *DatumGetUUIDP(statement_value(i, 3, &isnull));
+		row.event = statement_text(i, 4);
+		row.entity_type = statement_text(i, 5);
+		row.entity_id = statement_text(i, 6);
+		row.event_uid = statement_text(i, 7);
+		row.profile = statement_text(i, 8);
+		row.payload = statement_text(i, 9);
+		row.payload_len = row.payload ? strlen(row.payload) : 0;
+		row.created_at = DatumGetTimestampTz(statement_value(i, 10, &isnull));
+		stored->order_key = DatumGetInt64(statement_value(i, 11, &isnull));
+		stored->attempts = DatumGetInt32(statement_value(i, 12, &isnull));
+		state = statement_text(i, 13);
+		stored->state = DELIVERY_WAITING;
+		while (strcmp(state_names[stored->state], state) != 0)
+			stored->state++;
+		d = statement_value(i, 14, &isnull);
+		stored->next_attempt_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
+		stored->message = message_copy(&row, context);
+	}
+	return (int) n;
+}
+
+int
+delivery_read_backlog(int64 webhook_id, int64 after, int max, MemoryContext context,
+					  StoredDelivery *result)
+{
+	Datum		values[3] = {Int64GetDatum(webhook_id), Int64GetDatum(after), Int32GetDatum(max)};
+
+	return take_rows(statement_execute(&backlog_statement, values, NULL), context, result);
+}
+
+int
+delivery_read_due(TimestampTz after, TimestampTz now, int max, MemoryContext context,
+				  StoredDelivery *result)
+{
+	Datum		values[3] = {TimestampTzGetDatum(after), TimestampTzGetDatum(now), Int32GetDatum(max)};
+
+	return take_rows(statement_execute(&due_statement, values, NULL), context, result);
+}
+
+int
+delivery_read_next(int64 webhook_id, int64 order_key, MemoryContext context, StoredDelivery *result)
+{
+	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(order_key)};
+
+	return take_rows(statement_execute(&next_statement, values, NULL), context, result);
+}
+
+TimestampTz
+delivery_next_due(TimestampTz after)
+{
+	Datum		values[1] = {TimestampTzGetDatum(after)};
+	bool		isnull;
+	Datum		d;
+
+	statement_execute(&next_due_statement, values, NULL);
+	d = statement_value(0, 1, &isnull);
+	return isnull ? DT_NOEND : DatumGetTimestampTz(d);
+}
+
+void
+delivery_foreach_backlog(void (*callback) (int64 webhook_id))
+{
+	uint64		n = statement_execute(&backlog_webhooks_statement, NULL, NULL);
+	int64	   *ids = palloc(Max(n, 1) * sizeof(int64));
+	bool		isnull;
+
+	/* The callback may execute statements of its own. */
+	for (uint64 i = 0; i < n; i++)
+		ids[i] = DatumGetInt64(statement_value(i, 1, &isnull));
+	for (uint64 i = 0; i < n; i++)
+		callback(ids[i]);
+}
+
+void
+delivery_foreach_retrying(void (*callback) (int64 webhook_id, int64 order_key))
+{
+	uint64		n = statement_execute(&retrying_statement, NULL, NULL);
+	int64	   *ids = palloc(Max(n, 1) * 2 * sizeof(int64));
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		ids[2 * i] = DatumGetInt64(statement_value(i, 1, &isnull));
+		ids[2 * i + 1] = DatumGetInt64(statement_value(i, 2, &isnull));
+	}
+	for (uint64 i = 0; i < n; i++)
+		callback(ids[2 * i], ids[2 * i + 1]);
+}
+
+static char *
+copy_string(char **to, const char *text)
+{
+	char	   *copy = *to;
+
+	if (text == NULL)
+		return NULL;
+	strcpy(copy, text);
+	*to += strlen(text) + 1;
+	return copy;
+}
+
+Message *
+message_copy(const Message *message, MemoryContext context)
+{
+	const char *texts[] = {message->event, message->entity_type, message->entity_id,
+	message->event_uid, message->profile};
+	Size		size = MAXALIGN(sizeof(Message)) + message->payload_len + 1;
+	Message    *copy;
+	char	   *to;
+
+	for (int i = 0; i < lengthof(texts); i++)
+		size += texts[i] ? strlen(texts[i]) + 1 : 0;
+	copy = MemoryContextAllocZero(context, size);
+	dlist_init(&copy->deliveries);
+	copy->id = message->id;
+	copy->message_id = message->message_id;
+	copy->created_at = message->created_at;
+	to = (char *) copy + MAXALIGN(sizeof(Message));
+	copy->event = copy_string(&to, message->event);
+	copy->entity_type = copy_string(&to, message->entity_type);
+	copy->entity_id = copy_string(&to, message->entity_id);
+	copy->event_uid = copy_string(&to, message->event_uid);
+	copy->profile = copy_string(&to, message->profile);
+	copy->payload = copy_string(&to, message->payload);
+	copy->payload_len = message->payload_len;
+	return copy;
+}

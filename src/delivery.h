@@ -1,0 +1,92 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery.h
+ *		One message for one webhook, and the table of those that take longer.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_DELIVERY_H
+#define WEBHOOK_DELIVERY_H
+
+#include "endpoint.h"
+#include "message.h"
+
+/* What a row of webhook.delivery says; the names are in delivery.c. */
+typedef enum DeliveryState
+{
+	DELIVERY_WAITING,			/* to be sent when its turn comes */
+	DELIVERY_RETRYING,			/* has failed, to be tried again at next_attempt_at */
+	DELIVERY_BUFFERED,			/* for a webhook that is switched off */
+	DELIVERY_FAILED				/* given up */
+} DeliveryState;
+
+typedef struct Delivery
+{
+	Message    *message;
+	Endpoint   *endpoint;
+	int64		order_key;		/* deliveries with the same one follow each other; 0: any order */
+	int			attempts;		/* made so far */
+	bool		stored;			/* has a row in webhook.delivery */
+	bool		sending;
+	bool		waiting;		/* behind another one with the same key */
+	bool		to_store;		/* listed for dispatch_save */
+	TimestampTz ready_at;
+	TimestampTz sent_at;
+	struct Request *request;	/* while sending */
+
+	/* how the row is to be written, see dispatch.c */
+	DeliveryState next_state;
+	TimestampTz next_attempt_at;
+	const char *last_error;
+
+	struct OrderKey *key;
+	dlist_node	key_node;		/* in the key's queue */
+	dlist_node	ready_node;		/* in endpoint->ready */
+	dlist_node	all_node;		/* in endpoint->all */
+	dlist_node	message_node;	/* in message->deliveries */
+} Delivery;
+
+extern int64 delivery_order_key(const Endpoint *endpoint, const Message *message);
+
+/*
+ * All of these run in a transaction with SPI connected.
+ *
+ * Insert or update the row of a delivery as its next_state, next_attempt_at and last_error say.
+ */
+extern void delivery_store(const Delivery *delivery);
+extern void delivery_delete(int64 webhook_id, int64 id);
+
+/* A row as read back. */
+typedef struct StoredDelivery
+{
+	Message    *message;		/* in the given context */
+	int64		webhook_id;
+	int64		order_key;
+	int			attempts;
+	DeliveryState state;
+	TimestampTz next_attempt_at;
+} StoredDelivery;
+
+/* Up to max waiting rows of a webhook with ids above after, in order. */
+extern int	delivery_read_backlog(int64 webhook_id, int64 after, int max,
+								  MemoryContext context, StoredDelivery *result);
+
+/* Up to max rows that are due by now and were due after "after" (webhook_id, id break ties), in that order. */
+extern int	delivery_read_due(TimestampTz after, TimestampTz now, int max,
+							  MemoryContext context, StoredDelivery *result);
+
+/* The first unfinished row with this key; 0 or 1. */
+extern int	delivery_read_next(int64 webhook_id, int64 order_key,
+							   MemoryContext context, StoredDelivery *result);
+
+/* When the next row after "after" is due; DT_NOEND: none is. */
+extern TimestampTz delivery_next_due(TimestampTz after);
+
+/* Call back for every webhook with waiting rows, and for every key with a row to be retried. */
+extern void delivery_foreach_backlog(void (*callback) (int64 webhook_id));
+extern void delivery_foreach_retrying(void (*callback) (int64 webhook_id, int64 order_key));
+
+/* A message of its own with the same contents. */
+extern Message *message_copy(const Message *message, MemoryContext context);
+
+#endif							/* WEBHOOK_DELIVERY_H */

@@ -1,0 +1,253 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoint.c
+ *		A webhook as the worker sees it: where to send, and how it fares.
+ *
+ * Endpoints are loaded when a message for them comes along and dropped when
+ * they hold nothing and there are many, so that memory depends on how many are
+ * busy and not on how many exist.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "endpoint.h"
+#include "settings.h"
+#include "statement.h"
+
+#define DEFAULT_MAX_IN_FLIGHT	20
+#define MAX_IDLE_ENDPOINTS		2000
+
+static HTAB *endpoints;
+static MemoryContext endpoint_context;
+
+static Statement load_statement = {
+	"SELECT url, method, format, ordering, secret, previous_secret, previous_secret_until,"
+	" (EXTRACT(epoch FROM timeout) * 1000)::bigint, max_in_flight, client_cert, client_key, ca_cert,"
+	" active, buffering,"
+	" ARRAY(SELECT CASE value WHEN '' THEN key || ';' ELSE key || ': ' || value END FROM jsonb_each_text(headers)),"
+	" ARRAY(SELECT key || ': ***' FROM jsonb_each_text(headers)),"
+	" CASE WHEN retry_schedule IS NOT NULL THEN"
+	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END"
+	" FROM webhook.webhook WHERE id = $1",
+	1, {INT8OID}
+};
+
+
+void
+endpoint_init(void)
+{
+	HASHCTL		ctl = {0};
+
+	endpoint_context = AllocSetContextCreate(TopMemoryContext, "webhook endpoints",
+											 ALLOCSET_DEFAULT_SIZES);
+	ctl.keysize = sizeof(int64);
+	ctl.entrysize = sizeof(Endpoint);
+	ctl.hcxt = endpoint_context;
+	endpoints = hash_create("webhook endpoints", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+bool
+endpoint_stale(const Endpoint *endpoint)
+{
+	return endpoint->generation != catalog_generation();
+}
+
+static char *
+column_text(int column)
+{
+	return statement_text(0, column);
+}
+
+static SignKey *
+column_key(Endpoint *endpoint, int column)
+{
+	char	   *text = column_text(column);
+	const char *error;
+	SignKey    *key;
+
+	if (text == NULL)
+		return NULL;
+	key = sign_key_create(text, &error);
+	if (key == NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("secret of webhook " INT64_FORMAT " cannot be used: %s", endpoint->id, error),
+				 errhint("Call webhook.rotate_secret().")));
+	return key;
+}
+
+static void
+load_schedule(Endpoint *endpoint, Datum array)
+{
+	Datum	   *steps;
+	int			n;
+
+	deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &steps, NULL, &n);
+	endpoint->schedule.count = Min(n, RETRY_MAX_STEPS);
+	for (int i = 0; i < endpoint->schedule.count; i++)
+		endpoint->schedule.steps[i] = DatumGetInt64(steps[i]);
+	endpoint->own_schedule = n > 0;
+}
+
+static EndpointOrdering
+parse_ordering(const char *text)
+{
+	if (strcmp(text, "strict") == 0)
+		return ORDER_STRICT;
+	return strcmp(text, "none") == 0 ? ORDER_NONE : ORDER_ENTITY;
+}
+
+/* Take the configuration from the row that SPI has just returned. */
+static void
+load_row(Endpoint *endpoint)
+{
+	bool		isnull;
+	Datum		d;
+	char	  **shown;
+	StringInfoData buf;
+
+	endpoint->url = column_text(1);
+	endpoint->method = column_text(2);
+	endpoint->format = payload_format(column_text(3));
+	endpoint->ordering = parse_ordering(column_text(4));
+	endpoint->key = column_key(endpoint, 5);
+	endpoint->previous_key = column_key(endpoint, 6);
+	d = statement_value(0, 7, &isnull);
+	endpoint->previous_key_until = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
+	d = statement_value(0, 8, &isnull);
+	endpoint->timeout_ms = isnull ? 0 : (long) DatumGetInt64(d);
+	d = statement_value(0, 9, &isnull);
+	endpoint->max_in_flight = isnull ? DEFAULT_MAX_IN_FLIGHT : DatumGetInt32(d);
+	endpoint->client_cert = column_text(10);
+	endpoint->client_key = column_text(11);
+	endpoint->ca_cert = column_text(12);
+	endpoint->active = DatumGetBool(statement_value(0, 13, &isnull));
+	endpoint->buffering = DatumGetBool(statement_value(0, 14, &isnull));
+	d = statement_value(0, 15, &isnull);
+	endpoint->nheaders = catalog_strings(d, isnull, &endpoint->headers);
+	d = statement_value(0, 16, &isnull);
+	catalog_strings(d, isnull, &shown);
+	initStringInfo(&buf);
+	for (int i = 0; i < endpoint->nheaders; i++)
+		appendStringInfo(&buf, "%s\r\n", shown[i]);
+	endpoint->shown_headers = buf.data;
+	d = statement_value(0, 17, &isnull);
+	endpoint->own_schedule = false;
+	if (!isnull)
+		load_schedule(endpoint, d);
+}
+
+void
+endpoint_refresh(Endpoint *endpoint)
+{
+	uint64		generation = catalog_generation();
+	Datum		values[1];
+
+	if (endpoint->generation == generation)
+		return;
+
+	sign_key_free(endpoint->key);
+	sign_key_free(endpoint->previous_key);
+	endpoint->key = endpoint->previous_key = NULL;
+	if (endpoint->context == NULL)
+		endpoint->context = AllocSetContextCreate(endpoint_context, "webhook endpoint",
+												  ALLOCSET_SMALL_SIZES);
+	else
+		MemoryContextReset(endpoint->context);
+
+	values[0] = Int64GetDatum(endpoint->id);
+	endpoint->exists = statement_execute(&load_statement, values, NULL) > 0;
+	endpoint->active = endpoint->buffering = false;
+	if (endpoint->exists)
+	{
+		MemoryContext old = MemoryContextSwitchTo(endpoint->context);
+
+		load_row(endpoint);
+		MemoryContextSwitchTo(old);
+	}
+	endpoint->generation = generation;
+}
+
+Endpoint *
+endpoint_get(int64 id)
+{
+	bool		found;
+	Endpoint   *endpoint = hash_search(endpoints, &id, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		memset((char *) endpoint + sizeof(int64), 0, sizeof(Endpoint) - sizeof(int64));
+		dlist_init(&endpoint->ready);
+		dlist_init(&endpoint->all);
+	}
+	endpoint_refresh(endpoint);
+	return endpoint;
+}
+
+void
+endpoint_foreach(void (*callback) (Endpoint *endpoint))
+{
+	HASH_SEQ_STATUS status;
+	Endpoint   *endpoint;
+
+	hash_seq_init(&status, endpoints);
+	while ((endpoint = hash_seq_search(&status)) != NULL)
+		callback(endpoint);
+}
+
+static void
+free_log(Endpoint *endpoint)
+{
+	for (int i = 0; i < ENDPOINT_LOG_SLOTS; i++)
+		if (endpoint->log[i] != NULL)
+		{
+			pfree(endpoint->log[i]->event.data);
+			pfree(endpoint->log[i]->url.data);
+			pfree(endpoint->log[i]->request_headers.data);
+			pfree(endpoint->log[i]->request_body.data);
+			pfree(endpoint->log[i]->response_headers.data);
+			pfree(endpoint->log[i]->response_body.data);
+			pfree(endpoint->log[i]->error.data);
+			pfree(endpoint->log[i]);
+		}
+}
+
+void
+endpoint_trim(void)
+{
+	HASH_SEQ_STATUS status;
+	Endpoint   *endpoint;
+
+	if (hash_get_num_entries(endpoints) <= MAX_IDLE_ENDPOINTS)
+		return;
+	hash_seq_init(&status, endpoints);
+	while ((endpoint = hash_seq_search(&status)) != NULL)
+	{
+		if (endpoint->in_memory > 0 || endpoint->dirty || endpoint->backlog)
+			continue;
+		sign_key_free(endpoint->key);
+		sign_key_free(endpoint->previous_key);
+		if (endpoint->last_error != NULL)
+			free(endpoint->last_error);
+		free_log(endpoint);
+		if (endpoint->context != NULL)
+			MemoryContextDelete(endpoint->context);
+		hash_search(endpoints, &endpoint->id, HASH_REMOVE, NULL);
+	}
+}
+
+const RetrySchedule *
+endpoint_schedule(const Endpoint *endpoint)
+{
+	return endpoint->own_schedule ? &endpoint->schedule : settings_retry_schedule();
+}

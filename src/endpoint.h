@@ -1,0 +1,124 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoint.h
+ *		A webhook as the worker sees it: where to send, and how it fares.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_ENDPOINT_H
+#define WEBHOOK_ENDPOINT_H
+
+#include "datatype/timestamp.h"
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+
+#include "payload.h"
+#include "retry.h"
+#include "sign.h"
+
+#define ENDPOINT_LOG_SLOTS	10
+
+typedef enum EndpointOrdering
+{
+	ORDER_ENTITY,				/* messages of the same entity one after the other */
+	ORDER_STRICT,				/* all messages one after the other */
+	ORDER_NONE
+} EndpointOrdering;
+
+/* One request as the log shows it; the buffers are used again and again. */
+typedef struct LogEntry
+{
+	int64		seq;
+	TimestampTz attempted_at;
+	pg_uuid_t	message_id;
+	int			attempt;
+	int			status;
+	int64		duration_us;
+	const char *outcome;		/* constant */
+	StringInfoData event;
+	StringInfoData url;
+	StringInfoData request_headers;
+	StringInfoData request_body;
+	StringInfoData response_headers;
+	StringInfoData response_body;
+	StringInfoData error;
+} LogEntry;
+
+typedef struct Endpoint
+{
+	int64		id;				/* hash key */
+
+	/* configuration, as of the generation; in its own context */
+	uint64		generation;		/* 0: not loaded */
+	MemoryContext context;
+	bool		exists;
+	bool		active;
+	bool		buffering;
+	char	   *url;
+	char	   *method;
+	const PayloadFormat *format;
+	EndpointOrdering ordering;
+	int			nheaders;
+	char	  **headers;		/* complete lines */
+	char	   *shown_headers;	/* the same for the log, values hidden */
+	SignKey    *key;
+	SignKey    *previous_key;	/* signs too until previous_key_until */
+	TimestampTz previous_key_until;
+	bool		own_schedule;
+	RetrySchedule schedule;		/* when own_schedule */
+	long		timeout_ms;		/* 0: the setting's */
+	int			max_in_flight;
+	char	   *client_cert;
+	char	   *client_key;
+	char	   *ca_cert;
+
+	/* deliveries in memory */
+	dlist_head	ready;			/* may be sent at once */
+	dlist_head	all;			/* every delivery of this endpoint in memory */
+	int			nready;
+	int			in_memory;
+	int			in_flight;
+	bool		has_turn;		/* in the dispatcher's round */
+	dlist_node	turn;
+
+	/* Rows wait in the delivery table: newer messages must go there too. */
+	bool		backlog;
+	int64		backlog_read;	/* ids up to this one have been taken from there */
+
+	/* what has happened since it was last recorded */
+	bool		dirty;
+	dlist_node	dirty_node;
+	int64		delivered;
+	int64		failed;
+	int64		attempts;
+	int64		dropped;
+	TimestampTz last_success_at;
+	TimestampTz last_failure_at;
+	char	   *last_error;		/* malloc'd as it outlives everything; NULL: none */
+	bool		log_seq_known;
+	int64		log_base;		/* numbers in the table go on from here */
+	int64		log_seq;		/* attempts noted since the worker started */
+	int			nlog;			/* entries not written yet */
+	LogEntry   *log[ENDPOINT_LOG_SLOTS];
+} Endpoint;
+
+extern void endpoint_init(void);
+
+/* The endpoint of a webhook, loaded and up to date.  In a transaction, with SPI connected. */
+extern Endpoint *endpoint_get(int64 id);
+
+/* Load it again if the configuration has changed.  In a transaction, with SPI connected. */
+extern void endpoint_refresh(Endpoint *endpoint);
+
+/* Does the configuration have to be read again? */
+extern bool endpoint_stale(const Endpoint *endpoint);
+
+/* Call back for each endpoint in memory. */
+extern void endpoint_foreach(void (*callback) (Endpoint *endpoint));
+
+/* Drop endpoints that hold nothing, when there are many. */
+extern void endpoint_trim(void);
+
+extern const RetrySchedule *endpoint_schedule(const Endpoint *endpoint);
+
+#endif							/* WEBHOOK_ENDPOINT_H */

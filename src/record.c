@@ -1,0 +1,328 @@
+/*-------------------------------------------------------------------------
+ *
+ * record.c
+ *		What is told about the attempts: the last ten requests, counters.
+ *
+ * Attempts are noted in memory and written now and then, so that a webhook with
+ * ten thousand requests a second costs ten rows a second, not ten
+ * thousand.  The log has ten slots per webhook; attempt n goes to slot n modulo ten, and
+ * of the attempts since the last write only the last ten are there to be written.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "record.h"
+#include "statement.h"
+
+/* A longer body is cut off in the log. */
+#define LOG_BODY_MAX	(64 * 1024)
+
+static dlist_head dirty_endpoints = DLIST_STATIC_INIT(dirty_endpoints);
+
+static Statement log_statement = {
+	"INSERT INTO webhook.log AS l (webhook_id, slot, seq, attempted_at, message_id, event, attempt, method, url,"
+	" request_headers, request_body, status, response_headers, response_body, duration, error, outcome)"
+	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+	"  make_interval(secs => $15::float8 / 1000000), $16, $17"
+	" WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
+	" ON CONFLICT (webhook_id, slot) DO UPDATE SET seq = excluded.seq, attempted_at = excluded.attempted_at,"
+	"  message_id = excluded.message_id, event = excluded.event, attempt = excluded.attempt,"
+	"  method = excluded.method, url = excluded.url, request_headers = excluded.request_headers,"
+	"  request_body = excluded.request_body, status = excluded.status,"
+	"  response_headers = excluded.response_headers, response_body = excluded.response_body,"
+	"  duration = excluded.duration, error = excluded.error, outcome = excluded.outcome",
+	17, {INT8OID, INT2OID, INT8OID, TIMESTAMPTZOID, UUIDOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID,
+	TEXTOID, INT4OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID}
+};
+
+static Statement log_seq_statement = {
+	"SELECT COALESCE(max(seq), 0) FROM webhook.log WHERE webhook_id = $1",
+	1, {INT8OID}
+};
+
+static Statement health_statement = {
+	"INSERT INTO webhook.health AS h (webhook_id, delivered, failed, attempts, dropped,"
+	" last_success_at, last_failure_at, last_error)"
+	" SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
+	" ON CONFLICT (webhook_id) DO UPDATE SET delivered = h.delivered + excluded.delivered,"
+	"  failed = h.failed + excluded.failed, attempts = h.attempts + excluded.attempts,"
+	"  dropped = h.dropped + excluded.dropped,"
+	"  last_success_at = COALESCE(excluded.last_success_at, h.last_success_at),"
+	"  last_failure_at = COALESCE(excluded.last_failure_at, h.last_failure_at),"
+	"  last_error = COALESCE(excluded.last_error, h.last_error)",
+	8, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}
+};
+
+
+static void
+mark_dirty(Endpoint *endpoint)
+{
+	if (endpoint->dirty)
+		return;
+	endpoint->dirty = true;
+	dlist_push_tail(&dirty_endpoints, &endpoint->dirty_node);
+}
+
+static void
+set_buffer(StringInfo buf, const char *data, size_t len)
+{
+	resetStringInfo(buf);
+	if (data != NULL)
+		appendBinaryStringInfo(buf, data, (int) Min(len, LOG_BODY_MAX));
+}
+
+static LogEntry *
+log_entry_create(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	LogEntry   *entry = palloc0(sizeof(LogEntry));
+
+	initStringInfo(&entry->event);
+	initStringInfo(&entry->url);
+	initStringInfo(&entry->request_headers);
+	initStringInfo(&entry->request_body);
+	initStringInfo(&entry->response_headers);
+	initStringInfo(&entry->response_body);
+	initStringInfo(&entry->error);
+	MemoryContextSwitchTo(old);
+	return entry;
+}
+
+/* The headers that were sent, the configured ones without their values. */
+static void
+set_request_headers(StringInfo buf, const Request *request, const Endpoint *endpoint)
+{
+	resetStringInfo(buf);
+	for (int i = 0; i < request->own_headers; i++)
+	{
+		appendStringInfoString(buf, request->headers[i]);
+		appendStringInfoString(buf, "\r\n");
+	}
+	if (endpoint->exists)
+		appendStringInfoString(buf, endpoint->shown_headers);
+}
+
+static void
+fill_entry(LogEntry *entry, const Delivery *delivery, const Request *request,
+		   const HttpResult *result)
+{
+	const Message *message = delivery->message;
+
+	entry->attempted_at = delivery->sent_at;
+	entry->message_id = message->message_id;
+	entry->attempt = delivery->attempts;
+	entry->status = result->status;
+	entry->duration_us = result->duration_us;
+	entry->outcome = http_outcome_name(result->outcome);
+	set_buffer(&entry->event, message->event, strlen(message->event));
+	set_buffer(&entry->response_headers, result->headers, result->headers_len);
+	set_buffer(&entry->response_body, result->body, result->body_len);
+	set_buffer(&entry->error, result->error, strlen(result->error));
+	if (request != NULL)
+	{
+		set_buffer(&entry->url, request->url.data, request->url.len);
+		set_request_headers(&entry->request_headers, request, delivery->endpoint);
+		set_buffer(&entry->request_body, request->http.body, request->http.body_len);
+	}
+	else
+	{
+		set_buffer(&entry->url, delivery->endpoint->url, strlen(delivery->endpoint->url));
+		resetStringInfo(&entry->request_headers);
+		resetStringInfo(&entry->request_body);
+	}
+}
+
+void
+record_attempt(const Delivery *delivery, const Request *request, const HttpResult *result,
+			   TimestampTz now)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+	LogEntry  **slot = &endpoint->log[endpoint->log_seq % ENDPOINT_LOG_SLOTS];
+
+	if (*slot == NULL)
+		*slot = log_entry_create();
+	fill_entry(*slot, delivery, request, result);
+	(*slot)->seq = endpoint->log_seq++;
+	endpoint->nlog = Min(endpoint->nlog + 1, ENDPOINT_LOG_SLOTS);
+
+	endpoint->attempts++;
+	if (result->outcome == HTTP_DELIVERED)
+	{
+		endpoint->delivered++;
+		endpoint->last_success_at = now;
+	}
+	else
+	{
+		endpoint->last_failure_at = now;
+		if (endpoint->last_error != NULL)
+			free(endpoint->last_error);
+		endpoint->last_error = strdup(result->error);
+	}
+	mark_dirty(endpoint);
+}
+
+void
+record_failed(Endpoint *endpoint)
+{
+	endpoint->failed++;
+	mark_dirty(endpoint);
+}
+
+void
+record_dropped(Endpoint *endpoint)
+{
+	endpoint->dropped++;
+	mark_dirty(endpoint);
+}
+
+bool
+record_pending(void)
+{
+	return !dlist_is_empty(&dirty_endpoints);
+}
+
+/*
+ * Text that may hold anything a receiver sends: made valid in the database's
+ * encoding, byte by byte if need be, and without NULs.
+ */
+static Datum
+safe_text(const StringInfoData *buf)
+{
+	StringInfoData safe;
+	const char *p = buf->data;
+	int			left = buf->len;
+
+	initStringInfo(&safe);
+	while (left > 0)
+	{
+		int			good = webhook_valid_prefix(p, left);
+
+		appendBinaryStringInfo(&safe, p, good);
+		p += good;
+		left -= good;
+		if (left > 0)
+		{
+			appendStringInfoChar(&safe, '?');
+			p++;
+			left--;
+		}
+	}
+	return PointerGetDatum(cstring_to_text_with_len(safe.data, safe.len));
+}
+
+static void
+save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 seq)
+{
+	Datum		values[17];
+	char		nulls[18] = "                 ";
+
+	values[0] = Int64GetDatum(endpoint->id);
+	values[1] = Int16GetDatum((int16) (seq % ENDPOINT_LOG_SLOTS));
+	values[2] = Int64GetDatum(seq);
+	values[3] = TimestampTzGetDatum(entry->attempted_at);
+	values[4] = UUIDPGetDatum(&entry->message_id);
+	values[5] = safe_text(&entry->event);
+	values[6] = Int32GetDatum(entry->attempt);
+	values[7] = CStringGetTextDatum(endpoint->method);
+	values[8] = safe_text(&entry->url);
+	values[9] = safe_text(&entry->request_headers);
+	values[10] = safe_text(&entry->request_body);
+	values[11] = Int32GetDatum(entry->status);
+	nulls[11] = entry->status ? ' ' : 'n';
+	values[12] = safe_text(&entry->response_headers);
+	nulls[12] = entry->status ? ' ' : 'n';
+	values[13] = safe_text(&entry->response_body);
+	nulls[13] = entry->status ? ' ' : 'n';
+	values[14] = Int64GetDatum(entry->duration_us);
+	values[15] = safe_text(&entry->error);
+	nulls[15] = entry->error.len > 0 ? ' ' : 'n';
+	values[16] = CStringGetTextDatum(entry->outcome);
+	statement_execute(&log_statement, values, nulls);
+}
+
+/* Number the entries on from what the table holds, and write them. */
+static void
+save_log(Endpoint *endpoint)
+{
+	int64		first = endpoint->log_seq - endpoint->nlog;
+
+	if (!endpoint->log_seq_known)
+	{
+		Datum		values[1] = {Int64GetDatum(endpoint->id)};
+		bool		isnull;
+
+		statement_execute(&log_seq_statement, values, NULL);
+		endpoint->log_base = DatumGetInt64(statement_value(0, 1, &isnull)) + 1;
+		endpoint->log_seq_known = true;
+	}
+	for (int64 seq = first; seq < endpoint->log_seq; seq++)
+		save_entry(endpoint, endpoint->log[seq % ENDPOINT_LOG_SLOTS], endpoint->log_base + seq);
+	endpoint->nlog = 0;
+}
+
+static void
+save_health(Endpoint *endpoint)
+{
+	Datum		values[8];
+	char		nulls[9] = "        ";
+
+	values[0] = Int64GetDatum(endpoint->id);
+	values[1] = Int64GetDatum(endpoint->delivered);
+	values[2] = Int64GetDatum(endpoint->failed);
+	values[3] = Int64GetDatum(endpoint->attempts);
+	values[4] = Int64GetDatum(endpoint->dropped);
+	values[5] = TimestampTzGetDatum(endpoint->last_success_at);
+	nulls[5] = endpoint->last_success_at ? ' ' : 'n';
+	values[6] = TimestampTzGetDatum(endpoint->last_failure_at);
+	nulls[6] = endpoint->last_failure_at ? ' ' : 'n';
+	nulls[7] = endpoint->last_error ? ' ' : 'n';
+	if (endpoint->last_error != NULL)
+	{
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		appendStringInfoString(&buf, endpoint->last_error);
+		values[7] = safe_text(&buf);
+	}
+	else
+		values[7] = (Datum) 0;
+	statement_execute(&health_statement, values, nulls);
+
+	endpoint->delivered = endpoint->failed = endpoint->attempts = endpoint->dropped = 0;
+	endpoint->last_success_at = endpoint->last_failure_at = 0;
+	if (endpoint->last_error != NULL)
+		free(endpoint->last_error);
+	endpoint->last_error = NULL;
+}
+
+void
+record_save(void)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "webhook record",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+
+	while (!dlist_is_empty(&dirty_endpoints))
+	{
+		Endpoint   *endpoint = dlist_container(Endpoint, dirty_node,
+											   dlist_pop_head_node(&dirty_endpoints));
+
+		endpoint->dirty = false;
+		if (endpoint->exists)
+		{
+			save_log(endpoint);
+			save_health(endpoint);
+		}
+		MemoryContextReset(scratch);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+}

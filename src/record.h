@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * record.h
+ *		What is told about the attempts: the last ten requests, counters.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_RECORD_H
+#define WEBHOOK_RECORD_H
+
+#include "delivery.h"
+#include "http.h"
+#include "request.h"
+
+/* An attempt has ended.  request is NULL if it could not be built. */
+extern void record_attempt(const Delivery *delivery, const Request *request,
+						   const HttpResult *result, TimestampTz now);
+
+/* A delivery has been given up; or dropped without an attempt. */
+extern void record_failed(Endpoint *endpoint);
+extern void record_dropped(Endpoint *endpoint);
+
+/* Is there anything that record_save has not written? */
+extern bool record_pending(void);
+
+/* Write logs and counters.  In a transaction with SPI connected. */
+extern void record_save(void);
+
+#endif							/* WEBHOOK_RECORD_H */

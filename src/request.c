@@ -1,0 +1,253 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.c
+ *		The HTTP request of one attempt.
+ *
+ * Built from the webhook's configuration as it is now, also for a retry; only
+ * the message is that of the moment when it was captured.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "outbox.h"
+#include "request.h"
+#include "settings.h"
+#include "url.h"
+#include "webhook.h"
+
+#define USER_AGENT_HEADER	"User-Agent: webhook/" WEBHOOK_VERSION " (PostgreSQL)"
+
+static Request *free_requests = NULL;
+
+static Request *
+request_create(void)
+{
+	MemoryContext old;
+	Request    *request;
+
+	if (free_requests != NULL)
+	{
+		request = free_requests;
+		free_requests = request->next_free;
+		resetStringInfo(&request->url);
+		resetStringInfo(&request->body);
+		resetStringInfo(&request->lines);
+		return request;
+	}
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	request = palloc0(sizeof(Request));
+	initStringInfo(&request->url);
+	initStringInfo(&request->body);
+	initStringInfo(&request->lines);
+	MemoryContextSwitchTo(old);
+	return request;
+}
+
+/* A buffer that grew for one huge message is not kept for ever. */
+static void
+shrink(StringInfo buf)
+{
+	if (buf->maxlen > 64 * 1024)
+	{
+		buf->data = repalloc(buf->data, 1024);
+		buf->maxlen = 1024;
+		resetStringInfo(buf);
+	}
+}
+
+void
+request_release(Request *request)
+{
+	shrink(&request->url);
+	shrink(&request->body);
+	shrink(&request->lines);
+	for (int i = 0; i < lengthof(request->certificates); i++)
+		if (request->certificates[i] != NULL)
+		{
+			pfree(request->certificates[i]);
+			request->certificates[i] = NULL;
+		}
+	request->next_free = free_requests;
+	free_requests = request;
+}
+
+static void
+append_line(Request *request, const char *line)
+{
+	appendBinaryStringInfo(&request->lines, line, strlen(line) + 1);
+	request->http.nheaders++;
+}
+
+static void
+add_signature(StringInfo value, SignKey *key, const char *id, int64 timestamp, const StringInfo body)
+{
+	char		signature[SIGN_MAX_SIGNATURE];
+
+	if (key == NULL || sign_message(key, id, timestamp, body->data, body->len, signature) == 0)
+		return;
+	if (value->len > 0)
+		appendStringInfoChar(value, ' ');
+	appendStringInfoString(value, signature);
+}
+
+/* The three headers of Standard Webhooks. */
+static void
+append_signature_headers(Request *request, const Endpoint *endpoint, const Message *message,
+						 TimestampTz now)
+{
+	char	   *id = outbox_message_id_text(&message->message_id);
+	int64		timestamp = (int64) timestamptz_to_time_t(now);
+	StringInfoData signature;
+	char		line[64];
+
+	snprintf(line, sizeof(line), "webhook-id: %s", id);
+	append_line(request, line);
+	snprintf(line, sizeof(line), "webhook-timestamp: " INT64_FORMAT, timestamp);
+	append_line(request, line);
+
+	initStringInfo(&signature);
+	add_signature(&signature, endpoint->key, id, timestamp, &request->body);
+	if (now < endpoint->previous_key_until)
+		add_signature(&signature, endpoint->previous_key, id, timestamp, &request->body);
+	if (signature.len > 0)
+		append_line(request, psprintf("webhook-signature: %s", signature.data));
+	pfree(signature.data);
+	pfree(id);
+}
+
+/* The buffers have their final addresses now: point the header array at the lines. */
+static void
+point_at_lines(Request *request)
+{
+	char	   *line = request->lines.data;
+
+	if (request->http.nheaders > request->headers_space)
+	{
+		request->headers_space = request->http.nheaders + 8;
+		if (request->headers != NULL)
+			pfree(request->headers);
+		request->headers = MemoryContextAlloc(TopMemoryContext,
+											  request->headers_space * sizeof(char *));
+	}
+	for (int i = 0; i < request->http.nheaders; i++)
+	{
+		request->headers[i] = line;
+		line += strlen(line) + 1;
+	}
+	request->http.headers = request->headers;
+}
+
+static void
+append_query(Request *request, size_t size, const char *name, const char *value)
+{
+	size_t		len = url_append_query(request->url.data, request->url.len, size, name, value);
+
+	if (len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("URL is longer than %d bytes", URL_MAX_LENGTH)));
+	request->url.len = (int) len;
+}
+
+/* Fill in the placeholders; without a body the envelope travels in the query string. */
+static void
+build_url(Request *request, const Endpoint *endpoint, const Message *message, bool has_body)
+{
+	const size_t size = URL_MAX_LENGTH + 1;
+	UrlValues	values;
+	size_t		len;
+
+	values.entity_id = payload_entity_id_text(message);
+	values.event_uid = message->event_uid;
+	values.action = payload_action(message);
+	enlargeStringInfo(&request->url, size);
+	len = url_expand(endpoint->url, &values, request->url.data, size);
+	if (len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("URL is longer than %d bytes", URL_MAX_LENGTH)));
+	request->url.len = (int) len;
+	if (has_body)
+		return;
+	if (message->entity_id != NULL)
+		append_query(request, size, "entity_id", values.entity_id);
+	if (message->entity_type != NULL)
+		append_query(request, size, "entity_type", message->entity_type);
+	append_query(request, size, "action_type", values.action);
+}
+
+/* The method as a constant, so that it outlives the endpoint's configuration. */
+static const char *
+constant_method(const char *method)
+{
+	static const char *const methods[] = {"POST", "GET", "PUT", "DELETE", "PATCH"};
+
+	for (int i = 1; i < lengthof(methods); i++)
+		if (strcmp(methods[i], method) == 0)
+			return methods[i];
+	return methods[0];
+}
+
+static char *
+own_copy(const char *text)
+{
+	return text ? MemoryContextStrdup(TopMemoryContext, text) : NULL;
+}
+
+static void
+build(Request *request, const Endpoint *endpoint, const Message *message, TimestampTz now)
+{
+	HttpRequest *http = &request->http;
+	bool		has_body;
+
+	memset(http, 0, sizeof(*http));
+	http->method = constant_method(endpoint->method);
+	has_body = strcmp(http->method, "GET") != 0;
+	build_url(request, endpoint, message, has_body);
+	if (has_body)
+	{
+		payload_append_body(endpoint->format, message, &request->body);
+		append_line(request, psprintf("Content-Type: %s", payload_content_type(endpoint->format)));
+	}
+	append_line(request, USER_AGENT_HEADER);
+	http->nheaders += payload_append_headers(endpoint->format, message, &request->lines);
+	append_signature_headers(request, endpoint, message, now);
+	request->own_headers = http->nheaders;
+	for (int i = 0; i < endpoint->nheaders; i++)
+		append_line(request, endpoint->headers[i]);
+	point_at_lines(request);
+
+	request->certificates[0] = own_copy(endpoint->client_cert);
+	request->certificates[1] = own_copy(endpoint->client_key);
+	request->certificates[2] = own_copy(endpoint->ca_cert);
+	http->client_cert = request->certificates[0];
+	http->client_key = request->certificates[1];
+	http->ca_cert = request->certificates[2];
+	http->url = request->url.data;
+	http->body = has_body ? request->body.data : NULL;
+	http->body_len = request->body.len;
+	http->timeout_ms = endpoint->timeout_ms > 0 ? endpoint->timeout_ms : webhook_timeout;
+	http->max_response = webhook_max_response_size;
+}
+
+Request *
+request_build(const Endpoint *endpoint, const Message *message, TimestampTz now)
+{
+	Request    *volatile request = request_create();
+
+	PG_TRY();
+	{
+		build(request, endpoint, message, now);
+	}
+	PG_CATCH();
+	{
+		request_release(request);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return request;
+}

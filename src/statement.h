@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement.h
+ *		SQL of the worker: prepared once, executed often.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_STATEMENT_H
+#define WEBHOOK_STATEMENT_H
+
+#include "executor/spi.h"
+
+#define STATEMENT_MAX_ARGS	20
+
+/* A static one per statement; plan is filled in at its first execution. */
+typedef struct Statement
+{
+	const char *sql;
+	int			nargs;
+	Oid			types[STATEMENT_MAX_ARGS];
+	SPIPlanPtr	plan;
+} Statement;
+
+/*
+ * Execute, within SPI_connect(); nulls as SPI wants them or NULL.  Errors out
+ * unless it succeeds.  Returns the number of rows; results are in SPI_tuptable.
+ */
+extern uint64 statement_execute(Statement *statement, Datum *values, const char *nulls);
+
+/* Column of row i of the last result (counted from 1), as text or NULL. */
+extern char *statement_text(uint64 row, int column);
+extern Datum statement_value(uint64 row, int column, bool *isnull);
+
+#endif							/* WEBHOOK_STATEMENT_H */

@@ -1,0 +1,385 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *		The loop of a database's worker: read, send, record.
+ *
+ * One turn of the loop: if there is something to read or to write, a short transaction; then start
+ * requests; then wait for a socket, the latch or the next date; then collect results.
+ * No transaction and no snapshot is open while requests are under way.
+ *
+ * The worker keeps no state that it could not build again: an error anywhere in a
+ * transaction ends the process, and the next one starts from what has been
+ * committed.  Messages whose delivery was not yet recorded are then sent again,
+ * with the same id.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "executor/spi.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "cursor.h"
+#include "dispatch.h"
+#include "launcher.h"
+#include "record.h"
+#include "ring.h"
+#include "settings.h"
+#include "shmem.h"
+#include "webhook.h"
+
+/* Messages read from the outbox that are not dealt with yet: so many, and so many bytes. */
+#define MAX_OUTSTANDING			2000
+#define MAX_OUTSTANDING_BYTES	(8 * 1024 * 1024)
+#define MAX_DELIVERIES			10000
+
+/* Read again when so few are left to send. */
+#define LOW_WATER				1000
+
+/* The position is saved so long after a message was dealt with, at the latest. */
+#define SAVE_INTERVAL_MS		10
+
+/* Logs and counters are written so often: when there is nothing else to do, and at the latest. */
+#define RECORD_IDLE_MS			250
+#define RECORD_BUSY_MS			1000
+
+/* A look at the outbox without being called: COMMIT PREPARED tells nobody. */
+#define POLL_MS					1000
+
+static DatabaseSlot *slot;
+static Http *http;
+static WaitEventSet *wait_set;
+static MemoryContext turn_context;
+static bool foreign;			/* the outbox is not ours to send */
+static bool more_to_read = true;
+static bool recovered = false;
+static uint64 generation = 0;	/* of the configuration that the dispatcher knows */
+static TimestampTz last_read;
+static TimestampTz last_record;
+static TimestampTz moved_at;	/* when the position first moved since it was saved, 0: it has not */
+
+
+static TimestampTz
+after_ms(TimestampTz t, int ms)
+{
+	return TimestampTzPlusMilliseconds(t, ms);
+}
+
+/* ---------- the transaction of a turn ---------- */
+
+static void
+begin_transaction(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+commit_transaction(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/*
+ * Make sure that what we have read is on disk before anybody outside hears of it: a
+ * transaction with synchronous_commit = off is visible before that.
+ */
+static void
+flush_commit(Message *message)
+{
+	static uint64 last_xid = 0;
+	XLogRecPtr	lsn;
+
+	if (message->xid == last_xid)
+		return;
+	last_xid = message->xid;
+	lsn = TransactionIdGetCommitLSN(XidFromFullTransactionId(FullTransactionIdFromU64(message->xid)));
+	if (!XLogRecPtrIsInvalid(lsn))
+		XLogFlush(lsn);
+}
+
+static void
+take_message(Message *message)
+{
+	flush_commit(message);
+	dispatch_message(message);
+}
+
+static bool
+room_to_read(void)
+{
+	return webhook_dispatch && !foreign && cursor_outstanding() < LOW_WATER &&
+		cursor_outstanding_bytes() < MAX_OUTSTANDING_BYTES &&
+		dispatch_in_memory() < MAX_DELIVERIES;
+}
+
+/* Everything that a turn does in the database. */
+static void
+do_transaction(TimestampTz now, bool record)
+{
+	begin_transaction();
+	if (catalog_oids() == NULL)
+	{
+		/* The extension has been dropped. */
+		commit_transaction();
+		shmem_mark_absent(slot);
+		proc_exit(0);
+	}
+	if (!recovered && !foreign)
+	{
+		foreign = cursor_load() == CURSOR_FOREIGN;
+		if (!foreign)
+			dispatch_recover();
+		recovered = true;
+	}
+	if (generation != catalog_generation())
+	{
+		generation = catalog_generation();
+		if (!foreign)
+			dispatch_refresh();
+	}
+	if (!foreign)
+	{
+		dispatch_save();
+		if (webhook_dispatch)
+			dispatch_load(now);
+		if (room_to_read())
+		{
+			more_to_read = cursor_read(MAX_OUTSTANDING - cursor_outstanding(),
+									   MAX_OUTSTANDING_BYTES - cursor_outstanding_bytes(),
+									   take_message);
+			last_read = now;
+		}
+		if (record)
+		{
+			record_save();
+			ring_turn(slot);
+			endpoint_trim();
+			last_record = now;
+		}
+		if (cursor_moved())
+			cursor_save();
+		moved_at = 0;
+	}
+	commit_transaction();
+	ring_publish(slot);
+}
+
+/* ---------- the loop ---------- */
+
+static bool
+read_due(bool woken, TimestampTz now)
+{
+	return room_to_read() && (woken || more_to_read || now >= after_ms(last_read, POLL_MS));
+}
+
+static bool
+save_due(TimestampTz now)
+{
+	bool		unsaved = cursor_moved() || dispatch_has_changes();
+
+	if (unsaved && moved_at == 0)
+		moved_at = now;
+	return unsaved && now >= after_ms(moved_at, SAVE_INTERVAL_MS);
+}
+
+static bool
+record_due(TimestampTz now)
+{
+	bool		idle = dispatch_in_memory() == 0;
+
+	return (record_pending() || cursor_moved()) &&
+		now >= after_ms(last_record, idle ? RECORD_IDLE_MS : RECORD_BUSY_MS);
+}
+
+/* How long may we sleep?  Milliseconds. */
+static long
+time_to_sleep(TimestampTz now)
+{
+	TimestampTz until = after_ms(now, POLL_MS);
+	long		http_ms = http_timeout(http);
+	long		ms;
+
+	if (!foreign && webhook_dispatch)
+		until = Min(until, dispatch_next_event());
+	if (moved_at != 0)
+		until = Min(until, after_ms(moved_at, SAVE_INTERVAL_MS));
+	if (record_pending())
+		until = Min(until, after_ms(last_record, dispatch_in_memory() == 0 ? RECORD_IDLE_MS : RECORD_BUSY_MS));
+	ms = until <= now ? 0 : (long) ((until - now + 999) / 1000);
+	if (http_ms >= 0)
+		ms = Min(ms, http_ms);
+	return ms;
+}
+
+static void
+report_activity(void)
+{
+	static WorkerActivity last = (WorkerActivity) -1;
+	WorkerActivity activity;
+
+	if (foreign)
+		activity = WORKER_FOREIGN;
+	else if (!webhook_dispatch)
+		activity = WORKER_PAUSED;
+	else
+		activity = dispatch_in_memory() > 0 ? WORKER_SENDING : WORKER_IDLE;
+	pg_atomic_write_u32(&slot->in_flight, dispatch_in_flight());
+	if (activity == last)
+		return;
+	last = activity;
+	pg_atomic_write_u32(&slot->activity, activity);
+	switch (activity)
+	{
+		case WORKER_IDLE:
+			pgstat_report_activity(STATE_IDLE, "waiting for messages");
+			break;
+		case WORKER_SENDING:
+			pgstat_report_activity(STATE_RUNNING, "sending");
+			break;
+		case WORKER_PAUSED:
+			pgstat_report_activity(STATE_IDLE, "paused by webhook.dispatch = off");
+			break;
+		case WORKER_FOREIGN:
+			pgstat_report_activity(STATE_IDLE, "outbox comes from another database; call webhook.adopt()");
+			break;
+	}
+}
+
+static void
+handle_interrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		http_forget_connections(http);
+	}
+}
+
+static void
+turn(void)
+{
+	static uint32 wait_event = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	WaitEvent	events[3];
+	bool		woken = false;
+	bool		record;
+	int			n;
+
+	n = WaitEventSetWait(wait_set, time_to_sleep(now), events, lengthof(events),
+						 wait_event ? wait_event : (wait_event = webhook_wait_event("WebhookSend")));
+	for (int i = 0; i < n; i++)
+		if (events[i].events & WL_LATCH_SET)
+		{
+			ResetLatch(MyLatch);
+			woken = true;
+		}
+	handle_interrupts();
+
+	http_perform(http);
+	now = GetCurrentTimestamp();
+	dispatch_results(now);
+	dispatch_spill_slow(now);
+
+	/* A configuration that others have committed by now must not be overlooked. */
+	AcceptInvalidationMessages();
+	record = record_due(now);
+	if (!recovered || record || read_due(woken, now) || save_due(now) || generation != catalog_generation() ||
+		(!foreign && webhook_dispatch && dispatch_can_load(now)))
+	{
+		do_transaction(now, record);
+		now = GetCurrentTimestamp();
+	}
+	if (!foreign && webhook_dispatch)
+		dispatch_send(now);
+	report_activity();
+	MemoryContextReset(turn_context);
+}
+
+/* Is the extension there?  If not, the worker is not needed. */
+static void
+check_extension(void)
+{
+	bool		exists;
+
+	StartTransactionCommand();
+	exists = catalog_oids() != NULL;
+	CommitTransactionCommand();
+	if (!exists)
+	{
+		shmem_mark_absent(slot);
+		proc_exit(0);
+	}
+	shmem_mark_served(slot);
+}
+
+static void
+destroy_http(int code, Datum arg)
+{
+	if (http != NULL)
+		http_destroy(http);
+	http = NULL;
+}
+
+void
+webhook_worker_main(Datum arg)
+{
+	WorkerArgs	args = launcher_worker_args(arg);
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	slot = shmem_attach_worker(args.slot, args.generation);
+	if (slot == NULL)
+		proc_exit(0);
+	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
+	pgstat_report_appname("webhook worker");
+	check_extension();
+
+	turn_context = AllocSetContextCreate(TopMemoryContext, "webhook turn", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(turn_context);
+	http = http_create(settings_allowed_networks(), webhook_max_connections);
+	if (http == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not initialize libcurl")));
+	before_shmem_exit(destroy_http, (Datum) 0);
+	dispatch_init(http);
+
+	wait_set = webhook_create_wait_event_set(3);
+	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, http_fd(http), NULL, NULL);
+
+	for (;;)
+	{
+		MemoryContextSwitchTo(turn_context);
+		turn();
+	}
+}
