@@ -183,7 +183,7 @@ build_extension()
 	as_user mkdir -p "$src" "$work/build" || return 1
 	(cd "$top" && tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' .) |
 		as_user tar -C "$src" --no-same-owner -xf - || return 1
-	quietly build as_user sh -c "cd '$work/build' && make -j2 -f '$src/Makefile' PG_CONFIG='$pg_bin/pg_config' all install"
+	quietly build as_user sh -c "cd '$work/build' && make -s -j2 -f '$src/Makefile' PG_CONFIG='$pg_bin/pg_config' all install"
 }
 
 # start_server directory port [line for postgresql.conf]...: a cluster that listens on a unix socket only.

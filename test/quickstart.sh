@@ -187,6 +187,7 @@ start()
 	start_receiver
 	create_schema
 	demonstrate
+	echo 0 >"$scratch/run.pid"		# from here on it may be stopped from elsewhere
 	trap - EXIT HUP INT TERM
 
 	say "" "${bold}Try more:$normal" "" \
