@@ -324,7 +324,10 @@ scan_advance(LogScan *scan, int p)
 	bool		isnull;
 
 	if (!index_getnext_slot(scan->scan[p], ForwardScanDirection, scan->slot[p]))
+	{
+		ExecClearTuple(scan->slot[p]);
 		return;
+	}
 	scan->xid[p] = U64FromFullTransactionId(
 		DatumGetFullTransactionId(slot_getattr(scan->slot[p], Anum_outbox_xid, &isnull)));
 	scan->id[p] = DatumGetInt64(slot_getattr(scan->slot[p], Anum_outbox_id, &isnull));
@@ -341,8 +344,7 @@ scan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int par
 	scan->current = -1;
 	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
 	{
-		ScanKeyData keys[3];
-		int			nkeys = 2;
+		ScanKeyData keys[2];
 
 		if (partition >= 0 && p != partition)
 			continue;
@@ -352,7 +354,7 @@ scan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int par
 		scan->index[p] = index_open(catalog_oids()->outbox_index[p], AccessShareLock);
 		scan->slot[p] = table_slot_create(scan->heap[p], NULL);
 		scan->scan[p] = webhook_index_beginscan(scan->heap[p], scan->index[p],
-												GetActiveSnapshot(), from_id > 0 ? 3 : 2);
+												GetActiveSnapshot(), lengthof(keys));
 		ScanKeyInit(&keys[0], Anum_outbox_index_xid, BTGreaterEqualStrategyNumber, F_XID8GE,
 					FullTransactionIdGetDatum(FullTransactionIdFromU64(from_xid)));
 		ScanKeyInit(&keys[1], Anum_outbox_index_xid, BTLessStrategyNumber, F_XID8LT,
@@ -364,7 +366,7 @@ scan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int par
 			ScanKeyInit(&keys[1], Anum_outbox_index_id, BTGreaterEqualStrategyNumber, F_INT8GE,
 						Int64GetDatum(from_id));
 		}
-		index_rescan(scan->scan[p], keys, nkeys, NULL, 0);
+		index_rescan(scan->scan[p], keys, lengthof(keys), NULL, 0);
 		scan_advance(scan, p);
 	}
 }
