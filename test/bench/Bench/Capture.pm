@@ -21,7 +21,7 @@ sub outbox_trigger
 	my $cluster = Bench::Cluster->new;
 	my $hook = q{SELECT webhook.create_webhook('bench', 'guest.create', 'http://127.0.0.1:9/')};
 	my %seconds = _alternate(
-		$cluster,
+		$cluster, 5,
 		plain   => [],
 		plpgsql => [ _plpgsql_outbox() ],
 		(Bench::Cluster::pg_net() ? (pg_net => [ _pg_net_trigger() ]) : ()),
@@ -49,8 +49,9 @@ sub none_matching
 	my $watch = q{SELECT webhook.watch('guest', 'guest', event_uid => 'event_uid')};
 	my $create = q{SELECT count(webhook.create_webhook('bench', '%s', 'http://127.0.0.1:9/', event_uids => %s))
 		FROM generate_series(1, 10000) i};
+	# the difference to be seen is small, so more rounds
 	my %seconds = _alternate(
-		$cluster,
+		$cluster, 15,
 		plain => [],
 		name  => [ $watch, sprintf $create, 'company.create', 'NULL' ],
 		uid   => [ $watch, sprintf $create, 'guest.create', q{'other-' || i} ]);
@@ -109,11 +110,11 @@ sub single_rows
 	}
 }
 
-# Times the same bulk INSERT with each set-up in turn, five times round; returns the median seconds by name.  Every
-# set-up has a table and a database of its own, so that only its own trigger and its own webhooks are met.
+# Times the same bulk INSERT with each set-up in turn, so many times round; returns the median seconds by name.
+# Every set-up has a table and a database of its own, so that only its own trigger and its own webhooks are met.
 sub _alternate
 {
-	my ($cluster, @setups) = @_;
+	my ($cluster, $rounds, @setups) = @_;
 	my (@names, %seconds);
 
 	while (my ($name, $statements) = splice @setups, 0, 2)
@@ -124,7 +125,7 @@ sub _alternate
 		Bench::Guests::create_table($cluster->in($name));
 		$cluster->in($name)->sql(@$statements) if @$statements;
 	}
-	for (1 .. rounds(5))
+	for (1 .. rounds($rounds))
 	{
 		for my $name (@names)
 		{

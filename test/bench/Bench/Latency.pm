@@ -67,7 +67,14 @@ sub _add
 		$report->note('   P3 %sp%d from sending the INSERT: %.2f ms, of which the commit took %.2f ms', $who, $percent,
 			$sent, $commit);
 	}
-	$report->note('   P3 %s%d of %d commits were received', $who, scalar @{ $times->{after} }, $times->{commits});
+	my ($received, $commits) = (scalar @{ $times->{after} }, $times->{commits});
+	$report->add(
+		id       => 'P3',
+		what     => "${who}rows received, of those committed",
+		ours     => $received,
+		baseline => $commits,
+		value    => $received / $commits,
+		goal     => $who ? undef : '>= 1');
 }
 
 # P8: what one receiver that never answers and one closed port do to a hundred others.
