@@ -207,13 +207,15 @@ widen(TransactionId xid, FullTransactionId next)
 }
 
 /*
- * What has ended now.  Only top-level transactions; a transaction that is just
- * being prepared may be listed twice.  Our own does not count as ended.
+ * What has ended in the active snapshot, which is the one that rows are read with: a
+ * window must not promise what its scans cannot see.  Only top-level
+ * transactions; a transaction that is just being prepared may be listed twice.  Our
+ * own does not count as ended.
  */
 static Ended *
 ended_now(void)
 {
-	Snapshot	snapshot = GetLatestSnapshot();
+	Snapshot	snapshot = GetActiveSnapshot();
 	FullTransactionId next = ReadNextFullTransactionId();
 	TransactionId own = GetTopTransactionIdIfAny();
 	Ended	   *ended = ended_create(widen(snapshot->xmin, next), widen(snapshot->xmax, next),
@@ -746,8 +748,9 @@ hand_out(int max, Size max_bytes, Size *bytes, void (*callback) (Message *messag
 	return n;
 }
 
-bool
-cursor_read(int max, Size max_bytes, void (*callback) (Message *message))
+/* The loop of cursor_read(), with a snapshot that is newer than the window being read. */
+static bool
+read_messages(int max, Size max_bytes, void (*callback) (Message *message))
 {
 	Size		bytes = 0;
 	int			n = 0;
@@ -777,6 +780,17 @@ cursor_read(int max, Size max_bytes, void (*callback) (Message *message))
 		sort_held();
 	}
 	return true;
+}
+
+bool
+cursor_read(int max, Size max_bytes, void (*callback) (Message *message))
+{
+	bool		more;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	more = read_messages(max, max_bytes, callback);
+	PopActiveSnapshot();
+	return more;
 }
 
 /* ---------- progress ---------- */
@@ -850,6 +864,7 @@ cursor_partition_unread(int partition)
 	LogScan		scan;
 	bool		unread;
 
+	PushActiveSnapshot(GetLatestSnapshot());
 	scan_begin(&scan, position_done->xmax, PG_UINT64_MAX, 0, partition);
 	unread = scan_next(&scan);
 	scan_end(&scan);
@@ -861,6 +876,7 @@ cursor_partition_unread(int partition)
 		unread = scan_next(&scan);
 		scan_end(&scan);
 	}
+	PopActiveSnapshot();
 	return unread;
 }
 

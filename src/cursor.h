@@ -22,7 +22,7 @@ extern CursorHome cursor_load(void);
 /*
  * Read the next messages, in the order of their ids, and hand each to the
  * callback.  Stops after about max messages or max_bytes.  Returns whether
- * there may be more.  In a transaction with an active snapshot.
+ * there may be more.  In a transaction.
  */
 extern bool cursor_read(int max, Size max_bytes, void (*callback) (Message *message));
 
