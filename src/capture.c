@@ -195,21 +195,7 @@ capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleT
 	if (action == WATCH_NACTIONS || !event_possible(table->events[action], values.text[WATCH_EVENT_UID]))
 		return;
 
-	if (table->json != NULL)
-	{
-		StringInfoData buf;
-
-		initStringInfo(&buf);
-		slot_getallattrs(row);
-		rowjson_append(table->json, &buf, row->tts_values, row->tts_isnull);
-		message.payload = buf.data;
-		message.payload_len = buf.len;
-	}
-	else if (values.text[WATCH_PAYLOAD] != NULL)
-	{
-		message.payload = values.text[WATCH_PAYLOAD];
-		message.payload_len = strlen(message.payload);
-	}
+	message.payload = watch_payload(table, row, &values, &message.payload_len);
 	message.webhook_ids = match_webhooks(table->events[action],
 										 action == WATCH_UPDATE ? old : NULL, new,
 										 values.text[WATCH_EVENT_UID], message.payload);

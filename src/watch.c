@@ -207,10 +207,14 @@ set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc set
 						   TupleDescAttr(RelationGetDescr(root), attnum - 1)->atttypid == BOOLOID))
 		{
 			table->field_column[f] = attnum;
+			table->field_sql[f] = psprintf("%s.%s", quote_identifier(RelationGetRelationName(root)),
+										   quote_identifier(text));
 			continue;
 		}
 		if (attnum > 0)
 			text = pstrdup(quote_identifier(text));
+		if (f != WATCH_PAYLOAD)
+			table->field_sql[f] = psprintf("(%s\n)", text);
 
 		/* The line break ends a comment that the expression may end with. */
 		table->field_position[f] = ++position;
@@ -444,24 +448,34 @@ key_id(WatchedTable *table, TupleTableSlot *slot)
 	return table->nkeys == 0 ? NULL : json_string(buf.data);
 }
 
+void
+watch_owner_begin(const WatchedTable *table, WatchOwner *state)
+{
+	GetUserIdAndSecContext(&state->userid, &state->sec_context);
+	SetUserIdAndSecContext(table->owner, state->sec_context | SECURITY_RESTRICTED_OPERATION |
+						   SECURITY_LOCAL_USERID_CHANGE);
+	state->nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", table->search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+watch_owner_end(const WatchOwner *state)
+{
+	AtEOXact_GUC(false, state->nest_level);
+	SetUserIdAndSecContext(state->userid, state->sec_context);
+}
+
 /* Run the query of expressions for one row, as the table's owner. */
 static void
 run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool only_missing,
 		  WatchValues *values)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Oid			save_userid;
-	int			save_sec_context;
-	int			save_nestlevel;
+	WatchOwner	state;
 	int			rc;
 
-	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(table->owner, save_sec_context | SECURITY_RESTRICTED_OPERATION |
-						   SECURITY_LOCAL_USERID_CHANGE);
-	save_nestlevel = NewGUCNestLevel();
-	(void) set_config_option("search_path", table->search_path, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-
+	watch_owner_begin(table, &state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (table->plan == NULL)
@@ -500,9 +514,7 @@ run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool o
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
-
-	AtEOXact_GUC(false, save_nestlevel);
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	watch_owner_end(&state);
 }
 
 /* Is there an event UID or profile that an expression did not find? */
@@ -559,4 +571,23 @@ watch_evaluate(WatchedTable *table, TupleTableSlot *slot, bool deleted, WatchVal
 	}
 	if (table->nkeys > 0)
 		values->text[WATCH_ID] = key_id(table, slot);
+}
+
+char *
+watch_payload(WatchedTable *table, TupleTableSlot *slot, const WatchValues *values, int *len)
+{
+	StringInfoData buf;
+
+	if (table->json == NULL)
+	{
+		char	   *payload = values->text[WATCH_PAYLOAD];
+
+		*len = payload ? strlen(payload) : 0;
+		return payload;
+	}
+	initStringInfo(&buf);
+	slot_getallattrs(slot);
+	rowjson_append(table->json, &buf, slot->tts_values, slot->tts_isnull);
+	*len = buf.len;
+	return buf.data;
 }

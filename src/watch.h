@@ -60,6 +60,7 @@ typedef struct WatchedTable
 	int			nkeys;
 	AttrNumber *keys;
 
+	char	   *field_sql[WATCH_NFIELDS];	/* an SQL expression over the table's columns, or NULL */
 	AttrNumber	field_column[WATCH_NFIELDS];	/* plain column, or 0 */
 	int			field_position[WATCH_NFIELDS];	/* column of the query's result, or 0 */
 	char	   *query;			/* evaluates the expressions for one row; NULL: there are none */
@@ -74,6 +75,14 @@ typedef struct WatchValues
 	char	   *text[WATCH_NFIELDS];
 	bool		is_true[WATCH_NFIELDS]; /* of the boolean fields */
 } WatchValues;
+
+/* What to go back to after acting for a table's owner. */
+typedef struct WatchOwner
+{
+	Oid			userid;
+	int			sec_context;
+	int			nest_level;
+} WatchOwner;
 
 extern void watch_init(void);
 
@@ -93,5 +102,16 @@ extern TupleTableSlot *watch_root_slot(WatchedTable *table, TupleTableSlot *slot
  */
 extern void watch_evaluate(WatchedTable *table, TupleTableSlot *slot, bool deleted,
 						   WatchValues *values);
+
+/* The payload for a row whose fields have been evaluated, in the current memory context; NULL: none. */
+extern char *watch_payload(WatchedTable *table, TupleTableSlot *slot, const WatchValues *values,
+						   int *len);
+
+/*
+ * What happens between these two has the rights of the table's owner, the search path that
+ * the table was watched with, and is a security-restricted operation.
+ */
+extern void watch_owner_begin(const WatchedTable *table, WatchOwner *state);
+extern void watch_owner_end(const WatchOwner *state);
 
 #endif							/* WEBHOOK_WATCH_H */

@@ -1,0 +1,405 @@
+/*-------------------------------------------------------------------------
+ *
+ * entity.c
+ *		Entities as they are now: rows of watched tables.
+ *
+ * A manual action, a test and the API show an entity exactly as a message about it
+ * would, so they use the same settings and the same code as the row trigger.
+ * Rows are found by a query over the table with what watch() was told about
+ * its id, event UID, profile and deletion; it runs as the table's owner, as the
+ * expressions in it always do.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "catalog.h"
+#include "entity.h"
+#include "watch.h"
+
+/* Values for the key's columns, and one each for the event UID, the profiles, the offset and the limit. */
+#define MAX_ARGS	(INDEX_MAX_KEYS + 4)
+
+typedef struct EntityQuery
+{
+	StringInfoData sql;
+	int			nargs;
+	Oid			types[MAX_ARGS];
+	Datum		values[MAX_ARGS];
+} EntityQuery;
+
+
+/* Oids of the tables that are watched as this entity type, in order. */
+static List *
+watched_relations(const char *entity_type)
+{
+	const CatalogOids *oids = catalog_oids();
+	List	   *result = NIL;
+	Relation	watch;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	if (oids == NULL)
+		return NIL;
+	watch = table_open(oids->watch, AccessShareLock);
+	ScanKeyInit(&key, Anum_watch_entity_type, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(entity_type));
+	key.sk_collation = DEFAULT_COLLATION_OID;
+	scan = systable_beginscan(watch, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+
+		result = lappend_oid(result, DatumGetObjectId(heap_getattr(tuple, Anum_watch_relation,
+																   RelationGetDescr(watch), &isnull)));
+	}
+	systable_endscan(scan);
+	table_close(watch, AccessShareLock);
+	list_sort(result, list_oid_cmp);
+	return result;
+}
+
+bool
+entity_type_watched(const char *entity_type)
+{
+	return watched_relations(entity_type) != NIL;
+}
+
+/* Number of the argument that holds this value. */
+static int
+add_argument(EntityQuery *query, Oid type, Datum value)
+{
+	query->types[query->nargs] = type;
+	query->values[query->nargs] = value;
+	return ++query->nargs;
+}
+
+/* Would the integer type accept this? */
+static bool
+is_integer(const char *text, Oid type)
+{
+	int64		max = type == INT8OID ? PG_INT64_MAX : type == INT4OID ? PG_INT32_MAX : PG_INT16_MAX;
+	long long	value;
+	char	   *end;
+
+	errno = 0;
+	value = strtoll(text, &end, 10);
+	return *text != '\0' && *end == '\0' && errno == 0 && value <= max && value >= -max - 1;
+}
+
+static bool
+is_uuid(const char *text)
+{
+	return strlen(text) == 36 && strspn(text, "0123456789abcdefABCDEF-") == 36 &&
+		text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-';
+}
+
+/*
+ * Compare a column with a text: by the column's own type where we can tell that the
+ * text fits, so that an index serves; a text that does not fit is the id of nothing.
+ */
+static void
+append_column_is(EntityQuery *query, Relation rel, AttrNumber attnum, const char *text)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	Oid			type = getBaseType(att->atttypid);
+	int			n = add_argument(query, TEXTOID, CStringGetTextDatum(text));
+	char	   *column = psprintf("%s.%s", quote_identifier(RelationGetRelationName(rel)),
+								  quote_identifier(NameStr(att->attname)));
+
+	bool		integer = type == INT2OID || type == INT4OID || type == INT8OID;
+
+	if ((integer && !is_integer(text, type)) || (type == UUIDOID && !is_uuid(text)))
+		appendStringInfoString(&query->sql, " AND false");
+	else if (integer || type == UUIDOID)
+		appendStringInfo(&query->sql, " AND %s = CAST($%d AS %s)", column, n, format_type_be(type));
+	else
+		appendStringInfo(&query->sql, " AND %s::text = $%d", column, n);
+}
+
+/*
+ * Take the first value off an id that was made of several columns; see key_id()
+ * in watch.c.  *rest is NULL behind the last one.
+ */
+static char *
+split_key(const char **rest)
+{
+	StringInfoData buf;
+	const char *s = *rest;
+
+	initStringInfo(&buf);
+	for (; *s && *s != ','; s++)
+	{
+		if (*s == '\\' && s[1] != '\0')
+			s++;
+		appendStringInfoChar(&buf, *s);
+	}
+	*rest = *s == ',' ? s + 1 : NULL;
+	return buf.data;
+}
+
+static void
+append_id_is(EntityQuery *query, WatchedTable *table, Relation rel, const char *id)
+{
+	const char *rest = id;
+
+	if (table->field_column[WATCH_ID] != 0)
+		append_column_is(query, rel, table->field_column[WATCH_ID], id);
+	else if (table->field_sql[WATCH_ID] != NULL)
+		appendStringInfo(&query->sql, " AND %s::text = $%d", table->field_sql[WATCH_ID],
+						 add_argument(query, TEXTOID, CStringGetTextDatum(id)));
+	else if (table->nkeys == 1)
+		append_column_is(query, rel, table->keys[0], id);
+	else
+	{
+		for (int i = 0; i < table->nkeys && rest != NULL; i++)
+			append_column_is(query, rel, table->keys[i], split_key(&rest));
+		/* As many values as columns, or it cannot be the id of a row. */
+		if (rest != NULL || query->nargs != table->nkeys)
+			appendStringInfoString(&query->sql, " AND false");
+	}
+}
+
+/* The condition on a field; false when the table has no such field. */
+static void
+append_field(EntityQuery *query, WatchedTable *table, WatchField field, const char *comparison,
+			 Oid type, Datum value)
+{
+	if (table->field_sql[field] == NULL)
+		appendStringInfoString(&query->sql, " AND false");
+	else
+	{
+		appendStringInfo(&query->sql, " AND %s::text = ", table->field_sql[field]);
+		appendStringInfo(&query->sql, comparison, add_argument(query, type, value));
+	}
+}
+
+/* "FROM ... WHERE ...": the rows that the filter lets through. */
+static void
+append_source(EntityQuery *query, WatchedTable *table, Relation rel, const EntityFilter *filter)
+{
+	const char *alias = quote_identifier(RelationGetRelationName(rel));
+
+	/* The trigger on a plain table does not see the rows of tables that inherit from it. */
+	appendStringInfo(&query->sql, " FROM %s%s AS %s WHERE true",
+					 rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
+					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												RelationGetRelationName(rel)), alias);
+	if (filter->entity_id != NULL)
+		append_id_is(query, table, rel, filter->entity_id);
+	if (filter->event_uid != NULL)
+	{
+		/* An event that does not say so otherwise is found by its id. */
+		if (table->field_sql[WATCH_EVENT_UID] == NULL && strcmp(filter->entity_type, "event") == 0)
+			append_id_is(query, table, rel, filter->event_uid);
+		else
+			append_field(query, table, WATCH_EVENT_UID, "$%d", TEXTOID,
+						 CStringGetTextDatum(filter->event_uid));
+	}
+	if (filter->profiles != NULL)
+		append_field(query, table, WATCH_PROFILE, "ANY ($%d)", TEXTARRAYOID,
+					 PointerGetDatum(filter->profiles));
+	if (table->field_sql[WATCH_DELETED] != NULL)
+		appendStringInfo(&query->sql, " AND (%s)::boolean IS NOT TRUE", table->field_sql[WATCH_DELETED]);
+}
+
+static void
+append_order(EntityQuery *query, WatchedTable *table, Relation rel, bool descending)
+{
+	const char *direction = descending ? " DESC NULLS LAST" : "";
+
+	if (table->field_sql[WATCH_ID] != NULL)
+	{
+		appendStringInfo(&query->sql, " ORDER BY %s%s", table->field_sql[WATCH_ID], direction);
+		return;
+	}
+	for (int i = 0; i < table->nkeys; i++)
+		appendStringInfo(&query->sql, "%s%s.%s%s", i == 0 ? " ORDER BY " : ", ",
+						 quote_identifier(RelationGetRelationName(rel)),
+						 quote_identifier(get_attname(RelationGetRelid(rel), table->keys[i], false)),
+						 direction);
+}
+
+/*
+ * Run the query as the table's owner.  Returns its only column, copied to the
+ * current memory context.
+ */
+static int
+run(EntityQuery *query, const WatchedTable *table, Datum **result, int16 typlen, bool typbyval)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	WatchOwner	state;
+	MemoryContext old;
+	int			n;
+
+	watch_owner_begin(table, &state);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(query->sql.data, query->nargs, query->types, query->values, NULL,
+							  true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not execute \"%s\"", query->sql.data);
+	n = (int) SPI_processed;
+	old = MemoryContextSwitchTo(caller);
+	*result = palloc(Max(n, 1) * sizeof(Datum));
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Datum		d = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+
+		(*result)[i] = datumCopy(d, typbyval, typlen);
+	}
+	MemoryContextSwitchTo(old);
+	SPI_finish();
+	watch_owner_end(&state);
+	return n;
+}
+
+static int64
+count_rows(WatchedTable *table, Relation rel, const EntityFilter *filter)
+{
+	EntityQuery query = {0};
+	Datum	   *result;
+
+	initStringInfo(&query.sql);
+	appendStringInfoString(&query.sql, "SELECT pg_catalog.count(*)");
+	append_source(&query, table, rel, filter);
+	(void) run(&query, table, &result, sizeof(int64), FLOAT8PASSBYVAL);
+	return DatumGetInt64(result[0]);
+}
+
+/* What a message about this row would hold. */
+static OutboxRow *
+make_row(WatchedTable *table, TupleTableSlot *slot)
+{
+	OutboxRow  *row = palloc0(sizeof(OutboxRow));
+	WatchValues values;
+
+	watch_evaluate(table, slot, false, &values);
+	row->entity_type = table->entity_type;
+	row->entity_id = values.text[WATCH_ID];
+	row->event_uid = values.text[WATCH_EVENT_UID];
+	row->profile = values.text[WATCH_PROFILE];
+	row->payload = watch_payload(table, slot, &values, &row->payload_len);
+	return row;
+}
+
+static List *
+read_rows(List *list, WatchedTable *table, Relation rel, const EntityFilter *filter,
+		  int64 offset, int64 limit)
+{
+	EntityQuery query = {0};
+	TupleTableSlot *slot;
+	Datum	   *rows;
+	int			n;
+
+	initStringInfo(&query.sql);
+	appendStringInfo(&query.sql, "SELECT (%s.*)::%s",
+					 quote_identifier(RelationGetRelationName(rel)),
+					 format_type_extended(rel->rd_rel->reltype, -1, FORMAT_TYPE_FORCE_QUALIFY));
+	append_source(&query, table, rel, filter);
+	append_order(&query, table, rel, filter->newest_first);
+	appendStringInfo(&query.sql, " OFFSET $%d", add_argument(&query, INT8OID, Int64GetDatum(offset)));
+	appendStringInfo(&query.sql, " LIMIT $%d", add_argument(&query, INT8OID, Int64GetDatum(limit)));
+	n = run(&query, table, &rows, -1, false);
+
+	slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+	for (int i = 0; i < n; i++)
+	{
+		HeapTupleHeader header = DatumGetHeapTupleHeader(rows[i]);
+		HeapTupleData tuple = {0};
+
+		tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+		tuple.t_tableOid = RelationGetRelid(rel);
+		tuple.t_data = header;
+		ItemPointerSetInvalid(&tuple.t_self);
+		ExecStoreHeapTuple(&tuple, slot, false);
+		list = lappend(list, make_row(table, slot));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return list;
+}
+
+int64
+entity_count(const EntityFilter *filter)
+{
+	int64		total = 0;
+	ListCell   *lc;
+
+	foreach(lc, watched_relations(filter->entity_type))
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		WatchedTable *table = rel ? watch_lookup(rel) : NULL;
+
+		if (table != NULL)
+			total += count_rows(table, rel, filter);
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+	}
+	return total;
+}
+
+List *
+entity_list(const EntityFilter *filter, int64 offset, int64 limit)
+{
+	List	   *relations = watched_relations(filter->entity_type);
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relations)
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		WatchedTable *table = rel ? watch_lookup(rel) : NULL;
+
+		if (table != NULL)
+		{
+			int			before = list_length(result);
+			int64		here = 0;
+
+			/* Pages go on in the next table where this one ends. */
+			if (offset > 0 && list_length(relations) > 1)
+				here = Min(offset, count_rows(table, rel, filter));
+			else
+				here = offset;
+			result = read_rows(result, table, rel, filter, here, limit);
+			offset -= here;
+			limit -= list_length(result) - before;
+		}
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+		if (limit <= 0)
+			break;
+	}
+	return result;
+}
+
+bool
+entity_fetch(const char *entity_type, const char *entity_id, OutboxRow *row)
+{
+	EntityFilter filter = {0};
+	List	   *list;
+
+	filter.entity_type = entity_type;
+	filter.entity_id = entity_id;
+	filter.newest_first = true;
+	list = entity_list(&filter, 0, 1);
+	if (list == NIL)
+		return false;
+	*row = *(OutboxRow *) linitial(list);
+	return true;
+}

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * entity.h
+ *		Entities as they are now: rows of watched tables.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_ENTITY_H
+#define WEBHOOK_ENTITY_H
+
+#include "nodes/pg_list.h"
+
+#include "outbox.h"
+
+/* Which entities; NULL: whichever. */
+typedef struct EntityFilter
+{
+	const char *entity_type;
+	const char *entity_id;		/* as text, not as JSON */
+	const char *event_uid;
+	ArrayType  *profiles;		/* text[] */
+	bool		newest_first;	/* by id */
+} EntityFilter;
+
+/*
+ * Read the tables that are watched as this entity type with the rights of their owners, in
+ * a stable order.  Rows that count as deleted are left out.  The elements are
+ * OutboxRows with entity_type, entity_id, event_uid, profile and payload set exactly as in a
+ * message about the row, in the current memory context.
+ */
+extern List *entity_list(const EntityFilter *filter, int64 offset, int64 limit);
+extern int64 entity_count(const EntityFilter *filter);
+
+/*
+ * One entity: the one with this id, the newest one when it is NULL.  False
+ * when there is none.
+ */
+extern bool entity_fetch(const char *entity_type, const char *entity_id, OutboxRow *row);
+
+/* Is any table watched as this entity type? */
+extern bool entity_type_watched(const char *entity_type);
+
+#endif							/* WEBHOOK_ENTITY_H */
