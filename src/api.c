@@ -24,6 +24,7 @@
 
 #include "api.h"
 #include "fields.h"
+#include "outbox.h"
 #include "shmem.h"
 #include "sign.h"
 
@@ -34,6 +35,8 @@ PG_FUNCTION_INFO_V1(webhook_update_webhook);
 PG_FUNCTION_INFO_V1(webhook_get_webhooks);
 PG_FUNCTION_INFO_V1(webhook_activate_webhook);
 PG_FUNCTION_INFO_V1(webhook_deactivate_webhook);
+PG_FUNCTION_INFO_V1(webhook_reactivate);
+PG_FUNCTION_INFO_V1(webhook_redeliver);
 PG_FUNCTION_INFO_V1(webhook_delete_webhook_by_id);
 PG_FUNCTION_INFO_V1(webhook_get_webhook_log);
 PG_FUNCTION_INFO_V1(webhook_get_secret);
@@ -164,8 +167,10 @@ activate(int64 id, bool replay_events)
 	execute_for_id("UPDATE webhook.webhook SET active = true, buffering = false, deactivated_at = NULL,"
 				   " deactivation_reason = NULL, updated_at = pg_catalog.now() WHERE id = $1",
 				   SPI_OK_UPDATE, id);
-	execute_for_id("UPDATE webhook.health SET failing_since = NULL, probes = 0, next_probe_at = NULL"
-				   " WHERE webhook_id = $1",
+	execute_for_id("UPDATE webhook.health SET failures = 0, failing_since = NULL, probes = 0,"
+				   " next_probe_at = NULL WHERE webhook_id = $1",
+				   SPI_OK_UPDATE, id);
+	execute_for_id("UPDATE webhook.notification SET token = NULL WHERE webhook_id = $1 AND token IS NOT NULL",
 				   SPI_OK_UPDATE, id);
 	if (replay_events)
 		replayed = execute_for_id("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
@@ -192,6 +197,16 @@ deactivate(int64 id, bool buffer_events)
 					 " deactivation_reason = COALESCE(deactivation_reason, 'manual'),"
 					 " updated_at = pg_catalog.now() WHERE id = $1",
 					 SPI_OK_UPDATE, 2, types, values, NULL);
+	if (buffer_events)
+		execute_for_id("UPDATE webhook.delivery SET state = 'buffered', next_attempt_at = NULL"
+					   " WHERE webhook_id = $1 AND state IN ('waiting', 'retrying')",
+					   SPI_OK_UPDATE, id);
+	else
+		execute_for_id("WITH dropped AS (DELETE FROM webhook.delivery"
+					   "  WHERE webhook_id = $1 AND state IN ('waiting', 'retrying', 'buffered') RETURNING 1)"
+					   " INSERT INTO webhook.health AS h (webhook_id, dropped) SELECT $1, count(*) FROM dropped"
+					   " ON CONFLICT (webhook_id) DO UPDATE SET dropped = h.dropped + excluded.dropped",
+					   SPI_OK_INSERT, id);
 }
 
 /*
@@ -236,6 +251,105 @@ webhook_deactivate_webhook(PG_FUNCTION_ARGS)
 	deactivate(id, buffer_events);
 	as_owner_end(&state);
 	PG_RETURN_BOOL(was_active);
+}
+
+/*
+ * reactivate(token, replay_events) returns bigint
+ *
+ * Whoever has the token may use it, once; it is for a link in a notification.
+ */
+Datum
+webhook_reactivate(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[1];
+	bool		replay_events;
+	int64		replayed;
+	AsOwner		state;
+
+	shmem_require();
+	values[0] = api_argument(fcinfo, 0, "token");
+	replay_events = DatumGetBool(api_argument(fcinfo, 1, "replay_events"));
+
+	as_owner_begin(&state);
+	if (as_owner_execute("SELECT n.webhook_id FROM webhook.notification n JOIN webhook.webhook w ON w.id = n.webhook_id"
+						 " WHERE n.token = $1 FOR UPDATE OF w, n",
+						 SPI_OK_SELECT, 1, types, values, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("the token is not valid"),
+				 errhint("A token works once, and only until its webhook is switched on in another way.")));
+	replayed = activate(DatumGetInt64(result_datum(1)), replay_events);
+	as_owner_end(&state);
+	PG_RETURN_INT64(replayed);
+}
+
+/* Is it the text form of a message id? */
+static bool
+is_message_id(const char *text)
+{
+	const char *form = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+	for (; *form; form++, text++)
+		if (*form == 'x' ? !isxdigit((unsigned char) *text) : *text != *form)
+			return false;
+	return *text == '\0';
+}
+
+/*
+ * redeliver(webhook_id, message_id) returns boolean: false if it is on its way anyhow
+ *
+ * A message can be delivered again as long as the outbox or the delivery table
+ * still has it; the outbox forgets messages when a partition is truncated.
+ */
+Datum
+webhook_redeliver(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {INT8OID, TEXTOID};
+	Datum		values[2];
+	bool		result = true;
+	AsOwner		state;
+
+	shmem_require();
+	values[0] = api_argument(fcinfo, 0, "webhook_id");
+	values[1] = api_argument(fcinfo, 1, "message_id");
+
+	as_owner_begin(&state);
+	if (!api_lock_webhook(&state, DatumGetInt64(values[0])))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("webhook " INT64_FORMAT " is not active", DatumGetInt64(values[0])),
+				 errhint("Call webhook.activate_webhook() first.")));
+	if (!is_message_id(TextDatumGetCString(values[1])))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\"", "message_id"),
+				 errhint("Message ids are UUIDs, as webhook.get_webhook_log() shows them.")));
+
+	if (as_owner_execute("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
+						 " WHERE webhook_id = $1 AND message_id = $2::uuid AND state = 'failed'",
+						 SPI_OK_UPDATE, 2, types, values, NULL) == 0)
+	{
+		if (as_owner_execute("SELECT FROM webhook.delivery WHERE webhook_id = $1 AND message_id = $2::uuid"
+							 " UNION ALL SELECT FROM webhook.outbox_unread() AS o"
+							 "  WHERE o.message_id = $2::uuid AND $1 = ANY (o.webhook_ids)",
+							 SPI_OK_SELECT, 2, types, values, NULL) > 0)
+			result = false;
+		else if (as_owner_execute("INSERT INTO webhook.delivery (webhook_id, id, message_id, event, entity_type,"
+								  "  entity_id, event_uid, profile, payload, created_at, order_key, attempts, state)"
+								  " SELECT $1, o.id, o.message_id, o.event, o.entity_type, o.entity_id, o.event_uid,"
+								  "  o.profile, o.payload, o.created_at, 0, 0, 'waiting' FROM webhook.outbox AS o"
+								  " WHERE o.message_id = $2::uuid AND $1 = ANY (o.webhook_ids)",
+								  SPI_OK_INSERT, 2, types, values, NULL) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_NO_DATA_FOUND),
+					 errmsg("webhook " INT64_FORMAT " has no message %s", DatumGetInt64(values[0]),
+							TextDatumGetCString(values[1])),
+					 errhint("Messages that were delivered are kept for a while only; see the view webhook.undelivered for the others.")));
+	}
+	outbox_reload_at_commit();
+	as_owner_end(&state);
+	PG_RETURN_BOOL(result);
 }
 
 /* The columns that update_webhook() changes. */

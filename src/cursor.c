@@ -225,7 +225,7 @@ ended_now(void)
 
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
 		ended->running[n++] = widen(snapshot->xip[i], next);
-	if (TransactionIdIsValid(own))
+	if (TransactionIdIsValid(own) && widen(own, next) < ended->xmax)
 		ended->running[n++] = widen(own, next);
 	qsort(ended->running, n, sizeof(uint64), compare_uint64);
 	for (int i = 0; i < n; i++)
@@ -246,8 +246,7 @@ ended_to_datum(const Ended *ended)
 	initStringInfo(&buf);
 	appendStringInfo(&buf, UINT64_FORMAT ":" UINT64_FORMAT ":", ended->xmin, ended->xmax);
 	for (int i = 0; i < ended->nrunning; i++)
-		if (ended->running[i] < ended->xmax)
-			appendStringInfo(&buf, "%s" UINT64_FORMAT, i > 0 ? "," : "", ended->running[i]);
+		appendStringInfo(&buf, "%s" UINT64_FORMAT, i > 0 ? "," : "", ended->running[i]);
 	return DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(buf.data));
 }
 

@@ -69,6 +69,26 @@ static Statement next_statement = {
 	2, {INT8OID, INT8OID}
 };
 
+/* Of the oldest rows those that are the first with their key. */
+static Statement probes_statement = {
+	"SELECT " ROW_COLUMNS " FROM (SELECT *, row_number() OVER (PARTITION BY order_key ORDER BY id) AS place"
+	"  FROM (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state IN ('waiting', 'retrying')"
+	"   ORDER BY id LIMIT $2) AS oldest) AS d"
+	" WHERE order_key = 0 OR place = 1 ORDER BY id",
+	2, {INT8OID, INT4OID}
+};
+
+static Statement all_waiting_statement = {
+	"UPDATE webhook.delivery SET state = 'waiting', next_attempt_at = NULL"
+	" WHERE webhook_id = $1 AND state = 'retrying'",
+	1, {INT8OID}
+};
+
+static Statement unbuffer_statement = {
+	"UPDATE webhook.delivery SET state = 'waiting' WHERE webhook_id = $1 AND state = 'buffered'",
+	1, {INT8OID}
+};
+
 static Statement next_due_statement = {
 	"SELECT min(next_attempt_at) FROM webhook.delivery AS d WHERE state = 'retrying' AND next_attempt_at > $1"
 	" AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = d.webhook_id AND w.active)",
@@ -226,6 +246,30 @@ delivery_read_next(int64 webhook_id, int64 order_key, MemoryContext context, Sto
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(order_key)};
 
 	return take_rows(statement_execute(&next_statement, values, NULL), context, result);
+}
+
+int
+delivery_read_probes(int64 webhook_id, int max, MemoryContext context, StoredDelivery *result)
+{
+	Datum		values[2] = {Int64GetDatum(webhook_id), Int32GetDatum(max)};
+
+	return take_rows(statement_execute(&probes_statement, values, NULL), context, result);
+}
+
+void
+delivery_all_waiting(int64 webhook_id)
+{
+	Datum		values[1] = {Int64GetDatum(webhook_id)};
+
+	statement_execute(&all_waiting_statement, values, NULL);
+}
+
+void
+delivery_unbuffer(int64 webhook_id)
+{
+	Datum		values[1] = {Int64GetDatum(webhook_id)};
+
+	statement_execute(&unbuffer_statement, values, NULL);
 }
 
 TimestampTz

@@ -28,20 +28,22 @@ typedef struct Delivery
 	int			attempts;		/* made so far */
 	bool		stored;			/* has a row in webhook.delivery */
 	bool		sending;
+	bool		slow;			/* while sending: it takes long */
+	bool		probe;			/* it shall show whether a failing endpoint works again */
 	bool		waiting;		/* behind another one with the same key */
-	bool		to_store;		/* listed for dispatch_save */
+	bool		to_store;		/* listed in stored.c */
 	TimestampTz ready_at;
 	TimestampTz sent_at;
 	struct Request *request;	/* while sending */
 
-	/* how the row is to be written, see dispatch.c */
+	/* how the row is to be written, see stored.c */
 	DeliveryState next_state;
 	TimestampTz next_attempt_at;
-	const char *last_error;
+	char	   *last_error;
 
 	struct OrderKey *key;
 	dlist_node	key_node;		/* in the key's queue */
-	dlist_node	ready_node;		/* in endpoint->ready */
+	dlist_node	ready_node;		/* in endpoint->ready, or among the requests that are fast so far */
 	dlist_node	all_node;		/* in endpoint->all */
 	dlist_node	message_node;	/* in message->deliveries */
 } Delivery;
@@ -78,6 +80,14 @@ extern int	delivery_read_due(TimestampTz after, TimestampTz now, int max,
 /* The first unfinished row with this key; 0 or 1. */
 extern int	delivery_read_next(int64 webhook_id, int64 order_key,
 							   MemoryContext context, StoredDelivery *result);
+
+/* The first max rows of a webhook that a probe can be chosen from: no other row with its key precedes it. */
+extern int	delivery_read_probes(int64 webhook_id, int max, MemoryContext context,
+								 StoredDelivery *result);
+
+/* Rows of the webhook that are to be retried wait from now on; or those that are buffered. */
+extern void delivery_all_waiting(int64 webhook_id);
+extern void delivery_unbuffer(int64 webhook_id);
 
 /* When the next row after "after" is due; DT_NOEND: none is. */
 extern TimestampTz delivery_next_due(TimestampTz after);

@@ -11,30 +11,25 @@
 #include "delivery.h"
 #include "http.h"
 
+/* Nothing is read from the outbox or the delivery table while so many are in memory. */
+#define DISPATCH_MAX_IN_MEMORY	10000
+
 extern void dispatch_init(Http *http);
 
-/*
- * These run in a transaction with SPI connected.
- */
-
-/* Find out what the delivery table holds, after a start. */
-extern void dispatch_recover(void);
-
-/* A message from the outbox: make its deliveries. */
+/* A message from the outbox: make its deliveries.  In a transaction with SPI connected. */
 extern void dispatch_message(Message *message);
 
-/* Configuration changed: drop what is not to be sent any more. */
+/* Configuration changed: drop what is not to be sent any more.  In a transaction with SPI connected. */
 extern void dispatch_refresh(void);
 
-/* Write what has happened to the delivery table. */
-extern void dispatch_save(void);
+/* A row of the delivery table, back in memory: queue it. */
+extern Delivery *dispatch_restore(Message *message, Endpoint *endpoint, int64 order_key, int attempts);
 
-/* Read what is due from the delivery table, as far as there is room in memory. */
-extern void dispatch_load(TimestampTz now);
+/* Forget a delivery that is neither queued nor being sent. */
+extern void dispatch_forget(Delivery *delivery);
 
-/*
- * These do not touch the database.
- */
+/* Give a delivery that is being sent a message of its own: the cursor moves on. */
+extern void dispatch_detach(Delivery *delivery);
 
 /* Start requests, fairly, within all limits. */
 extern void dispatch_send(TimestampTz now);
@@ -42,13 +37,11 @@ extern void dispatch_send(TimestampTz now);
 /* Collect results. */
 extern void dispatch_results(TimestampTz now);
 
-/* Deliveries that hold up the cursor for too long go to the table. */
-extern void dispatch_spill_slow(TimestampTz now);
+/* Requests that take long, and what they hold up. */
+extern void dispatch_check_slow(TimestampTz now);
 
-extern bool dispatch_has_changes(void); /* is there something for dispatch_save? */
-extern bool dispatch_can_load(TimestampTz now); /* ... for dispatch_load? */
 extern int	dispatch_in_memory(void);
 extern int	dispatch_in_flight(void);
-extern TimestampTz dispatch_next_event(void);	/* when to look again, DT_NOEND: never */
+extern TimestampTz dispatch_next_event(TimestampTz now);	/* when to look again, DT_NOEND: never */
 
 #endif							/* WEBHOOK_DISPATCH_H */

@@ -19,12 +19,14 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "clock.h"
 #include "endpoint.h"
 #include "settings.h"
 #include "statement.h"
 
 #define DEFAULT_MAX_IN_FLIGHT	20
 #define MAX_IDLE_ENDPOINTS		2000
+#define RATE_MARGIN_PERCENT		2
 
 static HTAB *endpoints;
 static MemoryContext endpoint_context;
@@ -37,7 +39,13 @@ static Statement load_statement = {
 	" ARRAY(SELECT key || ': ***' FROM jsonb_each_text(headers)),"
 	" CASE WHEN retry_schedule IS NOT NULL THEN"
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END"
+	" , deactivated_at, updated_at, owner::oid, app, name, rate_limit"
 	" FROM webhook.webhook WHERE id = $1",
+	1, {INT8OID}
+};
+
+static Statement health_statement = {
+	"SELECT failures, failing_since, probes, next_probe_at FROM webhook.health WHERE webhook_id = $1",
 	1, {INT8OID}
 };
 
@@ -107,6 +115,22 @@ parse_ordering(const char *text)
 	return strcmp(text, "none") == 0 ? ORDER_NONE : ORDER_ENTITY;
 }
 
+/*
+ * Requests are spaced evenly, a little wider than the limit says, so that no window of a second
+ * sees more of them than allowed, though they do not all take equally long to arrive.
+ */
+static void
+set_rate_limit(Endpoint *endpoint, int per_second)
+{
+	int64		interval = per_second > 0 ?
+		USECS_PER_SEC * (100 + RATE_MARGIN_PERCENT) / 100 / per_second : 0;
+
+	/* The process before us may have sent something just now. */
+	if (interval > 0 && endpoint->send_interval == 0)
+		endpoint->next_send_at = clock_now() + interval;
+	endpoint->send_interval = interval;
+}
+
 /* Take the configuration from the row that SPI has just returned. */
 static void
 load_row(Endpoint *endpoint)
@@ -139,18 +163,50 @@ load_row(Endpoint *endpoint)
 	catalog_strings(d, isnull, &shown);
 	initStringInfo(&buf);
 	for (int i = 0; i < endpoint->nheaders; i++)
-		appendStringInfo(&buf, "%s\r\n", shown[i]);
+		appendStringInfo(&buf, "%s\n", shown[i]);
 	endpoint->shown_headers = buf.data;
 	d = statement_value(0, 17, &isnull);
 	endpoint->own_schedule = false;
 	if (!isnull)
 		load_schedule(endpoint, d);
+	d = statement_value(0, 18, &isnull);
+	endpoint->deactivated_at = isnull ? DT_NOEND : DatumGetTimestampTz(d);
+	endpoint->updated_at = DatumGetTimestampTz(statement_value(0, 19, &isnull));
+	endpoint->owner = DatumGetObjectId(statement_value(0, 20, &isnull));
+	endpoint->app = column_text(21);
+	endpoint->name = column_text(22);
+	d = statement_value(0, 23, &isnull);
+	set_rate_limit(endpoint, isnull ? 0 : DatumGetInt32(d));
+}
+
+/* Go on from where the health of the endpoint was left. */
+static void
+load_health(Endpoint *endpoint)
+{
+	Datum		values[1] = {Int64GetDatum(endpoint->id)};
+	Health	   *health = &endpoint->health;
+	bool		isnull;
+	Datum		d;
+
+	memset(health, 0, sizeof(*health));
+	endpoint->health_known = true;
+	if (statement_execute(&health_statement, values, NULL) == 0)
+		return;
+	health->failures = DatumGetInt32(statement_value(0, 1, &isnull));
+	d = statement_value(0, 2, &isnull);
+	health->failing_since = isnull ? 0 : DatumGetTimestampTz(d);
+	health->probes = DatumGetInt32(statement_value(0, 3, &isnull));
+	d = statement_value(0, 4, &isnull);
+	health->failing = !isnull;
+	health->next_probe_at = isnull ? 0 : DatumGetTimestampTz(d);
+	health->ramp = health->failing ? 1 : 0;
 }
 
 void
 endpoint_refresh(Endpoint *endpoint)
 {
 	uint64		generation = catalog_generation();
+	bool		was_active = endpoint->active;
 	Datum		values[1];
 
 	if (endpoint->generation == generation)
@@ -174,6 +230,8 @@ endpoint_refresh(Endpoint *endpoint)
 
 		load_row(endpoint);
 		MemoryContextSwitchTo(old);
+		if (!endpoint->health_known || !was_active)
+			load_health(endpoint);
 	}
 	endpoint->generation = generation;
 }
@@ -233,7 +291,8 @@ endpoint_trim(void)
 	hash_seq_init(&status, endpoints);
 	while ((endpoint = hash_seq_search(&status)) != NULL)
 	{
-		if (endpoint->in_memory > 0 || endpoint->dirty || endpoint->backlog)
+		if (endpoint->in_memory > 0 || endpoint->dirty || endpoint->backlog ||
+			endpoint->in_probe_queue || endpoint->send_interval > 0)
 			continue;
 		sign_key_free(endpoint->key);
 		sign_key_free(endpoint->previous_key);

@@ -10,8 +10,10 @@
 
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
+#include "lib/pairingheap.h"
 #include "lib/stringinfo.h"
 
+#include "health.h"
 #include "payload.h"
 #include "retry.h"
 #include "sign.h"
@@ -24,6 +26,15 @@ typedef enum EndpointOrdering
 	ORDER_STRICT,				/* all messages one after the other */
 	ORDER_NONE
 } EndpointOrdering;
+
+/* Where an endpoint with ready deliveries waits for its turn to send. */
+typedef enum EndpointQueue
+{
+	QUEUE_NONE,					/* nothing ready, or all its requests are under way */
+	QUEUE_TURN,					/* may send */
+	QUEUE_LATER,				/* its rate limit says when */
+	QUEUE_HELD					/* slow ones wait until there are fewer slow requests */
+} EndpointQueue;
 
 /* One request as the log shows it; the buffers are used again and again. */
 typedef struct LogEntry
@@ -54,6 +65,11 @@ typedef struct Endpoint
 	bool		exists;
 	bool		active;
 	bool		buffering;
+	TimestampTz deactivated_at;
+	TimestampTz updated_at;
+	Oid			owner;
+	char	   *app;
+	char	   *name;			/* or NULL */
 	char	   *url;
 	char	   *method;
 	const PayloadFormat *format;
@@ -68,6 +84,7 @@ typedef struct Endpoint
 	RetrySchedule schedule;		/* when own_schedule */
 	long		timeout_ms;		/* 0: the setting's */
 	int			max_in_flight;
+	int64		send_interval;	/* microseconds between two requests; 0: no limit */
 	char	   *client_cert;
 	char	   *client_key;
 	char	   *ca_cert;
@@ -78,8 +95,21 @@ typedef struct Endpoint
 	int			nready;
 	int			in_memory;
 	int			in_flight;
-	bool		has_turn;		/* in the dispatcher's round */
+	int			slow;			/* of those, under way for long */
+	EndpointQueue queued_in;	/* the dispatcher's list that it stands in */
 	dlist_node	turn;
+	TimestampTz next_send_at;	/* with a rate limit */
+
+	/* how it fares */
+	Health		health;
+	bool		health_known;	/* loaded from the table */
+	bool		proven;			/* the last attempt succeeded */
+	bool		probing;		/* the probe is in memory */
+	int64		last_probe;		/* id of the message that was the last probe */
+	bool		in_probe_queue;
+	pairingheap_node probe_node;
+	int			warning;		/* percent, to be told; 0: nothing */
+	const char *deactivate;		/* reason why it is to be switched off, or NULL */
 
 	/* Rows wait in the delivery table: newer messages must go there too. */
 	bool		backlog;

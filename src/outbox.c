@@ -43,6 +43,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -50,6 +51,7 @@
 #include "utils/xid8.h"
 
 #include "catalog.h"
+#include "clock.h"
 #include "compat.h"
 #include "outbox.h"
 #include "shmem.h"
@@ -301,7 +303,7 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 	bool		nulls[Natts_outbox] = {0};
 	FullTransactionId xid;
 	int64		id;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = clock_now();
 	MemoryContext old;
 	HeapTuple	tuple;
 
@@ -355,6 +357,13 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 void
 outbox_wake_at_commit(void)
 {
+	wake_at_commit = true;
+}
+
+void
+outbox_reload_at_commit(void)
+{
+	CacheInvalidateRelcacheByRelid(catalog_oids()->webhook);
 	wake_at_commit = true;
 }
 

@@ -42,4 +42,7 @@ extern int	outbox_current_partition(void);
 /* Have the worker look again when this transaction commits, though no message was written. */
 extern void outbox_wake_at_commit(void);
 
+/* Have every process read the configuration, and the worker the delivery table, when this transaction commits. */
+extern void outbox_reload_at_commit(void);
+
 #endif							/* WEBHOOK_OUTBOX_H */

@@ -40,6 +40,14 @@ payload_action(const Message *message)
 	return strcmp(action, "create") == 0 ? "new" : action;
 }
 
+bool
+payload_is_test(const Message *message)
+{
+	size_t		len = strlen(message->event);
+
+	return len > 5 && strcmp(message->event + len - 5, ".test") == 0;
+}
+
 static bool
 is_delete(const Message *message)
 {

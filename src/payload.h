@@ -29,4 +29,7 @@ extern int	payload_append_headers(const PayloadFormat *format, const Message *me
 extern const char *payload_entity_id_text(const Message *message);	/* "" for none */
 extern const char *payload_action(const Message *message);	/* new, update, delete, ... */
 
+/* Is it what test_webhook() sends?  Such names are not given to anything else. */
+extern bool payload_is_test(const Message *message);
+
 #endif							/* WEBHOOK_PAYLOAD_H */

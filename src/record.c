@@ -50,15 +50,18 @@ static Statement log_seq_statement = {
 
 static Statement health_statement = {
 	"INSERT INTO webhook.health AS h (webhook_id, delivered, failed, attempts, dropped,"
-	" last_success_at, last_failure_at, last_error)"
-	" SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
+	" last_success_at, last_failure_at, last_error, failures, failing_since, probes, next_probe_at)"
+	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
 	" ON CONFLICT (webhook_id) DO UPDATE SET delivered = h.delivered + excluded.delivered,"
 	"  failed = h.failed + excluded.failed, attempts = h.attempts + excluded.attempts,"
 	"  dropped = h.dropped + excluded.dropped,"
 	"  last_success_at = COALESCE(excluded.last_success_at, h.last_success_at),"
 	"  last_failure_at = COALESCE(excluded.last_failure_at, h.last_failure_at),"
-	"  last_error = COALESCE(excluded.last_error, h.last_error)",
-	8, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}
+	"  last_error = COALESCE(excluded.last_error, h.last_error), failures = excluded.failures,"
+	"  failing_since = excluded.failing_since, probes = excluded.probes,"
+	"  next_probe_at = excluded.next_probe_at",
+	12, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
+	INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID}
 };
 
 
@@ -77,6 +80,25 @@ set_buffer(StringInfo buf, const char *data, size_t len)
 	resetStringInfo(buf);
 	if (data != NULL)
 		appendBinaryStringInfo(buf, data, (int) Min(len, LOG_BODY_MAX));
+}
+
+/* The same for header lines, which a person shall read: without carriage returns. */
+static void
+set_lines(StringInfo buf, const char *data, size_t len)
+{
+	resetStringInfo(buf);
+	len = Min(len, LOG_BODY_MAX);
+	while (len > 0)
+	{
+		const char *end = memchr(data, '\r', len);
+		size_t		n = end ? end - data : len;
+
+		appendBinaryStringInfo(buf, data, (int) n);
+		if (end != NULL)
+			n++;
+		data += n;
+		len -= n;
+	}
 }
 
 static LogEntry *
@@ -104,7 +126,7 @@ set_request_headers(StringInfo buf, const Request *request, const Endpoint *endp
 	for (int i = 0; i < request->own_headers; i++)
 	{
 		appendStringInfoString(buf, request->headers[i]);
-		appendStringInfoString(buf, "\r\n");
+		appendStringInfoChar(buf, '\n');
 	}
 	if (endpoint->exists)
 		appendStringInfoString(buf, endpoint->shown_headers);
@@ -123,7 +145,7 @@ fill_entry(LogEntry *entry, const Delivery *delivery, const Request *request,
 	entry->duration_us = result->duration_us;
 	entry->outcome = http_outcome_name(result->outcome);
 	set_buffer(&entry->event, message->event, strlen(message->event));
-	set_buffer(&entry->response_headers, result->headers, result->headers_len);
+	set_lines(&entry->response_headers, result->headers, result->headers_len);
 	set_buffer(&entry->response_body, result->body, result->body_len);
 	set_buffer(&entry->error, result->error, strlen(result->error));
 	if (request != NULL)
@@ -142,7 +164,7 @@ fill_entry(LogEntry *entry, const Delivery *delivery, const Request *request,
 
 void
 record_attempt(const Delivery *delivery, const Request *request, const HttpResult *result,
-			   TimestampTz now)
+			   TimestampTz now, bool counts)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 	LogEntry  **slot = &endpoint->log[endpoint->log_seq % ENDPOINT_LOG_SLOTS];
@@ -153,6 +175,9 @@ record_attempt(const Delivery *delivery, const Request *request, const HttpResul
 	(*slot)->seq = endpoint->log_seq++;
 	endpoint->nlog = Min(endpoint->nlog + 1, ENDPOINT_LOG_SLOTS);
 
+	mark_dirty(endpoint);
+	if (!counts)
+		return;
 	endpoint->attempts++;
 	if (result->outcome == HTTP_DELIVERED)
 	{
@@ -166,6 +191,11 @@ record_attempt(const Delivery *delivery, const Request *request, const HttpResul
 			free(endpoint->last_error);
 		endpoint->last_error = strdup(result->error);
 	}
+}
+
+void
+record_health(Endpoint *endpoint)
+{
 	mark_dirty(endpoint);
 }
 
@@ -271,8 +301,9 @@ save_log(Endpoint *endpoint)
 static void
 save_health(Endpoint *endpoint)
 {
-	Datum		values[8];
-	char		nulls[9] = "        ";
+	const Health *health = &endpoint->health;
+	Datum		values[12];
+	char		nulls[13] = "            ";
 
 	values[0] = Int64GetDatum(endpoint->id);
 	values[1] = Int64GetDatum(endpoint->delivered);
@@ -294,6 +325,12 @@ save_health(Endpoint *endpoint)
 	}
 	else
 		values[7] = (Datum) 0;
+	values[8] = Int32GetDatum(health->failures);
+	values[9] = TimestampTzGetDatum(health->failing_since);
+	nulls[9] = health->failing_since ? ' ' : 'n';
+	values[10] = Int32GetDatum(health->probes);
+	values[11] = TimestampTzGetDatum(health->next_probe_at);
+	nulls[11] = health->failing ? ' ' : 'n';
 	statement_execute(&health_statement, values, nulls);
 
 	endpoint->delivered = endpoint->failed = endpoint->attempts = endpoint->dropped = 0;

@@ -12,9 +12,15 @@
 #include "http.h"
 #include "request.h"
 
-/* An attempt has ended.  request is NULL if it could not be built. */
+/*
+ * An attempt has ended.  request is NULL if it could not be built.  A test (counts false) shows in
+ * the log alone.
+ */
 extern void record_attempt(const Delivery *delivery, const Request *request,
-						   const HttpResult *result, TimestampTz now);
+						   const HttpResult *result, TimestampTz now, bool counts);
+
+/* The health of an endpoint has changed otherwise. */
+extern void record_health(Endpoint *endpoint);
 
 /* A delivery has been given up; or dropped without an attempt. */
 extern void record_failed(Endpoint *endpoint);

@@ -38,6 +38,11 @@
 #define MIN_BUFFER_RETENTION_S		0
 #define MAX_BUFFER_RETENTION_S		(366 * 24 * 3600)
 
+#define DEFAULT_REACTIVATION_URL	""
+
+#define DEFAULT_CLOCK_OFFSET_S		0
+#define MAX_CLOCK_OFFSET_S			(10 * 366 * 24 * 3600)
+
 #define DEFAULT_WORKERS				16
 #define MIN_WORKERS					1
 #define MAX_WORKERS					1024
@@ -50,6 +55,8 @@ char	   *webhook_retry_schedule = NULL;
 int			webhook_buffer_retention = DEFAULT_BUFFER_RETENTION_S;
 bool		webhook_dispatch = true;
 int			webhook_workers = DEFAULT_WORKERS;
+char	   *webhook_reactivation_url = NULL;
+int			webhook_clock_offset = DEFAULT_CLOCK_OFFSET_S;
 
 /* The parsed forms; others hold pointers to them, so they are copied into. */
 static NetguardList allowed_networks;
@@ -203,6 +210,41 @@ define_failure_settings(void)
 							NULL, NULL, NULL);
 }
 
+static bool
+check_reactivation_url(char **newval, void **extra, GucSource source)
+{
+	if (**newval == '\0' || strstr(*newval, "{token}") != NULL)
+		return true;
+	GUC_check_errdetail("The URL must contain the placeholder {token}.");
+	return false;
+}
+
+/* Settings about webhooks that are switched off, and about time. */
+static void
+define_deactivation_settings(void)
+{
+	DefineCustomStringVariable("webhook.reactivation_url",
+							   "Sets the link in a notification that switches a webhook on again.",
+							   "The placeholder {token} stands for the token that webhook.reactivate() takes.",
+							   &webhook_reactivation_url,
+							   DEFAULT_REACTIVATION_URL,
+							   PGC_SIGHUP,
+							   0,
+							   check_reactivation_url,
+							   NULL, NULL);
+
+	DefineCustomIntVariable("webhook.clock_offset",
+							"Sets the time by which the clock of the deliveries is fast.",
+							"For tests: schedules of days can be tried out in seconds.",
+							&webhook_clock_offset,
+							DEFAULT_CLOCK_OFFSET_S,
+							0,
+							MAX_CLOCK_OFFSET_S,
+							PGC_SIGHUP,
+							GUC_UNIT_S | GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL,
+							NULL, NULL, NULL);
+}
+
 /* Settings about the background workers. */
 static void
 define_worker_settings(void)
@@ -235,6 +277,7 @@ settings_init(void)
 {
 	define_request_settings();
 	define_failure_settings();
+	define_deactivation_settings();
 	define_worker_settings();
 
 	/* Otherwise webhook.workers, not defined, would be taken for a typo. */

@@ -19,6 +19,8 @@ extern char *webhook_retry_schedule;	/* text; parsed form below */
 extern int	webhook_buffer_retention;	/* seconds */
 extern bool webhook_dispatch;
 extern int	webhook_workers;			/* databases served at once */
+extern char *webhook_reactivation_url;	/* with {token}; empty: none */
+extern int	webhook_clock_offset;		/* seconds, for tests */
 
 /* Define the settings; called once from _PG_init. */
 extern void settings_init(void);

@@ -36,6 +36,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "clock.h"
 #include "compat.h"
 #include "cursor.h"
 #include "dispatch.h"
@@ -44,12 +45,12 @@
 #include "ring.h"
 #include "settings.h"
 #include "shmem.h"
+#include "stored.h"
 #include "webhook.h"
 
 /* Messages read from the outbox that are not dealt with yet: so many, and so many bytes. */
 #define MAX_OUTSTANDING			2000
 #define MAX_OUTSTANDING_BYTES	(8 * 1024 * 1024)
-#define MAX_DELIVERIES			10000
 
 /* Read again when so few are left to send. */
 #define LOW_WATER				1000
@@ -61,6 +62,9 @@
 #define RECORD_IDLE_MS			250
 #define RECORD_BUSY_MS			1000
 
+/* Messages that come one after the other are read together if they are less than this apart. */
+#define READ_INTERVAL_US		700
+
 /* A look at the outbox without being called: COMMIT PREPARED tells nobody. */
 #define POLL_MS					1000
 
@@ -70,6 +74,7 @@ static WaitEventSet *wait_set;
 static MemoryContext turn_context;
 static bool foreign;			/* the outbox is not ours to send */
 static bool more_to_read = true;
+static bool woken = false;		/* somebody has committed messages, or changed something */
 static bool recovered = false;
 static uint64 generation = 0;	/* of the configuration that the dispatcher knows */
 static TimestampTz last_read;
@@ -133,7 +138,7 @@ room_to_read(void)
 {
 	return webhook_dispatch && !foreign && cursor_outstanding() < LOW_WATER &&
 		cursor_outstanding_bytes() < MAX_OUTSTANDING_BYTES &&
-		dispatch_in_memory() < MAX_DELIVERIES;
+		dispatch_in_memory() < DISPATCH_MAX_IN_MEMORY;
 }
 
 /* Everything that a turn does in the database. */
@@ -152,7 +157,7 @@ do_transaction(TimestampTz now, bool record)
 	{
 		foreign = cursor_load() == CURSOR_FOREIGN;
 		if (!foreign)
-			dispatch_recover();
+			stored_recover();
 		recovered = true;
 	}
 	if (generation != catalog_generation())
@@ -163,11 +168,12 @@ do_transaction(TimestampTz now, bool record)
 	}
 	if (!foreign)
 	{
-		dispatch_save();
+		stored_save();
 		if (webhook_dispatch)
-			dispatch_load(now);
+			stored_load(now);
 		if (room_to_read())
 		{
+			woken = false;
 			more_to_read = cursor_read(MAX_OUTSTANDING - cursor_outstanding(),
 									   MAX_OUTSTANDING_BYTES - cursor_outstanding_bytes(),
 									   take_message);
@@ -186,20 +192,27 @@ do_transaction(TimestampTz now, bool record)
 	}
 	commit_transaction();
 	ring_publish(slot);
+
+	/* Autovacuum is to hear of what we have written. */
+	pgstat_report_stat(false);
 }
 
 /* ---------- the loop ---------- */
 
 static bool
-read_due(bool woken, TimestampTz now)
+read_due(TimestampTz now)
 {
-	return room_to_read() && (woken || more_to_read || now >= after_ms(last_read, POLL_MS));
+	if (!room_to_read())
+		return false;
+	if (woken)
+		return now >= last_read + READ_INTERVAL_US;
+	return more_to_read || now >= after_ms(last_read, POLL_MS);
 }
 
 static bool
 save_due(TimestampTz now)
 {
-	bool		unsaved = cursor_moved() || dispatch_has_changes();
+	bool		unsaved = cursor_moved() || stored_to_save();
 
 	if (unsaved && moved_at == 0)
 		moved_at = now;
@@ -224,7 +237,9 @@ time_to_sleep(TimestampTz now)
 	long		ms;
 
 	if (!foreign && webhook_dispatch)
-		until = Min(until, dispatch_next_event());
+		until = Min(until, dispatch_next_event(now));
+	if (woken && room_to_read())
+		until = Min(until, last_read + READ_INTERVAL_US);
 	if (moved_at != 0)
 		until = Min(until, after_ms(moved_at, SAVE_INTERVAL_MS));
 	if (record_pending())
@@ -285,9 +300,8 @@ static void
 turn(void)
 {
 	static uint32 wait_event = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = clock_now();
 	WaitEvent	events[3];
-	bool		woken = false;
 	bool		record;
 	int			n;
 
@@ -302,18 +316,18 @@ turn(void)
 	handle_interrupts();
 
 	http_perform(http);
-	now = GetCurrentTimestamp();
+	now = clock_now();
 	dispatch_results(now);
-	dispatch_spill_slow(now);
+	dispatch_check_slow(now);
 
 	/* A configuration that others have committed by now must not be overlooked. */
 	AcceptInvalidationMessages();
 	record = record_due(now);
-	if (!recovered || record || read_due(woken, now) || save_due(now) || generation != catalog_generation() ||
-		(!foreign && webhook_dispatch && dispatch_can_load(now)))
+	if (!recovered || record || read_due(now) || save_due(now) || generation != catalog_generation() ||
+		(!foreign && webhook_dispatch && stored_to_load(now)))
 	{
 		do_transaction(now, record);
-		now = GetCurrentTimestamp();
+		now = clock_now();
 	}
 	if (!foreign && webhook_dispatch)
 		dispatch_send(now);

@@ -181,7 +181,7 @@ build_extension()
 {
 	src=$work/src
 	as_user mkdir -p "$src" "$work/build" || return 1
-	(cd "$top" && tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' .) |
+	(cd "$top" && tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude='./webhook--*.sql' .) |
 		as_user tar -C "$src" --no-same-owner -xf - || return 1
 	quietly build as_user sh -c "cd '$work/build' && make -s -j2 -f '$src/Makefile' PG_CONFIG='$pg_bin/pg_config' all install"
 }

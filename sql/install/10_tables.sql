@@ -168,6 +168,7 @@ CREATE TABLE webhook.health (
     last_success_at  timestamptz,
     last_failure_at  timestamptz,
     last_error       text,
+    failures         integer NOT NULL DEFAULT 0,
     failing_since    timestamptz,
     probes           integer NOT NULL DEFAULT 0,
     next_probe_at    timestamptz

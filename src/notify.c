@@ -1,0 +1,201 @@
+/*-------------------------------------------------------------------------
+ *
+ * notify.c
+ *		What an operator hears of: warnings, webhooks switched off.
+ *
+ * The token that switches a webhook on again stands in the row and in the message to the
+ * owner's other webhooks, but not in the NOTIFY: any role may listen.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "port/pg_bitutils.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "clock.h"
+#include "notify.h"
+#include "outbox.h"
+#include "settings.h"
+#include "statement.h"
+
+#define CHANNEL			"webhook"
+#define TOKEN_BYTES		24
+
+static Statement insert_statement = {
+	"INSERT INTO webhook.notification (webhook_id, kind, message, token, created_at)"
+	" VALUES ($1, $2, $3, $4, $5) RETURNING id",
+	5, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+static Statement deactivate_statement = {
+	"UPDATE webhook.webhook SET active = false, buffering = true, deactivated_at = $2,"
+	" deactivation_reason = $3, updated_at = $2 WHERE id = $1",
+	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}
+};
+
+static Statement buffer_statement = {
+	"UPDATE webhook.delivery SET state = 'buffered', next_attempt_at = NULL"
+	" WHERE webhook_id = $1 AND state IN ('waiting', 'retrying')",
+	1, {INT8OID}
+};
+
+
+/* How a person calls the webhook. */
+static char *
+describe(const Endpoint *endpoint)
+{
+	if (endpoint->name != NULL)
+		return psprintf("webhook " INT64_FORMAT " (\"%s\", \"%s\")", endpoint->id, endpoint->app,
+						endpoint->name);
+	return psprintf("webhook " INT64_FORMAT " (\"%s\")", endpoint->id, endpoint->app);
+}
+
+static void
+append_pair(StringInfo buf, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	appendStringInfo(buf, ",\"%s\":", name);
+	escape_json(buf, value);
+}
+
+/* The news as JSON; token may be NULL. */
+static char *
+news(const Endpoint *endpoint, int64 id, const char *kind, const char *message, const char *reason,
+	 const char *token, const char *link)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "{\"id\":" INT64_FORMAT ",\"kind\":\"%s\",\"webhook_id\":" INT64_FORMAT,
+					 id, kind, endpoint->id);
+	append_pair(&buf, "app", endpoint->app);
+	append_pair(&buf, "name", endpoint->name);
+	append_pair(&buf, "reason", reason);
+	append_pair(&buf, "message", message);
+	append_pair(&buf, "token", token);
+	append_pair(&buf, "link", link);
+	appendStringInfoChar(&buf, '}');
+	return buf.data;
+}
+
+/*
+ * Tell the webhooks that subscribe to the event, but not the one it is about, and
+ * only those whose owner may manage it.
+ */
+static void
+send_news(const Endpoint *endpoint, const char *event, const char *json)
+{
+	const CatalogEvent *subscribers = catalog_event(event);
+	const CatalogWebhookList *list = &subscribers->unrestricted;
+	Datum	   *ids = palloc(Max(list->count, 1) * sizeof(Datum));
+	int			n = 0;
+	OutboxRow	row = {0};
+	pg_uuid_t	message_id;
+
+	for (int i = 0; i < list->count; i++)
+		if (list->items[i]->id != endpoint->id &&
+			has_privs_of_role(list->items[i]->owner, endpoint->owner))
+			ids[n++] = Int64GetDatum(list->items[i]->id);
+	if (n == 0)
+		return;
+	row.event = event;
+	row.entity_type = "webhook";
+	row.entity_id = psprintf(INT64_FORMAT, endpoint->id);
+	row.payload = json;
+	row.payload_len = strlen(json);
+	row.webhook_ids = construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+									  TYPALIGN_DOUBLE);
+	outbox_append(&row, &message_id);
+}
+
+static void
+raise_notification(const Endpoint *endpoint, const char *kind, const char *message,
+				   const char *reason, const char *token, const char *link)
+{
+	Datum		values[5];
+	char		nulls[6] = "     ";
+	bool		isnull;
+	int64		id;
+
+	values[0] = Int64GetDatum(endpoint->id);
+	values[1] = CStringGetTextDatum(kind);
+	values[2] = CStringGetTextDatum(message);
+	values[3] = token ? CStringGetTextDatum(token) : (Datum) 0;
+	nulls[3] = token ? ' ' : 'n';
+	values[4] = TimestampTzGetDatum(clock_now());
+	statement_execute(&insert_statement, values, nulls);
+	id = DatumGetInt64(statement_value(0, 1, &isnull));
+
+	Async_Notify(CHANNEL, news(endpoint, id, kind, message, reason, NULL, NULL));
+	send_news(endpoint, psprintf("webhook.%s", kind),
+			  news(endpoint, id, kind, message, reason, token, link));
+}
+
+void
+notify_warning(const Endpoint *endpoint, int percent)
+{
+	raise_notification(endpoint, "failing",
+					   psprintf("%s fails: %d %% of its retry schedule have passed without a success",
+								describe(endpoint), percent),
+					   NULL, NULL, NULL);
+}
+
+static char *
+make_token(void)
+{
+	unsigned char bytes[TOKEN_BYTES];
+	char	   *token = palloc(2 * TOKEN_BYTES + 1);
+
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	for (int i = 0; i < TOKEN_BYTES; i++)
+		sprintf(token + 2 * i, "%02x", bytes[i]);
+	return token;
+}
+
+/* The ready-made link, or NULL if none is configured. */
+static char *
+make_link(const char *token)
+{
+	if (webhook_reactivation_url == NULL || webhook_reactivation_url[0] == '\0')
+		return NULL;
+	return TextDatumGetCString(DirectFunctionCall3Coll(replace_text, C_COLLATION_OID,
+													   CStringGetTextDatum(webhook_reactivation_url),
+													   CStringGetTextDatum("{token}"),
+													   CStringGetTextDatum(token)));
+}
+
+void
+notify_deactivate(const Endpoint *endpoint, const char *reason)
+{
+	char	   *token = make_token();
+	char	   *link = make_link(token);
+	char	   *message;
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(endpoint->id);
+	statement_execute(&buffer_statement, values, NULL);
+	values[1] = TimestampTzGetDatum(clock_now());
+	values[2] = CStringGetTextDatum(reason);
+	statement_execute(&deactivate_statement, values, NULL);
+
+	message = psprintf("%s was switched off: %s; messages are kept for %d hours%s%s",
+					   describe(endpoint),
+					   strcmp(reason, "gone") == 0 ? "the receiver answered 410 Gone" :
+					   "its retry schedule has been used up without a success",
+					   webhook_buffer_retention / 3600,
+					   link ? "; to switch it on again: " : "", link ? link : "");
+	raise_notification(endpoint, "deactivated", message, reason, token, link);
+}

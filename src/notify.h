@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * notify.h
+ *		What an operator hears of: warnings, webhooks switched off.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_NOTIFY_H
+#define WEBHOOK_NOTIFY_H
+
+#include "endpoint.h"
+
+/*
+ * These run in a transaction with SPI connected.  Each writes a row of
+ * webhook.notification, sends NOTIFY webhook, and a message to the webhooks that
+ * subscribe to such news.
+ */
+
+/* So many percent of the schedule have passed without a success. */
+extern void notify_warning(const Endpoint *endpoint, int percent);
+
+/* Switch a webhook off: what is pending is buffered, and so is what comes in. */
+extern void notify_deactivate(const Endpoint *endpoint, const char *reason);
+
+#endif							/* WEBHOOK_NOTIFY_H */

@@ -1,0 +1,573 @@
+/*-------------------------------------------------------------------------
+ *
+ * stored.c
+ *		Deliveries on their way to the delivery table, and back.
+ *
+ * What is written is collected during a turn and goes to the table with
+ * its transaction, the one that also saves the position of the cursor.  There are four ways back:
+ *
+ *	due			a delivery that failed, at its time;
+ *	followers	what had to wait behind one that failed: its key is *blocked* as
+ *				long as the table holds an unfinished row with it, newer messages are
+ *				stored, too, and read back one by one;
+ *	backlog		what waits for an endpoint that was slow, failing or off: newer
+ *				messages are stored behind it until it has been read to the end;
+ *	probe		one delivery at a time of an endpoint that is failing.
+ *
+ * Deliveries in memory that have a row are known by (webhook, id), so that no
+ * row is read a second time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "dispatch.h"
+#include "notify.h"
+#include "orderkey.h"
+#include "record.h"
+#include "stored.h"
+
+/* Rows read in one go: of one endpoint, of those that are due, to choose a probe from. */
+#define BACKLOG_ROWS		200
+#define DUE_ROWS			500
+#define PROBE_CANDIDATES	100
+
+typedef struct StoredTag
+{
+	int64		webhook_id;
+	int64		id;
+} StoredTag;
+
+static MemoryContext context;
+static HTAB *in_memory;			/* StoredTag alone: a set */
+static List *to_write = NIL;	/* of Delivery */
+static List *to_delete = NIL;	/* of StoredTag */
+static List *to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
+static List *to_tell = NIL;		/* of Endpoint */
+static List *backlogs = NIL;	/* of Endpoint */
+static pairingheap *probes;		/* of Endpoint, by next_probe_at */
+static TimestampTz due_after;	/* rows due up to then have been read */
+static TimestampTz next_due;	/* DT_NOEND: none */
+
+
+static int
+compare_probes(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	int64		x = pairingheap_const_container(Endpoint, probe_node, a)->health.next_probe_at;
+	int64		y = pairingheap_const_container(Endpoint, probe_node, b)->health.next_probe_at;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+void
+stored_init(MemoryContext dispatch_context)
+{
+	HASHCTL		ctl = {0};
+	MemoryContext old = MemoryContextSwitchTo(dispatch_context);
+
+	context = dispatch_context;
+	ctl.hcxt = context;
+	ctl.keysize = ctl.entrysize = sizeof(StoredTag);
+	in_memory = hash_create("webhook stored deliveries", 256, &ctl,
+							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	probes = pairingheap_allocate(compare_probes, NULL);
+	due_after = DT_NOBEGIN;
+	next_due = DT_NOBEGIN;
+	MemoryContextSwitchTo(old);
+}
+
+static List *
+remember(List *list, void *item)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	list = lappend(list, item);
+	MemoryContextSwitchTo(old);
+	return list;
+}
+
+/* ---------- what is to be written ---------- */
+
+void
+stored_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at,
+				   const char *error)
+{
+	delivery->next_state = state;
+	delivery->next_attempt_at = next_attempt_at;
+	if (state == DELIVERY_RETRYING)
+	{
+		/* It must not fall among the rows that have been read already. */
+		delivery->next_attempt_at = Max(next_attempt_at, due_after + 1);
+		next_due = Min(next_due, delivery->next_attempt_at);
+	}
+	if (error != NULL)
+	{
+		if (delivery->last_error != NULL)
+			pfree(delivery->last_error);
+		delivery->last_error = MemoryContextStrdup(context, error);
+	}
+	if (!delivery->to_store)
+		to_write = remember(to_write, delivery);
+	delivery->to_store = true;
+}
+
+void
+stored_done(Delivery *delivery)
+{
+	if (delivery->to_store)
+	{
+		to_write = list_delete_ptr(to_write, delivery);
+		delivery->to_store = false;
+	}
+	if (delivery->last_error != NULL)
+		pfree(delivery->last_error);
+	if (delivery->stored)
+	{
+		StoredTag  *tag = MemoryContextAlloc(context, sizeof(StoredTag));
+
+		tag->webhook_id = delivery->endpoint->id;
+		tag->id = delivery->message->id;
+		to_delete = remember(to_delete, tag);
+	}
+}
+
+void
+stored_forget(const Delivery *delivery)
+{
+	StoredTag	tag = {delivery->endpoint->id, delivery->message->id};
+
+	hash_search(in_memory, &tag, HASH_REMOVE, NULL);
+}
+
+void
+stored_start_failing(Endpoint *endpoint)
+{
+	to_wait = remember(to_wait, endpoint);
+	stored_plan_probe(endpoint);
+}
+
+void
+stored_tell(Endpoint *endpoint)
+{
+	if (!list_member_ptr(to_tell, endpoint))
+		to_tell = remember(to_tell, endpoint);
+}
+
+void
+stored_plan_probe(Endpoint *endpoint)
+{
+	if (endpoint->in_probe_queue)
+		pairingheap_remove(probes, &endpoint->probe_node);
+	endpoint->in_probe_queue = endpoint->exists && endpoint->active && endpoint->health.failing &&
+		!endpoint->probing;
+	if (endpoint->in_probe_queue)
+		pairingheap_add(probes, &endpoint->probe_node);
+}
+
+void
+stored_start_backlog(Endpoint *endpoint)
+{
+	endpoint->backlog_read = 0;
+	if (endpoint->backlog)
+		return;
+	endpoint->backlog = true;
+	backlogs = remember(backlogs, endpoint);
+}
+
+/* ---------- writing ---------- */
+
+static void
+delete_rows(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, to_delete)
+	{
+		StoredTag  *tag = lfirst(lc);
+
+		delivery_delete(tag->webhook_id, tag->id);
+		pfree(tag);
+	}
+	list_free(to_delete);
+	to_delete = NIL;
+}
+
+/*
+ * The state in which a delivery is written depends on what its webhook has
+ * become by now; false if there is no use for the row any more.
+ */
+static bool
+settle_state(Delivery *delivery)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+
+	if (!endpoint->exists)
+		return false;
+	if (endpoint->active)
+	{
+		if (delivery->next_state == DELIVERY_BUFFERED)
+		{
+			/* Switched on in the meantime. */
+			delivery->next_state = DELIVERY_WAITING;
+			stored_start_backlog(endpoint);
+		}
+		return true;
+	}
+	if (delivery->next_state == DELIVERY_FAILED)
+		return true;
+	if (endpoint->buffering)
+	{
+		delivery->next_state = DELIVERY_BUFFERED;
+		return true;
+	}
+	if (!delivery->stored)
+		record_dropped(endpoint);
+	return false;
+}
+
+static void
+write_rows(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, to_write)
+	{
+		Delivery   *delivery = lfirst(lc);
+
+		delivery->to_store = false;
+		if (settle_state(delivery))
+		{
+			delivery_store(delivery);
+			if (delivery->sending && !delivery->stored)
+			{
+				StoredTag	tag = {delivery->endpoint->id, delivery->message->id};
+
+				hash_search(in_memory, &tag, HASH_ENTER, NULL);
+				delivery->stored = true;
+				dispatch_detach(delivery);
+			}
+		}
+		if (delivery->last_error != NULL)
+			pfree(delivery->last_error);
+		delivery->last_error = NULL;
+		if (!delivery->sending)
+			dispatch_forget(delivery);
+		else if (delivery->message->window != NULL)
+			dispatch_detach(delivery);
+	}
+	list_free(to_write);
+	to_write = NIL;
+}
+
+static void
+make_rows_wait(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, to_wait)
+	{
+		Endpoint   *endpoint = lfirst(lc);
+
+		delivery_all_waiting(endpoint->id);
+		orderkey_unblock_all(endpoint->id);
+	}
+	list_free(to_wait);
+	to_wait = NIL;
+}
+
+static void
+tell(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, to_tell)
+	{
+		Endpoint   *endpoint = lfirst(lc);
+
+		if (endpoint->exists && endpoint->active)
+		{
+			if (endpoint->deactivate != NULL)
+			{
+				notify_deactivate(endpoint, endpoint->deactivate);
+				endpoint->active = false;
+				endpoint->buffering = true;
+				endpoint->deactivated_at = clock_now();
+				orderkey_unblock_all(endpoint->id);
+				stored_plan_probe(endpoint);
+			}
+			else if (endpoint->warning > 0)
+				notify_warning(endpoint, endpoint->warning);
+		}
+		endpoint->deactivate = NULL;
+		endpoint->warning = 0;
+	}
+	list_free(to_tell);
+	to_tell = NIL;
+}
+
+void
+stored_save(void)
+{
+	delete_rows();
+	write_rows();
+	make_rows_wait();
+	tell();
+}
+
+/* ---------- reading ---------- */
+
+static bool
+is_in_memory(const StoredDelivery *row)
+{
+	StoredTag	tag = {row->webhook_id, row->message->id};
+
+	return hash_search(in_memory, &tag, HASH_FIND, NULL) != NULL;
+}
+
+/* Take a row back into memory. */
+static Delivery *
+restore(StoredDelivery *row, Endpoint *endpoint)
+{
+	StoredTag	tag = {row->webhook_id, row->message->id};
+
+	hash_search(in_memory, &tag, HASH_ENTER, NULL);
+	return dispatch_restore(row->message, endpoint, row->order_key, row->attempts);
+}
+
+/* May deliveries of this endpoint be sent, other than a probe? */
+static bool
+may_send(const Endpoint *endpoint)
+{
+	return endpoint->exists && endpoint->active && !endpoint->health.failing;
+}
+
+/* Read on in the backlog of one endpoint; false when there is no more. */
+static bool
+load_backlog(Endpoint *endpoint)
+{
+	StoredDelivery *rows;
+	int			n;
+
+	endpoint_refresh(endpoint);
+	if (!may_send(endpoint))
+		return false;
+	rows = palloc(BACKLOG_ROWS * sizeof(StoredDelivery));
+	n = delivery_read_backlog(endpoint->id, endpoint->backlog_read, BACKLOG_ROWS, context, rows);
+	for (int i = 0; i < n; i++)
+	{
+		endpoint->backlog_read = rows[i].message->id;
+		/* Behind a row that is to be retried it will be found by its key. */
+		if (is_in_memory(&rows[i]) || orderkey_blocked(endpoint->id, rows[i].order_key))
+			pfree(rows[i].message);
+		else
+			restore(&rows[i], endpoint);
+	}
+	return n == BACKLOG_ROWS;
+}
+
+static void
+load_backlogs(void)
+{
+	List	   *rest = NIL;
+	ListCell   *lc;
+
+	foreach(lc, backlogs)
+	{
+		Endpoint   *endpoint = lfirst(lc);
+
+		if (dispatch_in_memory() >= DISPATCH_MAX_IN_MEMORY || endpoint->in_memory >= BACKLOG_ROWS ||
+			load_backlog(endpoint))
+			rest = remember(rest, endpoint);
+		else
+			endpoint->backlog = false;
+	}
+	list_free(backlogs);
+	backlogs = rest;
+}
+
+/* Rows behind those that have been dealt with. */
+static void
+load_followers(void)
+{
+	OrderKey   *key;
+
+	while ((key = orderkey_take_to_follow()) != NULL)
+	{
+		Endpoint   *endpoint = endpoint_get(key->tag.webhook_id);
+		StoredDelivery row;
+
+		if (key->holder != NULL)
+			continue;
+		if (!may_send(endpoint) ||
+			delivery_read_next(endpoint->id, key->tag.order_key, context, &row) == 0)
+		{
+			key->blocked = false;
+			orderkey_release(key);
+		}
+		else if (row.state == DELIVERY_WAITING && !is_in_memory(&row))
+			restore(&row, endpoint);
+		else
+			pfree(row.message);
+	}
+}
+
+static void
+load_due(TimestampTz now)
+{
+	StoredDelivery *rows;
+	int			n;
+
+	if (now < next_due || dispatch_in_memory() >= DISPATCH_MAX_IN_MEMORY)
+		return;
+	rows = palloc(DUE_ROWS * sizeof(StoredDelivery));
+	n = delivery_read_due(due_after, now, DUE_ROWS, context, rows);
+	for (int i = 0; i < n; i++)
+	{
+		Endpoint   *endpoint = endpoint_get(rows[i].webhook_id);
+
+		due_after = rows[i].next_attempt_at;
+		if (is_in_memory(&rows[i]) || !may_send(endpoint))
+			pfree(rows[i].message);
+		else
+			restore(&rows[i], endpoint);
+	}
+	if (n < DUE_ROWS)
+		next_due = delivery_next_due(due_after);
+}
+
+/*
+ * Choose the delivery that is to find out whether a failing endpoint works
+ * again: the oldest one, but not the same each time, as it may be the
+ * only one that is disliked.
+ */
+static void
+load_probe(Endpoint *endpoint)
+{
+	StoredDelivery *rows = palloc(PROBE_CANDIDATES * sizeof(StoredDelivery));
+	int			n = delivery_read_probes(endpoint->id, PROBE_CANDIDATES, context, rows);
+	int			best = -1;
+
+	for (int i = 0; i < n; i++)
+		if (!is_in_memory(&rows[i]) &&
+			(best < 0 || rows[i].attempts < rows[best].attempts))
+			best = i;
+	for (int i = 0; i < n; i++)
+		if (i != best)
+			pfree(rows[i].message);
+	if (best >= 0)
+	{
+		endpoint->probing = true;
+		restore(&rows[best], endpoint)->probe = true;
+	}
+	else if (n == 0)
+	{
+		/* Nothing left to try it with. */
+		memset(&endpoint->health, 0, sizeof(endpoint->health));
+		record_health(endpoint);
+	}
+	else
+		endpoint->health.next_probe_at = clock_now() + USECS_PER_SEC;
+}
+
+static void
+load_probes(TimestampTz now)
+{
+	while (!pairingheap_is_empty(probes))
+	{
+		Endpoint   *endpoint = pairingheap_container(Endpoint, probe_node, pairingheap_first(probes));
+
+		if (endpoint->health.next_probe_at > now)
+			break;
+		endpoint_refresh(endpoint);
+		if (endpoint->exists && endpoint->active)
+			load_probe(endpoint);
+		stored_plan_probe(endpoint);
+	}
+}
+
+void
+stored_load(TimestampTz now)
+{
+	load_followers();
+	load_due(now);
+	load_probes(now);
+	load_backlogs();
+}
+
+/* ---------- after a start, and changes of the configuration ---------- */
+
+static void
+recover_backlog(int64 webhook_id)
+{
+	Endpoint   *endpoint = endpoint_get(webhook_id);
+
+	if (endpoint->health.failing)
+		stored_plan_probe(endpoint);
+	else
+		stored_start_backlog(endpoint);
+}
+
+static void
+recover_key(int64 webhook_id, int64 order_key)
+{
+	orderkey_get(webhook_id, order_key, true)->blocked = true;
+}
+
+void
+stored_recover(void)
+{
+	delivery_foreach_backlog(recover_backlog);
+	delivery_foreach_retrying(recover_key);
+	due_after = DT_NOBEGIN;
+	next_due = delivery_next_due(due_after);
+}
+
+void
+stored_reactivated(Endpoint *endpoint)
+{
+	/* What was being buffered while somebody switched the webhook on. */
+	delivery_unbuffer(endpoint->id);
+	stored_start_backlog(endpoint);
+}
+
+/* ---------- what the worker asks ---------- */
+
+bool
+stored_to_save(void)
+{
+	return to_write != NIL || to_delete != NIL || to_wait != NIL || to_tell != NIL;
+}
+
+bool
+stored_to_load(TimestampTz now)
+{
+	ListCell   *lc;
+
+	if (orderkey_any_to_follow())
+		return true;
+	if (dispatch_in_memory() >= DISPATCH_MAX_IN_MEMORY)
+		return false;
+	if (now >= stored_next_event())
+		return true;
+	foreach(lc, backlogs)
+		if (((Endpoint *) lfirst(lc))->in_memory < BACKLOG_ROWS)
+			return true;
+	return false;
+}
+
+TimestampTz
+stored_next_event(void)
+{
+	TimestampTz next = next_due;
+
+	if (!pairingheap_is_empty(probes))
+		next = Min(next, pairingheap_container(Endpoint, probe_node,
+											   pairingheap_first(probes))->health.next_probe_at);
+	return next;
+}

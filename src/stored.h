@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * stored.h
+ *		Deliveries on their way to the delivery table, and back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_STORED_H
+#define WEBHOOK_STORED_H
+
+#include "delivery.h"
+
+extern void stored_init(MemoryContext context);
+
+/* Have a delivery written with the next transaction; it is then forgotten unless it is being sent. */
+extern void stored_write_later(Delivery *delivery, DeliveryState state,
+							   TimestampTz next_attempt_at, const char *error);
+
+/* It has succeeded: no need to write it, or have its row deleted with the next transaction. */
+extern void stored_done(Delivery *delivery);
+
+/* A delivery that has a row has left memory. */
+extern void stored_forget(const Delivery *delivery);
+
+/* Read what waits in the table of this endpoint, from the start. */
+extern void stored_start_backlog(Endpoint *endpoint);
+
+/* The endpoint is failing: what it has in the table waits for probes. */
+extern void stored_start_failing(Endpoint *endpoint);
+
+/* Have the notifications sent and the endpoint switched off with the next transaction, as its fields say. */
+extern void stored_tell(Endpoint *endpoint);
+
+/* The time of the endpoint's next probe has changed. */
+extern void stored_plan_probe(Endpoint *endpoint);
+
+/* These run in a transaction with SPI connected. */
+extern void stored_recover(void);
+extern void stored_save(void);
+extern void stored_load(TimestampTz now);
+extern void stored_reactivated(Endpoint *endpoint);
+
+extern bool stored_to_save(void);
+extern bool stored_to_load(TimestampTz now);
+extern TimestampTz stored_next_event(void);
+
+#endif							/* WEBHOOK_STORED_H */
