@@ -374,6 +374,16 @@ event_name_valid(const char *name)
 		name[0] != '.' && name[len - 1] != '.' && strstr(name, "..") == NULL;
 }
 
+/* Does it mean something that only this extension may say? */
+static bool
+event_name_reserved(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return strncmp(name, "webhook.", 8) == 0 ||
+		(dot != NULL && (strcmp(dot, ".test") == 0 || strcmp(dot, ".manual") == 0));
+}
+
 static char *
 optional_text(FunctionCallInfo fcinfo, int arg)
 {
@@ -418,12 +428,13 @@ webhook_emit(PG_FUNCTION_ARGS)
 
 	shmem_require();
 	PreventCommandIfReadOnly("webhook.emit()");
-	if (name == NULL || !event_name_valid(name))
+	if (name == NULL || !event_name_valid(name) || event_name_reserved(name))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"%s\"", "event"),
 				 errhint("A trigger name consists of letters, digits, underscores and single dots, such as \"guest.checked_in\", and has at most %d characters.",
-						 EVENT_NAME_MAX)));
+						 EVENT_NAME_MAX),
+				 errdetail("Names in \"webhook.\" and names that end in \".test\" or \".manual\" have a meaning of their own.")));
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

@@ -83,13 +83,19 @@ COMMENT ON FUNCTION webhook.activate_webhook(bigint, boolean)
     IS 'switches a webhook on; what was buffered is sent (replay_events) or dropped; returns how many messages will be sent';
 
 CREATE FUNCTION webhook.reactivate(token text, replay_events boolean DEFAULT false) RETURNS bigint
-    LANGUAGE c VOLATILE PARALLEL UNSAFE
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_reactivate';
 COMMENT ON FUNCTION webhook.reactivate(text, boolean)
     IS 'let a webhook work again by the token of a notification, which works once; returns how many buffered messages will be sent';
 
+CREATE FUNCTION webhook.test_webhook(id bigint, entity_id text DEFAULT NULL) RETURNS text
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_test_webhook';
+COMMENT ON FUNCTION webhook.test_webhook(bigint, text)
+    IS 'send one request with the record of this entity, or the newest one, even if the webhook is switched off; returns the message id';
+
 CREATE FUNCTION webhook.redeliver(webhook_id bigint, message_id text) RETURNS boolean
-    LANGUAGE c VOLATILE PARALLEL UNSAFE
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_redeliver';
 COMMENT ON FUNCTION webhook.redeliver(bigint, text)
     IS 'deliver a message once more, with its id; false if it is on its way anyhow';

@@ -1,0 +1,118 @@
+/*-------------------------------------------------------------------------
+ *
+ * testcall.c
+ *		test_webhook(): one request with real data, now.
+ *
+ * A test is an ordinary message whose trigger name ends in ".test", for one
+ * webhook.  The dispatcher sends it even to a webhook that is switched off or
+ * failing, once, and it has no effect on the webhook's health.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "api.h"
+#include "asowner.h"
+#include "entity.h"
+#include "outbox.h"
+#include "shmem.h"
+
+PG_FUNCTION_INFO_V1(webhook_test_webhook);
+
+/* The trigger names of a webhook, in the given context. */
+static char *
+subscription(int64 id, MemoryContext context)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(id)};
+	char	   *event;
+
+	as_owner_execute("SELECT event FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, 1, types, values,
+					 NULL);
+	event = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	return MemoryContextStrdup(context, event);
+}
+
+/* The watched entity types, as "a,b". */
+static char *
+watched_types(MemoryContext context)
+{
+	char	   *types;
+
+	as_owner_execute("SELECT string_agg(DISTINCT entity_type, ',') FROM webhook.watch", SPI_OK_SELECT,
+					 0, NULL, NULL, NULL);
+	types = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	return types ? MemoryContextStrdup(context, types) : pstrdup("");
+}
+
+/*
+ * Find an entity among the types of a comma-separated list of trigger names or
+ * types; "guest.create" stands for "guest".
+ */
+static bool
+find_entity(char *list, const char *entity_id, OutboxRow *row)
+{
+	char	   *state;
+
+	for (char *type = strtok_r(list, ",", &state); type != NULL; type = strtok_r(NULL, ",", &state))
+	{
+		type[strcspn(type, ".")] = '\0';
+		if (entity_type_watched(type) && entity_fetch(type, entity_id, row))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * test_webhook(id, entity_id) returns text: the message id.  entity_id NULL
+ * is the newest record; without any record the payload is an empty object.
+ */
+Datum
+webhook_test_webhook(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int64		id;
+	char	   *entity_id = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *events;
+	char	   *types;
+	char	   *first;
+	OutboxRow	row = {0};
+	pg_uuid_t	message_id;
+	Datum		ids[1];
+	AsOwner		state;
+
+	shmem_require();
+	PreventCommandIfReadOnly("webhook.test_webhook()");
+	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+
+	as_owner_begin(&state);
+	(void) api_lock_webhook(&state, id);
+	events = subscription(id, context);
+	types = watched_types(context);
+	as_owner_end(&state);
+
+	first = pnstrdup(events, strcspn(events, ",."));
+	if (!find_entity(strstr(events, "*") == events ? types : events, entity_id, &row))
+	{
+		if (entity_id != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_NO_DATA_FOUND),
+					 errmsg("webhook " INT64_FORMAT " has no entity \"%s\" to test with", id, entity_id),
+					 errhint("Give the id of a row of a watched table, or leave it out to send the newest row.")));
+		row.entity_type = strcmp(first, "*") == 0 ? "webhook" : first;
+		row.payload = "{}";
+		row.payload_len = 2;
+	}
+	row.event = psprintf("%s.test", row.entity_type);
+	ids[0] = Int64GetDatum(id);
+	row.webhook_ids = construct_array(ids, 1, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	outbox_append(&row, &message_id);
+	PG_RETURN_TEXT_P(cstring_to_text(outbox_message_id_text(&message_id)));
+}
