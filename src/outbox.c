@@ -63,6 +63,7 @@
 typedef struct BufferedTuple
 {
 	HeapTuple	tuple;
+	int64		id;
 	SubTransactionId subid;
 } BufferedTuple;
 
@@ -74,6 +75,11 @@ static int	buffer_space = 0;
 static int	batch_rows = 0;			/* added since the last flush */
 static Size batch_bytes = 0;
 static bool wake_at_commit = false;
+
+/* These stay. */
+static TupleDesc outbox_desc = NULL;
+static TupleTableSlot *batch_slots[BATCH_ROWS];
+static MemoryContext flush_context;
 static bool announce_at_commit = false;
 
 PG_FUNCTION_INFO_V1(webhook_announce);
@@ -150,72 +156,71 @@ open_current_partition(int *partition)
 	}
 }
 
+/*
+ * What a flush needs again and again: the row type, one slot for each tuple of a
+ * batch, scratch memory.  Made at first use, for the life of the process.
+ */
 static void
-insert_index_entries(Relation rel, Relation index, TupleTableSlot **slots, int n)
+prepare_to_write(void)
+{
+	MemoryContext old;
+	Relation	rel;
+
+	if (outbox_desc != NULL)
+		return;
+	rel = table_open(catalog_oids()->outbox[0], AccessShareLock);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	flush_context = AllocSetContextCreate(TopMemoryContext, "webhook outbox flush",
+										  ALLOCSET_DEFAULT_SIZES);
+	outbox_desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	MemoryContextSwitchTo(old);
+	table_close(rel, AccessShareLock);
+}
+
+static TupleTableSlot *
+batch_slot(int i)
+{
+	if (batch_slots[i] == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		batch_slots[i] = MakeSingleTupleTableSlot(outbox_desc, &TTSOpsHeapTuple);
+		MemoryContextSwitchTo(old);
+	}
+	return batch_slots[i];
+}
+
+/* Insert one batch of tuples, all of the current subtransaction. */
+static void
+write_batch(Relation rel, Relation index, const BufferedTuple *const *batch, int n)
 {
 	IndexInfo  *info = BuildIndexInfo(index);
+	Datum		values[2];
+	bool		isnull[2] = {false, false};
 
 	for (int i = 0; i < n; i++)
+		ExecStoreHeapTuple(batch[i]->tuple, batch_slot(i), false);
+	table_multi_insert(rel, batch_slots, n, GetCurrentCommandId(true), 0, NULL);
+	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	for (int i = 0; i < n; i++)
 	{
-		Datum		values[2];
-		bool		isnull[2];
-
-		values[0] = slot_getattr(slots[i], Anum_outbox_xid, &isnull[0]);
-		values[1] = slot_getattr(slots[i], Anum_outbox_id, &isnull[1]);
-		webhook_index_insert(index, values, isnull, &slots[i]->tts_tid, rel, info);
+		values[1] = Int64GetDatum(batch[i]->id);
+		webhook_index_insert(index, values, isnull, &batch_slots[i]->tts_tid, rel, info);
+		ExecClearTuple(batch_slots[i]);
 	}
 }
 
-/* Write the tuples of this subtransaction. */
+/* Forget the tuples of this subtransaction; they have been written, or are not to be. */
 static void
-buffer_flush(SubTransactionId subid)
+buffer_drop(SubTransactionId subid)
 {
-	MemoryContext old;
-	MemoryContext context;
-	TupleTableSlot **slots;
-	Relation	rel;
-	Relation	index;
-	int			partition;
-	int			n = 0;
 	int			kept = 0;
-
-	if (buffered == 0)
-		return;
-	context = AllocSetContextCreate(CurrentMemoryContext, "webhook outbox flush",
-									ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
-	slots = palloc(buffered * sizeof(TupleTableSlot *));
-
-	rel = open_current_partition(&partition);
-	index = index_open(catalog_oids()->outbox_index[partition], RowExclusiveLock);
-	for (int i = 0; i < buffered; i++)
-	{
-		if (buffer[i].subid != subid)
-			continue;
-		slots[n] = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
-		ExecStoreHeapTuple(buffer[i].tuple, slots[n], false);
-		n++;
-	}
-	if (n > 0)
-	{
-		table_multi_insert(rel, slots, n, GetCurrentCommandId(true), 0, NULL);
-		insert_index_entries(rel, index, slots, n);
-	}
-	for (int i = 0; i < n; i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
-	index_close(index, NoLock);
-	table_close(rel, NoLock);	/* the lock is kept: it holds off the sealing of the partition */
-
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
 
 	for (int i = 0; i < buffered; i++)
 		if (buffer[i].subid != subid)
 			buffer[kept++] = buffer[i];
 	buffered = kept;
-	batch_rows = 0;
-	batch_bytes = 0;
-	if (kept == 0)
+	if (kept == 0 && buffer_context != NULL)
 	{
 		MemoryContextReset(buffer_context);
 		buffer = NULL;
@@ -223,8 +228,47 @@ buffer_flush(SubTransactionId subid)
 	}
 }
 
+/* Write the tuples of this subtransaction, the current one. */
 static void
-buffer_add(HeapTuple tuple)
+buffer_flush(SubTransactionId subid)
+{
+	const BufferedTuple *batch[BATCH_ROWS];
+	MemoryContext old;
+	Relation	rel;
+	Relation	index;
+	int			partition;
+	int			n = 0;
+
+	if (buffered == 0)
+		return;
+	old = MemoryContextSwitchTo(flush_context);
+	rel = open_current_partition(&partition);
+	index = index_open(catalog_oids()->outbox_index[partition], RowExclusiveLock);
+	for (int i = 0; i < buffered; i++)
+	{
+		if (buffer[i].subid != subid)
+			continue;
+		batch[n++] = &buffer[i];
+		if (n == BATCH_ROWS)
+		{
+			write_batch(rel, index, batch, n);
+			n = 0;
+		}
+	}
+	if (n > 0)
+		write_batch(rel, index, batch, n);
+	index_close(index, NoLock);
+	table_close(rel, NoLock);	/* the lock is kept: it holds off the sealing of the partition */
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(flush_context);
+
+	buffer_drop(subid);
+	batch_rows = 0;
+	batch_bytes = 0;
+}
+
+static void
+buffer_add(HeapTuple tuple, int64 id)
 {
 	if (buffered == buffer_space)
 	{
@@ -235,6 +279,7 @@ buffer_add(HeapTuple tuple)
 			buffer = repalloc(buffer, buffer_space * sizeof(BufferedTuple));
 	}
 	buffer[buffered].tuple = tuple;
+	buffer[buffered].id = id;
 	buffer[buffered].subid = GetCurrentSubTransactionId();
 	buffered++;
 	batch_rows++;
@@ -297,7 +342,6 @@ set_text(Datum *values, bool *nulls, int attnum, const char *text, int len)
 void
 outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 {
-	static TupleDesc desc = NULL;
 	const CatalogOids *oids = catalog_oids();
 	Datum		values[Natts_outbox];
 	bool		nulls[Natts_outbox] = {0};
@@ -305,21 +349,12 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 	int64		id;
 	TimestampTz now = clock_now();
 	MemoryContext old;
-	HeapTuple	tuple;
 
 	if (oids == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"%s\" is not installed", "webhook")));
-	if (desc == NULL)
-	{
-		Relation	rel = table_open(oids->outbox[0], AccessShareLock);
-
-		old = MemoryContextSwitchTo(TopMemoryContext);
-		desc = CreateTupleDescCopy(RelationGetDescr(rel));
-		MemoryContextSwitchTo(old);
-		table_close(rel, AccessShareLock);
-	}
+	prepare_to_write();
 
 	/* The order of these three makes the fence true; see the head of this file. */
 	xid = GetTopFullTransactionId();
@@ -345,8 +380,7 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 		buffer_context = AllocSetContextCreate(TopTransactionContext, "webhook outbox buffer",
 											   ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(buffer_context);
-	tuple = heap_form_tuple(desc, values, nulls);
-	buffer_add(tuple);
+	buffer_add(heap_form_tuple(outbox_desc, values, nulls), id);
 	MemoryContextSwitchTo(old);
 	wake_at_commit = true;
 
@@ -408,21 +442,12 @@ xact_callback(XactEvent event, void *arg)
 static void
 subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
 {
-	int			kept = 0;
-
-	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-	for (int i = 0; i < buffered; i++)
-	{
-		if (buffer[i].subid == subid)
-		{
-			if (event == SUBXACT_EVENT_ABORT_SUB)
-				continue;
-			buffer[i].subid = parent;
-		}
-		buffer[kept++] = buffer[i];
-	}
-	buffered = kept;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		buffer_drop(subid);
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		for (int i = 0; i < buffered; i++)
+			if (buffer[i].subid == subid)
+				buffer[i].subid = parent;
 }
 
 void
