@@ -65,6 +65,9 @@
 /* Messages that come one after the other are read together if they are less than this apart. */
 #define READ_INTERVAL_US		700
 
+/* Transactions so long ago have been flushed by the WAL writer. */
+#define RECENT_XIDS				1000000
+
 /* A look at the outbox without being called: COMMIT PREPARED tells nobody. */
 #define POLL_MS					1000
 
@@ -121,6 +124,10 @@ flush_commit(Message *message)
 	if (message->xid == last_xid)
 		return;
 	last_xid = message->xid;
+
+	/* Of an old one not even the commit status may be left, and it is on disk for sure. */
+	if (message->xid + RECENT_XIDS < U64FromFullTransactionId(ReadNextFullTransactionId()))
+		return;
 	lsn = TransactionIdGetCommitLSN(XidFromFullTransactionId(FullTransactionIdFromU64(message->xid)));
 	if (!XLogRecPtrIsInvalid(lsn))
 		XLogFlush(lsn);
