@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "access.h"
 #include "api.h"
 #include "fields.h"
 #include "outbox.h"
@@ -151,6 +152,7 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	as_owner_execute(sql.data, SPI_OK_INSERT_RETURNING, FIELD_COUNT + 1, types, values, nulls);
 	id = DatumGetInt64(result_datum(1));
+	access_check_webhook(id);
 	as_owner_end(&state);
 	PG_RETURN_INT64(id);
 }
@@ -455,6 +457,8 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	was_active = api_lock_webhook(&state, id);
 	store_changes(id, &changes);
+	if (changes.changed[FIELD_EVENT])
+		access_check_webhook(id);
 	if (changes.changed[FIELD_ACTIVE])
 	{
 		bool		active = DatumGetBool(changes.values[FIELD_ACTIVE].value);
@@ -478,6 +482,7 @@ webhook_delete_webhook_by_id(PG_FUNCTION_ARGS)
 		"DELETE FROM webhook.delivery WHERE webhook_id = $1",
 		"DELETE FROM webhook.log WHERE webhook_id = $1",
 		"DELETE FROM webhook.health WHERE webhook_id = $1",
+		"DELETE FROM webhook.withheld WHERE webhook_id = $1",
 		"DELETE FROM webhook.notification WHERE webhook_id = $1",
 		"DELETE FROM webhook.webhook WHERE id = $1"
 	};

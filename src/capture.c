@@ -73,12 +73,12 @@ column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum)
 }
 
 static bool
-row_changed(WatchedTable *table, TupleTableSlot *old, TupleTableSlot *new)
+row_changed(const AttrNumber *compare, int ncompare, TupleTableSlot *old, TupleTableSlot *new)
 {
 	slot_getallattrs(old);
 	slot_getallattrs(new);
-	for (int i = 0; i < table->ncompare; i++)
-		if (column_changed(old, new, table->compare[i]))
+	for (int i = 0; i < ncompare; i++)
+		if (column_changed(old, new, compare[i]))
 			return true;
 	return false;
 }
@@ -102,15 +102,17 @@ effective_action(WatchedTable *table, WatchAction action, TupleTableSlot *old,
 	return values->is_true[WATCH_DELETED] ? WATCH_DELETE : WATCH_UPDATE;
 }
 
-/* Has one of the columns that the webhook asks for changed? */
+/* Has one of the columns that the webhook asks for, and may see, changed? */
 static bool
-columns_match(const CatalogWebhook *webhook, TupleTableSlot *old, TupleTableSlot *new)
+columns_match(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTableSlot *old,
+			  TupleTableSlot *new)
 {
 	TupleDesc	desc = new->tts_tupleDescriptor;
 
 	for (int i = 0; i < webhook->ncolumns; i++)
 		for (int a = 0; a < desc->natts; a++)
 			if (!TupleDescAttr(desc, a)->attisdropped &&
+				(visible == NULL || bms_is_member(a + 1, visible)) &&
 				strcmp(NameStr(TupleDescAttr(desc, a)->attname), webhook->columns[i]) == 0 &&
 				column_changed(old, new, a + 1))
 				return true;
@@ -128,14 +130,15 @@ filter_matches(const CatalogWebhook *webhook, const char *payload, Jsonb **parse
 
 /* Add those of a list that want this message. */
 static int
-match_list(const CatalogWebhookList *list, TupleTableSlot *old, TupleTableSlot *new,
-		   const char *payload, Jsonb **parsed, Datum *ids, int n)
+match_list(const CatalogWebhookList *list, const Bitmapset *visible, TupleTableSlot *old,
+		   TupleTableSlot *new, const char *payload, Jsonb **parsed, Datum *ids, int n)
 {
 	for (int i = 0; list != NULL && i < list->count; i++)
 	{
 		const CatalogWebhook *webhook = list->items[i];
 
-		if (webhook->ncolumns > 0 && old != NULL && !columns_match(webhook, old, new))
+		if (webhook->ncolumns > 0 && old != NULL &&
+			!columns_match(webhook, visible, old, new))
 			continue;
 		if (webhook->filter != NULL &&
 			(payload == NULL || !filter_matches(webhook, payload, parsed)))
@@ -147,11 +150,11 @@ match_list(const CatalogWebhookList *list, TupleTableSlot *old, TupleTableSlot *
 
 /*
  * The webhooks that want this message, NULL if none does.  old and new are
- * given for an update.
+ * given for an update, visible are the columns that may be compared (NULL: all).
  */
 static ArrayType *
-match_webhooks(const CatalogEvent *event, TupleTableSlot *old, TupleTableSlot *new,
-			   const char *event_uid, const char *payload)
+match_webhooks(const CatalogEvent *event, const Bitmapset *visible, TupleTableSlot *old,
+			   TupleTableSlot *new, const char *event_uid, const char *payload)
 {
 	const CatalogWebhookList *restricted;
 	Jsonb	   *parsed = NULL;
@@ -165,8 +168,8 @@ match_webhooks(const CatalogEvent *event, TupleTableSlot *old, TupleTableSlot *n
 	if (n == 0)
 		return NULL;
 	ids = palloc(n * sizeof(Datum));
-	n = match_list(&event->unrestricted, old, new, payload, &parsed, ids, 0);
-	n = match_list(restricted, old, new, payload, &parsed, ids, n);
+	n = match_list(&event->unrestricted, visible, old, new, payload, &parsed, ids, 0);
+	n = match_list(restricted, visible, old, new, payload, &parsed, ids, n);
 	if (n == 0)
 		return NULL;
 	return construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
@@ -179,34 +182,67 @@ event_possible(const CatalogEvent *event, const char *event_uid)
 	return event->unrestricted.count > 0 || catalog_event_uid(event, event_uid) != NULL;
 }
 
-/* One change of one row; old and new in the root's layout. */
+/* Tell one audience of a change: what it may see of it. */
 static void
-capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
+tell_audience(WatchedTable *table, const WatchAudience *audience, WatchAction action,
+			  TupleTableSlot *old, TupleTableSlot *new, const WatchValues *values)
 {
+	const CatalogEvent *event = audience->events[action];
 	TupleTableSlot *row = new ? new : old;
-	WatchValues values;
 	OutboxRow	message = {0};
 	pg_uuid_t	message_id;
 
-	if (action == WATCH_UPDATE && !row_changed(table, old, new))
-		return;
-	watch_evaluate(table, row, action == WATCH_DELETE, &values);
-	action = effective_action(table, action, old, new, &values);
-	if (action == WATCH_NACTIONS || !event_possible(table->events[action], values.text[WATCH_EVENT_UID]))
+	if (watch_audience_sees(table, audience, WATCH_EVENT_UID))
+		message.event_uid = values->text[WATCH_EVENT_UID];
+	if (!event_possible(event, message.event_uid))
 		return;
 
-	message.payload = watch_payload(table, row, &values, &message.payload_len);
-	message.webhook_ids = match_webhooks(table->events[action],
+	message.payload = watch_payload(table, audience, row, values, &message.payload_len);
+	message.webhook_ids = match_webhooks(event, audience->columns,
 										 action == WATCH_UPDATE ? old : NULL, new,
-										 values.text[WATCH_EVENT_UID], message.payload);
+										 message.event_uid, message.payload);
 	if (message.webhook_ids == NULL)
 		return;
 	message.event = table->event_names[action];
 	message.entity_type = table->entity_type;
-	message.entity_id = values.text[WATCH_ID];
-	message.event_uid = values.text[WATCH_EVENT_UID];
-	message.profile = values.text[WATCH_PROFILE];
+	message.entity_id = values->text[WATCH_ID];
+	if (watch_audience_sees(table, audience, WATCH_PROFILE))
+		message.profile = values->text[WATCH_PROFILE];
 	outbox_append(&message, &message_id);
+}
+
+/* One change of one row; old and new in the root's layout. */
+static void
+capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
+{
+	WatchAudience *audiences = table->audiences;
+	int			naudiences = table->naudiences;
+	WatchValues values;
+
+	if (action == WATCH_UPDATE && !row_changed(table->compare, table->ncompare, old, new))
+		return;
+	watch_evaluate(table, new ? new : old, action == WATCH_DELETE, &values);
+	action = effective_action(table, action, old, new, &values);
+	if (action == WATCH_NACTIONS)
+		return;
+	for (int i = 0; i < naudiences; i++)
+	{
+		/* What was changed in the first place may be hidden from this one. */
+		if (i > 0 && action == WATCH_UPDATE &&
+			!row_changed(audiences[i].compare, audiences[i].ncompare, old, new))
+			continue;
+		tell_audience(table, &audiences[i], action, old, new, &values);
+	}
+}
+
+/* Does any audience subscribe to this? */
+static bool
+is_wanted(const WatchedTable *table, WatchAction action)
+{
+	for (int i = 0; i < table->naudiences; i++)
+		if (table->audiences[i].events[action]->wanted)
+			return true;
+	return false;
 }
 
 /* Does anybody subscribe to what this change may turn out to be? */
@@ -216,10 +252,10 @@ anybody_wants(WatchedTable *table, WatchAction action)
 	bool		soft = table->field_column[WATCH_DELETED] != 0 ||
 	table->field_position[WATCH_DELETED] != 0;
 
-	if (table->events[action]->wanted)
+	if (is_wanted(table, action))
 		return true;
 	return soft && action == WATCH_UPDATE &&
-		(table->events[WATCH_CREATE]->wanted || table->events[WATCH_DELETE]->wanted);
+		(is_wanted(table, WATCH_CREATE) || is_wanted(table, WATCH_DELETE));
 }
 
 /* Keep a row that is on its way to another partition. */
@@ -458,7 +494,7 @@ webhook_emit(PG_FUNCTION_ARGS)
 	message.payload = jsonb_compact(PG_GETARG_JSONB_P(1), &message.payload_len);
 
 	event = catalog_event(name);
-	message.webhook_ids = match_webhooks(event, NULL, NULL, message.event_uid, message.payload);
+	message.webhook_ids = match_webhooks(event, NULL, NULL, NULL, message.event_uid, message.payload);
 	if (message.webhook_ids == NULL)
 		outbox_new_message_id(message_id);
 	else

@@ -97,6 +97,12 @@ catalog_init(void)
 	CacheRegisterSyscacheCallback(NAMESPACEOID, namespace_callback, (Datum) 0);
 }
 
+Oid
+catalog_watch_relid(void)
+{
+	return oids.watch;
+}
+
 uint64
 catalog_generation(void)
 {
@@ -221,6 +227,17 @@ create_hash(const char *name, Size entrysize, MemoryContext context)
 	return hash_create(name, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
+/* A set of keys of this size, in the current memory context. */
+static HTAB *
+create_set(const char *name, Size keysize)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = ctl.entrysize = keysize;
+	ctl.hcxt = CurrentMemoryContext;
+	return hash_create(name, 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
 /* One row of webhook.webhook, in the current memory context; NULL when it receives nothing. */
 static CatalogWebhook *
 read_webhook(TupleTableSlot *slot)
@@ -307,10 +324,39 @@ build_cache(const CatalogOids *rel_oids)
 	events = new_events;
 }
 
+/* What is under way while an event is put together. */
+typedef struct Merge
+{
+	CatalogEvent *event;
+	HTAB	   *seen;			/* ids of webhooks */
+	HTAB	   *owners;			/* roles that are in event->owners */
+	CatalogFilter filter;		/* or NULL */
+	void	   *arg;
+} Merge;
+
+static void
+add_owner(Merge *merge, Oid owner)
+{
+	CatalogEvent *event = merge->event;
+	bool		found;
+
+	hash_search(merge->owners, &owner, HASH_ENTER, &found);
+	if (found)
+		return;
+
+	/* Room for 4, 8, 16 ... */
+	if (event->nowners == 0)
+		event->owners = palloc(4 * sizeof(Oid));
+	else if (event->nowners >= 4 && (event->nowners & (event->nowners - 1)) == 0)
+		event->owners = repalloc(event->owners, 2 * event->nowners * sizeof(Oid));
+	event->owners[event->nowners++] = owner;
+}
+
 /* Add the webhooks of one subscription to an event, each webhook once. */
 static void
-merge_subscription(CatalogEvent *event, HTAB *seen, const char *pattern)
+merge_subscription(Merge *merge, const char *pattern)
 {
+	CatalogEvent *event = merge->event;
 	SubscriptionEntry *entry = hash_search(subscriptions, pattern, HASH_FIND, NULL);
 
 	for (int i = 0; entry != NULL && i < entry->list.count; i++)
@@ -318,14 +364,17 @@ merge_subscription(CatalogEvent *event, HTAB *seen, const char *pattern)
 		CatalogWebhook *webhook = entry->list.items[i];
 		bool		found;
 
-		hash_search(seen, &webhook->id, HASH_ENTER, &found);
+		if (merge->filter != NULL && !merge->filter(webhook, merge->arg))
+			continue;
+		hash_search(merge->seen, &webhook->id, HASH_ENTER, &found);
 		if (found)
 			continue;
 		event->wanted = true;
+		add_owner(merge, webhook->owner);
 		if (webhook->nuids == 0)
 			list_add(&event->unrestricted, webhook);
 		else if (event->by_uid == NULL)
-			event->by_uid = create_hash("webhook event UIDs", sizeof(UidEntry), cache_context);
+			event->by_uid = create_hash("webhook event UIDs", sizeof(UidEntry), CurrentMemoryContext);
 		for (int u = 0; u < webhook->nuids; u++)
 		{
 			UidEntry   *uid = hash_search(event->by_uid, webhook->uids[u], HASH_ENTER, &found);
@@ -342,30 +391,29 @@ merge_subscription(CatalogEvent *event, HTAB *seen, const char *pattern)
 
 /* Merge the subscriptions to the name itself, to "a.b.*", "a.*" and "*". */
 static void
-resolve_event(const char *name, CatalogEvent *event)
+resolve_event(const char *name, CatalogFilter filter, void *arg, CatalogEvent *event)
 {
-	HASHCTL		ctl = {0};
-	HTAB	   *seen;
+	Merge		merge = {event, NULL, NULL, filter, arg};
 	char		pattern[NAME_SIZE + 2];
 
 	memset(event, 0, sizeof(*event));
 	event->plain = true;
-	ctl.keysize = ctl.entrysize = sizeof(int64);
-	ctl.hcxt = CurrentMemoryContext;
-	seen = hash_create("webhooks seen", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	merge.seen = create_set("webhooks seen", sizeof(int64));
+	merge.owners = create_set("webhook owners seen", sizeof(Oid));
 
-	merge_subscription(event, seen, name);
+	merge_subscription(&merge, name);
 	strlcpy(pattern, name, NAME_SIZE);
 	for (char *dot = strrchr(pattern, '.'); dot != NULL; dot = strrchr(pattern, '.'))
 	{
 		strcpy(dot, ".*");
 		if (strlen(pattern) < NAME_SIZE)
-			merge_subscription(event, seen, pattern);
+			merge_subscription(&merge, pattern);
 		*dot = '\0';
 	}
 	if (catalog_event_matches("*", name))
-		merge_subscription(event, seen, "*");
-	hash_destroy(seen);
+		merge_subscription(&merge, "*");
+	hash_destroy(merge.seen);
+	hash_destroy(merge.owners);
 
 	if (event->plain && event->wanted)
 	{
@@ -397,12 +445,23 @@ catalog_event(const char *name)
 		MemoryContext old = MemoryContextSwitchTo(cache_context);
 		CatalogEvent event;
 
-		resolve_event(name, &event);
+		resolve_event(name, NULL, NULL, &event);
 		entry = hash_search(events, name, HASH_ENTER, NULL);
 		entry->event = event;
 		MemoryContextSwitchTo(old);
 	}
 	return &entry->event;
+}
+
+const CatalogEvent *
+catalog_event_filtered(const char *name, CatalogFilter filter, void *arg)
+{
+	CatalogEvent *event = palloc0(sizeof(CatalogEvent));
+
+	/* Only to have the cache built. */
+	if (catalog_event(name)->wanted)
+		resolve_event(name, filter, arg, event);
+	return event;
 }
 
 const CatalogWebhookList *

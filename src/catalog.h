@@ -123,7 +123,12 @@ typedef struct CatalogEvent
 	CatalogWebhookList unrestricted;	/* for any event UID */
 	struct HTAB *by_uid;		/* event UID -> CatalogWebhookList, or NULL */
 	ArrayType  *all_ids;		/* when plain */
+	int			nowners;
+	Oid		   *owners;			/* of these webhooks, each once */
 } CatalogEvent;
+
+/* Is this webhook to be counted in? */
+typedef bool (*CatalogFilter) (const CatalogWebhook *webhook, void *arg);
 
 extern void catalog_init(void);
 
@@ -133,6 +138,9 @@ extern void catalog_init(void);
  */
 extern const CatalogOids *catalog_oids(void);
 
+/* webhook.watch, as last looked up; for cache callbacks, which may not look anything up. */
+extern Oid	catalog_watch_relid(void);
+
 /*
  * Changes whenever what catalog_event() returned may be out of date.  Pointers
  * into the cache stay valid until the end of the transaction all the same.
@@ -141,6 +149,12 @@ extern uint64 catalog_generation(void);
 
 /* Who subscribes to this trigger name.  Needs a transaction. */
 extern const CatalogEvent *catalog_event(const char *event);
+
+/*
+ * The same for some of the webhooks only.  Lives in the current memory context, and no
+ * longer than what catalog_event() returns.
+ */
+extern const CatalogEvent *catalog_event_filtered(const char *event, CatalogFilter filter, void *arg);
 
 /* The webhooks of this event that are restricted to this event UID, or NULL. */
 extern const CatalogWebhookList *catalog_event_uid(const CatalogEvent *event, const char *uid);

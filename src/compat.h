@@ -83,6 +83,14 @@
 #define webhook_proc_aclcheck(proc, role, mode) pg_proc_aclcheck((proc), (role), (mode))
 #endif
 
+/* And for the right to use a schema. */
+#if PG_VERSION_NUM >= 160000
+#define webhook_namespace_aclcheck(nsp, role, mode) \
+	object_aclcheck(NamespaceRelationId, (nsp), (role), (mode))
+#else
+#define webhook_namespace_aclcheck(nsp, role, mode) pg_namespace_aclcheck((nsp), (role), (mode))
+#endif
+
 /* Shared memory is asked for in a hook of its own since 15. */
 #if PG_VERSION_NUM >= 150000
 #define WEBHOOK_HAS_SHMEM_REQUEST_HOOK 1

@@ -295,7 +295,7 @@ make_row(WatchedTable *table, TupleTableSlot *slot)
 	row->entity_id = values.text[WATCH_ID];
 	row->event_uid = values.text[WATCH_EVENT_UID];
 	row->profile = values.text[WATCH_PROFILE];
-	row->payload = watch_payload(table, slot, &values, &row->payload_len);
+	row->payload = watch_payload(table, &table->audiences[0], slot, &values, &row->payload_len);
 	return row;
 }
 

@@ -418,3 +418,21 @@ rowjson_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nu
 	append_byte(buf, '}');
 	*reserve(buf, 0) = '\0';
 }
+
+/*
+ * A cast to json may be anybody's function, and to_json() finds it inside of
+ * composite types and arrays, too.
+ */
+bool
+rowjson_calls_users(const RowJson *row)
+{
+	for (int i = 0; i < row->ncolumns; i++)
+	{
+		const RowJsonColumn *column = &row->columns[i];
+		Oid			element = get_element_type(column->type);
+
+		if (column->kind == KIND_TO_JSON && (!OidIsValid(element) || element >= FirstNormalObjectId))
+			return true;
+	}
+	return false;
+}

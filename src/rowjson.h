@@ -28,4 +28,7 @@ extern RowJson *rowjson_create(TupleDesc desc, const AttrNumber *attnums,
  */
 extern void rowjson_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls);
 
+/* May a function that a user wrote be called, a cast of a type of his? */
+extern bool rowjson_calls_users(const RowJson *row);
+
 #endif							/* WEBHOOK_ROWJSON_H */

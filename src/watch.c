@@ -8,6 +8,10 @@
  * The entries are marked invalid by relation cache invalidation of the table,
  * of the table at the root of its partitions, and of webhook.watch.
  *
+ * Each entry also knows its audiences: the webhooks that subscribe to it, sorted by what their
+ * owners may read (access.c).  There is one, and it sees all of the row, unless somebody's rights are
+ * restricted.
+ *
  * Plain columns, the common case, are read straight from the row.  Fields that were
  * given as an SQL expression, and the payload function, become one query over one row,
  *
@@ -41,6 +45,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "watch.h"
@@ -54,6 +59,8 @@ static const AttrNumber field_attnums[WATCH_NFIELDS] = {
 
 static HTAB *tables = NULL;
 static uint64 invalidations = 0;
+static uint64 role_changes = 0;	/* anything about roles and schemas that rights depend on */
+static uint64 table_changes = 1;	/* anything about tables that we know to be watched */
 
 
 static void
@@ -63,18 +70,38 @@ relcache_callback(Datum arg, Oid relid)
 	WatchedTable *table;
 
 	invalidations++;
+	if (relid == InvalidOid || relid == catalog_watch_relid())
+		table_changes++;
 	if (tables == NULL)
 		return;
 	hash_seq_init(&status, tables);
 	while ((table = hash_seq_search(&status)) != NULL)
 		if (relid == InvalidOid || table->relid == relid || table->root == relid)
+		{
 			table->valid = false;
+			table_changes++;
+		}
+}
+
+static void
+role_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	role_changes++;
 }
 
 void
 watch_init(void)
 {
 	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, role_callback, (Datum) 0);
+}
+
+uint64
+watch_access_changes(void)
+{
+	return role_changes + table_changes;
 }
 
 static bool
@@ -132,8 +159,6 @@ in_list(const char *name, char **list, int n)
 static void
 set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
 {
-	AttrNumber *payload = palloc(desc->natts * sizeof(AttrNumber));
-	int			npayload = 0;
 	char	  **columns;
 	char	  **exclude;
 	int			ncolumns;
@@ -146,6 +171,7 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 	d = heap_getattr(settings, Anum_watch_exclude, settings_desc, &isnull);
 	nexclude = catalog_strings(d, isnull, &exclude);
 
+	table->payload = palloc(desc->natts * sizeof(AttrNumber));
 	table->compare = palloc(desc->natts * sizeof(AttrNumber));
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -158,7 +184,7 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 		in_payload = (ncolumns == 0 || in_list(name, columns, ncolumns)) &&
 			!in_list(name, exclude, nexclude);
 		if (in_payload)
-			payload[npayload++] = att->attnum;
+			table->payload[table->npayload++] = att->attnum;
 		if (!in_payload && table->field_position[WATCH_PAYLOAD] == 0)
 		{
 			bool		used = false;
@@ -171,7 +197,10 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 		table->compare[table->ncompare++] = att->attnum;
 	}
 	if (table->field_position[WATCH_PAYLOAD] == 0)
-		table->json = rowjson_create(desc, payload, NULL, npayload);
+	{
+		table->json = rowjson_create(desc, table->payload, NULL, table->npayload);
+		table->calls_users = rowjson_calls_users(table->json);
+	}
 }
 
 /* The columns of the primary key. */
@@ -184,6 +213,21 @@ set_keys(WatchedTable *table, Relation root)
 	table->keys = palloc(Max(1, bms_num_members(key)) * sizeof(AttrNumber));
 	while ((i = bms_next_member(key, i)) >= 0)
 		table->keys[table->nkeys++] = i + FirstLowInvalidHeapAttributeNumber;
+}
+
+/* What an owner must be able to read, and what may be left out. */
+static void
+set_access_columns(WatchedTable *table)
+{
+	AccessColumns *columns = &table->access_columns;
+
+	columns->all_needed = (table->json == NULL || table->field_position[WATCH_ID] > 0);
+	for (int i = 0; i < table->nkeys; i++)
+		columns->needed = bms_add_member(columns->needed, table->keys[i]);
+	if (table->field_column[WATCH_ID] > 0)
+		columns->needed = bms_add_member(columns->needed, table->field_column[WATCH_ID]);
+	for (int i = 0; i < table->ncompare; i++)
+		columns->useful = bms_add_member(columns->useful, table->compare[i]);
 }
 
 /* Sort the fields into plain columns and expressions, and write the query for the latter. */
@@ -283,6 +327,7 @@ build_table(WatchedTable *table, Relation rel)
 	set_columns(table, RelationGetDescr(root), settings, settings_desc);
 	if (table->field_column[WATCH_ID] == 0 && table->field_position[WATCH_ID] == 0)
 		set_keys(table, root);
+	set_access_columns(table);
 	if (root != rel)
 	{
 		table->map = convert_tuples_by_name(RelationGetDescr(rel), RelationGetDescr(root));
@@ -309,8 +354,157 @@ clear_table(WatchedTable *table)
 	table->relid = relid;
 }
 
+/* ---------- audiences ---------- */
+
+/* The audience of each owner, while they are being formed. */
+typedef struct OwnerEntry
+{
+	Oid			owner;			/* hash key */
+	int			audience;		/* -1: none, sees nothing */
+} OwnerEntry;
+
+typedef struct AudienceFilter
+{
+	HTAB	   *owners;
+	int			audience;
+} AudienceFilter;
+
+static bool
+is_in_audience(const CatalogWebhook *webhook, void *arg)
+{
+	AudienceFilter *filter = arg;
+	OwnerEntry *entry = hash_search(filter->owners, &webhook->owner, HASH_FIND, NULL);
+
+	return entry != NULL && entry->audience == filter->audience;
+}
+
+/* Of these columns, the ones that are in the set. */
+static int
+filter_columns(const AttrNumber *columns, int n, const Bitmapset *set, AttrNumber **result)
+{
+	int			kept = 0;
+
+	*result = palloc(Max(n, 1) * sizeof(AttrNumber));
+	for (int i = 0; i < n; i++)
+		if (bms_is_member(columns[i], set))
+			(*result)[kept++] = columns[i];
+	return kept;
+}
+
+/* The audience that sees just these columns. */
+static int
+find_audience(WatchedTable *table, Bitmapset *columns, TupleDesc desc)
+{
+	WatchAudience *audience;
+	AttrNumber *payload;
+	int			npayload;
+
+	for (int i = 1; i < table->naudiences; i++)
+		if (bms_equal(table->audiences[i].columns, columns))
+			return i;
+	table->audiences = repalloc(table->audiences, (table->naudiences + 1) * sizeof(WatchAudience));
+	audience = &table->audiences[table->naudiences];
+	memset(audience, 0, sizeof(*audience));
+	audience->columns = columns;
+	npayload = filter_columns(table->payload, table->npayload, columns, &payload);
+	audience->json = rowjson_create(desc, payload, NULL, npayload);
+	audience->ncompare = filter_columns(table->compare, table->ncompare, columns, &audience->compare);
+	return table->naudiences++;
+}
+
+/* Sort the owners of an event's webhooks; is there one that does not see everything? */
+static bool
+sort_owners(WatchedTable *table, const CatalogEvent *event, TupleDesc desc, HTAB *owners)
+{
+	bool		restricted = false;
+
+	for (int i = 0; i < event->nowners; i++)
+	{
+		bool		found;
+		OwnerEntry *entry = hash_search(owners, &event->owners[i], HASH_ENTER, &found);
+
+		if (!found)
+		{
+			Bitmapset  *readable;
+			Access		access = access_check(entry->owner, table->root, &table->access_columns,
+											  &readable);
+
+			entry->audience = -1;
+			if (access == ACCESS_ALL)
+				entry->audience = 0;
+			else if (access == ACCESS_COLUMNS)
+				entry->audience = find_audience(table, readable, desc);
+		}
+		restricted |= (entry->audience != 0);
+	}
+	return restricted;
+}
+
+/* Who hears of this table, in the current memory context.  desc is the root's. */
+static void
+form_audiences(WatchedTable *table, TupleDesc desc)
+{
+	HASHCTL		ctl = {0};
+	AudienceFilter filter = {0};
+	WatchAudience *all = palloc0(sizeof(WatchAudience));
+	bool		restricted = false;
+
+	all->json = table->json;
+	all->ncompare = table->ncompare;
+	all->compare = table->compare;
+	table->audiences = all;
+	table->naudiences = 1;
+
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(OwnerEntry);
+	ctl.hcxt = CurrentMemoryContext;
+	filter.owners = hash_create("webhook owners", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	for (int a = 0; a < WATCH_NACTIONS; a++)
+		restricted |= sort_owners(table, catalog_event(table->event_names[a]), desc, filter.owners);
+
+	for (int i = 0; i < table->naudiences; i++)
+	{
+		filter.audience = i;
+		for (int a = 0; a < WATCH_NACTIONS; a++)
+			table->audiences[i].events[a] = restricted ?
+				catalog_event_filtered(table->event_names[a], is_in_audience, &filter) :
+				catalog_event(table->event_names[a]);
+	}
+	hash_destroy(filter.owners);
+}
+
+/*
+ * Form the audiences again when a subscription or a right has changed.  The old
+ * ones stay until the end of the transaction, for callers further up the stack.
+ */
+static void
+refresh_audiences(WatchedTable *table, Relation rel)
+{
+	uint64		generation = catalog_generation();
+	uint64		changes = role_changes;
+	Relation	root = table->root == table->relid ? rel : table_open(table->root, AccessShareLock);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook audiences",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	WatchedTable built = *table;
+
+	form_audiences(&built, RelationGetDescr(root));
+	MemoryContextSwitchTo(old);
+	if (root != rel)
+		table_close(root, AccessShareLock);
+
+	if (table->audience_context != NULL)
+		catalog_retire(table->audience_context);
+	MemoryContextSetParent(context, table->context);
+	table->audience_context = context;
+	table->audiences = built.audiences;
+	table->naudiences = built.naudiences;
+	table->generation = generation;
+	table->role_changes = changes;
+}
+
 WatchedTable *
-watch_lookup(Relation rel)
+watch_settings(Relation rel)
 {
 	Oid			relid = RelationGetRelid(rel);
 	WatchedTable *table;
@@ -353,16 +547,17 @@ watch_lookup(Relation rel)
 		if (!watched)
 			table->entity_type = NULL;
 	}
-	if (table->entity_type == NULL)
-		return NULL;
-	if (table->generation != catalog_generation())
-	{
-		uint64		generation = catalog_generation();
+	return table->entity_type != NULL ? table : NULL;
+}
 
-		for (int a = 0; a < WATCH_NACTIONS; a++)
-			table->events[a] = catalog_event(table->event_names[a]);
-		table->generation = generation;
-	}
+WatchedTable *
+watch_lookup(Relation rel)
+{
+	WatchedTable *table = watch_settings(rel);
+
+	if (table != NULL &&
+		(table->generation != catalog_generation() || table->role_changes != role_changes))
+		refresh_audiences(table, rel);
 	return table;
 }
 
@@ -574,9 +769,11 @@ watch_evaluate(WatchedTable *table, TupleTableSlot *slot, bool deleted, WatchVal
 }
 
 char *
-watch_payload(WatchedTable *table, TupleTableSlot *slot, const WatchValues *values, int *len)
+watch_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
+			  const WatchValues *values, int *len)
 {
 	StringInfoData buf;
+	WatchOwner	state;
 
 	if (table->json == NULL)
 	{
@@ -587,7 +784,18 @@ watch_payload(WatchedTable *table, TupleTableSlot *slot, const WatchValues *valu
 	}
 	initStringInfo(&buf);
 	slot_getallattrs(slot);
-	rowjson_append(table->json, &buf, slot->tts_values, slot->tts_isnull);
+	if (table->calls_users)
+		watch_owner_begin(table, &state);
+	rowjson_append(audience->json, &buf, slot->tts_values, slot->tts_isnull);
+	if (table->calls_users)
+		watch_owner_end(&state);
 	*len = buf.len;
 	return buf.data;
+}
+
+bool
+watch_audience_sees(const WatchedTable *table, const WatchAudience *audience, WatchField field)
+{
+	return audience->columns == NULL || table->field_column[field] == 0 ||
+		bms_is_member(table->field_column[field], audience->columns);
 }

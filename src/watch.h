@@ -8,6 +8,7 @@
 #ifndef WEBHOOK_WATCH_H
 #define WEBHOOK_WATCH_H
 
+#include "access.h"
 #include "catalog.h"
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
@@ -34,25 +35,43 @@ typedef enum WatchAction
 	WATCH_NACTIONS
 } WatchAction;
 
+/* Webhooks whose owners may see the same columns of a table. */
+typedef struct WatchAudience
+{
+	const CatalogEvent *events[WATCH_NACTIONS];
+	Bitmapset  *columns;		/* NULL: all of them */
+	RowJson    *json;			/* payload from columns; NULL: by a function */
+	int			ncompare;		/* columns whose change makes an update worth telling */
+	AttrNumber *compare;
+} WatchAudience;
+
 /* A table with the capture trigger, or a partition of one. */
 typedef struct WatchedTable
 {
 	Oid			relid;			/* hash key */
 	Oid			root;			/* the table that was watched */
 	bool		valid;			/* false: to be built again before use */
-	uint64		generation;		/* of the subscriptions that events[] point to */
 	MemoryContext context;		/* holds all that follows */
+
+	/* who hears of it; out of date when one of the two numbers is */
+	uint64		generation;		/* of the subscriptions */
+	uint64		role_changes;
+	MemoryContext audience_context;
+	int			naudiences;
+	WatchAudience *audiences;	/* first those who see everything */
 
 	char	   *entity_type;
 	char	   *event_names[WATCH_NACTIONS];
-	const CatalogEvent *events[WATCH_NACTIONS];
 
 	/* for a partition whose columns are in another order than the root's; else NULL */
 	struct TupleConversionMap *map;
 	TupleTableSlot *root_slot[2];
 
-	/* payload from columns */
-	RowJson    *json;
+	AccessColumns access_columns;	/* to judge what an owner may see */
+	int			npayload;
+	AttrNumber *payload;		/* columns of the payload */
+	RowJson    *json;			/* the same ready for use; NULL: a function makes it */
+	bool		calls_users;	/* which takes functions that a user wrote */
 	int			ncompare;		/* columns whose change makes an update worth telling */
 	AttrNumber *compare;
 
@@ -86,8 +105,15 @@ typedef struct WatchOwner
 
 extern void watch_init(void);
 
-/* The settings for a table that has the trigger; NULL when it is not watched (any more). */
+/* Changes whenever somebody's right to see a watched table may have changed. */
+extern uint64 watch_access_changes(void);
+
+/*
+ * The settings for a table that has the trigger; NULL when it is not watched (any more).  The
+ * second leaves the audiences as they are: it looks at no webhook.
+ */
 extern WatchedTable *watch_lookup(Relation rel);
+extern WatchedTable *watch_settings(Relation rel);
 
 /*
  * The row in the layout of the table that was watched.  which: 0 or 1, there
@@ -103,9 +129,15 @@ extern TupleTableSlot *watch_root_slot(WatchedTable *table, TupleTableSlot *slot
 extern void watch_evaluate(WatchedTable *table, TupleTableSlot *slot, bool deleted,
 						   WatchValues *values);
 
-/* The payload for a row whose fields have been evaluated, in the current memory context; NULL: none. */
-extern char *watch_payload(WatchedTable *table, TupleTableSlot *slot, const WatchValues *values,
-						   int *len);
+/*
+ * The payload that this audience sees, for a row whose fields have been evaluated, in the current
+ * memory context; NULL: none.
+ */
+extern char *watch_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
+						   const WatchValues *values, int *len);
+
+/* May the audience see this value? */
+extern bool watch_audience_sees(const WatchedTable *table, const WatchAudience *audience, WatchField field);
 
 /*
  * What happens between these two has the rights of the table's owner, the search path that

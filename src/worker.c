@@ -35,6 +35,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "access.h"
 #include "catalog.h"
 #include "clock.h"
 #include "compat.h"
@@ -176,6 +177,8 @@ do_transaction(TimestampTz now, bool record)
 	if (!foreign)
 	{
 		stored_save();
+		if (access_note_due(now))
+			access_note_withheld(now);
 		if (webhook_dispatch)
 			stored_load(now);
 		if (room_to_read())
@@ -331,7 +334,7 @@ turn(void)
 	AcceptInvalidationMessages();
 	record = record_due(now);
 	if (!recovered || record || read_due(now) || save_due(now) || generation != catalog_generation() ||
-		(!foreign && webhook_dispatch && stored_to_load(now)))
+		(!foreign && access_note_due(now)) || (!foreign && webhook_dispatch && stored_to_load(now)))
 	{
 		do_transaction(now, record);
 		now = clock_now();
@@ -381,6 +384,9 @@ webhook_worker_main(Datum arg)
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
 	pgstat_report_appname("webhook worker");
+
+	/* Our SQL runs with all rights: no schema in which others may create things is to be searched. */
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 	check_extension();
 
 	turn_context = AllocSetContextCreate(TopMemoryContext, "webhook turn", ALLOCSET_DEFAULT_SIZES);

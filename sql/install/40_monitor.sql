@@ -19,7 +19,7 @@ $$;
 COMMENT ON FUNCTION webhook.outbox_unread() IS 'the messages in the outbox that have not been dealt with';
 
 CREATE FUNCTION webhook.pending(webhook_id bigint DEFAULT NULL) RETURNS bigint
-    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT (SELECT count(*) FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS w (id)
             WHERE (w.id = $1 OR $1 IS NULL)

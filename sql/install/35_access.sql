@@ -1,0 +1,17 @@
+-- What is kept from whom: src/access.c.
+
+CREATE TABLE webhook.withheld (
+    webhook_id bigint NOT NULL,
+    relation   regclass NOT NULL,
+    problem    text NOT NULL,
+    since      timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (webhook_id, relation)
+);
+COMMENT ON TABLE webhook.withheld IS
+    'watched tables whose rows a webhook subscribes to but does not get, because its owner may not select them';
+
+CREATE FUNCTION webhook.access_problem(role oid, relation regclass) RETURNS text
+    LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_access_problem';
+COMMENT ON FUNCTION webhook.access_problem(oid, regclass) IS
+    'why rows of a watched table are kept from the webhooks of a role; empty if they are not, null if the table is locked';
