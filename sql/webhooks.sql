@@ -160,6 +160,7 @@ SELECT count(*) - :before AS stored_by_mistake FROM webhook.webhook;
 
 -- At the bounds it works.
 BEGIN;
+SELECT webhook.create_integration('any') <> '' AS created;
 SELECT webhook.create_webhook(repeat('é', 200), 'a_1.B.c', 'http://h/', name => repeat('x', 200), transform => 'f_three(jsonb,text,text)',
     secret => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', retry_schedule => array_fill('30 days'::interval, '{32}'),
     timeout => '100 ms', rate_limit => 1, max_in_flight => 1000, integration => 'any',
@@ -175,6 +176,7 @@ ROLLBACK;
 --
 -- update_webhook: the same names and rules; null is the default
 --
+SELECT webhook.create_integration('i') <> '' AS created;
 SELECT webhook.update_webhook(:full_id, '{"url": "http://new/", "method": "patch", "headers": {"X": "y"}, "event": "a.b, c.*",
     "event_uids": "u1 , u2", "columns": ["a", "b \"c\"", "NULL"], "filter": {"a": [1]}, "transform": "f_good(jsonb)",
     "retry_schedule": ["0", "1 min"], "timeout": "3 s", "rate_limit": 5, "active": true, "name": "new", "app": "new", "ordering": "none",
@@ -188,6 +190,7 @@ SELECT webhook.update_webhook(:full_id, '{"method": null, "headers": null, "form
     "max_in_flight": null, "name": null, "integration": null, "active": null, "secret": null, "client_cert": null, "client_key": null, "ca_cert": null}');
 SELECT app, event, name, url, method, headers, format, event_uids, integration, active, columns, filter, transform,
        ordering, retry_schedule, timeout, rate_limit, max_in_flight FROM webhook.get_webhooks() WHERE id = :full_id \gx
+SELECT webhook.delete_integration('i');
 SELECT webhook.get_secret(:full_id) <> :'secret' AS new_secret;
 SELECT webhook.update_webhook(:full_id, '{"active": false}');
 SELECT active, deactivation_reason FROM webhook.get_webhooks() WHERE id = :full_id;

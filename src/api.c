@@ -25,6 +25,7 @@
 #include "access.h"
 #include "api.h"
 #include "fields.h"
+#include "integration.h"
 #include "outbox.h"
 #include "shmem.h"
 #include "sign.h"
@@ -150,6 +151,8 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 					 " RETURNING id", FIELD_ACTIVE + 1);
 
 	as_owner_begin(&state);
+	if (!nulls[FIELD_INTEGRATION])
+		integration_require(&state, TextDatumGetCString(values[FIELD_INTEGRATION]));
 	as_owner_execute(sql.data, SPI_OK_INSERT_RETURNING, FIELD_COUNT + 1, types, values, nulls);
 	id = DatumGetInt64(result_datum(1));
 	access_check_webhook(id);
@@ -456,6 +459,8 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	was_active = api_lock_webhook(&state, id);
+	if (changes.changed[FIELD_INTEGRATION] && !changes.values[FIELD_INTEGRATION].isnull)
+		integration_require(&state, TextDatumGetCString(changes.values[FIELD_INTEGRATION].value));
 	store_changes(id, &changes);
 	if (changes.changed[FIELD_EVENT])
 		access_check_webhook(id);
@@ -472,11 +477,8 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/*
- * delete_webhook_by_id(id) returns boolean
- */
-Datum
-webhook_delete_webhook_by_id(PG_FUNCTION_ARGS)
+void
+api_delete_webhook(int64 id)
 {
 	static const char *const commands[] = {
 		"DELETE FROM webhook.delivery WHERE webhook_id = $1",
@@ -486,6 +488,17 @@ webhook_delete_webhook_by_id(PG_FUNCTION_ARGS)
 		"DELETE FROM webhook.notification WHERE webhook_id = $1",
 		"DELETE FROM webhook.webhook WHERE id = $1"
 	};
+
+	for (int i = 0; i < lengthof(commands); i++)
+		execute_for_id(commands[i], SPI_OK_DELETE, id);
+}
+
+/*
+ * delete_webhook_by_id(id) returns boolean
+ */
+Datum
+webhook_delete_webhook_by_id(PG_FUNCTION_ARGS)
+{
 	int64		id;
 	AsOwner		state;
 
@@ -494,8 +507,7 @@ webhook_delete_webhook_by_id(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	api_lock_webhook(&state, id);
-	for (int i = 0; i < lengthof(commands); i++)
-		execute_for_id(commands[i], SPI_OK_DELETE, id);
+	api_delete_webhook(id);
 	as_owner_end(&state);
 	PG_RETURN_BOOL(true);
 }

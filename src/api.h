@@ -21,4 +21,7 @@ extern Datum api_argument(FunctionCallInfo fcinfo, int n, const char *name);
  */
 extern bool api_lock_webhook(const AsOwner *state, int64 id);
 
+/* Remove a webhook that has been locked, and all that belongs to it.  Within as_owner_begin(). */
+extern void api_delete_webhook(int64 id);
+
 #endif							/* WEBHOOK_API_H */

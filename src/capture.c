@@ -36,6 +36,7 @@
 #include "capture.h"
 #include "catalog.h"
 #include "compat.h"
+#include "inforce.h"
 #include "outbox.h"
 #include "shmem.h"
 #include "watch.h"
@@ -83,6 +84,12 @@ row_changed(const AttrNumber *compare, int ncompare, TupleTableSlot *old, TupleT
 	return false;
 }
 
+static bool
+has_field(const WatchedTable *table, WatchField field)
+{
+	return table->field_column[field] != 0 || table->field_position[field] != 0;
+}
+
 /* What happened, as the receiver shall see it; WATCH_NACTIONS: nothing. */
 static WatchAction
 effective_action(WatchedTable *table, WatchAction action, TupleTableSlot *old,
@@ -90,7 +97,7 @@ effective_action(WatchedTable *table, WatchAction action, TupleTableSlot *old,
 {
 	WatchValues before;
 
-	if (table->field_column[WATCH_DELETED] == 0 && table->field_position[WATCH_DELETED] == 0)
+	if (!has_field(table, WATCH_DELETED))
 		return action;
 
 	if (action != WATCH_UPDATE)
@@ -128,79 +135,127 @@ filter_matches(const CatalogWebhook *webhook, const char *payload, Jsonb **parse
 											JsonbPGetDatum(webhook->filter)));
 }
 
+/* Which webhooks a message is for: a change may need two messages, see payment_action(). */
+typedef enum MatchPart
+{
+	MATCH_FREE = 1,				/* those that belong to no integration */
+	MATCH_INTEGRATED = 2,		/* those of the integration in force */
+	MATCH_ALL = MATCH_FREE | MATCH_INTEGRATED
+} MatchPart;
+
+#define MATCH_LISTS		3
+
+/* What a message is matched by. */
+typedef struct Match
+{
+	MatchPart	part;
+	const char *integration;	/* in force, or NULL */
+	const Bitmapset *visible;	/* columns that may be compared; NULL: all */
+	TupleTableSlot *old;		/* these two are given for an update */
+	TupleTableSlot *new;
+	const char *event_uid;
+	const char *payload;
+	Jsonb	   *parsed;			/* the payload, once somebody has needed it so */
+} Match;
+
+/* The lists of webhooks to be looked at, each may be NULL; returns how many webhooks there are. */
+static int
+match_lists(const CatalogEvent *event, const Match *match, const CatalogWebhookList **lists)
+{
+	int			n = 0;
+
+	memset(lists, 0, MATCH_LISTS * sizeof(*lists));
+	if (match->part & MATCH_FREE)
+	{
+		lists[0] = &event->unrestricted;
+		lists[1] = catalog_event_uid(event, match->event_uid);
+	}
+	if (match->part & MATCH_INTEGRATED)
+		lists[2] = catalog_event_integration(event, match->integration);
+	for (int i = 0; i < MATCH_LISTS; i++)
+		n += lists[i] ? lists[i]->count : 0;
+	return n;
+}
+
+static bool
+uid_matches(const CatalogWebhook *webhook, const char *event_uid)
+{
+	if (webhook->nuids == 0)
+		return true;
+	for (int i = 0; i < webhook->nuids && event_uid != NULL; i++)
+		if (strcmp(webhook->uids[i], event_uid) == 0)
+			return true;
+	return false;
+}
+
 /* Add those of a list that want this message. */
 static int
-match_list(const CatalogWebhookList *list, const Bitmapset *visible, TupleTableSlot *old,
-		   TupleTableSlot *new, const char *payload, Jsonb **parsed, Datum *ids, int n)
+match_list(const CatalogWebhookList *list, Match *match, Datum *ids, int n)
 {
 	for (int i = 0; list != NULL && i < list->count; i++)
 	{
 		const CatalogWebhook *webhook = list->items[i];
 
-		if (webhook->ncolumns > 0 && old != NULL &&
-			!columns_match(webhook, visible, old, new))
+		if (!uid_matches(webhook, match->event_uid))
+			continue;
+		if (webhook->ncolumns > 0 && match->old != NULL &&
+			!columns_match(webhook, match->visible, match->old, match->new))
 			continue;
 		if (webhook->filter != NULL &&
-			(payload == NULL || !filter_matches(webhook, payload, parsed)))
+			(match->payload == NULL || !filter_matches(webhook, match->payload, &match->parsed)))
 			continue;
 		ids[n++] = Int64GetDatum(webhook->id);
 	}
 	return n;
 }
 
-/*
- * The webhooks that want this message, NULL if none does.  old and new are
- * given for an update, visible are the columns that may be compared (NULL: all).
- */
+/* The webhooks that want this message, NULL if none does. */
 static ArrayType *
-match_webhooks(const CatalogEvent *event, const Bitmapset *visible, TupleTableSlot *old,
-			   TupleTableSlot *new, const char *event_uid, const char *payload)
+match_webhooks(const CatalogEvent *event, Match *match)
 {
-	const CatalogWebhookList *restricted;
-	Jsonb	   *parsed = NULL;
+	const CatalogWebhookList *lists[MATCH_LISTS];
 	Datum	   *ids;
-	int			n;
+	int			space;
+	int			n = 0;
 
 	if (event->plain)
-		return event->all_ids;
-	restricted = catalog_event_uid(event, event_uid);
-	n = event->unrestricted.count + (restricted ? restricted->count : 0);
-	if (n == 0)
+		return (match->part & MATCH_FREE) ? event->all_ids : NULL;
+	space = match_lists(event, match, lists);
+	if (space == 0)
 		return NULL;
-	ids = palloc(n * sizeof(Datum));
-	n = match_list(&event->unrestricted, visible, old, new, payload, &parsed, ids, 0);
-	n = match_list(restricted, visible, old, new, payload, &parsed, ids, n);
+	ids = palloc(space * sizeof(Datum));
+	for (int i = 0; i < MATCH_LISTS; i++)
+		n = match_list(lists[i], match, ids, n);
 	if (n == 0)
 		return NULL;
 	return construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 }
 
-/* Could a webhook want it, judging by the event alone? */
-static bool
-event_possible(const CatalogEvent *event, const char *event_uid)
-{
-	return event->unrestricted.count > 0 || catalog_event_uid(event, event_uid) != NULL;
-}
-
-/* Tell one audience of a change: what it may see of it. */
+/* Tell one audience, or a part of it, of a change: what it may see of it. */
 static void
-tell_audience(WatchedTable *table, const WatchAudience *audience, WatchAction action,
-			  TupleTableSlot *old, TupleTableSlot *new, const WatchValues *values)
+tell(WatchedTable *table, const WatchAudience *audience, WatchAction action,
+	 TupleTableSlot *old, TupleTableSlot *new, const WatchValues *values,
+	 MatchPart part, const char *integration)
 {
 	const CatalogEvent *event = audience->events[action];
-	TupleTableSlot *row = new ? new : old;
+	const CatalogWebhookList *lists[MATCH_LISTS];
+	Match		match = {part, integration, audience->columns};
 	OutboxRow	message = {0};
 	pg_uuid_t	message_id;
 
 	if (watch_audience_sees(table, audience, WATCH_EVENT_UID))
 		message.event_uid = values->text[WATCH_EVENT_UID];
-	if (!event_possible(event, message.event_uid))
+	match.event_uid = message.event_uid;
+
+	/* Could a webhook want it, judging by the event alone? */
+	if (match_lists(event, &match, lists) == 0)
 		return;
 
-	message.payload = watch_payload(table, audience, row, values, &message.payload_len);
-	message.webhook_ids = match_webhooks(event, audience->columns,
-										 action == WATCH_UPDATE ? old : NULL, new,
-										 message.event_uid, message.payload);
+	message.payload = watch_payload(table, audience, new ? new : old, values, &message.payload_len);
+	match.payload = message.payload;
+	match.old = action == WATCH_UPDATE ? old : NULL;
+	match.new = new;
+	message.webhook_ids = match_webhooks(event, &match);
 	if (message.webhook_ids == NULL)
 		return;
 	message.event = table->event_names[action];
@@ -209,6 +264,72 @@ tell_audience(WatchedTable *table, const WatchAudience *audience, WatchAction ac
 	if (watch_audience_sees(table, audience, WATCH_PROFILE))
 		message.profile = values->text[WATCH_PROFILE];
 	outbox_append(&message, &message_id);
+}
+
+/*
+ * What the integration in force hears of a change, if the event's override says something about
+ * payment; WATCH_NACTIONS: nothing.  With only_paid an unpaid entity does not exist for the
+ * receiver: it is created by being paid and deleted by not being paid any more,
+ * so that it never hears of anything that it does not know.
+ */
+static WatchAction
+payment_action(WatchedTable *table, const InForce *rule, WatchAction action,
+			   TupleTableSlot *old, TupleTableSlot *new, const WatchValues *values)
+{
+	bool		paid = values->is_true[WATCH_PAID];
+	bool		was_paid = paid;
+
+	if (!rule->overridden || !has_field(table, WATCH_PAID))
+		return action;
+	if (old != NULL && new != NULL)
+	{
+		WatchValues before;
+
+		watch_evaluate(table, old, false, &before);
+		was_paid = before.is_true[WATCH_PAID];
+	}
+	if (!rule->only_paid)
+		return action == WATCH_UPDATE && !was_paid && paid && !rule->send_on_payment ?
+			WATCH_NACTIONS : action;
+	if (action == WATCH_UPDATE && was_paid != paid)
+		return paid ? WATCH_CREATE : WATCH_DELETE;
+	return (action == WATCH_DELETE ? was_paid : paid) ? action : WATCH_NACTIONS;
+}
+
+/* Does a webhook of any integration subscribe to what this change may be for it? */
+static bool
+integration_wants(const WatchedTable *table, const WatchAudience *audience, WatchAction action)
+{
+	if (audience->events[action]->by_integration != NULL)
+		return true;
+	return action == WATCH_UPDATE && has_field(table, WATCH_PAID) &&
+		(audience->events[WATCH_CREATE]->by_integration != NULL ||
+		 audience->events[WATCH_DELETE]->by_integration != NULL);
+}
+
+/* Tell an audience of a change, as the integration in force says if that matters. */
+static void
+tell_audience(WatchedTable *table, const WatchAudience *audience, WatchAction action,
+			  TupleTableSlot *old, TupleTableSlot *new, const WatchValues *values)
+{
+	WatchAction paid_action;
+	InForce		rule;
+
+	if (!integration_wants(table, audience, action))
+	{
+		tell(table, audience, action, old, new, values, MATCH_FREE, NULL);
+		return;
+	}
+	inforce_lookup(values->text[WATCH_EVENT_UID], values->text[WATCH_PROFILE], &rule);
+	paid_action = payment_action(table, &rule, action, old, new, values);
+	if (paid_action == action)
+	{
+		tell(table, audience, action, old, new, values, MATCH_ALL, rule.integration);
+		return;
+	}
+	tell(table, audience, action, old, new, values, MATCH_FREE, NULL);
+	if (paid_action != WATCH_NACTIONS)
+		tell(table, audience, paid_action, old, new, values, MATCH_INTEGRATED, rule.integration);
 }
 
 /* One change of one row; old and new in the root's layout. */
@@ -249,12 +370,10 @@ is_wanted(const WatchedTable *table, WatchAction action)
 static bool
 anybody_wants(WatchedTable *table, WatchAction action)
 {
-	bool		soft = table->field_column[WATCH_DELETED] != 0 ||
-	table->field_position[WATCH_DELETED] != 0;
-
 	if (is_wanted(table, action))
 		return true;
-	return soft && action == WATCH_UPDATE &&
+	return action == WATCH_UPDATE &&
+		(has_field(table, WATCH_DELETED) || has_field(table, WATCH_PAID)) &&
 		(is_wanted(table, WATCH_CREATE) || is_wanted(table, WATCH_DELETE));
 }
 
@@ -456,6 +575,8 @@ Datum
 webhook_emit(PG_FUNCTION_ARGS)
 {
 	OutboxRow	message = {0};
+	Match		match = {0};
+	InForce		rule = {0};
 	const CatalogEvent *event;
 	pg_uuid_t  *message_id = palloc0(sizeof(pg_uuid_t));
 	char	   *name = optional_text(fcinfo, 0);
@@ -494,7 +615,13 @@ webhook_emit(PG_FUNCTION_ARGS)
 	message.payload = jsonb_compact(PG_GETARG_JSONB_P(1), &message.payload_len);
 
 	event = catalog_event(name);
-	message.webhook_ids = match_webhooks(event, NULL, NULL, NULL, message.event_uid, message.payload);
+	if (event->by_integration != NULL)
+		inforce_lookup(message.event_uid, message.profile, &rule);
+	match.part = MATCH_ALL;
+	match.integration = rule.integration;
+	match.event_uid = message.event_uid;
+	match.payload = message.payload;
+	message.webhook_ids = match_webhooks(event, &match);
 	if (message.webhook_ids == NULL)
 		outbox_new_message_id(message_id);
 	else

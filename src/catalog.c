@@ -56,6 +56,7 @@ typedef struct EventEntry
 	CatalogEvent event;
 } EventEntry;
 
+/* By event UID, or by integration. */
 typedef struct UidEntry
 {
 	char		uid[NAME_SIZE];
@@ -71,6 +72,7 @@ static HTAB *subscriptions;
 static HTAB *events;
 static bool cache_valid = false;
 static uint64 generation = 1;
+static uint64 integration_generation = 1;
 
 
 static void
@@ -82,6 +84,9 @@ relcache_callback(Datum arg, Oid relid)
 		oids_valid = false;
 		generation++;
 	}
+	if (relid == InvalidOid || relid == oids.watch || relid == oids.active_integration ||
+		relid == oids.event_override || relid == oids.shape)
+		integration_generation++;
 }
 
 static void
@@ -107,6 +112,12 @@ uint64
 catalog_generation(void)
 {
 	return generation;
+}
+
+uint64
+catalog_integration_generation(void)
+{
+	return integration_generation;
 }
 
 void
@@ -160,9 +171,15 @@ catalog_oids(void)
 	found.watch_pkey = get_relname_relid("watch_pkey", nsp);
 	found.webhook = get_relname_relid("webhook", nsp);
 	found.webhook_pkey = get_relname_relid("webhook_pkey", nsp);
+	found.active_integration = get_relname_relid("active_integration", nsp);
+	found.active_integration_pkey = get_relname_relid("active_integration_pkey", nsp);
+	found.event_override = get_relname_relid("event_override", nsp);
+	found.event_override_pkey = get_relname_relid("event_override_pkey", nsp);
+	found.shape = get_relname_relid("shape", nsp);
 
 	/* While the extension is being created some are still missing. */
-	if (!OidIsValid(found.outbox[WEBHOOK_PARTITIONS - 1]) || !OidIsValid(found.cursor))
+	if (!OidIsValid(found.outbox[WEBHOOK_PARTITIONS - 1]) || !OidIsValid(found.cursor) ||
+		!OidIsValid(found.shape))
 		return NULL;
 	oids = found;
 	oids_valid = true;
@@ -352,6 +369,21 @@ add_owner(Merge *merge, Oid owner)
 	event->owners[event->nowners++] = owner;
 }
 
+/* Add a webhook to the list of this key; the hash table is created when there is none. */
+static void
+keyed_add(HTAB **hash, const char *name, const char *key, CatalogWebhook *webhook)
+{
+	UidEntry   *entry;
+	bool		found;
+
+	if (*hash == NULL)
+		*hash = create_hash(name, sizeof(UidEntry), CurrentMemoryContext);
+	entry = hash_search(*hash, key, HASH_ENTER, &found);
+	if (!found)
+		memset(&entry->list, 0, sizeof(entry->list));
+	list_add(&entry->list, webhook);
+}
+
 /* Add the webhooks of one subscription to an event, each webhook once. */
 static void
 merge_subscription(Merge *merge, const char *pattern)
@@ -371,18 +403,13 @@ merge_subscription(Merge *merge, const char *pattern)
 			continue;
 		event->wanted = true;
 		add_owner(merge, webhook->owner);
-		if (webhook->nuids == 0)
+		if (webhook->integration != NULL)
+			keyed_add(&event->by_integration, "webhooks of integrations", webhook->integration, webhook);
+		else if (webhook->nuids == 0)
 			list_add(&event->unrestricted, webhook);
-		else if (event->by_uid == NULL)
-			event->by_uid = create_hash("webhook event UIDs", sizeof(UidEntry), CurrentMemoryContext);
-		for (int u = 0; u < webhook->nuids; u++)
-		{
-			UidEntry   *uid = hash_search(event->by_uid, webhook->uids[u], HASH_ENTER, &found);
-
-			if (!found)
-				memset(&uid->list, 0, sizeof(uid->list));
-			list_add(&uid->list, webhook);
-		}
+		else
+			for (int u = 0; u < webhook->nuids; u++)
+				keyed_add(&event->by_uid, "webhook event UIDs", webhook->uids[u], webhook);
 		if (webhook->nuids > 0 || webhook->ncolumns > 0 || webhook->filter != NULL ||
 			webhook->integration != NULL)
 			event->plain = false;
@@ -464,13 +491,25 @@ catalog_event_filtered(const char *name, CatalogFilter filter, void *arg)
 	return event;
 }
 
-const CatalogWebhookList *
-catalog_event_uid(const CatalogEvent *event, const char *uid)
+static const CatalogWebhookList *
+keyed_find(HTAB *hash, const char *key)
 {
 	UidEntry   *entry;
 
-	if (event->by_uid == NULL || uid == NULL || strlen(uid) >= NAME_SIZE)
+	if (hash == NULL || key == NULL || strlen(key) >= NAME_SIZE)
 		return NULL;
-	entry = hash_search(event->by_uid, uid, HASH_FIND, NULL);
+	entry = hash_search(hash, key, HASH_FIND, NULL);
 	return entry ? &entry->list : NULL;
+}
+
+const CatalogWebhookList *
+catalog_event_uid(const CatalogEvent *event, const char *uid)
+{
+	return keyed_find(event->by_uid, uid);
+}
+
+const CatalogWebhookList *
+catalog_event_integration(const CatalogEvent *event, const char *integration)
+{
+	return keyed_find(event->by_integration, integration);
 }

@@ -54,6 +54,12 @@
 #define Anum_watch_payload					10
 #define Anum_watch_search_path				11
 
+/* Columns of webhook.active_integration and of webhook.event_override; the key comes first */
+#define Anum_active_integration				2
+#define Anum_override_integration			2
+#define Anum_override_send_on_payment		3
+#define Anum_override_only_paid				4
+
 /* Columns of webhook.outbox_N, and of its index */
 #define Anum_outbox_id						1
 #define Anum_outbox_xid						2
@@ -92,6 +98,11 @@ typedef struct CatalogOids
 	Oid			outbox_id_seq;
 	Oid			ring;
 	Oid			cursor;
+	Oid			active_integration;
+	Oid			active_integration_pkey;
+	Oid			event_override;
+	Oid			event_override_pkey;
+	Oid			shape;
 } CatalogOids;
 
 /* What capture must know of a webhook. */
@@ -122,6 +133,7 @@ typedef struct CatalogEvent
 	bool		plain;			/* nobody restricts anything: all_ids is the answer */
 	CatalogWebhookList unrestricted;	/* for any event UID */
 	struct HTAB *by_uid;		/* event UID -> CatalogWebhookList, or NULL */
+	struct HTAB *by_integration;	/* name -> those that belong to it, whatever the UID; or NULL */
 	ArrayType  *all_ids;		/* when plain */
 	int			nowners;
 	Oid		   *owners;			/* of these webhooks, each once */
@@ -147,6 +159,9 @@ extern Oid	catalog_watch_relid(void);
  */
 extern uint64 catalog_generation(void);
 
+/* The same for the integration in force and the shape of payloads. */
+extern uint64 catalog_integration_generation(void);
+
 /* Who subscribes to this trigger name.  Needs a transaction. */
 extern const CatalogEvent *catalog_event(const char *event);
 
@@ -158,6 +173,10 @@ extern const CatalogEvent *catalog_event_filtered(const char *event, CatalogFilt
 
 /* The webhooks of this event that are restricted to this event UID, or NULL. */
 extern const CatalogWebhookList *catalog_event_uid(const CatalogEvent *event, const char *uid);
+
+/* Those that belong to this integration, or NULL; the name may be NULL. */
+extern const CatalogWebhookList *catalog_event_integration(const CatalogEvent *event,
+														   const char *integration);
 
 /* "guest.*" matches "guest.create", "*" everything but the names in "webhook." */
 extern bool catalog_event_matches(const char *pattern, const char *event);

@@ -43,6 +43,11 @@
 #define DEFAULT_CLOCK_OFFSET_S		0
 #define MAX_CLOCK_OFFSET_S			(10 * 366 * 24 * 3600)
 
+/* Twelve months. */
+#define DEFAULT_API_KEY_MAX_AGE_S	(365 * 24 * 3600)
+#define MIN_API_KEY_MAX_AGE_S		0
+#define MAX_API_KEY_MAX_AGE_S		(20 * 366 * 24 * 3600)
+
 #define DEFAULT_WORKERS				16
 #define MIN_WORKERS					1
 #define MAX_WORKERS					1024
@@ -54,6 +59,7 @@ int			webhook_timeout = DEFAULT_TIMEOUT_MS;
 char	   *webhook_retry_schedule = NULL;
 int			webhook_buffer_retention = DEFAULT_BUFFER_RETENTION_S;
 bool		webhook_dispatch = true;
+int			webhook_api_key_max_age = DEFAULT_API_KEY_MAX_AGE_S;
 int			webhook_workers = DEFAULT_WORKERS;
 char	   *webhook_reactivation_url = NULL;
 int			webhook_clock_offset = DEFAULT_CLOCK_OFFSET_S;
@@ -245,6 +251,22 @@ define_deactivation_settings(void)
 							NULL, NULL, NULL);
 }
 
+/* Settings about integrations. */
+static void
+define_integration_settings(void)
+{
+	DefineCustomIntVariable("webhook.api_key_max_age",
+							"Sets the age from which an API key is reported as too old.",
+							"Zero turns the report off.",
+							&webhook_api_key_max_age,
+							DEFAULT_API_KEY_MAX_AGE_S,
+							MIN_API_KEY_MAX_AGE_S,
+							MAX_API_KEY_MAX_AGE_S,
+							PGC_SIGHUP,
+							GUC_UNIT_S,
+							NULL, NULL, NULL);
+}
+
 /* Settings about the background workers. */
 static void
 define_worker_settings(void)
@@ -278,6 +300,7 @@ settings_init(void)
 	define_request_settings();
 	define_failure_settings();
 	define_deactivation_settings();
+	define_integration_settings();
 	define_worker_settings();
 
 	/* Otherwise webhook.workers, not defined, would be taken for a typo. */

@@ -1,0 +1,142 @@
+-- Integrations: what belongs to one, where it counts, and how it shapes payloads.
+
+CREATE TABLE webhook.integration (
+    name               text PRIMARY KEY,
+    owner              regrole NOT NULL,
+    description        text,
+    api_key_id         text NOT NULL UNIQUE,
+    api_key_hash       bytea NOT NULL,
+    api_key_created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    age_reported_at    timestamptz,
+    created_at         timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE webhook.integration IS 'the integrations; their API keys are kept as hashes only';
+
+ALTER TABLE webhook.webhook ADD CONSTRAINT webhook_integration_fkey
+    FOREIGN KEY (integration) REFERENCES webhook.integration ON UPDATE CASCADE;
+CREATE INDEX webhook_integration_idx ON webhook.webhook (integration);
+
+CREATE TABLE webhook.integration_profile (
+    integration text NOT NULL REFERENCES webhook.integration ON UPDATE CASCADE ON DELETE CASCADE,
+    profile     text NOT NULL,
+    api_access  boolean NOT NULL,
+    PRIMARY KEY (integration, profile)
+);
+COMMENT ON TABLE webhook.integration_profile IS 'the profiles that are connected to an integration';
+
+-- That at most one integration is active on a profile is the key.
+CREATE TABLE webhook.active_integration (
+    profile     text PRIMARY KEY,
+    integration text NOT NULL,
+    FOREIGN KEY (integration, profile) REFERENCES webhook.integration_profile ON UPDATE CASCADE ON DELETE CASCADE
+);
+COMMENT ON TABLE webhook.active_integration IS 'the integration whose webhooks fire for a profile';
+
+-- An event whose integration is deleted has none from then on: another one must not get its data unasked.
+CREATE TABLE webhook.event_override (
+    event_uid       text PRIMARY KEY,
+    integration     text REFERENCES webhook.integration ON UPDATE CASCADE ON DELETE SET NULL,
+    send_on_payment boolean NOT NULL,
+    only_paid       boolean NOT NULL,
+    owner           regrole NOT NULL
+);
+COMMENT ON TABLE webhook.event_override IS 'events with another integration than their profile''s, or none';
+
+-- The target is '' for an account's mapping, else a profile, an event UID or an entity type.
+CREATE TABLE webhook.shape (
+    integration text REFERENCES webhook.integration ON UPDATE CASCADE ON DELETE CASCADE,
+    kind        text NOT NULL CHECK (kind IN ('account', 'profile', 'event', 'template', 'form')),
+    target      text NOT NULL CHECK ((target = '') = (kind = 'account')),
+    value       jsonb NOT NULL,
+    owner       regrole NOT NULL,
+    CHECK (integration IS NOT NULL OR kind IN ('profile', 'event'))
+);
+CREATE UNIQUE INDEX shape_idx ON webhook.shape (COALESCE(integration, ''), kind, target);
+COMMENT ON TABLE webhook.shape IS 'field mappings of an account, profile or event, payload templates and forms';
+
+SELECT pg_catalog.pg_extension_config_dump('webhook.integration', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.integration_profile', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.active_integration', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.event_override', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.shape', '');
+
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.active_integration
+    FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.event_override
+    FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.shape
+    FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
+
+-- Managing them: src/integration.c.
+
+CREATE FUNCTION webhook.create_integration(name text, description text DEFAULT NULL) RETURNS text
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_create_integration';
+COMMENT ON FUNCTION webhook.create_integration(text, text)
+    IS 'creates an integration that belongs to the current role; returns its API key, which is not shown again';
+
+CREATE FUNCTION webhook.rotate_api_key(integration text) RETURNS text
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_rotate_api_key';
+COMMENT ON FUNCTION webhook.rotate_api_key(text)
+    IS 'replaces the API key of an integration at once; returns the new one, which is not shown again';
+
+CREATE FUNCTION webhook.delete_integration(name text) RETURNS boolean
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_delete_integration';
+COMMENT ON FUNCTION webhook.delete_integration(text)
+    IS 'removes an integration with its webhooks and all that belongs to it; true if it existed';
+
+CREATE FUNCTION webhook.connect_profile(integration text, profile text, api_access boolean DEFAULT false) RETURNS void
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_connect_profile';
+COMMENT ON FUNCTION webhook.connect_profile(text, text, boolean)
+    IS 'connects a profile to an integration, or changes whether the API shows its data';
+
+CREATE FUNCTION webhook.disconnect_profile(integration text, profile text) RETURNS boolean
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_disconnect_profile';
+COMMENT ON FUNCTION webhook.disconnect_profile(text, text)
+    IS 'takes a profile from an integration, also if it is the active one; true if it was connected';
+
+CREATE FUNCTION webhook.activate_integration(profile text, integration text) RETURNS void
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_activate_integration';
+COMMENT ON FUNCTION webhook.activate_integration(text, text)
+    IS 'lets the webhooks of an integration fire for a profile, instead of those of the one that was active';
+
+CREATE FUNCTION webhook.deactivate_integration(profile text) RETURNS boolean
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_deactivate_integration';
+COMMENT ON FUNCTION webhook.deactivate_integration(text) IS 'leaves a profile without an active integration; true if it had one';
+
+CREATE FUNCTION webhook.override_event(event_uid text, integration text DEFAULT NULL,
+    send_on_payment boolean DEFAULT false, only_paid boolean DEFAULT false) RETURNS void
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_override_event';
+COMMENT ON FUNCTION webhook.override_event(text, text, boolean, boolean)
+    IS 'gives an event another integration than its profile''s, or none, and says what payment means for its webhooks';
+
+CREATE FUNCTION webhook.clear_event_override(event_uid text) RETURNS boolean
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_clear_event_override';
+COMMENT ON FUNCTION webhook.clear_event_override(text) IS 'returns an event to its profile''s integration; true if it had an override';
+
+CREATE FUNCTION webhook.get_integrations()
+RETURNS TABLE (
+    name               text,
+    description        text,
+    owner              regrole,
+    profiles           text[],
+    api_profiles       text[],
+    active_profiles    text[],
+    override_events    text[],
+    webhooks           bigint,
+    api_key_created_at timestamptz,
+    api_key_age        interval,
+    api_key_too_old    boolean,
+    created_at         timestamptz
+)
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_get_integrations';
+COMMENT ON FUNCTION webhook.get_integrations() IS 'lists the integrations of the current role, with the age of their API keys';

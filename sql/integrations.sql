@@ -1,0 +1,219 @@
+-- Integrations: who has which, where they count, what payment means.
+-- Proves I7 I8 I9 I10 I11 I12, E5 and I6 for webhooks of integrations, R6.
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+CREATE SCHEMA integrations_test;
+SET search_path = integrations_test;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
+
+-- Runs a command that must fail and shows what the user gets to see.
+CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE command;
+    message := 'NOT REFUSED';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    message := left(message, 120);
+END
+$$;
+
+-- What has been sent since the last look: the apps of the webhooks, the event and the guest.
+CREATE TABLE seen (id bigint);
+CREATE FUNCTION sent() RETURNS SETOF text LANGUAGE sql VOLATILE AS $$
+    WITH now_seen AS (INSERT INTO seen SELECT o.id FROM webhook.outbox AS o WHERE o.id NOT IN (SELECT id FROM seen) RETURNING id)
+    SELECT (SELECT string_agg(w.app, ',' ORDER BY w.app) FROM webhook.webhook AS w WHERE w.id = ANY (o.webhook_ids))
+           || ' ' || o.event || ' ' || (o.payload->>'name')
+    FROM webhook.outbox AS o JOIN now_seen USING (id) ORDER BY o.id
+$$;
+
+--
+-- I7: integrations; I9: API keys
+--
+SELECT webhook.create_integration('crm', 'the customers') AS crm_key \gset
+SELECT webhook.create_integration(name => 'news') AS news_key \gset
+SELECT :'crm_key' ~ '^whk_[0-9a-f]{16}_[0-9a-f]{48}$' AS looks_like_a_key, :'crm_key' <> :'news_key' AS another;
+SELECT name, description, owner = current_user::regrole AS mine, profiles, api_profiles, active_profiles, webhooks,
+       api_key_age < '1 hour' AS young, api_key_too_old
+FROM webhook.get_integrations();
+
+-- The key is nowhere to be found, only its hash.
+SELECT count(*) FROM webhook.integration AS i WHERE i::text LIKE '%' || right(:'crm_key', 48) || '%';
+SELECT api_key_hash = sha256(convert_to(:'crm_key', 'UTF8')) AS hashed FROM webhook.integration WHERE name = 'crm';
+SELECT webhook.rotate_api_key('crm') AS new_key \gset
+SELECT :'new_key' <> :'crm_key' AS rotated, api_key_hash = sha256(convert_to(:'new_key', 'UTF8')) AS hashed
+FROM webhook.integration WHERE name = 'crm';
+UPDATE webhook.integration SET api_key_created_at = now() - interval '13 months' WHERE name = 'crm';
+SELECT name, api_key_age > '1 year' AS old, api_key_too_old FROM webhook.get_integrations();
+SELECT webhook.rotate_api_key('crm') <> '' AS rotated;
+SELECT name, api_key_too_old FROM webhook.get_integrations();
+
+SELECT * FROM refused($$SELECT webhook.create_integration('crm')$$);
+SELECT * FROM refused($$SELECT webhook.create_integration('')$$);
+SELECT * FROM refused($$SELECT webhook.create_integration(repeat('x', 1000000))$$);
+SELECT * FROM refused($$SELECT webhook.create_integration(E'a\nb')$$);
+SELECT * FROM refused($$SELECT webhook.create_integration(NULL)$$);
+SELECT * FROM refused($$SELECT webhook.rotate_api_key('nobody')$$);
+SELECT * FROM refused($$SELECT webhook.delete_integration('nobody')$$);
+
+--
+-- I8: profiles; I10: one active integration per profile
+--
+SELECT webhook.connect_profile('crm', 'conferences', api_access => true);
+SELECT webhook.connect_profile('news', 'conferences');
+SELECT webhook.connect_profile('news', 'parties');
+SELECT webhook.connect_profile('crm', 'trainings', true);
+SELECT webhook.connect_profile('crm', 'trainings');
+SELECT name, profiles, api_profiles, active_profiles FROM webhook.get_integrations();
+SELECT * FROM refused($$SELECT webhook.activate_integration('parties', 'crm')$$);
+SELECT * FROM refused($$SELECT webhook.activate_integration('parties', 'nobody')$$);
+SELECT * FROM refused($$SELECT webhook.connect_profile('crm', '')$$);
+SELECT * FROM refused($$SELECT webhook.connect_profile('nobody', 'x')$$);
+SELECT * FROM refused($$SELECT webhook.connect_profile('crm', 'x', NULL)$$);
+
+CREATE TABLE guest (id serial PRIMARY KEY, name text, event_uid text, profile text, paid boolean NOT NULL DEFAULT false,
+                    gone boolean NOT NULL DEFAULT false);
+SELECT webhook.watch('guest', 'guest', event_uid => 'event_uid', profile => 'profile', paid => 'paid', deleted => 'gone');
+SELECT * FROM refused($$SELECT webhook.create_webhook('bad', 'guest.*', 'http://h/', integration => 'nobody')$$);
+SELECT webhook.create_webhook('free', 'guest.*', 'http://127.0.0.1:1/') AS free_id \gset
+SELECT webhook.create_webhook('crm', 'guest.*', 'http://127.0.0.1:1/', integration => 'crm') AS crm_id \gset
+SELECT webhook.create_webhook('crm_e9', 'guest.*', 'http://127.0.0.1:1/', integration => 'crm', event_uids => 'e8, e9') AS e9_id \gset
+SELECT webhook.create_webhook('news', 'guest.create', 'http://127.0.0.1:1/', integration => 'news') AS news_id \gset
+SELECT * FROM refused(format('SELECT webhook.update_webhook(%s, ''{"integration": "nobody"}'')', :crm_id));
+
+-- Nothing is active yet: only the webhook without an integration fires.
+INSERT INTO guest (name, event_uid, profile) VALUES ('a', 'e1', 'conferences');
+SELECT sent();
+SELECT webhook.activate_integration('conferences', 'crm');
+INSERT INTO guest (name, event_uid, profile) VALUES ('b', 'e1', 'conferences'), ('c', 'e2', 'parties'), ('d', NULL, NULL),
+    ('e', 'e9', 'conferences');
+SELECT sent();
+SELECT webhook.activate_integration('conferences', 'news');
+SELECT name, active_profiles FROM webhook.get_integrations();
+INSERT INTO guest (name, event_uid, profile) VALUES ('f', 'e1', 'conferences');
+UPDATE guest SET name = 'f2' WHERE name = 'f';
+SELECT sent();
+-- In one transaction, rolled back: nobody hears of it, and afterwards all is as it was.
+BEGIN;
+SELECT webhook.activate_integration('conferences', 'crm');
+INSERT INTO guest (name, event_uid, profile) VALUES ('g', 'e1', 'conferences');
+SELECT sent();
+ROLLBACK;
+INSERT INTO guest (name, event_uid, profile) VALUES ('h', 'e1', 'conferences');
+SELECT sent();
+SELECT webhook.deactivate_integration('conferences'), webhook.deactivate_integration('conferences') AS again;
+INSERT INTO guest (name, event_uid, profile) VALUES ('i', 'e1', 'conferences');
+SELECT sent();
+-- At most one: a key of the table, whoever writes to it.
+SELECT webhook.activate_integration('conferences', 'crm');
+SELECT * FROM refused($$INSERT INTO webhook.active_integration VALUES ('conferences', 'news')$$);
+
+-- An application event knows its event and profile, too.
+SELECT webhook.emit('guest.checked_in', '{"name": "j"}', event_uid => 'e1', profile => 'conferences') <> '' AS emitted;
+SELECT sent();
+
+--
+-- I11: an event overrides its profile's integration with another, or none
+--
+SELECT webhook.override_event('e2', 'news');
+SELECT webhook.override_event('e3');
+SELECT webhook.override_event('e4', 'crm');
+SELECT name, override_events FROM webhook.get_integrations();
+INSERT INTO guest (name, event_uid, profile) VALUES ('k', 'e1', 'conferences'), ('l', 'e2', 'conferences'),
+    ('m', 'e3', 'conferences'), ('n', 'e4', 'parties');
+SELECT sent();
+SELECT webhook.clear_event_override('e2'), webhook.clear_event_override('e2') AS again;
+INSERT INTO guest (name, event_uid, profile) VALUES ('o', 'e2', 'conferences');
+SELECT sent();
+SELECT * FROM refused($$SELECT webhook.override_event(NULL)$$);
+SELECT * FROM refused($$SELECT webhook.override_event('e1', 'nobody')$$);
+SELECT * FROM refused($$SELECT webhook.override_event('e1', 'crm', only_paid => NULL)$$);
+
+--
+-- I12: payment
+--
+DELETE FROM guest;
+SELECT count(*) > 0 AS told FROM sent();
+SELECT webhook.override_event('quiet', 'crm');
+SELECT webhook.override_event('loud', 'crm', send_on_payment => true);
+SELECT webhook.override_event('strict', 'crm', only_paid => true);
+
+-- Payment fires guest.update or not; a refund and any other change does in any case.
+INSERT INTO guest (name, event_uid, profile) VALUES ('quiet', 'quiet', 'p'), ('loud', 'loud', 'p'), ('usual', 'e1', 'conferences');
+UPDATE guest SET paid = true;
+UPDATE guest SET paid = false;
+UPDATE guest SET name = name || '!';
+SELECT sent();
+
+-- Only paid ones: the receiver never hears of a guest that it does not know.
+DELETE FROM guest;
+SELECT count(*) > 0 AS told FROM sent();
+INSERT INTO guest (name, event_uid) VALUES ('unpaid', 'strict');
+UPDATE guest SET name = 'still unpaid';
+DELETE FROM guest;
+SELECT sent();
+INSERT INTO guest (name, event_uid) VALUES ('pays', 'strict');
+UPDATE guest SET paid = true;
+UPDATE guest SET name = 'paid';
+UPDATE guest SET paid = false;
+UPDATE guest SET name = 'refunded';
+DELETE FROM guest;
+SELECT sent();
+INSERT INTO guest (name, event_uid, paid) VALUES ('paid at once', 'strict', true);
+UPDATE guest SET gone = true;
+UPDATE guest SET gone = false;
+DELETE FROM guest;
+SELECT sent();
+INSERT INTO guest (name, event_uid) VALUES ('soft, unpaid', 'strict');
+UPDATE guest SET gone = true;
+UPDATE guest SET gone = false, paid = true;
+UPDATE guest SET gone = true, paid = false;
+SELECT sent();
+DELETE FROM guest;
+-- Also when nobody listens to anything but creations.
+SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('free');
+SELECT webhook.update_webhook(:crm_id, '{"event": "guest.create"}'), webhook.update_webhook(:e9_id, '{"event": "guest.create"}');
+SELECT count(*) > 0 AS told FROM sent();
+INSERT INTO guest (name, event_uid) VALUES ('comes late', 'strict');
+UPDATE guest SET paid = true;
+UPDATE guest SET name = 'x';
+SELECT sent();
+
+--
+-- Deleting: what belongs to it goes, an event that it was chosen for has none.
+--
+SELECT webhook.disconnect_profile('crm', 'conferences'), webhook.disconnect_profile('crm', 'conferences') AS again;
+SELECT name, profiles, active_profiles FROM webhook.get_integrations();
+SELECT webhook.delete_integration('crm');
+SELECT app FROM webhook.get_webhooks() ORDER BY app;
+SELECT event_uid, integration FROM webhook.event_override ORDER BY 1;
+SELECT webhook.delete_integration('news');
+SELECT count(*) AS integrations FROM webhook.get_integrations();
+
+-- Another role's integration does not exist, and its choices stay.
+CREATE ROLE integrations_test_a;
+CREATE ROLE integrations_test_b;
+GRANT USAGE ON SCHEMA webhook, integrations_test TO integrations_test_a, integrations_test_b;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO integrations_test_a, integrations_test_b;
+SET ROLE integrations_test_a;
+SELECT webhook.create_integration('a') <> '' AS created;
+SELECT webhook.connect_profile('a', 'p'), webhook.activate_integration('p', 'a'), webhook.override_event('e', 'a');
+SET ROLE integrations_test_b;
+SELECT webhook.create_integration('b') <> '' AS created;
+SELECT webhook.connect_profile('b', 'p');
+SELECT name FROM webhook.get_integrations();
+SELECT * FROM refused($$SELECT webhook.create_integration('a')$$);
+SELECT * FROM refused($$SELECT webhook.rotate_api_key('a')$$);
+SELECT * FROM refused($$SELECT webhook.delete_integration('a')$$);
+SELECT * FROM refused($$SELECT webhook.connect_profile('a', 'q')$$);
+SELECT * FROM refused($$SELECT webhook.activate_integration('p', 'b')$$);
+SELECT * FROM refused($$SELECT webhook.deactivate_integration('p')$$);
+SELECT * FROM refused($$SELECT webhook.override_event('e', 'b')$$);
+SELECT * FROM refused($$SELECT webhook.clear_event_override('e')$$);
+SELECT * FROM refused($$SELECT webhook.create_webhook('b', 'guest.*', 'http://h/', integration => 'a')$$);
+RESET ROLE;
+SELECT webhook.delete_integration('a'), webhook.delete_integration('b'), webhook.clear_event_override('e');
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA webhook FROM integrations_test_a, integrations_test_b;
+DROP SCHEMA integrations_test CASCADE;
+REVOKE ALL ON SCHEMA webhook FROM integrations_test_a, integrations_test_b;
+DROP ROLE integrations_test_a, integrations_test_b;
+DELETE FROM webhook.event_override;

@@ -1,0 +1,528 @@
+/*-------------------------------------------------------------------------
+ *
+ * integration.c
+ *		Integrations, their profiles and their API keys.
+ *
+ * An integration belongs to the role that created it, as a webhook does; for
+ * everybody but superusers and members of that role it does not exist.  Profiles and
+ * events are the application's and have no row here: they are whatever has been
+ * named in a call.
+ *
+ * An API key is "whk_", an identifier and a secret.  The row is found by the identifier; what is
+ * stored of the key is a SHA-256 hash, which is enough for 192 random bits, and it is
+ * compared in constant time, also when there is no such row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "api.h"
+#include "catalog.h"
+#include "integration.h"
+#include "settings.h"
+#include "shmem.h"
+
+#define MAX_LABEL_LENGTH	200
+
+#define KEY_PREFIX			"whk_"
+#define KEY_ID_BYTES		8
+#define KEY_SECRET_BYTES	24
+#define KEY_ID_LENGTH		(2 * KEY_ID_BYTES)
+#define KEY_LENGTH			(sizeof(KEY_PREFIX) - 1 + KEY_ID_LENGTH + 1 + 2 * KEY_SECRET_BYTES)
+#define HASH_BYTES			32
+
+PG_FUNCTION_INFO_V1(webhook_create_integration);
+PG_FUNCTION_INFO_V1(webhook_rotate_api_key);
+PG_FUNCTION_INFO_V1(webhook_delete_integration);
+PG_FUNCTION_INFO_V1(webhook_connect_profile);
+PG_FUNCTION_INFO_V1(webhook_disconnect_profile);
+PG_FUNCTION_INFO_V1(webhook_activate_integration);
+PG_FUNCTION_INFO_V1(webhook_deactivate_integration);
+PG_FUNCTION_INFO_V1(webhook_override_event);
+PG_FUNCTION_INFO_V1(webhook_clear_event_override);
+PG_FUNCTION_INFO_V1(webhook_get_integrations);
+
+
+char *
+integration_label(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	char	   *s = TextDatumGetCString(api_argument(fcinfo, n, argument));
+	bool		good = s[strspn(s, " ")] != '\0' && pg_mbstrlen(s) <= MAX_LABEL_LENGTH;
+
+	for (char *p = s; *p && good; p++)
+		good = (unsigned char) *p >= 0x20 && *p != 0x7f;
+	if (!good)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\"", argument),
+				 errhint("Give 1 to %d characters, none of them a control character.", MAX_LABEL_LENGTH)));
+	return s;
+}
+
+/* A command with one text, or two. */
+static uint64
+execute(const char *sql, int expected, const char *first, const char *second)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[2] = {CStringGetTextDatum(first), (Datum) 0};
+
+	if (second != NULL)
+		values[1] = CStringGetTextDatum(second);
+	return as_owner_execute(sql, expected, second ? 2 : 1, types, values, NULL);
+}
+
+static Datum
+result_datum(int column)
+{
+	bool		isnull;
+
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+}
+
+void
+integration_require(const AsOwner *state, const char *name)
+{
+	if (execute("SELECT owner FROM webhook.integration WHERE name = $1 FOR NO KEY UPDATE",
+				SPI_OK_SELECT, name, NULL) == 0 ||
+		!has_privs_of_role(state->caller, DatumGetObjectId(result_datum(1))))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("integration \"%s\" does not exist", name),
+				 errhint("The integrations that you may manage are listed by webhook.get_integrations().")));
+}
+
+/* ---------- API keys ---------- */
+
+static void
+append_hex(StringInfo buf, const unsigned char *bytes, int n)
+{
+	for (int i = 0; i < n; i++)
+		appendStringInfo(buf, "%02x", bytes[i]);
+}
+
+static char *
+generate_key(void)
+{
+	unsigned char bytes[KEY_ID_BYTES + KEY_SECRET_BYTES];
+	StringInfoData buf;
+
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random bytes")));
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, KEY_PREFIX);
+	append_hex(&buf, bytes, KEY_ID_BYTES);
+	appendStringInfoChar(&buf, '_');
+	append_hex(&buf, bytes + KEY_ID_BYTES, KEY_SECRET_BYTES);
+	return buf.data;
+}
+
+/* The identifier in a key that has the right length. */
+static char *
+key_id(const char *key)
+{
+	return pnstrdup(key + sizeof(KEY_PREFIX) - 1, KEY_ID_LENGTH);
+}
+
+static bytea *
+key_hash(const char *key)
+{
+	/* A text is a bytea with the same bytes. */
+	return DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, CStringGetTextDatum(key)));
+}
+
+static bool
+hashes_equal(const unsigned char *a, const unsigned char *b)
+{
+	unsigned char difference = 0;
+
+	for (int i = 0; i < HASH_BYTES; i++)
+		difference |= a[i] ^ b[i];
+	return difference == 0;
+}
+
+char *
+integration_of_key(const char *api_key, ArrayType **profiles)
+{
+	MemoryContext context = CurrentMemoryContext;
+	static const unsigned char nothing[HASH_BYTES] = {0};
+	const unsigned char *expected = nothing;
+	char		key[KEY_LENGTH + 1] = "";
+	char	   *name = NULL;
+	bytea	   *hash;
+	AsOwner		state;
+
+	if (api_key != NULL && strlen(api_key) == KEY_LENGTH)
+		strlcpy(key, api_key, sizeof(key));
+	else
+		memset(key, '-', KEY_LENGTH);
+	hash = key_hash(key);
+
+	as_owner_begin(&state);
+	if (execute("SELECT i.name, i.api_key_hash, ARRAY(SELECT p.profile FROM webhook.integration_profile AS p"
+				"  WHERE p.integration = i.name AND p.api_access)"
+				" FROM webhook.integration AS i WHERE i.api_key_id = $1",
+				SPI_OK_SELECT, key_id(key), NULL) > 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		name = TextDatumGetCString(result_datum(1));
+		expected = (unsigned char *) VARDATA_ANY(DatumGetByteaPP(result_datum(2)));
+		*profiles = DatumGetArrayTypePCopy(result_datum(3));
+		MemoryContextSwitchTo(old);
+	}
+	if (!hashes_equal((unsigned char *) VARDATA_ANY(hash), expected))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("invalid API key"),
+				 errhint("Keys are made by webhook.create_integration() and webhook.rotate_api_key().")));
+	as_owner_end(&state);
+	return name;
+}
+
+void
+integration_report_ages(void)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(webhook_api_key_max_age)};
+	int			result;
+
+	if (webhook_api_key_max_age == 0)
+		return;
+	result = SPI_execute_with_args("WITH old AS (UPDATE webhook.integration SET age_reported_at = pg_catalog.now()"
+								   "  WHERE age_reported_at IS NULL"
+								   "   AND api_key_created_at < pg_catalog.now() - pg_catalog.make_interval(secs => $1)"
+								   "  RETURNING name, api_key_created_at::date AS created),"
+								   " noted AS (INSERT INTO webhook.notification (kind, message)"
+								   "  SELECT 'api_key_age', pg_catalog.format('The API key of integration \"%s\" is from %s"
+								   " and should be replaced with webhook.rotate_api_key().', name, created) FROM old"
+								   "  RETURNING id, kind, message)"
+								   " SELECT pg_catalog.pg_notify('webhook', pg_catalog.json_build_object("
+								   "'id', id, 'kind', kind, 'message', message)::text) FROM noted",
+								   1, types, values, NULL, false, 0);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not report the age of API keys: %s", SPI_result_code_string(result));
+}
+
+/* ---------- integrations ---------- */
+
+/*
+ * create_integration(name, description) returns text
+ */
+Datum
+webhook_create_integration(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, REGROLEOID, TEXTOID, BYTEAOID};
+	Datum		values[5];
+	bool		nulls[5] = {false};
+	char	   *name;
+	char	   *key;
+	AsOwner		state;
+
+	shmem_require();
+	name = integration_label(fcinfo, 0, "name");
+	key = generate_key();
+	values[0] = CStringGetTextDatum(name);
+	nulls[1] = PG_ARGISNULL(1);
+	values[1] = nulls[1] ? (Datum) 0 : PG_GETARG_DATUM(1);
+	values[2] = ObjectIdGetDatum(GetUserId());
+	values[3] = CStringGetTextDatum(key_id(key));
+	values[4] = PointerGetDatum(key_hash(key));
+
+	as_owner_begin(&state);
+	if (as_owner_execute("INSERT INTO webhook.integration (name, description, owner, api_key_id, api_key_hash)"
+						 " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING RETURNING name",
+						 SPI_OK_INSERT_RETURNING, 5, types, values, nulls) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("integration \"%s\" already exists", name),
+				 errhint("Choose another name.")));
+	as_owner_end(&state);
+	PG_RETURN_TEXT_P(cstring_to_text(key));
+}
+
+/*
+ * rotate_api_key(integration) returns text
+ */
+Datum
+webhook_rotate_api_key(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, BYTEAOID};
+	Datum		values[3];
+	char	   *name;
+	char	   *key;
+	AsOwner		state;
+
+	shmem_require();
+	name = integration_label(fcinfo, 0, "integration");
+	key = generate_key();
+	values[0] = CStringGetTextDatum(name);
+	values[1] = CStringGetTextDatum(key_id(key));
+	values[2] = PointerGetDatum(key_hash(key));
+
+	as_owner_begin(&state);
+	integration_require(&state, name);
+	as_owner_execute("UPDATE webhook.integration SET api_key_id = $2, api_key_hash = $3,"
+					 " api_key_created_at = pg_catalog.now(), age_reported_at = NULL WHERE name = $1",
+					 SPI_OK_UPDATE, 3, types, values, NULL);
+	as_owner_end(&state);
+	PG_RETURN_TEXT_P(cstring_to_text(key));
+}
+
+/*
+ * delete_integration(name) returns boolean
+ */
+Datum
+webhook_delete_integration(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+	uint64		n;
+	SPITupleTable *webhooks;
+	AsOwner		state;
+
+	shmem_require();
+	name = integration_label(fcinfo, 0, "name");
+
+	as_owner_begin(&state);
+	integration_require(&state, name);
+	n = execute("SELECT id FROM webhook.webhook WHERE integration = $1 FOR UPDATE", SPI_OK_SELECT, name, NULL);
+	webhooks = SPI_tuptable;
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		api_delete_webhook(DatumGetInt64(SPI_getbinval(webhooks->vals[i], webhooks->tupdesc, 1, &isnull)));
+	}
+	execute("DELETE FROM webhook.integration WHERE name = $1", SPI_OK_DELETE, name, NULL);
+	as_owner_end(&state);
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * get_integrations() returns setof record
+ */
+Datum
+webhook_get_integrations(PG_FUNCTION_ARGS)
+{
+	static const char *const sql =
+		"SELECT i.name, i.description, i.owner,"
+		" ARRAY(SELECT p.profile FROM webhook.integration_profile p WHERE p.integration = i.name ORDER BY 1),"
+		" ARRAY(SELECT p.profile FROM webhook.integration_profile p WHERE p.integration = i.name AND p.api_access ORDER BY 1),"
+		" ARRAY(SELECT a.profile FROM webhook.active_integration a WHERE a.integration = i.name ORDER BY 1),"
+		" ARRAY(SELECT o.event_uid FROM webhook.event_override o WHERE o.integration = i.name ORDER BY 1),"
+		" (SELECT count(*) FROM webhook.webhook w WHERE w.integration = i.name),"
+		" i.api_key_created_at, now() - i.api_key_created_at,"
+		" $1 > 0 AND i.api_key_created_at < now() - make_interval(secs => $1), i.created_at"
+		" FROM webhook.integration i WHERE pg_has_role($2, i.owner::oid, 'USAGE') ORDER BY i.name";
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(webhook_api_key_max_age)};
+	bool		nulls[] = {false};
+
+	shmem_require();
+	return as_owner_return_query(fcinfo, sql, 1, types, values, nulls);
+}
+
+/* ---------- profiles ---------- */
+
+/*
+ * connect_profile(integration, profile, api_access) returns void
+ */
+Datum
+webhook_connect_profile(PG_FUNCTION_ARGS)
+{
+	char	   *integration;
+	char	   *profile;
+	bool		api_access;
+	AsOwner		state;
+
+	shmem_require();
+	integration = integration_label(fcinfo, 0, "integration");
+	profile = integration_label(fcinfo, 1, "profile");
+	api_access = DatumGetBool(api_argument(fcinfo, 2, "api_access"));
+
+	as_owner_begin(&state);
+	integration_require(&state, integration);
+	execute(api_access ?
+			"INSERT INTO webhook.integration_profile VALUES ($1, $2, true)"
+			" ON CONFLICT (integration, profile) DO UPDATE SET api_access = true" :
+			"INSERT INTO webhook.integration_profile VALUES ($1, $2, false)"
+			" ON CONFLICT (integration, profile) DO UPDATE SET api_access = false",
+			SPI_OK_INSERT, integration, profile);
+	as_owner_end(&state);
+	PG_RETURN_VOID();
+}
+
+/*
+ * disconnect_profile(integration, profile) returns boolean
+ */
+Datum
+webhook_disconnect_profile(PG_FUNCTION_ARGS)
+{
+	char	   *integration;
+	char	   *profile;
+	bool		connected;
+	AsOwner		state;
+
+	shmem_require();
+	integration = integration_label(fcinfo, 0, "integration");
+	profile = integration_label(fcinfo, 1, "profile");
+
+	as_owner_begin(&state);
+	integration_require(&state, integration);
+	connected = execute("DELETE FROM webhook.integration_profile WHERE integration = $1 AND profile = $2",
+						SPI_OK_DELETE, integration, profile) > 0;
+	as_owner_end(&state);
+	PG_RETURN_BOOL(connected);
+}
+
+/* An error if the last query found that what is to be replaced belongs to another role. */
+static void
+check_replaceable(const AsOwner *state, uint64 found, const char *what, const char *name)
+{
+	if (found > 0 && !has_privs_of_role(state->caller, DatumGetObjectId(result_datum(1))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for %s \"%s\"", what, name),
+				 errhint("Its integration was chosen by another role, which must give it up first.")));
+}
+
+static void
+check_profile(const AsOwner *state, const char *profile)
+{
+	check_replaceable(state,
+					  execute("SELECT i.owner FROM webhook.active_integration AS a"
+							  " JOIN webhook.integration AS i ON i.name = a.integration"
+							  " WHERE a.profile = $1 FOR UPDATE OF a", SPI_OK_SELECT, profile, NULL),
+					  "profile", profile);
+}
+
+/*
+ * activate_integration(profile, integration) returns void
+ */
+Datum
+webhook_activate_integration(PG_FUNCTION_ARGS)
+{
+	char	   *profile;
+	char	   *integration;
+	AsOwner		state;
+
+	shmem_require();
+	profile = integration_label(fcinfo, 0, "profile");
+	integration = integration_label(fcinfo, 1, "integration");
+
+	as_owner_begin(&state);
+	integration_require(&state, integration);
+	if (execute("SELECT FROM webhook.integration_profile WHERE integration = $1 AND profile = $2",
+				SPI_OK_SELECT, integration, profile) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("profile \"%s\" is not connected to integration \"%s\"", profile, integration),
+				 errhint("Call webhook.connect_profile() first.")));
+	check_profile(&state, profile);
+	execute("INSERT INTO webhook.active_integration VALUES ($1, $2)"
+			" ON CONFLICT (profile) DO UPDATE SET integration = excluded.integration",
+			SPI_OK_INSERT, profile, integration);
+	as_owner_end(&state);
+	PG_RETURN_VOID();
+}
+
+/*
+ * deactivate_integration(profile) returns boolean
+ */
+Datum
+webhook_deactivate_integration(PG_FUNCTION_ARGS)
+{
+	char	   *profile;
+	bool		was_active;
+	AsOwner		state;
+
+	shmem_require();
+	profile = integration_label(fcinfo, 0, "profile");
+
+	as_owner_begin(&state);
+	check_profile(&state, profile);
+	was_active = execute("DELETE FROM webhook.active_integration WHERE profile = $1",
+						 SPI_OK_DELETE, profile, NULL) > 0;
+	as_owner_end(&state);
+	PG_RETURN_BOOL(was_active);
+}
+
+/* ---------- events ---------- */
+
+static void
+check_event(const AsOwner *state, const char *event_uid)
+{
+	check_replaceable(state,
+					  execute("SELECT owner FROM webhook.event_override WHERE event_uid = $1 FOR UPDATE",
+							  SPI_OK_SELECT, event_uid, NULL),
+					  "event", event_uid);
+}
+
+/*
+ * override_event(event_uid, integration, send_on_payment, only_paid) returns void
+ */
+Datum
+webhook_override_event(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, BOOLOID, BOOLOID, REGROLEOID};
+	Datum		values[5] = {0};
+	bool		nulls[5] = {false};
+	char	   *event_uid;
+	char	   *integration = NULL;
+	AsOwner		state;
+
+	shmem_require();
+	event_uid = integration_label(fcinfo, 0, "event_uid");
+	values[0] = CStringGetTextDatum(event_uid);
+	nulls[1] = PG_ARGISNULL(1);
+	if (!nulls[1])
+	{
+		integration = integration_label(fcinfo, 1, "integration");
+		values[1] = CStringGetTextDatum(integration);
+	}
+	values[2] = api_argument(fcinfo, 2, "send_on_payment");
+	values[3] = api_argument(fcinfo, 3, "only_paid");
+	values[4] = ObjectIdGetDatum(GetUserId());
+
+	as_owner_begin(&state);
+	if (integration != NULL)
+		integration_require(&state, integration);
+	check_event(&state, event_uid);
+	as_owner_execute("INSERT INTO webhook.event_override VALUES ($1, $2, $3, $4, $5)"
+					 " ON CONFLICT (event_uid) DO UPDATE SET integration = excluded.integration,"
+					 " send_on_payment = excluded.send_on_payment, only_paid = excluded.only_paid,"
+					 " owner = excluded.owner",
+					 SPI_OK_INSERT, 5, types, values, nulls);
+	as_owner_end(&state);
+	PG_RETURN_VOID();
+}
+
+/*
+ * clear_event_override(event_uid) returns boolean
+ */
+Datum
+webhook_clear_event_override(PG_FUNCTION_ARGS)
+{
+	char	   *event_uid;
+	bool		overridden;
+	AsOwner		state;
+
+	shmem_require();
+	event_uid = integration_label(fcinfo, 0, "event_uid");
+
+	as_owner_begin(&state);
+	check_event(&state, event_uid);
+	overridden = execute("DELETE FROM webhook.event_override WHERE event_uid = $1",
+						 SPI_OK_DELETE, event_uid, NULL) > 0;
+	as_owner_end(&state);
+	PG_RETURN_BOOL(overridden);
+}
