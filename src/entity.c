@@ -285,7 +285,7 @@ count_rows(WatchedTable *table, Relation rel, const EntityFilter *filter)
 
 /* What a message about this row would hold. */
 static OutboxRow *
-make_row(WatchedTable *table, TupleTableSlot *slot)
+make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot)
 {
 	OutboxRow  *row = palloc0(sizeof(OutboxRow));
 	WatchValues values;
@@ -293,15 +293,17 @@ make_row(WatchedTable *table, TupleTableSlot *slot)
 	watch_evaluate(table, slot, false, &values);
 	row->entity_type = table->entity_type;
 	row->entity_id = values.text[WATCH_ID];
-	row->event_uid = values.text[WATCH_EVENT_UID];
-	row->profile = values.text[WATCH_PROFILE];
-	row->payload = watch_payload(table, &table->audiences[0], slot, &values, &row->payload_len);
+	if (watch_audience_sees(table, audience, WATCH_EVENT_UID))
+		row->event_uid = values.text[WATCH_EVENT_UID];
+	if (watch_audience_sees(table, audience, WATCH_PROFILE))
+		row->profile = values.text[WATCH_PROFILE];
+	row->payload = watch_payload(table, audience, slot, &values, &row->payload_len);
 	return row;
 }
 
 static List *
-read_rows(List *list, WatchedTable *table, Relation rel, const EntityFilter *filter,
-		  int64 offset, int64 limit)
+read_rows(List *list, WatchedTable *table, const WatchAudience *audience, Relation rel,
+		  const EntityFilter *filter, int64 offset, int64 limit)
 {
 	EntityQuery query = {0};
 	TupleTableSlot *slot;
@@ -329,10 +331,25 @@ read_rows(List *list, WatchedTable *table, Relation rel, const EntityFilter *fil
 		tuple.t_data = header;
 		ItemPointerSetInvalid(&tuple.t_self);
 		ExecStoreHeapTuple(&tuple, slot, false);
-		list = lappend(list, make_row(table, slot));
+		list = lappend(list, make_row(table, audience, slot));
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	return list;
+}
+
+/* The settings of a table and what may be seen of it; NULL: nothing. */
+static WatchedTable *
+readable_table(Relation rel, const EntityFilter *filter, WatchAudience *audience)
+{
+	WatchedTable *table = rel ? watch_settings(rel) : NULL;
+
+	if (table == NULL)
+		return NULL;
+	if (OidIsValid(filter->reader))
+		return watch_audience_for(table, rel, filter->reader, audience) ? table : NULL;
+	memset(audience, 0, sizeof(*audience));
+	audience->json = table->json;
+	return table;
 }
 
 int64
@@ -344,7 +361,8 @@ entity_count(const EntityFilter *filter)
 	foreach(lc, watched_relations(filter->entity_type))
 	{
 		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
-		WatchedTable *table = rel ? watch_lookup(rel) : NULL;
+		WatchAudience audience;
+		WatchedTable *table = readable_table(rel, filter, &audience);
 
 		if (table != NULL)
 			total += count_rows(table, rel, filter);
@@ -364,7 +382,8 @@ entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 	foreach(lc, relations)
 	{
 		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
-		WatchedTable *table = rel ? watch_lookup(rel) : NULL;
+		WatchAudience audience;
+		WatchedTable *table = readable_table(rel, filter, &audience);
 
 		if (table != NULL)
 		{
@@ -376,7 +395,7 @@ entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 				here = Min(offset, count_rows(table, rel, filter));
 			else
 				here = offset;
-			result = read_rows(result, table, rel, filter, here, limit);
+			result = read_rows(result, table, &audience, rel, filter, here, limit);
 			offset -= here;
 			limit -= list_length(result) - before;
 		}
@@ -389,7 +408,7 @@ entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 }
 
 bool
-entity_fetch(const char *entity_type, const char *entity_id, OutboxRow *row)
+entity_fetch(const char *entity_type, const char *entity_id, Oid reader, OutboxRow *row)
 {
 	EntityFilter filter = {0};
 	List	   *list;
@@ -397,6 +416,7 @@ entity_fetch(const char *entity_type, const char *entity_id, OutboxRow *row)
 	filter.entity_type = entity_type;
 	filter.entity_id = entity_id;
 	filter.newest_first = true;
+	filter.reader = reader;
 	list = entity_list(&filter, 0, 1);
 	if (list == NIL)
 		return false;

@@ -20,6 +20,7 @@ typedef struct EntityFilter
 	const char *event_uid;
 	ArrayType  *profiles;		/* text[] */
 	bool		newest_first;	/* by id */
+	Oid			reader;			/* only what this role may see; InvalidOid: everything */
 } EntityFilter;
 
 /*
@@ -32,10 +33,10 @@ extern List *entity_list(const EntityFilter *filter, int64 offset, int64 limit);
 extern int64 entity_count(const EntityFilter *filter);
 
 /*
- * One entity: the one with this id, the newest one when it is NULL.  False
- * when there is none.
+ * One entity, as this role may see it: the one with this id, the newest one when it is NULL.
+ * False when there is none.
  */
-extern bool entity_fetch(const char *entity_type, const char *entity_id, OutboxRow *row);
+extern bool entity_fetch(const char *entity_type, const char *entity_id, Oid reader, OutboxRow *row);
 
 /* Is any table watched as this entity type? */
 extern bool entity_type_watched(const char *entity_type);

@@ -32,6 +32,7 @@
 typedef struct ManualWebhook
 {
 	int64		id;
+	Oid			owner;
 	int			nevents;
 	char	  **events;
 	int			nuids;
@@ -61,7 +62,7 @@ read_webhook(ManualWebhook *webhook, int64 id, MemoryContext context)
 
 	memset(webhook, 0, sizeof(*webhook));
 	webhook->id = id;
-	as_owner_execute("SELECT events, uids, filter::text, active FROM webhook.webhook WHERE id = $1",
+	as_owner_execute("SELECT events, uids, filter::text, active, owner FROM webhook.webhook WHERE id = $1",
 					 SPI_OK_SELECT, 1, types, values, NULL);
 	old = MemoryContextSwitchTo(context);
 	d = column(1, &isnull);
@@ -71,6 +72,7 @@ read_webhook(ManualWebhook *webhook, int64 id, MemoryContext context)
 	d = column(3, &isnull);
 	webhook->filter = isnull ? NULL : TextDatumGetCString(d);
 	webhook->active = DatumGetBool(column(4, &isnull));
+	webhook->owner = DatumGetObjectId(column(5, &isnull));
 	MemoryContextSwitchTo(old);
 }
 
@@ -101,7 +103,7 @@ find_entity(const ManualWebhook *webhook, const char *entity_id, OutboxRow *row)
 		if (entity_type == NULL)
 			continue;
 		manual = true;
-		if (entity_fetch(entity_type, entity_id, row))
+		if (entity_fetch(entity_type, entity_id, webhook->owner, row))
 			return;
 	}
 	if (!manual)

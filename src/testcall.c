@@ -28,14 +28,16 @@ PG_FUNCTION_INFO_V1(webhook_test_webhook);
 
 /* The trigger names of a webhook, in the given context. */
 static char *
-subscription(int64 id, MemoryContext context)
+subscription(int64 id, Oid *owner, MemoryContext context)
 {
 	Oid			types[1] = {INT8OID};
 	Datum		values[1] = {Int64GetDatum(id)};
 	char	   *event;
+	bool		isnull;
 
-	as_owner_execute("SELECT event FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, 1, types, values,
-					 NULL);
+	as_owner_execute("SELECT event, owner FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, 1, types,
+					 values, NULL);
+	*owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 	event = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	return MemoryContextStrdup(context, event);
 }
@@ -57,14 +59,14 @@ watched_types(MemoryContext context)
  * types; "guest.create" stands for "guest".
  */
 static bool
-find_entity(char *list, const char *entity_id, OutboxRow *row)
+find_entity(char *list, const char *entity_id, Oid owner, OutboxRow *row)
 {
 	char	   *state;
 
 	for (char *type = strtok_r(list, ",", &state); type != NULL; type = strtok_r(NULL, ",", &state))
 	{
 		type[strcspn(type, ".")] = '\0';
-		if (entity_type_watched(type) && entity_fetch(type, entity_id, row))
+		if (entity_type_watched(type) && entity_fetch(type, entity_id, owner, row))
 			return true;
 	}
 	return false;
@@ -80,6 +82,7 @@ webhook_test_webhook(PG_FUNCTION_ARGS)
 	MemoryContext context = CurrentMemoryContext;
 	int64		id;
 	char	   *entity_id = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Oid			owner;
 	char	   *events;
 	char	   *types;
 	char	   *first;
@@ -94,12 +97,12 @@ webhook_test_webhook(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	(void) api_lock_webhook(&state, id);
-	events = subscription(id, context);
+	events = subscription(id, &owner, context);
 	types = watched_types(context);
 	as_owner_end(&state);
 
 	first = pnstrdup(events, strcspn(events, ",."));
-	if (!find_entity(strstr(events, "*") == events ? types : events, entity_id, &row))
+	if (!find_entity(strstr(events, "*") == events ? types : events, entity_id, owner, &row))
 	{
 		if (entity_id != NULL)
 			ereport(ERROR,

@@ -391,24 +391,48 @@ filter_columns(const AttrNumber *columns, int n, const Bitmapset *set, AttrNumbe
 	return kept;
 }
 
-/* The audience that sees just these columns. */
-static int
-find_audience(WatchedTable *table, Bitmapset *columns, TupleDesc desc)
+/* Make the audience that sees just these columns. */
+static void
+fill_audience(const WatchedTable *table, Bitmapset *columns, TupleDesc desc, WatchAudience *audience)
 {
-	WatchAudience *audience;
 	AttrNumber *payload;
 	int			npayload;
 
-	for (int i = 1; i < table->naudiences; i++)
-		if (bms_equal(table->audiences[i].columns, columns))
-			return i;
-	table->audiences = repalloc(table->audiences, (table->naudiences + 1) * sizeof(WatchAudience));
-	audience = &table->audiences[table->naudiences];
 	memset(audience, 0, sizeof(*audience));
 	audience->columns = columns;
 	npayload = filter_columns(table->payload, table->npayload, columns, &payload);
 	audience->json = rowjson_create(desc, payload, NULL, npayload);
 	audience->ncompare = filter_columns(table->compare, table->ncompare, columns, &audience->compare);
+}
+
+bool
+watch_audience_for(const WatchedTable *table, Relation root, Oid role, WatchAudience *audience)
+{
+	Bitmapset  *readable;
+
+	switch (access_check(role, table->root, &table->access_columns, &readable))
+	{
+		case ACCESS_ALL:
+			memset(audience, 0, sizeof(*audience));
+			audience->json = table->json;
+			return true;
+		case ACCESS_COLUMNS:
+			fill_audience(table, readable, RelationGetDescr(root), audience);
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* The audience that sees just these columns. */
+static int
+find_audience(WatchedTable *table, Bitmapset *columns, TupleDesc desc)
+{
+	for (int i = 1; i < table->naudiences; i++)
+		if (bms_equal(table->audiences[i].columns, columns))
+			return i;
+	table->audiences = repalloc(table->audiences, (table->naudiences + 1) * sizeof(WatchAudience));
+	fill_audience(table, columns, desc, &table->audiences[table->naudiences]);
 	return table->naudiences++;
 }
 

@@ -116,6 +116,12 @@ extern WatchedTable *watch_lookup(Relation rel);
 extern WatchedTable *watch_settings(Relation rel);
 
 /*
+ * What a role may see of the table, in the current memory context: an audience of one, without
+ * events.  False: nothing.
+ */
+extern bool watch_audience_for(const WatchedTable *table, Relation root, Oid role, WatchAudience *audience);
+
+/*
  * The row in the layout of the table that was watched.  which: 0 or 1, there
  * is room for an old and a new row.
  */

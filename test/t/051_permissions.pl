@@ -117,6 +117,17 @@ is(scalar(@{ arrived('partial') }), 1, 'W14: an unreadable event UID selects not
 sql("SELECT webhook.delete_webhook_by_id($uids)");
 arrived($_) foreach qw(reader member);
 
+# Neither a test nor a manual trigger gets around it
+
+as_role('nobody', "SELECT webhook.test_webhook($nobody)");
+as_role('partial', "SELECT webhook.test_webhook($partial), webhook.fire_webhook($partial, '1')");
+is_deeply(arrived('nobody'), ['{}'], 'W14: a test sends no record that may not be read');
+is_deeply(arrived('partial'), [ ('{"id":1,"name":"Ada N."}') x 2 ],
+	'W14: nor do a test and a manual trigger send columns that may not be read');
+my $manual = subscribe('nobody', 'guest.manual');
+WebhookTest::fails_with($node, "SET ROLE nobody; SELECT webhook.fire_webhook($manual, '1')",
+	'P0002', 'does not exist', 'W14: a manual trigger finds no record that may not be read');
+
 # A right is lost while messages flow, in a session that has captured before
 
 my $session = $node->background_psql('postgres');
