@@ -65,13 +65,19 @@ static Statement health_statement = {
 };
 
 
+/* News of failures is written first. */
 static void
-mark_dirty(Endpoint *endpoint)
+mark_dirty(Endpoint *endpoint, bool urgent)
 {
-	if (endpoint->dirty)
+	if (endpoint->dirty && !urgent)
 		return;
+	if (endpoint->dirty)
+		dlist_delete(&endpoint->dirty_node);
 	endpoint->dirty = true;
-	dlist_push_tail(&dirty_endpoints, &endpoint->dirty_node);
+	if (urgent)
+		dlist_push_head(&dirty_endpoints, &endpoint->dirty_node);
+	else
+		dlist_push_tail(&dirty_endpoints, &endpoint->dirty_node);
 }
 
 static void
@@ -175,7 +181,7 @@ record_attempt(const Delivery *delivery, const Request *request, const HttpResul
 	(*slot)->seq = endpoint->log_seq++;
 	endpoint->nlog = Min(endpoint->nlog + 1, ENDPOINT_LOG_SLOTS);
 
-	mark_dirty(endpoint);
+	mark_dirty(endpoint, result->outcome != HTTP_DELIVERED);
 	if (!counts)
 		return;
 	endpoint->attempts++;
@@ -196,21 +202,21 @@ record_attempt(const Delivery *delivery, const Request *request, const HttpResul
 void
 record_health(Endpoint *endpoint)
 {
-	mark_dirty(endpoint);
+	mark_dirty(endpoint, true);
 }
 
 void
 record_failed(Endpoint *endpoint)
 {
 	endpoint->failed++;
-	mark_dirty(endpoint);
+	mark_dirty(endpoint, true);
 }
 
 void
 record_dropped(Endpoint *endpoint)
 {
 	endpoint->dropped++;
-	mark_dirty(endpoint);
+	mark_dirty(endpoint, true);
 }
 
 bool
@@ -341,13 +347,13 @@ save_health(Endpoint *endpoint)
 }
 
 void
-record_save(void)
+record_save(int max)
 {
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "webhook record",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 
-	while (!dlist_is_empty(&dirty_endpoints))
+	while (max-- > 0 && !dlist_is_empty(&dirty_endpoints))
 	{
 		Endpoint   *endpoint = dlist_container(Endpoint, dirty_node,
 											   dlist_pop_head_node(&dirty_endpoints));

@@ -29,7 +29,7 @@ extern void record_dropped(Endpoint *endpoint);
 /* Is there anything that record_save has not written? */
 extern bool record_pending(void);
 
-/* Write logs and counters.  In a transaction with SPI connected. */
-extern void record_save(void);
+/* Write logs and counters of at most so many webhooks.  In a transaction with SPI connected. */
+extern void record_save(int max);
 
 #endif							/* WEBHOOK_RECORD_H */

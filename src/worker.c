@@ -63,6 +63,9 @@
 #define RECORD_IDLE_MS			250
 #define RECORD_BUSY_MS			1000
 
+/* ... and of so many webhooks, so that a thousand busy ones do not cost ten thousand rows a second. */
+#define RECORD_BUSY_WEBHOOKS	100
+
 /* Messages that come one after the other are read together if they are less than this apart. */
 #define READ_INTERVAL_US		700
 
@@ -191,7 +194,7 @@ do_transaction(TimestampTz now, bool record)
 		}
 		if (record)
 		{
-			record_save();
+			record_save(dispatch_in_memory() == 0 ? INT_MAX : RECORD_BUSY_WEBHOOKS);
 			ring_turn(slot);
 			endpoint_trim();
 			last_record = now;
