@@ -43,6 +43,9 @@
 /* The window that must be finished before a sealed partition is drained; 0: not sealed. */
 static uint64 drained_by[WEBHOOK_PARTITIONS];
 
+/* Is there something left to do that may be possible later? */
+static bool unfinished = true;
+
 /* Chosen in this transaction, to be published when it has committed; -1: none. */
 static int	chosen = -1;
 
@@ -51,14 +54,17 @@ static Statement change_statement = {
 };
 
 
-static BlockNumber
-partition_blocks(int partition)
+/* Bytes in the table and in its TOAST table, which large payloads go to. */
+static uint64
+partition_size(int partition)
 {
 	Relation	rel = table_open(catalog_oids()->outbox[partition], AccessShareLock);
-	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
+	Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+	uint64		blocks = (uint64) RelationGetNumberOfBlocks(rel) + RelationGetNumberOfBlocks(toast);
 
+	table_close(toast, AccessShareLock);
 	table_close(rel, AccessShareLock);
-	return blocks;
+	return blocks * BLCKSZ;
 }
 
 static void
@@ -99,24 +105,38 @@ ring_turn(DatabaseSlot *slot)
 	int			empty = -1;
 
 	chosen = -1;
+	unfinished = false;
 	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
 	{
 		if (p == current)
 			continue;
-		if (partition_blocks(p) == 0)
+		if (partition_size(p) == 0)
+		{
 			empty = p;
-		else if (drained_by[p] == 0)
+			continue;
+		}
+		unfinished = true;
+		if (drained_by[p] == 0)
 			try_seal(p);
 		else if (cursor_window_finished() >= drained_by[p])
 			try_truncate(p);
 	}
-	if (empty >= 0 && partition_blocks(current) > PARTITION_BYTES / BLCKSZ)
+	if (partition_size(current) <= PARTITION_BYTES)
+		return;
+	unfinished = true;
+	if (empty >= 0)
 	{
 		Datum		values[1] = {Int16GetDatum((int16) empty)};
 
 		statement_execute(&change_statement, values, NULL);
 		chosen = empty;
 	}
+}
+
+bool
+ring_unfinished(void)
+{
+	return unfinished;
 }
 
 void

@@ -16,6 +16,9 @@
  */
 extern void ring_turn(DatabaseSlot *slot);
 
+/* Did the last turn leave something to do?  Then the next one should not wait for further messages. */
+extern bool ring_unfinished(void);
+
 /* To be called when the transaction of ring_turn() has committed. */
 extern void ring_publish(DatabaseSlot *slot);
 

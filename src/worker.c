@@ -195,10 +195,11 @@ do_transaction(TimestampTz now, bool record)
 		if (record)
 		{
 			record_save(dispatch_in_memory() == 0 ? INT_MAX : RECORD_BUSY_WEBHOOKS);
-			ring_turn(slot);
 			endpoint_trim();
 			last_record = now;
 		}
+		if (record || ring_unfinished())
+			ring_turn(slot);
 		if (cursor_moved())
 			cursor_save();
 		moved_at = 0;
