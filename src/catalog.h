@@ -85,6 +85,8 @@
 #define Anum_cursor_done					5
 #define Anum_cursor_through					6
 #define Anum_cursor_through_id				7
+#define Anum_cursor_written_at				8
+#define Natts_cursor						8
 
 typedef struct CatalogOids
 {

@@ -26,7 +26,8 @@
  *
  * Saving the position inserts a row; the newest counts.  An updated row would
  * grow a chain of dead versions while any old snapshot is open.  The
- * table is truncated when it has grown a little and nobody looks.
+ * table is truncated when it has grown a little and nobody looks; the first row after that is
+ * frozen, so that those who took their snapshot before do not find the table empty.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,6 +35,7 @@
 
 #include "access/detoast.h"
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/relscan.h"
 #include "access/table.h"
@@ -62,6 +64,9 @@
 /* Rows taken from the index in one go, and of those at most so many of one transaction. */
 #define SCAN_ROWS			1024
 #define SCAN_ROWS_PER_XID	512
+
+/* The same in bytes: messages can be large. */
+#define SCAN_BYTES			(4 * 1024 * 1024)
 
 /* Rows in webhook.cursor at which it is truncated. */
 #define CURSOR_ROWS			1000
@@ -522,8 +527,8 @@ apply_fences(void)
 		fence = PG_INT64_MAX;
 }
 
-/* Take in the row that the scan stands on. */
-static void
+/* Take in the row that the scan stands on; the bytes that takes. */
+static Size
 hold_row(LogScan *scan)
 {
 	TupleTableSlot *slot = scan->slot[scan->current];
@@ -533,7 +538,7 @@ hold_row(LogScan *scan)
 	if (!isnull)
 		add_fence(U64FromFullTransactionId(DatumGetFullTransactionId(d)), scan->id[scan->current]);
 	if (scan->id[scan->current] <= after_id)
-		return;
+		return 0;
 	if (nheld == held_space)
 	{
 		held_space = Max(256, 2 * held_space);
@@ -545,6 +550,7 @@ hold_row(LogScan *scan)
 	held[nheld] = message_create(slot);
 	held[nheld]->xid = scan->xid[scan->current];
 	nheld++;
+	return MESSAGE_SIZE(held[nheld - 1]);
 }
 
 static int
@@ -581,6 +587,7 @@ open_streams(void)
 	const Ended *through = reading->through;
 	LogScan		scan;
 	uint64		xid = frontier;
+	Size		bytes = 0;
 	int			rows = 0;
 	int			rows_of_xid = 0;
 
@@ -602,7 +609,7 @@ open_streams(void)
 			all_opened = false;
 			break;
 		}
-		if (rows >= SCAN_ROWS || rows_of_xid >= SCAN_ROWS_PER_XID)
+		if (rows >= SCAN_ROWS || rows_of_xid >= SCAN_ROWS_PER_XID || bytes >= SCAN_BYTES)
 		{
 			if (rows_of_xid > 0)
 				add_stream(xid, scan.id[scan.current]);
@@ -610,7 +617,7 @@ open_streams(void)
 			all_opened = false;
 			break;
 		}
-		hold_row(&scan);
+		bytes += hold_row(&scan);
 		rows++;
 		rows_of_xid++;
 	}
@@ -625,19 +632,20 @@ static void
 read_stream(int s)
 {
 	LogScan		scan;
+	Size		bytes = 0;
 	int			rows = 0;
 	bool		exhausted = true;
 
 	scan_begin(&scan, streams[s].xid, streams[s].xid + 1, Max(streams[s].next_id, 1), -1);
 	while (scan_next(&scan))
 	{
-		if (rows >= SCAN_ROWS_PER_XID || scan.id[scan.current] > fence)
+		if (rows >= SCAN_ROWS_PER_XID || bytes >= SCAN_BYTES || scan.id[scan.current] > fence)
 		{
 			streams[s].next_id = scan.id[scan.current];
 			exhausted = false;
 			break;
 		}
-		hold_row(&scan);
+		bytes += hold_row(&scan);
 		rows++;
 	}
 	scan_end(&scan);
@@ -958,48 +966,45 @@ cursor_load(void)
  * Start the table afresh when it has grown and nobody is looking at it, not
  * even a backup.  Nothing is lost: the newest row is inserted right behind.
  */
-static void
+static bool
 truncate_cursor_table(void)
 {
 	Oid			relid = catalog_oids()->cursor;
 
 	if (cursor_rows < CURSOR_ROWS || !ConditionalLockRelationOid(relid, AccessExclusiveLock))
-		return;
+		return false;
 	if (SPI_execute("TRUNCATE webhook.cursor", false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not truncate webhook.cursor");
 	cursor_rows = 0;
+	return true;
 }
 
 void
 cursor_save(void)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[7] = {INT8OID, INT8OID, OIDOID, XID8OID, PG_SNAPSHOTOID, PG_SNAPSHOTOID, INT8OID};
-	Datum		values[7];
-	char		nulls[8] = "       ";
+	Datum		values[Natts_cursor];
+	bool		nulls[Natts_cursor] = {0};
+	Relation	rel;
+	bool		truncated = truncate_cursor_table();
 
-	if (plan == NULL)
-	{
-		plan = SPI_prepare("INSERT INTO webhook.cursor (seq, system_identifier, database, written_by, done, through, through_id) "
-						   "VALUES ($1, $2, $3, $4, $5, $6, $7)", 7, types);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the statement that saves the position");
-	}
-	truncate_cursor_table();
-	values[0] = Int64GetDatum(++cursor_seq);
-	values[1] = Int64GetDatum((int64) GetSystemIdentifier());
-	values[2] = ObjectIdGetDatum(MyDatabaseId);
-	values[3] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	values[4] = ended_to_datum(position_done);
+	values[Anum_cursor_seq - 1] = Int64GetDatum(++cursor_seq);
+	values[Anum_cursor_system_identifier - 1] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[Anum_cursor_database - 1] = ObjectIdGetDatum(MyDatabaseId);
+	values[Anum_cursor_written_by - 1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	values[Anum_cursor_done - 1] = ended_to_datum(position_done);
 	if (position_through != NULL)
 	{
-		values[5] = ended_to_datum(position_through);
-		values[6] = Int64GetDatum(position_id);
+		values[Anum_cursor_through - 1] = ended_to_datum(position_through);
+		values[Anum_cursor_through_id - 1] = Int64GetDatum(position_id);
 	}
 	else
-		nulls[5] = nulls[6] = 'n';
-	if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not save the position");
+		nulls[Anum_cursor_through - 1] = nulls[Anum_cursor_through_id - 1] = true;
+	values[Anum_cursor_written_at - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+
+	rel = table_open(catalog_oids()->cursor, RowExclusiveLock);
+	heap_insert(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls),
+				GetCurrentCommandId(true), truncated ? HEAP_INSERT_FROZEN : 0, NULL);
+	table_close(rel, NoLock);
 	cursor_rows++;
 	moved = false;
 }
