@@ -12,7 +12,9 @@
  * parents after that subtransaction has committed.  So every buffered tuple carries the id of
  * its subtransaction: handed on to the parent when the subtransaction commits, dropped with it when it rolls back.  A
  * full batch writes only the tuples of the subtransaction that is
- * current; those of its parents keep waiting.
+ * current; those of its parents keep waiting.  So that a parent does not collect
+ * without limit what thousands of small subtransactions leave to it, those write their
+ * own once there is a batch waiting.
  *
  * The id is drawn when the message is captured, while the transaction holds the
  * lock on the row that changed: two transactions that change the same row have ids in the order in which
@@ -74,6 +76,7 @@ static int	buffered = 0;
 static int	buffer_space = 0;
 static int	batch_rows = 0;			/* added since the last flush */
 static Size batch_bytes = 0;
+static Size buffered_bytes = 0; /* of all that are buffered */
 static bool wake_at_commit = false;
 
 /* These stay. */
@@ -93,7 +96,7 @@ buffer_reset(void)
 	buffer = NULL;
 	buffered = buffer_space = 0;
 	batch_rows = 0;
-	batch_bytes = 0;
+	batch_bytes = buffered_bytes = 0;
 }
 
 int
@@ -217,15 +220,16 @@ buffer_drop(SubTransactionId subid)
 	int			kept = 0;
 
 	for (int i = 0; i < buffered; i++)
-		if (buffer[i].subid != subid)
-			buffer[kept++] = buffer[i];
-	buffered = kept;
-	if (kept == 0 && buffer_context != NULL)
 	{
-		MemoryContextReset(buffer_context);
-		buffer = NULL;
-		buffer_space = 0;
+		if (buffer[i].subid != subid)
+		{
+			buffer[kept++] = buffer[i];
+			continue;
+		}
+		buffered_bytes -= buffer[i].tuple->t_len;
+		heap_freetuple(buffer[i].tuple);
 	}
+	buffered = kept;
 }
 
 /* Write the tuples of this subtransaction, the current one. */
@@ -239,9 +243,15 @@ buffer_flush(SubTransactionId subid)
 	int			partition;
 	int			n = 0;
 
-	if (buffered == 0)
+	for (int i = 0; i < buffered; i++)
+		n += (buffer[i].subid == subid);
+	if (n == 0)
 		return;
+	n = 0;
 	old = MemoryContextSwitchTo(flush_context);
+
+	/* Large payloads go to a TOAST table, which wants one; at the end of a transaction there is none. */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	rel = open_current_partition(&partition);
 	index = index_open(catalog_oids()->outbox_index[partition], RowExclusiveLock);
 	for (int i = 0; i < buffered; i++)
@@ -259,6 +269,7 @@ buffer_flush(SubTransactionId subid)
 		write_batch(rel, index, batch, n);
 	index_close(index, NoLock);
 	table_close(rel, NoLock);	/* the lock is kept: it holds off the sealing of the partition */
+	PopActiveSnapshot();
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(flush_context);
 
@@ -284,6 +295,7 @@ buffer_add(HeapTuple tuple, int64 id)
 	buffered++;
 	batch_rows++;
 	batch_bytes += tuple->t_len;
+	buffered_bytes += tuple->t_len;
 }
 
 /* Random bytes for message ids, drawn a page at a time: a system call each would show. */
@@ -442,12 +454,26 @@ xact_callback(XactEvent event, void *arg)
 static void
 subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		buffer_drop(subid);
-	else if (event == SUBXACT_EVENT_COMMIT_SUB)
-		for (int i = 0; i < buffered; i++)
-			if (buffer[i].subid == subid)
-				buffer[i].subid = parent;
+	switch (event)
+	{
+		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+			if (buffered >= BATCH_ROWS || buffered_bytes >= BATCH_BYTES)
+				buffer_flush(subid);
+			break;
+
+		case SUBXACT_EVENT_COMMIT_SUB:
+			for (int i = 0; i < buffered; i++)
+				if (buffer[i].subid == subid)
+					buffer[i].subid = parent;
+			break;
+
+		case SUBXACT_EVENT_ABORT_SUB:
+			buffer_drop(subid);
+			break;
+
+		default:
+			break;
+	}
 }
 
 void
