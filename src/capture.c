@@ -12,6 +12,10 @@
  * DELETE and an INSERT.  The deleted tuple says that it was moved, so we keep
  * it until the INSERT of the same command arrives and report one update.
  *
+ * An error in here, which only an expression or a payload function can raise, makes
+ * the application's statement fail: the alternatives are a change that
+ * nobody is told of, and a message that says something wrong.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -49,6 +53,7 @@ typedef struct MovedRow
 	Oid			relid;			/* the partition it left; InvalidOid: there is none */
 	Oid			root;
 	CommandId	command;
+	SubTransactionId subid;
 	HeapTuple	tuple;			/* in the root's layout, in TopTransactionContext */
 } MovedRow;
 
@@ -73,6 +78,7 @@ column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum)
 						   att->attbyval, att->attlen);
 }
 
+/* Do they differ in one of these columns? */
 static bool
 row_changed(const AttrNumber *compare, int ncompare, TupleTableSlot *old, TupleTableSlot *new)
 {
@@ -88,6 +94,35 @@ static bool
 has_field(const WatchedTable *table, WatchField field)
 {
 	return table->field_column[field] != 0 || table->field_position[field] != 0;
+}
+
+/* Do they differ in any column, after row_changed()? */
+static bool
+any_column_changed(TupleTableSlot *old, TupleTableSlot *new)
+{
+	TupleDesc	desc = new->tts_tupleDescriptor;
+
+	for (int a = 0; a < desc->natts; a++)
+		if (!TupleDescAttr(desc, a)->attisdropped && column_changed(old, new, a + 1))
+			return true;
+	return false;
+}
+
+/* Do the fields of the old row differ from these? */
+static bool
+values_changed(WatchedTable *table, TupleTableSlot *old, const WatchValues *values)
+{
+	WatchValues before;
+
+	watch_evaluate(table, old, false, &before);
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+	{
+		if (before.is_true[f] != values->is_true[f] ||
+			(before.text[f] == NULL) != (values->text[f] == NULL) ||
+			(before.text[f] != NULL && strcmp(before.text[f], values->text[f]) != 0))
+			return true;
+	}
+	return false;
 }
 
 /* What happened, as the receiver shall see it; WATCH_NACTIONS: nothing. */
@@ -126,11 +161,42 @@ columns_match(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTabl
 	return false;
 }
 
+/*
+ * A payload as jsonb.  What json accepts and jsonb does not, "\u0000" or a number
+ * with a million digits, contains nothing that a filter could ask for: it
+ * counts as null.
+ */
+static Jsonb *
+parse_payload(const char *payload)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		parsed = (Datum) 0;
+
+	/* The input function has no side effects, so there is nothing to roll back. */
+	PG_TRY();
+	{
+		parsed = DirectFunctionCall1(jsonb_in, CStringGetDatum(payload));
+	}
+	PG_CATCH();
+	{
+		int			code = geterrcode();
+
+		if (ERRCODE_TO_CATEGORY(code) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(code) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		parsed = DirectFunctionCall1(jsonb_in, CStringGetDatum("null"));
+	}
+	PG_END_TRY();
+	return DatumGetJsonbP(parsed);
+}
+
 static bool
 filter_matches(const CatalogWebhook *webhook, const char *payload, Jsonb **parsed)
 {
 	if (*parsed == NULL)
-		*parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(payload)));
+		*parsed = parse_payload(payload);
 	return DatumGetBool(DirectFunctionCall2(jsonb_contains, JsonbPGetDatum(*parsed),
 											JsonbPGetDatum(webhook->filter)));
 }
@@ -339,10 +405,15 @@ capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleT
 	WatchAudience *audiences = table->audiences;
 	int			naudiences = table->naudiences;
 	WatchValues values;
+	bool		seen = action != WATCH_UPDATE ||
+	row_changed(table->compare, table->ncompare, old, new);
 
-	if (action == WATCH_UPDATE && !row_changed(table->compare, table->ncompare, old, new))
+	/* An expression may read columns that are not in the payload. */
+	if (!seen && (table->query == NULL || !any_column_changed(old, new)))
 		return;
 	watch_evaluate(table, new ? new : old, action == WATCH_DELETE, &values);
+	if (!seen && !values_changed(table, old, &values))
+		return;
 	action = effective_action(table, action, old, new, &values);
 	if (action == WATCH_NACTIONS)
 		return;
@@ -386,6 +457,7 @@ remember_moved(WatchedTable *table, HeapTuple tuple, TupleTableSlot *root_slot)
 	moved.relid = table->relid;
 	moved.root = table->root;
 	moved.command = HeapTupleHeaderGetCmax(tuple->t_data);
+	moved.subid = GetCurrentSubTransactionId();
 	moved.tuple = ExecCopySlotHeapTuple(root_slot);
 	MemoryContextSwitchTo(old);
 }
@@ -467,6 +539,15 @@ capture(TriggerData *trigger)
 	}
 }
 
+static void
+error_callback(void *arg)
+{
+	TriggerData *trigger = arg;
+
+	errcontext("webhook capture of table \"%s\", set up by webhook.watch()",
+			   RelationGetRelationName(trigger->tg_relation));
+}
+
 /* The row trigger. */
 Datum
 webhook_capture(PG_FUNCTION_ARGS)
@@ -474,6 +555,7 @@ webhook_capture(PG_FUNCTION_ARGS)
 	static MemoryContext context = NULL;
 	static int	depth = 0;
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	ErrorContextCallback callback;
 	MemoryContext old;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
@@ -488,6 +570,10 @@ webhook_capture(PG_FUNCTION_ARGS)
 		context = AllocSetContextCreate(TopMemoryContext, "webhook capture", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	depth++;
+	callback.callback = error_callback;
+	callback.arg = trigger;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
 	PG_TRY();
 	{
 		capture(trigger);
@@ -495,6 +581,7 @@ webhook_capture(PG_FUNCTION_ARGS)
 	PG_FINALLY();
 	{
 		depth--;
+		error_context_stack = callback.previous;
 		MemoryContextSwitchTo(old);
 		if (depth == 0)
 			MemoryContextReset(context);
@@ -632,13 +719,22 @@ webhook_emit(PG_FUNCTION_ARGS)
 static void
 xact_callback(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_PRE_COMMIT && moved.relid != InvalidOid)
+	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
+		moved.relid != InvalidOid)
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
 		report_lost_move();
 		PopActiveSnapshot();
 	}
 	else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		moved.relid = InvalidOid;
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	/* Later subtransactions have greater ids: those are below this one, or have ended. */
+	if (event == SUBXACT_EVENT_ABORT_SUB && moved.subid >= subid)
 		moved.relid = InvalidOid;
 }
 
@@ -651,4 +747,5 @@ capture_init(void)
 	/* Callbacks run last in, first out: a lost move is reported before the outbox is flushed. */
 	outbox_init();
 	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
 }

@@ -76,7 +76,8 @@ relcache_callback(Datum arg, Oid relid)
 		return;
 	hash_seq_init(&status, tables);
 	while ((table = hash_seq_search(&status)) != NULL)
-		if (relid == InvalidOid || table->relid == relid || table->root == relid)
+		if (relid == InvalidOid || table->relid == relid || table->root == relid ||
+			relid == catalog_watch_relid())
 		{
 			table->valid = false;
 			table_changes++;

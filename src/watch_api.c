@@ -25,6 +25,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -36,7 +37,13 @@
 
 #define ENTITY_TYPE_MAX		100
 #define EXPRESSION_MAX		10000
-#define TRIGGER_NAME		"webhook_capture"
+
+/*
+ * Triggers fire in the order of their names.  Ours is to be the first: one that changes the
+ * same row once more would otherwise be reported before the change that it followed.
+ */
+#define TRIGGER_NAME		"00_webhook_capture"
+#define QUOTED_TRIGGER_NAME	"\"" TRIGGER_NAME "\""
 
 /* The arguments of watch(), in order; also the columns of webhook.watch up to payload. */
 enum
@@ -68,8 +75,20 @@ PG_FUNCTION_INFO_V1(webhook_unwatch);
 static Relation
 open_watchable(Oid relid)
 {
-	Relation	rel = relation_open(relid, ShareRowExclusiveLock);
-	char		relkind = rel->rd_rel->relkind;
+	Relation	rel;
+	char		relkind;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid),
+				 errhint("Give the name of a table.")));
+
+	/* Before waiting for a lock and making others wait. */
+	if (!webhook_owns_relation(relid))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	rel = relation_open(relid, ShareRowExclusiveLock);
+	relkind = rel->rd_rel->relkind;
 
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,
@@ -172,6 +191,18 @@ current_search_path(void)
 	return buf.data;
 }
 
+/* An expression must have one value: "a, b" in parentheses would be a row. */
+static void
+check_result(SPIPlanPtr plan)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+
+	if (type_is_rowtype(TupleDescAttr(source->resultDesc, 0)->atttypid))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("a row instead of a single value")));
+}
+
 /*
  * Prepare an expression over the columns of the table, to see whether it
  * works.  Runs with the table owner's rights and the given search path.
@@ -212,6 +243,7 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 			ereport(ERROR,
 					(errcode(ERRCODE_SYNTAX_ERROR),
 					 errmsg("not a single expression")));
+		check_result(plan);
 	}
 	PG_CATCH();
 	{
@@ -251,16 +283,34 @@ put_trigger(Relation rel)
 	Oid			types[2] = {OIDOID, TEXTOID};
 	Datum		values[2] = {ObjectIdGetDatum(RelationGetRelid(rel)), CStringGetTextDatum(TRIGGER_NAME)};
 
-	if (as_owner_execute("SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgname = $2",
+	/* A partition has its parent's. */
+	if (as_owner_execute("SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgname = $2 "
+						 "AND tgfoid = 'webhook.capture()'::pg_catalog.regprocedure",
 						 SPI_OK_SELECT, 2, types, values, NULL) > 0)
 		return;
-	as_owner_execute(psprintf("CREATE TRIGGER " TRIGGER_NAME " AFTER INSERT OR UPDATE OR DELETE ON %s "
+	as_owner_execute(psprintf("CREATE TRIGGER " QUOTED_TRIGGER_NAME " AFTER INSERT OR UPDATE OR DELETE ON %s "
 							  "FOR EACH ROW EXECUTE FUNCTION webhook.capture()", table),
 					 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
 
 	/* DROP EXTENSION takes the trigger along instead of refusing. */
-	as_owner_execute(psprintf("ALTER TRIGGER " TRIGGER_NAME " ON %s DEPENDS ON EXTENSION webhook", table),
+	as_owner_execute(psprintf("ALTER TRIGGER " QUOTED_TRIGGER_NAME " ON %s DEPENDS ON EXTENSION webhook", table),
 					 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
+}
+
+/* Drop the trigger, unless it is part of the one on a partitioned table above. */
+static void
+drop_trigger(Relation rel)
+{
+	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												   RelationGetRelationName(rel));
+	Oid			types[2] = {OIDOID, TEXTOID};
+	Datum		values[2] = {ObjectIdGetDatum(RelationGetRelid(rel)), CStringGetTextDatum(TRIGGER_NAME)};
+
+	if (as_owner_execute("SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgname = $2 "
+						 "AND tgfoid = 'webhook.capture()'::pg_catalog.regprocedure AND tgparentid = 0",
+						 SPI_OK_SELECT, 2, types, values, NULL) > 0)
+		as_owner_execute(psprintf("DROP TRIGGER " QUOTED_TRIGGER_NAME " ON %s", table),
+						 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
 }
 
 static void
@@ -355,10 +405,7 @@ webhook_unwatch(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	watched = as_owner_execute("DELETE FROM webhook.watch WHERE relation = $1",
 							   SPI_OK_DELETE, 1, types, values, NULL) > 0;
-	as_owner_execute(psprintf("DROP TRIGGER IF EXISTS " TRIGGER_NAME " ON %s",
-							  quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-														 RelationGetRelationName(rel))),
-					 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
+	drop_trigger(rel);
 	as_owner_end(&state);
 	relation_close(rel, NoLock);
 	PG_RETURN_BOOL(watched);
