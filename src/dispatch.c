@@ -50,6 +50,7 @@ static dlist_head fast_requests = DLIST_STATIC_INIT(fast_requests); /* oldest fi
 static int	in_memory = 0;
 static int	in_flight = 0;
 static int	slow_in_flight = 0;
+static int64 last_dealt_with = 0;	/* greatest message id of which a delivery has been done or stored */
 
 
 void
@@ -170,6 +171,7 @@ dispatch_forget(Delivery *delivery)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 
+	last_dealt_with = Max(last_dealt_with, delivery->message->id);
 	if (delivery->stored)
 		stored_forget(delivery);
 	dlist_delete(&delivery->all_node);
@@ -338,6 +340,30 @@ spill(Endpoint *endpoint)
 		put_aside(endpoint, DELIVERY_WAITING);
 		stored_start_backlog(endpoint);
 	}
+}
+
+static void
+spill_overtaken(Endpoint *endpoint)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &endpoint->all)
+	{
+		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
+
+		if (!delivery->stored && delivery->message->id <= last_dealt_with)
+		{
+			/* This changes the list. */
+			spill(endpoint);
+			break;
+		}
+	}
+}
+
+void
+dispatch_spill_overtaken(void)
+{
+	endpoint_foreach(spill_overtaken);
 }
 
 /*

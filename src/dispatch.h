@@ -40,6 +40,9 @@ extern void dispatch_results(TimestampTz now);
 /* Requests that take long, and what they hold up. */
 extern void dispatch_check_slow(TimestampTz now);
 
+/* Before the end: have what later ones have overtaken written to the table, so that the cursor passes these. */
+extern void dispatch_spill_overtaken(void);
+
 extern int	dispatch_in_memory(void);
 extern int	dispatch_in_flight(void);
 extern TimestampTz dispatch_next_event(TimestampTz now);	/* when to look again, DT_NOEND: never */

@@ -12,6 +12,10 @@
  * committed.  Messages whose delivery was not yet recorded are then sent again,
  * with the same id.
  *
+ * Asked to go (SIGTERM), it finishes its turn, waits a moment for the requests
+ * that are under way, and records what has been done, so that nothing is sent
+ * twice.  Whoever asked is waiting: none of that may take long.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -33,6 +37,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "access.h"
@@ -75,10 +80,16 @@
 /* A look at the outbox without being called: COMMIT PREPARED tells nobody. */
 #define POLL_MS					1000
 
+/* When asked to go: wait so long for requests, and break off a turn that takes longer than this. */
+#define FINISH_MS				1000
+#define LONG_TURN_MS			1000
+
 static DatabaseSlot *slot;
 static Http *http;
 static WaitEventSet *wait_set;
 static MemoryContext turn_context;
+static TimeoutId long_turn;
+static volatile sig_atomic_t turn_is_long = false;
 static bool foreign;			/* the outbox is not ours to send */
 static bool more_to_read = true;
 static bool woken = false;		/* somebody has committed messages, or changed something */
@@ -310,23 +321,31 @@ handle_interrupts(void)
 	}
 }
 
+/* Wait for a socket, the latch or the end of the time. */
 static void
-turn(void)
+wait_for_events(long ms)
 {
 	static uint32 wait_event = 0;
-	TimestampTz now = clock_now();
 	WaitEvent	events[3];
-	bool		record;
 	int			n;
 
-	n = WaitEventSetWait(wait_set, time_to_sleep(now), events, lengthof(events),
-						 wait_event ? wait_event : (wait_event = webhook_wait_event("WebhookSend")));
+	if (wait_event == 0)
+		wait_event = webhook_wait_event("WebhookSend");
+	n = WaitEventSetWait(wait_set, ms, events, lengthof(events), wait_event);
 	for (int i = 0; i < n; i++)
 		if (events[i].events & WL_LATCH_SET)
 		{
 			ResetLatch(MyLatch);
 			woken = true;
 		}
+}
+
+static void
+turn(void)
+{
+	TimestampTz now;
+	bool		record;
+
 	handle_interrupts();
 
 	http_perform(http);
@@ -343,11 +362,92 @@ turn(void)
 		do_transaction(now, record);
 		now = clock_now();
 	}
-	if (!foreign && webhook_dispatch)
+	if (!foreign && webhook_dispatch && !ShutdownRequestPending)
 		dispatch_send(now);
 	report_activity();
 	MemoryContextReset(turn_context);
 }
+
+/* ---------- being asked to go ---------- */
+
+/*
+ * SIGTERM waits for the end of the turn.  But a turn can hang, as when a table is
+ * locked; then it is broken off as in any backend.
+ */
+static void
+handle_sigterm(SIGNAL_ARGS)
+{
+	SignalHandlerForShutdownRequest(postgres_signal_arg);
+	if (turn_is_long)
+		die(postgres_signal_arg);
+}
+
+static void
+handle_long_turn(void)
+{
+	turn_is_long = true;
+	if (ShutdownRequestPending)
+		die(SIGTERM);
+}
+
+static void
+begin_turn(void)
+{
+	MemoryContextSwitchTo(turn_context);
+	enable_timeout_after(long_turn, LONG_TURN_MS);
+}
+
+static void
+end_turn(void)
+{
+	disable_timeout(long_turn, false);
+	turn_is_long = false;
+}
+
+/* Collect results for a moment, start nothing. */
+static void
+wait_for_requests(void)
+{
+	TimestampTz until = after_ms(GetCurrentTimestamp(), FINISH_MS);
+
+	while (dispatch_in_flight() > 0)
+	{
+		long		ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+		long		http_ms = http_timeout(http);
+
+		if (ms <= 0)
+			break;
+		wait_for_events(http_ms < 0 ? ms : Min(ms, http_ms));
+		CHECK_FOR_INTERRUPTS();
+		http_perform(http);
+		dispatch_results(clock_now());
+	}
+}
+
+/* Record what has been done, and go. */
+static void
+finish(void)
+{
+	wait_for_requests();
+	if (recovered && !foreign)
+	{
+		dispatch_spill_overtaken();
+		begin_turn();
+		begin_transaction();
+		if (catalog_oids() != NULL)
+		{
+			stored_save();
+			record_save();
+			if (cursor_moved())
+				cursor_save();
+		}
+		commit_transaction();
+		end_turn();
+	}
+	proc_exit(0);
+}
+
+/* ---------- the process ---------- */
 
 /* Is the extension there?  If not, the worker is not needed. */
 static void
@@ -393,6 +493,7 @@ webhook_worker_main(Datum arg)
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 	check_extension();
 
+	long_turn = RegisterTimeout(USER_TIMEOUT, handle_long_turn);
 	turn_context = AllocSetContextCreate(TopMemoryContext, "webhook turn", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(turn_context);
 	http = http_create(settings_allowed_networks(), webhook_max_connections);
@@ -408,9 +509,15 @@ webhook_worker_main(Datum arg)
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, http_fd(http), NULL, NULL);
 
+	/* Until here there was nothing to finish. */
+	pqsignal(SIGTERM, handle_sigterm);
 	for (;;)
 	{
-		MemoryContextSwitchTo(turn_context);
+		wait_for_events(time_to_sleep(clock_now()));
+		if (ShutdownRequestPending)
+			finish();
+		begin_turn();
 		turn();
+		end_turn();
 	}
 }

@@ -187,6 +187,14 @@ sub bodies
 	return map { $_->{body} } $self->requests($path);
 }
 
+# How many there are.
+sub count
+{
+	my ($self) = @_;
+
+	return 0 + $self->_control('GET', '/_count')->{content};
+}
+
 # Wait until there are this many requests (for a path); false when they do not come in time.
 sub wait_for_count
 {
