@@ -437,7 +437,7 @@ finish(void)
 		if (catalog_oids() != NULL)
 		{
 			stored_save();
-			record_save();
+			record_save(INT_MAX);
 			if (cursor_moved())
 				cursor_save();
 		}
