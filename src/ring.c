@@ -17,7 +17,7 @@
  *				saw everything in here.  Once AccessExclusiveLock can be had without waiting the
  *				partition is truncated, and may be used again.
  *
- * The current one is changed when it has grown to PARTITION_BYTES and another one
+ * The current one is changed when it has grown to webhook.partition_size and another one
  * is empty; a partition that cannot be sealed because a transaction stays open for hours does not hold up
  * the others.  After a restart every partition that is not current counts as left.
  *
@@ -36,9 +36,8 @@
 #include "cursor.h"
 #include "outbox.h"
 #include "ring.h"
+#include "settings.h"
 #include "statement.h"
-
-#define PARTITION_BYTES		(32 * 1024 * 1024)
 
 /* The window that must be finished before a sealed partition is drained; 0: not sealed. */
 static uint64 drained_by[WEBHOOK_PARTITIONS];
@@ -121,7 +120,7 @@ ring_turn(DatabaseSlot *slot)
 		else if (cursor_window_finished() >= drained_by[p])
 			try_truncate(p);
 	}
-	if (partition_size(current) <= PARTITION_BYTES)
+	if (partition_size(current) <= (uint64) webhook_partition_size * 1024)
 		return;
 	unfinished = true;
 	if (empty >= 0)

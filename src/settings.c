@@ -48,6 +48,10 @@
 #define MIN_API_KEY_MAX_AGE_S		0
 #define MAX_API_KEY_MAX_AGE_S		(20 * 366 * 24 * 3600)
 
+#define DEFAULT_PARTITION_SIZE_KB	(32 * 1024)
+#define MIN_PARTITION_SIZE_KB		16
+#define MAX_PARTITION_SIZE_KB		(1024 * 1024)
+
 #define DEFAULT_WORKERS				16
 #define MIN_WORKERS					1
 #define MAX_WORKERS					1024
@@ -63,6 +67,7 @@ int			webhook_api_key_max_age = DEFAULT_API_KEY_MAX_AGE_S;
 int			webhook_workers = DEFAULT_WORKERS;
 char	   *webhook_reactivation_url = NULL;
 int			webhook_clock_offset = DEFAULT_CLOCK_OFFSET_S;
+int			webhook_partition_size = DEFAULT_PARTITION_SIZE_KB;
 
 /* The parsed forms; others hold pointers to them, so they are copied into. */
 static NetguardList allowed_networks;
@@ -279,6 +284,17 @@ define_worker_settings(void)
 							 PGC_SIGHUP,
 							 0,
 							 NULL, NULL, NULL);
+
+	DefineCustomIntVariable("webhook.partition_size",
+							"Sets the size at which a partition of the outbox is full.",
+							"For tests: the next one is then used, and this one truncated when all of it is dealt with.",
+							&webhook_partition_size,
+							DEFAULT_PARTITION_SIZE_KB,
+							MIN_PARTITION_SIZE_KB,
+							MAX_PARTITION_SIZE_KB,
+							PGC_SIGHUP,
+							GUC_UNIT_KB | GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL,
+							NULL, NULL, NULL);
 
 	/* It sizes shared memory, so the server accepts it only while preloading. */
 	if (process_shared_preload_libraries_in_progress)

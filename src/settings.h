@@ -22,6 +22,7 @@ extern int	webhook_api_key_max_age;	/* seconds, 0: any */
 extern int	webhook_workers;			/* databases served at once */
 extern char *webhook_reactivation_url;	/* with {token}; empty: none */
 extern int	webhook_clock_offset;		/* seconds, for tests */
+extern int	webhook_partition_size; /* kilobytes, of a full partition of the outbox */
 
 /* Define the settings; called once from _PG_init. */
 extern void settings_init(void);

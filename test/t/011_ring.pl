@@ -1,0 +1,189 @@
+# The outbox is a ring of partitions: full ones are left, sealed when their writers have ended, and truncated when all
+# of it is dealt with.  Whoever holds one up delays nobody, and no message is lost in any state, nor by a crash in it.
+#
+# Mission: W1 W2 W13; goals P11, R1.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $node = WebhookTest::start_node('main', 'webhook.partition_size = 64kB');
+my $receiver = WebhookTest::Receiver->start;
+my $expected = 0;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+# Insert rows that fill more than two partitions, in several transactions, and see the ring move.
+sub fill
+{
+	my ($what) = @_;
+	my $before = sql('SELECT current FROM webhook.ring');
+
+	foreach (1 .. 3)
+	{
+		sql('INSERT INTO thing SELECT i FROM generate_series(', $expected + 1, ', ', $expected + 300, ') AS i');
+		$expected += 300;
+	}
+	ok( $node->poll_query_until('postgres', "SELECT current <> $before FROM webhook.ring"),
+		"$what: another partition is current");
+	return;
+}
+
+# How many different rows have arrived, of those with ids in this range.  The ledger is long: no JSON here.
+sub arrived
+{
+	my ($from, $to) = @_;
+	my %seen;
+
+	WebhookTest::wait_until_delivered($node);
+	$seen{$_}++
+	  foreach grep { $_ >= $from && $_ <= $to }
+	  PostgreSQL::Test::Utils::slurp_file($receiver->{ledger}) =~ /"body": "\{\\"id\\":(-?\d+)\}"/g;
+	return scalar(keys %seen);
+}
+
+sub complete
+{
+	my ($what) = @_;
+
+	is(arrived(1, $expected), $expected, "$what: everything committed has arrived");
+	return;
+}
+
+# Partitions that hold rows and are not current.
+sub left
+{
+	return sql('SELECT string_agg(n::text, \',\' ORDER BY n) FROM generate_series(0, 3) AS n, webhook.ring AS r ',
+		'WHERE n <> r.current AND pg_relation_size(\'webhook.outbox_\' || n) > 0');
+}
+
+sub emptied
+{
+	my ($what) = @_;
+
+	ok( $node->poll_query_until(
+			'postgres',
+			'SELECT count(*) = 0 FROM generate_series(0, 3) AS n, webhook.ring AS r
+			  WHERE n <> r.current AND pg_relation_size(\'webhook.outbox_\' || n) > 0'),
+		"$what: the partitions left are truncated, without further messages");
+	return;
+}
+
+# Everybody else goes on and their partitions are truncated, but for the one in question.
+sub held
+{
+	my ($what, $partition) = @_;
+
+	ok( $node->poll_query_until(
+			'postgres',
+			"SELECT current <> $partition AND pg_relation_size('webhook.outbox_$partition') > 0
+			   AND (SELECT count(*) = 0 FROM generate_series(0, 3) AS n
+					 WHERE n NOT IN (current, $partition) AND pg_relation_size('webhook.outbox_' || n) > 0)
+			   FROM webhook.ring"),
+		"$what: only the partition that is held up stays");
+	return;
+}
+
+sub crash
+{
+	$node->stop('immediate');
+	$node->start;
+	return;
+}
+
+sql('CREATE TABLE thing (id integer PRIMARY KEY)');
+sql(q{SELECT webhook.watch('thing', 'thing')});
+WebhookTest::create_webhook($node, app => "'ring'", event => "'*'", format => "'rest'",
+	url => "'" . $receiver->url('/ring') . "'");
+
+fill('nothing open');
+complete('nothing open');
+emptied('nothing open');
+
+# A transaction that wrote, is open, and writes more after the ring has moved on.
+
+my $writer = $node->background_psql('postgres');
+my $partition = sql('SELECT current FROM webhook.ring');
+$writer->query_safe('BEGIN; INSERT INTO thing SELECT -i FROM generate_series(1, 600) AS i');
+fill('open writer');
+complete('open writer');
+held('open writer', $partition);
+fill('open writer, again');
+held('open writer, again', $partition);
+$writer->query_safe('INSERT INTO thing SELECT -i FROM generate_series(601, 700) AS i; COMMIT');
+is(arrived(-700, -1), 700, 'open writer: its messages have arrived');
+emptied('open writer');
+
+# One whose snapshot is older than the change of the partition.
+
+$writer->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM thing');
+fill('REPEATABLE READ');
+$writer->query_safe('INSERT INTO thing SELECT -i FROM generate_series(1001, 1600) AS i');
+fill('REPEATABLE READ, again');
+$writer->query_safe('COMMIT');
+complete('REPEATABLE READ');
+is(arrived(-1600, -1001), 600, 'REPEATABLE READ: its messages have arrived');
+emptied('REPEATABLE READ');
+
+# Somebody who reads a partition, such as pg_dump: nothing is truncated under his eyes.
+
+$writer->query_safe('BEGIN; SELECT count(*) FROM webhook.outbox');
+fill('reader');
+fill('reader, again');
+complete('reader');
+isnt(left(), '', 'reader: partitions are left as they are');
+$writer->query_safe('COMMIT');
+emptied('reader');
+
+# A prepared transaction, which holds its partition over a crash.
+
+$partition = sql('SELECT current FROM webhook.ring');
+sql(q{BEGIN; INSERT INTO thing SELECT -i FROM generate_series(2001, 2600) AS i; PREPARE TRANSACTION 'prepared'});
+fill('prepared');
+held('prepared', $partition);
+crash();
+fill('prepared, after a crash');
+held('prepared, after a crash', $partition);
+complete('prepared');
+sql(q{COMMIT PREPARED 'prepared'});
+ok( $receiver->wait_for(sub { grep({ $_->{body} =~ /"id":-2600\b/ } @_) > 0 }),
+	'prepared: its messages arrive though nobody wakes the worker');
+is(arrived(-2600, -2001), 600, 'prepared: all of them');
+emptied('prepared');
+
+# A crash while a partition is left, with a writer that dies in it and messages that wait.
+
+$writer->quit;
+$writer = $node->background_psql('postgres', on_error_stop => 0);
+$writer->query_safe('BEGIN; INSERT INTO thing SELECT -i FROM generate_series(3001, 3600) AS i');
+fill('crash');
+$receiver->behave('/ring', hold => 1);
+sql('INSERT INTO thing SELECT i FROM generate_series(', $expected + 1, ', ', $expected + 700, ') AS i');
+$expected += 700;
+crash();
+$receiver->behave('/ring');
+complete('crash');
+is(arrived(-3600, -3001), 0, 'crash: nothing of the transaction that died');
+emptied('crash');
+fill('after the crash');
+complete('after the crash');
+emptied('after the crash');
+
+# CREATE EXTENSION in another incarnation starts with an empty ring.
+
+sql('DROP EXTENSION webhook CASCADE; CREATE EXTENSION webhook');
+sql(q{SELECT webhook.watch('thing', 'thing')});
+WebhookTest::create_webhook($node, app => "'ring'", event => "'*'", format => "'rest'",
+	url => "'" . $receiver->url('/ring') . "'");
+fill('created again');
+complete('created again');
+emptied('created again');
+
+$node->stop;
+done_testing();
