@@ -303,7 +303,8 @@ put_aside(Endpoint *endpoint, DeliveryState state)
 		if (delivery->sending || delivery->to_store || payload_is_test(delivery->message))
 			continue;
 		unqueue(delivery);
-		if (delivery->stored)
+		/* A row that has been due would not be read again as such. */
+		if (delivery->stored && delivery->attempts == 0)
 			dispatch_forget(delivery);
 		else
 			stored_write_later(delivery, state, 0, NULL);

@@ -243,7 +243,12 @@ write_rows(void)
 		delivery->to_store = false;
 		if (settle_state(delivery))
 		{
+			Endpoint   *endpoint = delivery->endpoint;
+
 			delivery_store(delivery);
+
+			/* After a crash messages are read again that precede rows of the table. */
+			endpoint->backlog_read = Min(endpoint->backlog_read, delivery->message->id - 1);
 			if (delivery->sending && !delivery->stored)
 			{
 				StoredTag	tag = {delivery->endpoint->id, delivery->message->id};
@@ -410,8 +415,8 @@ load_followers(void)
 			key->blocked = false;
 			orderkey_release(key);
 		}
-		else if (row.state == DELIVERY_WAITING && !is_in_memory(&row))
-			restore(&row, endpoint);
+		else if (row.next_attempt_at <= due_after && !is_in_memory(&row))
+			restore(&row, endpoint);	/* a waiting one, or one that has been due before */
 		else
 			pfree(row.message);
 	}
