@@ -87,6 +87,7 @@ init_slot(DatabaseSlot *slot)
 	slot->state = DATABASE_NEW;
 	pg_atomic_init_u32(&slot->partition, WEBHOOK_PARTITION_UNKNOWN);
 	pg_atomic_init_u32(&slot->activity, WORKER_IDLE);
+	pg_atomic_init_u32(&slot->wake_requested, 0);
 	pg_atomic_init_u32(&slot->in_flight, 0);
 	pg_atomic_init_u64(&slot->delivered, 0);
 	pg_atomic_init_u64(&slot->failed, 0);
@@ -285,7 +286,10 @@ shmem_wake_worker(void)
 	if (slot == NULL)
 		return;
 
-	pg_memory_barrier();
+	/* Also a barrier: whoever finds it set committed before the worker takes its next snapshot. */
+	if (pg_atomic_exchange_u32(&slot->wake_requested, 1) != 0)
+		return;
+
 	latch = *(Latch *volatile *) &slot->latch;
 	if (latch != NULL)
 		SetLatch(latch);
@@ -297,6 +301,12 @@ shmem_wake_worker(void)
 	 * which begins with looking what there is.  It need not hear of every
 	 * commit until then.
 	 */
+}
+
+void
+shmem_rearm_wakeup(DatabaseSlot *slot)
+{
+	pg_atomic_exchange_u32(&slot->wake_requested, 0);
 }
 
 void
@@ -387,6 +397,7 @@ shmem_attach_worker(int i, uint32 generation)
 		slot->worker_pid = MyProcPid;
 		slot->latch = MyLatch;
 		pg_atomic_write_u32(&slot->activity, WORKER_IDLE);
+		pg_atomic_write_u32(&slot->wake_requested, 0);
 		pg_atomic_write_u32(&slot->in_flight, 0);
 		pg_atomic_write_u64(&slot->delivered, 0);
 		pg_atomic_write_u64(&slot->failed, 0);

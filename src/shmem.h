@@ -56,6 +56,9 @@ typedef struct DatabaseSlot
 	/* written by the worker or at first use, read by everyone */
 	pg_atomic_uint32 partition; /* current outbox partition */
 
+	/* set by who wakes the worker, so that others need not; see shmem_wake_worker() */
+	pg_atomic_uint32 wake_requested;
+
 	/* written by the worker alone */
 	pg_atomic_uint32 activity;	/* WorkerActivity */
 	pg_atomic_uint32 in_flight;
@@ -82,6 +85,12 @@ extern DatabaseSlot *shmem_my_slot(void);
 
 /* Wake this database's worker, or the launcher when there is none. No-op without shared memory. Callable after commit. */
 extern void shmem_wake_worker(void);
+
+/*
+ * In the worker, before it takes the snapshot that it reads with: commits from now on wake it
+ * again.  Until then one wake-up is enough for any number of commits.
+ */
+extern void shmem_rearm_wakeup(DatabaseSlot *slot);
 
 /* Wake the launcher, so that it looks at pg_database and the slots again. */
 extern void shmem_wake_launcher(void);

@@ -72,7 +72,7 @@
 #define RECORD_BUSY_WEBHOOKS	100
 
 /* Messages that come one after the other are read together if they are less than this apart. */
-#define READ_INTERVAL_US		700
+#define READ_INTERVAL_US		300
 
 /* Transactions so long ago have been flushed by the WAL writer. */
 #define RECENT_XIDS				1000000
@@ -167,6 +167,8 @@ room_to_read(void)
 static void
 do_transaction(TimestampTz now, bool record)
 {
+	if (room_to_read())
+		shmem_rearm_wakeup(slot);
 	begin_transaction();
 	if (catalog_oids() == NULL)
 	{
