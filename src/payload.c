@@ -126,26 +126,22 @@ append_standard(const Message *message, StringInfo body)
 }
 
 /* The context in which a CloudEvent happened: this database. */
-static const char *
-event_source(void)
+static const char *event_source;
+
+void
+payload_init(void)
 {
-	static char *source = NULL;
+	char	   *database = get_database_name(MyDatabaseId);
+	StringInfoData buf;
 
-	if (source == NULL)
-	{
-		char	   *database = get_database_name(MyDatabaseId);
-		StringInfoData buf;
-
-		initStringInfo(&buf);
-		appendStringInfoString(&buf, "/postgresql/");
-		for (char *c = database ? database : ""; *c; c++)
-			if (isalnum((unsigned char) *c) || strchr("-._~", *c))
-				appendStringInfoChar(&buf, *c);
-			else
-				appendStringInfo(&buf, "%%%02X", (unsigned char) *c);
-		source = MemoryContextStrdup(TopMemoryContext, buf.data);
-	}
-	return source;
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "/postgresql/");
+	for (char *c = database ? database : ""; *c; c++)
+		if (isalnum((unsigned char) *c) || strchr("-._~", *c))
+			appendStringInfoChar(&buf, *c);
+		else
+			appendStringInfo(&buf, "%%%02X", (unsigned char) *c);
+	event_source = MemoryContextStrdup(TopMemoryContext, buf.data);
 }
 
 /* A CloudEvent 1.0 in structured mode. */
@@ -154,7 +150,7 @@ append_cloudevent(const Message *message, StringInfo body)
 {
 	appendStringInfo(body, "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":",
 					 outbox_message_id_text(&message->message_id));
-	append_json_text(body, event_source());
+	append_json_text(body, event_source);
 	appendStringInfoString(body, ",\"type\":");
 	append_json_text(body, message->event);
 	if (message->entity_id != NULL)
@@ -194,7 +190,7 @@ append_cloudevent_headers(const Message *message, StringInfo lines)
 
 	append_ce_header(lines, "specversion", "1.0");
 	append_ce_header(lines, "id", outbox_message_id_text(&message->message_id));
-	append_ce_header(lines, "source", event_source());
+	append_ce_header(lines, "source", event_source);
 	append_ce_header(lines, "type", message->event);
 	initStringInfo(&time);
 	append_timestamp(&time, message->created_at);

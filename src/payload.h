@@ -13,6 +13,9 @@
 
 typedef struct PayloadFormat PayloadFormat;
 
+/* To be called once, in a transaction: the formats themselves are written outside of any. */
+extern void payload_init(void);
+
 /* NULL when there is no format of this name. */
 extern const PayloadFormat *payload_format(const char *name);
 extern bool payload_format_known(const char *name);

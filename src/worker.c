@@ -47,6 +47,7 @@
 #include "cursor.h"
 #include "dispatch.h"
 #include "launcher.h"
+#include "payload.h"
 #include "record.h"
 #include "ring.h"
 #include "settings.h"
@@ -459,6 +460,7 @@ check_extension(void)
 
 	StartTransactionCommand();
 	exists = catalog_oids() != NULL;
+	payload_init();
 	CommitTransactionCommand();
 	if (!exists)
 	{
