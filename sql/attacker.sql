@@ -40,7 +40,7 @@ SELECT attack.attempt('CREATE FUNCTION webhook.mine() RETURNS integer LANGUAGE s
 -- Nothing of the victim's shows in what a function returns.
 SELECT count(*) FROM webhook.get_webhooks();
 SELECT count(*) FROM webhook.get_webhooks('victim');
-SELECT f, a.code, replace(a.message, :'victim_id', 'N') AS message FROM unnest(ARRAY['get_secret(%s)',
+SELECT f, a.code, replace(a.message, :'victim_id', 'N') AS message FROM unnest(ARRAY['get_secret(%s)', 'get_public_key(%s)',
     'rotate_secret(%s)', 'update_webhook(%s, ''{"url": "https://attacker.example/"}'')', 'activate_webhook(%s)',
     'deactivate_webhook(%s)', 'delete_webhook_by_id(%s)']) AS f, attack.attempt(format('SELECT webhook.' || f, :victim_id)) AS a;
 SELECT count(*) FROM webhook.get_webhook_log(:victim_id);

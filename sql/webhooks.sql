@@ -170,7 +170,12 @@ SELECT webhook.create_webhook(repeat('é', 200), 'a_1.B.c', 'http://h/', name =>
 SELECT transform, webhook.get_secret(id) FROM webhook.get_webhooks() WHERE id = :id;
 SELECT webhook.create_webhook('x', 'a.b', 'http://h/', timeout => '10 min',
     secret => 'whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==') AS key_id \gset
-SELECT * FROM refused(format('SELECT webhook.rotate_secret(%s)', :key_id));
+SELECT regexp_replace(webhook.get_secret(:key_id), 'whsec_[A-Za-z0-9+/]{32}', 'SHARED') AS secret, webhook.get_public_key(:key_id);
+SELECT webhook.rotate_secret(:key_id) ~ '^whsec_[A-Za-z0-9+/]{32} whsk_[A-Za-z0-9+/]{86}==$' AS same_kinds;
+SELECT webhook.update_webhook(:key_id, '{"secret": "v1 v1 v1a"}');
+SELECT webhook.get_secret(:key_id) ~ '^whsec_[^ ]* whsec_[^ ]* whsk_[^ ]*$' AS several, length(webhook.get_public_key(:key_id));
+SELECT webhook.update_webhook(:key_id, '{"secret": null}');
+SELECT webhook.get_public_key(:key_id) IS NULL AS no_public_key;
 ROLLBACK;
 
 --
@@ -273,7 +278,7 @@ RESET ROLE;
 SET ROLE regress_webhook_bob;
 SELECT app FROM webhook.get_webhooks();
 SELECT DISTINCT code, replace(message, :'team', '<id>') AS message, hint
-  FROM unnest(ARRAY['get_secret(%s)', 'rotate_secret(%s)', 'update_webhook(%s, ''{}'')', 'activate_webhook(%s)',
+  FROM unnest(ARRAY['get_secret(%s)', 'get_public_key(%s)', 'rotate_secret(%s)', 'update_webhook(%s, ''{}'')', 'activate_webhook(%s)',
                     'deactivate_webhook(%s)', 'delete_webhook_by_id(%s)']) f, refused(format('SELECT webhook.' || f, :team));
 RESET ROLE;
 SET ROLE regress_webhook_team;
@@ -300,7 +305,7 @@ DROP TABLE pg_temp.webhook;
 --
 -- Unknown ids and NULLs (R6)
 --
-SELECT f, r.* FROM unnest(ARRAY['get_secret(-1)', 'rotate_secret(-1)', 'update_webhook(-1, ''{}'')', 'activate_webhook(-1)',
+SELECT f, r.* FROM unnest(ARRAY['get_secret(-1)', 'get_public_key(-1)', 'rotate_secret(-1)', 'update_webhook(-1, ''{}'')', 'activate_webhook(-1)',
     'deactivate_webhook(9223372036854775807)', 'delete_webhook_by_id(0)', 'get_secret(NULL)', 'rotate_secret(NULL)',
     'rotate_secret(1, NULL)', 'rotate_secret(1, ''-1 s'')', 'rotate_secret(1, ''1 year'')', 'rotate_secret(1, ''366 days'')',
     'rotate_secret(1, secret => ''x'')', 'update_webhook(NULL, ''{}'')', 'update_webhook(1, NULL)', 'activate_webhook(NULL)',

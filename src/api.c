@@ -42,6 +42,7 @@ PG_FUNCTION_INFO_V1(webhook_redeliver);
 PG_FUNCTION_INFO_V1(webhook_delete_webhook_by_id);
 PG_FUNCTION_INFO_V1(webhook_get_webhook_log);
 PG_FUNCTION_INFO_V1(webhook_get_secret);
+PG_FUNCTION_INFO_V1(webhook_get_public_key);
 PG_FUNCTION_INFO_V1(webhook_rotate_secret);
 
 Datum
@@ -596,25 +597,49 @@ webhook_get_secret(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(secret));
 }
 
-/* Only symmetric secrets can be made from random bytes. */
-static void
-refuse_generating(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("argument \"secret\" must be given for a webhook that signs with ed25519"),
-			 errhint("Give the new key as \"whsk_\" and base64; without one, \"whsec_\" secrets are generated.")));
-}
-
+/* Does this secret sign with ed25519 as well?  Its public half goes to public_key. */
 static bool
-is_ed25519(const char *secret)
+has_public_key(const char *secret, char *public_key)
 {
 	const char *problem;
 	SignKey    *key = sign_key_create(secret, &problem);
-	bool		result = key && sign_key_kind(key) == SIGN_ED25519;
+	bool		result = sign_public_key(key, public_key);
 
 	sign_key_free(key);
 	return result;
+}
+
+/*
+ * get_public_key(id) returns text, NULL for a webhook that does not sign with ed25519
+ */
+Datum
+webhook_get_public_key(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	char	   *secret;
+	char		public_key[SIGN_MAX_TEXT];
+	AsOwner		state;
+
+	shmem_require();
+	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+
+	as_owner_begin(&state);
+	find_webhook(&state, id, "SELECT owner, active FROM webhook.webhook WHERE id = $1");
+	secret = read_secret(id);
+	as_owner_end(&state);
+	if (!has_public_key(secret, public_key))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(public_key));
+}
+
+/* A secret of the same kinds as the old one. */
+static text *
+generate_secret(const char *old_secret)
+{
+	char		public_key[SIGN_MAX_TEXT];
+	bool		both = has_public_key(old_secret, public_key);
+
+	return DatumGetTextPP(field_check(FIELD_SECRET, CStringGetTextDatum(both ? "v1 v1a" : "v1"), false).value);
 }
 
 /*
@@ -629,7 +654,8 @@ webhook_rotate_secret(PG_FUNCTION_ARGS)
 	Datum		values[4];
 	bool		nulls[4] = {false};
 	char	   *old_secret;
-	FieldValue	secret;
+	text	   *secret = NULL;
+	char	   *result;
 	int64		grace_us;
 	AsOwner		state;
 
@@ -638,14 +664,17 @@ webhook_rotate_secret(PG_FUNCTION_ARGS)
 	values[3] = api_argument(fcinfo, 1, "grace");
 	grace_us = field_interval_us("grace", DatumGetIntervalP(values[3]), 0, MAX_GRACE_MS,
 								 "Give an interval of 0 to 365 days, without months or years.");
-	secret = field_check(FIELD_SECRET, PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2), PG_ARGISNULL(2));
-	values[1] = secret.value;
+	if (!PG_ARGISNULL(2))
+		secret = DatumGetTextPP(field_check(FIELD_SECRET, PG_GETARG_DATUM(2), false).value);
 
 	as_owner_begin(&state);
 	api_lock_webhook(&state, DatumGetInt64(values[0]));
 	old_secret = read_secret(DatumGetInt64(values[0]));
-	if (PG_ARGISNULL(2) && is_ed25519(old_secret))
-		refuse_generating();
+	if (secret == NULL)
+		secret = generate_secret(old_secret);
+	values[1] = PointerGetDatum(secret);
+	result = SPI_palloc(VARSIZE_ANY_EXHDR(secret) + 1);
+	text_to_cstring_buffer(secret, result, VARSIZE_ANY_EXHDR(secret) + 1);
 	values[2] = CStringGetTextDatum(old_secret);
 	nulls[2] = (grace_us == 0);
 	as_owner_execute("UPDATE webhook.webhook SET secret = $2, previous_secret = $3,"
@@ -653,5 +682,5 @@ webhook_rotate_secret(PG_FUNCTION_ARGS)
 					 " updated_at = pg_catalog.now() WHERE id = $1",
 					 SPI_OK_UPDATE, 4, types, values, nulls);
 	as_owner_end(&state);
-	PG_RETURN_DATUM(secret.value);
+	PG_RETURN_TEXT_P(cstring_to_text(result));
 }

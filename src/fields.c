@@ -427,16 +427,65 @@ check_transform(const Field *field, Datum value)
 	return CStringGetTextDatum(format_procedure_qualified(function));
 }
 
+/* A fresh key for this version of signatures, or NULL if there is none of this name. */
+static char *
+generate_key(const char *version)
+{
+	unsigned char bytes[Max(SIGN_SECRET_BYTES, SIGN_SEED_BYTES)];
+	char		key[SIGN_MAX_TEXT];
+	bool		ok = pg_strong_random(bytes, sizeof(bytes));
+
+	if (strcmp(version, "v1") == 0)
+		sign_format_secret(bytes, SIGN_SECRET_BYTES, key);
+	else if (strcmp(version, "v1a") == 0)
+		ok = ok && sign_format_private_key(bytes, key);
+	else
+		return NULL;
+	if (!ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random bytes")));
+	explicit_bzero(bytes, sizeof(bytes));
+	return pstrdup(key);
+}
+
+/*
+ * One key or several, with single spaces between.  "v1" and "v1a" stand for keys to be made.
+ * Everything is signed with a shared secret, whatever else: there is always one.
+ */
 static Datum
 check_secret(const Field *field, Datum value)
 {
+	char	   *list = text_to_cstring(DatumGetTextPP(value));
 	const char *problem;
-	SignKey    *key = sign_key_create(text_to_cstring(DatumGetTextPP(value)), &problem);
+	StringInfoData buf;
+	SignKey    *key;
+	char	   *next;
 
+	initStringInfo(&buf);
+	for (char *token = list; token != NULL; token = next)
+	{
+		char	   *made;
+
+		next = strchr(token, ' ');
+		if (next != NULL)
+			*next++ = '\0';
+		made = generate_key(token);
+		appendStringInfo(&buf, "%s%s", token == list ? "" : " ", made ? made : token);
+	}
+
+	key = sign_key_create(buf.data, &problem);
 	if (key == NULL)
 		refuse(field, problem);
+	if (!sign_key_has(key, SIGN_HMAC_SHA256))
+	{
+		char	   *rest = buf.data;
+
+		initStringInfo(&buf);
+		appendStringInfo(&buf, "%s %s", generate_key("v1"), rest);
+	}
 	sign_key_free(key);
-	return value;
+	return CStringGetTextDatum(buf.data);
 }
 
 int64
@@ -543,20 +592,6 @@ check_nothing(const Field *field, Datum value)
 	return value;
 }
 
-char *
-field_generate_secret(void)
-{
-	unsigned char bytes[SIGN_SECRET_BYTES];
-	char		secret[SIGN_MAX_SIGNATURE];
-
-	if (!pg_strong_random(bytes, sizeof(bytes)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random bytes")));
-	sign_format_secret(bytes, sizeof(bytes), secret);
-	return pstrdup(secret);
-}
-
 #define INVALID		ERRCODE_INVALID_PARAMETER_VALUE
 
 static const Field fields[FIELD_COUNT] =
@@ -617,8 +652,8 @@ static const Field fields[FIELD_COUNT] =
 	},
 	[FIELD_SECRET] = {
 		"secret", TEXTOID, false, NULL, INVALID, check_secret,
-		"Give \"whsec_\" and 24 to 64 bytes in base64, or \"whsk_\" and an ed25519 key in base64; "
-		"without a secret one is generated."
+		"Give \"whsec_\" and 24 to 64 bytes in base64, \"whsk_\" and an ed25519 key in base64, or up to 4 of these "
+		"with single spaces between; \"v1\" and \"v1a\" stand for one of each kind that is generated."
 	},
 	[FIELD_RETRY_SCHEDULE] = {
 		"retry_schedule", INTERVALARRAYOID, false, NULL, INVALID, check_retry_schedule,
@@ -725,7 +760,7 @@ default_value(FieldId id)
 	}
 	else if (id == FIELD_SECRET)
 	{
-		result.value = CStringGetTextDatum(field_generate_secret());
+		result.value = CStringGetTextDatum(generate_key("v1"));
 		result.isnull = false;
 	}
 	return result;

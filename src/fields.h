@@ -72,7 +72,4 @@ extern FieldValue field_check_json(FieldId id, JsonbValue *json);
 extern int64 field_interval_us(const char *argument, Interval *interval,
 							   int64 min_ms, int64 max_ms, const char *hint);
 
-/* A signing secret made of random bytes. */
-extern char *field_generate_secret(void);
-
 #endif							/* WEBHOOK_FIELDS_H */

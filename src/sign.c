@@ -33,7 +33,7 @@
 #define PUBLIC_PREFIX	"whpk_"
 
 #define HMAC_BYTES		32
-#define ED25519_BYTES	32		/* of the seed, and of the public key */
+#define ED25519_BYTES	SIGN_SEED_BYTES /* of the seed, and of the public key */
 #define ED25519_SIGNATURE_BYTES 64
 
 /* Largest key in text form; longer text is no key. */
@@ -48,6 +48,7 @@
 struct SignKey
 {
 	SignKind	kind;
+	SignKey    *next;			/* in the list, or NULL */
 
 	/* SIGN_HMAC_SHA256 */
 #ifdef SIGN_HAS_EVP_MAC
@@ -306,12 +307,16 @@ prepare_key(SignKey *key, const char *text)
 	return "the secret does not begin with \"whsec_\" or \"whsk_\"";
 }
 
-SignKey *
-sign_key_create(const char *text, const char **error)
+/* One key, whose text is len bytes long. */
+static SignKey *
+create_one(const char *text, size_t len, const char **error)
 {
 	SignKey    *key = OPENSSL_zalloc(sizeof(SignKey));
+	char	   *copy = OPENSSL_strndup(text, len);
 
-	*error = key != NULL ? prepare_key(key, text) : "out of memory";
+	*error = key != NULL && copy != NULL ? prepare_key(key, copy) : "out of memory";
+	if (copy != NULL)
+		OPENSSL_clear_free(copy, len);
 	if (*error == NULL)
 		return key;
 
@@ -321,41 +326,65 @@ sign_key_create(const char *text, const char **error)
 	return NULL;
 }
 
+SignKey *
+sign_key_create(const char *text, const char **error)
+{
+	SignKey    *first = NULL;
+	SignKey   **last = &first;
+
+	for (int n = 0;; n++)
+	{
+		size_t		len = strcspn(text, " ");
+
+		*error = "there are too many keys";
+		if (n < SIGN_MAX_KEYS)
+			*last = create_one(text, len, error);
+		if (*last == NULL)
+		{
+			sign_key_free(first);
+			return NULL;
+		}
+		if (text[len] == '\0')
+			return first;
+		text += len + 1;
+		last = &(*last)->next;
+	}
+}
+
 void
 sign_key_free(SignKey *key)
 {
-	if (key == NULL)
-		return;
+	while (key != NULL)
+	{
+		SignKey    *next = key->next;
+
 #ifdef SIGN_HAS_EVP_MAC
-	EVP_MAC_CTX_free(key->hmac);
+		EVP_MAC_CTX_free(key->hmac);
 #else
-	HMAC_CTX_free(key->hmac);
+		HMAC_CTX_free(key->hmac);
 #endif
-	EVP_MD_CTX_free(key->md);
-	EVP_PKEY_free(key->pkey);
-	OPENSSL_free(key->buffer);
-	OPENSSL_clear_free(key, sizeof(SignKey));
+		EVP_MD_CTX_free(key->md);
+		EVP_PKEY_free(key->pkey);
+		OPENSSL_free(key->buffer);
+		OPENSSL_clear_free(key, sizeof(SignKey));
+		key = next;
+	}
 }
 
-SignKind
-sign_key_kind(const SignKey *key)
+bool
+sign_key_has(const SignKey *key, SignKind kind)
 {
-	return key->kind;
+	while (key != NULL && key->kind != kind)
+		key = key->next;
+	return key != NULL;
 }
 
-size_t
-sign_message(SignKey *key, const char *id, int64_t timestamp,
-			 const char *body, size_t body_len, char *out)
+/* One signature; returns its length, 0 when OpenSSL fails. */
+static size_t
+sign_one(SignKey *key, const Part *parts, char *out)
 {
 	const char *version = key->kind == SIGN_HMAC_SHA256 ? "v1," : "v1a,";
 	unsigned char signature[ED25519_SIGNATURE_BYTES];
-	char		middle[TIMESTAMP_SIZE];
-	int			middle_len = snprintf(middle, sizeof(middle), ".%" PRId64 ".", timestamp);
-	const Part	parts[MESSAGE_PARTS] = {
-		{id, strlen(id)},
-		{middle, (size_t) middle_len},
-		{body, body_len}
-	};
 	size_t		len = strlen(version);
 
 	memcpy(out, version, len);
@@ -363,10 +392,38 @@ sign_message(SignKey *key, const char *id, int64_t timestamp,
 		return len + encode_base64(signature, HMAC_BYTES, out + len);
 	if (key->kind == SIGN_ED25519 && ed25519_sign(key, parts, MESSAGE_PARTS, signature))
 		return len + encode_base64(signature, ED25519_SIGNATURE_BYTES, out + len);
-
 	ERR_clear_error();
-	out[0] = '\0';
 	return 0;
+}
+
+size_t
+sign_message(SignKey *key, const char *id, int64_t timestamp,
+			 const char *body, size_t body_len, char *out)
+{
+	char		middle[TIMESTAMP_SIZE];
+	int			middle_len = snprintf(middle, sizeof(middle), ".%" PRId64 ".", timestamp);
+	const Part	parts[MESSAGE_PARTS] = {
+		{id, strlen(id)},
+		{middle, (size_t) middle_len},
+		{body, body_len}
+	};
+	size_t		at = 0;
+
+	for (; key != NULL; key = key->next)
+	{
+		size_t		len;
+
+		if (at > 0)
+			out[at++] = ' ';
+		len = sign_one(key, parts, out + at);
+		if (len == 0)
+		{
+			out[0] = '\0';
+			return 0;
+		}
+		at += len;
+	}
+	return at;
 }
 
 void
@@ -377,9 +434,31 @@ sign_format_secret(const unsigned char *bytes, size_t len, char *out)
 }
 
 bool
+sign_format_private_key(const unsigned char *seed, char *out)
+{
+	EVP_PKEY   *pkey = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, ED25519_BYTES);
+	unsigned char bytes[2 * ED25519_BYTES];
+	size_t		len = ED25519_BYTES;
+	bool		ok;
+
+	memcpy(bytes, seed, ED25519_BYTES);
+	ok = pkey != NULL && EVP_PKEY_get_raw_public_key(pkey, bytes + ED25519_BYTES, &len) == 1;
+	if (ok)
+	{
+		memcpy(out, ED25519_PREFIX, strlen(ED25519_PREFIX));
+		encode_base64(bytes, sizeof(bytes), out + strlen(ED25519_PREFIX));
+	}
+	EVP_PKEY_free(pkey);
+	OPENSSL_cleanse(bytes, sizeof(bytes));
+	return ok;
+}
+
+bool
 sign_public_key(const SignKey *key, char *out)
 {
-	if (key->kind != SIGN_ED25519)
+	while (key != NULL && key->kind != SIGN_ED25519)
+		key = key->next;
+	if (key == NULL)
 		return false;
 	memcpy(out, PUBLIC_PREFIX, strlen(PUBLIC_PREFIX));
 	encode_base64(key->public_key, ED25519_BYTES, out + strlen(PUBLIC_PREFIX));

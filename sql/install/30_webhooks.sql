@@ -140,6 +140,12 @@ AS 'MODULE_PATHNAME', 'webhook_get_secret';
 COMMENT ON FUNCTION webhook.get_secret(bigint)
     IS 'the secret that signs a webhook''s messages, for its owner alone';
 
+CREATE FUNCTION webhook.get_public_key(id bigint) RETURNS text
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_get_public_key';
+COMMENT ON FUNCTION webhook.get_public_key(bigint)
+    IS 'the key with which receivers verify the ed25519 signatures of a webhook; null if it makes none';
+
 CREATE FUNCTION webhook.rotate_secret(id bigint, grace interval DEFAULT '24 hours', secret text DEFAULT NULL) RETURNS text
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_rotate_secret';

@@ -45,7 +45,8 @@ test_vector(const char *text, SignKind kind, const char *expected)
 	char		again[SIGN_MAX_SIGNATURE];
 	size_t		len;
 
-	is_int(sign_key_kind(key), kind, "W6: kind of key");
+	ok(sign_key_has(key, kind) && !sign_key_has(key, SIGN_HMAC_SHA256 + SIGN_ED25519 - kind),
+	   "W6: kind of key");
 	len = sign_message(key, ID, TIMESTAMP, BODY, strlen(BODY), first);
 	is_text(first, expected, "W6: published vector");
 	is_int(len, strlen(expected), "W6: its length");
@@ -191,9 +192,40 @@ test_text_forms(void)
 	sign_key_free(ed25519);
 }
 
+/* Several keys sign in their order; a list is as good as its worst key. */
+static void
+test_lists(void)
+{
+	static const unsigned char seed[SIGN_SEED_BYTES] = {1, 2, 3};
+	SignKey    *key = create_key(SECRET " " PRIVATE_KEY);
+	char		text[SIGN_MAX_SIGNATURE];
+	const char *error;
+
+	sign_message(key, ID, TIMESTAMP, BODY, strlen(BODY), text);
+	is_text(text, HMAC_SIGNATURE " " ED25519_SIGNATURE, "W6: two keys, two signatures, a space between");
+	ok(sign_key_has(key, SIGN_HMAC_SHA256) && sign_key_has(key, SIGN_ED25519), "W6: of both kinds");
+	ok(sign_public_key(key, text), "W6: the public half is found in a list");
+	is_text(text, PUBLIC_KEY, "W6: its text form");
+	sign_key_free(key);
+
+	ok(sign_key_create(SECRET "  " SECRET, &error) == NULL, "W6: two spaces between are refused");
+	ok(sign_key_create(SECRET " ", &error) == NULL, "W6: a space behind is refused");
+	ok(sign_key_create(SECRET " whsec_x", &error) == NULL, "W6: a bad key among good ones is refused");
+	ok(sign_key_create(SECRET " " SECRET " " SECRET " " SECRET " " SECRET, &error) == NULL,
+	   "W6: five keys are refused");
+	key = create_key(PRIVATE_KEY " " PRIVATE_KEY " " PRIVATE_KEY " " PRIVATE_KEY);
+	is_int(sign_message(key, ID, TIMESTAMP, BODY, strlen(BODY), text), 4 * strlen(ED25519_SIGNATURE) + 3,
+		   "W6: four are accepted");
+	sign_key_free(key);
+
+	ok(sign_format_private_key(seed, text), "W6: an ed25519 key grows from a seed");
+	sign_key_free(create_key(text));
+}
+
 int
 main(void)
 {
+	test_lists();
 	test_vector(SECRET, SIGN_HMAC_SHA256, HMAC_SIGNATURE);
 	test_vector(PRIVATE_KEY, SIGN_ED25519, ED25519_SIGNATURE);
 	test_bodies(SECRET);
