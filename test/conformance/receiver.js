@@ -1,0 +1,109 @@
+// A receiver that believes nothing: every request is verified by the official libraries of those who wrote the
+// specifications, and by Node's own crypto where they have none (v1a).
+//
+//   node receiver.js LEDGER SECRETS
+//
+// It listens on a port of its own, prints it, and ends with its standard input.  SECRETS is a file of JSON, read for
+// each request: {"/path": {"secrets": ["whsec_..."], "public_keys": ["whpk_..."]}, ...}.  The ledger gets one line of
+// JSON per request:
+//
+//   {"path": ..., "method": ..., "format": the last part of the path, "length": of the body in bytes,
+//    "signatures": ["v1", "v1a"], "standardwebhooks": [...], "svix": [...], "v1a": [...], "event": {...} or "error": ...}
+//
+// "standardwebhooks", "svix" and "v1a" tell for each secret or public key whether it verified the request; "event" is
+// what the CloudEvents SDK read.
+
+"use strict";
+
+const crypto = require("crypto");
+const fs = require("fs");
+const http = require("http");
+const { HTTP } = require("cloudevents");
+const standardwebhooks = require("standardwebhooks");
+const svix = require("svix");
+
+const [ledger, secretsFile] = process.argv.slice(2);
+
+// Do the libraries accept it?  They parse the body, too, which a GET does not have.
+function verified(library, secret, body, headers) {
+  try {
+    new library.Webhook(secret).verify(body, headers);
+    return true;
+  } catch (error) {
+    if (error instanceof SyntaxError && body === "") {
+      return true;
+    }
+    return false;
+  }
+}
+
+function verifiedByPublicKey(publicKey, body, headers) {
+  const der = Buffer.concat([
+    Buffer.from("302a300506032b6570032100", "hex"),
+    Buffer.from(publicKey.replace(/^whpk_/, ""), "base64"),
+  ]);
+  const key = crypto.createPublicKey({ key: der, format: "der", type: "spki" });
+  const signed = Buffer.concat([
+    Buffer.from(`${headers["webhook-id"]}.${headers["webhook-timestamp"]}.`),
+    body,
+  ]);
+
+  return headers["webhook-signature"].split(" ")
+    .filter((signature) => signature.startsWith("v1a,"))
+    .some((signature) => crypto.verify(null, signed, key, Buffer.from(signature.substring(4), "base64")));
+}
+
+function readEvent(headers, body) {
+  const event = HTTP.toEvent({ headers, body });
+
+  event.validate();
+  return event.toJSON();
+}
+
+function examine(request, body) {
+  const path = request.url.split("?")[0];
+  const { secrets = [], public_keys: publicKeys = [] } = JSON.parse(fs.readFileSync(secretsFile, "utf8"))[path] || {};
+  const headers = request.headers;
+  const text = body.toString("utf8");
+  const entry = {
+    path,
+    method: request.method,
+    id: headers["webhook-id"],
+    length: body.length,
+    signature: headers["webhook-signature"],
+    signatures: (headers["webhook-signature"] || "").split(" ").map((signature) => signature.split(",")[0]),
+    standardwebhooks: secrets.map((secret) => verified(standardwebhooks, secret, text, headers)),
+    svix: secrets.map((secret) => verified(svix, secret, text, headers)),
+    v1a: publicKeys.map((key) => verifiedByPublicKey(key, body, headers)),
+    changed: secrets.map((secret) => verified(standardwebhooks, secret, text + " ", headers)),
+  };
+
+  if (/cloudevents/.test(path) && body.length > 0) {
+    try {
+      entry.event = readEvent(headers, text);
+    } catch (error) {
+      entry.error = String(error);
+    }
+  }
+  return entry;
+}
+
+const server = http.createServer((request, response) => {
+  const chunks = [];
+
+  request.on("data", (chunk) => chunks.push(chunk));
+  request.on("end", () => {
+    let entry;
+
+    try {
+      entry = examine(request, Buffer.concat(chunks));
+    } catch (error) {
+      entry = { path: request.url, error: String(error) };
+    }
+    fs.appendFileSync(ledger, JSON.stringify(entry) + "\n");
+    response.end("ok");
+  });
+});
+
+server.listen(0, "127.0.0.1", () => fs.writeFileSync(ledger + ".port", String(server.address().port) + "\n"));
+process.stdin.on("end", () => process.exit(0)).resume();
