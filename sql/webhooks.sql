@@ -222,7 +222,7 @@ SELECT md5(string_agg(w::text, '' ORDER BY id)) = :'state' AS nothing_changed FR
 SELECT webhook.deactivate_webhook(:crm), webhook.deactivate_webhook(:crm);
 SELECT active, deactivation_reason, deactivated_at = now() AS deactivated FROM webhook.get_webhooks('crm');
 INSERT INTO webhook.delivery (webhook_id, id, message_id, event, payload, created_at, order_key, attempts, state)
-SELECT :crm, i, gen_random_uuid(), 'guest.create', '{}', now(), i, 0, 'buffered' FROM generate_series(1, 3) i;
+SELECT :crm, i, gen_random_uuid(), 'guest.create', '{}', now(), i, 0, 'waiting' FROM generate_series(1, 3) i;
 INSERT INTO webhook.health AS h (webhook_id, failing_since, probes, next_probe_at) VALUES (:crm, now(), 4, now())
     ON CONFLICT (webhook_id) DO UPDATE SET failing_since = excluded.failing_since, probes = 4, next_probe_at = now();
 SELECT active, buffered, failing_since IS NOT NULL AS failing FROM webhook.get_webhooks('crm');

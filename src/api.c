@@ -24,6 +24,8 @@
 
 #include "access.h"
 #include "api.h"
+#include "claim.h"
+#include "clock.h"
 #include "fields.h"
 #include "integration.h"
 #include "outbox.h"
@@ -96,6 +98,7 @@ find_webhook(const AsOwner *state, int64 id, const char *sql)
 bool
 api_lock_webhook(const AsOwner *state, int64 id)
 {
+	claim_wait(id);
 	return find_webhook(state, id,
 						"SELECT owner, active FROM webhook.webhook WHERE id = $1 FOR NO KEY UPDATE");
 }
@@ -161,31 +164,50 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(id);
 }
 
+/* Have what was buffered sent, with the full retry schedule; how many messages? */
+static int64
+replay_buffer(int64 id)
+{
+	execute_for_id("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
+				   " WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') AND (attempts > 0 OR state = 'retrying')",
+				   SPI_OK_UPDATE, id);
+	execute_for_id("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $1 AND state = 'waiting'",
+				   SPI_OK_SELECT, id);
+	return DatumGetInt64(result_datum(1));
+}
+
+/* What was not delivered, and has not failed for good, is removed and counted. */
+static void
+drop_buffer(int64 id)
+{
+	execute_for_id("WITH dropped AS (DELETE FROM webhook.delivery"
+				   "  WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') RETURNING 1)"
+				   " INSERT INTO webhook.health AS h (webhook_id, dropped) SELECT $1, count(*) FROM dropped HAVING count(*) > 0"
+				   " ON CONFLICT (webhook_id) DO UPDATE SET dropped = h.dropped + excluded.dropped",
+				   SPI_OK_INSERT, id);
+}
+
 /*
- * Let a webhook work again.  What was buffered is sent or dropped; returns how
- * many messages will be sent.
+ * Let a webhook work again.  What was buffered while it was off is sent or
+ * dropped; returns how many messages will be sent.
  */
 static int64
-activate(int64 id, bool replay_events)
+activate(int64 id, bool was_active, bool replay_events)
 {
-	int64		replayed = 0;
-
 	execute_for_id("UPDATE webhook.webhook SET active = true, buffering = false, deactivated_at = NULL,"
 				   " deactivation_reason = NULL, updated_at = pg_catalog.now() WHERE id = $1",
 				   SPI_OK_UPDATE, id);
 	execute_for_id("UPDATE webhook.health SET failures = 0, failing_since = NULL, probes = 0,"
-				   " next_probe_at = NULL WHERE webhook_id = $1",
+				   " next_probe_at = NULL, warned = 0 WHERE webhook_id = $1",
 				   SPI_OK_UPDATE, id);
 	execute_for_id("UPDATE webhook.notification SET token = NULL WHERE webhook_id = $1 AND token IS NOT NULL",
 				   SPI_OK_UPDATE, id);
+	if (was_active)
+		return 0;
 	if (replay_events)
-		replayed = execute_for_id("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
-								  " WHERE webhook_id = $1 AND state = 'buffered'",
-								  SPI_OK_UPDATE, id);
-	else
-		execute_for_id("DELETE FROM webhook.delivery WHERE webhook_id = $1 AND state = 'buffered'",
-					   SPI_OK_DELETE, id);
-	return replayed;
+		return replay_buffer(id);
+	drop_buffer(id);
+	return 0;
 }
 
 /*
@@ -195,24 +217,16 @@ activate(int64 id, bool replay_events)
 static void
 deactivate(int64 id, bool buffer_events)
 {
-	Oid			types[] = {INT8OID, BOOLOID};
-	Datum		values[] = {Int64GetDatum(id), BoolGetDatum(buffer_events)};
+	Oid			types[] = {INT8OID, BOOLOID, TIMESTAMPTZOID};
+	Datum		values[] = {Int64GetDatum(id), BoolGetDatum(buffer_events), TimestampTzGetDatum(clock_now())};
 
 	as_owner_execute("UPDATE webhook.webhook SET active = false, buffering = $2,"
-					 " deactivated_at = COALESCE(deactivated_at, pg_catalog.now()),"
+					 " deactivated_at = COALESCE(deactivated_at, $3),"
 					 " deactivation_reason = COALESCE(deactivation_reason, 'manual'),"
 					 " updated_at = pg_catalog.now() WHERE id = $1",
-					 SPI_OK_UPDATE, 2, types, values, NULL);
-	if (buffer_events)
-		execute_for_id("UPDATE webhook.delivery SET state = 'buffered', next_attempt_at = NULL"
-					   " WHERE webhook_id = $1 AND state IN ('waiting', 'retrying')",
-					   SPI_OK_UPDATE, id);
-	else
-		execute_for_id("WITH dropped AS (DELETE FROM webhook.delivery"
-					   "  WHERE webhook_id = $1 AND state IN ('waiting', 'retrying', 'buffered') RETURNING 1)"
-					   " INSERT INTO webhook.health AS h (webhook_id, dropped) SELECT $1, count(*) FROM dropped"
-					   " ON CONFLICT (webhook_id) DO UPDATE SET dropped = h.dropped + excluded.dropped",
-					   SPI_OK_INSERT, id);
+					 SPI_OK_UPDATE, 3, types, values, NULL);
+	if (!buffer_events)
+		drop_buffer(id);
 }
 
 /*
@@ -223,6 +237,7 @@ webhook_activate_webhook(PG_FUNCTION_ARGS)
 {
 	int64		id;
 	bool		replay_events;
+	bool		was_active;
 	int64		replayed;
 	AsOwner		state;
 
@@ -231,8 +246,8 @@ webhook_activate_webhook(PG_FUNCTION_ARGS)
 	replay_events = DatumGetBool(api_argument(fcinfo, 1, "replay_events"));
 
 	as_owner_begin(&state);
-	api_lock_webhook(&state, id);
-	replayed = activate(id, replay_events);
+	was_active = api_lock_webhook(&state, id);
+	replayed = activate(id, was_active, replay_events);
 	as_owner_end(&state);
 	PG_RETURN_INT64(replayed);
 }
@@ -259,6 +274,23 @@ webhook_deactivate_webhook(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(was_active);
 }
 
+/* The webhook that a token is for. */
+static int64
+find_token(Datum token)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {token};
+
+	if (as_owner_execute("SELECT n.webhook_id FROM webhook.notification n JOIN webhook.webhook w ON w.id = n.webhook_id"
+						 " WHERE n.token = $1 AND NOT w.active",
+						 SPI_OK_SELECT, 1, types, values, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("the token is not valid"),
+				 errhint("A token works once, and only until its webhook is switched on in another way.")));
+	return DatumGetInt64(result_datum(1));
+}
+
 /*
  * reactivate(token, replay_events) returns bigint
  *
@@ -267,9 +299,9 @@ webhook_deactivate_webhook(PG_FUNCTION_ARGS)
 Datum
 webhook_reactivate(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {TEXTOID};
 	Datum		values[1];
 	bool		replay_events;
+	int64		id;
 	int64		replayed;
 	AsOwner		state;
 
@@ -278,14 +310,11 @@ webhook_reactivate(PG_FUNCTION_ARGS)
 	replay_events = DatumGetBool(api_argument(fcinfo, 1, "replay_events"));
 
 	as_owner_begin(&state);
-	if (as_owner_execute("SELECT n.webhook_id FROM webhook.notification n JOIN webhook.webhook w ON w.id = n.webhook_id"
-						 " WHERE n.token = $1 FOR UPDATE OF w, n",
-						 SPI_OK_SELECT, 1, types, values, NULL) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("the token is not valid"),
-				 errhint("A token works once, and only until its webhook is switched on in another way.")));
-	replayed = activate(DatumGetInt64(result_datum(1)), replay_events);
+	id = find_token(values[0]);
+	claim_wait(id);
+	/* Somebody else may have used it until now. */
+	id = find_token(values[0]);
+	replayed = activate(id, false, replay_events);
 	as_owner_end(&state);
 	PG_RETURN_INT64(replayed);
 }
@@ -470,7 +499,7 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 		bool		active = DatumGetBool(changes.values[FIELD_ACTIVE].value);
 
 		if (active && !was_active)
-			activate(id, false);
+			activate(id, was_active, false);
 		else if (!active && was_active)
 			deactivate(id, false);
 	}
@@ -524,7 +553,8 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 		" COALESCE((SELECT jsonb_object_agg(h.key, '***') FROM jsonb_each(w.headers) h), '{}'),"
 		" w.format, w.event_uids, w.integration, w.active, w.deactivated_at, w.deactivation_reason,"
 		" s.failing_since, webhook.pending(w.id),"
-		" (SELECT count(*) FROM webhook.delivery d WHERE d.webhook_id = w.id AND d.state = 'buffered'),"
+		" CASE WHEN w.active THEN 0 ELSE (SELECT count(*) FROM webhook.delivery d"
+		"  WHERE d.webhook_id = w.id AND d.state IN ('waiting', 'retrying')) END,"
 		" w.created_at, w.updated_at, w.owner, w.columns, w.filter, w.transform, w.ordering,"
 		" w.retry_schedule, w.timeout, w.rate_limit, w.max_in_flight, w.client_cert, w.ca_cert"
 		" FROM webhook.webhook w LEFT JOIN webhook.health s ON s.webhook_id = w.id"

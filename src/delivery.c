@@ -21,7 +21,7 @@
 
 #define STRICT_ORDER_KEY	1
 
-static const char *const state_names[] = {"waiting", "retrying", "buffered", "failed"};
+static const char *const state_names[] = {"waiting", "retrying", "failed"};
 
 #define ROW_COLUMNS \
 	"webhook_id, id, message_id, event, entity_type, entity_id::text, event_uid, profile, " \
@@ -57,10 +57,10 @@ static Statement backlog_statement = {
 
 static Statement due_statement = {
 	"SELECT " ROW_COLUMNS " FROM webhook.delivery AS d"
-	" WHERE state = 'retrying' AND next_attempt_at > $1 AND next_attempt_at <= $2"
+	" WHERE state = 'retrying' AND (next_attempt_at, webhook_id, id) > ($1, $2, $3) AND next_attempt_at <= $4"
 	"  AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = d.webhook_id AND w.active)"
-	" ORDER BY next_attempt_at LIMIT $3",
-	3, {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+	" ORDER BY next_attempt_at, webhook_id, id LIMIT $5",
+	5, {TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID}
 };
 
 static Statement next_statement = {
@@ -72,7 +72,7 @@ static Statement next_statement = {
 /* Of the oldest rows those that are the first with their key. */
 static Statement probes_statement = {
 	"SELECT " ROW_COLUMNS " FROM (SELECT *, row_number() OVER (PARTITION BY order_key ORDER BY id) AS place"
-	"  FROM (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state IN ('waiting', 'retrying')"
+	"  FROM (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state = 'waiting'"
 	"   ORDER BY id LIMIT $2) AS oldest) AS d"
 	" WHERE order_key = 0 OR place = 1 ORDER BY id",
 	2, {INT8OID, INT4OID}
@@ -84,23 +84,25 @@ static Statement all_waiting_statement = {
 	1, {INT8OID}
 };
 
-static Statement unbuffer_statement = {
-	"UPDATE webhook.delivery SET state = 'waiting' WHERE webhook_id = $1 AND state = 'buffered'",
+static Statement drop_statement = {
+	"DELETE FROM webhook.delivery WHERE webhook_id = $1 AND state IN ('waiting', 'retrying')",
 	1, {INT8OID}
 };
 
 static Statement next_due_statement = {
-	"SELECT min(next_attempt_at) FROM webhook.delivery AS d WHERE state = 'retrying' AND next_attempt_at > $1"
-	" AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = d.webhook_id AND w.active)",
-	1, {TIMESTAMPTZOID}
+	"SELECT next_attempt_at FROM webhook.delivery AS d"
+	" WHERE state = 'retrying' AND (next_attempt_at, webhook_id, id) > ($1, $2, $3)"
+	" AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = d.webhook_id AND w.active)"
+	" ORDER BY next_attempt_at, webhook_id, id LIMIT 1",
+	3, {TIMESTAMPTZOID, INT8OID, INT8OID}
 };
 
-/* The webhooks in the primary key, each found by skipping over the rows of the one before. */
+/* The webhooks in the index, each found by skipping over the rows of the one before. */
 static Statement backlog_webhooks_statement = {
 	"WITH RECURSIVE w AS ("
-	" (SELECT webhook_id FROM webhook.delivery ORDER BY webhook_id LIMIT 1)"
+	" (SELECT webhook_id FROM webhook.delivery WHERE state IN ('waiting', 'retrying') ORDER BY webhook_id LIMIT 1)"
 	" UNION ALL SELECT (SELECT d.webhook_id FROM webhook.delivery AS d WHERE d.webhook_id > w.webhook_id"
-	"  ORDER BY d.webhook_id LIMIT 1) FROM w WHERE w.webhook_id IS NOT NULL)"
+	"  AND d.state IN ('waiting', 'retrying') ORDER BY d.webhook_id LIMIT 1) FROM w WHERE w.webhook_id IS NOT NULL)"
 	" SELECT w.webhook_id FROM w JOIN webhook.webhook AS h ON h.id = w.webhook_id AND h.active"
 	" WHERE EXISTS (SELECT FROM webhook.delivery AS d"
 	"  WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting')",
@@ -232,10 +234,11 @@ delivery_read_backlog(int64 webhook_id, int64 after, int max, MemoryContext cont
 }
 
 int
-delivery_read_due(TimestampTz after, TimestampTz now, int max, MemoryContext context,
+delivery_read_due(const DuePosition *after, TimestampTz now, int max, MemoryContext context,
 				  StoredDelivery *result)
 {
-	Datum		values[3] = {TimestampTzGetDatum(after), TimestampTzGetDatum(now), Int32GetDatum(max)};
+	Datum		values[5] = {TimestampTzGetDatum(after->at), Int64GetDatum(after->webhook_id),
+	Int64GetDatum(after->id), TimestampTzGetDatum(now), Int32GetDatum(max)};
 
 	return take_rows(statement_execute(&due_statement, values, NULL), context, result);
 }
@@ -264,24 +267,24 @@ delivery_all_waiting(int64 webhook_id)
 	statement_execute(&all_waiting_statement, values, NULL);
 }
 
-void
-delivery_unbuffer(int64 webhook_id)
+int64
+delivery_drop(int64 webhook_id)
 {
 	Datum		values[1] = {Int64GetDatum(webhook_id)};
 
-	statement_execute(&unbuffer_statement, values, NULL);
+	return (int64) statement_execute(&drop_statement, values, NULL);
 }
 
 TimestampTz
-delivery_next_due(TimestampTz after)
+delivery_next_due(const DuePosition *after)
 {
-	Datum		values[1] = {TimestampTzGetDatum(after)};
+	Datum		values[3] = {TimestampTzGetDatum(after->at), Int64GetDatum(after->webhook_id),
+	Int64GetDatum(after->id)};
 	bool		isnull;
-	Datum		d;
 
-	statement_execute(&next_due_statement, values, NULL);
-	d = statement_value(0, 1, &isnull);
-	return isnull ? DT_NOEND : DatumGetTimestampTz(d);
+	if (statement_execute(&next_due_statement, values, NULL) == 0)
+		return DT_NOEND;
+	return DatumGetTimestampTz(statement_value(0, 1, &isnull));
 }
 
 void

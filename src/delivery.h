@@ -14,9 +14,8 @@
 /* What a row of webhook.delivery says; the names are in delivery.c. */
 typedef enum DeliveryState
 {
-	DELIVERY_WAITING,			/* to be sent when its turn comes */
+	DELIVERY_WAITING,			/* to be sent when its turn comes, or its webhook is switched on */
 	DELIVERY_RETRYING,			/* has failed, to be tried again at next_attempt_at */
-	DELIVERY_BUFFERED,			/* for a webhook that is switched off */
 	DELIVERY_FAILED				/* given up */
 } DeliveryState;
 
@@ -29,6 +28,7 @@ typedef struct Delivery
 	bool		stored;			/* has a row in webhook.delivery */
 	bool		sending;
 	bool		slow;			/* while sending: it takes long */
+	bool		doubtful;		/* while sending: it takes long, or may well do so */
 	bool		probe;			/* it shall show whether a failing endpoint works again */
 	bool		waiting;		/* behind another one with the same key */
 	bool		to_store;		/* listed in stored.c */
@@ -73,8 +73,16 @@ typedef struct StoredDelivery
 extern int	delivery_read_backlog(int64 webhook_id, int64 after, int max,
 								  MemoryContext context, StoredDelivery *result);
 
-/* Up to max rows that are due by now and were due after "after" (webhook_id, id break ties), in that order. */
-extern int	delivery_read_due(TimestampTz after, TimestampTz now, int max,
+/* A row in the order of what is due. */
+typedef struct DuePosition
+{
+	TimestampTz at;
+	int64		webhook_id;
+	int64		id;
+} DuePosition;
+
+/* Up to max rows that are due by now and stand after this one, in order. */
+extern int	delivery_read_due(const DuePosition *after, TimestampTz now, int max,
 							  MemoryContext context, StoredDelivery *result);
 
 /* The first unfinished row with this key; 0 or 1. */
@@ -85,12 +93,14 @@ extern int	delivery_read_next(int64 webhook_id, int64 order_key,
 extern int	delivery_read_probes(int64 webhook_id, int max, MemoryContext context,
 								 StoredDelivery *result);
 
-/* Rows of the webhook that are to be retried wait from now on; or those that are buffered. */
+/* Rows of the webhook that are to be retried wait from now on. */
 extern void delivery_all_waiting(int64 webhook_id);
-extern void delivery_unbuffer(int64 webhook_id);
 
-/* When the next row after "after" is due; DT_NOEND: none is. */
-extern TimestampTz delivery_next_due(TimestampTz after);
+/* Remove what has not been delivered and has not failed for good; how many rows? */
+extern int64 delivery_drop(int64 webhook_id);
+
+/* When the next row after this one is due; DT_NOEND: none is. */
+extern TimestampTz delivery_next_due(const DuePosition *after);
 
 /* Call back for every webhook with waiting rows, and for every key with a row to be retried. */
 extern void delivery_foreach_backlog(void (*callback) (int64 webhook_id));

@@ -7,10 +7,11 @@
  * being sent.  Endpoints with ready deliveries take turns, one request each, so
  * that nobody's queue delays anybody else's.
  *
- * Receivers that hang must not use up the requests that we make at once.  A
- * request counts against webhook.max_connections only as long as it is fast; after
- * SLOW_AFTER_MS it is counted as slow, and an endpoint that has slow requests, or has not
- * shown that it works, may start another one only while there are few slow ones.
+ * Receivers that hang must not use up the requests that we make at once, which are
+ * webhook.max_connections at most.  Doubtful are those under way for longer than
+ * SLOW_AFTER_MS, and all of an endpoint that has such requests, or has not shown that it
+ * works.  When they have taken half of the connections, no more of them are started; the
+ * other half is for endpoints that answer.
  *
  * A delivery that does not succeed at once is written to the delivery table;
  * stored.c does that and brings it back.  The states are drawn in README.md.
@@ -49,7 +50,7 @@ static dlist_head held = DLIST_STATIC_INIT(held);	/* QUEUE_HELD */
 static dlist_head fast_requests = DLIST_STATIC_INIT(fast_requests); /* oldest first */
 static int	in_memory = 0;
 static int	in_flight = 0;
-static int	slow_in_flight = 0;
+static int	doubtful_in_flight = 0;
 static int64 last_dealt_with = 0;	/* greatest message id of which a delivery has been done or stored */
 
 
@@ -174,6 +175,11 @@ dispatch_forget(Delivery *delivery)
 	last_dealt_with = Max(last_dealt_with, delivery->message->id);
 	if (delivery->stored)
 		stored_forget(delivery);
+	if (delivery->probe)
+	{
+		endpoint->probing = false;
+		stored_plan_probe(endpoint);
+	}
 	dlist_delete(&delivery->all_node);
 	dlist_delete(&delivery->message_node);
 	endpoint->in_memory--;
@@ -248,7 +254,7 @@ buffer_or_drop(Message *message, Endpoint *endpoint)
 
 	if (endpoint->buffering && message->created_at < end)
 		stored_write_later(create(message, endpoint, delivery_order_key(endpoint, message)),
-						   DELIVERY_BUFFERED, 0, NULL);
+						   DELIVERY_WAITING, 0, NULL);
 	else
 		record_dropped(endpoint);
 }
@@ -290,9 +296,24 @@ dispatch_message(Message *message)
 
 /* ---------- endpoints that are slow, failing or switched off ---------- */
 
-/* Take what is not being sent out of memory; it is written as waiting or, for an endpoint that is off, buffered. */
+/*
+ * A test is worth one attempt, and no row; it stays in memory, and what it was read with is dealt with.
+ */
 static void
-put_aside(Endpoint *endpoint, DeliveryState state)
+put_test_aside(Delivery *delivery)
+{
+	if (!delivery->endpoint->exists && !delivery->sending)
+	{
+		unqueue(delivery);
+		dispatch_forget(delivery);
+	}
+	else if (delivery->message->window != NULL)
+		dispatch_detach(delivery);
+}
+
+/* Take what is not being sent out of memory; it is written to the table. */
+static void
+put_aside(Endpoint *endpoint)
 {
 	dlist_mutable_iter iter;
 
@@ -300,14 +321,19 @@ put_aside(Endpoint *endpoint, DeliveryState state)
 	{
 		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
 
-		if (delivery->sending || delivery->to_store || payload_is_test(delivery->message))
+		if (payload_is_test(delivery->message))
+		{
+			put_test_aside(delivery);
+			continue;
+		}
+		if (delivery->sending || delivery->to_store)
 			continue;
 		unqueue(delivery);
 		/* A row that has been due would not be read again as such. */
 		if (delivery->stored && delivery->attempts == 0)
 			dispatch_forget(delivery);
 		else
-			stored_write_later(delivery, state, 0, NULL);
+			stored_write_later(delivery, DELIVERY_WAITING, 0, NULL);
 	}
 }
 
@@ -325,20 +351,16 @@ spill(Endpoint *endpoint)
 	{
 		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
 
-		if (!delivery->sending)
+		if (payload_is_test(delivery->message))
+			put_test_aside(delivery);
+		else if (!delivery->sending)
 			rest = true;
-		else if (payload_is_test(delivery->message))
-		{
-			/* A test is worth one attempt, and no row. */
-			if (delivery->message->window != NULL)
-				dispatch_detach(delivery);
-		}
 		else if (!delivery->stored)
 			stored_write_later(delivery, DELIVERY_WAITING, 0, NULL);
 	}
 	if (rest)
 	{
-		put_aside(endpoint, DELIVERY_WAITING);
+		put_aside(endpoint);
 		stored_start_backlog(endpoint);
 	}
 }
@@ -397,7 +419,9 @@ dispatch_check_slow(TimestampTz now)
 		dlist_delete(&delivery->ready_node);
 		delivery->slow = true;
 		delivery->endpoint->slow++;
-		slow_in_flight++;
+		if (!delivery->doubtful)
+			doubtful_in_flight++;
+		delivery->doubtful = true;
 	}
 
 	if (oldest == NULL || !TimestampDifferenceExceeds(oldest->read_at, now, SLOW_AFTER_MS))
@@ -422,20 +446,20 @@ refresh_endpoint(Endpoint *endpoint)
 	TimestampTz updated_at = endpoint->updated_at;
 
 	if (!endpoint_stale(endpoint) ||
-		(endpoint->in_memory == 0 && !endpoint->health.failing && !endpoint->buffering))
+		(endpoint->in_memory == 0 && !endpoint->health.failing && !endpoint->backlog && was_active))
 		return;
 	endpoint_refresh(endpoint);
-	if (!endpoint->exists)
+	if (!endpoint->exists || !endpoint->active)
 	{
-		put_aside(endpoint, DELIVERY_WAITING);	/* stored_save() drops it */
-		leave_queue(endpoint);
+		put_aside(endpoint);	/* stored_save() drops it, or keeps it as a buffer */
+		if (endpoint->exists && was_active)
+			stored_switched_off(endpoint);
+		stored_plan_probe(endpoint);
 	}
-	else if (!endpoint->active)
-		put_aside(endpoint, DELIVERY_BUFFERED);
 	else
 	{
 		if (!was_active)
-			stored_reactivated(endpoint);
+			stored_start_backlog(endpoint);
 		else if (endpoint->health.failing && endpoint->updated_at != updated_at)
 		{
 			/* Somebody has mended the webhook: see at once whether it works. */
@@ -538,6 +562,7 @@ failed(Delivery *delivery, TimestampTz now, const HttpResult *result)
 	HealthAction action = judge_failure(delivery, now, result, &delay);
 
 	delivery->key = NULL;
+	delivery->probe = false;
 	switch (action)
 	{
 		case HEALTH_RETRY:
@@ -569,11 +594,11 @@ failed(Delivery *delivery, TimestampTz now, const HttpResult *result)
 	}
 	if (action == HEALTH_WAIT && !was_failing)
 	{
-		put_aside(endpoint, DELIVERY_WAITING);
+		put_aside(endpoint);
 		stored_start_failing(endpoint);
 	}
 	else if (action == HEALTH_DEACTIVATE)
-		put_aside(endpoint, DELIVERY_WAITING);
+		put_aside(endpoint);
 }
 
 /* An attempt has ended, or could not even begin (request NULL). */
@@ -597,7 +622,7 @@ attempt_ended(Delivery *delivery, const HttpResult *result, TimestampTz now)
 		OrderKey   *key = delivery->key;
 
 		delivery->key = NULL;
-		stored_write_later(delivery, DELIVERY_BUFFERED, 0, result->error);
+		stored_write_later(delivery, DELIVERY_WAITING, 0, result->error);
 		if (key != NULL)
 			pass_on(key);
 	}
@@ -618,11 +643,10 @@ dispatch_results(TimestampTz now)
 		delivery->sending = false;
 		endpoint->in_flight--;
 		in_flight--;
+		if (delivery->doubtful)
+			doubtful_in_flight--;
 		if (delivery->slow)
-		{
 			endpoint->slow--;
-			slow_in_flight--;
-		}
 		else
 			dlist_delete(&delivery->ready_node);
 		attempt_ended(delivery, &result, now);
@@ -642,6 +666,19 @@ could_not_send(Delivery *delivery, const char *error, TimestampTz now)
 	result.error = error;
 	result.headers = result.body = "";
 	attempt_ended(delivery, &result, now);
+}
+
+/* Is it likely that a request takes long? */
+static bool
+is_doubtful(const Endpoint *endpoint)
+{
+	return !endpoint->proven || endpoint->slow > 0;
+}
+
+static bool
+room_for_doubtful(void)
+{
+	return doubtful_in_flight < Max(1, webhook_max_connections / 2);
 }
 
 /* Begin one attempt.  A request that cannot be built fails alone. */
@@ -674,6 +711,9 @@ send_delivery(Delivery *delivery, TimestampTz now)
 		{
 			delivery->sending = true;
 			delivery->slow = false;
+			delivery->doubtful = is_doubtful(delivery->endpoint);
+			if (delivery->doubtful)
+				doubtful_in_flight++;
 			dlist_push_tail(&fast_requests, &delivery->ready_node);
 			delivery->endpoint->in_flight++;
 			in_flight++;
@@ -689,7 +729,7 @@ must_wait(Endpoint *endpoint, TimestampTz now)
 {
 	if (endpoint->send_interval > 0 && endpoint->next_send_at > now)
 		return QUEUE_LATER;
-	if ((!endpoint->proven || endpoint->slow > 0) && slow_in_flight >= webhook_max_connections)
+	if (is_doubtful(endpoint) && !room_for_doubtful())
 		return QUEUE_HELD;
 	return QUEUE_TURN;
 }
@@ -710,7 +750,8 @@ wake_endpoints(TimestampTz now)
 			give_turn(endpoint);
 		}
 	}
-	while (slow_in_flight < webhook_max_connections && !dlist_is_empty(&held))
+	for (int room = Max(1, webhook_max_connections / 2) - doubtful_in_flight;
+		 room > 0 && !dlist_is_empty(&held); room--)
 	{
 		Endpoint   *endpoint = dlist_head_element(Endpoint, turn, &held);
 
@@ -723,7 +764,7 @@ void
 dispatch_send(TimestampTz now)
 {
 	wake_endpoints(now);
-	while (in_flight - slow_in_flight < webhook_max_connections && !dlist_is_empty(&turns))
+	while (in_flight < webhook_max_connections && !dlist_is_empty(&turns))
 	{
 		Endpoint   *endpoint = dlist_head_element(Endpoint, turn, &turns);
 		EndpointQueue queue = must_wait(endpoint, now);

@@ -45,7 +45,7 @@ static Statement load_statement = {
 };
 
 static Statement health_statement = {
-	"SELECT failures, failing_since, probes, next_probe_at FROM webhook.health WHERE webhook_id = $1",
+	"SELECT failures, failing_since, probes, next_probe_at, warned FROM webhook.health WHERE webhook_id = $1",
 	1, {INT8OID}
 };
 
@@ -200,6 +200,7 @@ load_health(Endpoint *endpoint)
 	health->failing = !isnull;
 	health->next_probe_at = isnull ? 0 : DatumGetTimestampTz(d);
 	health->ramp = health->failing ? 1 : 0;
+	health->warned = DatumGetInt32(statement_value(0, 5, &isnull));
 }
 
 void
@@ -230,8 +231,14 @@ endpoint_refresh(Endpoint *endpoint)
 
 		load_row(endpoint);
 		MemoryContextSwitchTo(old);
-		if (!endpoint->health_known || !was_active)
+		if (!endpoint->health_known)
 			load_health(endpoint);
+		else if (endpoint->active && !was_active)
+		{
+			/* Switched on again, by somebody who trusts that it works; see how much it can take. */
+			memset(&endpoint->health, 0, sizeof(endpoint->health));
+			endpoint->health.ramp = 1;
+		}
 	}
 	endpoint->generation = generation;
 }

@@ -42,12 +42,6 @@ static Statement deactivate_statement = {
 	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}
 };
 
-static Statement buffer_statement = {
-	"UPDATE webhook.delivery SET state = 'buffered', next_attempt_at = NULL"
-	" WHERE webhook_id = $1 AND state IN ('waiting', 'retrying')",
-	1, {INT8OID}
-};
-
 
 /* How a person calls the webhook. */
 static char *
@@ -118,10 +112,12 @@ send_news(const Endpoint *endpoint, const char *event, const char *json)
 	outbox_append(&row, &message_id);
 }
 
+/* The row has the ready-made link as part of its text. */
 static void
 raise_notification(const Endpoint *endpoint, const char *kind, const char *message,
 				   const char *reason, const char *token, const char *link)
 {
+	const char *row_text = link ? psprintf("%s; to switch it on again: %s", message, link) : message;
 	Datum		values[5];
 	char		nulls[6] = "     ";
 	bool		isnull;
@@ -129,7 +125,7 @@ raise_notification(const Endpoint *endpoint, const char *kind, const char *messa
 
 	values[0] = Int64GetDatum(endpoint->id);
 	values[1] = CStringGetTextDatum(kind);
-	values[2] = CStringGetTextDatum(message);
+	values[2] = CStringGetTextDatum(row_text);
 	values[3] = token ? CStringGetTextDatum(token) : (Datum) 0;
 	nulls[3] = token ? ' ' : 'n';
 	values[4] = TimestampTzGetDatum(clock_now());
@@ -186,16 +182,14 @@ notify_deactivate(const Endpoint *endpoint, const char *reason)
 	Datum		values[3];
 
 	values[0] = Int64GetDatum(endpoint->id);
-	statement_execute(&buffer_statement, values, NULL);
 	values[1] = TimestampTzGetDatum(clock_now());
 	values[2] = CStringGetTextDatum(reason);
 	statement_execute(&deactivate_statement, values, NULL);
 
-	message = psprintf("%s was switched off: %s; messages are kept for %d hours%s%s",
+	message = psprintf("%s was switched off: %s; messages are kept for %d hours",
 					   describe(endpoint),
 					   strcmp(reason, "gone") == 0 ? "the receiver answered 410 Gone" :
 					   "its retry schedule has been used up without a success",
-					   webhook_buffer_retention / 3600,
-					   link ? "; to switch it on again: " : "", link ? link : "");
+					   webhook_buffer_retention / 3600);
 	raise_notification(endpoint, "deactivated", message, reason, token, link);
 }

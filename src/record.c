@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "claim.h"
 #include "compat.h"
 #include "record.h"
 #include "statement.h"
@@ -50,8 +51,8 @@ static Statement log_seq_statement = {
 
 static Statement health_statement = {
 	"INSERT INTO webhook.health AS h (webhook_id, delivered, failed, attempts, dropped,"
-	" last_success_at, last_failure_at, last_error, failures, failing_since, probes, next_probe_at)"
-	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
+	" last_success_at, last_failure_at, last_error, failures, failing_since, probes, next_probe_at, warned)"
+	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
 	" ON CONFLICT (webhook_id) DO UPDATE SET delivered = h.delivered + excluded.delivered,"
 	"  failed = h.failed + excluded.failed, attempts = h.attempts + excluded.attempts,"
 	"  dropped = h.dropped + excluded.dropped,"
@@ -59,9 +60,9 @@ static Statement health_statement = {
 	"  last_failure_at = COALESCE(excluded.last_failure_at, h.last_failure_at),"
 	"  last_error = COALESCE(excluded.last_error, h.last_error), failures = excluded.failures,"
 	"  failing_since = excluded.failing_since, probes = excluded.probes,"
-	"  next_probe_at = excluded.next_probe_at",
-	12, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
-	INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID}
+	"  next_probe_at = excluded.next_probe_at, warned = excluded.warned",
+	13, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
+	INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID}
 };
 
 
@@ -308,8 +309,8 @@ static void
 save_health(Endpoint *endpoint)
 {
 	const Health *health = &endpoint->health;
-	Datum		values[12];
-	char		nulls[13] = "            ";
+	Datum		values[13];
+	char		nulls[14] = "             ";
 
 	values[0] = Int64GetDatum(endpoint->id);
 	values[1] = Int64GetDatum(endpoint->delivered);
@@ -337,6 +338,7 @@ save_health(Endpoint *endpoint)
 	values[10] = Int32GetDatum(health->probes);
 	values[11] = TimestampTzGetDatum(health->next_probe_at);
 	nulls[11] = health->failing ? ' ' : 'n';
+	values[12] = Int32GetDatum(health->warned);
 	statement_execute(&health_statement, values, nulls);
 
 	endpoint->delivered = endpoint->failed = endpoint->attempts = endpoint->dropped = 0;
@@ -352,12 +354,18 @@ record_save(int max)
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "webhook record",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
+	dlist_mutable_iter iter;
 
-	while (max-- > 0 && !dlist_is_empty(&dirty_endpoints))
+	dlist_foreach_modify(iter, &dirty_endpoints)
 	{
-		Endpoint   *endpoint = dlist_container(Endpoint, dirty_node,
-											   dlist_pop_head_node(&dirty_endpoints));
+		Endpoint   *endpoint = dlist_container(Endpoint, dirty_node, iter.cur);
 
+		if (max == 0)
+			break;
+		if (!claim_try(endpoint->id))
+			continue;
+		max--;
+		dlist_delete(&endpoint->dirty_node);
 		endpoint->dirty = false;
 		if (endpoint->exists)
 		{

@@ -26,6 +26,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "claim.h"
 #include "clock.h"
 #include "dispatch.h"
 #include "notify.h"
@@ -37,6 +38,9 @@
 #define BACKLOG_ROWS		200
 #define DUE_ROWS			500
 #define PROBE_CANDIDATES	100
+
+/* What comes from the table leaves room for what comes from the outbox. */
+#define STORED_MAX_IN_MEMORY	(DISPATCH_MAX_IN_MEMORY / 2)
 
 typedef struct StoredTag
 {
@@ -50,9 +54,10 @@ static List *to_write = NIL;	/* of Delivery */
 static List *to_delete = NIL;	/* of StoredTag */
 static List *to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
 static List *to_tell = NIL;		/* of Endpoint */
+static List *to_drop = NIL;		/* of Endpoint: switched off, nothing is to be kept */
 static List *backlogs = NIL;	/* of Endpoint */
 static pairingheap *probes;		/* of Endpoint, by next_probe_at */
-static TimestampTz due_after;	/* rows due up to then have been read */
+static DuePosition due_after;	/* rows due up to this one have been read */
 static TimestampTz next_due;	/* DT_NOEND: none */
 
 
@@ -77,7 +82,7 @@ stored_init(MemoryContext dispatch_context)
 	in_memory = hash_create("webhook stored deliveries", 256, &ctl,
 							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	probes = pairingheap_allocate(compare_probes, NULL);
-	due_after = DT_NOBEGIN;
+	due_after.at = DT_NOBEGIN;
 	next_due = DT_NOBEGIN;
 	MemoryContextSwitchTo(old);
 }
@@ -103,7 +108,7 @@ stored_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_att
 	if (state == DELIVERY_RETRYING)
 	{
 		/* It must not fall among the rows that have been read already. */
-		delivery->next_attempt_at = Max(next_attempt_at, due_after + 1);
+		delivery->next_attempt_at = Max(next_attempt_at, due_after.at + 1);
 		next_due = Min(next_due, delivery->next_attempt_at);
 	}
 	if (error != NULL)
@@ -182,20 +187,27 @@ stored_start_backlog(Endpoint *endpoint)
 
 /* ---------- writing ---------- */
 
+/* Of these functions each leaves what it has no claim on for the next time. */
 static void
 delete_rows(void)
 {
+	List	   *rest = NIL;
 	ListCell   *lc;
 
 	foreach(lc, to_delete)
 	{
 		StoredTag  *tag = lfirst(lc);
 
-		delivery_delete(tag->webhook_id, tag->id);
-		pfree(tag);
+		if (claim_try(tag->webhook_id))
+		{
+			delivery_delete(tag->webhook_id, tag->id);
+			pfree(tag);
+		}
+		else
+			rest = remember(rest, tag);
 	}
 	list_free(to_delete);
-	to_delete = NIL;
+	to_delete = rest;
 }
 
 /*
@@ -209,21 +221,11 @@ settle_state(Delivery *delivery)
 
 	if (!endpoint->exists)
 		return false;
-	if (endpoint->active)
-	{
-		if (delivery->next_state == DELIVERY_BUFFERED)
-		{
-			/* Switched on in the meantime. */
-			delivery->next_state = DELIVERY_WAITING;
-			stored_start_backlog(endpoint);
-		}
-		return true;
-	}
-	if (delivery->next_state == DELIVERY_FAILED)
+	if (endpoint->active || delivery->next_state == DELIVERY_FAILED)
 		return true;
 	if (endpoint->buffering)
 	{
-		delivery->next_state = DELIVERY_BUFFERED;
+		delivery->next_state = DELIVERY_WAITING;
 		return true;
 	}
 	if (!delivery->stored)
@@ -232,80 +234,131 @@ settle_state(Delivery *delivery)
 }
 
 static void
+write_row(Delivery *delivery)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+
+	delivery->to_store = false;
+	if (settle_state(delivery))
+	{
+		delivery_store(delivery);
+
+		/* After a crash messages are read again that precede rows of the table. */
+		endpoint->backlog_read = Min(endpoint->backlog_read, delivery->message->id - 1);
+		if (delivery->sending && !delivery->stored)
+		{
+			StoredTag	tag = {endpoint->id, delivery->message->id};
+
+			hash_search(in_memory, &tag, HASH_ENTER, NULL);
+			delivery->stored = true;
+			dispatch_detach(delivery);
+		}
+	}
+	if (delivery->last_error != NULL)
+		pfree(delivery->last_error);
+	delivery->last_error = NULL;
+	if (!delivery->sending)
+		dispatch_forget(delivery);
+	else if (delivery->message->window != NULL)
+		dispatch_detach(delivery);
+}
+
+static void
 write_rows(void)
 {
+	List	   *rest = NIL;
 	ListCell   *lc;
 
 	foreach(lc, to_write)
 	{
 		Delivery   *delivery = lfirst(lc);
 
-		delivery->to_store = false;
-		if (settle_state(delivery))
-		{
-			Endpoint   *endpoint = delivery->endpoint;
-
-			delivery_store(delivery);
-
-			/* After a crash messages are read again that precede rows of the table. */
-			endpoint->backlog_read = Min(endpoint->backlog_read, delivery->message->id - 1);
-			if (delivery->sending && !delivery->stored)
-			{
-				StoredTag	tag = {delivery->endpoint->id, delivery->message->id};
-
-				hash_search(in_memory, &tag, HASH_ENTER, NULL);
-				delivery->stored = true;
-				dispatch_detach(delivery);
-			}
-		}
-		if (delivery->last_error != NULL)
-			pfree(delivery->last_error);
-		delivery->last_error = NULL;
-		if (!delivery->sending)
-			dispatch_forget(delivery);
-		else if (delivery->message->window != NULL)
-			dispatch_detach(delivery);
+		if (!delivery->stored || claim_try(delivery->endpoint->id))
+			write_row(delivery);
+		else
+			rest = remember(rest, delivery);
 	}
 	list_free(to_write);
-	to_write = NIL;
+	to_write = rest;
 }
 
 static void
 make_rows_wait(void)
 {
+	List	   *rest = NIL;
 	ListCell   *lc;
 
 	foreach(lc, to_wait)
 	{
 		Endpoint   *endpoint = lfirst(lc);
 
-		delivery_all_waiting(endpoint->id);
-		orderkey_unblock_all(endpoint->id);
+		if (!claim_try(endpoint->id))
+			rest = remember(rest, endpoint);
+		else if (endpoint->health.failing)
+		{
+			delivery_all_waiting(endpoint->id);
+			orderkey_unblock_all(endpoint->id);
+		}
 	}
 	list_free(to_wait);
-	to_wait = NIL;
+	to_wait = rest;
+}
+
+/* Rows that were written while somebody switched the webhook off. */
+static void
+drop_rows(void)
+{
+	List	   *rest = NIL;
+	ListCell   *lc;
+
+	foreach(lc, to_drop)
+	{
+		Endpoint   *endpoint = lfirst(lc);
+
+		if (!claim_try(endpoint->id))
+			rest = remember(rest, endpoint);
+		else if (endpoint->exists && !endpoint->active && !endpoint->buffering)
+		{
+			int64		dropped = delivery_drop(endpoint->id);
+
+			while (dropped-- > 0)
+				record_dropped(endpoint);
+		}
+	}
+	list_free(to_drop);
+	to_drop = rest;
+}
+
+static void
+switch_off(Endpoint *endpoint)
+{
+	notify_deactivate(endpoint, endpoint->deactivate);
+	endpoint->active = false;
+	endpoint->buffering = true;
+	endpoint->deactivated_at = clock_now();
+	orderkey_unblock_all(endpoint->id);
+	stored_plan_probe(endpoint);
 }
 
 static void
 tell(void)
 {
+	List	   *rest = NIL;
 	ListCell   *lc;
 
 	foreach(lc, to_tell)
 	{
 		Endpoint   *endpoint = lfirst(lc);
 
+		if (!claim_try(endpoint->id))
+		{
+			rest = remember(rest, endpoint);
+			continue;
+		}
 		if (endpoint->exists && endpoint->active)
 		{
 			if (endpoint->deactivate != NULL)
-			{
-				notify_deactivate(endpoint, endpoint->deactivate);
-				endpoint->active = false;
-				endpoint->buffering = true;
-				endpoint->deactivated_at = clock_now();
-				orderkey_unblock_all(endpoint->id);
-				stored_plan_probe(endpoint);
-			}
+				switch_off(endpoint);
 			else if (endpoint->warning > 0)
 				notify_warning(endpoint, endpoint->warning);
 		}
@@ -313,15 +366,17 @@ tell(void)
 		endpoint->warning = 0;
 	}
 	list_free(to_tell);
-	to_tell = NIL;
+	to_tell = rest;
 }
 
 void
 stored_save(void)
 {
+	claim_begin();
 	delete_rows();
 	write_rows();
 	make_rows_wait();
+	drop_rows();
 	tell();
 }
 
@@ -352,18 +407,28 @@ may_send(const Endpoint *endpoint)
 	return endpoint->exists && endpoint->active && !endpoint->health.failing;
 }
 
+/* How much of its backlog shall be in memory?  What may not work gets no more than finds that out. */
+static int
+backlog_rows(const Endpoint *endpoint)
+{
+	return endpoint->proven && endpoint->slow == 0 ? BACKLOG_ROWS :
+		Min(BACKLOG_ROWS, Max(endpoint->max_in_flight, HEALTH_FAILING_AFTER));
+}
+
 /* Read on in the backlog of one endpoint; false when there is no more. */
 static bool
 load_backlog(Endpoint *endpoint)
 {
 	StoredDelivery *rows;
+	int			max;
 	int			n;
 
 	endpoint_refresh(endpoint);
 	if (!may_send(endpoint))
 		return false;
-	rows = palloc(BACKLOG_ROWS * sizeof(StoredDelivery));
-	n = delivery_read_backlog(endpoint->id, endpoint->backlog_read, BACKLOG_ROWS, context, rows);
+	max = backlog_rows(endpoint);
+	rows = palloc(max * sizeof(StoredDelivery));
+	n = delivery_read_backlog(endpoint->id, endpoint->backlog_read, max, context, rows);
 	for (int i = 0; i < n; i++)
 	{
 		endpoint->backlog_read = rows[i].message->id;
@@ -373,7 +438,14 @@ load_backlog(Endpoint *endpoint)
 		else
 			restore(&rows[i], endpoint);
 	}
-	return n == BACKLOG_ROWS;
+	return n == max;
+}
+
+/* Is it time to read on? */
+static bool
+wants_backlog(const Endpoint *endpoint)
+{
+	return endpoint->in_memory < backlog_rows(endpoint);
 }
 
 static void
@@ -386,7 +458,7 @@ load_backlogs(void)
 	{
 		Endpoint   *endpoint = lfirst(lc);
 
-		if (dispatch_in_memory() >= DISPATCH_MAX_IN_MEMORY || endpoint->in_memory >= BACKLOG_ROWS ||
+		if (dispatch_in_memory() >= STORED_MAX_IN_MEMORY || !wants_backlog(endpoint) ||
 			load_backlog(endpoint))
 			rest = remember(rest, endpoint);
 		else
@@ -415,7 +487,7 @@ load_followers(void)
 			key->blocked = false;
 			orderkey_release(key);
 		}
-		else if (row.next_attempt_at <= due_after && !is_in_memory(&row))
+		else if (row.next_attempt_at <= due_after.at && !is_in_memory(&row))
 			restore(&row, endpoint);	/* a waiting one, or one that has been due before */
 		else
 			pfree(row.message);
@@ -428,22 +500,24 @@ load_due(TimestampTz now)
 	StoredDelivery *rows;
 	int			n;
 
-	if (now < next_due || dispatch_in_memory() >= DISPATCH_MAX_IN_MEMORY)
+	if (now < next_due || dispatch_in_memory() >= STORED_MAX_IN_MEMORY)
 		return;
 	rows = palloc(DUE_ROWS * sizeof(StoredDelivery));
-	n = delivery_read_due(due_after, now, DUE_ROWS, context, rows);
+	n = delivery_read_due(&due_after, now, DUE_ROWS, context, rows);
 	for (int i = 0; i < n; i++)
 	{
 		Endpoint   *endpoint = endpoint_get(rows[i].webhook_id);
 
-		due_after = rows[i].next_attempt_at;
+		due_after.at = rows[i].next_attempt_at;
+		due_after.webhook_id = rows[i].webhook_id;
+		due_after.id = rows[i].message->id;
 		if (is_in_memory(&rows[i]) || !may_send(endpoint))
 			pfree(rows[i].message);
 		else
 			restore(&rows[i], endpoint);
 	}
 	if (n < DUE_ROWS)
-		next_due = delivery_next_due(due_after);
+		next_due = delivery_next_due(&due_after);
 }
 
 /*
@@ -529,16 +603,16 @@ stored_recover(void)
 {
 	delivery_foreach_backlog(recover_backlog);
 	delivery_foreach_retrying(recover_key);
-	due_after = DT_NOBEGIN;
-	next_due = delivery_next_due(due_after);
+	due_after.at = DT_NOBEGIN;
+	next_due = delivery_next_due(&due_after);
 }
 
 void
-stored_reactivated(Endpoint *endpoint)
+stored_switched_off(Endpoint *endpoint)
 {
-	/* What was being buffered while somebody switched the webhook on. */
-	delivery_unbuffer(endpoint->id);
-	stored_start_backlog(endpoint);
+	orderkey_unblock_all(endpoint->id);
+	if (!endpoint->buffering)
+		to_drop = remember(to_drop, endpoint);
 }
 
 /* ---------- what the worker asks ---------- */
@@ -546,7 +620,7 @@ stored_reactivated(Endpoint *endpoint)
 bool
 stored_to_save(void)
 {
-	return to_write != NIL || to_delete != NIL || to_wait != NIL || to_tell != NIL;
+	return to_write != NIL || to_delete != NIL || to_wait != NIL || to_tell != NIL || to_drop != NIL;
 }
 
 bool
@@ -556,12 +630,12 @@ stored_to_load(TimestampTz now)
 
 	if (orderkey_any_to_follow())
 		return true;
-	if (dispatch_in_memory() >= DISPATCH_MAX_IN_MEMORY)
-		return false;
 	if (now >= stored_next_event())
 		return true;
+	if (dispatch_in_memory() >= STORED_MAX_IN_MEMORY)
+		return false;
 	foreach(lc, backlogs)
-		if (((Endpoint *) lfirst(lc))->in_memory < BACKLOG_ROWS)
+		if (wants_backlog(lfirst(lc)))
 			return true;
 	return false;
 }
@@ -569,7 +643,7 @@ stored_to_load(TimestampTz now)
 TimestampTz
 stored_next_event(void)
 {
-	TimestampTz next = next_due;
+	TimestampTz next = dispatch_in_memory() < STORED_MAX_IN_MEMORY ? next_due : DT_NOEND;
 
 	if (!pairingheap_is_empty(probes))
 		next = Min(next, pairingheap_container(Endpoint, probe_node,

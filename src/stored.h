@@ -31,6 +31,9 @@ extern void stored_start_failing(Endpoint *endpoint);
 /* Have the notifications sent and the endpoint switched off with the next transaction, as its fields say. */
 extern void stored_tell(Endpoint *endpoint);
 
+/* Somebody has switched the endpoint off. */
+extern void stored_switched_off(Endpoint *endpoint);
+
 /* The time of the endpoint's next probe has changed. */
 extern void stored_plan_probe(Endpoint *endpoint);
 
@@ -38,7 +41,6 @@ extern void stored_plan_probe(Endpoint *endpoint);
 extern void stored_recover(void);
 extern void stored_save(void);
 extern void stored_load(TimestampTz now);
-extern void stored_reactivated(Endpoint *endpoint);
 
 extern bool stored_to_save(void);
 extern bool stored_to_load(TimestampTz now);

@@ -128,14 +128,16 @@ CREATE TABLE webhook.delivery (
     created_at      timestamptz NOT NULL,
     order_key       bigint NOT NULL,
     attempts        integer NOT NULL,
-    state           text NOT NULL CHECK (state IN ('waiting', 'retrying', 'buffered', 'failed')),
+    state           text NOT NULL CHECK (state IN ('waiting', 'retrying', 'failed')),
     next_attempt_at timestamptz,
     last_error      text,
     PRIMARY KEY (webhook_id, id)
 );
-CREATE INDEX delivery_due_idx ON webhook.delivery (next_attempt_at) WHERE state = 'retrying';
-CREATE INDEX delivery_order_idx ON webhook.delivery (webhook_id, order_key, id);
-COMMENT ON TABLE webhook.delivery IS 'deliveries that did not succeed at once';
+CREATE INDEX delivery_due_idx ON webhook.delivery (next_attempt_at, webhook_id, id) WHERE state = 'retrying';
+CREATE INDEX delivery_state_idx ON webhook.delivery (webhook_id, state, id) WHERE state IN ('waiting', 'retrying');
+CREATE INDEX delivery_order_idx ON webhook.delivery (webhook_id, order_key, id) WHERE state IN ('waiting', 'retrying');
+COMMENT ON TABLE webhook.delivery IS
+    'deliveries that did not succeed at once; what is not failed is the buffer of a webhook that is switched off';
 
 CREATE TABLE webhook.log (
     webhook_id       bigint NOT NULL,
@@ -171,7 +173,8 @@ CREATE TABLE webhook.health (
     failures         integer NOT NULL DEFAULT 0,
     failing_since    timestamptz,
     probes           integer NOT NULL DEFAULT 0,
-    next_probe_at    timestamptz
+    next_probe_at    timestamptz,
+    warned           integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE webhook.health IS 'counters and state of every webhook that has sent something';
 

@@ -3,7 +3,7 @@
 -- Rows that the worker has not dealt with, judging by the newest position; see src/cursor.c.
 CREATE FUNCTION webhook.outbox_unread() RETURNS TABLE (id bigint, message_id uuid, event text, entity_id json,
     webhook_ids bigint[], created_at timestamptz)
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
     c webhook.cursor;
@@ -26,15 +26,20 @@ AS $$
               AND EXISTS (SELECT FROM webhook.webhook AS h WHERE h.id = w.id AND h.active)
               AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id))
          + (SELECT count(*) FROM webhook.delivery AS d
-            WHERE (d.webhook_id = $1 OR $1 IS NULL) AND d.state IN ('waiting', 'retrying'));
+            WHERE (d.webhook_id = $1 OR $1 IS NULL) AND d.state IN ('waiting', 'retrying')
+              AND EXISTS (SELECT FROM webhook.webhook AS h WHERE h.id = d.webhook_id AND h.active));
 $$;
 COMMENT ON FUNCTION webhook.pending(bigint) IS
     'committed messages not yet delivered, failed for good or buffered, counted once per webhook';
 
 CREATE VIEW webhook.undelivered AS
     SELECT d.webhook_id, d.message_id::text AS message_id, d.event, d.entity_id #>> '{}' AS entity_id, d.attempts,
-           d.next_attempt_at, d.last_error, d.state, d.created_at
+           COALESCE(d.next_attempt_at, CASE WHEN d.state = 'waiting' AND h.active THEN s.next_probe_at END) AS next_attempt_at,
+           d.last_error,
+           CASE WHEN d.state <> 'failed' AND NOT h.active THEN 'buffered' ELSE d.state END AS state, d.created_at
     FROM webhook.delivery AS d
+    JOIN webhook.webhook AS h ON h.id = d.webhook_id
+    LEFT JOIN webhook.health AS s ON s.webhook_id = d.webhook_id
     UNION ALL
     SELECT w.id, o.message_id::text, o.event, o.entity_id #>> '{}', 0, NULL, NULL, 'pending', o.created_at
     FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS w (id)
@@ -50,21 +55,22 @@ CREATE VIEW webhook.stat_webhooks AS
         GROUP BY w.id
     ), stored AS (
         SELECT d.webhook_id,
-               count(*) FILTER (WHERE d.state IN ('waiting', 'retrying')) AS n,
+               count(*) AS n,
                count(*) FILTER (WHERE d.state = 'retrying') AS retrying,
-               count(*) FILTER (WHERE d.state = 'buffered') AS buffered,
-               min(d.created_at) FILTER (WHERE d.state IN ('waiting', 'retrying')) AS oldest
+               min(d.created_at) AS oldest
         FROM webhook.delivery AS d
+        WHERE d.state IN ('waiting', 'retrying')
         GROUP BY d.webhook_id
     )
     SELECT h.id AS webhook_id, h.app, h.name, h.active,
            COALESCE(s.delivered, 0) AS delivered, COALESCE(s.failed, 0) AS failed,
            COALESCE(s.attempts, 0) AS attempts,
-           CASE WHEN h.active THEN COALESCE(u.n, 0) ELSE 0 END + COALESCE(d.n, 0) AS pending,
-           COALESCE(d.retrying, 0) AS retrying, COALESCE(d.buffered, 0) AS buffered,
+           CASE WHEN h.active THEN COALESCE(u.n, 0) + COALESCE(d.n, 0) ELSE 0 END AS pending,
+           CASE WHEN h.active THEN COALESCE(d.retrying, 0) ELSE 0 END AS retrying,
+           CASE WHEN h.active THEN 0 ELSE COALESCE(d.n, 0) END AS buffered,
            COALESCE(s.dropped, 0) AS dropped,
-           pg_catalog.clock_timestamp() - LEAST(u.oldest, d.oldest) AS oldest_pending_age,
-           s.last_success_at, s.last_failure_at, s.last_error, s.failing_since
+           CASE WHEN h.active THEN pg_catalog.clock_timestamp() - LEAST(u.oldest, d.oldest) END AS oldest_pending_age,
+           s.last_success_at, s.last_failure_at, s.last_error, s.failing_since, s.next_probe_at
     FROM webhook.webhook AS h
     LEFT JOIN webhook.health AS s ON s.webhook_id = h.id
     LEFT JOIN unread AS u ON u.webhook_id = h.id

@@ -1,0 +1,418 @@
+# The life of a delivery that does not succeed: retries, warnings, deactivation, buffer, replay.
+#
+# Days pass in seconds: webhook.clock_offset sets the clock by which the worker schedules.
+#
+# Mission: M3 M7 M8 M9, E6, W2 W3 W4 W5 W11 W12.
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $node = WebhookTest::start_node('failure', "webhook.reactivation_url = 'https://ops.example/on?token={token}'",
+	'restart_after_crash = on');
+my $receiver = WebhookTest::Receiver->start;
+my $clock = 0;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+sub becomes
+{
+	my ($query, $expected, $test_name) = @_;
+
+	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
+	  or diag('it is: ' . sql($query));
+	return;
+}
+
+# Let so many seconds pass.
+sub pass
+{
+	my ($seconds) = @_;
+
+	$clock += $seconds;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET webhook.clock_offset = '${clock}s'");
+	$node->reload;
+	return;
+}
+
+sub create
+{
+	my ($path, %more) = @_;
+
+	return WebhookTest::create_webhook($node,
+		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
+}
+
+sub emit
+{
+	my ($n, $entity) = @_;
+	$entity = defined $entity ? "'$entity'" : 'NULL';
+
+	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', $entity)");
+}
+
+# The numbers that arrived at a path, in order.
+sub numbers
+{
+	my ($path) = @_;
+
+	return [ map { decode_json($_->{body})->{result}{n} } $receiver->requests($path) ];
+}
+
+sub arrived
+{
+	my ($path, $count, $test_name) = @_;
+
+	ok($receiver->wait_for_count($count, $path), $test_name);
+	return;
+}
+
+# Each test has webhooks of its own.
+sub end_test
+{
+	sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
+	return;
+}
+
+# W4: the default schedule, to its end (M7)
+
+my @steps = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400);
+my $id = create('/default');
+my $other = create('/news', event => "'webhook.*'", app => "'ops'");
+sql('CREATE ROLE stranger; GRANT USAGE ON SCHEMA webhook TO stranger;'
+	  . 'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO stranger');
+sql("SET ROLE stranger; SELECT webhook.create_webhook('spy', 'webhook.*', '" . $receiver->url('/spy') . "')");
+my $own = create('/default', event => "'webhook.deactivated'");
+sql("SELECT webhook.delete_webhook_by_id($own)");
+$receiver->behave('/default', status => 503);
+my $message = emit(1, 'a');
+arrived('/default', 1, 'W4: first attempt at once');
+for my $attempt (1 .. @steps)
+{
+	my $seconds = $steps[ $attempt - 1 ];
+
+	my $state = $attempt < 5 ? 'retrying' : 'waiting';
+	becomes(
+		"SELECT attempts, state, next_attempt_at - clock_timestamp() - interval '$clock s'"
+		  . " BETWEEN interval '$seconds s' * 0.79 - interval '20 s' AND interval '$seconds s' * 1.2 FROM webhook.undelivered",
+		"$attempt|$state|t",
+		"W4: attempt $attempt failed, the next one is in $seconds s, give or take 20 %");
+	pass($seconds * 1.2 + 1);
+	arrived('/default', $attempt + 1, "W4: attempt @{[ $attempt + 1 ]}");
+}
+becomes("SELECT active, deactivation_reason, buffered FROM webhook.get_webhooks('app')",
+	'f|failing|1', 'M7: the schedule is used up, the webhook is switched off, the message kept');
+my @ledger = $receiver->requests('/default');
+is(scalar(@ledger), 10, 'W4: ten attempts');
+is_deeply([ map { $_->{headers}{'webhook-id'} } @ledger ],
+	[ ($message) x 10 ], 'W2: the id is the same in all attempts');
+becomes("SELECT string_agg(attempt || ' ' || status || ' ' || outcome || ' ' || error, ',' ORDER BY attempt) FROM webhook.get_webhook_log($id)",
+	join(',', map { "$_ 503 server_error HTTP status 503" } 1 .. 10),
+	'W4: the log has the number of each attempt');
+is(sql("SELECT string_agg(kind || ' ' || (token IS NOT NULL), ',' ORDER BY id) FROM webhook.notification WHERE webhook_id = $id"),
+	'failing false,failing false,deactivated true',
+	'M8: warnings after 50 and 90 per cent, then the news, with a token');
+like(sql("SELECT message FROM webhook.notification WHERE webhook_id = $id ORDER BY id LIMIT 1"),
+	qr/50 %/, 'M8: the warning says how far it is');
+
+# M8: the news as a message, to other webhooks of this owner alone
+
+arrived('/news', 3, 'M8: the news is sent to a webhook that subscribes to it');
+my ($news) = grep { $_->{result}{kind} eq 'deactivated' } map { decode_json($_->{body}) } $receiver->requests('/news');
+my $token = sql("SELECT token FROM webhook.notification WHERE webhook_id = $id AND kind = 'deactivated'");
+is($news->{result}{webhook_id}, $id, 'M8: it names the webhook');
+is($news->{result}{token}, $token, 'M8: it carries the token');
+is($news->{result}{link}, "https://ops.example/on?token=$token", 'M8: and the ready-made link');
+is(scalar($receiver->requests('/spy')), 0, 'M8: nobody else hears of it');
+
+# M9: five days of buffering
+
+emit(2, 'a');
+emit(3, 'a');
+becomes("SELECT buffered FROM webhook.get_webhooks('app') WHERE id = $id", 3, 'M9: what comes in is buffered');
+pass(5 * 86400 + 60);
+emit(4, 'a');
+becomes("SELECT buffered, dropped, pending FROM webhook.stat_webhooks WHERE webhook_id = $id",
+	'3|1|0', 'M9: after five days it is counted as dropped');
+is(sql('SELECT DISTINCT state FROM webhook.undelivered'), 'buffered', 'W12: undelivered shows them as buffered');
+is(sql('SELECT webhook.pending()'), 0, 'W12: they are not pending');
+
+# M3: reactivation with replay by the token
+
+$receiver->behave('/default');
+is(sql("SELECT webhook.reactivate('$token', replay_events => true)"), 3, 'M3: three messages will be sent');
+WebhookTest::wait_until_delivered($node);
+is_deeply(numbers('/default'), [ (1) x 10, 1, 2, 3 ], 'M3, W11: oldest first');
+WebhookTest::fails_with($node, "SELECT webhook.reactivate('$token')", 'P0002', 'token is not valid', 'M8: a token works once');
+becomes("SELECT active, failing_since IS NULL, buffered, deactivated_at IS NULL FROM webhook.get_webhooks('app') WHERE id = $id",
+	't|t|0|t', 'M3: all is well again');
+emit(5, 'a');
+arrived('/default', 14, 'M3: new messages are sent again');
+end_test();
+
+# W4: an own schedule; the request of a retry is built anew from what the webhook is now, the payload is the captured one
+
+$id = create('/own', retry_schedule => "ARRAY['0', '1 hour', '2 hours', '3 hours']::interval[]", headers => q{'{"X-Version": "1"}'});
+$receiver->behave('/own', status => 500);
+$message = emit(10, 'a');
+arrived('/own', 1, 'W4: own schedule, first attempt');
+becomes("SELECT attempts FROM webhook.undelivered", 1, 'W4: recorded');
+is( sql("SELECT next_attempt_at - clock_timestamp() - interval '$clock s' BETWEEN interval '47 min' AND interval '72 min' FROM webhook.undelivered"),
+	't', 'W4: own schedule, second step');
+sql("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver->url('/own2') . "\", \"headers\": {\"X-Version\": \"2\"}}')");
+my $secret = sql("SELECT webhook.rotate_secret($id, '0')");
+pass(4400);
+arrived('/own2', 1, 'W4: the retry goes to the current URL');
+my ($retry) = $receiver->requests('/own2');
+is($retry->{headers}{'x-version'}, '2', 'W4: with the current headers');
+is($retry->{headers}{'webhook-id'}, $message, 'W4: and the same id');
+is($retry->{body}, ($receiver->requests('/own'))[0]{body}, 'W4: and the same payload');
+{
+	use Digest::SHA qw(hmac_sha256_base64);
+	use MIME::Base64;
+	my $signature = hmac_sha256_base64("$message.$retry->{headers}{'webhook-timestamp'}.$retry->{body}",
+		decode_base64($secret =~ s/^whsec_//r));
+	$signature .= '=' while length($signature) % 4;
+	is($retry->{headers}{'webhook-signature'}, "v1,$signature", 'W4, W6: and the current secret');
+}
+WebhookTest::wait_until_delivered($node);
+end_test();
+
+# W4: Retry-After, in seconds and as a date
+
+for my $form ('seconds', 'date')
+{
+	create("/after-$form");
+	my $value = $form eq 'seconds' ? 7200 : do
+	{
+		my @t = gmtime(time + $clock + 7200);
+		sprintf('%s, %02d %s %d %02d:%02d:%02d GMT', (qw(Sun Mon Tue Wed Thu Fri Sat))[ $t[6] ], $t[3],
+			(qw(Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec))[ $t[4] ], 1900 + $t[5], @t[ 2, 1, 0 ]);
+	};
+	$receiver->behave("/after-$form", status => 429, retry_after => $value);
+	emit(1);
+	becomes("SELECT attempts FROM webhook.undelivered", 1, "W4: Retry-After in $form");
+	is( sql("SELECT next_attempt_at - clock_timestamp() - interval '$clock s' BETWEEN interval '7100 s' AND interval '7201 s' FROM webhook.undelivered"),
+		't', "W4: Retry-After in $form is honoured in full");
+	$receiver->behave("/after-$form");
+	pass(7210);
+	arrived("/after-$form", 2, "W4: retried after that, $form");
+	WebhookTest::wait_until_delivered($node);
+	end_test();
+}
+
+# W4: 410
+
+$id = create('/gone');
+$receiver->behave('/gone', status => 410);
+emit(1);
+becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks('app')", 'f|gone', 'W4: 410 switches off at once');
+is(scalar($receiver->requests('/gone')), 1, 'W4: after one attempt');
+is(sql("SELECT webhook.activate_webhook($id)"), 0, 'M3: without replay nothing will be sent');
+is(sql("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id"), 1, 'M3: what was buffered is counted as dropped');
+$receiver->behave('/gone');
+emit(2);
+arrived('/gone', 2, 'M3: new messages are');
+is_deeply(numbers('/gone'), [ 1, 2 ], 'M3: what was buffered is not sent');
+end_test();
+
+# W5: an endpoint that is down is probed, not hammered; W3: order, when it is back; W11: newer messages wait for their turn
+
+$receiver->behave('/down', status => 503);
+$id = create('/down', retry_schedule => "ARRAY['0', '1 min', '10 min', '1 hour', '2 hours']::interval[]");
+my @sent;
+for my $n (1 .. 100)
+{
+	push @sent, $n;
+}
+sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text) FROM generate_series(1, 100) n ORDER BY n");
+becomes("SELECT failing_since IS NOT NULL FROM webhook.get_webhooks('app')", 't', 'W5: the endpoint is failing');
+becomes("SELECT count(*), count(*) FILTER (WHERE attempts = 0) > 70 FROM webhook.undelivered WHERE state = 'waiting'", '100|t',
+	'W5: everything waits, most of it unattempted');
+my $before = scalar($receiver->requests('/down'));
+cmp_ok($before, '<=', 30, 'W5: few requests have been made');
+pass(75);
+arrived('/down', $before + 1, 'W5: a probe');
+becomes("SELECT probes FROM webhook.health WHERE webhook_id = $id", 2, 'W5: it is counted');
+is(scalar($receiver->requests('/down')), $before + 1, 'W5: one probe alone');
+
+# health survives the worker and the server
+sub worker_pid
+{
+	return sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND datname = current_database()");
+}
+my $pid = worker_pid();
+kill('KILL', $pid) if $pid;
+$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND pid <> $pid");
+sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text) FROM generate_series(101, 120) n ORDER BY n");
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 120, 'W5: after kill -9 of the worker new messages wait as well');
+is(scalar($receiver->requests('/down')), $before + 1, 'W5: and nothing is sent');
+$node->restart;
+becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook worker'", 1, 'W5: after a restart');
+pass(730);
+arrived('/down', $before + 2, 'W5: the next probe comes on the schedule');
+becomes("SELECT probes FROM webhook.health WHERE webhook_id = $id", 3, 'W5: which goes on where it was');
+
+$receiver->reset;
+sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text) FROM generate_series(121, 300) n ORDER BY n");
+pass(4400);
+arrived('/down', 1, 'W5: a probe succeeds');
+sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text) FROM generate_series(301, 400) n ORDER BY n");
+WebhookTest::wait_until_delivered($node);
+my %last;
+my @wrong;
+for my $n (@{ numbers('/down') })
+{
+	push @wrong, $n if ($last{ $n % 7 } // 0) >= $n;
+	$last{ $n % 7 } = $n;
+}
+is(scalar(@{ numbers('/down') }), 400, 'W2: everything arrived, once');
+is("@wrong", '', 'W3: in order per entity');
+end_test();
+
+# Mending the webhook makes it try at once
+
+$receiver->behave('/broken', status => 500);
+$id = create('/broken', retry_schedule => "ARRAY['0', '1 day', '1 day']::interval[]");
+sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), n::text) FROM generate_series(1, 20) n ORDER BY n");
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 20, 'W5: failing');
+sql("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver->url('/mended') . "\"}')");
+WebhookTest::wait_until_delivered($node);
+is(scalar($receiver->requests('/mended')), 20, 'W5: a webhook that has been mended is tried at once');
+end_test();
+
+# W5, W11, W12: a message that one receiver dislikes does not switch the endpoint off; it ends as failed and can be sent again
+
+$id = create('/picky', retry_schedule => "ARRAY['0', '1 min', '1 min']::interval[]");
+$receiver->behave('/picky', status => 422, times => 1);
+$message = emit(1, 'a');
+becomes("SELECT attempts, state FROM webhook.undelivered", '1|retrying', 'W5: disliked once');
+emit(2, 'b');
+arrived('/picky', 2, 'W5: others are sent meanwhile');
+emit(3, 'a');
+becomes("SELECT count(*) FROM webhook.undelivered", 2, 'W3: but not those of the same entity');
+for my $attempt (2, 3)
+{
+	$receiver->behave('/picky', status => 422, times => 1);
+	pass(75);
+	becomes("SELECT count(*) FROM webhook.get_webhook_log($id) WHERE attempt = $attempt AND status = 422", 1, "W5: disliked, attempt $attempt");
+	emit(10 + $attempt, 'c');
+	becomes("SELECT count(*) FROM webhook.undelivered WHERE entity_id = 'c'", 0, 'W5: others succeed');
+}
+becomes("SELECT attempts, state, last_error FROM webhook.undelivered", '3|failed|HTTP status 422', 'W5: given up, visible');
+becomes("SELECT active, failed FROM webhook.stat_webhooks WHERE webhook_id = $id", 't|1', 'W5: the webhook stays on');
+is_deeply([ grep { $_ < 10 } @{ numbers('/picky') } ], [ 1, 2, 1, 1, 3 ], 'W3: what waited behind it follows');
+is(sql("SELECT webhook.redeliver($id, '$message')"), 't', 'W11: a failed message is sent again');
+WebhookTest::wait_until_delivered($node);
+is(numbers('/picky')->[-1], 1, 'W11: it has arrived');
+is(($receiver->requests('/picky'))[-1]{headers}{'webhook-id'}, $message, 'W11: with its id');
+is(sql('SELECT count(*) FROM webhook.undelivered'), 0, 'W11: nothing is left');
+is(sql("SELECT webhook.redeliver($id, '$message')"), 't', 'W11: a delivered message, too');
+WebhookTest::wait_until_delivered($node);
+is(scalar(grep { $_->{headers}{'webhook-id'} eq $message } $receiver->requests('/picky')), 5, 'W11: it has arrived once more');
+end_test();
+
+# M3: switching off by hand, without and with a buffer
+
+$id = create('/manual');
+is(sql("SELECT webhook.deactivate_webhook($id)"), 't', 'M3: switched off');
+emit(1);
+becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", '0', 'M9: nobody wants it, so nothing is written');
+is(sql("SELECT webhook.activate_webhook($id, true)"), 0, 'M3: there is nothing to replay');
+is(sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)"), 't', 'M3: switched off, with a buffer');
+emit(2);
+emit(3);
+becomes("SELECT buffered FROM webhook.get_webhooks('app')", 2, 'M9: buffered');
+is(sql("SELECT webhook.activate_webhook($id, true)"), 2, 'M3: two will be sent');
+WebhookTest::wait_until_delivered($node);
+is_deeply(numbers('/manual'), [ 2, 3 ], 'M3: in order');
+end_test();
+
+# E6: tests of webhooks that are off, or failing
+
+sql(q{CREATE TABLE guest (id integer PRIMARY KEY, name text);
+	INSERT INTO guest VALUES (1, 'Ada'), (2, 'Bob');
+	SELECT webhook.watch('guest', 'guest');});
+$id = create('/test', event => "'guest.*'", active => 'false');
+$message = sql("SELECT webhook.test_webhook($id, '1')");
+arrived('/test', 1, 'E6: a webhook that is off can be tested');
+my ($test) = $receiver->requests('/test');
+is($test->{body}, '{"entity_id":1,"entity_type":"guest","action_type":"test","result":{"id":1,"name":"Ada"}}', 'E6: with real data');
+is($test->{headers}{'webhook-id'}, $message, 'E6: the id is returned');
+becomes("SELECT count(*) FROM webhook.get_webhook_log($id) WHERE event = 'guest.test' AND outcome = 'delivered'", 1, 'E6: it is in the log');
+$receiver->behave('/test', status => 500);
+sql("SELECT webhook.test_webhook($id)");
+arrived('/test', 2, 'E6: the latest record');
+is(decode_json(($receiver->requests('/test'))[1]{body})->{entity_id}, 2, 'E6: is the one with the highest id');
+becomes("SELECT count(*) FROM webhook.get_webhook_log($id)", 2, 'E6: a failure is in the log');
+is(sql('SELECT count(*) FROM webhook.undelivered'), 0, 'E6: and not retried');
+is(sql("SELECT attempts, failed, failing_since IS NULL FROM webhook.stat_webhooks WHERE webhook_id = $id"), '0|0|t', 'E6: no effect on health');
+sql("SELECT webhook.activate_webhook($id)");
+sql("UPDATE guest SET name = name || n FROM generate_series(1, 1) n; INSERT INTO guest SELECT n FROM generate_series(10, 30) n");
+becomes("SELECT failing_since IS NOT NULL FROM webhook.get_webhooks('app')", 't', 'E6: now it is failing');
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 23, 'E6: everything waits');
+$receiver->behave('/test');
+$before = scalar($receiver->requests('/test'));
+sql("SELECT webhook.test_webhook($id, '1')");
+arrived('/test', $before + 1, 'E6: a test is sent all the same');
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 23, 'E6: without effect on what waits');
+end_test();
+
+# The NOTIFY of M8 has no token
+
+{
+	$receiver->behave('/n', status => 410);
+	$id = create('/n');
+	my ($stdout, $stderr) = ('', '');
+	my $timer = IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
+	my $in = "LISTEN webhook;\n\\echo ready\n";
+	my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$stdout, '2>', \$stderr, $timer);
+	$psql->pump until $stdout =~ /ready/;
+	emit(1);
+	becomes("SELECT count(*) FROM webhook.notification", 1, 'M8: a notification');
+	$in .= "SELECT 'done';\n";
+	$psql->pump until $stdout =~ /done/;
+	$in .= "\\q\n";
+	$psql->finish;
+	like($stdout, qr/notification "webhook" with payload "\{.*"kind":"deactivated".*"webhook_id":$id/, 'M8: NOTIFY webhook');
+	$token = sql('SELECT token FROM webhook.notification');
+	unlike($stdout, qr/$token/, 'M8: without the token');
+	end_test();
+}
+
+# A session that has switched a webhook off, and stays in its transaction, holds nobody up
+
+$receiver->reset;
+$id = create('/off', ordering => "'none'");
+create('/free', event => "'thing.other'");
+{
+	my $in = "BEGIN; SELECT webhook.deactivate_webhook($id, true);\n\\echo ready\n";
+	my ($stdout, $stderr) = ('', '');
+	my $timer = IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
+	$receiver->behave('/off', status => 500);
+	emit(1);
+	becomes("SELECT attempts FROM webhook.undelivered", 1, 'W5: a failure');
+	my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$stdout, '2>', \$stderr, $timer);
+	$psql->pump until $stdout =~ /ready/;
+	$receiver->behave('/off');
+	pass(10);
+	arrived('/off', 2, 'W5: a retry while a session switches the webhook off');
+	sql("SELECT webhook.emit('thing.other', '{}')");
+	arrived('/free', 1, 'W5: others are not held up by that session');
+	becomes("SELECT delivered FROM webhook.stat_webhooks WHERE active AND delivered > 0", 1, 'W5: nor what is recorded of them');
+	$in .= "COMMIT;\n\\q\n";
+	$psql->finish;
+	becomes("SELECT count(*) FROM webhook.undelivered", 0, 'W5: then the rest is recorded');
+	end_test();
+}
+
+$node->stop;
+$receiver->stop;
+done_testing();
