@@ -31,6 +31,7 @@ typedef struct Delivery
 	bool		doubtful;		/* while sending: it takes long, or may well do so */
 	bool		probe;			/* it shall show whether a failing endpoint works again */
 	bool		waiting;		/* behind another one with the same key */
+	bool		preparing;		/* listed for dispatch_prepare() */
 	bool		to_store;		/* listed in stored.c */
 	TimestampTz ready_at;
 	TimestampTz sent_at;
@@ -41,9 +42,15 @@ typedef struct Delivery
 	TimestampTz next_attempt_at;
 	char	   *last_error;
 
+	/* what prepare_delivery() has made of the payload */
+	bool		prepared;
+	bool		dropped;		/* by the transform: not to be sent */
+	char	   *payload;		/* NULL: the message's */
+	char	   *prepare_error;	/* NULL: none */
+
 	struct OrderKey *key;
 	dlist_node	key_node;		/* in the key's queue */
-	dlist_node	ready_node;		/* in endpoint->ready, or among the requests that are fast so far */
+	dlist_node	ready_node;		/* in endpoint->ready, among those to be prepared, or the requests that are fast so far */
 	dlist_node	all_node;		/* in endpoint->all */
 	dlist_node	message_node;	/* in message->deliveries */
 } Delivery;

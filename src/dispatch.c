@@ -28,6 +28,7 @@
 #include "cursor.h"
 #include "dispatch.h"
 #include "orderkey.h"
+#include "prepare.h"
 #include "record.h"
 #include "request.h"
 #include "settings.h"
@@ -39,6 +40,9 @@
 /* How long to wait before looking again at what is overdue, but nobody's fault. */
 #define LOOK_AGAIN_MS		20
 
+/* So long deliveries may be prepared before others get a chance to be sent. */
+#define PREPARE_MS			50
+
 /* A rate limit may make up for so much time lost; less than its margin gives. */
 #define RATE_CATCH_UP_US	15000
 
@@ -47,6 +51,7 @@ static MemoryContext dispatch_context;
 static dlist_head turns = DLIST_STATIC_INIT(turns); /* QUEUE_TURN */
 static dlist_head later = DLIST_STATIC_INIT(later); /* QUEUE_LATER */
 static dlist_head held = DLIST_STATIC_INIT(held);	/* QUEUE_HELD */
+static dlist_head to_prepare = DLIST_STATIC_INIT(to_prepare);
 static dlist_head fast_requests = DLIST_STATIC_INIT(fast_requests); /* oldest first */
 static int	in_memory = 0;
 static int	in_flight = 0;
@@ -106,6 +111,12 @@ push_ready(Delivery *delivery)
 	Endpoint   *endpoint = delivery->endpoint;
 
 	delivery->waiting = false;
+	delivery->preparing = !delivery->prepared && prepare_needed(endpoint);
+	if (delivery->preparing)
+	{
+		dlist_push_tail(&to_prepare, &delivery->ready_node);
+		return;
+	}
 	dlist_push_tail(&endpoint->ready, &delivery->ready_node);
 	endpoint->nready++;
 	give_turn(endpoint);
@@ -117,7 +128,9 @@ remove_ready(Delivery *delivery)
 	Endpoint   *endpoint = delivery->endpoint;
 
 	dlist_delete(&delivery->ready_node);
-	if (--endpoint->nready == 0)
+	if (delivery->preparing)
+		delivery->preparing = false;
+	else if (--endpoint->nready == 0)
 		leave_queue(endpoint);
 }
 
@@ -175,6 +188,7 @@ dispatch_forget(Delivery *delivery)
 	last_dealt_with = Max(last_dealt_with, delivery->message->id);
 	if (delivery->stored)
 		stored_forget(delivery);
+	prepare_forget(delivery);
 	if (delivery->probe)
 	{
 		endpoint->probing = false;
@@ -294,6 +308,29 @@ dispatch_message(Message *message)
 	message_done(message);
 }
 
+void
+dispatch_prepare(void)
+{
+	TimestampTz start = GetCurrentTimestamp();
+
+	while (!dlist_is_empty(&to_prepare))
+	{
+		Delivery   *delivery = dlist_container(Delivery, ready_node, dlist_pop_head_node(&to_prepare));
+
+		delivery->preparing = false;
+		prepare_delivery(delivery, dispatch_context);
+		push_ready(delivery);
+		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), PREPARE_MS))
+			break;
+	}
+}
+
+bool
+dispatch_to_prepare(void)
+{
+	return !dlist_is_empty(&to_prepare);
+}
+
 /* ---------- endpoints that are slow, failing or switched off ---------- */
 
 /*
@@ -400,7 +437,7 @@ held_up_by_endpoint(const Delivery *delivery, TimestampTz now)
 
 	if (delivery->sending)
 		return TimestampDifferenceExceeds(delivery->sent_at, now, SLOW_AFTER_MS);
-	return delivery->waiting || endpoint->slow > 0 || endpoint->queued_in == QUEUE_LATER ||
+	return delivery->waiting || delivery->preparing || endpoint->slow > 0 || endpoint->queued_in == QUEUE_LATER ||
 		endpoint->queued_in == QUEUE_HELD || endpoint->in_flight >= allowed_in_flight(endpoint);
 }
 
@@ -535,6 +572,13 @@ judge_failure(Delivery *delivery, TimestampTz now, const HttpResult *result, int
 	failure.random = (uint32) random();
 	if (http_header(result, "Retry-After", value, sizeof(value)))
 		failure.retry_after = Max(0, retry_parse_after(value, (int64) timestamptz_to_time_t(now)));
+
+	/* What cannot be prepared is no fault of the receiver's: it has a schedule of its own. */
+	if (delivery->prepare_error != NULL && !delivery->probe)
+	{
+		*delay = retry_delay(endpoint_schedule(endpoint), delivery->attempts, failure.random, 0);
+		return *delay < 0 ? HEALTH_GIVE_UP : HEALTH_RETRY;
+	}
 
 	endpoint->proven = false;
 	action = health_failure(&endpoint->health, endpoint_schedule(endpoint), &failure, delay, &warn);
@@ -681,17 +725,41 @@ room_for_doubtful(void)
 	return doubtful_in_flight < Max(1, webhook_max_connections / 2);
 }
 
+/* The transform wants this one not to be sent. */
+static void
+drop(Delivery *delivery)
+{
+	OrderKey   *key = delivery->key;
+
+	record_dropped(delivery->endpoint);
+	stored_done(delivery);
+	dispatch_forget(delivery);
+	if (key != NULL)
+		pass_on(key);
+}
+
 /* Begin one attempt.  A request that cannot be built fails alone. */
 static void
 send_delivery(Delivery *delivery, TimestampTz now)
 {
 	MemoryContext context = CurrentMemoryContext;
+	Message		copy;
 	char		error[256] = "";
 
+	if (delivery->dropped)
+	{
+		drop(delivery);
+		return;
+	}
 	delivery->sent_at = now;
+	if (delivery->prepare_error != NULL)
+	{
+		could_not_send(delivery, delivery->prepare_error, now);
+		return;
+	}
 	PG_TRY();
 	{
-		delivery->request = request_build(delivery->endpoint, delivery->message, now);
+		delivery->request = request_build(delivery->endpoint, prepare_message(delivery, &copy), now);
 	}
 	PG_CATCH();
 	{

@@ -19,6 +19,9 @@ extern void dispatch_init(Http *http);
 /* A message from the outbox: make its deliveries.  In a transaction with SPI connected. */
 extern void dispatch_message(Message *message);
 
+/* Shape and transform what is next to be sent, for a limited time. */
+extern void dispatch_prepare(void);
+
 /* Configuration changed: drop what is not to be sent any more.  In a transaction with SPI connected. */
 extern void dispatch_refresh(void);
 
@@ -43,6 +46,7 @@ extern void dispatch_check_slow(TimestampTz now);
 /* Before the end: have what later ones have overtaken written to the table, so that the cursor passes these. */
 extern void dispatch_spill_overtaken(void);
 
+extern bool dispatch_to_prepare(void);	/* is there something for dispatch_prepare? */
 extern int	dispatch_in_memory(void);
 extern int	dispatch_in_flight(void);
 extern TimestampTz dispatch_next_event(TimestampTz now);	/* when to look again, DT_NOEND: never */

@@ -39,7 +39,8 @@ static Statement load_statement = {
 	" ARRAY(SELECT key || ': ***' FROM jsonb_each_text(headers)),"
 	" CASE WHEN retry_schedule IS NOT NULL THEN"
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END"
-	" , deactivated_at, updated_at, owner::oid, app, name, rate_limit"
+	" , deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
+	" integration, transform"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
@@ -177,6 +178,8 @@ load_row(Endpoint *endpoint)
 	endpoint->name = column_text(22);
 	d = statement_value(0, 23, &isnull);
 	set_rate_limit(endpoint, isnull ? 0 : DatumGetInt32(d));
+	endpoint->integration = column_text(24);
+	endpoint->transform = column_text(25);
 }
 
 /* Go on from where the health of the endpoint was left. */

@@ -88,6 +88,8 @@ typedef struct Endpoint
 	char	   *client_cert;
 	char	   *client_key;
 	char	   *ca_cert;
+	char	   *integration;	/* whose shape payloads get, or NULL */
+	char	   *transform;		/* function of the owner, or NULL */
 
 	/* deliveries in memory */
 	dlist_head	ready;			/* may be sent at once */

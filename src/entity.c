@@ -44,9 +44,8 @@ typedef struct EntityQuery
 } EntityQuery;
 
 
-/* Oids of the tables that are watched as this entity type, in order. */
-static List *
-watched_relations(const char *entity_type)
+List *
+entity_relations(const char *entity_type)
 {
 	const CatalogOids *oids = catalog_oids();
 	List	   *result = NIL;
@@ -78,7 +77,7 @@ watched_relations(const char *entity_type)
 bool
 entity_type_watched(const char *entity_type)
 {
-	return watched_relations(entity_type) != NIL;
+	return entity_relations(entity_type) != NIL;
 }
 
 /* Number of the argument that holds this value. */
@@ -358,7 +357,7 @@ entity_count(const EntityFilter *filter)
 	int64		total = 0;
 	ListCell   *lc;
 
-	foreach(lc, watched_relations(filter->entity_type))
+	foreach(lc, entity_relations(filter->entity_type))
 	{
 		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
 		WatchAudience audience;
@@ -375,7 +374,7 @@ entity_count(const EntityFilter *filter)
 List *
 entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 {
-	List	   *relations = watched_relations(filter->entity_type);
+	List	   *relations = entity_relations(filter->entity_type);
 	List	   *result = NIL;
 	ListCell   *lc;
 
@@ -422,4 +421,26 @@ entity_fetch(const char *entity_type, const char *entity_id, Oid reader, OutboxR
 		return false;
 	*row = *(OutboxRow *) linitial(list);
 	return true;
+}
+
+bool
+entity_foreach_column(const char *entity_type, void (*callback) (const char *name, void *arg), void *arg)
+{
+	bool		known = false;
+	ListCell   *lc;
+
+	foreach(lc, entity_relations(entity_type))
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		WatchedTable *table = rel ? watch_settings(rel) : NULL;
+
+		known = table != NULL && table->json != NULL;
+		for (int i = 0; known && i < table->npayload; i++)
+			callback(NameStr(TupleDescAttr(RelationGetDescr(rel), table->payload[i] - 1)->attname), arg);
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+		if (!known)
+			break;
+	}
+	return known;
 }

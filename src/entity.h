@@ -38,7 +38,16 @@ extern int64 entity_count(const EntityFilter *filter);
  */
 extern bool entity_fetch(const char *entity_type, const char *entity_id, Oid reader, OutboxRow *row);
 
-/* Is any table watched as this entity type? */
+/*
+ * Call back for each column of the payload of the tables watched as this entity
+ * type.  False when that says nothing about the payload: there is no such table, or a
+ * function makes it.
+ */
+extern bool entity_foreach_column(const char *entity_type,
+								  void (*callback) (const char *name, void *arg), void *arg);
+
+/* Oids of the tables that are watched as this entity type, in order. */
+extern List *entity_relations(const char *entity_type);
 extern bool entity_type_watched(const char *entity_type);
 
 #endif							/* WEBHOOK_ENTITY_H */

@@ -23,6 +23,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
 
 #include "api.h"
 #include "catalog.h"
@@ -38,6 +39,11 @@
 #define KEY_ID_LENGTH		(2 * KEY_ID_BYTES)
 #define KEY_LENGTH			(sizeof(KEY_PREFIX) - 1 + KEY_ID_LENGTH + 1 + 2 * KEY_SECRET_BYTES)
 #define HASH_BYTES			32
+
+/* Ages are looked at so often; it is a matter of months. */
+#define REPORT_INTERVAL_MS	(3600 * 1000)
+
+static TimestampTz next_report = 0;
 
 PG_FUNCTION_INFO_V1(webhook_create_integration);
 PG_FUNCTION_INFO_V1(webhook_rotate_api_key);
@@ -189,15 +195,20 @@ integration_of_key(const char *api_key, ArrayType **profiles)
 	return name;
 }
 
+bool
+integration_report_due(TimestampTz now)
+{
+	return webhook_api_key_max_age > 0 && now >= next_report;
+}
+
 void
-integration_report_ages(void)
+integration_report_ages(TimestampTz now)
 {
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(webhook_api_key_max_age)};
 	int			result;
 
-	if (webhook_api_key_max_age == 0)
-		return;
+	next_report = TimestampTzPlusMilliseconds(now, REPORT_INTERVAL_MS);
 	result = SPI_execute_with_args("WITH old AS (UPDATE webhook.integration SET age_reported_at = pg_catalog.now()"
 								   "  WHERE age_reported_at IS NULL"
 								   "   AND api_key_created_at < pg_catalog.now() - pg_catalog.make_interval(secs => $1)"

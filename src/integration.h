@@ -9,6 +9,7 @@
 #define WEBHOOK_INTEGRATION_H
 
 #include "asowner.h"
+#include "datatype/timestamp.h"
 #include "utils/array.h"
 
 /*
@@ -27,9 +28,11 @@ extern char *integration_label(FunctionCallInfo fcinfo, int n, const char *argum
 extern char *integration_of_key(const char *api_key, ArrayType **profiles);
 
 /*
- * Raise a notification for each API key that has become too old.  In a transaction
- * of the worker, with SPI connected.
+ * The worker's part: is it time to look at the age of API keys?  If so, it is to call
+ * integration_report_ages(), in a transaction with SPI connected; that raises a notification
+ * for each that has become too old.
  */
-extern void integration_report_ages(void);
+extern bool integration_report_due(TimestampTz now);
+extern void integration_report_ages(TimestampTz now);
 
 #endif							/* WEBHOOK_INTEGRATION_H */

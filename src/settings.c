@@ -43,6 +43,10 @@
 #define DEFAULT_CLOCK_OFFSET_S		0
 #define MAX_CLOCK_OFFSET_S			(10 * 366 * 24 * 3600)
 
+#define DEFAULT_TRANSFORM_TIMEOUT_MS	1000
+#define MIN_TRANSFORM_TIMEOUT_MS	10
+#define MAX_TRANSFORM_TIMEOUT_MS	(10 * 1000)
+
 /* Twelve months. */
 #define DEFAULT_API_KEY_MAX_AGE_S	(365 * 24 * 3600)
 #define MIN_API_KEY_MAX_AGE_S		0
@@ -63,6 +67,7 @@ int			webhook_timeout = DEFAULT_TIMEOUT_MS;
 char	   *webhook_retry_schedule = NULL;
 int			webhook_buffer_retention = DEFAULT_BUFFER_RETENTION_S;
 bool		webhook_dispatch = true;
+int			webhook_transform_timeout = DEFAULT_TRANSFORM_TIMEOUT_MS;
 int			webhook_api_key_max_age = DEFAULT_API_KEY_MAX_AGE_S;
 int			webhook_workers = DEFAULT_WORKERS;
 char	   *webhook_reactivation_url = NULL;
@@ -256,10 +261,21 @@ define_deactivation_settings(void)
 							NULL, NULL, NULL);
 }
 
-/* Settings about integrations. */
+/* Settings about integrations, and what is made of payloads. */
 static void
 define_integration_settings(void)
 {
+	DefineCustomIntVariable("webhook.transform_timeout",
+							"Sets the maximum time that a webhook's transform function may take.",
+							"While it runs, nothing else is sent in this database.",
+							&webhook_transform_timeout,
+							DEFAULT_TRANSFORM_TIMEOUT_MS,
+							MIN_TRANSFORM_TIMEOUT_MS,
+							MAX_TRANSFORM_TIMEOUT_MS,
+							PGC_SIGHUP,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
 	DefineCustomIntVariable("webhook.api_key_max_age",
 							"Sets the age from which an API key is reported as too old.",
 							"Zero turns the report off.",

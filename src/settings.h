@@ -18,6 +18,7 @@ extern int	webhook_timeout;			/* milliseconds, whole request */
 extern char *webhook_retry_schedule;	/* text; parsed form below */
 extern int	webhook_buffer_retention;	/* seconds */
 extern bool webhook_dispatch;
+extern int	webhook_transform_timeout;	/* milliseconds */
 extern int	webhook_api_key_max_age;	/* seconds, 0: any */
 extern int	webhook_workers;			/* databases served at once */
 extern char *webhook_reactivation_url;	/* with {token}; empty: none */

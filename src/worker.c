@@ -46,6 +46,7 @@
 #include "compat.h"
 #include "cursor.h"
 #include "dispatch.h"
+#include "integration.h"
 #include "launcher.h"
 #include "payload.h"
 #include "record.h"
@@ -206,6 +207,10 @@ do_transaction(TimestampTz now, bool record)
 									   take_message);
 			last_read = now;
 		}
+		if (webhook_dispatch)
+			dispatch_prepare();
+		if (integration_report_due(now))
+			integration_report_ages(now);
 		if (record)
 		{
 			record_save(dispatch_in_memory() == 0 ? INT_MAX : RECORD_BUSY_WEBHOOKS);
@@ -272,6 +277,8 @@ time_to_sleep(TimestampTz now)
 		until = Min(until, after_ms(moved_at, SAVE_INTERVAL_MS));
 	if (record_pending())
 		until = Min(until, after_ms(last_record, dispatch_in_memory() == 0 ? RECORD_IDLE_MS : RECORD_BUSY_MS));
+	if (!foreign && webhook_dispatch && dispatch_to_prepare())
+		until = now;
 	ms = until <= now ? 0 : (long) ((until - now + 999) / 1000);
 	if (http_ms >= 0)
 		ms = Min(ms, http_ms);
@@ -360,7 +367,8 @@ turn(void)
 	AcceptInvalidationMessages();
 	record = record_due(now);
 	if (!recovered || record || read_due(now) || save_due(now) || generation != catalog_generation() ||
-		(!foreign && access_note_due(now)) || (!foreign && webhook_dispatch && stored_to_load(now)))
+		(!foreign && access_note_due(now)) || (!foreign && integration_report_due(now)) ||
+		(!foreign && webhook_dispatch && (stored_to_load(now) || dispatch_to_prepare())))
 	{
 		do_transaction(now, record);
 		now = clock_now();

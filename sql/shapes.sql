@@ -1,0 +1,98 @@
+-- Mappings, templates and forms: what is refused, and what forms make of tables.
+-- Proves I15 (check_form, configure_form) and R6 for I13, I14, I15; what is sent is tested in test/t/055_shapes.pl.
+SET client_min_messages = warning;
+CREATE SCHEMA shapes_test;
+SET search_path = shapes_test;
+
+-- Runs a command that must fail and shows what the user gets to see.
+CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hinted boolean) LANGUAGE plpgsql AS $$
+DECLARE
+    hint text;
+BEGIN
+    EXECUTE command;
+    message := 'NOT REFUSED';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    message := left(message, 110);
+    hinted := hint <> '';
+END
+$$;
+
+CREATE TABLE guest (id int PRIMARY KEY, firstname text, amount numeric, vip text, secret text, born timestamptz);
+SELECT webhook.watch('guest', 'guest', columns => '{id,firstname,amount,vip,born}');
+SELECT webhook.create_integration('shapes') <> '' AS created;
+SELECT webhook.connect_profile('shapes', 'p');
+
+--
+-- I13
+--
+SELECT mapping, r.* FROM (VALUES ('{}'), ('1'), ('"x"'), ('null'), ('[1]'), ('[[]]'), ('[{}]'), ('[{"name": 1, "value": 1}]'),
+    ('[{"name": "", "value": 1}]'), ('[{"name": "a"}]'), ('[{"name": "a", "value": 1, "mapped_to": "b"}]'),
+    ('[{"name": "a", "value": 1}, {"name": "a", "value": 2}]'), ('[{"name": "a", "mapped_to": 1}]'), ('[{"name": "a", "mapped_to": ""}]'),
+    ('[{"name": "a", "mapped_to": "b..c"}]'), ('[{"name": "a", "mapped_to": ".b"}]'), ('[{"name": "a", "mapped_to": "b."}]'),
+    ('[{"name": "a", "mapped_to": "b[x]"}]'), ('[{"name": "a", "mapped_to": "b[1"}]'), ('[{"name": "a", "mapped_to": "b[99999999999]"}]'),
+    ('[{"name": "a", "mapped": "b"}]')) AS v (mapping),
+    refused(format('SELECT webhook.set_field_mapping(%L, ''shapes'')', mapping)) AS r;
+SELECT r.* FROM refused($$SELECT webhook.set_field_mapping(jsonb_build_array(jsonb_build_object('name', repeat('x', 1000000), 'value', 1)), 'shapes')$$) AS r;
+SELECT r.* FROM refused($$SELECT webhook.set_field_mapping(jsonb_build_array(jsonb_build_object('name', 'x', 'mapped_to', repeat('x.', 1000000))), 'shapes')$$) AS r;
+SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]')$$);
+SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', 'nobody')$$);
+SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', 'shapes', 'p', 'e')$$);
+SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', 'shapes', profile => 'unknown')$$);
+SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', profile => 'unknown')$$);
+SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', event_uid => '')$$);
+SELECT count(*) FROM webhook.shape;
+-- Setting replaces, NULL and an empty array remove.
+SELECT webhook.set_field_mapping('[{"name": "a", "value": null}]', 'shapes'), webhook.set_field_mapping('[{"name": "b", "mapped_to": "x[0][1].y"}]', 'shapes');
+SELECT webhook.set_field_mapping('[{"name": "a", "value": 1}]', profile => 'p'), webhook.set_field_mapping('[{"name": "a", "value": 1}]', 'shapes', event_uid => 'e');
+SELECT integration, kind, target, value FROM webhook.shape ORDER BY 1, 2, 3;
+SELECT webhook.set_field_mapping(NULL, 'shapes'), webhook.set_field_mapping('[]', profile => 'p'), webhook.set_field_mapping(NULL, 'shapes', event_uid => 'e');
+SELECT count(*) FROM webhook.shape;
+
+--
+-- I14
+--
+SELECT template, r.* FROM (VALUES ('"{{firstname"'), ('{"a": ["{{firstname}}", "x {{ "]}'), ('"{{}}"'), ('"{{ }}"'), ('"{{a..b}}"'), ('"{{nope}}"'),
+    ('{"deep": {"er": "Dear {{nope}}"}}'), ('"{{secret}}"')) AS v (template),
+    refused(format('SELECT webhook.set_payload_template(''shapes'', ''guest'', %L)', template)) AS r;
+SELECT * FROM refused($$SELECT webhook.set_payload_template('nobody', 'guest', '{}')$$);
+SELECT * FROM refused($$SELECT webhook.set_payload_template('shapes', NULL, '{}')$$);
+-- What is not watched may have any fields.
+SELECT webhook.set_payload_template('shapes', 'subscriber', '"{{whatever}}"');
+SELECT webhook.set_payload_template('shapes', 'subscriber', NULL);
+
+--
+-- I15
+--
+SELECT fields, r.* FROM (VALUES ('{}'), ('[]'), ('[1]'), ('[{"name": "a"}]'), ('[{"name": "a", "type": "int"}]'), ('[{"type": "text"}]'),
+    ('[{"name": "a", "type": "text", "required": "yes"}]'), ('[{"name": "a", "type": "integer", "default": "x"}]'),
+    ('[{"name": "a", "type": "boolean", "default": 7}]'), ('[{"name": "a", "type": "date", "default": "today"}]'),
+    ('[{"name": "a", "type": "text"}, {"name": "a", "type": "text"}]'), ('[{"name": "a", "type": "text", "defualt": "x"}]')) AS v (fields),
+    refused(format('SELECT webhook.set_form(''shapes'', ''guest'', %L)', fields)) AS r;
+SELECT * FROM refused($$SELECT webhook.check_form('shapes', 'guest')$$);
+SELECT * FROM refused($$SELECT webhook.configure_form('shapes', 'guest')$$);
+SELECT * FROM refused($$SELECT webhook.configure_form('nobody', 'guest')$$);
+
+SELECT webhook.set_form('shapes', 'guest', '[{"name": "firstname", "type": "text", "required": true}, {"name": "amount", "type": "integer"},
+    {"name": "vip", "type": "boolean"}, {"name": "born", "type": "date"}, {"name": "secret", "type": "text"},
+    {"name": "City; DROP TABLE guest", "type": "text", "default": "O''Hare"}, {"name": "seats", "type": "integer", "default": 2},
+    {"name": "extra", "type": "json", "default": {"a": [1]}}, {"name": "since", "type": "date", "default": "2025-01-31"},
+    {"name": "fee", "type": "number", "default": 1.5}, {"name": "ok", "type": "boolean", "default": true}]');
+SELECT * FROM webhook.check_form('shapes', 'guest');
+SELECT webhook.configure_form('shapes', 'guest');
+SELECT webhook.configure_form('shapes', 'guest') AS again;
+SELECT * FROM webhook.check_form('shapes', 'guest');
+INSERT INTO guest (id) VALUES (1);
+SELECT * FROM guest \gx
+SELECT columns FROM webhook.watch WHERE entity_type = 'guest';
+-- The form is what a template can name.
+SELECT * FROM refused($$SELECT webhook.set_payload_template('shapes', 'guest', '"{{id}}"')$$);
+SELECT webhook.set_payload_template('shapes', 'guest', '"{{seats}}"');
+
+SELECT webhook.set_form('shapes', 'user', '[{"name": "x", "type": "text"}]');
+SELECT * FROM webhook.check_form('shapes', 'user');
+SELECT * FROM refused($$SELECT webhook.configure_form('shapes', 'user')$$);
+
+SELECT webhook.delete_integration('shapes');
+SELECT count(*) FROM webhook.shape;
+DROP SCHEMA shapes_test CASCADE;

@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * jsonfield.h
+ *		A place in a JSON document, such as category.name or options[0].
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_JSONFIELD_H
+#define WEBHOOK_JSONFIELD_H
+
+#include "lib/stringinfo.h"
+#include "utils/jsonb.h"
+
+typedef struct JsonField JsonField;
+
+/*
+ * Parse the text in the current memory context; NULL when it is not a field, *problem
+ * then is a constant lower-case phrase.
+ */
+extern JsonField *jsonfield_parse(const char *text, const char **problem);
+
+/* The key at the beginning, or NULL when there is an index. */
+extern const char *jsonfield_first_key(const JsonField *field);
+
+/* The value, false when there is none. */
+extern bool jsonfield_get(const JsonField *field, Jsonb *document, JsonbValue *value);
+
+/* Append a value as JSON. */
+extern void jsonfield_append_json(StringInfo buf, JsonbValue *value);
+
+/* Append a value as it stands inside of a JSON string: a string's characters, nothing for null. */
+extern void jsonfield_append_inside(StringInfo buf, JsonbValue *value);
+
+/* Append text as it stands inside of a JSON string. */
+extern void jsonfield_append_escaped(StringInfo buf, const char *text, int len);
+
+#endif							/* WEBHOOK_JSONFIELD_H */

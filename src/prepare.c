@@ -1,0 +1,203 @@
+/*-------------------------------------------------------------------------
+ *
+ * prepare.c
+ *		What is done to a payload before it can be sent.
+ *
+ * A webhook of an integration sends what the integration makes of the payload, and
+ * any webhook may have a function that makes something else of it in the end.  Both happen in the
+ * worker's transaction, before the delivery is queued for sending, with the settings
+ * of that moment; a retry is prepared anew.  So nothing of it is kept in the
+ * delivery table, and the captured message stays what it was.
+ *
+ * The function belongs to the webhook's owner and is not to be trusted: it runs with his
+ * rights, as a security-restricted operation, in a read-only subtransaction and within
+ * a time limit.  Whatever goes wrong in it is an error of this delivery alone.  Being read-only
+ * also keeps it from sending messages, which it would get to see again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_proc.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+#include "compat.h"
+#include "payload.h"
+#include "prepare.h"
+#include "settings.h"
+#include "shapes.h"
+
+#define SAFE_SEARCH_PATH	"pg_catalog, pg_temp"
+
+
+bool
+prepare_needed(const Endpoint *endpoint)
+{
+	return endpoint->integration != NULL || endpoint->transform != NULL;
+}
+
+/* The function; may it still be used? */
+static Oid
+find_transform(const Endpoint *endpoint)
+{
+	Oid			function = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
+																CStringGetDatum(endpoint->transform)));
+
+	if (webhook_proc_aclcheck(function, endpoint->owner, ACL_EXECUTE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, get_func_name(function));
+	return function;
+}
+
+/* Call it with as many arguments as it takes.  NULL: it dropped the payload. */
+static char *
+call_transform(const Endpoint *endpoint, const Message *message, char *payload)
+{
+	LOCAL_FCINFO(fcinfo, 3);
+	FmgrInfo	finfo;
+	Datum		result;
+
+	fmgr_info(find_transform(endpoint), &finfo);
+	InitFunctionCallInfoData(*fcinfo, &finfo, finfo.fn_nargs, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = DirectFunctionCall1(jsonb_in, CStringGetDatum(payload ? payload : "null"));
+	fcinfo->args[0].isnull = false;
+	if (finfo.fn_nargs == 3)
+	{
+		fcinfo->args[1].value = CStringGetTextDatum(message->event);
+		fcinfo->args[1].isnull = false;
+		fcinfo->args[2].isnull = message->entity_id == NULL;
+		if (message->entity_id != NULL)
+			fcinfo->args[2].value = CStringGetTextDatum(payload_entity_id_text(message));
+		if (finfo.fn_strict && message->entity_id == NULL)
+			return NULL;
+	}
+	result = FunctionCallInvoke(fcinfo);
+	if (fcinfo->isnull)
+		return NULL;
+	return JsonbToCString(NULL, &DatumGetJsonbP(result)->root, VARSIZE(DatumGetPointer(result)));
+}
+
+/* The same as the owner, within the time limit; the end of the subtransaction allows writing again. */
+static char *
+run_transform(const Endpoint *endpoint, const Message *message, char *payload)
+{
+	Oid			userid;
+	int			sec_context;
+	int			nest_level;
+	char	   *result;
+
+	GetUserIdAndSecContext(&userid, &sec_context);
+	SetUserIdAndSecContext(endpoint->owner, sec_context | SECURITY_RESTRICTED_OPERATION |
+						   SECURITY_LOCAL_USERID_CHANGE);
+	nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", SAFE_SEARCH_PATH, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	XactReadOnly = true;
+	enable_timeout_after(STATEMENT_TIMEOUT, webhook_transform_timeout);
+	result = call_transform(endpoint, message, payload);
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	AtEOXact_GUC(false, nest_level);
+	SetUserIdAndSecContext(userid, sec_context);
+	return result;
+}
+
+/* What is to be sent, NULL: nothing; errors out if something goes wrong. */
+static char *
+make_payload(const Endpoint *endpoint, const Message *message)
+{
+	char	   *payload = message->payload;
+	int			len;
+
+	if (endpoint->integration != NULL && payload != NULL)
+	{
+		const ShapeSet *set = shapes_get(endpoint->integration, message->entity_type,
+										 message->profile, message->event_uid);
+
+		if (set != NULL)
+			payload = shapes_apply(set, payload, true, &len);
+	}
+	if (endpoint->transform != NULL)
+		return run_transform(endpoint, message, payload);
+	return payload;
+}
+
+static void
+take_payload(Delivery *delivery, const char *payload, MemoryContext context)
+{
+	if (payload == NULL)
+		delivery->dropped = delivery->endpoint->transform != NULL;
+	else if (payload != delivery->message->payload)
+		delivery->payload = MemoryContextStrdup(context, payload);
+}
+
+/*
+ * Only a function needs a subtransaction, but an error needs one, too: without it, what SPI
+ * and the caches hold would not be given back.
+ */
+void
+prepare_delivery(Delivery *delivery, MemoryContext context)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext scratch = AllocSetContextCreate(old, "webhook preparation", ALLOCSET_DEFAULT_SIZES);
+
+	prepare_forget(delivery);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(scratch);
+	PG_TRY();
+	{
+		take_payload(delivery, make_payload(delivery->endpoint, delivery->message), context);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		/* The limit may strike once more while we are here. */
+		disable_timeout(STATEMENT_TIMEOUT, false);
+		QueryCancelPending = false;
+		MemoryContextSwitchTo(scratch);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		delivery->prepare_error = MemoryContextStrdup(context, edata->message);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+	MemoryContextDelete(scratch);
+	delivery->prepared = true;
+}
+
+const Message *
+prepare_message(const Delivery *delivery, Message *copy)
+{
+	if (delivery->payload == NULL)
+		return delivery->message;
+	*copy = *delivery->message;
+	copy->payload = delivery->payload;
+	copy->payload_len = strlen(delivery->payload);
+	return copy;
+}
+
+void
+prepare_forget(Delivery *delivery)
+{
+	if (delivery->payload != NULL)
+		pfree(delivery->payload);
+	if (delivery->prepare_error != NULL)
+		pfree(delivery->prepare_error);
+	delivery->payload = delivery->prepare_error = NULL;
+	delivery->prepared = delivery->dropped = false;
+}

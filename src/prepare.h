@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * prepare.h
+ *		What is done to a payload before it can be sent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_PREPARE_H
+#define WEBHOOK_PREPARE_H
+
+#include "delivery.h"
+
+/* Does this webhook send anything but the payload as it was captured? */
+extern bool prepare_needed(const Endpoint *endpoint);
+
+/*
+ * Shape and transform the payload of a delivery: sets delivery->prepared, and what came of it.
+ * Never errors out because of the payload.  In a transaction with SPI connected.
+ */
+extern void prepare_delivery(Delivery *delivery, MemoryContext context);
+
+/* The message as it is to be sent; it uses the memory of copy. */
+extern const Message *prepare_message(const Delivery *delivery, Message *copy);
+
+/* Free what prepare_delivery() has made. */
+extern void prepare_forget(Delivery *delivery);
+
+#endif							/* WEBHOOK_PREPARE_H */

@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * shape.h
+ *		What an integration makes of a payload: form, mapping, template.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_SHAPE_H
+#define WEBHOOK_SHAPE_H
+
+#include "lib/stringinfo.h"
+#include "utils/jsonb.h"
+
+typedef struct ShapeForm ShapeForm;
+typedef struct ShapeMapping ShapeMapping;
+typedef struct ShapeTemplate ShapeTemplate;
+
+/* Types of the fields of a form. */
+typedef enum ShapeType
+{
+	SHAPE_TEXT,
+	SHAPE_INTEGER,
+	SHAPE_NUMBER,
+	SHAPE_BOOLEAN,
+	SHAPE_DATE,
+	SHAPE_TIMESTAMP,
+	SHAPE_JSON
+} ShapeType;
+
+typedef struct ShapeField
+{
+	char	   *name;
+	ShapeType	type;
+	bool		required;
+	char	   *default_json;	/* JSON text, "null" without a default */
+	char	   *default_text;	/* the same as input for the SQL type, or NULL */
+	char	   *prefix;			/* "name": as JSON */
+} ShapeField;
+
+struct ShapeForm
+{
+	int			nfields;
+	ShapeField *fields;
+};
+
+/*
+ * Make ready for use, in the current memory context.  An error that names the
+ * argument when the document is not what it should be.
+ */
+extern ShapeForm *shape_compile_form(Jsonb *document);
+extern ShapeMapping *shape_compile_mapping(Jsonb *document);
+extern ShapeTemplate *shape_compile_template(Jsonb *document);
+
+/* The name of a type, and the SQL type that a column for it has. */
+extern const char *shape_type_name(ShapeType type);
+extern const char *shape_sql_type(ShapeType type);
+
+/* The entries of the second, which replace those of the first that have the same name.  Either may be NULL. */
+extern ShapeMapping *shape_merge_mappings(ShapeMapping *first, ShapeMapping *second);
+
+/* Names at the beginning of the paths in a template; stops and returns the name that known() does not know. */
+extern const char *shape_template_unknown(const ShapeTemplate *template,
+										  bool (*known) (const char *name, void *arg), void *arg);
+
+/* Append what becomes of a payload, as JSON text. */
+extern void shape_apply_form(const ShapeForm *form, Jsonb *payload, StringInfo out);
+extern void shape_apply_mapping(const ShapeMapping *mapping, Jsonb *payload, StringInfo out);
+extern void shape_apply_template(const ShapeTemplate *template, Jsonb *payload, StringInfo out);
+
+#endif							/* WEBHOOK_SHAPE_H */

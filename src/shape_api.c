@@ -1,0 +1,437 @@
+/*-------------------------------------------------------------------------
+ *
+ * shape_api.c
+ *		Setting mappings, templates and forms; forms and tables.
+ *
+ * Whatever is stored has been compiled once, so that compiling it again where it
+ * is used does not fail.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "api.h"
+#include "compat.h"
+#include "entity.h"
+#include "integration.h"
+#include "shape.h"
+#include "shmem.h"
+
+PG_FUNCTION_INFO_V1(webhook_set_field_mapping);
+PG_FUNCTION_INFO_V1(webhook_set_payload_template);
+PG_FUNCTION_INFO_V1(webhook_set_form);
+PG_FUNCTION_INFO_V1(webhook_check_form);
+PG_FUNCTION_INFO_V1(webhook_configure_form);
+
+
+static Datum
+text_or_null(const char *s, bool *isnull)
+{
+	*isnull = s == NULL;
+	return s ? CStringGetTextDatum(s) : (Datum) 0;
+}
+
+/* The three that say which row of webhook.shape is meant. */
+typedef struct ShapeKey
+{
+	const char *integration;	/* or NULL */
+	const char *kind;
+	const char *target;
+} ShapeKey;
+
+/* Within as_owner_begin(): put a document in the place of the one that was there; NULL leaves none. */
+static void
+store(const AsOwner *state, const ShapeKey *key, Jsonb *document)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, JSONBOID, REGROLEOID};
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	values[0] = text_or_null(key->integration, &nulls[0]);
+	values[1] = CStringGetTextDatum(key->kind);
+	values[2] = CStringGetTextDatum(key->target);
+	nulls[3] = document == NULL;
+	values[3] = document ? JsonbPGetDatum(document) : (Datum) 0;
+	values[4] = ObjectIdGetDatum(state->caller);
+	as_owner_execute("DELETE FROM webhook.shape WHERE COALESCE(integration, '') = COALESCE($1, '')"
+					 " AND kind = $2 AND target = $3",
+					 SPI_OK_DELETE, 3, types, values, nulls);
+	if (document != NULL)
+		as_owner_execute("INSERT INTO webhook.shape (integration, kind, target, value, owner)"
+						 " VALUES ($1, $2, $3, $4, $5)", SPI_OK_INSERT, 5, types, values, nulls);
+}
+
+static Jsonb *
+document_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_JSONB_P(n);
+}
+
+/* ---------- mappings ---------- */
+
+/* A profile must be connected to the integration, or to any that the caller may manage. */
+static void
+check_profile(const AsOwner *state, const char *integration, const char *profile)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, OIDOID};
+	Datum		values[3];
+	bool		nulls[3] = {false};
+
+	values[0] = text_or_null(integration, &nulls[0]);
+	values[1] = CStringGetTextDatum(profile);
+	values[2] = ObjectIdGetDatum(state->caller);
+	if (as_owner_execute("SELECT FROM webhook.integration_profile AS p JOIN webhook.integration AS i"
+						 " ON i.name = p.integration WHERE p.profile = $2 AND (i.name = $1 OR $1 IS NULL)"
+						 " AND pg_has_role($3, i.owner::oid, 'USAGE')",
+						 SPI_OK_SELECT, 3, types, values, nulls) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("profile \"%s\" is not connected to an integration that you may manage", profile),
+				 errhint("Call webhook.connect_profile() first.")));
+}
+
+/* What belongs to no integration belongs to whoever set it. */
+static void
+check_setter(const AsOwner *state, const ShapeKey *key)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(key->kind), CStringGetTextDatum(key->target)};
+	bool		isnull;
+
+	if (as_owner_execute("SELECT owner FROM webhook.shape WHERE integration IS NULL AND kind = $1 AND target = $2",
+						 SPI_OK_SELECT, 2, types, values, NULL) > 0 &&
+		!has_privs_of_role(state->caller,
+						   DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for the field mapping of %s \"%s\"", key->kind, key->target),
+				 errhint("Another role has set it. Name an integration of yours to add to it.")));
+}
+
+/*
+ * set_field_mapping(mapping, integration, profile, event_uid) returns void
+ */
+Datum
+webhook_set_field_mapping(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *mapping = document_argument(fcinfo, 0);
+	ShapeKey	key = {NULL, "account", ""};
+	AsOwner		state;
+
+	shmem_require();
+	if (mapping != NULL)
+		(void) shape_compile_mapping(mapping);
+	if (!PG_ARGISNULL(1))
+		key.integration = integration_label(fcinfo, 1, "integration");
+	if (!PG_ARGISNULL(2))
+	{
+		key.kind = "profile";
+		key.target = integration_label(fcinfo, 2, "profile");
+	}
+	if (!PG_ARGISNULL(3))
+	{
+		key.kind = "event";
+		key.target = integration_label(fcinfo, 3, "event_uid");
+	}
+	if ((!PG_ARGISNULL(2) && !PG_ARGISNULL(3)) || (PG_ARGISNULL(1) && PG_ARGISNULL(2) && PG_ARGISNULL(3)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("arguments \"integration\", \"profile\" and \"event_uid\" name no level"),
+				 errhint("Give an integration for the account's mapping, and a profile or an event UID for theirs.")));
+
+	as_owner_begin(&state);
+	if (key.integration != NULL)
+		integration_require(&state, key.integration);
+	else
+		check_setter(&state, &key);
+	if (strcmp(key.kind, "profile") == 0)
+		check_profile(&state, key.integration, key.target);
+	store(&state, &key, mapping != NULL && JB_ROOT_COUNT(mapping) > 0 ? mapping : NULL);
+	as_owner_end(&state);
+	PG_RETURN_VOID();
+}
+
+/* ---------- forms and templates ---------- */
+
+/* Within as_owner_begin(): the form of an entity type, NULL when there is none. */
+static ShapeForm *
+find_form(const char *integration, const char *entity_type, MemoryContext context)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(integration), CStringGetTextDatum(entity_type)};
+	MemoryContext old;
+	ShapeForm  *form;
+	bool		isnull;
+	Datum		d;
+
+	if (as_owner_execute("SELECT value FROM webhook.shape WHERE integration = $1 AND kind = 'form' AND target = $2",
+						 SPI_OK_SELECT, 2, types, values, NULL) == 0)
+		return NULL;
+	old = MemoryContextSwitchTo(context);
+	d = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	form = shape_compile_form(DatumGetJsonbPCopy(d));
+	MemoryContextSwitchTo(old);
+	return form;
+}
+
+static void
+add_name(const char *name, void *arg)
+{
+	List	  **names = arg;
+
+	*names = lappend(*names, pstrdup(name));
+}
+
+static bool
+is_known(const char *name, void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, (List *) arg)
+		if (strcmp(lfirst(lc), name) == 0)
+			return true;
+	return false;
+}
+
+/* Refuse a template that names fields which do not exist, as far as we can tell. */
+static void
+check_placeholders(const ShapeTemplate *template, const ShapeForm *form, const char *entity_type)
+{
+	List	   *names = NIL;
+	const char *unknown;
+
+	if (form != NULL)
+		for (int i = 0; i < form->nfields; i++)
+			add_name(form->fields[i].name, &names);
+	else if (!entity_foreach_column(entity_type, add_name, &names))
+		return;
+	unknown = shape_template_unknown(template, is_known, names);
+	if (unknown != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("invalid value for argument \"%s\": there is no field \"%s\"", "template", unknown),
+				 errhint("Fields are those of the form, or the columns in the payload of what is watched as \"%s\".",
+						 entity_type)));
+}
+
+/*
+ * set_payload_template(integration, entity_type, template) returns void
+ */
+Datum
+webhook_set_payload_template(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Jsonb	   *template = document_argument(fcinfo, 2);
+	ShapeTemplate *compiled = NULL;
+	ShapeForm  *form;
+	ShapeKey	key = {NULL, "template", NULL};
+	AsOwner		state;
+
+	shmem_require();
+	key.integration = integration_label(fcinfo, 0, "integration");
+	key.target = integration_label(fcinfo, 1, "entity_type");
+	if (template != NULL)
+		compiled = shape_compile_template(template);
+
+	as_owner_begin(&state);
+	integration_require(&state, key.integration);
+	form = find_form(key.integration, key.target, context);
+	if (compiled != NULL)
+		check_placeholders(compiled, form, key.target);
+	store(&state, &key, template);
+	as_owner_end(&state);
+	PG_RETURN_VOID();
+}
+
+/*
+ * set_form(integration, entity_type, fields) returns void
+ */
+Datum
+webhook_set_form(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *fields = document_argument(fcinfo, 2);
+	ShapeKey	key = {NULL, "form", NULL};
+	AsOwner		state;
+
+	shmem_require();
+	key.integration = integration_label(fcinfo, 0, "integration");
+	key.target = integration_label(fcinfo, 1, "entity_type");
+	if (fields != NULL)
+		(void) shape_compile_form(fields);
+
+	as_owner_begin(&state);
+	integration_require(&state, key.integration);
+	store(&state, &key, fields);
+	as_owner_end(&state);
+	PG_RETURN_VOID();
+}
+
+/* ---------- forms and tables ---------- */
+
+static void
+require_form(const char *integration, const char *entity_type, ShapeForm **form)
+{
+	MemoryContext context = CurrentMemoryContext;
+	AsOwner		state;
+
+	as_owner_begin(&state);
+	integration_require(&state, integration);
+	*form = find_form(integration, entity_type, context);
+	as_owner_end(&state);
+	if (*form == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("integration \"%s\" has no form for \"%s\"", integration, entity_type),
+				 errhint("Call webhook.set_form() first.")));
+}
+
+/*
+ * check_form(integration, entity_type) returns setof (field, type, problem)
+ */
+Datum
+webhook_check_form(PG_FUNCTION_ARGS)
+{
+	static const char *const sql =
+		"SELECT f.field->>'name', f.field->>'type', CASE"
+		" WHEN w.relation IS NULL THEN 'no table is watched as this entity type'"
+		" WHEN a.attname IS NULL THEN format('table %s has no such column', w.relation)"
+		" WHEN a.attname = ANY (w.exclude) OR a.attname <> ALL (w.columns)"
+		"  THEN format('the column of table %s is not in the payload', w.relation)"
+		" ELSE format('the column of table %s is of type %s', w.relation, format_type(a.atttypid, NULL)) END"
+		" FROM webhook.shape s CROSS JOIN LATERAL jsonb_array_elements(s.value) WITH ORDINALITY AS f (field, n)"
+		" LEFT JOIN (webhook.watch w JOIN pg_class c ON c.oid = w.relation) ON w.entity_type = $2"
+		" LEFT JOIN pg_attribute a ON a.attrelid = w.relation AND a.attname = f.field->>'name'"
+		"  AND a.attnum > 0 AND NOT a.attisdropped"
+		" LEFT JOIN pg_type t ON t.oid = CASE WHEN EXISTS (SELECT FROM pg_type b WHERE b.oid = a.atttypid AND b.typtype = 'd')"
+		"  THEN (SELECT b.typbasetype FROM pg_type b WHERE b.oid = a.atttypid) ELSE a.atttypid END"
+		" WHERE s.integration = $1 AND s.kind = 'form' AND s.target = $2 AND w.payload IS NULL"
+		" AND NOT COALESCE((CASE f.field->>'type'"
+		"  WHEN 'integer' THEN t.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)"
+		"  WHEN 'number' THEN t.typcategory = 'N'"
+		"  WHEN 'boolean' THEN t.typcategory = 'B'"
+		"  WHEN 'date' THEN t.oid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)"
+		"  WHEN 'timestamp' THEN t.oid IN ('timestamp'::regtype, 'timestamptz'::regtype)"
+		"  ELSE t.oid IS NOT NULL END)"
+		"  AND (w.exclude IS NULL OR a.attname <> ALL (w.exclude))"
+		"  AND (w.columns IS NULL OR a.attname = ANY (w.columns)), false)"
+		" AND EXISTS (SELECT FROM webhook.integration i WHERE i.name = s.integration AND pg_has_role($3, i.owner::oid, 'USAGE'))"
+		" ORDER BY w.relation, f.n";
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+	bool		nulls[] = {false, false};
+	char	   *integration;
+	char	   *entity_type;
+	ShapeForm  *form;
+
+	shmem_require();
+	integration = integration_label(fcinfo, 0, "integration");
+	entity_type = integration_label(fcinfo, 1, "entity_type");
+	require_form(integration, entity_type, &form);
+	values[0] = CStringGetTextDatum(integration);
+	values[1] = CStringGetTextDatum(entity_type);
+	return as_owner_return_query(fcinfo, sql, 2, types, values, nulls);
+}
+
+/* Add the columns that a table lacks, as the caller, who must own it; returns their names. */
+static List *
+add_columns(Oid relid, const ShapeForm *form)
+{
+	Relation	rel = relation_open(relid, AccessExclusiveLock);
+	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												   RelationGetRelationName(rel));
+	List	   *added = NIL;
+	StringInfoData sql;
+
+	if (!webhook_owns_relation(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table %s", RelationGetRelationName(rel)),
+				 errhint("Have the table's owner call webhook.configure_form().")));
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "ALTER TABLE %s", table);
+	for (int i = 0; i < form->nfields; i++)
+	{
+		const ShapeField *field = &form->fields[i];
+
+		if (get_attnum(relid, field->name) != InvalidAttrNumber)
+			continue;
+		appendStringInfo(&sql, "%s ADD COLUMN %s pg_catalog.%s", added == NIL ? "" : ",",
+						 quote_identifier(field->name), shape_sql_type(field->type));
+		if (field->default_text != NULL)
+			appendStringInfo(&sql, " DEFAULT %s", quote_literal_cstr(field->default_text));
+		added = lappend(added, field->name);
+	}
+	relation_close(rel, NoLock);
+	if (added != NIL)
+	{
+		if (SPI_connect() != SPI_OK_CONNECT || SPI_execute(sql.data, false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "could not execute \"%s\"", sql.data);
+		SPI_finish();
+	}
+	return added;
+}
+
+/* The columns that were added belong to the payload even if watch() was given a list. */
+static void
+include_columns(Oid relid, List *names)
+{
+	Oid			types[] = {REGCLASSOID, TEXTOID};
+	Datum		values[2] = {ObjectIdGetDatum(relid)};
+	ListCell   *lc;
+	AsOwner		state;
+
+	as_owner_begin(&state);
+	foreach(lc, names)
+	{
+		values[1] = CStringGetTextDatum(lfirst(lc));
+		as_owner_execute("UPDATE webhook.watch SET columns = columns || $2 WHERE relation = $1 AND $2 <> ALL (columns)",
+						 SPI_OK_UPDATE, 2, types, values, NULL);
+		as_owner_execute("UPDATE webhook.watch SET exclude = NULLIF(array_remove(exclude, $2), '{}')"
+						 " WHERE relation = $1 AND $2 = ANY (exclude)",
+						 SPI_OK_UPDATE, 2, types, values, NULL);
+	}
+	as_owner_end(&state);
+}
+
+/*
+ * configure_form(integration, entity_type) returns integer: how many columns were added
+ */
+Datum
+webhook_configure_form(PG_FUNCTION_ARGS)
+{
+	char	   *integration;
+	char	   *entity_type;
+	ShapeForm  *form;
+	List	   *relations;
+	ListCell   *lc;
+	int			added = 0;
+
+	shmem_require();
+	integration = integration_label(fcinfo, 0, "integration");
+	entity_type = integration_label(fcinfo, 1, "entity_type");
+	require_form(integration, entity_type, &form);
+	relations = entity_relations(entity_type);
+	if (relations == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("no table is watched as \"%s\"", entity_type),
+				 errhint("Call webhook.watch() first.")));
+	foreach(lc, relations)
+	{
+		List	   *names = add_columns(lfirst_oid(lc), form);
+
+		include_columns(lfirst_oid(lc), names);
+		added += list_length(names);
+	}
+	PG_RETURN_INT32(added);
+}

@@ -1,0 +1,197 @@
+# What integrations and transforms make of payloads, as the receiver sees it.
+#
+# Mission: I12 I13 I14 I15 I17, I9 (the report of old keys).
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $node = WebhookTest::start_node('shapes');
+my $receiver = WebhookTest::Receiver->start;
+my $json = JSON::PP->new->canonical;
+my %taken;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+# The bodies that arrived at a path since the last call, once everything has been delivered.
+sub arrived
+{
+	my ($path) = @_;
+
+	WebhookTest::wait_until_delivered($node);
+	my @bodies = map { $_->{body} } $receiver->requests($path);
+	my @new = splice(@bodies, $taken{$path} // 0);
+	$taken{$path} += @new;
+	return \@new;
+}
+
+sub becomes
+{
+	my ($query, $expected, $test_name) = @_;
+
+	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
+	  or diag("it is: " . sql($query));
+	return;
+}
+
+sub webhook
+{
+	my ($path, $more) = @_;
+
+	return sql("SELECT webhook.create_webhook('t', 'guest.*', '",
+		$receiver->url($path), "', format => 'rest'", $more // '', ')');
+}
+
+sql(q{
+	CREATE TABLE guest (id integer PRIMARY KEY, event_uid text, profile text, firstname text, amount numeric,
+						category jsonb, options jsonb, paid boolean NOT NULL DEFAULT false);
+	SELECT webhook.watch('guest', 'guest', event_uid => 'event_uid', profile => 'profile', paid => 'paid');
+	SELECT webhook.create_integration('crm');
+	SELECT webhook.connect_profile('crm', 'p');
+	SELECT webhook.activate_integration('p', 'crm');
+});
+
+# I13: mapping on three levels
+
+my $plain = webhook('/plain');
+my $mapped = webhook('/mapped', ", integration => 'crm'");
+
+sql(q{
+	SELECT webhook.set_field_mapping('[
+		{"name": "first", "mapped_to": "firstname"},
+		{"name": "source", "value": "web"},
+		{"name": "category", "mapped_to": "category.name"},
+		{"name": "option", "mapped_to": "options[0]"},
+		{"name": "nothing", "mapped_to": "no_such_field"}]', 'crm');
+	SELECT webhook.set_field_mapping('[{"name": "source", "value": {"profile": 1}}]', 'crm', profile => 'p');
+	SELECT webhook.set_field_mapping('[{"name": "amount", "mapped_to": "amount"},
+		{"name": "first", "value": "hidden"}]', event_uid => 'e2');
+	INSERT INTO guest VALUES (1, 'e1', 'p', 'A"nn', 12.50, '{"name": "VIP"}', '["x", "y"]');
+	INSERT INTO guest VALUES (2, 'e2', 'p', 'Bob', 1e3, NULL, '[]');
+});
+is_deeply(
+	arrived('/mapped'),
+	[
+		'{"first":"A\"nn","source":{"profile": 1},"category":"VIP","option":"x","nothing":null}',
+		'{"first":"hidden","source":{"profile": 1},"category":null,"option":null,"nothing":null,"amount":1000}'
+	],
+	'I13: account, profile and event complete and override each other by name');
+like(arrived('/plain')->[0], qr/^{"id":1,"event_uid":"e1"/, 'I13: a webhook of no integration sends the entity as it is');
+
+# I14: a template
+
+sql(q{
+	SELECT webhook.set_payload_template('crm', 'guest', '{"contact": {"name": "{{firstname}}", "hello": "Dear {{ firstname }}, {{amount}} \"due\""},
+		"amount": "{{amount}}", "list": [1, true, null, "{{options}}", "{{category.name}}", "{{ options[1] }}"], "no": "{{paid}}!"}');
+	UPDATE guest SET firstname = 'Änn' WHERE id = 1;
+});
+is_deeply(
+	$json->decode(arrived('/mapped')->[0]),
+	{
+		contact => { name => "\xc3\x84nn", hello => "Dear \xc3\x84nn, 12.50 \"due\"" },
+		amount => 12.50,
+		list => [ 1, JSON::PP::true, undef, [ 'x', 'y' ], 'VIP', 'y' ],
+		no => 'false!'
+	},
+	'I14: a whole placeholder keeps the type, one inside of a string is text');
+sql(q{SELECT webhook.set_payload_template('crm', 'guest', NULL), webhook.set_field_mapping(NULL, 'crm'),
+	webhook.set_field_mapping('[]', 'crm', profile => 'p'), webhook.set_field_mapping(NULL, event_uid => 'e2')});
+
+# I15: a form
+
+sql(q{
+	SELECT webhook.set_form('crm', 'guest', '[{"name": "firstname", "type": "text", "required": true},
+		{"name": "amount", "type": "integer", "default": 0}, {"name": "vip", "type": "boolean", "default": false},
+		{"name": "id", "type": "text"}, {"name": "city", "type": "text"}]');
+	UPDATE guest SET amount = 7 WHERE id = 1;
+	UPDATE guest SET amount = 7.5 WHERE id = 1;
+});
+is_deeply(
+	arrived('/mapped'),
+	[
+		"{\"firstname\":\"\xc3\x84nn\",\"amount\":7,\"vip\":false,\"id\":\"1\",\"city\":null}",
+		"{\"firstname\":\"\xc3\x84nn\",\"amount\":0,\"vip\":false,\"id\":\"1\",\"city\":null}"
+	],
+	'I15: always these fields, in this order, of these types');
+sql(q{
+	SELECT webhook.set_field_mapping('[{"name": "v", "mapped_to": "vip"}, {"name": "e", "mapped_to": "event_uid"}]', 'crm');
+	UPDATE guest SET amount = 8 WHERE id = 1;
+});
+is_deeply(arrived('/mapped'), ['{"v":false,"e":null}'], 'I15: the form comes before the mapping');
+arrived('/plain');
+
+# I17: a function
+
+sql(q{
+	CREATE ROLE alice;
+	GRANT USAGE ON SCHEMA webhook, public TO alice;
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO alice;
+	GRANT SELECT ON guest TO alice;
+	CREATE TABLE secret (s text);
+	CREATE TABLE seen (payload jsonb);
+	GRANT INSERT ON seen TO alice;
+	CREATE FUNCTION transform(payload jsonb, event text, entity_id text) RETURNS jsonb LANGUAGE plpgsql AS $$
+	BEGIN
+		CASE payload->>'firstname'
+			WHEN 'drop' THEN RETURN NULL;
+			WHEN 'fail' THEN RAISE EXCEPTION 'no "%"', entity_id;
+			WHEN 'spy' THEN PERFORM FROM public.secret;
+			WHEN 'write' THEN INSERT INTO public.seen VALUES (payload);
+			WHEN 'emit' THEN PERFORM webhook.emit('guest.loop', payload);
+			WHEN 'slow' THEN PERFORM pg_sleep(60);
+			WHEN 'deep' THEN payload := public.transform(payload, event, entity_id);
+			WHEN 'lowered' THEN payload := jsonb_build_object('path', current_setting('search_path'));
+			ELSE NULL;
+		END CASE;
+		RETURN jsonb_build_object('who', current_user, 'event', event, 'id', entity_id, 'name', payload->'firstname');
+	END $$;
+});
+$node->append_conf('postgresql.conf', "webhook.transform_timeout = 100ms\nwebhook.retry_schedule = '0'");
+$node->reload;
+sql('SET ROLE alice; ', "SELECT webhook.create_webhook('alice', 'guest.create', '",
+	$receiver->url('/transformed'), "', format => 'rest', transform => 'transform(jsonb,text,text)')");
+my @bad = qw(fail spy write emit slow deep);
+my $n = 10;
+sql("INSERT INTO guest (id, firstname) VALUES ($n, '$_')"), $n++ foreach ('first', 'drop', @bad, 'last');
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'", scalar(@bad),
+	'I17: errors fail their own delivery');
+is_deeply(
+	[ map { $json->decode($_) } sort @{ arrived('/transformed') } ],
+	[
+		{ who => 'alice', event => 'guest.create', id => '10', name => 'first' },
+		{ who => 'alice', event => 'guest.create', id => '18', name => 'last' }
+	],
+	'I17: the rest is sent as the function returns it, with the rights of its owner');
+my $errors = sql("SELECT entity_id || ': ' || last_error FROM webhook.undelivered WHERE state = 'failed' ORDER BY entity_id::int");
+like($errors, qr/^12: no "12"\n13: permission denied for table secret\n14: cannot execute INSERT in a read-only transaction\n/,
+	'I17: what went wrong is recorded');
+like($errors, qr/^15: cannot execute webhook.emit\(\) in a read-only transaction$/m, 'I17: it cannot send messages');
+like($errors, qr/^16: canceling statement due to statement timeout$/m, 'I17: it has a time limit');
+like($errors, qr/^17: stack depth limit exceeded/m, 'I17: it can recurse as deep as any other function');
+becomes("SELECT dropped FROM webhook.stat_webhooks WHERE app = 'alice'", 1, 'I17: what it drops is counted');
+is(sql('SELECT count(*) FROM seen'), 0, 'I17: nothing was written');
+is(sql("SELECT count(*) FROM webhook.stat_workers WHERE pid IS NOT NULL AND database = 'postgres'"), 1, 'the worker lives');
+sql("REVOKE EXECUTE ON FUNCTION transform FROM PUBLIC; INSERT INTO guest (id, firstname) VALUES (30, 'late')");
+becomes("SELECT last_error FROM webhook.undelivered WHERE entity_id = '30'",
+	'permission denied for function transform', 'I17: the right to call it is checked every time');
+
+# I9: an old key is reported once
+
+sql("UPDATE webhook.integration SET api_key_created_at = now() - interval '400 days'");
+$node->restart;
+becomes("SELECT count(*) FROM webhook.notification WHERE kind = 'api_key_age' AND message LIKE '%crm%'",
+	1, 'I9: an old API key is reported');
+$node->restart;
+sql("INSERT INTO guest (id, profile) VALUES (40, 'p')");
+arrived('/plain');
+is(sql("SELECT count(*) FROM webhook.notification WHERE kind = 'api_key_age'"), 1, 'I9: only once');
+
+$node->stop;
+done_testing();
