@@ -383,6 +383,32 @@ SELECT webhook.unwatch('part');
 INSERT INTO part VALUES (20, 3, 'quiet');
 SELECT * FROM new_messages();
 
+-- W15: a guest before its event, in one transaction: the event UID is found when the transaction ends; what a
+-- savepoint took back is not told, and the order is that of the changes.
+CREATE TABLE late_event (id integer PRIMARY KEY, uid text);
+CREATE TABLE early_guest (id integer PRIMARY KEY, event_id integer, name text);
+SELECT webhook.watch('late_event', 'late_event', event_uid => 'uid');
+SELECT webhook.watch('early_guest', 'early_guest',
+    event_uid => '(SELECT e.uid FROM late_event e WHERE e.id = event_id)');
+SELECT webhook.create_webhook('capture', 'early_guest.*,late_event.*', 'https://example.com/', event_uids => 'LATE') IS NOT NULL;
+BEGIN;
+INSERT INTO early_guest VALUES (1, 1, 'Ann');
+SAVEPOINT s;
+INSERT INTO early_guest VALUES (2, 1, 'taken back');
+ROLLBACK TO s;
+INSERT INTO late_event VALUES (1, 'LATE');
+UPDATE early_guest SET name = 'Anna' WHERE id = 1;
+COMMIT;
+SELECT event, entity_id, uid, payload FROM new_messages();
+INSERT INTO early_guest VALUES (3, 7, 'of no event');
+SELECT event, entity_id, uid, payload FROM new_messages();
+BEGIN;
+INSERT INTO early_guest VALUES (4, 9, 'Bob');
+INSERT INTO late_event VALUES (9, 'LATE');
+DELETE FROM early_guest WHERE id = 1;
+COMMIT;
+SELECT event, entity_id, uid, payload FROM new_messages();
+
 -- More rows than fit into a batch, with a parent's message waiting meanwhile; from a table without statistics and all.
 CREATE TABLE many (id integer PRIMARY KEY);
 SELECT webhook.watch('many', 'many');

@@ -12,6 +12,11 @@
  * DELETE and an INSERT.  The deleted tuple says that it was moved, so we keep
  * it until the INSERT of the same command arrives and report one update.
  *
+ * A guest may be inserted before the event that it belongs to, in one
+ * transaction.  When an expression does not find the event UID or the profile,
+ * and somebody asks for them, the row is kept and told when the transaction
+ * commits, in the place in the log that it has drawn.
+ *
  * An error in here, which only an expression or a payload function can raise, makes
  * the application's statement fail: the alternatives are a change that
  * nobody is told of, and a message that says something wrong.
@@ -41,11 +46,9 @@
 #include "catalog.h"
 #include "compat.h"
 #include "inforce.h"
+#include "match.h"
 #include "outbox.h"
-#include "shmem.h"
 #include "watch.h"
-
-#define EVENT_NAME_MAX	200
 
 /* A row deleted by an UPDATE that moves it to another partition. */
 typedef struct MovedRow
@@ -59,24 +62,34 @@ typedef struct MovedRow
 
 static MovedRow moved;
 
+/* A row whose event UID or profile is looked for once more before the commit. */
+typedef struct DeferredRow
+{
+	struct DeferredRow *next;
+	Oid			relid;
+	Oid			root;
+	WatchAction action;
+	SubTransactionId subid;
+	HeapTuple	old;			/* in the root's layout; may be NULL, as the action says */
+	HeapTuple	new;
+	int			nids;			/* places in the log, one for each message that it may become */
+	OutboxId	ids[FLEXIBLE_ARRAY_MEMBER];
+} DeferredRow;
+
+/* More rows than this do without, so that memory stays bounded. */
+#define MAX_DEFERRED	10000
+
+static DeferredRow *deferred_first = NULL;	/* in TopTransactionContext */
+static DeferredRow *deferred_last = NULL;
+static int	ndeferred = 0;
+
+/* While a deferred row is told: the places that are left. */
+static const OutboxId *drawn_ids = NULL;
+static int	ndrawn_ids = 0;
+
 PG_FUNCTION_INFO_V1(webhook_capture);
-PG_FUNCTION_INFO_V1(webhook_emit);
 PG_FUNCTION_INFO_V1(webhook_config_changed);
 
-
-/* Do the two rows differ in this column? */
-static bool
-column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum)
-{
-	Form_pg_attribute att = TupleDescAttr(new->tts_tupleDescriptor, attnum - 1);
-	bool		old_null = old->tts_isnull[attnum - 1];
-	bool		new_null = new->tts_isnull[attnum - 1];
-
-	if (old_null || new_null)
-		return old_null != new_null;
-	return !datum_image_eq(old->tts_values[attnum - 1], new->tts_values[attnum - 1],
-						   att->attbyval, att->attlen);
-}
 
 /* Do they differ in one of these columns? */
 static bool
@@ -85,7 +98,7 @@ row_changed(const AttrNumber *compare, int ncompare, TupleTableSlot *old, TupleT
 	slot_getallattrs(old);
 	slot_getallattrs(new);
 	for (int i = 0; i < ncompare; i++)
-		if (column_changed(old, new, compare[i]))
+		if (match_column_changed(old, new, compare[i]))
 			return true;
 	return false;
 }
@@ -103,7 +116,7 @@ any_column_changed(TupleTableSlot *old, TupleTableSlot *new)
 	TupleDesc	desc = new->tts_tupleDescriptor;
 
 	for (int a = 0; a < desc->natts; a++)
-		if (!TupleDescAttr(desc, a)->attisdropped && column_changed(old, new, a + 1))
+		if (!TupleDescAttr(desc, a)->attisdropped && match_column_changed(old, new, a + 1))
 			return true;
 	return false;
 }
@@ -144,159 +157,6 @@ effective_action(WatchedTable *table, WatchAction action, TupleTableSlot *old,
 	return values->is_true[WATCH_DELETED] ? WATCH_DELETE : WATCH_UPDATE;
 }
 
-/* Has one of the columns that the webhook asks for, and may see, changed? */
-static bool
-columns_match(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTableSlot *old,
-			  TupleTableSlot *new)
-{
-	TupleDesc	desc = new->tts_tupleDescriptor;
-
-	for (int i = 0; i < webhook->ncolumns; i++)
-		for (int a = 0; a < desc->natts; a++)
-			if (!TupleDescAttr(desc, a)->attisdropped &&
-				(visible == NULL || bms_is_member(a + 1, visible)) &&
-				strcmp(NameStr(TupleDescAttr(desc, a)->attname), webhook->columns[i]) == 0 &&
-				column_changed(old, new, a + 1))
-				return true;
-	return false;
-}
-
-/*
- * A payload as jsonb.  What json accepts and jsonb does not, "\u0000" or a number
- * with a million digits, contains nothing that a filter could ask for: it
- * counts as null.
- */
-static Jsonb *
-parse_payload(const char *payload)
-{
-	MemoryContext context = CurrentMemoryContext;
-	Datum		parsed = (Datum) 0;
-
-	/* The input function has no side effects, so there is nothing to roll back. */
-	PG_TRY();
-	{
-		parsed = DirectFunctionCall1(jsonb_in, CStringGetDatum(payload));
-	}
-	PG_CATCH();
-	{
-		int			code = geterrcode();
-
-		if (ERRCODE_TO_CATEGORY(code) != ERRCODE_DATA_EXCEPTION &&
-			ERRCODE_TO_CATEGORY(code) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
-		parsed = DirectFunctionCall1(jsonb_in, CStringGetDatum("null"));
-	}
-	PG_END_TRY();
-	return DatumGetJsonbP(parsed);
-}
-
-static bool
-filter_matches(const CatalogWebhook *webhook, const char *payload, Jsonb **parsed)
-{
-	if (*parsed == NULL)
-		*parsed = parse_payload(payload);
-	return DatumGetBool(DirectFunctionCall2(jsonb_contains, JsonbPGetDatum(*parsed),
-											JsonbPGetDatum(webhook->filter)));
-}
-
-/* Which webhooks a message is for: a change may need two messages, see payment_action(). */
-typedef enum MatchPart
-{
-	MATCH_FREE = 1,				/* those that belong to no integration */
-	MATCH_INTEGRATED = 2,		/* those of the integration in force */
-	MATCH_ALL = MATCH_FREE | MATCH_INTEGRATED
-} MatchPart;
-
-#define MATCH_LISTS		3
-
-/* What a message is matched by. */
-typedef struct Match
-{
-	MatchPart	part;
-	const char *integration;	/* in force, or NULL */
-	const Bitmapset *visible;	/* columns that may be compared; NULL: all */
-	TupleTableSlot *old;		/* these two are given for an update */
-	TupleTableSlot *new;
-	const char *event_uid;
-	const char *payload;
-	Jsonb	   *parsed;			/* the payload, once somebody has needed it so */
-} Match;
-
-/* The lists of webhooks to be looked at, each may be NULL; returns how many webhooks there are. */
-static int
-match_lists(const CatalogEvent *event, const Match *match, const CatalogWebhookList **lists)
-{
-	int			n = 0;
-
-	memset(lists, 0, MATCH_LISTS * sizeof(*lists));
-	if (match->part & MATCH_FREE)
-	{
-		lists[0] = &event->unrestricted;
-		lists[1] = catalog_event_uid(event, match->event_uid);
-	}
-	if (match->part & MATCH_INTEGRATED)
-		lists[2] = catalog_event_integration(event, match->integration);
-	for (int i = 0; i < MATCH_LISTS; i++)
-		n += lists[i] ? lists[i]->count : 0;
-	return n;
-}
-
-static bool
-uid_matches(const CatalogWebhook *webhook, const char *event_uid)
-{
-	if (webhook->nuids == 0)
-		return true;
-	for (int i = 0; i < webhook->nuids && event_uid != NULL; i++)
-		if (strcmp(webhook->uids[i], event_uid) == 0)
-			return true;
-	return false;
-}
-
-/* Add those of a list that want this message. */
-static int
-match_list(const CatalogWebhookList *list, Match *match, Datum *ids, int n)
-{
-	for (int i = 0; list != NULL && i < list->count; i++)
-	{
-		const CatalogWebhook *webhook = list->items[i];
-
-		if (!uid_matches(webhook, match->event_uid))
-			continue;
-		if (webhook->ncolumns > 0 && match->old != NULL &&
-			!columns_match(webhook, match->visible, match->old, match->new))
-			continue;
-		if (webhook->filter != NULL &&
-			(match->payload == NULL || !filter_matches(webhook, match->payload, &match->parsed)))
-			continue;
-		ids[n++] = Int64GetDatum(webhook->id);
-	}
-	return n;
-}
-
-/* The webhooks that want this message, NULL if none does. */
-static ArrayType *
-match_webhooks(const CatalogEvent *event, Match *match)
-{
-	const CatalogWebhookList *lists[MATCH_LISTS];
-	Datum	   *ids;
-	int			space;
-	int			n = 0;
-
-	if (event->plain)
-		return (match->part & MATCH_FREE) ? event->all_ids : NULL;
-	space = match_lists(event, match, lists);
-	if (space == 0)
-		return NULL;
-	ids = palloc(space * sizeof(Datum));
-	for (int i = 0; i < MATCH_LISTS; i++)
-		n = match_list(lists[i], match, ids, n);
-	if (n == 0)
-		return NULL;
-	return construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
-}
-
 /* Tell one audience, or a part of it, of a change: what it may see of it. */
 static void
 tell(WatchedTable *table, const WatchAudience *audience, WatchAction action,
@@ -329,6 +189,11 @@ tell(WatchedTable *table, const WatchAudience *audience, WatchAction action,
 	message.entity_id = values->text[WATCH_ID];
 	if (watch_audience_sees(table, audience, WATCH_PROFILE))
 		message.profile = values->text[WATCH_PROFILE];
+	if (ndrawn_ids > 0)
+	{
+		message.id = drawn_ids++;
+		ndrawn_ids--;
+	}
 	outbox_append(&message, &message_id);
 }
 
@@ -398,6 +263,44 @@ tell_audience(WatchedTable *table, const WatchAudience *audience, WatchAction ac
 		tell(table, audience, paid_action, old, new, values, MATCH_INTEGRATED, rule.integration);
 }
 
+/* Does any audience ask for event UIDs or integrations? */
+static bool
+context_matters(const WatchedTable *table)
+{
+	for (int i = 0; i < table->naudiences; i++)
+		for (int a = 0; a < WATCH_NACTIONS; a++)
+			if (table->audiences[i].events[a]->by_uid != NULL ||
+				table->audiences[i].events[a]->by_integration != NULL)
+				return true;
+	return false;
+}
+
+/* Keep a change to be told before the commit. */
+static void
+defer_row(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
+{
+	int			nids = 2 * table->naudiences;	/* an override can make two messages of one change */
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+	DeferredRow *row = palloc0(offsetof(DeferredRow, ids) + nids * sizeof(OutboxId));
+
+	row->relid = table->relid;
+	row->root = table->root;
+	row->action = action;
+	row->subid = GetCurrentSubTransactionId();
+	row->old = old ? ExecCopySlotHeapTuple(old) : NULL;
+	row->new = new ? ExecCopySlotHeapTuple(new) : NULL;
+	row->nids = nids;
+	for (int i = 0; i < nids; i++)
+		outbox_draw_id(&row->ids[i]);
+	if (deferred_last != NULL)
+		deferred_last->next = row;
+	else
+		deferred_first = row;
+	deferred_last = row;
+	ndeferred++;
+	MemoryContextSwitchTo(context);
+}
+
 /* One change of one row; old and new in the root's layout. */
 static void
 capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
@@ -412,6 +315,12 @@ capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleT
 	if (!seen && (table->query == NULL || !any_column_changed(old, new)))
 		return;
 	watch_evaluate(table, new ? new : old, action == WATCH_DELETE, &values);
+	if (action != WATCH_DELETE && watch_context_missing(table, &values) && drawn_ids == NULL &&
+		ndeferred < MAX_DEFERRED && context_matters(table))
+	{
+		defer_row(table, action, old, new);
+		return;
+	}
 	if (!seen && !values_changed(table, old, &values))
 		return;
 	action = effective_action(table, action, old, new, &values);
@@ -462,28 +371,62 @@ remember_moved(WatchedTable *table, HeapTuple tuple, TupleTableSlot *root_slot)
 	MemoryContextSwitchTo(old);
 }
 
+/* Tell of a change from copies of the rows, in the root's layout. */
+static void
+capture_copies(Oid relid, Oid root_oid, WatchAction action, HeapTuple old, HeapTuple new)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	WatchedTable *table = watch_lookup(rel);
+
+	if (table != NULL && anybody_wants(table, action))
+	{
+		Relation	root = relation_open(root_oid, AccessShareLock);
+		TupleTableSlot *old_slot = MakeSingleTupleTableSlot(RelationGetDescr(root), &TTSOpsHeapTuple);
+		TupleTableSlot *new_slot = MakeSingleTupleTableSlot(RelationGetDescr(root), &TTSOpsHeapTuple);
+
+		if (old != NULL)
+			ExecStoreHeapTuple(old, old_slot, false);
+		if (new != NULL)
+			ExecStoreHeapTuple(new, new_slot, false);
+		capture_row(table, action, old ? old_slot : NULL, new ? new_slot : NULL);
+		ExecDropSingleTupleTableSlot(old_slot);
+		ExecDropSingleTupleTableSlot(new_slot);
+		relation_close(root, AccessShareLock);
+	}
+	relation_close(rel, AccessShareLock);
+}
+
 /* A moved row that never arrived, because a trigger on its new partition dropped it, is deleted. */
 static void
 report_lost_move(void)
 {
 	MovedRow	lost = moved;
-	Relation	rel;
-	WatchedTable *table;
 
 	moved.relid = InvalidOid;
-	rel = relation_open(lost.relid, AccessShareLock);
-	table = watch_lookup(rel);
-	if (table != NULL && anybody_wants(table, WATCH_DELETE))
-	{
-		Relation	root = relation_open(lost.root, AccessShareLock);
-		TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(root), &TTSOpsHeapTuple);
+	capture_copies(lost.relid, lost.root, WATCH_DELETE, lost.tuple, NULL);
+}
 
-		ExecStoreHeapTuple(lost.tuple, slot, false);
-		capture_row(table, WATCH_DELETE, slot, NULL);
-		ExecDropSingleTupleTableSlot(slot);
-		relation_close(root, AccessShareLock);
+/* Now the transaction has done all that it does: tell of the rows that were kept. */
+static void
+report_deferred(void)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook deferred rows",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	for (DeferredRow *row = deferred_first; row != NULL; row = row->next)
+	{
+		if (row->subid == InvalidSubTransactionId)
+			continue;
+		drawn_ids = row->ids;
+		ndrawn_ids = row->nids;
+		capture_copies(row->relid, row->root, row->action, row->old, row->new);
+		drawn_ids = NULL;
+		ndrawn_ids = 0;
+		MemoryContextReset(context);
 	}
-	relation_close(rel, AccessShareLock);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 }
 
 /* An inserted row: new, or the other half of a move. */
@@ -605,137 +548,49 @@ webhook_config_changed(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(NULL);
 }
 
-/* Is it a trigger name: dot-separated words of letters, digits and underscores? */
-static bool
-event_name_valid(const char *name)
-{
-	size_t		len = strlen(name);
-
-	return len > 0 && len <= EVENT_NAME_MAX &&
-		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.") == len &&
-		name[0] != '.' && name[len - 1] != '.' && strstr(name, "..") == NULL;
-}
-
-/* Does it mean something that only this extension may say? */
-static bool
-event_name_reserved(const char *name)
-{
-	const char *dot = strrchr(name, '.');
-
-	return strncmp(name, "webhook.", 8) == 0 ||
-		(dot != NULL && (strcmp(dot, ".test") == 0 || strcmp(dot, ".manual") == 0));
-}
-
-static char *
-optional_text(FunctionCallInfo fcinfo, int arg)
-{
-	return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
-}
-
-/* JSON text of a jsonb value without the blanks that its output function puts in. */
-static char *
-jsonb_compact(Jsonb *jb, int *len)
-{
-	char	   *text = JsonbToCString(NULL, &jb->root, VARSIZE(jb));
-	char	   *to = text;
-	bool		quoted = false;
-
-	for (char *from = text; *from; from++)
-	{
-		if (*from == '"')
-			quoted = !quoted;
-		else if (*from == '\\' && quoted)
-			*to++ = *from++;
-		else if (*from == ' ' && !quoted)
-			continue;
-		*to++ = *from;
-	}
-	*to = '\0';
-	*len = to - text;
-	return text;
-}
-
-/*
- * emit(event, payload, entity_id, event_uid, profile): a message that is no row.
- */
-Datum
-webhook_emit(PG_FUNCTION_ARGS)
-{
-	OutboxRow	message = {0};
-	Match		match = {0};
-	InForce		rule = {0};
-	const CatalogEvent *event;
-	pg_uuid_t  *message_id = palloc0(sizeof(pg_uuid_t));
-	char	   *name = optional_text(fcinfo, 0);
-	char	   *entity_id = optional_text(fcinfo, 2);
-	char	   *dot;
-
-	shmem_require();
-	PreventCommandIfReadOnly("webhook.emit()");
-	if (name == NULL || !event_name_valid(name) || event_name_reserved(name))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\"", "event"),
-				 errhint("A trigger name consists of letters, digits, underscores and single dots, such as \"guest.checked_in\", and has at most %d characters.",
-						 EVENT_NAME_MAX),
-				 errdetail("Names in \"webhook.\" and names that end in \".test\" or \".manual\" have a meaning of their own.")));
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", "payload"),
-				 errhint("Give a JSON value, such as '{}'.")));
-
-	message.event = name;
-	dot = strrchr(name, '.');
-	if (dot != NULL)
-		message.entity_type = pnstrdup(name, dot - name);
-	if (entity_id != NULL)
-	{
-		StringInfoData buf;
-
-		initStringInfo(&buf);
-		escape_json(&buf, entity_id);
-		message.entity_id = buf.data;
-	}
-	message.event_uid = optional_text(fcinfo, 3);
-	message.profile = optional_text(fcinfo, 4);
-	message.payload = jsonb_compact(PG_GETARG_JSONB_P(1), &message.payload_len);
-
-	event = catalog_event(name);
-	if (event->by_integration != NULL)
-		inforce_lookup(message.event_uid, message.profile, &rule);
-	match.part = MATCH_ALL;
-	match.integration = rule.integration;
-	match.event_uid = message.event_uid;
-	match.payload = message.payload;
-	message.webhook_ids = match_webhooks(event, &match);
-	if (message.webhook_ids == NULL)
-		outbox_new_message_id(message_id);
-	else
-		outbox_append(&message, message_id);
-	PG_RETURN_DATUM(CStringGetTextDatum(outbox_message_id_text(message_id)));
-}
-
 static void
 xact_callback(XactEvent event, void *arg)
 {
-	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
-		moved.relid != InvalidOid)
+	switch (event)
 	{
-		PushActiveSnapshot(GetTransactionSnapshot());
-		report_lost_move();
-		PopActiveSnapshot();
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			if (moved.relid == InvalidOid && deferred_first == NULL)
+				break;
+			PushActiveSnapshot(GetTransactionSnapshot());
+			if (moved.relid != InvalidOid)
+				report_lost_move();
+			report_deferred();
+			PopActiveSnapshot();
+			break;
+
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			moved.relid = InvalidOid;
+			deferred_first = deferred_last = NULL;
+			ndeferred = 0;
+			drawn_ids = NULL;
+			ndrawn_ids = 0;
+			break;
+
+		default:
+			break;
 	}
-	else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
-		moved.relid = InvalidOid;
 }
 
 static void
 subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
 {
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+
 	/* Later subtransactions have greater ids: those are below this one, or have ended. */
 	if (event == SUBXACT_EVENT_ABORT_SUB && moved.subid >= subid)
 		moved.relid = InvalidOid;
+	for (DeferredRow *row = deferred_first; row != NULL; row = row->next)
+		if (row->subid == subid)
+			row->subid = event == SUBXACT_EVENT_ABORT_SUB ? InvalidSubTransactionId : parent;
 }
 
 void

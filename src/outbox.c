@@ -352,13 +352,21 @@ set_text(Datum *values, bool *nulls, int attnum, const char *text, int len)
 }
 
 void
+outbox_draw_id(OutboxId *id)
+{
+	/* The order of these three makes the fence true; see the head of this file. */
+	(void) GetTopFullTransactionId();
+	id->id = nextval_internal(catalog_oids()->outbox_id_seq, false);
+	id->fence = id->id % FENCE_INTERVAL == 0 ? ReadNextFullTransactionId() : InvalidFullTransactionId;
+}
+
+void
 outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 {
 	const CatalogOids *oids = catalog_oids();
 	Datum		values[Natts_outbox];
 	bool		nulls[Natts_outbox] = {0};
-	FullTransactionId xid;
-	int64		id;
+	OutboxId	id;
 	TimestampTz now = clock_now();
 	MemoryContext old;
 
@@ -368,16 +376,15 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 				 errmsg("extension \"%s\" is not installed", "webhook")));
 	prepare_to_write();
 
-	/* The order of these three makes the fence true; see the head of this file. */
-	xid = GetTopFullTransactionId();
-	id = nextval_internal(oids->outbox_id_seq, false);
-	nulls[Anum_outbox_fence - 1] = (id % FENCE_INTERVAL != 0);
-	if (id % FENCE_INTERVAL == 0)
-		values[Anum_outbox_fence - 1] = FullTransactionIdGetDatum(ReadNextFullTransactionId());
-
+	if (row->id != NULL)
+		id = *row->id;
+	else
+		outbox_draw_id(&id);
+	nulls[Anum_outbox_fence - 1] = !FullTransactionIdIsValid(id.fence);
+	values[Anum_outbox_fence - 1] = FullTransactionIdGetDatum(id.fence);
 	generate_uuid(now, message_id);
-	values[Anum_outbox_id - 1] = Int64GetDatum(id);
-	values[Anum_outbox_xid - 1] = FullTransactionIdGetDatum(xid);
+	values[Anum_outbox_id - 1] = Int64GetDatum(id.id);
+	values[Anum_outbox_xid - 1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	values[Anum_outbox_message_id - 1] = UUIDPGetDatum(message_id);
 	set_text(values, nulls, Anum_outbox_event, row->event, -1);
 	set_text(values, nulls, Anum_outbox_entity_type, row->entity_type, -1);
@@ -392,7 +399,7 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 		buffer_context = AllocSetContextCreate(TopTransactionContext, "webhook outbox buffer",
 											   ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(buffer_context);
-	buffer_add(heap_form_tuple(outbox_desc, values, nulls), id);
+	buffer_add(heap_form_tuple(outbox_desc, values, nulls), id.id);
 	MemoryContextSwitchTo(old);
 	wake_at_commit = true;
 

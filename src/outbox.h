@@ -8,12 +8,24 @@
 #ifndef WEBHOOK_OUTBOX_H
 #define WEBHOOK_OUTBOX_H
 
+#include "access/transam.h"
 #include "utils/array.h"
 #include "utils/uuid.h"
+
+/*
+ * The place of a message in the log.  fence is the next unassigned transaction
+ * id at that moment, or invalid, see outbox.c.
+ */
+typedef struct OutboxId
+{
+	int64		id;
+	FullTransactionId fence;
+} OutboxId;
 
 /* One message; text may be NULL where the column may be. */
 typedef struct OutboxRow
 {
+	const OutboxId *id;			/* if it was drawn before, else NULL */
 	const char *event;			/* trigger name */
 	const char *entity_type;
 	const char *entity_id;		/* JSON: a number or a string */
@@ -31,6 +43,9 @@ extern void outbox_init(void);
  * if the current subtransaction rolls back.  Everything is copied.
  */
 extern void outbox_append(const OutboxRow *row, pg_uuid_t *message_id);
+
+/* Draw the place of a message that is appended later in this transaction. */
+extern void outbox_draw_id(OutboxId *id);
 
 /* A fresh message id, and its text form (palloc'd). */
 extern void outbox_new_message_id(pg_uuid_t *message_id);

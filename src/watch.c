@@ -737,9 +737,8 @@ run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool o
 	watch_owner_end(&state);
 }
 
-/* Is there an event UID or profile that an expression did not find? */
-static bool
-context_missing(WatchedTable *table, WatchValues *values)
+bool
+watch_context_missing(const WatchedTable *table, const WatchValues *values)
 {
 	return (table->field_position[WATCH_EVENT_UID] > 0 && values->text[WATCH_EVENT_UID] == NULL) ||
 		(table->field_position[WATCH_PROFILE] > 0 && values->text[WATCH_PROFILE] == NULL);
@@ -786,7 +785,7 @@ watch_evaluate(WatchedTable *table, TupleTableSlot *slot, bool deleted, WatchVal
 		Datum		row = heap_copy_tuple_as_datum(tuple, desc);
 
 		run_query(table, row, desc->tdtypeid, InvalidSnapshot, false, values);
-		if (deleted && context_missing(table, values))
+		if (deleted && watch_context_missing(table, values))
 			run_query_in_the_past(table, row, desc->tdtypeid, values);
 	}
 	if (table->nkeys > 0)

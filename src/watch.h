@@ -152,4 +152,7 @@ extern bool watch_audience_sees(const WatchedTable *table, const WatchAudience *
 extern void watch_owner_begin(const WatchedTable *table, WatchOwner *state);
 extern void watch_owner_end(const WatchOwner *state);
 
+/* Is there an event UID or profile that an expression did not find? */
+extern bool watch_context_missing(const WatchedTable *table, const WatchValues *values);
+
 #endif							/* WEBHOOK_WATCH_H */

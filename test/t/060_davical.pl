@@ -156,15 +156,13 @@ sql(q{
 		FOR EACH ROW EXECUTE FUNCTION audit('guest');
 });
 
-# The attendees of a new item come before the item itself, but after the file that it is made from.
+# The attendees of a new item come before the item itself: their event UID is found at the end of the transaction.
 
 sql(q{
 	CREATE EXTENSION webhook;
 	SELECT webhook.watch('calendar_item', 'event', id => 'dav_id', event_uid => 'uid');
-	SELECT webhook.watch('calendar_attendee', 'guest', event_uid => $$coalesce(
-		(SELECT i.uid FROM calendar_item i WHERE i.dav_id = calendar_attendee.dav_id),
-		(SELECT substring(d.caldav_data FROM 'UID:([^\r\n]+)') FROM caldav_data d
-		 WHERE d.dav_id = calendar_attendee.dav_id))$$);
+	SELECT webhook.watch('calendar_attendee', 'guest',
+		event_uid => '(SELECT i.uid FROM calendar_item i WHERE i.dav_id = calendar_attendee.dav_id)');
 });
 
 # Which webhook gets what, by the path of its URL: trigger names, and the UIDs of the events wanted.
