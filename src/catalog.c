@@ -41,6 +41,7 @@
 #include "utils/syscache.h"
 
 #include "catalog.h"
+#include "compat.h"
 
 #define NAME_SIZE	256			/* longest trigger name or event UID, with its NUL */
 

@@ -173,4 +173,9 @@ webhook_valid_prefix(const char *p, int len)
 }
 #endif
 
+/* Hash tables with strings as keys say so since 14; before, that was the default. */
+#if defined(PG_VERSION_NUM) && PG_VERSION_NUM < 140000
+#define HASH_STRINGS 0
+#endif
+
 #endif							/* WEBHOOK_COMPAT_H */

@@ -25,6 +25,7 @@
 #include "utils/snapmgr.h"
 
 #include "catalog.h"
+#include "compat.h"
 #include "inforce.h"
 
 #define KEY_SIZE		256		/* longest event UID or profile that is remembered, with its NUL */

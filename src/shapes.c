@@ -20,6 +20,7 @@
 #include "utils/memutils.h"
 
 #include "catalog.h"
+#include "compat.h"
 #include "shape.h"
 #include "shapes.h"
 
