@@ -21,8 +21,10 @@
 #include "catalog.h"
 #include "clock.h"
 #include "endpoint.h"
+#include "secretfile.h"
 #include "settings.h"
 #include "statement.h"
+#include "url.h"
 
 #define DEFAULT_MAX_IN_FLIGHT	20
 #define MAX_IDLE_ENDPOINTS		2000
@@ -76,10 +78,33 @@ column_text(int column)
 	return statement_text(0, column);
 }
 
+static void
+set_problem(Endpoint *endpoint, const char *what, const char *problem)
+{
+	if (endpoint->problem == NULL)
+		endpoint->problem = psprintf("%s: %s", what, problem);
+}
+
+/* The value, or the content of the file that it names; "" with endpoint->problem set if that fails. */
+static char *
+resolve_file(Endpoint *endpoint, char *value, const char *what)
+{
+	char	   *problem;
+	char	   *content;
+
+	if (value == NULL || !secretfile_is_reference(value))
+		return value;
+	content = secretfile_read(value, endpoint->owner, &problem);
+	if (content != NULL)
+		return content;
+	set_problem(endpoint, what, problem);
+	return pstrdup("");
+}
+
 static SignKey *
 column_key(Endpoint *endpoint, int column)
 {
-	char	   *text = column_text(column);
+	char	   *text = resolve_file(endpoint, column_text(column), "secret");
 	const char *error;
 	SignKey    *key;
 
@@ -87,11 +112,30 @@ column_key(Endpoint *endpoint, int column)
 		return NULL;
 	key = sign_key_create(text, &error);
 	if (key == NULL)
-		ereport(WARNING,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("secret of webhook " INT64_FORMAT " cannot be used: %s", endpoint->id, error),
-				 errhint("Call webhook.rotate_secret().")));
+		set_problem(endpoint, "secret", error);
 	return key;
+}
+
+/* Put the content of files into the header lines that name one. */
+static void
+resolve_headers(Endpoint *endpoint)
+{
+	for (int i = 0; i < endpoint->nheaders; i++)
+	{
+		char	   *colon = strchr(endpoint->headers[i], ':');
+		char	   *name;
+		char	   *value;
+		const char *problem;
+
+		if (colon == NULL || !secretfile_is_reference(colon + 2))
+			continue;
+		name = pnstrdup(endpoint->headers[i], colon - endpoint->headers[i]);
+		value = resolve_file(endpoint, colon + 2, name);
+		problem = url_check_header(name, value);
+		if (problem != NULL)
+			set_problem(endpoint, name, problem);
+		endpoint->headers[i] = psprintf("%s: %s", name, value);
+	}
 }
 
 static void
@@ -141,6 +185,7 @@ load_row(Endpoint *endpoint)
 	char	  **shown;
 	StringInfoData buf;
 
+	endpoint->owner = DatumGetObjectId(statement_value(0, 20, &isnull));
 	endpoint->url = column_text(1);
 	endpoint->method = column_text(2);
 	endpoint->format = payload_format(column_text(3));
@@ -153,13 +198,14 @@ load_row(Endpoint *endpoint)
 	endpoint->timeout_ms = isnull ? 0 : (long) DatumGetInt64(d);
 	d = statement_value(0, 9, &isnull);
 	endpoint->max_in_flight = isnull ? DEFAULT_MAX_IN_FLIGHT : DatumGetInt32(d);
-	endpoint->client_cert = column_text(10);
-	endpoint->client_key = column_text(11);
-	endpoint->ca_cert = column_text(12);
+	endpoint->client_cert = resolve_file(endpoint, column_text(10), "client_cert");
+	endpoint->client_key = resolve_file(endpoint, column_text(11), "client_key");
+	endpoint->ca_cert = resolve_file(endpoint, column_text(12), "ca_cert");
 	endpoint->active = DatumGetBool(statement_value(0, 13, &isnull));
 	endpoint->buffering = DatumGetBool(statement_value(0, 14, &isnull));
 	d = statement_value(0, 15, &isnull);
 	endpoint->nheaders = catalog_strings(d, isnull, &endpoint->headers);
+	resolve_headers(endpoint);
 	d = statement_value(0, 16, &isnull);
 	catalog_strings(d, isnull, &shown);
 	initStringInfo(&buf);
@@ -173,7 +219,6 @@ load_row(Endpoint *endpoint)
 	d = statement_value(0, 18, &isnull);
 	endpoint->deactivated_at = isnull ? DT_NOEND : DatumGetTimestampTz(d);
 	endpoint->updated_at = DatumGetTimestampTz(statement_value(0, 19, &isnull));
-	endpoint->owner = DatumGetObjectId(statement_value(0, 20, &isnull));
 	endpoint->app = column_text(21);
 	endpoint->name = column_text(22);
 	d = statement_value(0, 23, &isnull);
@@ -228,6 +273,7 @@ endpoint_refresh(Endpoint *endpoint)
 	values[0] = Int64GetDatum(endpoint->id);
 	endpoint->exists = statement_execute(&load_statement, values, NULL) > 0;
 	endpoint->active = endpoint->buffering = false;
+	endpoint->problem = NULL;
 	if (endpoint->exists)
 	{
 		MemoryContext old = MemoryContextSwitchTo(endpoint->context);
@@ -243,7 +289,8 @@ endpoint_refresh(Endpoint *endpoint)
 			endpoint->health.ramp = 1;
 		}
 	}
-	endpoint->generation = generation;
+	/* What was wrong may have been put right by the next attempt. */
+	endpoint->generation = endpoint->problem != NULL ? 0 : generation;
 }
 
 Endpoint *
@@ -260,6 +307,18 @@ endpoint_get(int64 id)
 	}
 	endpoint_refresh(endpoint);
 	return endpoint;
+}
+
+static void
+forget(Endpoint *endpoint)
+{
+	endpoint->generation = 0;
+}
+
+void
+endpoint_forget_all(void)
+{
+	endpoint_foreach(forget);
 }
 
 void

@@ -88,6 +88,7 @@ typedef struct Endpoint
 	char	   *client_cert;
 	char	   *client_key;
 	char	   *ca_cert;
+	char	   *problem;		/* why no request can be made, or NULL */
 	char	   *integration;	/* whose shape payloads get, or NULL */
 	char	   *transform;		/* function of the owner, or NULL */
 
@@ -141,6 +142,9 @@ extern Endpoint *endpoint_get(int64 id);
 
 /* Load it again if the configuration has changed.  In a transaction, with SPI connected. */
 extern void endpoint_refresh(Endpoint *endpoint);
+
+/* Have all of them loaded again when they are next needed: files may have changed. */
+extern void endpoint_forget_all(void);
 
 /* Does the configuration have to be read again? */
 extern bool endpoint_stale(const Endpoint *endpoint);

@@ -36,6 +36,7 @@
 #include "fields.h"
 #include "payload.h"
 #include "retry.h"
+#include "secretfile.h"
 #include "sign.h"
 #include "url.h"
 
@@ -306,6 +307,20 @@ check_ordering(const Field *field, Datum value)
 	return value;
 }
 
+/* Does the value name a file?  An error if the file may not be named. */
+static bool
+check_file_reference(const Field *field, const char *value, const char *what)
+{
+	const char *problem;
+
+	if (!secretfile_is_reference(value))
+		return false;
+	problem = secretfile_problem(value, GetUserId());
+	if (problem != NULL)
+		refuse(field, psprintf("%s%s", what, problem));
+	return true;
+}
+
 /*
  * One header.  names are the n headers before it; two that differ in case only would
  * both be sent.
@@ -325,6 +340,8 @@ check_header(const Field *field, const char *name, const JsonbValue *value,
 			problem = "it is given twice";
 	if (problem)
 		refuse(field, psprintf("header \"%s\": %s", shown(name, strlen(name)), problem));
+	(void) check_file_reference(field, pnstrdup(value->val.string.val, value->val.string.len),
+								psprintf("header \"%s\": ", shown(name, strlen(name))));
 }
 
 static Datum
@@ -462,6 +479,8 @@ check_secret(const Field *field, Datum value)
 	SignKey    *key;
 	char	   *next;
 
+	if (check_file_reference(field, list, ""))
+		return value;
 	initStringInfo(&buf);
 	for (char *token = list; token != NULL; token = next)
 	{
@@ -560,6 +579,8 @@ check_pem(const Field *field, Datum value, const char *kind)
 {
 	char	   *s = text_to_cstring(DatumGetTextPP(value));
 
+	if (check_file_reference(field, s, ""))
+		return s;
 	if (strlen(s) > MAX_PEM_LENGTH)
 		refuse(field, "it is too long");
 	if (strstr(s, "-----BEGIN ") == NULL || strstr(s, "-----END ") == NULL)

@@ -204,6 +204,10 @@ build(Request *request, const Endpoint *endpoint, const Message *message, Timest
 	HttpRequest *http = &request->http;
 	bool		has_body;
 
+	if (endpoint->problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s", endpoint->problem)));
 	memset(http, 0, sizeof(*http));
 	http->method = constant_method(endpoint->method);
 	has_body = strcmp(http->method, "GET") != 0;

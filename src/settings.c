@@ -61,6 +61,7 @@
 #define MAX_WORKERS					1024
 
 char	   *webhook_allowed_networks = NULL;
+char	   *webhook_secrets_directory = NULL;
 int			webhook_max_connections = DEFAULT_MAX_CONNECTIONS;
 int			webhook_max_response_size = DEFAULT_MAX_RESPONSE_SIZE;
 int			webhook_timeout = DEFAULT_TIMEOUT_MS;
@@ -150,6 +151,15 @@ assign_retry_schedule(const char *newval, void *extra)
 	memcpy(&retry_schedule, extra, sizeof(retry_schedule));
 }
 
+static bool
+check_secrets_directory(char **newval, void **extra, GucSource source)
+{
+	if (**newval == '\0' || is_absolute_path(*newval))
+		return true;
+	GUC_check_errdetail("The directory is not an absolute path.");
+	return false;
+}
+
 /* Settings about a request. */
 static void
 define_request_settings(void)
@@ -163,6 +173,17 @@ define_request_settings(void)
 							   GUC_LIST_INPUT,
 							   check_allowed_networks,
 							   assign_allowed_networks,
+							   NULL);
+
+	DefineCustomStringVariable("webhook.secrets_directory",
+							   "Sets the directory of the files that headers, secrets and keys of webhooks may name.",
+							   "A value \"file:role/name\" is read from there, for webhooks of that role. Empty: files cannot be named.",
+							   &webhook_secrets_directory,
+							   "",
+							   PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY,
+							   check_secrets_directory,
+							   NULL,
 							   NULL);
 
 	DefineCustomIntVariable("webhook.max_connections",

@@ -22,6 +22,7 @@ extern int	webhook_transform_timeout;	/* milliseconds */
 extern int	webhook_api_key_max_age;	/* seconds, 0: any */
 extern int	webhook_workers;			/* databases served at once */
 extern char *webhook_reactivation_url;	/* with {token}; empty: none */
+extern char *webhook_secrets_directory; /* of files named by "file:"; empty: none */
 extern int	webhook_clock_offset;		/* seconds, for tests */
 extern int	webhook_partition_size; /* kilobytes, of a full partition of the outbox */
 

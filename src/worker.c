@@ -328,6 +328,7 @@ handle_interrupts(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		http_forget_connections(http);
+		endpoint_forget_all();
 	}
 }
 

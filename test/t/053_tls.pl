@@ -1,0 +1,235 @@
+# Two-way SSL, through SQL, with a server that demands it; and secrets that stand in files.
+#
+# Mission: I18, R3, W9, W14.
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $dir = PostgreSQL::Test::Utils::tempdir();
+
+sub openssl
+{
+	my ($command) = @_;
+
+	system("cd '$dir' && openssl $command >openssl.log 2>&1") == 0
+	  or die "openssl $command: " . slurp_file("$dir/openssl.log");
+	return;
+}
+
+sub key_options
+{
+	return '-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes';
+}
+
+sub make_ca
+{
+	my ($name) = @_;
+
+	openssl("req -x509 " . key_options() . " -keyout $name.key -out $name.crt -subj '/CN=$name' -days 2 "
+		  . "-addext 'basicConstraints=critical,CA:TRUE'");
+	return;
+}
+
+# A certificate of this authority.  It ends so many days from now: -1 has ended.
+sub make_certificate
+{
+	my ($name, $ca, $days, $names) = @_;
+
+	append_to_file("$dir/$name.ext", "subjectAltName=$names\n");
+	openssl("req " . key_options() . " -keyout $name.key -out $name.csr -subj '/CN=$name'");
+	openssl("x509 -req -in $name.csr -CA $ca.crt -CAkey $ca.key -CAcreateserial -days $days -extfile $name.ext -out $name.crt");
+	return;
+}
+
+make_ca('ca');
+make_ca('foreign');
+make_certificate('server', 'ca', 2, 'IP:127.0.0.1');
+make_certificate('late', 'ca', -1, 'IP:127.0.0.1');
+make_certificate('elsewhere', 'ca', 2, 'DNS:elsewhere.test');
+make_certificate('client', 'ca', 2, 'DNS:client');
+make_certificate('expired', 'ca', -1, 'DNS:client');
+make_certificate('stranger', 'foreign', 2, 'DNS:client');
+
+my $secrets = "$dir/secrets";
+mkdir($secrets) or die $!;
+my $node = WebhookTest::start_node('tls', "webhook.secrets_directory = '$secrets'", 'webhook.timeout = 10s');
+
+sub tls
+{
+	my ($name) = @_;
+
+	return [ "$dir/$name.crt", "$dir/$name.key" ];
+}
+
+my $plain = WebhookTest::Receiver->start;
+my $one_way = WebhookTest::Receiver->start(tls => tls('server'));
+my $two_way = WebhookTest::Receiver->start(tls => tls('server'), client_ca => "$dir/ca.crt");
+my $late = WebhookTest::Receiver->start(tls => tls('late'));
+my $elsewhere = WebhookTest::Receiver->start(tls => tls('elsewhere'));
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+sub pem
+{
+	my ($file) = @_;
+
+	return "'" . slurp_file("$dir/$file") . "'";
+}
+
+# The outcome of a message sent to a receiver with these arguments, and the error.
+my $n = 0;
+
+sub send_to
+{
+	my ($receiver, %arguments) = @_;
+	my $name = 'tls.n' . ++$n;
+	my $id = WebhookTest::create_webhook($node,
+		app => "'$name'", event => "'$name'", url => "'" . $receiver->url("/$name") . "'",
+		retry_schedule => "'{0}'", %arguments);
+
+	sql("SELECT webhook.emit('$name', '{}')");
+	WebhookTest::wait_until_delivered($node);
+	$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM webhook.get_webhook_log($id)") or BAIL_OUT('no log');
+	return sql("SELECT outcome || ' ' || coalesce(error, '') FROM webhook.get_webhook_log($id)");
+}
+
+my %client = (ca_cert => pem('ca.crt'), client_cert => pem('client.crt'), client_key => pem('client.key'));
+
+# The receiver's certificate
+
+like(send_to($one_way), qr/^tls .*certificate/, 'R3: a certificate of an unknown authority');
+like(send_to($one_way, ca_cert => pem('ca.crt')), qr/^delivered/, 'I18: is good for the webhook whose own authority it is');
+like(send_to($one_way), qr/^tls /, 'I18: and for no other');
+like(send_to($one_way, ca_cert => pem('foreign.crt')), qr/^tls /, 'I18: nor for one with another authority');
+like(send_to($late, ca_cert => pem('ca.crt')), qr/^tls .*expired/, 'R3: an expired certificate');
+like(send_to($elsewhere, ca_cert => pem('ca.crt')), qr/^tls .*name/, 'R3: a certificate for another host');
+
+# The webhook's certificate
+
+like(send_to($two_way, %client), qr/^delivered/, 'I18: with a client certificate');
+unlike(send_to($two_way, ca_cert => pem('ca.crt')), qr/^delivered/, 'I18: not without');
+like(send_to($two_way, %client), qr/^delivered/, 'I18: with it again');
+unlike(send_to($two_way, %client, client_cert => pem('expired.crt'), client_key => pem('expired.key')),
+	qr/^delivered/, 'I18: not with an expired one');
+unlike(send_to($two_way, %client, client_cert => pem('stranger.crt'), client_key => pem('stranger.key')),
+	qr/^delivered/, 'I18: not with one of a foreign authority');
+like(send_to($two_way, %client, client_key => pem('server.key')), qr/^tls /, 'I18: not with the key of another');
+is(scalar($two_way->requests), 2, 'I18: the receiver has seen two requests');
+unlike(sql("SELECT string_agg(w::text, ' ') FROM webhook.get_webhooks() w"), qr/PRIVATE KEY/, 'W14: keys are not shown');
+
+# TLS 1.1 and older are not spoken
+
+SKIP:
+{
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $out = "$dir/s_server.log";
+	append_to_file($out, '');
+	my $pid = open(my $server, '|-',
+		"cd '$dir' && exec openssl s_server -accept 127.0.0.1:$port -cert server.crt -key server.key -tls1_1 "
+		  . "-cipher 'ALL:\@SECLEVEL=0' -www >'$out' 2>&1") or die $!;
+	foreach (1 .. 100)
+	{
+		last if slurp_file($out) =~ /ACCEPT/ || !kill(0, $pid);
+		select(undef, undef, undef, 0.05);
+	}
+	skip 'this OpenSSL has no TLS 1.1', 1 unless slurp_file($out) =~ /ACCEPT/;
+
+	my $old = bless { host => '127.0.0.1', scheme => 'https', port => $port }, 'WebhookTest::Receiver';
+	like(send_to($old, ca_cert => pem('ca.crt')), qr/^tls .*(version|protocol)/i, 'I18: TLS 1.1 is refused');
+	kill('TERM', $pid);
+	delete $old->{port};
+}
+
+# Secrets in files
+
+sub put
+{
+	my ($name, $content) = @_;
+
+	unlink("$secrets/$name");
+	append_to_file("$secrets/$name", $content);
+	return;
+}
+
+sql('CREATE ROLE alice; CREATE ROLE bob; CREATE ROLE team; GRANT team TO alice;
+	 GRANT USAGE ON SCHEMA webhook TO PUBLIC; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO PUBLIC;');
+mkdir("$secrets/$_") foreach qw(alice bob team);
+put('alice/token', "Bearer s3cr3t\n");
+put('alice/whsec', "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
+put('team/token', "of the team\n");
+put('bob/token', "of bob\n");
+put("alice/$_", slurp_file("$dir/$_")) foreach qw(ca.crt client.crt client.key);
+put('alice/split', "a\r\nHost: evil\n");
+symlink("$dir/ca.key", "$secrets/alice/outside");
+
+sub as_alice
+{
+	my ($receiver, $path, %arguments) = @_;
+	my $list = join(', ', map { "$_ => $arguments{$_}" } sort keys %arguments);
+	my $id = sql("SET ROLE alice; SELECT webhook.create_webhook('alice', 'file.$path', '" . $receiver->url("/$path")
+		  . "', retry_schedule => '{0}', $list)");
+
+	sql("SELECT webhook.emit('file.$path', '{}')");
+	WebhookTest::wait_until_delivered($node);
+	$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM webhook.get_webhook_log($id)") or BAIL_OUT('no log');
+	return $id;
+}
+
+sub log_of
+{
+	my ($id) = @_;
+
+	return sql("SELECT l::text FROM webhook.get_webhook_log($id) l LIMIT 1");
+}
+
+my $id = as_alice($plain, 'header', headers => q('{"Authorization": "file:alice/token", "X-Team": "file:team/token"}'),
+	secret => q('file:alice/whsec'));
+my ($request) = $plain->requests('/header');
+is($request->{headers}{authorization}, 'Bearer s3cr3t', 'W14: the value of a header stands in a file');
+is($request->{headers}{'x-team'}, 'of the team', 'W14: also in one of a role that the owner belongs to');
+like($request->{headers}{'webhook-signature'}, qr/^v1,\S{44}$/, 'W6: so does the signing secret');
+unlike(log_of($id), qr/s3cr3t|of the team/, 'W14: the log does not show it');
+unlike(sql('SELECT w::text FROM webhook.webhook w'), qr/s3cr3t|of the team|MfKQ9r8/, 'W14: it is not in the database');
+is(sql("SET ROLE alice; SELECT webhook.get_secret($id)"), 'file:alice/whsec', 'W6: the owner sees which file it is');
+
+put('alice/token', 'Bearer n3w');
+$node->reload;
+ok($plain->wait_for(sub { sql("SELECT webhook.emit('file.header', '{}')"); (grep { ($_->{headers}{authorization} // '') eq 'Bearer n3w' } @_) > 0 }),
+	'W14: a reload reads the files again');
+
+as_alice($two_way, 'keys', ca_cert => q('file:alice/ca.crt'), client_cert => q('file:alice/client.crt'),
+	client_key => q('file:alice/client.key'));
+is(scalar($two_way->requests('/keys')), 1, 'I18: certificates and keys stand in files');
+
+like(log_of(as_alice($plain, 'missing', headers => q('{"X": "file:alice/missing"}'))),
+	qr/invalid.*|could not read file/, 'W14: a file that is not there');
+like(log_of(as_alice($plain, 'outside', headers => q('{"X": "file:alice/outside"}'))),
+	qr/could not read file/, 'W14: a link that leads out of the directory');
+like(log_of(as_alice($plain, 'split', headers => q('{"X": "file:alice/split"}'))), qr/line break/, 'R6: a file that splits a header');
+like(log_of(as_alice($plain, 'unsigned', secret => q('file:alice/token'))), qr/secret: /, 'W6: a file that is no secret');
+is(scalar(grep { $_->{path} ne '/header' } $plain->requests), 0, 'W6, R6: none of these was sent');
+
+foreach my $name ('bob/token', 'token', 'alice/../bob/token', '/etc/passwd', 'alice//token', '../alice/token', 'alice/', '.', '')
+{
+	WebhookTest::fails_with($node,
+		qq(SET ROLE alice; SELECT webhook.create_webhook('x', 'x.y', 'http://h/', headers => '{"X": "file:$name"}')),
+		'22023', 'argument "headers"', "W14: may not be named: '$name'");
+}
+WebhookTest::fails_with($node, "SET ROLE alice; SELECT webhook.create_webhook('x', 'x.y', 'http://h/', secret => 'file:bob/s')",
+	'22023', 'argument "secret"', 'W14: nor as a secret');
+WebhookTest::fails_with($node, "SET ROLE alice; SET webhook.secrets_directory = '/'", '55P02', 'cannot be changed now',
+	'W14: only the administrator sets the directory');
+WebhookTest::fails_with($node, 'SET ROLE alice; SHOW webhook.secrets_directory', '42501', 'must be superuser|permission denied',
+	'W14: or sees it');
+
+unlike(slurp_file($node->logfile), qr/s3cr3t|n3w|of the team/, 'W14: nothing of it is in the server log');
+
+done_testing();
