@@ -73,12 +73,15 @@ static HTAB *subscriptions;
 static HTAB *events;
 static bool cache_valid = false;
 static uint64 generation = 1;
+static uint64 cursor_generation = 1;
 static uint64 integration_generation = 1;
 
 
 static void
 relcache_callback(Datum arg, Oid relid)
 {
+	if (relid == InvalidOid || relid == oids.cursor)
+		cursor_generation++;
 	if (relid == InvalidOid || relid == oids.webhook || relid == oids.watch)
 	{
 		cache_valid = false;
@@ -119,6 +122,12 @@ uint64
 catalog_integration_generation(void)
 {
 	return integration_generation;
+}
+
+uint64
+catalog_cursor_generation(void)
+{
+	return cursor_generation;
 }
 
 void

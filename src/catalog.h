@@ -164,6 +164,9 @@ extern uint64 catalog_generation(void);
 /* The same for the integration in force and the shape of payloads. */
 extern uint64 catalog_integration_generation(void);
 
+/* Changes whenever somebody else than the worker may have written to webhook.cursor. */
+extern uint64 catalog_cursor_generation(void);
+
 /* Who subscribes to this trigger name.  Needs a transaction. */
 extern const CatalogEvent *catalog_event(const char *event);
 

@@ -71,6 +71,12 @@
 /* Rows in webhook.cursor at which it is truncated. */
 #define CURSOR_ROWS			1000
 
+/*
+ * A message restored from a dump has this transaction id, and its old one, which
+ * means nothing here, as its fence: no window contains it.
+ */
+#define RESTORED_XID		0
+
 /* Which transactions had ended at some moment, in 64-bit transaction ids; reference-counted. */
 typedef struct Ended
 {
@@ -130,6 +136,7 @@ static int64 position_id;
 static bool moved;				/* since it was saved */
 static int64 cursor_seq;
 static int	cursor_rows;
+static Oid	loaded_from;		/* webhook.cursor; DROP and CREATE EXTENSION makes another one */
 
 /* messages handed out */
 static dlist_head outstanding = DLIST_STATIC_INIT(outstanding);
@@ -865,6 +872,19 @@ cursor_window_finished(void)
 	return window_finished;
 }
 
+/* Does the outbox hold messages that were restored from a dump?  -1: all partitions. */
+static bool
+restored_messages(int partition)
+{
+	LogScan		scan;
+	bool		found;
+
+	scan_begin(&scan, RESTORED_XID, RESTORED_XID + 1, 0, partition);
+	found = scan_next(&scan);
+	scan_end(&scan);
+	return found;
+}
+
 bool
 cursor_partition_unread(int partition)
 {
@@ -875,6 +895,7 @@ cursor_partition_unread(int partition)
 	scan_begin(&scan, position_done->xmax, PG_UINT64_MAX, 0, partition);
 	unread = scan_next(&scan);
 	scan_end(&scan);
+	unread = unread || restored_messages(partition);
 	for (int i = 0; i < position_done->nrunning && !unread; i++)
 	{
 		uint64		xid = position_done->running[i];
@@ -889,18 +910,32 @@ cursor_partition_unread(int partition)
 
 /* ---------- persistence ---------- */
 
+/* What webhook.cursor holds. */
+typedef struct CursorTable
+{
+	int			nrows;
+	bool		foreign;		/* there are rows that were not written here, and nobody has decided what they mean */
+	int64		seq;			/* of the newest row, -1: there is none */
+	Ended	   *done;			/* its position */
+	Ended	   *through;
+	int64		through_id;
+} CursorTable;
+
 /*
- * Was this row written here?  The server's identifier tells one server from another, but pg_upgrade makes a new one while it carries the
- * tables over as they are; what it carries still shows the transaction that wrote the row.  A
- * dump and restore does not.
+ * Was this row written here?  What comes from a dump is marked by a trigger, see
+ * 50_adopt.sql, and what came with the files of a template names another database.  The
+ * server's identifier tells one server from another, but pg_upgrade makes a new one while it
+ * carries the tables over as they are: what it carries still shows the transaction that wrote the row.
  */
 static bool
-written_here(TupleTableSlot *slot, Relation rel, uint64 system, Oid database, uint64 written_by)
+written_here(TupleTableSlot *slot, uint64 system, Oid database, uint64 written_by)
 {
 	bool		should_free;
 	HeapTuple	tuple;
 	TransactionId xmin;
 
+	if (!OidIsValid(database))
+		return false;
 	if (system == GetSystemIdentifier())
 		return database == MyDatabaseId;
 	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
@@ -908,58 +943,107 @@ written_here(TupleTableSlot *slot, Relation rel, uint64 system, Oid database, ui
 	return xmin == (TransactionId) written_by;
 }
 
-CursorHome
-cursor_load(void)
+/* Take in one row. */
+static void
+read_cursor_row(TupleTableSlot *slot, CursorTable *table)
+{
+	Datum	   *values = slot->tts_values;
+	int64		seq;
+
+	slot_getallattrs(slot);
+	seq = DatumGetInt64(values[Anum_cursor_seq - 1]);
+	table->nrows++;
+	if (!written_here(slot, (uint64) DatumGetInt64(values[Anum_cursor_system_identifier - 1]),
+					  DatumGetObjectId(values[Anum_cursor_database - 1]),
+					  U64FromFullTransactionId(DatumGetFullTransactionId(values[Anum_cursor_written_by - 1]))))
+		table->foreign = true;
+	if (seq < table->seq)
+		return;
+	ended_release(table->done);
+	ended_release(table->through);
+	table->seq = seq;
+	table->done = ended_from_datum(values[Anum_cursor_done - 1]);
+	table->through = NULL;
+	if (!slot->tts_isnull[Anum_cursor_through - 1])
+	{
+		table->through = ended_from_datum(values[Anum_cursor_through - 1]);
+		table->through_id = DatumGetInt64(values[Anum_cursor_through_id - 1]);
+	}
+}
+
+static void
+read_cursor_table(CursorTable *table)
 {
 	Relation	rel = table_open(catalog_oids()->cursor, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
-	CursorHome	home = CURSOR_FOREIGN;
-	Ended	   *done = NULL;
-	Ended	   *through = NULL;
-	int64		through_id = 0;
 
-	cursor_context = AllocSetContextCreate(TopMemoryContext, "webhook cursor", ALLOCSET_DEFAULT_SIZES);
-	message_context = AllocSetContextCreate(TopMemoryContext, "webhook messages", ALLOCSET_DEFAULT_SIZES);
-	cursor_rows = 0;
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	if (cursor_context == NULL)
 	{
-		Datum	   *values = slot->tts_values;
-		bool		here;
-		int64		seq;
-
-		slot_getallattrs(slot);
-		cursor_rows++;
-		seq = DatumGetInt64(values[Anum_cursor_seq - 1]);
-		here = written_here(slot, rel, (uint64) DatumGetInt64(values[Anum_cursor_system_identifier - 1]),
-							DatumGetObjectId(values[Anum_cursor_database - 1]),
-							U64FromFullTransactionId(DatumGetFullTransactionId(values[Anum_cursor_written_by - 1])));
-
-		/* A restored table has the row that CREATE EXTENSION wrote as well: it is not newer. */
-		if (done != NULL && (seq < cursor_seq || (seq == cursor_seq && here)))
-			continue;
-		cursor_seq = seq;
-		home = here ? CURSOR_HERE : CURSOR_FOREIGN;
-		done = ended_from_datum(values[Anum_cursor_done - 1]);
-		through = slot->tts_isnull[Anum_cursor_through - 1] ? NULL :
-			ended_from_datum(values[Anum_cursor_through - 1]);
-		through_id = slot->tts_isnull[Anum_cursor_through - 1] ? 0 :
-			DatumGetInt64(values[Anum_cursor_through_id - 1]);
+		cursor_context = AllocSetContextCreate(TopMemoryContext, "webhook cursor", ALLOCSET_DEFAULT_SIZES);
+		message_context = AllocSetContextCreate(TopMemoryContext, "webhook messages", ALLOCSET_DEFAULT_SIZES);
 	}
+	memset(table, 0, sizeof(*table));
+	table->seq = -1;
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		read_cursor_row(slot, table);
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, AccessShareLock);
-	if (done == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("table \"%s\" is empty", "webhook.cursor"),
-				 errhint("Call webhook.adopt() to say what has been delivered.")));
 
-	set_position(done, through, through_id);
-	newest = ended_reference(through ? through : done);
-	if (through != NULL)
-		begin_window(window_create(ended_reference(done), ended_reference(through)), through_id);
-	return home;
+	/* Without any row we do not know either. */
+	if (table->nrows == 0 || restored_messages(-1))
+		table->foreign = true;
+}
+
+static void
+free_cursor_table(CursorTable *table)
+{
+	ended_release(table->done);
+	ended_release(table->through);
+}
+
+CursorHome
+cursor_load(void)
+{
+	CursorTable table;
+
+	read_cursor_table(&table);
+	if (!table.foreign)
+	{
+		loaded_from = catalog_oids()->cursor;
+		cursor_rows = table.nrows;
+		cursor_seq = table.seq;
+		set_position(table.done, table.through, table.through_id);
+		newest = ended_reference(table.through ? table.through : table.done);
+		if (table.through != NULL)
+			begin_window(window_create(ended_reference(table.done), ended_reference(table.through)),
+						 table.through_id);
+	}
+	free_cursor_table(&table);
+	return table.foreign ? CURSOR_FOREIGN : CURSOR_HERE;
+}
+
+bool
+cursor_is_current(void)
+{
+	CursorTable table;
+
+	read_cursor_table(&table);
+	free_cursor_table(&table);
+	return !table.foreign && table.seq == cursor_seq && loaded_from == catalog_oids()->cursor;
+}
+
+PG_FUNCTION_INFO_V1(webhook_outbox_is_foreign);
+
+Datum
+webhook_outbox_is_foreign(PG_FUNCTION_ARGS)
+{
+	CursorTable table;
+
+	read_cursor_table(&table);
+	free_cursor_table(&table);
+	PG_RETURN_BOOL(table.foreign);
 }
 
 /*
@@ -970,8 +1054,16 @@ static bool
 truncate_cursor_table(void)
 {
 	Oid			relid = catalog_oids()->cursor;
+	bool		current;
 
 	if (cursor_rows < CURSOR_ROWS || !ConditionalLockRelationOid(relid, AccessExclusiveLock))
+		return false;
+
+	/* What somebody else has put there is not ours to remove. */
+	PushActiveSnapshot(GetLatestSnapshot());
+	current = cursor_is_current();
+	PopActiveSnapshot();
+	if (!current)
 		return false;
 	if (SPI_execute("TRUNCATE webhook.cursor", false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not truncate webhook.cursor");

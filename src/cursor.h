@@ -16,8 +16,11 @@ typedef enum CursorHome
 	CURSOR_FOREIGN				/* restored from a dump, or a copy of another database */
 } CursorHome;
 
-/* Load the persisted position.  In a transaction. */
+/* Load the persisted position if it is ours.  In a transaction with an active snapshot. */
 extern CursorHome cursor_load(void);
+
+/* Is the newest position in the table the one that we have saved, or loaded, last?  In a transaction. */
+extern bool cursor_is_current(void);
 
 /*
  * Read the next messages, in the order of their ids, and hand each to the

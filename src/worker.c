@@ -23,6 +23,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "commands/dbcommands.h"
 #include "executor/spi.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
@@ -31,6 +32,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -53,6 +55,7 @@
 #include "ring.h"
 #include "settings.h"
 #include "shmem.h"
+#include "statement.h"
 #include "stored.h"
 #include "webhook.h"
 
@@ -95,7 +98,8 @@ static volatile sig_atomic_t turn_is_long = false;
 static bool foreign;			/* the outbox is not ours to send */
 static bool more_to_read = true;
 static bool woken = false;		/* somebody has committed messages, or changed something */
-static bool recovered = false;
+static bool recovered = false;	/* ... it is, and the position has been loaded */
+static uint64 cursor_generation = 0;	/* of webhook.cursor as we know it */
 static uint64 generation = 0;	/* of the configuration that the dispatcher knows */
 static TimestampTz last_read;
 static TimestampTz last_record;
@@ -117,6 +121,10 @@ begin_transaction(void)
 	StartTransactionCommand();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+
+	/* Under this lock nobody else changes the position: what we save follows on what we know. */
+	if (catalog_oids() != NULL)
+		LockRelationOid(catalog_oids()->cursor, RowExclusiveLock);
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
@@ -165,6 +173,59 @@ room_to_read(void)
 		dispatch_in_memory() < DISPATCH_MAX_IN_MEMORY;
 }
 
+/*
+ * A database made from a template in which nobody had created a webhook: there is
+ * nothing to decide.  A dump may be just about to bring its webhooks.
+ */
+static bool
+adopt_nothing(void)
+{
+	static Statement statement = {
+		"SELECT webhook.adopt('discard') WHERE NOT EXISTS (SELECT FROM webhook.webhook)"
+		" AND NOT EXISTS (SELECT FROM webhook.outbox WHERE xid = '0')"
+		" AND NOT EXISTS (SELECT FROM webhook.cursor WHERE database = 0)",
+		0, {0}
+	};
+
+	return statement_execute(&statement, NULL, NULL) > 0;
+}
+
+/*
+ * Is the outbox ours to send?  Asked at the start, and again when somebody else has
+ * written to webhook.cursor: pg_restore, webhook.adopt() or CREATE EXTENSION.
+ */
+static void
+check_home(void)
+{
+	if (cursor_generation == catalog_cursor_generation())
+		return;
+	cursor_generation = catalog_cursor_generation();
+	if (recovered)
+	{
+		if (cursor_is_current())
+			return;
+
+		/* What we know is about another outbox. */
+		ereport(LOG,
+				(errmsg("webhook worker starts again because the position in the outbox has been changed")));
+		proc_exit(1);
+	}
+	if (cursor_load() == CURSOR_HERE)
+	{
+		stored_recover();
+		recovered = true;
+		foreign = false;
+		return;
+	}
+	if (!foreign && !adopt_nothing())
+		ereport(WARNING,
+				(errmsg("webhook sends nothing from database \"%s\"", get_database_name(MyDatabaseId)),
+				 errdetail("Its outbox was restored from a dump or copied from another database."),
+				 errhint("If this database replaces the other one, call webhook.adopt('send'). "
+						 "If it is a copy, call webhook.adopt('discard').")));
+	foreign = true;
+}
+
 /* Everything that a turn does in the database. */
 static void
 do_transaction(TimestampTz now, bool record)
@@ -179,13 +240,7 @@ do_transaction(TimestampTz now, bool record)
 		shmem_mark_absent(slot);
 		proc_exit(0);
 	}
-	if (!recovered && !foreign)
-	{
-		foreign = cursor_load() == CURSOR_FOREIGN;
-		if (!foreign)
-			stored_recover();
-		recovered = true;
-	}
+	check_home();
 	if (generation != catalog_generation())
 	{
 		generation = catalog_generation();
@@ -367,7 +422,8 @@ turn(void)
 	/* A configuration that others have committed by now must not be overlooked. */
 	AcceptInvalidationMessages();
 	record = record_due(now);
-	if (!recovered || record || read_due(now) || save_due(now) || generation != catalog_generation() ||
+	if (cursor_generation != catalog_cursor_generation() || generation != catalog_generation() ||
+		record || read_due(now) || save_due(now) ||
 		(!foreign && access_note_due(now)) || (!foreign && integration_report_due(now)) ||
 		(!foreign && webhook_dispatch && (stored_to_load(now) || dispatch_to_prepare())))
 	{
@@ -441,7 +497,7 @@ static void
 finish(void)
 {
 	wait_for_requests();
-	if (recovered && !foreign)
+	if (recovered)
 	{
 		dispatch_spill_overtaken();
 		begin_turn();

@@ -7,13 +7,21 @@ CREATE FUNCTION webhook.outbox_unread() RETURNS TABLE (id bigint, message_id uui
 AS $$
 DECLARE
     c webhook.cursor;
+    r webhook.cursor;   -- the one that came with messages restored from a dump, see 50_adopt.sql
 BEGIN
-    SELECT * INTO c FROM webhook.cursor AS k ORDER BY k.seq DESC LIMIT 1;
+    SELECT * INTO c FROM webhook.cursor AS k WHERE k.database <> 0 ORDER BY k.seq DESC LIMIT 1;
+    SELECT * INTO r FROM webhook.cursor AS k WHERE k.database = 0 ORDER BY k.seq DESC LIMIT 1;
     RETURN QUERY
         SELECT o.id, o.message_id, o.event, o.entity_id, o.webhook_ids, o.created_at
         FROM webhook.outbox AS o
         WHERE (o.xid >= pg_snapshot_xmax(c.done) OR o.xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.done))))
-          AND NOT (c.through IS NOT NULL AND o.id <= c.through_id AND pg_visible_in_snapshot(o.xid, c.through));
+          AND NOT (c.through IS NOT NULL AND o.id <= c.through_id AND pg_visible_in_snapshot(o.xid, c.through))
+        UNION ALL
+        SELECT o.id, o.message_id, o.event, o.entity_id, o.webhook_ids, o.created_at
+        FROM webhook.outbox AS o
+        WHERE o.xid = '0'
+          AND NOT coalesce(pg_visible_in_snapshot(o.fence, r.done), false)
+          AND NOT coalesce(o.id <= r.through_id AND pg_visible_in_snapshot(o.fence, r.through), false);
 END
 $$;
 COMMENT ON FUNCTION webhook.outbox_unread() IS 'the messages in the outbox that have not been dealt with';

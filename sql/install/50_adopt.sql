@@ -1,0 +1,146 @@
+-- The home of an outbox.
+--
+-- A position says what has been dealt with in terms of transaction ids, which mean something in one database of one
+-- server only.  So what a dump brings is marked when it is inserted; the extension itself never uses INSERT for these
+-- tables.  A database copied as a template is known by the database oid in its position.  The worker sends nothing
+-- then until a person has said, with adopt(), what the messages are.
+
+-- The transaction id 0 is before all positions, so that nobody takes the message for one of this database.
+CREATE FUNCTION webhook.mark_restored_message() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NEW.xid <> '0' THEN
+        NEW.fence := NEW.xid;
+        NEW.xid := '0';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION webhook.mark_restored_message() IS 'row trigger: a message that comes from a dump';
+
+CREATE FUNCTION webhook.mark_restored_position() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.database := 0;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION webhook.mark_restored_position() IS 'row trigger: a position that comes from a dump';
+
+DO $$
+BEGIN
+    FOR i IN 0..3 LOOP
+        EXECUTE pg_catalog.format($ddl$
+            CREATE TRIGGER restored BEFORE INSERT ON webhook.outbox_%1$s
+                FOR EACH ROW EXECUTE FUNCTION webhook.mark_restored_message();
+            ALTER TABLE webhook.outbox_%1$s ENABLE ALWAYS TRIGGER restored;
+        $ddl$, i);
+    END LOOP;
+END
+$$;
+CREATE TRIGGER restored BEFORE INSERT ON webhook.cursor
+    FOR EACH ROW WHEN (NEW.written_at <> pg_catalog.now()) EXECUTE FUNCTION webhook.mark_restored_position();
+ALTER TABLE webhook.cursor ENABLE ALWAYS TRIGGER restored;
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON webhook.cursor
+    FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
+ALTER TABLE webhook.cursor ENABLE ALWAYS TRIGGER config_changed;
+
+CREATE FUNCTION webhook.outbox_is_foreign() RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_outbox_is_foreign';
+COMMENT ON FUNCTION webhook.outbox_is_foreign() IS 'was the outbox restored from a dump, or copied from another database?';
+
+-- Adopted messages get the transaction id 2, which no transaction ever has, and the position says that transaction 2
+-- was still running: so they are read first, in the order of their ids, whatever has been written here since.
+CREATE FUNCTION webhook.with_adopted(snapshot pg_snapshot) RETURNS pg_snapshot
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('2:%s:%s', pg_snapshot_xmax(snapshot),
+                  concat_ws(',', '2', (SELECT string_agg(x::text, ',' ORDER BY x) FROM pg_snapshot_xip(snapshot) AS x
+                                       WHERE x <> '2')))::pg_snapshot;
+$$;
+COMMENT ON FUNCTION webhook.with_adopted(pg_snapshot) IS 'a position that adopted messages are still ahead of';
+
+CREATE FUNCTION webhook.adopt(pending text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own      webhook.cursor;    -- the position of what was written here, or in the template
+    theirs   webhook.cursor;    -- the one that came with the dump
+    restored boolean;
+    top      bigint;
+    result   bigint;
+BEGIN
+    IF pending IS NULL OR pending NOT IN ('send', 'discard') THEN
+        RAISE EXCEPTION 'invalid value for argument "pending": %', coalesce(quote_literal(pending), 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give ''send'' if this database replaces the one that the messages come from, ''discard'' if it is a copy.';
+    END IF;
+    LOCK TABLE webhook.cursor IN SHARE ROW EXCLUSIVE MODE;
+    IF NOT webhook.outbox_is_foreign() THEN
+        RAISE EXCEPTION 'the outbox of database "%" is at home', current_database()
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'There is nothing to adopt: its messages were written here.';
+    END IF;
+    IF current_setting('synchronous_commit') = 'off' THEN
+        -- The worker sends as soon as it sees what we have done.
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+
+    SELECT * INTO own FROM webhook.cursor AS c WHERE c.database <> 0 ORDER BY c.seq DESC LIMIT 1;
+    SELECT * INTO theirs FROM webhook.cursor AS c WHERE c.database = 0 ORDER BY c.seq DESC LIMIT 1;
+    restored := theirs.seq IS NOT NULL OR EXISTS (SELECT FROM webhook.outbox AS o WHERE o.xid = '0');
+    SELECT count(*) INTO result
+        FROM (SELECT u.id FROM webhook.outbox_unread() AS u
+              WHERE NOT restored OR u.id IN (SELECT o.id FROM webhook.outbox AS o WHERE o.xid = '0')
+              UNION SELECT d.id FROM webhook.delivery AS d WHERE d.state <> 'failed') AS m;
+
+    IF pending = 'discard' THEN
+        DELETE FROM webhook.delivery;
+        UPDATE webhook.webhook
+           SET active = false, buffering = false, deactivated_at = now(), deactivation_reason = 'copy'
+         WHERE active OR buffering;
+    END IF;
+    FOR i IN 0..3 LOOP
+        -- What has been dealt with of an earlier adoption would count as news.
+        EXECUTE format('DELETE FROM webhook.outbox_%s WHERE xid = ''2'' AND pg_visible_in_snapshot(xid, $1)', i)
+            USING own.done;
+        IF pending = 'send' THEN
+            EXECUTE format('UPDATE webhook.outbox_%s SET xid = ''2'', fence = NULL WHERE xid = ''0'''
+                           ' AND NOT coalesce(pg_visible_in_snapshot(fence, $1), false)'
+                           ' AND NOT coalesce(id <= $3 AND pg_visible_in_snapshot(fence, $2), false)', i)
+                USING theirs.done, theirs.through, theirs.through_id;
+        END IF;
+        EXECUTE format('DELETE FROM webhook.outbox_%s WHERE xid = ''0''', i);
+    END LOOP;
+
+    IF pending = 'send' THEN
+        own.done := coalesce(own.done, '3:3:');
+        IF restored THEN
+            own.done := webhook.with_adopted(own.done);
+            own.through := webhook.with_adopted(own.through);
+        END IF;
+    ELSIF own.done IS NULL OR NOT restored THEN
+        own.done := pg_current_snapshot();
+        own.through := NULL;
+        own.through_id := NULL;
+    END IF;
+    DELETE FROM webhook.cursor;
+    INSERT INTO webhook.cursor (seq, system_identifier, database, written_by, done, through, through_id)
+        SELECT coalesce(own.seq, 0) + 1, s.system_identifier, d.oid, pg_current_xact_id(),
+               own.done, own.through, own.through_id
+        FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database();
+
+    -- Should the dump have come without its sequences.
+    SELECT max(m.id) INTO top
+        FROM (SELECT o.id FROM webhook.outbox AS o UNION ALL SELECT d.id FROM webhook.delivery AS d) AS m;
+    IF top > (SELECT s.last_value FROM webhook.outbox_id_seq AS s) THEN
+        PERFORM setval('webhook.outbox_id_seq', top);
+    END IF;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION webhook.adopt(text) IS
+    'after a restore or a copy: send or discard the undelivered messages that came with it; returns how many';

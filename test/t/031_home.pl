@@ -1,0 +1,202 @@
+# The home of an outbox: restored and copied databases send nothing until somebody says what they are; upgraded and
+# promoted ones go on.
+#
+# Mission: W2, W16; R2.
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $node = WebhookTest::start_node('home', 'max_worker_processes = 20');
+my $receiver = WebhookTest::Receiver->start;
+my $activity = q{SELECT activity FROM webhook.stat_workers WHERE database = current_database()};
+
+# All requests for entities from this number on: "entity message-id", in the order of arrival.
+sub arrived
+{
+	my ($from) = @_;
+
+	return [
+		grep { /^(\d+)/ && $1 >= $from }
+		map { decode_json($_->{body})->{id} . ' ' . $_->{headers}{'webhook-id'} } $receiver->requests('/a') ];
+}
+
+sub emit
+{
+	my ($server, $database, @numbers) = @_;
+
+	return map {
+		my $entity = $_ < 10 ? 'early' : 'late';
+		my $id = $server->safe_psql($database, qq{SELECT webhook.emit('e', '{"id":$_}', entity_id => '$entity')});
+		"$_ $id"
+	} @numbers;
+}
+
+sub is_foreign
+{
+	my ($server, $database, $name) = @_;
+
+	ok($server->poll_query_until($database, $activity, 'foreign'), "W16: $name: the worker waits for a decision");
+	return;
+}
+
+sub sends_nothing
+{
+	my ($server, $database, $before, $name) = @_;
+
+	# Another message in the same database would come first or be stuck behind them; the receiver saw nothing.
+	is($receiver->count, $before, "W16: $name: nothing has been sent");
+	return;
+}
+
+# What there is in the original: messages delivered, pending in the outbox, waiting in the delivery table.
+
+WebhookTest::create_webhook(
+	$node,
+	app => "'a'",
+	event => "'e'",
+	format => "'rest'",
+	url => "'" . $receiver->url('/a') . "'",
+	retry_schedule => q{'{0 s, 1 day, 1 day}'});
+emit($node, 'postgres', 1, 2);
+WebhookTest::wait_until_delivered($node);
+
+$receiver->behave('/a', status => 500);
+my @retrying = emit($node, 'postgres', 3);
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM webhook.delivery WHERE state = 'retrying'})
+  or BAIL_OUT('the failure is not recorded');
+$receiver->behave('/a');
+$node->append_conf('postgresql.conf', 'webhook.dispatch = off');
+$node->reload;
+$node->poll_query_until('postgres', $activity, 'paused') or BAIL_OUT('the worker does not pause');
+my @pending = emit($node, 'postgres', 10 .. 14);
+my $next_id = $node->safe_psql('postgres', 'SELECT last_value FROM webhook.outbox_id_seq');
+my $dump = $node->basedir . '/dump';
+command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'the database is dumped');
+
+WebhookTest::fails_with($node, q{SELECT webhook.adopt('send')}, '55000', 'is at home', 'W16: adopt() at home is refused');
+WebhookTest::fails_with($node, q{SELECT webhook.adopt('keep')}, '22023', 'pending', 'W16: adopt() knows two answers');
+WebhookTest::fails_with($node, q{SELECT webhook.adopt(NULL)}, '22023', 'pending', 'W16: NULL is none of them');
+$node->safe_psql('postgres', 'CREATE ROLE stranger');
+WebhookTest::fails_with($node, q{SET ROLE stranger; SELECT webhook.adopt('send')}, '42501', 'permission denied',
+	'W14: adopt() is not for everybody');
+
+# A dump restored on another server, as the new home
+
+my $other = WebhookTest::new_node('other', 'max_worker_processes = 20');
+$other->start;
+my $before = $receiver->count;
+foreach my $jobs (1, 4)
+{
+	my $database = "restored$jobs";
+
+	$other->safe_psql('postgres', "CREATE DATABASE $database");
+	command_ok([ 'pg_restore', '-j', $jobs, '-d', $other->connstr($database), $dump ], "restored with $jobs jobs");
+	is_foreign($other, $database, "restored with $jobs jobs");
+	is($other->safe_psql($database, 'SELECT webhook.pending()'), 6, 'W12: what came with the dump is pending');
+}
+sends_nothing($other, 'restored1', $before, 'restored');
+$other->wait_for_log(qr/WARNING: .*webhook sends nothing from database "restored1"/);
+like(slurp_file($other->logfile), qr/HINT: .*webhook\.adopt\('send'\)/, 'W16: the log says what to do');
+
+my @local = emit($other, 'restored1', 20, 21);
+sends_nothing($other, 'restored1', $before, 'restored and written to');
+is($other->safe_psql('restored1', q{SELECT webhook.adopt('send')}), 6, 'W2: adopt() tells how many will be sent');
+ok( $receiver->wait_for(sub { @{ arrived(10) } >= 7 }), 'W2: they are sent');
+is_deeply([ sort @{ arrived(10) } ], [ sort @pending, @local ],
+	'R2, W2: what was pending in the dump and what was written since are sent, with their ids');
+is_deeply(arrived(10), [ @pending, @local ], 'W3: in order');
+cmp_ok($other->safe_psql('restored1', 'SELECT last_value FROM webhook.outbox_id_seq'), '>=', $next_id + 2,
+	'W3: message ids go on from where the dump ended');
+emit($other, 'restored1', 22);
+ok($receiver->wait_for(sub { grep { /^22 / } @{ arrived(20) } }), 'W2: the new home works');
+like(($other->psql('restored1', q{SELECT webhook.adopt('send')}))[2], qr/is at home/, 'W16: it is at home now');
+
+# ... as a copy
+
+@local = emit($other, 'restored4', 30);
+$before = $receiver->count;
+is($other->safe_psql('restored4', q{SELECT webhook.adopt('discard')}), 6, 'W16: discard tells how many it drops');
+ok($other->poll_query_until('restored4', $activity, 'idle'), 'W16: the worker of the copy is at work');
+is( $other->safe_psql('restored4',
+		q{SELECT active, deactivation_reason, webhook.pending(), (SELECT count(*) FROM webhook.delivery) FROM webhook.get_webhooks()}),
+	'f|copy|0|0',
+	'W16: the webhooks of a copy are switched off, nothing is pending');
+is($receiver->count, $before, 'W16: and nothing was sent');
+
+$other->stop;
+
+# Copies made with CREATE DATABASE ... TEMPLATE, on the same server
+
+sub count_ids
+{
+	my ($database) = @_;
+	return $node->safe_psql($database, 'SELECT count(message_id), count(DISTINCT message_id) FROM webhook.outbox');
+}
+
+$node->safe_psql('postgres', 'CREATE DATABASE template');
+$node->safe_psql('template', 'CREATE EXTENSION webhook');
+$node->safe_psql('postgres', 'CREATE DATABASE fresh TEMPLATE template');
+ok($node->poll_query_until('fresh', $activity, 'paused'),
+	'W16: a copy in which nobody has created a webhook asks nothing');
+$node->safe_psql('postgres', "CREATE DATABASE $_ TEMPLATE postgres") foreach qw(moved staging);
+is_foreign($node, $_, "copied to $_") foreach qw(moved staging);
+$before = $receiver->count;
+my @in_moved = emit($node, 'moved', 40, 41);
+my @in_staging = emit($node, 'staging', 50);
+is(scalar(grep { my $id = (split / /)[1]; "@in_staging" =~ /$id/ } @in_moved), 0, 'W2: copies have message ids of their own');
+is($node->safe_psql('moved', q{SELECT webhook.adopt('send')}), 8, 'W2: what is pending in a copy can be sent');
+is($node->safe_psql('staging', q{SELECT webhook.adopt('discard')}), 7, 'W16: or dropped');
+is($receiver->count, $before, 'W16: nothing has been sent before dispatch is switched on');
+
+# The original is not disturbed by any of this: it sends what it has.
+
+my %first = map { $_ => 1 } @{ arrived(10) };
+$node->append_conf('postgresql.conf', 'webhook.dispatch = on');
+$node->reload;
+ok($receiver->wait_for(sub { @{ arrived(10) } >= keys(%first) + 12 }), 'W2: the original and the copy that was adopted send');
+my %times;
+$times{$_}++ foreach @{ arrived(10) };
+is_deeply([ map { $times{$_} } @pending ], [ (3) x @pending ], 'W2: pending messages are sent by each of them, with the same ids');
+is_deeply([ map { $times{$_} } @in_moved ], [ (1) x @in_moved ], 'W2: new ones of the copy once');
+is_deeply([ grep { /^50 / } @{ arrived(10) } ], [], 'W16: the copy that was discarded sends nothing');
+
+# DROP EXTENSION, CREATE EXTENSION
+
+$node->safe_psql('staging', 'DROP EXTENSION webhook CASCADE; CREATE EXTENSION webhook');
+ok($node->poll_query_until('staging', $activity, 'idle'), 'W16: an extension that is created anew is at home');
+$node->safe_psql('staging',
+	q{SELECT webhook.create_webhook('a', 'e', '} . $receiver->url('/a') . q{', format => 'rest')});
+emit($node, 'staging', 60);
+ok($receiver->wait_for(sub { grep { /^60 / } @{ arrived(60) } }), 'W16: and sends');
+$node->safe_psql('staging', 'BEGIN; DROP EXTENSION webhook CASCADE; CREATE EXTENSION webhook; COMMIT');
+$node->safe_psql('staging',
+	q{SELECT webhook.create_webhook('a', 'e', '} . $receiver->url('/a') . q{', format => 'rest')});
+emit($node, 'staging', 61);
+ok($receiver->wait_for(sub { grep { /^61 / } @{ arrived(60) } }), 'W16: also when both happen in one transaction');
+
+# Promotion of a standby
+
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+$node->append_conf('postgresql.conf', 'webhook.dispatch = off');
+$node->reload;
+$node->poll_query_until('postgres', $activity, 'paused') or BAIL_OUT('the worker does not pause');
+@pending = emit($node, 'postgres', 70 .. 74);
+$node->wait_for_catchup($standby);
+is_deeply(arrived(70), [], 'W16: a standby sends nothing');
+$node->stop('immediate');
+$standby->promote;
+ok($receiver->wait_for(sub { @{ arrived(70) } >= 5 }), 'R2, W2: after its promotion it sends what is pending');
+push @pending, emit($standby, 'postgres', 75);
+ok($receiver->wait_for(sub { @{ arrived(70) } >= 6 }), 'R2, W2: and what is new');
+is_deeply(arrived(70), \@pending, 'R2, W2, W3: with the same ids, in order, once');
+$standby->stop;
+done_testing();
