@@ -173,6 +173,16 @@ room_to_read(void)
 		dispatch_in_memory() < DISPATCH_MAX_IN_MEMORY;
 }
 
+/* Has nobody else changed the position since we loaded it? */
+static bool
+position_is_current(void)
+{
+	if (cursor_generation == catalog_cursor_generation())
+		return true;
+	cursor_generation = catalog_cursor_generation();
+	return cursor_is_current();
+}
+
 /*
  * A database made from a template in which nobody had created a webhook: there is
  * nothing to decide.  A dump may be just about to bring its webhooks.
@@ -197,12 +207,9 @@ adopt_nothing(void)
 static void
 check_home(void)
 {
-	if (cursor_generation == catalog_cursor_generation())
-		return;
-	cursor_generation = catalog_cursor_generation();
 	if (recovered)
 	{
-		if (cursor_is_current())
+		if (position_is_current())
 			return;
 
 		/* What we know is about another outbox. */
@@ -210,6 +217,9 @@ check_home(void)
 				(errmsg("webhook worker starts again because the position in the outbox has been changed")));
 		proc_exit(1);
 	}
+	if (cursor_generation == catalog_cursor_generation())
+		return;
+	cursor_generation = catalog_cursor_generation();
 	if (cursor_load() == CURSOR_HERE)
 	{
 		stored_recover();
@@ -502,7 +512,7 @@ finish(void)
 		dispatch_spill_overtaken();
 		begin_turn();
 		begin_transaction();
-		if (catalog_oids() != NULL)
+		if (catalog_oids() != NULL && position_is_current())
 		{
 			stored_save();
 			record_save(INT_MAX);

@@ -1,6 +1,6 @@
 # pg_upgrade: the servers it starts send nothing, the upgraded one serves its databases.
 #
-# Mission: W16.
+# Mission: R2, W2, W16.
 
 use strict;
 use warnings;
@@ -18,6 +18,27 @@ my $served = q{SELECT string_agg(database || ' ' || state, ',' ORDER BY database
 
 $old->safe_psql('postgres', 'CREATE DATABASE one TEMPLATE postgres');
 ok($old->poll_query_until('postgres', $served, 'one served,postgres served'), 'the old server serves both databases');
+
+# Some messages delivered, some pending.
+my $receiver = WebhookTest::Receiver->start;
+WebhookTest::create_webhook(
+	$old, app => "'a'", event => "'e'", format => "'rest'", url => "'" . $receiver->url('/a') . "'");
+
+sub emit
+{
+	my ($node, @numbers) = @_;
+
+	return map { $node->safe_psql('postgres', qq{SELECT webhook.emit('e', '{"id":$_}', entity_id => 'x')}) } @numbers;
+}
+
+my @ids = emit($old, 1 .. 3);
+WebhookTest::wait_until_delivered($old);
+$old->append_conf('postgresql.conf', 'webhook.dispatch = off');
+$old->reload;
+$old->poll_query_until('postgres',
+	q{SELECT activity FROM webhook.stat_workers WHERE database = 'postgres'}, 'paused')
+  or BAIL_OUT('the worker does not pause');
+push @ids, emit($old, 4 .. 6);
 $old->stop;
 
 my $bindir = $old->config_data('--bindir');
@@ -43,6 +64,10 @@ unlike($log, qr/starting background worker process "webhook/, 'W16: they start n
 $new->start;
 ok($new->poll_query_until('postgres', $served, 'one served,postgres served'),
 	'W16: the upgraded server serves both databases');
+push @ids, emit($new, 7);
+WebhookTest::wait_until_delivered($new);
+is_deeply([ map { $_->{headers}{'webhook-id'} } $receiver->requests('/a') ],
+	\@ids, 'R2, W2, W16: and sends what was pending, then what is new, without a question');
 $new->stop;
 
 done_testing();

@@ -169,6 +169,51 @@ foreach my $round (1 .. $rounds)
 	$node->poll_query_until('postgres', 'SELECT true') or BAIL_OUT('the server does not come back');
 }
 
+# ---------- prepared transactions ----------
+
+sub tags_arrived
+{
+	return { map { $_ => 1 } slurp_file($receiver->{ledger}) =~ /\\"tag\\":\\"([^"\\]+)/g };
+}
+
+end_prepared();
+WebhookTest::wait_until_delivered($node);
+foreach my $entity (1, 2)
+{
+	(my $sql = $change) =~ s/:e/$entity/g;
+	sql("BEGIN; $sql PREPARE TRANSACTION 'prepared $entity'");
+}
+$node->stop('immediate');
+$node->start;
+worker_pid();
+(my $later = $change) =~ s/:e/3/g;
+sql($later);
+WebhookTest::wait_until_delivered($node);
+is(sql('SELECT count(*) FROM pg_prepared_xacts'), 2, 'prepared transactions survive a crash');
+my $seen = tags_arrived();
+sql("COMMIT PREPARED 'prepared 1'");
+sql("ROLLBACK PREPARED 'prepared 2'");
+my ($tag) = sql('SELECT tag FROM item WHERE id = 1');
+ok(!$seen->{$tag}, 'W1: nothing of them is sent before they are committed');
+WebhookTest::wait_until_delivered($node);
+ok(tags_arrived()->{$tag}, 'W2: COMMIT PREPARED sends what was prepared before the crash');
+
+# ---------- not yet on disk ----------
+
+# Nobody hears of a transaction that a crash undoes: the worker has it written to disk first.  While the answers are
+# held back, nothing else is written that would do so, too.
+$node->append_conf('postgresql.conf', 'wal_writer_delay = 10s');
+$node->reload;
+$receiver->behave($_, hold => 1) foreach @paths;
+my $count = $receiver->count;
+my $visible = sql("SET synchronous_commit = off; $later SELECT tag FROM item WHERE id = 3");
+ok($receiver->wait_for_count($count + @paths), 'a transaction with synchronous_commit = off is sent');
+push @killed_at, time();
+$node->stop('immediate');
+$receiver->behave($_) foreach @paths;
+$node->start;
+is(sql('SELECT tag FROM item WHERE id = 3'), $visible, 'W1: and has survived the crash');
+
 # ---------- what has arrived ----------
 
 end_prepared();
