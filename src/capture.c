@@ -42,12 +42,15 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "api.h"
 #include "capture.h"
 #include "catalog.h"
 #include "compat.h"
+#include "entity.h"
 #include "inforce.h"
 #include "match.h"
 #include "outbox.h"
+#include "shmem.h"
 #include "watch.h"
 
 /* A row deleted by an UPDATE that moves it to another partition. */
@@ -88,6 +91,7 @@ static const OutboxId *drawn_ids = NULL;
 static int	ndrawn_ids = 0;
 
 PG_FUNCTION_INFO_V1(webhook_capture);
+PG_FUNCTION_INFO_V1(webhook_notify_payment);
 PG_FUNCTION_INFO_V1(webhook_config_changed);
 
 
@@ -546,6 +550,49 @@ webhook_config_changed(PG_FUNCTION_ARGS)
 	CacheInvalidateRelcache(trigger->tg_relation);
 	outbox_wake_at_commit();
 	PG_RETURN_POINTER(NULL);
+}
+
+/* The payment of this row has changed, though the row has not. */
+static void
+tell_payment(WatchedTable *table, TupleTableSlot *slot, void *found)
+{
+	WatchValues values;
+	WatchAction action = WATCH_UPDATE;
+	InForce		rule;
+
+	*(bool *) found = true;
+	watch_evaluate(table, slot, false, &values);
+	inforce_lookup(values.text[WATCH_EVENT_UID], values.text[WATCH_PROFILE], &rule);
+	if (rule.only_paid)
+		action = values.is_true[WATCH_PAID] ? WATCH_CREATE : WATCH_DELETE;
+	else if (rule.overridden && !rule.send_on_payment && values.is_true[WATCH_PAID])
+		action = WATCH_NACTIONS;
+	for (int i = 0; i < table->naudiences; i++)
+	{
+		const WatchAudience *audience = &table->audiences[i];
+
+		tell(table, audience, WATCH_UPDATE, NULL, slot, &values, MATCH_FREE, NULL);
+		if (action != WATCH_NACTIONS)
+			tell(table, audience, action, NULL, slot, &values, MATCH_INTEGRATED, rule.integration);
+	}
+}
+
+/*
+ * notify_payment(entity_type, entity_id) returns boolean: is there such an entity?
+ *
+ * For payments that stand in another table, to be called from a trigger there.
+ */
+Datum
+webhook_notify_payment(PG_FUNCTION_ARGS)
+{
+	char	   *entity_type;
+	char	   *entity_id;
+
+	shmem_require();
+	PreventCommandIfReadOnly("webhook.notify_payment()");
+	entity_type = TextDatumGetCString(api_argument(fcinfo, 0, "entity_type"));
+	entity_id = TextDatumGetCString(api_argument(fcinfo, 1, "entity_id"));
+	PG_RETURN_BOOL(entity_visit(entity_type, entity_id, tell_payment));
 }
 
 static void

@@ -300,9 +300,10 @@ make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slo
 	return row;
 }
 
-static List *
-read_rows(List *list, WatchedTable *table, const WatchAudience *audience, Relation rel,
-		  const EntityFilter *filter, int64 offset, int64 limit)
+/* Call back for each row, in order. */
+static void
+visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 offset, int64 limit,
+		   EntityVisitor visit, void *arg)
 {
 	EntityQuery query = {0};
 	TupleTableSlot *slot;
@@ -330,10 +331,24 @@ read_rows(List *list, WatchedTable *table, const WatchAudience *audience, Relati
 		tuple.t_data = header;
 		ItemPointerSetInvalid(&tuple.t_self);
 		ExecStoreHeapTuple(&tuple, slot, false);
-		list = lappend(list, make_row(table, audience, slot));
+		visit(table, slot, arg);
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	return list;
+}
+
+/* A list being filled, and what may be seen. */
+typedef struct RowList
+{
+	const WatchAudience *audience;
+	List	   *rows;
+} RowList;
+
+static void
+add_row(WatchedTable *table, TupleTableSlot *slot, void *arg)
+{
+	RowList    *list = arg;
+
+	list->rows = lappend(list->rows, make_row(table, list->audience, slot));
 }
 
 /* The settings of a table and what may be seen of it; NULL: nothing. */
@@ -375,7 +390,7 @@ List *
 entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 {
 	List	   *relations = entity_relations(filter->entity_type);
-	List	   *result = NIL;
+	RowList		list = {NULL, NIL};
 	ListCell   *lc;
 
 	foreach(lc, relations)
@@ -386,7 +401,7 @@ entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 
 		if (table != NULL)
 		{
-			int			before = list_length(result);
+			int			before = list_length(list.rows);
 			int64		here = 0;
 
 			/* Pages go on in the next table where this one ends. */
@@ -394,16 +409,17 @@ entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 				here = Min(offset, count_rows(table, rel, filter));
 			else
 				here = offset;
-			result = read_rows(result, table, &audience, rel, filter, here, limit);
+			list.audience = &audience;
+			visit_rows(table, rel, filter, here, limit, add_row, &list);
 			offset -= here;
-			limit -= list_length(result) - before;
+			limit -= list_length(list.rows) - before;
 		}
 		if (rel != NULL)
 			relation_close(rel, AccessShareLock);
 		if (limit <= 0)
 			break;
 	}
-	return result;
+	return list.rows;
 }
 
 bool
@@ -421,6 +437,30 @@ entity_fetch(const char *entity_type, const char *entity_id, Oid reader, OutboxR
 		return false;
 	*row = *(OutboxRow *) linitial(list);
 	return true;
+}
+
+bool
+entity_visit(const char *entity_type, const char *entity_id, EntityVisitor visit)
+{
+	EntityFilter filter = {0};
+	bool		found = false;
+	ListCell   *lc;
+
+	filter.entity_type = entity_type;
+	filter.entity_id = entity_id;
+	foreach(lc, entity_relations(entity_type))
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		WatchedTable *table = rel ? watch_lookup(rel) : NULL;
+
+		if (table != NULL)
+			visit_rows(table, rel, &filter, 0, 1, visit, &found);
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+		if (found)
+			break;
+	}
+	return found;
 }
 
 bool

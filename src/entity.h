@@ -11,6 +11,7 @@
 #include "nodes/pg_list.h"
 
 #include "outbox.h"
+#include "watch.h"
 
 /* Which entities; NULL: whichever. */
 typedef struct EntityFilter
@@ -37,6 +38,13 @@ extern int64 entity_count(const EntityFilter *filter);
  * False when there is none.
  */
 extern bool entity_fetch(const char *entity_type, const char *entity_id, Oid reader, OutboxRow *row);
+
+/*
+ * Call back for the row of this entity; the visitor sets *(bool *) arg.  False when there is
+ * none.
+ */
+typedef void (*EntityVisitor) (WatchedTable *table, TupleTableSlot *slot, void *arg);
+extern bool entity_visit(const char *entity_type, const char *entity_id, EntityVisitor visit);
 
 /*
  * Call back for each column of the payload of the tables watched as this entity

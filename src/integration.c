@@ -156,14 +156,13 @@ hashes_equal(const unsigned char *a, const unsigned char *b)
 	return difference == 0;
 }
 
-char *
-integration_of_key(const char *api_key, ArrayType **profiles)
+void
+integration_of_key(const char *api_key, IntegrationKey *result)
 {
 	MemoryContext context = CurrentMemoryContext;
 	static const unsigned char nothing[HASH_BYTES] = {0};
 	const unsigned char *expected = nothing;
 	char		key[KEY_LENGTH + 1] = "";
-	char	   *name = NULL;
 	bytea	   *hash;
 	AsOwner		state;
 
@@ -175,15 +174,16 @@ integration_of_key(const char *api_key, ArrayType **profiles)
 
 	as_owner_begin(&state);
 	if (execute("SELECT i.name, i.api_key_hash, ARRAY(SELECT p.profile FROM webhook.integration_profile AS p"
-				"  WHERE p.integration = i.name AND p.api_access)"
+				"  WHERE p.integration = i.name AND p.api_access), i.owner"
 				" FROM webhook.integration AS i WHERE i.api_key_id = $1",
 				SPI_OK_SELECT, key_id(key), NULL) > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
-		name = TextDatumGetCString(result_datum(1));
-		expected = (unsigned char *) VARDATA_ANY(DatumGetByteaPP(result_datum(2)));
-		*profiles = DatumGetArrayTypePCopy(result_datum(3));
+		result->integration = TextDatumGetCString(result_datum(1));
+		expected = (unsigned char *) VARDATA_ANY(DatumGetByteaPCopy(result_datum(2)));
+		result->profiles = DatumGetArrayTypePCopy(result_datum(3));
+		result->owner = DatumGetObjectId(result_datum(4));
 		MemoryContextSwitchTo(old);
 	}
 	if (!hashes_equal((unsigned char *) VARDATA_ANY(hash), expected))
@@ -192,7 +192,6 @@ integration_of_key(const char *api_key, ArrayType **profiles)
 				 errmsg("invalid API key"),
 				 errhint("Keys are made by webhook.create_integration() and webhook.rotate_api_key().")));
 	as_owner_end(&state);
-	return name;
 }
 
 bool

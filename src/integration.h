@@ -21,11 +21,19 @@ extern void integration_require(const AsOwner *state, const char *name);
 /* Text of an argument that is a free name of 1 to 200 characters, or an error that names it. */
 extern char *integration_label(FunctionCallInfo fcinfo, int n, const char *argument);
 
+/* Whom an API key belongs to. */
+typedef struct IntegrationKey
+{
+	char	   *integration;
+	Oid			owner;
+	ArrayType  *profiles;		/* text[]: whose data it may see */
+} IntegrationKey;
+
 /*
- * Whose API key is this?  The name, and the profiles whose data it may see (text[]), in
- * the current memory context.  An error that says nothing when it is no key.
+ * Whose API key is this (NULL: nobody's)?  In the current memory context.  An error that says nothing
+ * when it is no key.
  */
-extern char *integration_of_key(const char *api_key, ArrayType **profiles);
+extern void integration_of_key(const char *api_key, IntegrationKey *result);
 
 /*
  * The worker's part: is it time to look at the age of API keys?  If so, it is to call

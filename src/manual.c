@@ -24,6 +24,8 @@
 #include "api.h"
 #include "catalog.h"
 #include "entity.h"
+#include "inforce.h"
+#include "integration.h"
 #include "shmem.h"
 
 #define MANUAL_ACTION	".manual"
@@ -38,10 +40,12 @@ typedef struct ManualWebhook
 	int			nuids;
 	char	  **uids;
 	char	   *filter;
+	char	   *integration;
 	bool		active;
 } ManualWebhook;
 
 PG_FUNCTION_INFO_V1(webhook_fire_webhook);
+PG_FUNCTION_INFO_V1(webhook_get_manual_actions);
 
 
 static Datum
@@ -62,7 +66,7 @@ read_webhook(ManualWebhook *webhook, int64 id, MemoryContext context)
 
 	memset(webhook, 0, sizeof(*webhook));
 	webhook->id = id;
-	as_owner_execute("SELECT events, uids, filter::text, active, owner FROM webhook.webhook WHERE id = $1",
+	as_owner_execute("SELECT events, uids, filter::text, active, owner, integration FROM webhook.webhook WHERE id = $1",
 					 SPI_OK_SELECT, 1, types, values, NULL);
 	old = MemoryContextSwitchTo(context);
 	d = column(1, &isnull);
@@ -73,6 +77,8 @@ read_webhook(ManualWebhook *webhook, int64 id, MemoryContext context)
 	webhook->filter = isnull ? NULL : TextDatumGetCString(d);
 	webhook->active = DatumGetBool(column(4, &isnull));
 	webhook->owner = DatumGetObjectId(column(5, &isnull));
+	d = column(6, &isnull);
+	webhook->integration = isnull ? NULL : TextDatumGetCString(d);
 	MemoryContextSwitchTo(old);
 }
 
@@ -131,6 +137,7 @@ static void
 check_restrictions(const ManualWebhook *webhook, const OutboxRow *row)
 {
 	bool		listed = webhook->nuids == 0;
+	InForce		rule;
 
 	if (!webhook->active)
 		ereport(ERROR,
@@ -144,6 +151,15 @@ check_restrictions(const ManualWebhook *webhook, const OutboxRow *row)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("webhook " INT64_FORMAT " is restricted to other events", webhook->id),
 				 errhint("The events are those listed in its property \"event_uids\".")));
+	if (webhook->integration != NULL)
+	{
+		inforce_lookup(row->event_uid, row->profile, &rule);
+		if (rule.integration == NULL || strcmp(rule.integration, webhook->integration) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("integration \"%s\" is not active for this entity", webhook->integration),
+					 errhint("See webhook.activate_integration() for its profile, and webhook.override_event() for its event.")));
+	}
 	if (webhook->filter != NULL && (row->payload == NULL || !filter_matches(webhook, row)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -183,4 +199,50 @@ webhook_fire_webhook(PG_FUNCTION_ARGS)
 	row.webhook_ids = construct_array(ids, 1, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 	outbox_append(&row, &message_id);
 	PG_RETURN_TEXT_P(cstring_to_text(outbox_message_id_text(&message_id)));
+}
+
+/* The integration in force for an event of which the UID alone is known; NULL: none. */
+static const char *
+event_integration(const char *event_uid)
+{
+	EntityFilter filter = {0};
+	List	   *events;
+	InForce		rule;
+
+	filter.entity_type = "event";
+	filter.event_uid = event_uid;
+	events = entity_list(&filter, 0, 1);
+	inforce_lookup(event_uid, events != NIL ? ((OutboxRow *) linitial(events))->profile : NULL, &rule);
+	return rule.integration;
+}
+
+/*
+ * get_manual_actions(entity_type, event_uid) returns setof (webhook_id, label, app)
+ */
+Datum
+webhook_get_manual_actions(PG_FUNCTION_ARGS)
+{
+	static const char *const sql =
+		"SELECT w.id, COALESCE(w.name, w.app), w.app FROM webhook.webhook w"
+		" WHERE w.active AND w.events && ARRAY[$1 || '.manual', $1 || '.*']"
+		" AND ($2 IS NULL OR ((w.uids IS NULL OR $2 = ANY (w.uids)) AND (w.integration IS NULL OR w.integration = $3)))"
+		" AND pg_has_role($4, w.owner::oid, 'USAGE')"
+		" ORDER BY 2, 1";
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[3] = {0};
+	bool		nulls[3] = {false, true, true};
+
+	shmem_require();
+	values[0] = CStringGetTextDatum(integration_label(fcinfo, 0, "entity_type"));
+	if (!PG_ARGISNULL(1))
+	{
+		char	   *event_uid = integration_label(fcinfo, 1, "event_uid");
+		const char *integration = event_integration(event_uid);
+
+		nulls[1] = false;
+		values[1] = CStringGetTextDatum(event_uid);
+		nulls[2] = integration == NULL;
+		values[2] = integration ? CStringGetTextDatum(integration) : (Datum) 0;
+	}
+	return as_owner_return_query(fcinfo, sql, 3, types, values, nulls);
 }

@@ -26,6 +26,12 @@ CREATE FUNCTION webhook.emit(event text, payload jsonb, entity_id text DEFAULT N
 COMMENT ON FUNCTION webhook.emit(text, jsonb, text, text, text) IS
     'send an application event when this transaction commits; returns the message id';
 
+CREATE FUNCTION webhook.notify_payment(entity_type text, entity_id text) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'webhook_notify_payment';
+COMMENT ON FUNCTION webhook.notify_payment(text, text) IS
+    'says that the payment of an entity has changed in another table; false if there is no such entity';
+
 CREATE FUNCTION webhook.config_changed() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'webhook_config_changed';

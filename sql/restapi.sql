@@ -1,0 +1,161 @@
+-- The API with its keys, the menu of manual actions, REST hooks, and payments in another table.
+-- Proves I16, I8, I2 (the same JSON as the webhook's), I3 and I10 (get_manual_actions), I12 (notify_payment), M10.
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+CREATE SCHEMA restapi_test;
+SET search_path = restapi_test;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
+
+-- Runs a command that must fail and shows what the user gets to see.
+CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE command;
+    message := 'NOT REFUSED';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    message := regexp_replace(left(message, 120), '\m\d+\M', 'N');
+END
+$$;
+
+CREATE TYPE mood AS ENUM ('happy', 'sad');
+CREATE TABLE event (uid text PRIMARY KEY, title text, profile text NOT NULL, starts timestamptz);
+CREATE TABLE guest (uid uuid PRIMARY KEY, event_uid text REFERENCES event, n int, big bigint, num numeric, f float8, t text, b boolean, d date,
+                    ts timestamptz, iv interval, j json, jb jsonb, a text[], m mood, by bytea, gone boolean DEFAULT false, secret text DEFAULT 'secret');
+CREATE TABLE payment (guest uuid REFERENCES guest ON DELETE CASCADE, amount numeric);
+SELECT webhook.watch('event', 'event', event_uid => 'uid', profile => 'profile');
+SELECT webhook.watch('guest', 'guest', event_uid => 'event_uid', profile => '(SELECT e.profile FROM event e WHERE e.uid = event_uid)',
+    paid => 'EXISTS (SELECT FROM payment p WHERE p.guest = uid)', deleted => 'gone', exclude => '{secret}');
+SELECT webhook.create_integration('api') AS key \gset
+SELECT webhook.connect_profile('api', 'shown', true), webhook.connect_profile('api', 'hidden');
+SELECT webhook.create_webhook('rest', 'guest.*,event.*', 'http://127.0.0.1:1/', format => 'rest', name => 'All') AS rest_id \gset
+
+INSERT INTO event VALUES ('e1', 'Gala', 'shown', '2025-06-01'), ('e2', 'Fair', 'shown', NULL), ('h1', 'Board', 'hidden', NULL), ('x1', 'Other', 'x', NULL);
+SELECT setseed(0.5);
+INSERT INTO guest
+SELECT gen_random_uuid(), (ARRAY['e1', 'e2', 'h1', NULL])[1 + i % 4], (random() * 1e9)::int, (random() * 1e18)::bigint,
+       CASE WHEN i % 5 > 0 THEN (random() * 1e6)::numeric(20, 7) END, random() * 10 ^ (i % 30 - 15), repeat(chr(1 + (random() * 300)::int), i % 7) || '"\' || i,
+       i % 2 = 0, '2025-01-01'::date + i, now() + i * interval '7 h', i * interval '1 h 3 s',
+       format('{"z" : %s, "a":[1, {"k":"v"}]}', i)::json, jsonb_build_object('k', i, 'n', NULL), ARRAY['x', NULL, i::text],
+       CASE WHEN i % 3 = 0 THEN 'happy'::mood END, decode(md5(i::text), 'hex')
+FROM generate_series(1, 200) AS i;
+UPDATE guest SET gone = true WHERE n % 10 = 0;
+
+--
+-- I16, I2: what the API shows is what was sent last, all of it and nothing else.
+--
+CREATE VIEW last_sent AS
+    SELECT DISTINCT ON (o.entity_id #>> '{}') o.entity_id #>> '{}' AS uid, o.event, o.event_uid, o.payload::jsonb AS payload
+    FROM webhook.outbox AS o WHERE o.entity_type = 'guest' ORDER BY o.entity_id #>> '{}', o.id DESC;
+SELECT count(*) = (webhook.get_attendees(:'key')->'meta'->>'total')::int AS total_right,
+       bool_and(webhook.get_attendees(:'key', guest_uid => uid) = jsonb_build_object('data', jsonb_build_array(payload), 'meta', '{"total": 1}'::jsonb)) AS same,
+       count(*) > 50 AS many
+FROM last_sent WHERE event <> 'guest.delete' AND event_uid IN ('e1', 'e2');
+SELECT bool_and(webhook.get_attendees(:'key', guest_uid => uid) = '{"data": [], "meta": {"total": 0}}') AS nothing_else, count(*) > 50 AS many
+FROM last_sent WHERE event = 'guest.delete' OR event_uid IS NULL OR event_uid = 'h1';
+SELECT webhook.get_events(:'key');
+SELECT webhook.get_events(:'key', 'e1'), webhook.get_events(:'key', 'h1') AS hidden, webhook.get_events(:'key', 'nope') AS nope;
+SELECT jsonb_path_query_array(webhook.get_attendees(:'key', 'e1', page_size => 1000), '$.data[*].event_uid') ->> 0 AS event_uid,
+       webhook.get_attendees(:'key', 'e1')->'meta'->'total' = to_jsonb((SELECT count(*) FROM guest WHERE event_uid = 'e1' AND NOT gone)) AS total_right,
+       webhook.get_attendees(:'key')::text NOT LIKE '%secret%' AS no_secret;
+
+-- Pages are stable, complete and do not overlap.
+SELECT count(*) = count(DISTINCT uid) AND count(*) = (webhook.get_attendees(:'key')->'meta'->>'total')::int AS complete, max(page) > 10 AS many
+FROM generate_series(1, 40) AS page, jsonb_array_elements(webhook.get_attendees(:'key', page => page, page_size => 7)->'data') AS d, jsonb_extract_path_text(d, 'uid') AS uid;
+SELECT jsonb_array_length(webhook.get_attendees(:'key', page => 2147483647)->'data') AS beyond, jsonb_array_length(webhook.get_attendees(:'key')->'data') AS by_default;
+
+-- Fields
+SELECT webhook.get_events(:'key', 'e1', fields => ' title , uid,nope');
+SELECT * FROM refused(format('SELECT webhook.get_events(%L, page => 0)', :'key'));
+SELECT * FROM refused(format('SELECT webhook.get_events(%L, page_size => 0)', :'key'));
+SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, page_size => 1001)', :'key'));
+SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, page => NULL)', :'key'));
+SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, fields => ''a,,b'')', :'key'));
+SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, fields => '''')', :'key'));
+
+-- A wrong key: always the same, whatever is wrong with it.
+SELECT DISTINCT r.* FROM unnest(ARRAY[NULL, '', 'x', :'key' || '0', left(:'key', -1), translate(:'key', '0123456789', '1234567890'),
+    left(:'key', 21) || translate(substr(:'key', 22), '0123456789', '1234567890'), repeat('x', 1000000)]) AS k,
+    refused(format('SELECT webhook.get_attendees(%L)', k)) AS r;
+SELECT webhook.rotate_api_key('api') AS new_key \gset
+SELECT * FROM refused(format('SELECT webhook.get_events(%L)', :'key'));
+SELECT webhook.get_events(:'new_key')->'meta' AS meta;
+SELECT :'new_key' AS key \gset
+
+-- I13: mappings count here, too, unless they are to be ignored; the form counts in any case.
+SELECT webhook.set_field_mapping('[{"name": "t", "mapped_to": "title"}, {"name": "v", "value": 1}]', 'api'),
+       webhook.set_field_mapping('[{"name": "v", "value": 2}]', 'api', profile => 'shown'),
+       webhook.set_field_mapping('[{"name": "t", "value": "hidden"}]', 'api', event_uid => 'e2');
+SELECT webhook.get_events(:'key')->'data' AS mapped, webhook.get_events(:'key', 'e1', fields => 't')->'data' AS field;
+SELECT webhook.get_events(:'key', 'e2', ignore_fields_mapping => true)->'data' AS plain;
+SELECT webhook.set_form('api', 'event', '[{"name": "title", "type": "text"}]'), webhook.set_payload_template('api', 'event', '["{{title}}"]');
+SELECT webhook.get_events(:'key')->'data' AS structured, webhook.get_events(:'key', 'e1', ignore_fields_mapping => true)->'data' AS form;
+SELECT webhook.set_form('api', 'event', NULL), webhook.set_payload_template('api', 'event', NULL), webhook.set_field_mapping(NULL, 'api'),
+       webhook.set_field_mapping(NULL, 'api', profile => 'shown'), webhook.set_field_mapping(NULL, 'api', event_uid => 'e2');
+
+--
+-- I3: the menu; I10, I11: an integration's actions where it is in force
+--
+SELECT webhook.create_webhook('crm', 'guest.manual', 'http://127.0.0.1:1/', name => 'Send to the CRM') AS a \gset
+SELECT webhook.create_webhook('print', 'event.manual,guest.manual', 'http://127.0.0.1:1/', name => 'Print', event_uids => 'e1') AS b \gset
+SELECT webhook.create_webhook('nameless', 'guest.manual', 'http://127.0.0.1:1/', integration => 'api') AS c \gset
+SELECT webhook.create_webhook('off', 'guest.manual', 'http://127.0.0.1:1/', name => 'Off', active => false) AS d \gset
+SELECT label, app FROM webhook.get_manual_actions('guest');
+SELECT label, app FROM webhook.get_manual_actions('event');
+SELECT label FROM webhook.get_manual_actions('user');
+SELECT label FROM webhook.get_manual_actions('guest', 'e1');
+SELECT label FROM webhook.get_manual_actions('guest', 'e2');
+SELECT uid AS guest_uid FROM guest WHERE event_uid = 'e2' AND NOT gone ORDER BY uid LIMIT 1 \gset
+SELECT * FROM refused(format('SELECT webhook.fire_webhook(%s, %L)', :c, :'guest_uid'));
+SELECT webhook.activate_integration('shown', 'api');
+SELECT label FROM webhook.get_manual_actions('guest', 'e2');
+SELECT webhook.fire_webhook(:c, :'guest_uid') <> '' AS fired;
+SELECT webhook.override_event('e2');
+SELECT label FROM webhook.get_manual_actions('guest', event_uid => 'e2');
+SELECT * FROM refused(format('SELECT webhook.fire_webhook(%s, %L)', :c, :'guest_uid'));
+SELECT * FROM refused('SELECT webhook.get_manual_actions(NULL)');
+
+--
+-- I12: a payment in another table
+--
+SELECT webhook.update_webhook(:c, '{"event": "guest.*"}');
+SELECT webhook.override_event('e2', 'api', only_paid => true), webhook.override_event('e1', 'api');
+CREATE FUNCTION paid() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM webhook.notify_payment('guest', COALESCE(NEW.guest, OLD.guest)::text);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER paid AFTER INSERT OR DELETE ON payment FOR EACH ROW EXECUTE FUNCTION paid();
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
+CREATE VIEW sent AS SELECT o.event, (SELECT string_agg(w.app, ',' ORDER BY w.app) FROM webhook.webhook AS w WHERE w.id = ANY (o.webhook_ids)) AS apps
+    FROM webhook.outbox AS o ORDER BY o.id;
+INSERT INTO guest (uid, event_uid) VALUES ('00000000-0000-0000-0000-000000000001', 'e2');
+UPDATE guest SET t = 'x' WHERE uid = '00000000-0000-0000-0000-000000000001';
+INSERT INTO payment VALUES ('00000000-0000-0000-0000-000000000001', 10);
+UPDATE guest SET t = 'y' WHERE uid = '00000000-0000-0000-0000-000000000001';
+-- The payment goes first, by cascade, and still the receiver hears of the deletion once.
+BEGIN;
+DELETE FROM guest WHERE uid = '00000000-0000-0000-0000-000000000001';
+COMMIT;
+SELECT * FROM sent;
+SELECT webhook.notify_payment('guest', '00000000-0000-0000-0000-000000000001'), webhook.notify_payment('nobody', '1');
+SELECT * FROM refused($$SELECT webhook.notify_payment('guest', NULL)$$);
+
+--
+-- M10: REST hooks
+--
+SELECT webhook.rest_hook_subscribe('zapier', 'guest.create', 'https://hooks.example.com/1') AS answer \gset
+SELECT :'answer'::json->>'app' AS app, :'answer'::json->>'event' AS event, :'answer'::json->>'url' AS url,
+       (SELECT w.format || ' ' || w.active FROM webhook.get_webhooks('zapier') AS w WHERE w.id = (:'answer'::json->>'id')::bigint) AS webhook;
+SELECT jsonb_array_length(webhook.rest_hook_sample('guest.create')) AS samples, webhook.rest_hook_sample('guest.update')->0 ? 'event_uid' AS an_attendee,
+       webhook.rest_hook_sample('optin_finalized') AS none;
+SELECT webhook.rest_hook_unsubscribe((:'answer'::json->>'id')::bigint);
+SELECT count(*) FROM webhook.get_webhooks('zapier');
+SELECT * FROM refused($$SELECT webhook.rest_hook_unsubscribe(-1)$$);
+SELECT * FROM refused($$SELECT webhook.rest_hook_subscribe('zapier', 'guest.create', 'ftp://x')$$);
+SELECT * FROM refused($$SELECT webhook.rest_hook_sample('')$$);
+
+SELECT webhook.delete_integration('api');
+SELECT * FROM refused(format('SELECT webhook.get_events(%L)', :'key'));
+SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks() WHERE app IN ('rest', 'crm', 'print', 'off');
+SELECT count(webhook.clear_event_override(u)) FROM unnest('{e1,e2}'::text[]) AS u;
+DROP SCHEMA restapi_test CASCADE;

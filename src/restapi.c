@@ -1,0 +1,258 @@
+/*-------------------------------------------------------------------------
+ *
+ * restapi.c
+ *		What a receiver can ask for: entities, with an API key.
+ *
+ * get_events() and get_attendees() show the entities of the types "event" and "guest" just
+ * as a webhook of the integration sends them in format rest: the same rows,
+ * settings, payload and shape.  The key says which integration that is, its owner's
+ * rights say which columns there are, and its profiles whose rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+
+#include "api.h"
+#include "entity.h"
+#include "integration.h"
+#include "jsonfield.h"
+#include "shapes.h"
+#include "shmem.h"
+
+#define MAX_PAGE_SIZE	1000
+#define MAX_SAMPLES		3
+
+PG_FUNCTION_INFO_V1(webhook_get_events);
+PG_FUNCTION_INFO_V1(webhook_get_attendees);
+PG_FUNCTION_INFO_V1(webhook_rest_hook_sample);
+
+
+/* How the answer is to look; the arguments that both functions have. */
+typedef struct Question
+{
+	IntegrationKey key;
+	EntityFilter filter;
+	int64		page;
+	int64		page_size;
+	List	   *fields;			/* names; NIL: all */
+	bool		mapping;
+} Question;
+
+static const char *
+optional_text(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static int64
+bounded_argument(FunctionCallInfo fcinfo, int n, const char *name, int max)
+{
+	int64		value = DatumGetInt32(api_argument(fcinfo, n, name));
+
+	if (value < 1 || value > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\": it is out of range", name),
+				 errhint("Give a number between 1 and %d.", max)));
+	return value;
+}
+
+/* "a, b" as a list of names */
+static List *
+field_names(char *text)
+{
+	List	   *names = NIL;
+
+	for (;;)
+	{
+		size_t		len = strcspn(text, ",");
+		char	   *next = text + len;
+
+		while (len > 0 && *text == ' ')
+		{
+			text++;
+			len--;
+		}
+		while (len > 0 && text[len - 1] == ' ')
+			len--;
+		if (len == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid value for argument \"%s\": a name is empty", "fields"),
+					 errhint("Give the names of one or several fields, separated by commas, or NULL for all.")));
+		names = lappend(names, pnstrdup(text, len));
+		if (*next == '\0')
+			return names;
+		text = next + 1;
+	}
+}
+
+/* The arguments from page on, which both functions have; first is the number of "page". */
+static void
+read_arguments(FunctionCallInfo fcinfo, int first, Question *question)
+{
+	question->page = bounded_argument(fcinfo, first, "page", PG_INT32_MAX);
+	question->page_size = bounded_argument(fcinfo, first + 1, "page_size", MAX_PAGE_SIZE);
+	if (!PG_ARGISNULL(first + 2))
+		question->fields = field_names(text_to_cstring(PG_GETARG_TEXT_PP(first + 2)));
+	question->mapping = !DatumGetBool(api_argument(fcinfo, first + 3, "ignore_fields_mapping"));
+}
+
+/* Append those members of an object that are asked for. */
+static void
+append_fields(StringInfo out, char *text, List *fields)
+{
+	Jsonb	   *object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	bool		first = true;
+	ListCell   *lc;
+
+	if (!JB_ROOT_IS_OBJECT(object))
+	{
+		appendStringInfoString(out, text);
+		return;
+	}
+	appendStringInfoChar(out, '{');
+	foreach(lc, fields)
+	{
+		const char *name = lfirst(lc);
+		JsonbValue	value;
+
+		if (getKeyJsonValueFromContainer(&object->root, name, strlen(name), &value) == NULL)
+			continue;
+		appendStringInfoString(out, first ? "\"" : ",\"");
+		jsonfield_append_escaped(out, name, strlen(name));
+		appendStringInfoString(out, "\":");
+		jsonfield_append_json(out, &value);
+		first = false;
+	}
+	appendStringInfoChar(out, '}');
+}
+
+/* The payloads of the page, in the integration's shape. */
+static List *
+shaped_payloads(const Question *question, List *rows)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *result = NIL;
+	ListCell   *lc;
+	AsOwner		state;
+
+	as_owner_begin(&state);
+	MemoryContextSwitchTo(context);
+	foreach(lc, rows)
+	{
+		const OutboxRow *row = lfirst(lc);
+		const ShapeSet *set = shapes_get(question->key.integration, row->entity_type,
+										 row->profile, row->event_uid);
+		char	   *payload = row->payload ? unconstify(char *, row->payload) : pstrdup("null");
+		int			len;
+
+		if (set != NULL)
+			payload = shapes_apply(set, payload, question->mapping, &len);
+		result = lappend(result, payload);
+	}
+	as_owner_end(&state);
+	return result;
+}
+
+static Datum
+answer(Question *question)
+{
+	StringInfoData out;
+	List	   *rows;
+	ListCell   *lc;
+	int64		total;
+
+	question->filter.profiles = question->key.profiles;
+	question->filter.reader = question->key.owner;
+	total = entity_count(&question->filter);
+	rows = entity_list(&question->filter, (question->page - 1) * question->page_size, question->page_size);
+
+	initStringInfo(&out);
+	appendStringInfoString(&out, "{\"data\":[");
+	foreach(lc, shaped_payloads(question, rows))
+	{
+		if (out.data[out.len - 1] != '[')
+			appendStringInfoChar(&out, ',');
+		if (question->fields != NIL)
+			append_fields(&out, lfirst(lc), question->fields);
+		else
+			appendStringInfoString(&out, lfirst(lc));
+	}
+	appendStringInfo(&out, "],\"meta\":{\"total\":" INT64_FORMAT "}}", total);
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
+}
+
+/*
+ * get_events(api_key, event_uid, page, page_size, fields, ignore_fields_mapping) returns jsonb
+ */
+Datum
+webhook_get_events(PG_FUNCTION_ARGS)
+{
+	Question	question = {0};
+
+	shmem_require();
+	integration_of_key(optional_text(fcinfo, 0), &question.key);
+	question.filter.entity_type = "event";
+	question.filter.event_uid = optional_text(fcinfo, 1);
+	read_arguments(fcinfo, 2, &question);
+	return answer(&question);
+}
+
+/*
+ * get_attendees(api_key, event_uid, guest_uid, page, page_size, fields, ignore_fields_mapping) returns jsonb
+ */
+Datum
+webhook_get_attendees(PG_FUNCTION_ARGS)
+{
+	Question	question = {0};
+
+	shmem_require();
+	integration_of_key(optional_text(fcinfo, 0), &question.key);
+	question.filter.entity_type = "guest";
+	question.filter.event_uid = optional_text(fcinfo, 1);
+	question.filter.entity_id = optional_text(fcinfo, 2);
+	read_arguments(fcinfo, 3, &question);
+	return answer(&question);
+}
+
+/*
+ * rest_hook_sample(event) returns jsonb: the newest entities, as the caller may see
+ * them, of the type that a trigger name begins with
+ */
+Datum
+webhook_rest_hook_sample(PG_FUNCTION_ARGS)
+{
+	EntityFilter filter = {0};
+	StringInfoData out;
+	ListCell   *lc;
+	char	   *event;
+	char	   *dot;
+
+	shmem_require();
+	event = integration_label(fcinfo, 0, "event");
+	dot = strrchr(event, '.');
+	if (dot != NULL)
+		*dot = '\0';
+	filter.entity_type = event;
+	filter.newest_first = true;
+	filter.reader = GetUserId();
+
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '[');
+	foreach(lc, entity_list(&filter, 0, MAX_SAMPLES))
+	{
+		const OutboxRow *row = lfirst(lc);
+
+		if (row->payload != NULL)
+			appendStringInfo(&out, "%s%s", out.len > 1 ? "," : "", row->payload);
+	}
+	appendStringInfoChar(&out, ']');
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
+}
