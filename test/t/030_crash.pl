@@ -187,6 +187,7 @@ $node->stop('immediate');
 $node->start;
 worker_pid();
 (my $later = $change) =~ s/:e/3/g;
+$later = "BEGIN; $later COMMIT;";
 sql($later);
 WebhookTest::wait_until_delivered($node);
 is(sql('SELECT count(*) FROM pg_prepared_xacts'), 2, 'prepared transactions survive a crash');
