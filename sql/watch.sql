@@ -122,6 +122,7 @@ SELECT r.* FROM unnest(ARRAY[
     $$SELECT webhook.watch('keyless', 'x', id => 'number +')$$,
     $$SELECT webhook.watch('keyless', 'x', id => 'number); DROP TABLE keyless; --')$$,
     $$SELECT webhook.watch('keyless', 'x', id => 'name, number')$$,
+    $$SELECT webhook.watch('keyless', 'x', id => 'name), (number')$$,
     $$SELECT webhook.watch('keyless', 'x', id => 'number', event_uid => '(SELECT uid FROM no_such_table)')$$,
     $$SELECT webhook.watch('keyless', 'x', id => 'number', event_uid => 'OLD.name')$$,
     $$SELECT webhook.watch('keyless', 'x', id => 'number', profile => 'keyless')$$,

@@ -191,16 +191,17 @@ current_search_path(void)
 	return buf.data;
 }
 
-/* An expression must have one value: "a, b" in parentheses would be a row. */
+/* An expression must have one value: in parentheses "a, b" would be a row, and "a), (b" two columns. */
 static void
 check_result(SPIPlanPtr plan)
 {
 	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
 
-	if (type_is_rowtype(TupleDescAttr(source->resultDesc, 0)->atttypid))
+	if (source->resultDesc->natts != 1 ||
+		type_is_rowtype(TupleDescAttr(source->resultDesc, 0)->atttypid))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("a row instead of a single value")));
+				 errmsg("several values instead of one")));
 }
 
 /*
