@@ -144,6 +144,12 @@ cmp_ok(sql('SELECT count(*) FROM webhook.outbox_unread()'), '>', 7000, 'a backlo
 set_dispatch('on');
 check_ledger('backlog');
 
+# Somebody who looks with an old snapshot from now on.
+
+my $old = $node->background_psql('postgres');
+my $file = sql(q{SELECT pg_relation_filenode('webhook.cursor')});
+$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM thing');
+
 # The same with the worker stopped in the middle again and again.
 
 set_dispatch('off');
@@ -165,6 +171,18 @@ check_ledger('restarts', repeats => 1);
 $changes = start_changes(8, 250);
 $changes->finish or BAIL_OUT('pgbench failed');
 check_ledger('live', repeats => 1);
+
+# The table of positions is truncated now and then; the position can be seen with any snapshot all the same.
+
+for (my $i = 0; $i < 60 && sql(q{SELECT pg_relation_filenode('webhook.cursor')}) == $file; $i++)
+{
+	start_changes(2, 100)->finish or BAIL_OUT('pgbench failed');
+	note(sql('SELECT count(*) FROM webhook.cursor'));
+}
+isnt(sql(q{SELECT pg_relation_filenode('webhook.cursor')}), $file, 'the table of positions has been truncated');
+is($old->query_safe('SELECT count(*) > 0 FROM webhook.cursor'), 't', 'an old snapshot does not find it empty');
+$old->query_safe('COMMIT');
+$old->quit;
 $giant->quit;
 
 $node->stop;
