@@ -1,0 +1,221 @@
+# Receivers that misbehave in every way we know of: what the log says, and that the next delivery works.
+#
+# Each fault has a webhook; all get the same message at once.  The receiver behaves badly once, then well, so that the
+# retry, made by setting the clock, is the proof that nothing is left behind.  HTTP/2 is not covered: the receiver
+# speaks HTTP/1.1 only.
+#
+# Mission: W4 W5 W9, E7; goals: R3.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+use constant ROUNDS => 8;           # of all faults, while the worker's memory is looked at
+use constant MAX_GROWTH_KB => 4096;
+
+my $node = WebhookTest::start_node('faults', "webhook.max_response_size = '10kB'", "webhook.clock_offset = '0'");
+my $receiver = WebhookTest::Receiver->start;
+my $clock = 0;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+sub becomes
+{
+	my ($query, $expected, $test_name) = @_;
+
+	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
+	  or diag('it is: ' . sql($query));
+	return;
+}
+
+sub pass
+{
+	my ($seconds) = @_;
+
+	$clock += $seconds;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET webhook.clock_offset = '${clock}s'");
+	$node->reload;
+	return;
+}
+
+# Certificates: an authority of our own, and what can be wrong with a certificate.
+
+my $dir = PostgreSQL::Test::Utils::tempdir();
+
+sub openssl
+{
+	system("cd '$dir' && openssl $_[0] >/dev/null 2>&1") == 0 or BAIL_OUT("openssl $_[0] failed");
+	return;
+}
+
+sub certificate
+{
+	my ($name, $days, $names) = @_;
+
+	append_to_file("$dir/$name.ext", "subjectAltName=$names\n");
+	openssl("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $name.key -out $name.csr -subj /CN=$name");
+	openssl("x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days $days -extfile $name.ext -out $name.crt");
+	return WebhookTest::Receiver->start(tls => [ "$dir/$name.crt", "$dir/$name.key" ]);
+}
+
+openssl('req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority');
+openssl('req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout self.key -out self.crt -days 2 -subj /CN=self'
+	  . ' -addext subjectAltName=IP:127.0.0.1');
+my $ca = slurp_file("$dir/ca.crt");
+my $good = certificate('good', 2, 'IP:127.0.0.1');
+my $expired = certificate('expired', -1, 'IP:127.0.0.1');
+my $wrong = certificate('wrong', 2, 'DNS:other.test');
+my $self_signed = WebhookTest::Receiver->start(tls => [ "$dir/self.crt", "$dir/self.key" ]);
+my $gone = WebhookTest::Receiver->start;
+my $closed_url = $gone->url('/');
+$gone->stop;
+
+# name; behaviour, or the URL of somebody who cannot be reached; outcome, status and error in the log
+
+my $limit = 'response larger than 10240 bytes';
+my @faults = (
+	[ 'created', { status => 201 }, 'delivered', 201, '' ],
+	[ 'empty', { status => 204 }, 'delivered', 204, '' ],
+	[ 'body of 204', { status => 204, body => 'unexpected' }, 'delivered', 204, '' ],
+	[ 'interim answers', { informational => 3 }, 'delivered', 200, '' ],
+	[ 'closed after the answer', { close => 1 }, 'delivered', 200, '' ],
+	[ 'small gzip bomb', { gzip_bomb => 1 }, 'delivered', 200, '' ],
+	[ 'moved', { status => 301, location => 'http://elsewhere.test/x' }, 'redirect', 301, 'Location: http://elsewhere.test/x' ],
+	[ 'temporarily moved', { status => 307, location => '/y' }, 'redirect', 307, 'redirect not followed, Location: http://127.0.0.1:\d+/y' ],
+	[ 'not modified', { status => 304 }, 'redirect', 304, '^HTTP status 304$' ],
+	[ 'bad request', { status => 400 }, 'client_error', 400, '^HTTP status 400$' ],
+	[ 'not found', { status => 404 }, 'client_error', 404, '^HTTP status 404$' ],
+	[ 'too many', { status => 429 }, 'client_error', 429, '^HTTP status 429$' ],
+	[ 'server error', { status => 500 }, 'server_error', 500, '^HTTP status 500$' ],
+	[ 'unavailable', { status => 503, body => "sorry \x00 \x01" }, 'server_error', 503, '^HTTP status 503$' ],
+	[ 'strange status', { status => 999 }, 'server_error', 999, '^HTTP status 999$' ],
+	[ 'reset', { reset => 1 }, 'reset', '', 'connection lost while waiting for the response' ],
+	[ 'hang before', { hang => 'before' }, 'timeout', '', '^timeout while waiting for the response$' ],
+	[ 'hang in headers', { hang => 'headers' }, 'timeout', 200, '^timeout while receiving the response$' ],
+	[ 'hang in body', { hang => 'body' }, 'timeout', 200, '^timeout while receiving the response$' ],
+	[ 'a byte at a time', { drip => 50 }, 'timeout', undef, '^timeout while (receiving|waiting for) the response$' ],
+	[ 'too slow', { delay => 60000 }, 'timeout', '', '^timeout while waiting for the response$' ],
+	[ 'too large', { size => 10241 }, 'too_large', 200, $limit ],
+	[ 'endless body', { endless => 1 }, 'too_large', 200, $limit ],
+	[ 'large headers', { headers => 30000 }, 'too_large', 200, $limit ],
+	[ 'huge headers', { headers => 10_000_000 }, 'too_large', 200, $limit ],
+	[ 'endless interim answers', { informational => 1000 }, 'too_large', undef, $limit ],
+	[ 'gzip bomb', { gzip_bomb => 20 }, 'too_large', 200, $limit ],
+	[ 'no status line', { broken => 'status' }, 'protocol', '', '^invalid HTTP response' ],
+	[ 'broken header', { broken => 'header' }, 'protocol', 200, '^invalid HTTP response' ],
+	[ 'negative length', { broken => 'length' }, 'protocol', 200, '^invalid HTTP response' ],
+	[ 'bad chunk', { broken => 'chunk' }, 'protocol', 200, '^invalid HTTP response' ],
+	[ 'too short', { broken => 'short' }, 'reset', 200, 'connection lost while receiving the response' ],
+	[ 'refused', $closed_url, 'refused', '', '^connection refused by host "127.0.0.1"$' ],
+	[ 'unresolved', 'http://no-such-host.invalid/', 'unresolved', '', '^could not resolve host "no-such-host.invalid"$' ],
+	[ 'forbidden', 'http://10.1.2.3/', 'forbidden_address', '', '^address 10.1.2.3 is not allowed$' ],
+	[ 'expired certificate', $expired->url('/'), 'tls', '', 'expired' ],
+	[ 'certificate of another', $wrong->url('/'), 'tls', '', 'name' ],
+	[ 'self-signed certificate', $self_signed->url('/'), 'tls', '', 'self.signed' ],
+	[ 'TLS where there is none', $receiver->url('/') =~ s/http:/https:/r, 'timeout', '', '^timeout while negotiating TLS$' ],
+	[ 'no TLS where there is', $good->url('/') =~ s/https:/http:/r, undef, '', '.' ]);
+
+my @ids;
+
+# Misbehave once.
+sub misbehave
+{
+	foreach my $i (0 .. $#faults)
+	{
+		$receiver->behave("/$i", %{ $faults[$i][1] }, times => 1) if ref $faults[$i][1];
+	}
+	return;
+}
+
+misbehave();
+foreach my $i (0 .. $#faults)
+{
+	my ($name, $fault, $outcome) = @{ $faults[$i] };
+	my $timeout = ($outcome // '') eq 'timeout' ? '1500 ms' : '30 s';
+
+	push @ids, WebhookTest::create_webhook($node,
+		app => "'faults'", name => "'$name'", event => "'fault'", timeout => "'$timeout'", ordering => "'none'", max_in_flight => 1,
+		retry_schedule => "ARRAY['0', '1 hour', '1 hour', '1 hour', '1 hour', '1 hour']::interval[]",
+		ca_cert => "'$ca'",
+		url => "'" . (ref $fault ? $receiver->url("/$i") : $fault) . "'");
+}
+my $message = sql(q{SELECT webhook.emit('fault', '{"text": "Zürich"}')});
+becomes("SELECT count(*) FROM webhook.log", scalar(@faults), 'R3: every webhook was tried');
+
+foreach my $i (0 .. $#faults)
+{
+	my ($name, $fault, $outcome, $status, $error) = @{ $faults[$i] };
+	my $log = sql("SELECT outcome, status, attempt, message_id = '$message', duration < '20 s', error FROM webhook.get_webhook_log($ids[$i])");
+	my ($got_outcome, $got_status, $rest, $got_error) = $log =~ /^(\w+)\|(\d*)\|(\d+\|\w\|\w)\|(.*)$/s;
+
+	is($got_outcome, $outcome, "R3: $name: outcome") if defined $outcome;
+	isnt($got_outcome, 'delivered', "R3: $name: no success") if !defined $outcome;
+	is($got_status, $status, "R3: $name: status") if defined $status;
+	like($got_error, qr/$error/, "R3: $name: error") if $error ne '';
+	is($got_error, '', "R3: $name: no error") if $error eq '';
+	is($rest, '1|t|t', "R3: $name: first attempt, in time");
+}
+my $failures = grep { ($_->[2] // '') ne 'delivered' } @faults;
+is(sql('SELECT count(*) FROM webhook.undelivered'), $failures, 'R3: what failed is to be retried');
+is(sql("SELECT bool_and(active) FROM webhook.get_webhooks('faults')"), 't', 'W5: nobody is switched off by one failure');
+
+# Everybody is well the next time, those who could not be reached after they have been mended.
+
+foreach my $i (0 .. $#faults)
+{
+	next if ref $faults[$i][1];
+	sql("SELECT webhook.update_webhook($ids[$i], '{\"url\": \"" . $receiver->url("/$i") . "\"}')");
+}
+pass(4400);
+WebhookTest::wait_until_delivered($node);
+becomes("SELECT count(*) FROM webhook.stat_webhooks WHERE delivered = 1", scalar(@faults), 'R3: the next delivery works, for all of them');
+is(sql("SELECT count(*) FROM webhook.stat_webhooks WHERE delivered = 1"), scalar(@faults), 'R3: each has succeeded once');
+
+# A kept connection that the receiver closes as the next request comes
+
+my $drop = WebhookTest::create_webhook($node, app => "'drop'", event => "'drop'", ordering => "'strict'", url => "'" . $receiver->url('/drop') . "'");
+$receiver->behave('/drop', drop_next => 1, times => 1);
+sql(q{SELECT webhook.emit('drop', to_jsonb(n)) FROM generate_series(1, 3) n});
+WebhookTest::wait_until_delivered($node);
+becomes("SELECT string_agg(outcome || ' ' || attempt, ',') FROM webhook.get_webhook_log($drop)", 'delivered 1,delivered 1,delivered 1',
+	'R3: a connection closed under a request costs no attempt');
+
+# All of it again and again: memory
+
+sub worker_memory
+{
+	my $pid = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND datname = current_database()");
+	my ($kb) = slurp_file("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m;
+
+	return ($pid, $kb);
+}
+
+SKIP:
+{
+	skip 'no /proc here', 2 unless -e '/proc/self/status';
+	my ($first_pid, $first);
+
+	foreach my $round (1 .. ROUNDS)
+	{
+		misbehave();
+		sql(q{SELECT webhook.emit('fault', '{}')});
+		$node->poll_query_until('postgres',
+			"SELECT count(*) FROM webhook.stat_webhooks WHERE app = 'faults' AND delivered + retrying > $round", scalar(@faults));
+		pass(4400);
+		WebhookTest::wait_until_delivered($node);
+		($first_pid, $first) = worker_memory() if $round == 2;
+	}
+	my ($last_pid, $last) = worker_memory();
+	is($last_pid, $first_pid, 'R3: the worker has survived it all');
+	cmp_ok($last - $first, '<', MAX_GROWTH_KB, "R3: memory is flat: $first kB, $last kB");
+}
+
+$node->stop;
+$receiver->stop;
+done_testing();
