@@ -139,6 +139,9 @@ stored_done(Delivery *delivery)
 		tag->webhook_id = delivery->endpoint->id;
 		tag->id = delivery->message->id;
 		to_delete = remember(to_delete, tag);
+
+		/* Its row must not be read until it has gone. */
+		delivery->stored = false;
 	}
 }
 
@@ -201,6 +204,7 @@ delete_rows(void)
 		if (claim_try(tag->webhook_id))
 		{
 			delivery_delete(tag->webhook_id, tag->id);
+			hash_search(in_memory, tag, HASH_REMOVE, NULL);
 			pfree(tag);
 		}
 		else
@@ -472,6 +476,8 @@ load_backlogs(void)
 static void
 load_followers(void)
 {
+	List	   *again = NIL;
+	ListCell   *lc;
 	OrderKey   *key;
 
 	while ((key = orderkey_take_to_follow()) != NULL)
@@ -487,11 +493,19 @@ load_followers(void)
 			key->blocked = false;
 			orderkey_release(key);
 		}
-		else if (row.next_attempt_at <= due_after.at && !is_in_memory(&row))
+		else if (is_in_memory(&row))
+		{
+			/* It could not be deleted or written yet. */
+			pfree(row.message);
+			again = lappend(again, key);
+		}
+		else if (row.next_attempt_at <= due_after.at)
 			restore(&row, endpoint);	/* a waiting one, or one that has been due before */
 		else
 			pfree(row.message);
 	}
+	foreach(lc, again)
+		orderkey_follow(lfirst(lc));
 }
 
 static void

@@ -187,12 +187,12 @@ sub bodies
 	return map { $_->{body} } $self->requests($path);
 }
 
-# How many there are.
+# How many there are (for a path).
 sub count
 {
-	my ($self) = @_;
+	my ($self, $path) = @_;
 
-	return 0 + $self->_control('GET', '/_count')->{content};
+	return 0 + $self->_control('GET', '/_count' . (defined $path ? "?path=$path" : ''))->{content};
 }
 
 # Wait until there are this many requests (for a path); false when they do not come in time.

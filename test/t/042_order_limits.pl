@@ -1,0 +1,277 @@
+# Order, rates, connections and isolation, with receivers that fail and a worker that is killed.
+#
+# Mission: W2 W3 W5 W10; goals: P8 as a functional check.
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+use WebhookTest;
+
+my $node = WebhookTest::start_node('limits', 'restart_after_crash = on', 'max_worker_processes = 20');
+my $receiver = WebhookTest::Receiver->start;
+my $clock = 0;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+sub becomes
+{
+	my ($query, $expected, $test_name) = @_;
+
+	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
+	  or diag('it is: ' . sql($query));
+	return;
+}
+
+sub pass
+{
+	my ($seconds) = @_;
+
+	$clock += $seconds;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET webhook.clock_offset = '${clock}s'");
+	$node->reload;
+	return;
+}
+
+sub create
+{
+	my ($path, %more) = @_;
+
+	return WebhookTest::create_webhook($node,
+		app => "'app'", event => "'guest.*'", url => "'" . $receiver->url($path) . "'", %more);
+}
+
+sub worker_pid
+{
+	return sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND datname = current_database()");
+}
+
+# kill -9; the server starts anew.
+sub kill_worker
+{
+	my $pid = worker_pid();
+
+	kill('KILL', $pid);
+	$node->poll_query_until('postgres',
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND pid <> $pid");
+	return;
+}
+
+sub end_test
+{
+	sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
+	$receiver->reset;
+	return;
+}
+
+sql(q{
+	CREATE TABLE guest (id integer PRIMARY KEY, n integer NOT NULL);
+	INSERT INTO guest SELECT i, 0 FROM generate_series(1, 5) i;
+	SELECT webhook.watch('guest', 'guest');
+});
+
+# W3: entity, strict and none; five sessions, each counts up its own guest, while the receiver fails now and then
+
+sub count_up
+{
+	my ($from, $to) = @_;
+	my @sessions;
+
+	foreach my $guest (1 .. 5)
+	{
+		my $script = join('', map { "UPDATE guest SET n = $_ WHERE id = $guest;\n" } $from .. $to);
+		push @sessions, IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$script,
+			IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+	}
+	$_->finish foreach @sessions;
+	return;
+}
+
+# Numbers of a guest that did not come after the smaller one when each message was first seen with success; what was
+# delivered twice counts once.
+sub out_of_order
+{
+	my ($requests, $strict) = @_;
+	my (%last, %seen, @wrong);
+
+	foreach my $request (@$requests)
+	{
+		next if $seen{ $request->{headers}{'webhook-id'} }++;
+		my $guest = decode_json($request->{body})->{result};
+		push @wrong, "$guest->{id}:$guest->{n}" if ($last{ $guest->{id} } // 0) + 1 != $guest->{n};
+		$last{ $guest->{id} } = $guest->{n};
+	}
+	return "@wrong";
+}
+
+my $schedule = "ARRAY['0', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min']::interval[]";
+my %webhook = map { $_ => create("/$_", ordering => "'$_'", retry_schedule => $schedule) } qw(entity strict none);
+
+count_up(1, 20);
+foreach my $path (qw(entity strict none))
+{
+	$receiver->behave("/$path", status => 500, times => 2);
+}
+count_up(21, 40);
+pass(90);
+kill_worker();
+$receiver->behave("/$_", status => 503) foreach qw(entity strict none);
+count_up(41, 60);
+becomes("SELECT count(*) FROM webhook.get_webhooks('app') WHERE failing_since IS NOT NULL", 3, 'W5: all three are failing');
+$node->restart;
+count_up(61, 70);
+$receiver->behave("/$_") foreach qw(entity strict none);
+pass(90);
+count_up(71, 80);
+for my $step (1 .. 5)
+{
+	pass(90);
+}
+WebhookTest::wait_until_delivered($node);
+
+foreach my $path (qw(entity strict none))
+{
+	my %ids = map { $_->{headers}{'webhook-id'} => 1 } $receiver->requests("/$path");
+
+	is(scalar(keys %ids), 400, "W2: $path: everything has arrived");
+}
+is(out_of_order([ $receiver->requests('/entity') ]), '', 'W3: entity: in order for each guest');
+is(out_of_order([ $receiver->requests('/strict') ]), '', 'W3: strict: in order for each guest');
+
+# A replay comes before newer messages of the same guest
+sql("SELECT webhook.deactivate_webhook($webhook{entity}, buffer_events => true)");
+count_up(81, 120);
+becomes("SELECT buffered FROM webhook.get_webhooks('app') WHERE id = $webhook{entity}", 200, 'M9: buffered');
+$receiver->behave('/entity', status => 500, times => 1);
+is(sql("SELECT webhook.activate_webhook($webhook{entity}, replay_events => true)"), 200, 'W11: all of it will be sent');
+count_up(121, 140);
+pass(90);
+WebhookTest::wait_until_delivered($node);
+is(out_of_order([ $receiver->requests('/entity') ]), '', 'W3, W11: what was buffered comes first');
+end_test();
+
+# Strict means one at a time, in the order in which they were written.
+
+create('/one', ordering => "'strict'");
+$receiver->behave('/one', hold => 1);
+sql("INSERT INTO guest SELECT i, i FROM generate_series(1001, 1020) i");
+ok($receiver->wait_for_count(1, '/one'), 'W3: strict: the first one is under way');
+becomes("SELECT sum(in_flight) FROM webhook.stat_workers", 1, 'W3: strict: it alone');
+$receiver->behave('/one');
+WebhookTest::wait_until_delivered($node);
+is( join(' ', map { decode_json($_->{body})->{entity_id} } $receiver->requests('/one')),
+	join(' ', 1001 .. 1020),
+	'W3: strict: in order');
+end_test();
+
+# W10: max_in_flight and webhook.max_connections
+
+sub in_flight_becomes
+{
+	my ($expected, $test_name) = @_;
+
+	becomes("SELECT sum(in_flight) FROM webhook.stat_workers", $expected, $test_name);
+	return;
+}
+
+create('/few', ordering => "'none'", max_in_flight => 3, timeout => "'1 min'");
+$receiver->behave('/few', hold => 1);
+sql("INSERT INTO guest SELECT i, i FROM generate_series(2001, 2050) i");
+ok($receiver->wait_for_count(3, '/few'), 'W10: three are under way');
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state <> 'pending'", 50, 'W5: what a slow receiver holds up is stored, the position moves on');
+is($receiver->count('/few'), 3, 'W10: no more than max_in_flight');
+$receiver->behave('/few', delay => 20);
+WebhookTest::wait_until_delivered($node);
+is(scalar($receiver->requests('/few')), 50, 'W10: then all of them');
+end_test();
+
+sql("ALTER SYSTEM SET webhook.max_connections = 6");
+$node->reload;
+my @many = map { create("/many$_", ordering => "'none'", timeout => "'1 min'") } 1 .. 5;
+$receiver->behave("*", hold => 1);
+sql("INSERT INTO guest SELECT i, i FROM generate_series(3001, 3020) i");
+ok($receiver->wait_for_count(3), 'W10: some are under way');
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state <> 'pending'", 100, 'W5: all others are stored');
+cmp_ok($receiver->count, '<=', 6, 'W10: no more than webhook.max_connections');
+$receiver->behave("*");
+WebhookTest::wait_until_delivered($node);
+sql("ALTER SYSTEM RESET webhook.max_connections");
+$node->reload;
+end_test();
+
+# W10: a rate limit, as the receiver sees it, also when the worker is killed in between
+
+sub most_in_a_second
+{
+	my @times = sort { $a <=> $b } map { $_->{time} } @_;
+	my ($most, $first) = (0, 0);
+
+	foreach my $last (0 .. $#times)
+	{
+		$first++ while $times[$last] - $times[$first] >= 1;
+		$most = $last - $first + 1 if $last - $first + 1 > $most;
+	}
+	return $most;
+}
+
+create('/rate', ordering => "'none'", rate_limit => 40);
+sql("INSERT INTO guest SELECT i, i FROM generate_series(4001, 4100) i");
+ok($receiver->wait_for_count(40, '/rate'), 'W10: a rate limit');
+kill_worker();
+ok($receiver->wait_for_count(100, '/rate'), 'W10: goes on after kill -9');
+my @requests = $receiver->requests('/rate');
+cmp_ok(most_in_a_second(@requests), '<=', 40, 'W10: the rate is never overshot, in no window of a second');
+cmp_ok($requests[-1]{time} - $requests[0]{time}, '<', 30, 'W10: but it is made use of');
+WebhookTest::wait_until_delivered($node);
+end_test();
+
+# W5, P8: receivers that hang or are down do not hold up those that are well
+
+my $dead = WebhookTest::Receiver->start;
+my $dead_url = $dead->url('/');
+$dead->stop;
+create('/well', ordering => "'none'");
+create("/hang$_") foreach 1 .. 3;
+WebhookTest::create_webhook($node, app => "'app'", event => "'guest.*'", url => "'$dead_url'");
+$receiver->behave("/hang$_", hang => 'before') foreach 1 .. 3;
+
+my ($slowest, $sent) = (0, 0);
+foreach my $round (1 .. 20)
+{
+	my $first = 10000 + $round * 1000;
+
+	sql("INSERT INTO guest SELECT i, i FROM generate_series($first, $first + 199) i");
+	$sent += 200;
+	my $start = time;
+	ok(0, 'P8: the healthy one is served') unless $receiver->wait_for_count($sent, '/well');
+	my $took = time - $start;
+	$slowest = $took if $took > $slowest;
+}
+is($receiver->count('/well'), 4000, 'W5: a healthy receiver gets everything');
+cmp_ok($slowest, '<', 5, 'P8: and promptly, though others hang or are down');
+my $pid = worker_pid();
+becomes(
+	"SELECT count(*) FROM webhook.outbox_unread()",
+	0, 'W5: the position of the outbox moves on while receivers hang');
+SKIP:
+{
+	skip 'no /proc here', 1 unless -e "/proc/$pid/status";
+	my ($before) = slurp_file("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m;
+	sql("INSERT INTO guest SELECT i, i FROM generate_series(100001, 110000) i");
+	ok($receiver->wait_for_count(14000, '/well'), 'W5: ten thousand more');
+	becomes("SELECT count(*) FROM webhook.outbox_unread()", 0, 'W5: and the position moves on');
+	my ($after) = slurp_file("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m;
+	cmp_ok($after - $before, '<', 32 * 1024, "W5: memory does not grow with the backlog: $before kB, $after kB");
+}
+is(sql("SELECT count(*) FROM webhook.undelivered WHERE state <> 'failed'"), 4 * 14000, 'W5: what the others have not got is kept');
+end_test();
+
+$node->stop;
+$receiver->stop;
+done_testing();
