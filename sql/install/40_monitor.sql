@@ -3,7 +3,7 @@
 -- Rows that the worker has not dealt with, judging by the newest position; see src/cursor.c.
 CREATE FUNCTION webhook.outbox_unread() RETURNS TABLE (id bigint, message_id uuid, event text, entity_id json,
     webhook_ids bigint[], created_at timestamptz)
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
     c webhook.cursor;

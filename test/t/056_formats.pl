@@ -1,0 +1,106 @@
+# What is sent is what describe_format() says, in every format.
+#
+# Mission: W7, R6.
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $node = WebhookTest::start_node('formats');
+my $receiver = WebhookTest::Receiver->start;
+my @formats = qw(entity rest standard cloudevents cloudevents-binary);
+my $json = JSON::PP->new->allow_nonref->utf8;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+sub type_of
+{
+	my ($value) = @_;
+
+	return 'null' unless defined $value;
+	return 'boolean' if JSON::PP::is_bool($value);
+	return { HASH => 'object', ARRAY => 'array' }->{ ref $value } if ref $value;
+	return $json->encode($value) =~ /^"/ ? 'string' : $value =~ /^-?\d+$/ ? 'integer' : 'number';
+}
+
+# The keywords that are used: type, const, pattern, properties, required, additionalProperties, not, if.
+my %keywords = map { $_ => 1 } qw($schema $comment $defs title description format type const pattern properties required
+  additionalProperties not if then else);
+
+sub problems
+{
+	my ($schema, $value, $at) = @_;
+	my @found = map { "unknown keyword $_" } grep { !$keywords{$_} } keys %$schema;
+	my @types = ref $schema->{type} ? @{ $schema->{type} } : $schema->{type} // ();
+
+	push @found, "$at: is " . type_of($value) if @types && !grep { $_ eq type_of($value) } @types;
+	push @found, "$at: not $schema->{const}" if exists $schema->{const} && ($value // '') ne $schema->{const};
+	push @found, "$at: $value" if exists $schema->{pattern} && ($value // '') !~ /$schema->{pattern}/;
+	push @found, "$at: fits what it must not" if exists $schema->{not} && !problems($schema->{not}, $value, $at);
+	if (exists $schema->{if})
+	{
+		my $branch = problems($schema->{if}, $value, $at) ? 'else' : 'then';
+		push @found, problems($schema->{$branch}, $value, $at) if exists $schema->{$branch};
+	}
+	return @found unless ref $value eq 'HASH';
+	push @found, map { "$at: $_ is missing" } grep { !exists $value->{$_} } @{ $schema->{required} // [] };
+	foreach my $key (keys %$value)
+	{
+		my $property = ($schema->{properties} // {})->{$key};
+
+		push @found, "$at: $key is not allowed"
+		  if !$property && exists $schema->{additionalProperties} && !$schema->{additionalProperties};
+		push @found, problems($property, $value->{$key}, "$at.$key") if $property;
+	}
+	return @found;
+}
+
+sql(q{
+	CREATE TABLE guest (id integer PRIMARY KEY, name text, meta jsonb);
+	CREATE TABLE code (code text PRIMARY KEY);
+	SELECT webhook.watch('guest', 'guest');
+	SELECT webhook.watch('code', 'code');
+});
+my %schema;
+foreach my $format (@formats)
+{
+	$schema{$format} = $json->decode(sql("SELECT webhook.describe_format('$format')"));
+	is($schema{$format}{'$schema'}, 'https://json-schema.org/draft/2020-12/schema', "W7: $format is described");
+	WebhookTest::create_webhook($node, app => "'formats'", event => "'guest.*,code.*,app.sent'", format => "'$format'",
+		url => "'" . $receiver->url("/$format") . "'");
+}
+sql(q{
+	INSERT INTO guest VALUES (1, 'Zoë', '[1, {"a": null}]');
+	UPDATE guest SET name = NULL;
+	DELETE FROM guest;
+	INSERT INTO code VALUES ('a/b "c" %');
+	SELECT webhook.emit('app.sent', '{}');
+	SELECT webhook.emit('app.sent', '[null]', entity_id => 'é');
+	SELECT count(webhook.test_webhook(id)) FROM webhook.get_webhooks('formats');
+});
+WebhookTest::wait_until_delivered($node);
+foreach my $format (@formats)
+{
+	my @requests = $receiver->requests("/$format");
+	my @found = map { problems($schema{$format}, $json->decode($_->{body}), 'body') } @requests;
+	my @header_problems = map { problems($schema{$format}{'$defs'}{headers}, $_->{headers}, 'headers') } @requests;
+
+	is(scalar(@requests), 7, "W7: $format: seven messages");
+	is(join("\n", @found), '', "W7: $format: bodies are as described");
+	is(join("\n", @header_problems), '', "W7: $format: headers are as described");
+	next if $format =~ /rest|binary/;
+	my $body = $json->decode($requests[0]{body});
+	$body->{extra} = 1;
+	ok(problems($schema{$format}, $body, 'body') > 0, "W7: $format: the description rules something out");
+}
+WebhookTest::fails_with($node, "SELECT webhook.describe_format('xml')", '22023', 'argument "format"', 'R6: unknown format');
+WebhookTest::fails_with($node, 'SELECT webhook.describe_format(NULL)', '22023', 'argument "format"', 'R6: no format');
+
+done_testing();

@@ -1,0 +1,97 @@
+# The grants that the README gives for an application, an operator and a monitor: enough, and no more.
+#
+# Mission: W14, W12.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $node = WebhookTest::start_node('grants');
+my $receiver = WebhookTest::Receiver->start;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+sub may
+{
+	my ($role, $query) = @_;
+	my ($status, $stdout, $stderr) = $node->psql('postgres', "SET ROLE $role; $query");
+
+	is($stderr, '', "W14: $role may $query");
+	return $stdout;
+}
+
+sub may_not
+{
+	my ($role, $query) = @_;
+
+	WebhookTest::fails_with($node, "SET ROLE $role; $query", '42501', 'permission denied', "W14: $role may not $query");
+	return;
+}
+
+sql(q{
+	CREATE ROLE app; CREATE ROLE operator; CREATE ROLE monitor;
+	GRANT USAGE ON SCHEMA webhook TO app, operator, monitor;
+	GRANT CREATE ON SCHEMA public TO app;
+
+	GRANT EXECUTE ON FUNCTION webhook.watch, webhook.unwatch, webhook.emit, webhook.create_webhook, webhook.update_webhook,
+		webhook.get_webhooks, webhook.activate_webhook, webhook.deactivate_webhook, webhook.delete_webhook_by_id,
+		webhook.get_webhook_log, webhook.get_secret, webhook.get_public_key, webhook.rotate_secret, webhook.test_webhook,
+		webhook.fire_webhook, webhook.pending, webhook.describe_format TO app;
+
+	GRANT SELECT ON webhook.stat_webhooks, webhook.stat_workers, webhook.undelivered, webhook.withheld TO monitor, operator;
+	GRANT SELECT (id, webhook_id, kind, message, created_at, read_at) ON webhook.notification TO monitor;
+	GRANT EXECUTE ON FUNCTION webhook.outbox_unread, webhook.worker_slots, webhook.pending TO monitor, operator;
+
+	GRANT SELECT, DELETE, UPDATE (read_at) ON webhook.notification TO operator;
+	GRANT EXECUTE ON FUNCTION webhook.get_webhooks, webhook.get_webhook_log, webhook.activate_webhook, webhook.deactivate_webhook,
+		webhook.reactivate, webhook.test_webhook TO operator;
+	GRANT app TO operator;
+});
+
+# An application works with what it has been given
+
+may('app', 'CREATE TABLE guest (id integer PRIMARY KEY, name text)');
+may('app', "SELECT webhook.watch('guest', 'guest')");
+my $id = may('app', "SELECT webhook.create_webhook('app', 'guest.*,x.y', '" . $receiver->url('/app')
+	  . "', headers => '{\"Authorization\": \"s3cr3t\"}')");
+may('app', "INSERT INTO guest VALUES (1, 'Ada')");
+may('app', "SELECT webhook.emit('x.y', '{}')");
+may('app', "SELECT webhook.$_") foreach ("get_secret($id)", "rotate_secret($id)", "get_public_key($id)", "test_webhook($id)",
+	"fire_webhook($id, '1')", "deactivate_webhook($id)", "activate_webhook($id)", "update_webhook($id, '{}')", 'pending()');
+WebhookTest::wait_until_delivered($node);
+is(scalar($receiver->requests('/app')), 4, 'W14: what it sends arrives');
+may('app', "SELECT * FROM webhook.get_webhooks(), webhook.get_webhook_log($id)");
+may_not('app', $_) foreach ('SELECT * FROM webhook.webhook', 'SELECT * FROM webhook.outbox', 'SELECT * FROM webhook.stat_webhooks',
+	'SELECT * FROM webhook.undelivered', 'SELECT * FROM webhook.notification', 'SELECT * FROM webhook.outbox_unread()',
+	'SELECT * FROM webhook.log', 'TRUNCATE webhook.cursor', "SELECT nextval('webhook.outbox_id_seq')");
+
+# A monitor sees how things are, and no secret
+
+sql("INSERT INTO webhook.notification (webhook_id, kind, message, token) VALUES ($id, 'test', 'a message', 't0ken')");
+$receiver->behave('/app', status => 503);
+sql("SELECT webhook.emit('x.y', '{}')");
+$node->poll_query_until('postgres', 'SELECT count(*) > 0 FROM webhook.undelivered WHERE attempts > 0');
+my $seen = join("\n", map { may('monitor', $_) } ('SELECT * FROM webhook.stat_webhooks', 'SELECT * FROM webhook.stat_workers',
+	'SELECT * FROM webhook.undelivered', 'SELECT * FROM webhook.withheld', 'SELECT webhook.pending()',
+	'SELECT id, webhook_id, kind, message, created_at, read_at FROM webhook.notification'));
+like($seen, qr/a message/, 'W12: a monitor sees notifications');
+unlike($seen, qr/s3cr3t|whsec|t0ken/, 'W14: and no secret');
+may_not('monitor', $_) foreach ('SELECT token FROM webhook.notification', 'SELECT * FROM webhook.webhook', 'SELECT * FROM webhook.log',
+	'SELECT payload FROM webhook.outbox', "SELECT webhook.get_secret($id)", "SELECT webhook.deactivate_webhook($id)",
+	"SELECT webhook.emit('x.y', '{}')", 'DELETE FROM webhook.notification');
+
+# An operator acts on what it sees
+
+may('operator', $_) foreach ('SELECT token FROM webhook.notification', 'UPDATE webhook.notification SET read_at = now()',
+	"SELECT webhook.deactivate_webhook($id)", "SELECT webhook.activate_webhook($id, true)", "SELECT * FROM webhook.get_webhook_log($id)",
+	'SELECT * FROM webhook.stat_webhooks', 'DELETE FROM webhook.notification');
+may_not('operator', 'SELECT * FROM webhook.webhook');
+may_not('operator', 'UPDATE webhook.notification SET message = NULL');
+
+done_testing();
