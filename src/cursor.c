@@ -33,11 +33,8 @@
  */
 #include "postgres.h"
 
-#include "access/detoast.h"
-#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
-#include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
@@ -47,11 +44,8 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -60,6 +54,8 @@
 #include "catalog.h"
 #include "compat.h"
 #include "cursor.h"
+#include "ended.h"
+#include "logscan.h"
 
 /* Rows taken from the index in one go, and of those at most so many of one transaction. */
 #define SCAN_ROWS			1024
@@ -76,16 +72,6 @@
  * means nothing here, as its fence: no window contains it.
  */
 #define RESTORED_XID		0
-
-/* Which transactions had ended at some moment, in 64-bit transaction ids; reference-counted. */
-typedef struct Ended
-{
-	int			references;
-	uint64		xmin;			/* all below have */
-	uint64		xmax;			/* none from here on has */
-	int			nrunning;
-	uint64	   *running;		/* of those between, sorted, the ones that had not */
-} Ended;
 
 /* Its messages are visible in "through" and not in "done"; reference-counted. */
 typedef struct Window
@@ -113,18 +99,6 @@ typedef struct Fence
 	uint64		xid;
 	int64		id;
 } Fence;
-
-/* Reads rows of the index from all partitions, in the order (xid, id). */
-typedef struct LogScan
-{
-	Relation	heap[WEBHOOK_PARTITIONS];
-	Relation	index[WEBHOOK_PARTITIONS];
-	IndexScanDesc scan[WEBHOOK_PARTITIONS];
-	TupleTableSlot *slot[WEBHOOK_PARTITIONS];	/* next row, empty: none */
-	uint64		xid[WEBHOOK_PARTITIONS];
-	int64		id[WEBHOOK_PARTITIONS];
-	int			current;		/* partition of the row last returned, -1: none */
-} LogScan;
 
 static MemoryContext cursor_context;	/* positions, windows, the state of the merge */
 static MemoryContext message_context;	/* messages */
@@ -164,132 +138,6 @@ static uint64 window_opened;	/* number of the newest window */
 static uint64 window_finished;
 
 
-/* ---------- which transactions had ended ---------- */
-
-static int
-compare_uint64(const void *a, const void *b)
-{
-	uint64		x = *(const uint64 *) a;
-	uint64		y = *(const uint64 *) b;
-
-	return x < y ? -1 : x > y;
-}
-
-static bool
-ended_contains(const Ended *ended, uint64 xid)
-{
-	if (xid < ended->xmin)
-		return true;
-	if (xid >= ended->xmax)
-		return false;
-	return bsearch(&xid, ended->running, ended->nrunning, sizeof(uint64), compare_uint64) == NULL;
-}
-
-static Ended *
-ended_create(uint64 xmin, uint64 xmax, int nrunning)
-{
-	Ended	   *ended = MemoryContextAlloc(cursor_context, sizeof(Ended) + nrunning * sizeof(uint64));
-
-	ended->references = 1;
-	ended->xmin = xmin;
-	ended->xmax = xmax;
-	ended->nrunning = nrunning;
-	ended->running = (uint64 *) (ended + 1);
-	return ended;
-}
-
-static Ended *
-ended_reference(Ended *ended)
-{
-	ended->references++;
-	return ended;
-}
-
-static void
-ended_release(Ended *ended)
-{
-	if (ended != NULL && --ended->references == 0)
-		pfree(ended);
-}
-
-static uint64
-widen(TransactionId xid, FullTransactionId next)
-{
-	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xid);
-}
-
-/*
- * What has ended in the active snapshot, which is the one that rows are read with: a
- * window must not promise what its scans cannot see.  Only top-level
- * transactions; a transaction that is just being prepared may be listed twice.  Our
- * own does not count as ended.
- */
-static Ended *
-ended_now(void)
-{
-	Snapshot	snapshot = GetActiveSnapshot();
-	FullTransactionId next = ReadNextFullTransactionId();
-	TransactionId own = GetTopTransactionIdIfAny();
-	Ended	   *ended = ended_create(widen(snapshot->xmin, next), widen(snapshot->xmax, next),
-									 snapshot->xcnt + 1);
-	int			n = 0;
-	int			kept = 0;
-
-	for (uint32 i = 0; i < snapshot->xcnt; i++)
-		ended->running[n++] = widen(snapshot->xip[i], next);
-	if (TransactionIdIsValid(own) && widen(own, next) < ended->xmax)
-		ended->running[n++] = widen(own, next);
-	qsort(ended->running, n, sizeof(uint64), compare_uint64);
-	for (int i = 0; i < n; i++)
-		if (kept == 0 || ended->running[i] != ended->running[kept - 1])
-			ended->running[kept++] = ended->running[i];
-	ended->nrunning = kept;
-	if (kept > 0 && ended->running[0] < ended->xmin)
-		ended->xmin = ended->running[0];
-	return ended;
-}
-
-/* To and from the text form of pg_snapshot, "xmin:xmax:xid,xid,...". */
-static Datum
-ended_to_datum(const Ended *ended)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	appendStringInfo(&buf, UINT64_FORMAT ":" UINT64_FORMAT ":", ended->xmin, ended->xmax);
-	for (int i = 0; i < ended->nrunning; i++)
-		appendStringInfo(&buf, "%s" UINT64_FORMAT, i > 0 ? "," : "", ended->running[i]);
-	return DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(buf.data));
-}
-
-static Ended *
-ended_from_datum(Datum value)
-{
-	char	   *text = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, value));
-	char	   *p = text;
-	int			n = *text ? 1 : 0;
-	uint64		xmin;
-	uint64		xmax;
-	Ended	   *ended;
-
-	for (char *c = text; *c; c++)
-		n += (*c == ',');
-	xmin = strtoull(p, &p, 10);
-	xmax = strtoull(p + 1, &p, 10);
-	ended = ended_create(xmin, xmax, n);
-	ended->nrunning = 0;
-	for (p++; *p; p += (*p == ','))
-		ended->running[ended->nrunning++] = strtoull(p, &p, 10);
-	return ended;
-}
-
-static bool
-ended_same(const Ended *a, const Ended *b)
-{
-	return a->xmax == b->xmax && a->nrunning == b->nrunning &&
-		memcmp(a->running, b->running, a->nrunning * sizeof(uint64)) == 0;
-}
-
 /* ---------- windows ---------- */
 
 /* Takes over the caller's references to done and through. */
@@ -327,163 +175,6 @@ set_position(Ended *done, Ended *through, int64 id)
 	position_done = done;
 	position_through = through;
 	position_id = id;
-}
-
-/* ---------- scanning the index ---------- */
-
-static void
-scan_advance(LogScan *scan, int p)
-{
-	bool		isnull;
-
-	if (!index_getnext_slot(scan->scan[p], ForwardScanDirection, scan->slot[p]))
-	{
-		ExecClearTuple(scan->slot[p]);
-		return;
-	}
-	scan->xid[p] = U64FromFullTransactionId(
-		DatumGetFullTransactionId(slot_getattr(scan->slot[p], Anum_outbox_xid, &isnull)));
-	scan->id[p] = DatumGetInt64(slot_getattr(scan->slot[p], Anum_outbox_id, &isnull));
-}
-
-/*
- * Rows with from_xid <= xid < to_xid; only ids from from_id on if that is a
- * range of one.  partition: -1 for all.
- */
-static void
-scan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int partition)
-{
-	memset(scan, 0, sizeof(*scan));
-	scan->current = -1;
-	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
-	{
-		ScanKeyData keys[2];
-
-		if (partition >= 0 && p != partition)
-			continue;
-		scan->heap[p] = table_open(catalog_oids()->outbox[p], AccessShareLock);
-		if (RelationGetNumberOfBlocks(scan->heap[p]) == 0)
-			continue;
-		scan->index[p] = index_open(catalog_oids()->outbox_index[p], AccessShareLock);
-		scan->slot[p] = table_slot_create(scan->heap[p], NULL);
-		scan->scan[p] = webhook_index_beginscan(scan->heap[p], scan->index[p],
-												GetActiveSnapshot(), lengthof(keys));
-		ScanKeyInit(&keys[0], Anum_outbox_index_xid, BTGreaterEqualStrategyNumber, F_XID8GE,
-					FullTransactionIdGetDatum(FullTransactionIdFromU64(from_xid)));
-		ScanKeyInit(&keys[1], Anum_outbox_index_xid, BTLessStrategyNumber, F_XID8LT,
-					FullTransactionIdGetDatum(FullTransactionIdFromU64(to_xid)));
-		if (from_id > 0)
-		{
-			ScanKeyInit(&keys[0], Anum_outbox_index_xid, BTEqualStrategyNumber, F_XID8EQ,
-						FullTransactionIdGetDatum(FullTransactionIdFromU64(from_xid)));
-			ScanKeyInit(&keys[1], Anum_outbox_index_id, BTGreaterEqualStrategyNumber, F_INT8GE,
-						Int64GetDatum(from_id));
-		}
-		index_rescan(scan->scan[p], keys, lengthof(keys), NULL, 0);
-		scan_advance(scan, p);
-	}
-}
-
-/* Move to the next row in the order (xid, id); false at the end. */
-static bool
-scan_next(LogScan *scan)
-{
-	int			best = -1;
-
-	if (scan->current >= 0)
-		scan_advance(scan, scan->current);
-	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
-		if (scan->slot[p] != NULL && !TTS_EMPTY(scan->slot[p]) &&
-			(best < 0 || scan->xid[p] < scan->xid[best] ||
-			 (scan->xid[p] == scan->xid[best] && scan->id[p] < scan->id[best])))
-			best = p;
-	scan->current = best;
-	return best >= 0;
-}
-
-static void
-scan_end(LogScan *scan)
-{
-	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
-	{
-		if (scan->scan[p] != NULL)
-		{
-			index_endscan(scan->scan[p]);
-			ExecDropSingleTupleTableSlot(scan->slot[p]);
-			index_close(scan->index[p], AccessShareLock);
-		}
-		if (scan->heap[p] != NULL)
-			table_close(scan->heap[p], AccessShareLock);
-	}
-}
-
-/* ---------- messages ---------- */
-
-static Size
-text_size(TupleTableSlot *slot, int attnum)
-{
-	return slot->tts_isnull[attnum - 1] ? 0 :
-		toast_raw_datum_size(slot->tts_values[attnum - 1]) - VARHDRSZ + 1;
-}
-
-/* Copy a text value behind *to and move *to on; NULL for NULL. */
-static char *
-copy_text(TupleTableSlot *slot, int attnum, char **to, int *len)
-{
-	text	   *value;
-	char	   *copy = *to;
-	int			size;
-
-	if (slot->tts_isnull[attnum - 1])
-		return NULL;
-	value = DatumGetTextPP(slot->tts_values[attnum - 1]);
-	size = VARSIZE_ANY_EXHDR(value);
-	memcpy(copy, VARDATA_ANY(value), size);
-	copy[size] = '\0';
-	*to += size + 1;
-	if (len != NULL)
-		*len = size;
-	if ((Pointer) value != DatumGetPointer(slot->tts_values[attnum - 1]))
-		pfree(value);
-	return copy;
-}
-
-/* A message in one piece of memory. */
-static Message *
-message_create(TupleTableSlot *slot)
-{
-	static const int text_attnums[] = {Anum_outbox_event, Anum_outbox_entity_type,
-		Anum_outbox_entity_id, Anum_outbox_event_uid, Anum_outbox_profile, Anum_outbox_payload};
-	ArrayType  *ids;
-	Message    *message;
-	Size		size = MAXALIGN(sizeof(Message));
-	int			nids;
-	char	   *to;
-
-	slot_getallattrs(slot);
-	for (int i = 0; i < lengthof(text_attnums); i++)
-		size += text_size(slot, text_attnums[i]);
-	ids = DatumGetArrayTypeP(slot->tts_values[Anum_outbox_webhook_ids - 1]);
-	nids = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
-
-	message = MemoryContextAlloc(message_context, size + nids * sizeof(int64));
-	memset(message, 0, sizeof(Message));
-	dlist_init(&message->deliveries);
-	message->webhook_ids = (int64 *) ((char *) message + MAXALIGN(sizeof(Message)));
-	memcpy(message->webhook_ids, ARR_DATA_PTR(ids), nids * sizeof(int64));
-	message->nwebhooks = nids;
-	message->id = DatumGetInt64(slot->tts_values[Anum_outbox_id - 1]);
-	message->message_id = *DatumGetUUIDP(slot->tts_values[Anum_outbox_message_id - 1]);
-	message->created_at = DatumGetTimestampTz(slot->tts_values[Anum_outbox_created_at - 1]);
-
-	to = (char *) (message->webhook_ids + nids);
-	message->event = copy_text(slot, Anum_outbox_event, &to, NULL);
-	message->entity_type = copy_text(slot, Anum_outbox_entity_type, &to, NULL);
-	message->entity_id = copy_text(slot, Anum_outbox_entity_id, &to, NULL);
-	message->event_uid = copy_text(slot, Anum_outbox_event_uid, &to, NULL);
-	message->profile = copy_text(slot, Anum_outbox_profile, &to, NULL);
-	message->payload = copy_text(slot, Anum_outbox_payload, &to, &message->payload_len);
-	return message;
 }
 
 /* ---------- the merge ---------- */
@@ -554,7 +245,7 @@ hold_row(LogScan *scan)
 		else
 			held = repalloc(held, held_space * sizeof(Message *));
 	}
-	held[nheld] = message_create(slot);
+	held[nheld] = logscan_message(slot, message_context);
 	held[nheld]->xid = scan->xid[scan->current];
 	nheld++;
 	return MESSAGE_SIZE(held[nheld - 1]);
@@ -598,9 +289,9 @@ open_streams(void)
 	int			rows = 0;
 	int			rows_of_xid = 0;
 
-	scan_begin(&scan, frontier, through->xmax, 0, -1);
+	logscan_begin(&scan, frontier, through->xmax, 0, -1);
 	all_opened = true;
-	while (scan_next(&scan))
+	while (logscan_next(&scan))
 	{
 		uint64		row_xid = scan.xid[scan.current];
 
@@ -628,7 +319,7 @@ open_streams(void)
 		rows++;
 		rows_of_xid++;
 	}
-	scan_end(&scan);
+	logscan_end(&scan);
 	if (all_opened)
 		frontier = through->xmax;
 	apply_fences();
@@ -643,8 +334,8 @@ read_stream(int s)
 	int			rows = 0;
 	bool		exhausted = true;
 
-	scan_begin(&scan, streams[s].xid, streams[s].xid + 1, Max(streams[s].next_id, 1), -1);
-	while (scan_next(&scan))
+	logscan_begin(&scan, streams[s].xid, streams[s].xid + 1, Max(streams[s].next_id, 1), -1);
+	while (logscan_next(&scan))
 	{
 		if (rows >= SCAN_ROWS_PER_XID || bytes >= SCAN_BYTES || scan.id[scan.current] > fence)
 		{
@@ -655,7 +346,7 @@ read_stream(int s)
 		bytes += hold_row(&scan);
 		rows++;
 	}
-	scan_end(&scan);
+	logscan_end(&scan);
 	if (exhausted)
 		streams[s] = streams[--nstreams];
 	apply_fences();
@@ -879,9 +570,9 @@ restored_messages(int partition)
 	LogScan		scan;
 	bool		found;
 
-	scan_begin(&scan, RESTORED_XID, RESTORED_XID + 1, 0, partition);
-	found = scan_next(&scan);
-	scan_end(&scan);
+	logscan_begin(&scan, RESTORED_XID, RESTORED_XID + 1, 0, partition);
+	found = logscan_next(&scan);
+	logscan_end(&scan);
 	return found;
 }
 
@@ -892,17 +583,17 @@ cursor_partition_unread(int partition)
 	bool		unread;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	scan_begin(&scan, position_done->xmax, PG_UINT64_MAX, 0, partition);
-	unread = scan_next(&scan);
-	scan_end(&scan);
+	logscan_begin(&scan, position_done->xmax, PG_UINT64_MAX, 0, partition);
+	unread = logscan_next(&scan);
+	logscan_end(&scan);
 	unread = unread || restored_messages(partition);
 	for (int i = 0; i < position_done->nrunning && !unread; i++)
 	{
 		uint64		xid = position_done->running[i];
 
-		scan_begin(&scan, xid, xid + 1, 1, partition);
-		unread = scan_next(&scan);
-		scan_end(&scan);
+		logscan_begin(&scan, xid, xid + 1, 1, partition);
+		unread = logscan_next(&scan);
+		logscan_end(&scan);
 	}
 	PopActiveSnapshot();
 	return unread;
