@@ -47,23 +47,40 @@ typedef struct InForceSource
 	int			anum_send_on_payment;	/* 0: has no such column */
 	int			anum_only_paid;
 	HTAB	   *entries;
+	bool		empty;			/* the table has no row at all */
+	const InForceEntry *last;	/* what was asked for last, or NULL */
 } InForceSource;
 
 static InForceSource overrides = {
 	"webhook event overrides", Anum_override_integration, Anum_override_send_on_payment,
-	Anum_override_only_paid, NULL
+	Anum_override_only_paid
 };
 static InForceSource profiles = {
-	"webhook active integrations", Anum_active_integration, 0, 0, NULL
+	"webhook active integrations", Anum_active_integration, 0, 0
 };
 
 static MemoryContext context = NULL;
 static uint64 generation = 0;	/* of the tables that the caches were filled from */
 
 
+/* Is there anything in the table? */
+static bool
+is_empty(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	bool		empty = !HeapTupleIsValid(systable_getnext(scan));
+
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return empty;
+}
+
 /* Begin with empty caches; what is in the old ones may still be in use. */
 static void
-start_anew(void)
+start_anew(const CatalogOids *oids)
 {
 	HASHCTL		ctl = {0};
 
@@ -74,6 +91,9 @@ start_anew(void)
 	ctl.keysize = KEY_SIZE;
 	ctl.entrysize = sizeof(InForceEntry);
 	ctl.hcxt = context;
+	overrides.last = profiles.last = NULL;
+	overrides.empty = is_empty(oids->event_override);
+	profiles.empty = is_empty(oids->active_integration);
 	overrides.entries = hash_create(overrides.name, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	profiles.entries = hash_create(profiles.name, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
@@ -127,8 +147,10 @@ find(InForceSource *source, Oid relid, Oid index, const char *key)
 	InForceEntry fresh;
 
 	/* Nothing so long can be set. */
-	if (key == NULL || strlen(key) >= KEY_SIZE)
+	if (key == NULL || source->empty || strlen(key) >= KEY_SIZE)
 		return NULL;
+	if (source->last != NULL && strcmp(source->last->key, key) == 0)
+		return source->last->found ? &source->last->value : NULL;
 	entry = hash_search(source->entries, key, HASH_FIND, NULL);
 	if (entry == NULL)
 	{
@@ -145,6 +167,7 @@ find(InForceSource *source, Oid relid, Oid index, const char *key)
 		entry = hash_search(source->entries, key, HASH_ENTER, NULL);
 		*entry = fresh;
 	}
+	source->last = entry;
 	return entry->found ? &entry->value : NULL;
 }
 
@@ -161,7 +184,7 @@ inforce_lookup(const char *event_uid, const char *profile, InForce *result)
 	{
 		uint64		current = catalog_integration_generation();
 
-		start_anew();
+		start_anew(oids);
 		generation = current;
 	}
 	found = find(&overrides, oids->event_override, oids->event_override_pkey, event_uid);

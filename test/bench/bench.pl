@@ -18,7 +18,8 @@ my %benchmarks = (
 	P6  => \&Bench::Capture::single_rows,
 	P7  => \&Bench::Drain::backlog,
 	P8  => \&Bench::Latency::bad_receivers,
-	P10 => \&Bench::Idle::cost_of_nothing);
+	P10 => \&Bench::Idle::cost_of_nothing,
+	I13 => \&Bench::Drain::mapping);
 
 my @wanted = map { uc } @ARGV;
 @wanted = sort { substr($a, 1) <=> substr($b, 1) } keys %benchmarks

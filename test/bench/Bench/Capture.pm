@@ -41,7 +41,8 @@ sub outbox_trigger
 	}
 }
 
-# P5: 10,000 webhooks none of which wants the message: by its trigger name, or by its event's UID alone.
+# P5: 10,000 webhooks none of which wants the message: by its trigger name, by its event's UID alone, or because their
+# integrations are not active for its profile.
 sub none_matching
 {
 	my $report = shift;
@@ -54,9 +55,16 @@ sub none_matching
 		$cluster, 15,
 		plain => [],
 		name  => [ $watch, sprintf $create, 'company.create', 'NULL' ],
-		uid   => [ $watch, sprintf $create, 'guest.create', q{'other-' || i} ]);
+		uid   => [ $watch, sprintf $create, 'guest.create', q{'other-' || i} ],
+		integration => [
+			q{SELECT webhook.watch('guest', 'guest', event_uid => 'event_uid', profile => 'event_uid')},
+			q{SELECT count(webhook.create_integration('integration ' || i)) FROM generate_series(1, 1000) i},
+			q{SELECT webhook.connect_profile('integration 1', 'other'), webhook.activate_integration('other', 'integration 1')},
+			q{SELECT count(webhook.create_webhook('bench', 'guest.create', 'http://127.0.0.1:9/',
+				integration => 'integration ' || (1 + i % 1000))) FROM generate_series(1, 10000) i} ]);
 
-	for ([ name => 'another trigger name' ], [ uid => 'another event UID' ])
+	for ([ name => 'another trigger name' ], [ uid => 'another event UID' ],
+		[ integration => '1000 other integrations' ])
 	{
 		my ($kind, $what) = @$_;
 		$report->add(

@@ -60,6 +60,27 @@ sub many_webhooks
 	_add($report, 'P2', "deliveries/s, 1000 webhooks on 50 hosts", median(@ours), median(@ceiling), '>= 0.6');
 }
 
+# I13: with a field mapping against without.
+sub mapping
+{
+	my $report = shift;
+	my $nginx = Bench::Nginx->new;
+	my ($plain, $mapped) = (_cluster(), _cluster());
+	my (@plain, @mapped);
+
+	_create_webhook($plain, $nginx);
+	$mapped->sql(q{SELECT webhook.create_integration('crm'), webhook.override_event('event-0000', 'crm')},
+		q{SELECT webhook.set_field_mapping('[{"name": "id", "mapped_to": "id"}, {"name": "event", "mapped_to": "event_uid"},
+			{"name": "who", "mapped_to": "name"}, {"name": "text", "mapped_to": "note"}, {"name": "source", "value": "bench"}]', 'crm')},
+		sprintf q{SELECT webhook.create_webhook('bench', 'guest.create', '%s', integration => 'crm')}, $nginx->url);
+	for (1 .. rounds(3))
+	{
+		push @plain, _drain($plain, $nginx, $messages);
+		push @mapped, _drain($mapped, $nginx, $messages);
+	}
+	_add($report, 'I13', 'deliveries/s with a field mapping, against without', median(@mapped), median(@plain), '>= 0.7');
+}
+
 # P7: the same with a long backlog, with many webhooks, with a transaction held open elsewhere.
 sub backlog
 {
