@@ -379,6 +379,13 @@ EXCEPTION WHEN division_by_zero THEN
 END
 $$;
 SELECT event, entity_id, uid, payload FROM new_messages();
+-- The partition that it left is dropped before anybody could tell.
+BEGIN;
+INSERT INTO part VALUES (16, 1, 'swallow');
+UPDATE part SET area = 2 WHERE id = 16;
+DROP TABLE part_1;
+COMMIT;
+SELECT event, entity_id FROM new_messages();
 SELECT webhook.unwatch('part');
 INSERT INTO part VALUES (20, 3, 'quiet');
 SELECT * FROM new_messages();

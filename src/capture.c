@@ -379,9 +379,12 @@ remember_moved(WatchedTable *table, HeapTuple tuple, TupleTableSlot *root_slot)
 static void
 capture_copies(Oid relid, Oid root_oid, WatchAction action, HeapTuple old, HeapTuple new)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
-	WatchedTable *table = watch_lookup(rel);
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	WatchedTable *table;
 
+	if (rel == NULL)
+		return;					/* dropped since, in the same transaction */
+	table = watch_lookup(rel);
 	if (table != NULL && anybody_wants(table, action))
 	{
 		Relation	root = relation_open(root_oid, AccessShareLock);
