@@ -53,6 +53,7 @@
 #define Anum_watch_exclude					9
 #define Anum_watch_payload					10
 #define Anum_watch_search_path				11
+#define Anum_watch_numbers					12
 
 /* Columns of webhook.active_integration and of webhook.event_override; the key comes first */
 #define Anum_active_integration				2

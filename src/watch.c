@@ -37,12 +37,15 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/json.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -154,6 +157,36 @@ in_list(const char *name, char **list, int n)
 }
 
 /*
+ * Refuse names of columns that have other names now: a column that was to be left out would
+ * be sent.  A column that was dropped needs no name.
+ */
+static void
+check_names(TupleDesc desc, char **names, int n, HeapTuple settings, TupleDesc settings_desc)
+{
+	bool		isnull;
+	Datum		d = heap_getattr(settings, Anum_watch_numbers, settings_desc, &isnull);
+
+	for (int i = 0; i < n && !isnull; i++)
+	{
+		JsonbValue	v;
+		int			attnum = 0;
+		bool		found = false;
+
+		for (int a = 0; a < desc->natts && !found; a++)
+			found = !TupleDescAttr(desc, a)->attisdropped &&
+				strcmp(NameStr(TupleDescAttr(desc, a)->attname), names[i]) == 0;
+		if (!found && getKeyJsonValueFromContainer(&DatumGetJsonbP(d)->root, names[i], strlen(names[i]), &v) != NULL)
+			attnum = DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(v.val.numeric)));
+		if (attnum > 0 && attnum <= desc->natts && !TupleDescAttr(desc, attnum - 1)->attisdropped)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("watched column \"%s\" has been renamed to \"%s\"", names[i],
+							NameStr(TupleDescAttr(desc, attnum - 1)->attname)),
+					 errhint("Call webhook.watch() again with its new name.")));
+	}
+}
+
+/*
  * The columns of the payload, and those whose change matters: the payload's
  * and the ones the fields are read from.  With a payload function any column may matter.
  */
@@ -171,6 +204,9 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 	ncolumns = catalog_strings(d, isnull, &columns);
 	d = heap_getattr(settings, Anum_watch_exclude, settings_desc, &isnull);
 	nexclude = catalog_strings(d, isnull, &exclude);
+
+	check_names(desc, columns, ncolumns, settings, settings_desc);
+	check_names(desc, exclude, nexclude, settings, settings_desc);
 
 	table->payload = palloc(desc->natts * sizeof(AttrNumber));
 	table->compare = palloc(desc->natts * sizeof(AttrNumber));
@@ -686,6 +722,13 @@ watch_owner_end(const WatchOwner *state)
 	SetUserIdAndSecContext(state->userid, state->sec_context);
 }
 
+/* The expressions worked when watch() was called, so the table must have changed. */
+static void
+hint_at_watch(void *arg)
+{
+	errhint("A table was changed since it was watched. Call webhook.watch() again with settings that fit.");
+}
+
 /* Run the query of expressions for one row, as the table's owner. */
 static void
 run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool only_missing,
@@ -700,8 +743,13 @@ run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool o
 		elog(ERROR, "SPI_connect failed");
 	if (table->plan == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(table->query, 1, &rowtype);
+		ErrorContextCallback hint = {error_context_stack, hint_at_watch, NULL};
+		SPIPlanPtr	plan;
 		MemoryContextCallback *callback;
+
+		error_context_stack = &hint;
+		plan = SPI_prepare(table->query, 1, &rowtype);
+		error_context_stack = hint.previous;
 
 		if (plan == NULL)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));

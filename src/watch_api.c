@@ -324,7 +324,10 @@ store_settings(Datum *values, bool *nulls)
 	as_owner_execute("DELETE FROM webhook.watch AS w WHERE w.relation = $1 OR NOT EXISTS "
 					 "(SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = w.relation)",
 					 SPI_OK_DELETE, 1, types, values, nulls);
-	as_owner_execute("INSERT INTO webhook.watch VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+	as_owner_execute("INSERT INTO webhook.watch VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+					 " (SELECT jsonb_object_agg(a.attname, a.attnum) FROM pg_catalog.pg_attribute AS a"
+					 "  WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped"
+					 "  AND (a.attname = ANY ($8) OR a.attname = ANY ($9))))",
 					 SPI_OK_INSERT, NARGS, types, values, nulls);
 }
 

@@ -52,7 +52,8 @@ CREATE TABLE webhook.watch (
     columns     text[],
     exclude     text[],
     payload     text,
-    search_path text NOT NULL
+    search_path text NOT NULL,
+    numbers     jsonb           -- of the columns named in columns and exclude, to notice when one gets another name
 );
 COMMENT ON TABLE webhook.watch IS 'the watched tables and the settings given to watch()';
 

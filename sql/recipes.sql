@@ -1,0 +1,174 @@
+-- Recipes for existing schemas of all kinds, as the README has them.
+-- Proves W15: keys in several columns, the event over two joins, soft deletes, partitions, row-level security, secret columns,
+-- views, odd names, triggers that write to other watched tables, and ALTER TABLE after watch(); W8 for unchanged updates.
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+CREATE SCHEMA recipes_test;
+SET search_path = recipes_test;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
+
+-- Runs a command that must fail and shows what the user gets to see.
+CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE command;
+    message := 'NOT REFUSED';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+END
+$$;
+
+-- What has been sent since the last look.
+CREATE TABLE seen (id bigint);
+CREATE FUNCTION sent(OUT event text, OUT entity_id text, OUT event_uid text, OUT payload text) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
+    WITH now_seen AS (INSERT INTO seen SELECT o.id FROM webhook.outbox AS o WHERE o.id NOT IN (SELECT id FROM seen) RETURNING id)
+    SELECT o.event, o.entity_id::text, o.event_uid, o.payload::text FROM webhook.outbox AS o JOIN now_seen USING (id) ORDER BY o.id
+$$;
+SELECT webhook.create_webhook('recipes', '*', 'http://127.0.0.1:1/') AS hook \gset
+
+-- A key in several columns: its values joined by commas, escaped by backslashes.
+CREATE TABLE seat (hall text, row_no int, seat_no int, holder text, PRIMARY KEY (hall, row_no, seat_no));
+SELECT webhook.watch('seat', 'seat');
+INSERT INTO seat VALUES ('A, left', 1, 2, 'Ann');
+-- Another name for the entity than its key.
+CREATE TABLE person (id int PRIMARY KEY, login text UNIQUE, born date);
+SELECT webhook.watch('person', 'user', id => 'login');
+INSERT INTO person VALUES (1, 'ann', '2000-02-29');
+SELECT * FROM sent();
+
+-- The event over two joins.
+CREATE TABLE event (id int PRIMARY KEY, uid text, organiser text);
+CREATE TABLE session (id int PRIMARY KEY, event_id int REFERENCES event ON DELETE CASCADE);
+CREATE TABLE registration (id int PRIMARY KEY, session_id int REFERENCES session ON DELETE CASCADE, name text);
+SELECT webhook.watch('registration', 'registration',
+    event_uid => '(SELECT e.uid FROM session s JOIN event e ON e.id = s.event_id WHERE s.id = session_id)',
+    profile => '(SELECT e.organiser FROM session s JOIN event e ON e.id = s.event_id WHERE s.id = session_id)');
+INSERT INTO event VALUES (1, 'e1', 'p1');
+INSERT INTO session VALUES (10, 1);
+INSERT INTO registration VALUES (100, 10, 'Ann');
+-- Deleted from above: the event is found all the same.
+DELETE FROM event;
+SELECT * FROM sent();
+
+-- A soft delete is a delete, taking it back a create.
+CREATE TABLE booking (id int PRIMARY KEY, note text, deleted_at timestamptz);
+SELECT webhook.watch('booking', 'booking', deleted => 'deleted_at IS NOT NULL', exclude => '{deleted_at}');
+INSERT INTO booking VALUES (1, 'a');
+UPDATE booking SET deleted_at = now();
+UPDATE booking SET note = 'nobody hears of this';
+UPDATE booking SET deleted_at = NULL;
+UPDATE booking SET deleted_at = now();
+DELETE FROM booking;
+SELECT event, payload FROM sent();
+
+-- Partitions: watch the table at the root; a row that moves is updated.
+CREATE TABLE visit (id int, day date, door text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+CREATE TABLE visit_2025 PARTITION OF visit FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+SELECT webhook.watch('visit', 'visit', id => 'id');
+CREATE TABLE visit_2026 PARTITION OF visit FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+INSERT INTO visit VALUES (1, '2025-05-05', 'N');
+UPDATE visit SET day = '2026-06-06';
+INSERT INTO visit_2026 VALUES (2, '2026-01-01', 'S');
+DELETE FROM visit WHERE id = 1;
+SELECT event, entity_id, payload FROM sent();
+
+-- Secret columns are left out, and a change of them alone is nobody's business; other columns may be listed instead.
+CREATE TABLE account (id int PRIMARY KEY, name text, password text, token text);
+SELECT webhook.watch('account', 'account', exclude => '{password,token}');
+INSERT INTO account VALUES (1, 'ann', 'hunter2', 't');
+UPDATE account SET password = 'hunter3';
+UPDATE account SET name = 'Ann';
+UPDATE account SET name = 'Ann';
+SELECT event, payload FROM sent();
+-- Renamed, it would not be left out any more; dropped, it is not missed.
+ALTER TABLE account RENAME password TO passphrase;
+SELECT * FROM refused($r$UPDATE account SET name = 'ANN'$r$);
+SELECT webhook.watch('account', 'account', exclude => '{passphrase,token}');
+ALTER TABLE account DROP passphrase;
+UPDATE account SET name = 'ANN';
+SELECT event, payload FROM sent();
+
+-- Row-level security: expressions run as the table's owner; whoever changes a row needs no right to see it.
+CREATE ROLE recipes_test_clerk;
+GRANT USAGE ON SCHEMA recipes_test TO recipes_test_clerk;
+CREATE TABLE case_file (id int PRIMARY KEY, clerk text, text text);
+ALTER TABLE case_file ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON case_file USING (clerk = current_user);
+GRANT ALL ON case_file TO recipes_test_clerk;
+GRANT USAGE ON SCHEMA webhook TO recipes_test_clerk;
+GRANT EXECUTE ON FUNCTION webhook.watch TO recipes_test_clerk;
+SELECT webhook.watch('case_file', 'case', event_uid => '(SELECT min(c.clerk) FROM case_file c)');
+SET ROLE recipes_test_clerk;
+INSERT INTO case_file VALUES (1, 'recipes_test_clerk', 'x');
+SELECT * FROM refused($$SELECT webhook.watch('case_file', 'case')$$);
+RESET ROLE;
+INSERT INTO case_file VALUES (2, 'another', 'y');
+SELECT event, entity_id, event_uid FROM sent();
+
+-- A view cannot be watched: watch its tables, with a function that makes what the view shows.
+CREATE VIEW account_view AS SELECT id, name FROM account;
+SELECT * FROM refused($$SELECT webhook.watch('account_view', 'account')$$);
+CREATE FUNCTION account_payload(account) RETURNS json LANGUAGE sql STABLE AS $$SELECT to_json(v) FROM recipes_test.account_view AS v WHERE v.id = $1.id$$;
+SELECT webhook.watch('account', 'account', payload => 'account_payload(account)');
+UPDATE account SET name = 'Anna';
+SELECT event, payload FROM sent();
+
+-- Another schema, odd names.
+CREATE SCHEMA "recipes ""odd"" schema";
+CREATE TABLE "recipes ""odd"" schema"."Gäste (2025)" ("Id" int PRIMARY KEY, "select" text, "a,b" text, "Über ""uns""" text);
+SELECT webhook.watch('"recipes ""odd"" schema"."Gäste (2025)"', 'Odd_1', event_uid => '"select"', profile => 'a,b', exclude => '{"Über \"uns\""}');
+INSERT INTO "recipes ""odd"" schema"."Gäste (2025)" VALUES (1, 'e1', 'p', 'x');
+SELECT * FROM sent();
+SELECT webhook.create_webhook('recipes', 'Odd_1.manual', 'http://127.0.0.1:1/') AS odd_hook \gset
+SELECT webhook.fire_webhook(:odd_hook, '1') <> '' AS fired;
+SELECT event, entity_id, payload FROM sent();
+
+-- A trigger that writes to another watched table: both are told, in the order in which they happened.
+CREATE FUNCTION add_note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO recipes_test.booking VALUES (NEW.id, 'for ' || NEW.name);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER a_before BEFORE INSERT ON registration FOR EACH ROW EXECUTE FUNCTION add_note();
+INSERT INTO registration VALUES (101, NULL, 'Bob');
+SELECT event, payload FROM sent();
+
+--
+-- ALTER TABLE after watch()
+--
+CREATE TABLE item (id int PRIMARY KEY, label text, price int, event text, old boolean DEFAULT false);
+SELECT webhook.watch('item', 'item', event_uid => 'event', deleted => 'old', exclude => '{old}');
+INSERT INTO item VALUES (1, 'a', 5, 'e1');
+-- A new column is in the payload from then on; a column that was retyped is shown as what it is now.
+ALTER TABLE item ADD extra text DEFAULT 'new', ALTER price TYPE numeric(8,2);
+UPDATE item SET price = 6;
+ALTER TABLE item DROP label;
+UPDATE item SET price = 7;
+ALTER TABLE item RENAME price TO cost;
+UPDATE item SET cost = 8;
+SELECT event, event_uid, payload FROM sent();
+-- The table itself under another name, in another schema.
+ALTER TABLE item RENAME TO thing;
+ALTER TABLE thing SET SCHEMA "recipes ""odd"" schema";
+UPDATE "recipes ""odd"" schema".thing SET cost = 9;
+SELECT event, event_uid, payload FROM sent();
+ALTER TABLE "recipes ""odd"" schema".thing SET SCHEMA recipes_test;
+-- A column that a setting needs is gone or has another name: an error instead of a wrong message, until watch() is called again.
+ALTER TABLE thing RENAME event TO event_code;
+SELECT r.code, r.hint <> '' AS hinted FROM refused('UPDATE thing SET cost = 10') AS r;
+SELECT webhook.watch('thing', 'item', event_uid => 'event_code', deleted => 'old', exclude => '{old}');
+UPDATE thing SET cost = 10;
+ALTER TABLE thing DROP old;
+SELECT r.code, r.hint <> '' AS hinted FROM refused('UPDATE thing SET cost = 11') AS r;
+SELECT webhook.watch('thing', 'item', event_uid => 'event_code');
+UPDATE thing SET cost = 11;
+-- The key changes.
+ALTER TABLE thing DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (id, event_code);
+UPDATE thing SET cost = 12;
+SELECT event, entity_id, event_uid, payload FROM sent();
+
+SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('recipes');
+DROP SCHEMA "recipes ""odd"" schema" CASCADE;
+DROP SCHEMA recipes_test CASCADE;
+REVOKE ALL ON SCHEMA webhook FROM recipes_test_clerk;
+REVOKE ALL ON FUNCTION webhook.watch FROM recipes_test_clerk;
+DROP ROLE recipes_test_clerk;
