@@ -42,8 +42,12 @@ SELECT count(*) FROM webhook.get_webhooks();
 SELECT count(*) FROM webhook.get_webhooks('victim');
 SELECT f, a.code, replace(a.message, :'victim_id', 'N') AS message FROM unnest(ARRAY['get_secret(%s)', 'get_public_key(%s)',
     'rotate_secret(%s)', 'update_webhook(%s, ''{"url": "https://attacker.example/"}'')', 'activate_webhook(%s)',
-    'deactivate_webhook(%s)', 'delete_webhook_by_id(%s)']) AS f, attack.attempt(format('SELECT webhook.' || f, :victim_id)) AS a;
+    'deactivate_webhook(%s)', 'delete_webhook_by_id(%s)', 'test_webhook(%s)', 'fire_webhook(%s, ''1'')',
+    'redeliver(%s, ''00000000-0000-0000-0000-000000000000'')']) AS f, attack.attempt(format('SELECT webhook.' || f, :victim_id)) AS a;
 SELECT count(*) FROM webhook.get_webhook_log(:victim_id);
+SELECT count(*) FROM webhook.get_manual_actions('guest');
+SELECT (attack.attempt('SELECT webhook.reactivate(''00000000'')')).code;
+SELECT (attack.attempt('SELECT webhook.get_attendees(''00000000'')')).code;
 SELECT count(*) FROM pg_stats WHERE schemaname = 'webhook';
 
 -- Rows of a table that may not be read.

@@ -199,6 +199,38 @@ sql(q{
 is_deeply(arrived('partial'), [], 'W14: a payload function goes to those who may select everything');
 is(scalar(@{ arrived('reader') }), 1, 'W14: and does go to them');
 
+# A transform runs in the worker, with the rights of the webhook's owner and no way out
+
+sql(q{
+	CREATE FUNCTION escape(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+	DECLARE
+		result text[] := ARRAY[current_user];
+		command text;
+	BEGIN
+		FOREACH command IN ARRAY ARRAY['ALTER ROLE nobody SUPERUSER', 'SET ROLE app_owner', 'RESET ROLE',
+			'SET SESSION AUTHORIZATION DEFAULT', 'SET transaction_read_only = off', 'CREATE TEMP TABLE t ()',
+			'SELECT secret FROM webhook.webhook', 'INSERT INTO public.scratch VALUES (1)', 'SELECT pg_read_file(''postgresql.conf'')',
+			'COPY (SELECT 1) TO PROGRAM ''true''', 'SELECT * FROM crm.guest', 'SELECT webhook.emit(''newsletter.sent'', ''{}'')']
+		LOOP
+			BEGIN
+				EXECUTE command;
+				result := result || command;
+			EXCEPTION WHEN OTHERS THEN
+				result := result || SQLSTATE::text;
+			END;
+		END LOOP;
+		RETURN to_jsonb(result);
+	END $$;
+	CREATE TABLE scratch (i integer); GRANT INSERT ON scratch TO nobody;
+});
+arrived('nobody');
+subscribe('nobody', 'escape.now', transform => q('escape(jsonb)'));
+sql(q{SELECT webhook.emit('escape.now', '{}')});
+my ($escape) = grep { /nobody/ } @{ arrived('nobody') };
+is(scalar(() = ($escape // '') =~ /"(?:42501|25006|0A000|25001|22023)"/g), 12, 'W14: a transform finds no way to more rights')
+  or diag($escape // 'nothing arrived');
+is(sql("SELECT count(*) FROM pg_roles WHERE rolsuper AND rolname = 'nobody'"), 0, 'W14: nobody is no superuser');
+
 # An application event needs no table
 
 my $emitted = subscribe('nobody', 'newsletter.sent');
