@@ -472,6 +472,18 @@ store_changes(int64 id, const Changes *changes)
 	check_client_pair(DatumGetBool(result_datum(1)), DatumGetBool(result_datum(2)));
 }
 
+/* Somebody has mended the webhook, it may be: what is to be retried need not wait any longer. */
+static void
+retry_soon(int64 id)
+{
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
+	Datum		values[] = {Int64GetDatum(id), TimestampTzGetDatum(clock_now())};
+
+	as_owner_execute("UPDATE webhook.delivery SET next_attempt_at = $2"
+					 " WHERE webhook_id = $1 AND state = 'retrying' AND next_attempt_at > $2",
+					 SPI_OK_UPDATE, 2, types, values, NULL);
+}
+
 /*
  * update_webhook(id, changes) returns void
  */
@@ -492,6 +504,7 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 	if (changes.changed[FIELD_INTEGRATION] && !changes.values[FIELD_INTEGRATION].isnull)
 		integration_require(&state, TextDatumGetCString(changes.values[FIELD_INTEGRATION].value));
 	store_changes(id, &changes);
+	retry_soon(id);
 	if (changes.changed[FIELD_EVENT])
 		access_check_webhook(id);
 	if (changes.changed[FIELD_ACTIVE])

@@ -332,23 +332,6 @@ endpoint_foreach(void (*callback) (Endpoint *endpoint))
 		callback(endpoint);
 }
 
-static void
-free_log(Endpoint *endpoint)
-{
-	for (int i = 0; i < ENDPOINT_LOG_SLOTS; i++)
-		if (endpoint->log[i] != NULL)
-		{
-			pfree(endpoint->log[i]->event.data);
-			pfree(endpoint->log[i]->url.data);
-			pfree(endpoint->log[i]->request_headers.data);
-			pfree(endpoint->log[i]->request_body.data);
-			pfree(endpoint->log[i]->response_headers.data);
-			pfree(endpoint->log[i]->response_body.data);
-			pfree(endpoint->log[i]->error.data);
-			pfree(endpoint->log[i]);
-		}
-}
-
 void
 endpoint_trim(void)
 {
@@ -361,13 +344,12 @@ endpoint_trim(void)
 	while ((endpoint = hash_seq_search(&status)) != NULL)
 	{
 		if (endpoint->in_memory > 0 || endpoint->dirty || endpoint->backlog ||
-			endpoint->in_probe_queue || endpoint->send_interval > 0)
+			endpoint->in_probe_queue || endpoint->to_drop || endpoint->warning > 0 || endpoint->deactivate != NULL || endpoint->send_interval > 0)
 			continue;
 		sign_key_free(endpoint->key);
 		sign_key_free(endpoint->previous_key);
 		if (endpoint->last_error != NULL)
 			free(endpoint->last_error);
-		free_log(endpoint);
 		if (endpoint->context != NULL)
 			MemoryContextDelete(endpoint->context);
 		hash_search(endpoints, &endpoint->id, HASH_REMOVE, NULL);

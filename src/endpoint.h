@@ -39,6 +39,7 @@ typedef enum EndpointQueue
 /* One request as the log shows it; the buffers are used again and again. */
 typedef struct LogEntry
 {
+	MemoryContext context;		/* that it stands in */
 	int64		seq;
 	TimestampTz attempted_at;
 	pg_uuid_t	message_id;
@@ -111,6 +112,7 @@ typedef struct Endpoint
 	int64		last_probe;		/* id of the message that was the last probe */
 	bool		in_probe_queue;
 	pairingheap_node probe_node;
+	bool		to_drop;		/* its rows are to be removed, see stored.c */
 	int			warning;		/* percent, to be told; 0: nothing */
 	const char *deactivate;		/* reason why it is to be switched off, or NULL */
 

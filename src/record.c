@@ -26,7 +26,14 @@
 /* A longer body is cut off in the log. */
 #define LOG_BODY_MAX	(64 * 1024)
 
+/* Log entries kept to be used again, the size up to which one is worth it, and that of an empty buffer in it. */
+#define SPARE_ENTRIES	1000
+#define SPARE_SIZE		8192
+#define START_SIZE		64
+
 static dlist_head dirty_endpoints = DLIST_STATIC_INIT(dirty_endpoints);
+static LogEntry *spare_entries[SPARE_ENTRIES];
+static int	nspare = 0;
 
 static Statement log_statement = {
 	"INSERT INTO webhook.log AS l (webhook_id, slot, seq, attempted_at, message_id, event, attempt, method, url,"
@@ -81,6 +88,17 @@ mark_dirty(Endpoint *endpoint, bool urgent)
 		dlist_push_tail(&dirty_endpoints, &endpoint->dirty_node);
 }
 
+/* As initStringInfo(), but there are many of them. */
+static void
+init_buffer(StringInfo buf)
+{
+	initStringInfo(buf);
+	pfree(buf->data);
+	buf->maxlen = START_SIZE;
+	buf->data = palloc(START_SIZE);
+	resetStringInfo(buf);
+}
+
 static void
 set_buffer(StringInfo buf, const char *data, size_t len)
 {
@@ -108,21 +126,54 @@ set_lines(StringInfo buf, const char *data, size_t len)
 	}
 }
 
+/*
+ * Entries that have been written are used again, by whichever webhook comes next: ten
+ * for each of many thousand webhooks would be too many.  Large ones are not worth keeping.
+ */
 static LogEntry *
 log_entry_create(void)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	LogEntry   *entry = palloc0(sizeof(LogEntry));
+	MemoryContext context;
+	MemoryContext old;
+	LogEntry   *entry;
 
-	initStringInfo(&entry->event);
-	initStringInfo(&entry->url);
-	initStringInfo(&entry->request_headers);
-	initStringInfo(&entry->request_body);
-	initStringInfo(&entry->response_headers);
-	initStringInfo(&entry->response_body);
-	initStringInfo(&entry->error);
+	if (nspare > 0)
+		return spare_entries[--nspare];
+	context = AllocSetContextCreate(TopMemoryContext, "webhook log entry", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	entry = palloc0(sizeof(LogEntry));
+	entry->context = context;
+	init_buffer(&entry->event);
+	init_buffer(&entry->url);
+	init_buffer(&entry->request_headers);
+	init_buffer(&entry->request_body);
+	init_buffer(&entry->response_headers);
+	init_buffer(&entry->response_body);
+	init_buffer(&entry->error);
 	MemoryContextSwitchTo(old);
 	return entry;
+}
+
+static void
+log_entry_release(LogEntry *entry)
+{
+	if (nspare < SPARE_ENTRIES && entry->url.maxlen + entry->request_headers.maxlen + entry->request_body.maxlen +
+		entry->response_headers.maxlen + entry->response_body.maxlen <= SPARE_SIZE)
+		spare_entries[nspare++] = entry;
+	else
+		MemoryContextDelete(entry->context);
+}
+
+static void
+release_log(Endpoint *endpoint)
+{
+	for (int i = 0; i < ENDPOINT_LOG_SLOTS; i++)
+	{
+		if (endpoint->log[i] != NULL)
+			log_entry_release(endpoint->log[i]);
+		endpoint->log[i] = NULL;
+	}
+	endpoint->nlog = 0;
 }
 
 /* The headers that were sent, the configured ones without their values. */
@@ -302,7 +353,6 @@ save_log(Endpoint *endpoint)
 	}
 	for (int64 seq = first; seq < endpoint->log_seq; seq++)
 		save_entry(endpoint, endpoint->log[seq % ENDPOINT_LOG_SLOTS], endpoint->log_base + seq);
-	endpoint->nlog = 0;
 }
 
 static void
@@ -372,6 +422,7 @@ record_save(int max)
 			save_log(endpoint);
 			save_health(endpoint);
 		}
+		release_log(endpoint);
 		MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(old);

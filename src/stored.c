@@ -320,8 +320,12 @@ drop_rows(void)
 		Endpoint   *endpoint = lfirst(lc);
 
 		if (!claim_try(endpoint->id))
+		{
 			rest = remember(rest, endpoint);
-		else if (endpoint->exists && !endpoint->active && !endpoint->buffering)
+			continue;
+		}
+		endpoint->to_drop = false;
+		if (endpoint->exists && !endpoint->active && !endpoint->buffering)
 		{
 			int64		dropped = delivery_drop(endpoint->id);
 
@@ -625,8 +629,11 @@ void
 stored_switched_off(Endpoint *endpoint)
 {
 	orderkey_unblock_all(endpoint->id);
-	if (!endpoint->buffering)
+	if (!endpoint->buffering && !endpoint->to_drop)
+	{
+		endpoint->to_drop = true;
 		to_drop = remember(to_drop, endpoint);
+	}
 }
 
 /* ---------- what the worker asks ---------- */

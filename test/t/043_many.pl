@@ -1,0 +1,105 @@
+# Many webhooks (WEBHOOK_MANY: 1,000 by default, 10,000 with make test-many), half of them dead, for an hour of virtual time: nothing grows, nobody starves.
+#
+# Every five virtual minutes each webhook gets a message.  The dead ones refuse connections; they fail, are probed on the
+# schedule and keep what they miss.
+#
+# Mission: W5 W13; goals: R4 P9.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+use constant
+{
+	WEBHOOKS => $ENV{WEBHOOK_MANY} || 1000,
+	STEPS => 12,
+	STEP_SECONDS => 300
+};
+
+my $node = WebhookTest::start_node('many', 'autovacuum_naptime = 1s', 'fsync = off');
+my $receiver = WebhookTest::Receiver->start;
+my $gone = WebhookTest::Receiver->start;
+my $dead_url = $gone->url('/');
+$gone->stop;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+sub becomes
+{
+	my ($query, $expected, $test_name) = @_;
+
+	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
+	  or diag('it is: ' . sql($query));
+	return;
+}
+
+sub memory
+{
+	my $pid = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND datname = current_database()");
+	return 0 unless -e "/proc/$pid/status";
+	my ($kb) = slurp_file("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m;
+
+	return $kb;
+}
+
+# Bytes of all tables but those that keep what the dead ones have missed.
+sub size
+{
+	return sql(q{SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c
+		WHERE c.relnamespace = 'webhook'::regnamespace AND c.relkind = 'r' AND c.relname NOT IN ('delivery')});
+}
+
+sub wal
+{
+	return sql('SELECT pg_current_wal_insert_lsn()');
+}
+
+my $half = WEBHOOKS / 2;
+
+sql("SELECT count(webhook.create_webhook('well', 'tick', '" . $receiver->url('/well') . "')) FROM generate_series(1, $half)");
+sql("SELECT count(webhook.create_webhook('dead', 'tick', '$dead_url')) FROM generate_series(1, $half)");
+
+my (@memory, @size, @wal);
+my $start_wal = wal();
+foreach my $step (1 .. STEPS)
+{
+	my $before = wal();
+
+	sql(q{SELECT webhook.emit('tick', jsonb_build_object('at', now()), 'the one')});
+	ok($receiver->wait_for_count($half * $step), "R4: step $step: all healthy webhooks have got the message");
+	becomes("SELECT count(*) FROM webhook.delivery", $half * $step, "R4: step $step: what the others miss is kept");
+	sql("ALTER SYSTEM SET webhook.clock_offset = '" . $step * STEP_SECONDS . "s'");
+	$node->reload;
+	push @memory, memory();
+	push @size, size();
+	push @wal, sql("SELECT pg_current_wal_insert_lsn() - '$before'");
+}
+becomes("SELECT sum(delivered) = @{[ $half * STEPS ]} FROM webhook.stat_webhooks WHERE app = 'well'", 't', 'R4: everything is counted');
+is(scalar($receiver->requests('/well')), $half * STEPS, 'R4: once');
+
+# In an hour the default schedule has four attempts.
+is(sql("SELECT bool_and(active) FROM webhook.webhook"), 't', 'R4: nobody is switched off within an hour');
+cmp_ok(sql("SELECT max(attempts) FROM webhook.stat_webhooks WHERE app = 'dead'"), '<=', 5 + 4, 'W5: dead ones are not hammered');
+
+# The first steps are different: everything is loaded, and the endpoints become failing.
+note("memory, kB: @memory");
+note("size, bytes: @size");
+note("WAL per step, bytes: @wal");
+cmp_ok($memory[-1] - $memory[ STEPS / 2 ], '<', 8192, 'R4: memory does not grow');
+cmp_ok($size[-1], '<', 1.5 * $size[ STEPS / 2 ] + 1024 * 1024, 'R4: tables do not grow');
+cmp_ok($wal[-1] / WEBHOOKS, '<', 8192, 'R4: writes are bounded: bytes of WAL per webhook and message');
+
+# One of them comes back.
+my $id = sql("SELECT min(id) FROM webhook.webhook WHERE app = 'dead'");
+sql("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver->url('/back') . "\"}')");
+ok($receiver->wait_for_count(STEPS, '/back'), 'R4: one that comes back gets what it has missed');
+
+$node->stop;
+$receiver->stop;
+done_testing();
