@@ -3,6 +3,7 @@
 #   make, make install          build and install (PGXS: needs pg_config in PATH, or PG_CONFIG=...)
 #   make test                   everything, in throw-away servers; installs what it needs on Debian
 #   make quickstart             a demonstration in a throw-away server; make quickstart-stop removes it
+#   make story                  another one: integrations, mappings, manual actions and the API
 #
 # It can be run from another directory with make -f /path/to/Makefile; nothing is then written to the sources.
 
@@ -54,7 +55,7 @@ override with_llvm = no
 EXTRA_CLEAN = src/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
 # Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
-own_goals = test test-chaos test-many quickstart quickstart-stop unit fuzz bench matrix lint format dist
+own_goals = test test-chaos test-many quickstart quickstart-stop story unit fuzz bench matrix lint format dist
 
 PG_CONFIG ?= pg_config
 
@@ -100,6 +101,9 @@ quickstart:
 quickstart-stop:
 	@sh $(src_top)/test/quickstart.sh stop
 
+story:
+	@sh $(src_top)/test/quickstart.sh story
+
 unit:
 	$(MAKE) -C $(src_top)/test/unit check
 
@@ -129,4 +133,4 @@ dist:
 
 endif
 
-.PHONY: test test-chaos test-many quickstart quickstart-stop unit fuzz bench matrix lint format dist
+.PHONY: test test-chaos test-many quickstart quickstart-stop story unit fuzz bench matrix lint format dist

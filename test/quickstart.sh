@@ -1,5 +1,5 @@
 #!/bin/sh
-# A demonstration in a throw-away server: make quickstart, make quickstart-stop.
+# A demonstration in a throw-away server: make quickstart, make quickstart-stop; make story tells another one and ends.
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/test/lib.sh"
@@ -174,6 +174,29 @@ COMMIT;"
   FROM webhook.get_webhook_log(1) \\gx"
 }
 
+# Profiles, integrations, mappings, a manual action and the API: what story.sql says, and what the receiver got.
+story()
+{
+	sh "$top/test/bootstrap" quickstart && find_postgres || die "the packages needed are not there"
+	make_scratch webhook-story
+	trap 'stop_servers "$scratch"' EXIT
+	trap 'exit 1' HUP INT TERM
+	cd "$scratch" || exit 1
+	say "Building the extension and starting a server of its own in $scratch ..."
+	copy_postgres && build_extension || die "the extension could not be built"
+	start_server "$work/data" $port "webhook.allowed_networks = '127.0.0.1'" || die "the server did not start"
+	start_receiver
+	sql -d postgres -c "CREATE DATABASE $database"
+	sql -d $database -c "CREATE EXTENSION webhook"
+	sql -a -P footer=off -d $database -v receiver="$receiver" -f "$src/test/story.sql"
+	wait_for_requests 4
+	say "" "${bold}What the receivers got:$normal" ""
+	show_requests 1 0
+	stop_servers "$scratch"
+	trap - EXIT HUP INT TERM
+	rm -rf "$scratch"
+}
+
 start()
 {
 	sh "$top/test/bootstrap" quickstart && find_postgres || die "the packages needed are not there"
@@ -230,5 +253,6 @@ unset PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS PGDATA MAKE
 case $1 in
 	start) start ;;
 	stop) stop ;;
-	*) die "usage: $0 start|stop" ;;
+	story) story ;;
+	*) die "usage: $0 start|stop|story" ;;
 esac

@@ -1,0 +1,47 @@
+# The story of test/story.sql, with what the receivers hear of it.
+#
+# Mission: I1 I2 I3 I7 I8 I10 I11 I12 I13 I16.
+
+use strict;
+use warnings;
+
+use File::Basename qw(dirname);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $node = WebhookTest::start_node('story');
+my $receiver = WebhookTest::Receiver->start;
+my $story = dirname(__FILE__) . '/../story.sql';
+my $url = $receiver->url('');
+my ($output, $errors);
+
+sub bodies
+{
+	return [ map { $_->{body} } $receiver->requests($_[0]) ];
+}
+
+$url =~ s{/$}{};
+my $result = $node->psql('postgres', slurp_file($story), on_error_stop => 1,
+	extra_params => [ '-v', "receiver=$url" ], stdout => \$output, stderr => \$errors);
+is($result, 0, 'the story can be told') or diag($errors);
+WebhookTest::wait_until_delivered($node);
+
+is_deeply(
+	[ sort @{ bodies('/crm') } ],
+	[
+		'{"Email":"ada@example.org","Name":"Lovelace","Company":"Analytical Engines","Category":"Speaker","Workshop":"SQL","Source":"conference","Diet":"vegan"}',
+		'{"Email":"grace@example.org","Name":"Hopper","Company":"Navy","Category":"Visitor","Workshop":null,"Source":"conference"}'
+	],
+	'the CRM: mapped on three levels, at the expo those who have paid');
+is(scalar(@{ bodies('/newsletter') }), 1, 'the newsletter: the guests of its own profile');
+like(bodies('/newsletter')->[0], qr/^\{"uid":"a4","event_uid":"GALA-26",.*"options":\[\]\}$/, 'unmapped, without the secret column');
+is_deeply(bodies('/vip'), [ bodies('/crm')->[0] ], 'the manual action sends the same as the API shows');
+like($output, qr/^Greet as VIP\|crm$/m, 'the menu has the name of the webhook');
+like($output, qr/"total": 1/, 'the API has one guest of the conference');
+like($output, qr/\Q{"data": [{"uid": "CONF-26", "name": "PostgreSQL Day"}, {"uid": "EXPO-26", "name": "Database Expo"}], "meta": {"total": 2}}\E/,
+	'and the events of the profile it may see');
+like($output, qr/\Q{"data": [], "meta": {"total": 0}}\E/, 'an integration without API access sees nothing');
+
+$node->stop;
+done_testing();
