@@ -426,14 +426,13 @@ merge_subscription(Merge *merge, const char *pattern)
 	}
 }
 
-/* Merge the subscriptions to the name itself, to "a.b.*", "a.*" and "*". */
+/* Merge the subscriptions to the name itself, to "a.b.*", "a.*" and "*", into an event that is all zeros. */
 static void
 resolve_event(const char *name, CatalogFilter filter, void *arg, CatalogEvent *event)
 {
 	Merge		merge = {event, NULL, NULL, filter, arg};
 	char		pattern[NAME_SIZE + 2];
 
-	memset(event, 0, sizeof(*event));
 	event->plain = true;
 	merge.seen = create_set("webhooks seen", sizeof(int64));
 	merge.owners = create_set("webhook owners seen", sizeof(Oid));
@@ -480,7 +479,7 @@ catalog_event(const char *name)
 	if (entry == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(cache_context);
-		CatalogEvent event;
+		CatalogEvent event = {0};
 
 		resolve_event(name, NULL, NULL, &event);
 		entry = hash_search(events, name, HASH_ENTER, NULL);
