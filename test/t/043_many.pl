@@ -43,7 +43,7 @@ sub memory
 {
 	my $pid = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND datname = current_database()");
 	return 0 unless -e "/proc/$pid/status";
-	my ($kb) = slurp_file("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m;
+	my ($kb) = slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+)/m;
 
 	return $kb;
 }
