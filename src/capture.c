@@ -361,6 +361,15 @@ anybody_wants(WatchedTable *table, WatchAction action)
 		(is_wanted(table, WATCH_CREATE) || is_wanted(table, WATCH_DELETE));
 }
 
+static void
+forget_moved(void)
+{
+	moved.relid = InvalidOid;
+	if (moved.tuple != NULL)
+		heap_freetuple(moved.tuple);
+	moved.tuple = NULL;
+}
+
 /* Keep a row that is on its way to another partition. */
 static void
 remember_moved(WatchedTable *table, HeapTuple tuple, TupleTableSlot *root_slot)
@@ -410,7 +419,9 @@ report_lost_move(void)
 	MovedRow	lost = moved;
 
 	moved.relid = InvalidOid;
+	moved.tuple = NULL;
 	capture_copies(lost.relid, lost.root, WATCH_DELETE, lost.tuple, NULL);
+	heap_freetuple(lost.tuple);
 }
 
 /* Now the transaction has done all that it does: tell of the rows that were kept. */
@@ -445,11 +456,16 @@ capture_insert(WatchedTable *table, HeapTuple tuple, TupleTableSlot *slot)
 	{
 		TupleTableSlot *old = MakeSingleTupleTableSlot(slot->tts_tupleDescriptor, &TTSOpsHeapTuple);
 
+		HeapTuple	copy = moved.tuple;
+
+		/* From now on it belongs to us, whatever capturing it brings about. */
+		ExecStoreHeapTuple(copy, old, false);
 		moved.relid = InvalidOid;
-		ExecStoreHeapTuple(moved.tuple, old, false);
+		moved.tuple = NULL;
 		if (anybody_wants(table, WATCH_UPDATE))
 			capture_row(table, WATCH_UPDATE, old, slot);
 		ExecDropSingleTupleTableSlot(old);
+		heap_freetuple(copy);
 	}
 	else if (anybody_wants(table, WATCH_CREATE))
 		capture_row(table, WATCH_CREATE, NULL, slot);
@@ -480,7 +496,8 @@ capture(TriggerData *trigger)
 
 	if (moved.relid != InvalidOid)
 		report_lost_move();
-	if (HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
+	if (HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data) &&
+		(is_wanted(table, WATCH_CREATE) || is_wanted(table, WATCH_UPDATE) || is_wanted(table, WATCH_DELETE)))
 		remember_moved(table, trigger->tg_trigtuple, watch_root_slot(table, trigger->tg_trigslot, 0));
 	else if (anybody_wants(table, WATCH_DELETE))
 	{
@@ -617,7 +634,8 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			moved.relid = InvalidOid;
+			moved.relid = InvalidOid;	/* the memory goes with the transaction */
+			moved.tuple = NULL;
 			deferred_first = deferred_last = NULL;
 			ndeferred = 0;
 			drawn_ids = NULL;
@@ -636,8 +654,8 @@ subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 		return;
 
 	/* Later subtransactions have greater ids: those are below this one, or have ended. */
-	if (event == SUBXACT_EVENT_ABORT_SUB && moved.subid >= subid)
-		moved.relid = InvalidOid;
+	if (event == SUBXACT_EVENT_ABORT_SUB && moved.subid >= subid && moved.relid != InvalidOid)
+		forget_moved();
 	for (DeferredRow *row = deferred_first; row != NULL; row = row->next)
 		if (row->subid == subid)
 			row->subid = event == SUBXACT_EVENT_ABORT_SUB ? InvalidSubTransactionId : parent;

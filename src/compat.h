@@ -178,4 +178,19 @@ webhook_valid_prefix(const char *p, int len)
 #define HASH_STRINGS 0
 #endif
 
+/* transaction_timeout has come with 17. */
+#if PG_VERSION_NUM >= 170000
+#define webhook_no_transaction_timeout() \
+	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE)
+#else
+#define webhook_no_transaction_timeout() ((void) 0)
+#endif
+
+/* The oldest transaction whose commit status is still there to be looked up. */
+#if PG_VERSION_NUM >= 170000
+#define webhook_oldest_known_xid() (TransamVariables->oldestClogXid)
+#else
+#define webhook_oldest_known_xid() (ShmemVariableCache->oldestClogXid)
+#endif
+
 #endif							/* WEBHOOK_COMPAT_H */

@@ -49,6 +49,15 @@ static Statement delete_statement = {
 	2, {INT8OID, INT8OID}
 };
 
+static Statement exists_statement = {
+	"SELECT FROM webhook.delivery WHERE webhook_id = $1 AND id = $2",
+	2, {INT8OID, INT8OID}
+};
+
+static Statement last_id_statement = {
+	"SELECT COALESCE(max(id), 0) FROM webhook.delivery", 0, {0}
+};
+
 static Statement backlog_statement = {
 	"SELECT " ROW_COLUMNS " FROM webhook.delivery"
 	" WHERE webhook_id = $1 AND id > $2 AND state = 'waiting' ORDER BY id LIMIT $3",
@@ -186,6 +195,23 @@ delivery_delete(int64 webhook_id, int64 id)
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
 
 	statement_execute(&delete_statement, values, NULL);
+}
+
+bool
+delivery_exists(int64 webhook_id, int64 id)
+{
+	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
+
+	return statement_execute(&exists_statement, values, NULL) > 0;
+}
+
+int64
+delivery_last_id(void)
+{
+	bool		isnull;
+
+	statement_execute(&last_id_statement, NULL, NULL);
+	return DatumGetInt64(statement_value(0, 1, &isnull));
 }
 
 /* Turn the rows of the last result into messages. */

@@ -65,6 +65,11 @@ extern int64 delivery_order_key(const Endpoint *endpoint, const Message *message
 extern void delivery_store(const Delivery *delivery);
 extern void delivery_delete(int64 webhook_id, int64 id);
 
+extern bool delivery_exists(int64 webhook_id, int64 id);
+
+/* The greatest id in the table, 0 if it is empty. */
+extern int64 delivery_last_id(void);
+
 /* A row as read back. */
 typedef struct StoredDelivery
 {

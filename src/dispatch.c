@@ -286,6 +286,8 @@ dispatch_to(Message *message, Endpoint *endpoint)
 		enqueue(create(message, endpoint, 0));
 		return;
 	}
+	if (stored_known(endpoint->id, message->id))
+		return;
 	if (!endpoint->active)
 	{
 		buffer_or_drop(message, endpoint);
@@ -479,13 +481,15 @@ dispatch_check_slow(TimestampTz now)
 static void
 refresh_endpoint(Endpoint *endpoint)
 {
-	bool		was_active = endpoint->active;
-	TimestampTz updated_at = endpoint->updated_at;
+	bool		was_active = endpoint->seen.active;
+	TimestampTz updated_at = endpoint->seen.updated_at;
 
-	if (!endpoint_stale(endpoint) ||
+	/* Somebody else may have loaded it anew since we have looked: what we saw counts. */
+	if (!endpoint_changed(endpoint) ||
 		(endpoint->in_memory == 0 && !endpoint->health.failing && !endpoint->backlog && was_active))
 		return;
 	endpoint_refresh(endpoint);
+	endpoint_see(endpoint);
 	if (!endpoint->exists || !endpoint->active)
 	{
 		put_aside(endpoint);	/* stored_save() drops it, or keeps it as a buffer */
@@ -844,7 +848,12 @@ dispatch_send(TimestampTz now)
 			enter_queue(endpoint, queue);
 			continue;
 		}
-		delivery = dlist_container(Delivery, ready_node, dlist_pop_head_node(&endpoint->ready));
+		delivery = dlist_head_element(Delivery, ready_node, &endpoint->ready);
+
+		/* Switched off or deleted while this turn was reading: the next one puts it aside. */
+		if (!endpoint->exists || (!endpoint->active && !payload_is_test(delivery->message)))
+			continue;
+		dlist_delete(&delivery->ready_node);
 		endpoint->nready--;
 		if (endpoint->send_interval > 0)
 			endpoint->next_send_at = Max(endpoint->next_send_at, now - RATE_CATCH_UP_US) +

@@ -67,9 +67,17 @@ endpoint_init(void)
 }
 
 bool
-endpoint_stale(const Endpoint *endpoint)
+endpoint_changed(const Endpoint *endpoint)
 {
-	return endpoint->generation != catalog_generation();
+	return endpoint->seen.generation != catalog_generation();
+}
+
+void
+endpoint_see(Endpoint *endpoint)
+{
+	endpoint->seen.generation = endpoint->generation;
+	endpoint->seen.active = endpoint->exists && endpoint->active;
+	endpoint->seen.updated_at = endpoint->updated_at;
 }
 
 static char *
@@ -306,13 +314,15 @@ endpoint_get(int64 id)
 		dlist_init(&endpoint->all);
 	}
 	endpoint_refresh(endpoint);
+	if (!found)
+		endpoint_see(endpoint);
 	return endpoint;
 }
 
 static void
 forget(Endpoint *endpoint)
 {
-	endpoint->generation = 0;
+	endpoint->generation = endpoint->seen.generation = 0;
 }
 
 void

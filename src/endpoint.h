@@ -93,6 +93,14 @@ typedef struct Endpoint
 	char	   *integration;	/* whose shape payloads get, or NULL */
 	char	   *transform;		/* function of the owner, or NULL */
 
+	/* what the dispatcher has acted upon; the configuration may have been loaded again since */
+	struct
+	{
+		uint64		generation;
+		bool		active;
+		TimestampTz updated_at;
+	}			seen;
+
 	/* deliveries in memory */
 	dlist_head	ready;			/* may be sent at once */
 	dlist_head	all;			/* every delivery of this endpoint in memory */
@@ -148,8 +156,9 @@ extern void endpoint_refresh(Endpoint *endpoint);
 /* Have all of them loaded again when they are next needed: files may have changed. */
 extern void endpoint_forget_all(void);
 
-/* Does the configuration have to be read again? */
-extern bool endpoint_stale(const Endpoint *endpoint);
+/* May the configuration be another one than the dispatcher has seen?  And: it has seen it now. */
+extern bool endpoint_changed(const Endpoint *endpoint);
+extern void endpoint_see(Endpoint *endpoint);
 
 /* Call back for each endpoint in memory. */
 extern void endpoint_foreach(void (*callback) (Endpoint *endpoint));

@@ -409,18 +409,26 @@ check_filter(const Field *field, Datum value)
 	return value;
 }
 
-/* Takes (jsonb) or (jsonb, text, text) and returns jsonb. */
-static bool
-is_transform(Form_pg_proc proc)
+bool
+field_is_transform(Oid function)
 {
-	Oid		   *args = proc->proargtypes.values;
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	Oid		   *args;
+	bool		fits;
 
-	return proc->prokind == PROKIND_FUNCTION &&
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	args = proc->proargtypes.values;
+	fits = proc->prokind == PROKIND_FUNCTION &&
 		!proc->proretset &&
 		proc->prorettype == JSONBOID &&
 		(proc->pronargs == 1 || proc->pronargs == 3) &&
 		args[0] == JSONBOID &&
 		(proc->pronargs == 1 || (args[1] == TEXTOID && args[2] == TEXTOID));
+	ReleaseSysCache(tuple);
+	return fits;
 }
 
 /*
@@ -430,14 +438,10 @@ static Datum
 check_transform(const Field *field, Datum value)
 {
 	Oid			function = DatumGetObjectId(value);
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	bool		fits;
 
-	if (!HeapTupleIsValid(tuple))
+	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
 		refuse(field, "the function does not exist");
-	fits = is_transform((Form_pg_proc) GETSTRUCT(tuple));
-	ReleaseSysCache(tuple);
-	if (!fits)
+	if (!field_is_transform(function))
 		refuse(field, psprintf("%s has other argument or result types", format_procedure(function)));
 	if (webhook_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, get_func_name(function));

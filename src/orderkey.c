@@ -61,6 +61,18 @@ orderkey_follow(OrderKey *key)
 	dlist_push_tail(&to_follow, &key->follow_node);
 }
 
+void
+orderkey_follow_blocked(void)
+{
+	HASH_SEQ_STATUS status;
+	OrderKey   *key;
+
+	hash_seq_init(&status, order_keys);
+	while ((key = hash_seq_search(&status)) != NULL)
+		if (key->blocked && key->holder == NULL)
+			orderkey_follow(key);
+}
+
 OrderKey *
 orderkey_take_to_follow(void)
 {

@@ -247,6 +247,12 @@ buffer_flush(SubTransactionId subid)
 		n += (buffer[i].subid == subid);
 	if (n == 0)
 		return;
+	if (catalog_oids() == NULL)
+	{
+		/* The extension has been dropped in this very transaction. */
+		buffer_drop(subid);
+		return;
+	}
 	n = 0;
 	old = MemoryContextSwitchTo(flush_context);
 
@@ -416,7 +422,8 @@ outbox_wake_at_commit(void)
 void
 outbox_reload_at_commit(void)
 {
-	CacheInvalidateRelcacheByRelid(catalog_oids()->webhook);
+	if (catalog_oids() != NULL)
+		CacheInvalidateRelcacheByRelid(catalog_oids()->webhook);
 	wake_at_commit = true;
 }
 

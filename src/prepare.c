@@ -34,6 +34,7 @@
 #include "utils/timeout.h"
 
 #include "compat.h"
+#include "fields.h"
 #include "payload.h"
 #include "prepare.h"
 #include "settings.h"
@@ -55,6 +56,12 @@ find_transform(const Endpoint *endpoint)
 	Oid			function = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
 																CStringGetDatum(endpoint->transform)));
 
+	/* It may have been replaced by another one of the same name since it was chosen. */
+	if (!field_is_transform(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function %s has other argument or result types", endpoint->transform),
+				 errhint("A transform takes (jsonb) or (jsonb, text, text) and returns jsonb.")));
 	if (webhook_proc_aclcheck(function, endpoint->owner, ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, get_func_name(function));
 	return function;

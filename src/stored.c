@@ -99,6 +99,14 @@ remember(List *list, void *item)
 
 /* ---------- what is to be written ---------- */
 
+/* Its time must not fall among those of the rows that have been read already. */
+static void
+plan_retry(Delivery *delivery, TimestampTz next_attempt_at)
+{
+	delivery->next_attempt_at = Max(next_attempt_at, due_after.at + 1);
+	next_due = Min(next_due, delivery->next_attempt_at);
+}
+
 void
 stored_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at,
 				   const char *error)
@@ -106,11 +114,7 @@ stored_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_att
 	delivery->next_state = state;
 	delivery->next_attempt_at = next_attempt_at;
 	if (state == DELIVERY_RETRYING)
-	{
-		/* It must not fall among the rows that have been read already. */
-		delivery->next_attempt_at = Max(next_attempt_at, due_after.at + 1);
-		next_due = Min(next_due, delivery->next_attempt_at);
-	}
+		plan_retry(delivery, next_attempt_at);
 	if (error != NULL)
 	{
 		if (delivery->last_error != NULL)
@@ -190,6 +194,14 @@ stored_start_backlog(Endpoint *endpoint)
 
 /* ---------- writing ---------- */
 
+/* Look at all rows that are to be retried once more. */
+static void
+reread_due(void)
+{
+	due_after.at = DT_NOBEGIN;
+	next_due = DT_NOBEGIN;
+}
+
 /* Of these functions each leaves what it has no claim on for the next time. */
 static void
 delete_rows(void)
@@ -245,6 +257,9 @@ write_row(Delivery *delivery)
 	delivery->to_store = false;
 	if (settle_state(delivery))
 	{
+		/* It may have had to wait for its claim. */
+		if (delivery->next_state == DELIVERY_RETRYING)
+			plan_retry(delivery, delivery->next_attempt_at);
 		delivery_store(delivery);
 
 		/* After a crash messages are read again that precede rows of the table. */
@@ -303,6 +318,8 @@ make_rows_wait(void)
 			delivery_all_waiting(endpoint->id);
 			orderkey_unblock_all(endpoint->id);
 		}
+		else
+			reread_due();		/* well again: what came due in the meantime was passed over */
 	}
 	list_free(to_wait);
 	to_wait = rest;
@@ -621,8 +638,21 @@ stored_recover(void)
 {
 	delivery_foreach_backlog(recover_backlog);
 	delivery_foreach_retrying(recover_key);
-	due_after.at = DT_NOBEGIN;
-	next_due = delivery_next_due(&due_after);
+	reread_due();
+
+	/* A row that blocked its key may have gone without our doing. */
+	orderkey_follow_blocked();
+}
+
+bool
+stored_known(int64 webhook_id, int64 id)
+{
+	static int64 known_up_to = -1;
+
+	/* Asked first when the first message is read: by then nothing has been written since the start. */
+	if (known_up_to < 0)
+		known_up_to = delivery_last_id();
+	return id <= known_up_to && delivery_exists(webhook_id, id);
 }
 
 void

@@ -39,6 +39,12 @@ extern void stored_plan_probe(Endpoint *endpoint);
 
 /* These run in a transaction with SPI connected. */
 extern void stored_recover(void);
+
+/*
+ * Does the table hold this delivery already?  After a crash messages are read again that had been written
+ * there, and their rows know more.
+ */
+extern bool stored_known(int64 webhook_id, int64 id);
 extern void stored_save(void);
 extern void stored_load(TimestampTz now);
 

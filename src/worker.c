@@ -79,9 +79,6 @@
 /* Messages that come one after the other are read together if they are less than this apart. */
 #define READ_INTERVAL_US		300
 
-/* Transactions so long ago have been flushed by the WAL writer. */
-#define RECENT_XIDS				1000000
-
 /* A look at the outbox without being called: COMMIT PREPARED tells nobody. */
 #define POLL_MS					1000
 
@@ -134,6 +131,9 @@ commit_transaction(void)
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+
+	/* That leaves us in a context that is never reset. */
+	MemoryContextSwitchTo(turn_context);
 }
 
 /*
@@ -150,8 +150,9 @@ flush_commit(Message *message)
 		return;
 	last_xid = message->xid;
 
-	/* Of an old one not even the commit status may be left, and it is on disk for sure. */
-	if (message->xid + RECENT_XIDS < U64FromFullTransactionId(ReadNextFullTransactionId()))
+	/* Of an old one not even the commit status may be left; it is on disk for sure. */
+	if (TransactionIdPrecedes(XidFromFullTransactionId(FullTransactionIdFromU64(message->xid)),
+							  webhook_oldest_known_xid()))
 		return;
 	lsn = TransactionIdGetCommitLSN(XidFromFullTransactionId(FullTransactionIdFromU64(message->xid)));
 	if (!XLogRecPtrIsInvalid(lsn))
@@ -312,7 +313,9 @@ save_due(TimestampTz now)
 {
 	bool		unsaved = cursor_moved() || stored_to_save();
 
-	if (unsaved && moved_at == 0)
+	if (!unsaved)
+		moved_at = 0;
+	else if (moved_at == 0)
 		moved_at = now;
 	return unsaved && now >= after_ms(moved_at, SAVE_INTERVAL_MS);
 }
@@ -570,6 +573,14 @@ webhook_worker_main(Datum arg)
 
 	/* Our SQL runs with all rights: no schema in which others may create things is to be searched. */
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+
+	/* Defaults of the database are meant for its users. */
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	webhook_no_transaction_timeout();
 	check_extension();
 
 	long_turn = RegisterTimeout(USER_TIMEOUT, handle_long_turn);
