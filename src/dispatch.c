@@ -42,6 +42,7 @@
 
 /* So long deliveries may be prepared before others get a chance to be sent. */
 #define PREPARE_MS			50
+#define PREPARE_REST_FACTOR	4
 
 /* A rate limit may make up for so much time lost; less than its margin gives. */
 #define RATE_CATCH_UP_US	15000
@@ -52,6 +53,7 @@ static dlist_head turns = DLIST_STATIC_INIT(turns); /* QUEUE_TURN */
 static dlist_head later = DLIST_STATIC_INIT(later); /* QUEUE_LATER */
 static dlist_head held = DLIST_STATIC_INIT(held);	/* QUEUE_HELD */
 static dlist_head to_prepare = DLIST_STATIC_INIT(to_prepare);
+static TimestampTz next_prepare = 0;	/* when there is something to do in it */
 static dlist_head fast_requests = DLIST_STATIC_INIT(fast_requests); /* oldest first */
 static int	in_memory = 0;
 static int	in_flight = 0;
@@ -115,6 +117,7 @@ push_ready(Delivery *delivery)
 	if (delivery->preparing)
 	{
 		dlist_push_tail(&to_prepare, &delivery->ready_node);
+		next_prepare = Min(next_prepare, endpoint->prepare_after);
 		return;
 	}
 	dlist_push_tail(&endpoint->ready, &delivery->ready_node);
@@ -310,27 +313,49 @@ dispatch_message(Message *message)
 	message_done(message);
 }
 
+/*
+ * A transform that takes long holds up everybody, so its endpoint then rests for a
+ * multiple of that time, and the others go on.
+ */
 void
 dispatch_prepare(void)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz start = clock_now();
+	TimestampTz now = start;
+	TimestampTz next = DT_NOEND;
+	dlist_mutable_iter iter;
 
-	while (!dlist_is_empty(&to_prepare))
+	dlist_foreach_modify(iter, &to_prepare)
 	{
-		Delivery   *delivery = dlist_container(Delivery, ready_node, dlist_pop_head_node(&to_prepare));
+		Delivery   *delivery = dlist_container(Delivery, ready_node, iter.cur);
+		Endpoint   *endpoint = delivery->endpoint;
+		TimestampTz before = now;
 
+		if (TimestampDifferenceExceeds(start, now, PREPARE_MS))
+		{
+			next = now;
+			break;
+		}
+		if (endpoint->prepare_after > now)
+		{
+			next = Min(next, endpoint->prepare_after);
+			continue;
+		}
+		dlist_delete(&delivery->ready_node);
 		delivery->preparing = false;
 		prepare_delivery(delivery, dispatch_context);
 		push_ready(delivery);
-		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), PREPARE_MS))
-			break;
+		now = clock_now();
+		if (TimestampDifferenceExceeds(before, now, PREPARE_MS))
+			endpoint->prepare_after = now + PREPARE_REST_FACTOR * (now - before);
 	}
+	next_prepare = next;
 }
 
 bool
 dispatch_to_prepare(void)
 {
-	return !dlist_is_empty(&to_prepare);
+	return !dlist_is_empty(&to_prepare) && next_prepare <= clock_now();
 }
 
 /* ---------- endpoints that are slow, failing or switched off ---------- */
@@ -892,5 +917,7 @@ dispatch_next_event(TimestampTz now)
 					   dlist_head_element(Delivery, ready_node, &fast_requests)->sent_at, SLOW_AFTER_MS + 1));
 	dlist_foreach(iter, &later)
 		next = Min(next, dlist_container(Endpoint, turn, iter.cur)->next_send_at);
+	if (!dlist_is_empty(&to_prepare))
+		next = Min(next, next_prepare);
 	return next;
 }

@@ -93,6 +93,8 @@ typedef struct Endpoint
 	char	   *integration;	/* whose shape payloads get, or NULL */
 	char	   *transform;		/* function of the owner, or NULL */
 
+	TimestampTz prepare_after;	/* its transform was slow: let others come first */
+
 	/* what the dispatcher has acted upon; the configuration may have been loaded again since */
 	struct
 	{

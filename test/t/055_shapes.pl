@@ -182,6 +182,18 @@ sql("REVOKE EXECUTE ON FUNCTION transform FROM PUBLIC; INSERT INTO guest (id, fi
 becomes("SELECT last_error FROM webhook.undelivered WHERE entity_id = '30'",
 	'permission denied for function transform', 'I17: the right to call it is checked every time');
 
+# W5: a function that is slow holds up its own webhook, the others hardly
+
+sql(q{CREATE FUNCTION slow(jsonb) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.08); RETURN $1; END'});
+my $slow = webhook('/slow', ", transform => 'slow(jsonb)'");
+my $fast = webhook('/fast', ", integration => 'crm'");
+sql("INSERT INTO guest (id, profile) SELECT i, 'p' FROM generate_series(100, 129) i");
+$receiver->wait_for_count(30, '/fast');
+cmp_ok($receiver->count('/slow'), '<', 20, 'W5: a slow transform delays its own webhook');
+arrived('/slow');
+is($receiver->count('/slow'), 30, 'W5: and nothing is lost of it');
+sql("SELECT webhook.delete_webhook_by_id(id) FROM unnest(ARRAY[$slow, $fast]) id");
+
 # I9: an old key is reported once
 
 sql("UPDATE webhook.integration SET api_key_created_at = now() - interval '400 days'");
