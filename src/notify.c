@@ -189,6 +189,7 @@ notify_deactivate(const Endpoint *endpoint, const char *reason)
 	message = psprintf("%s was switched off: %s; messages are kept for %d hours",
 					   describe(endpoint),
 					   strcmp(reason, "gone") == 0 ? "the receiver answered 410 Gone" :
+					   strcmp(reason, "transform") == 0 ? "its transform did not end in time and could not be cancelled" :
 					   "its retry schedule has been used up without a success",
 					   webhook_buffer_retention / 3600);
 	raise_notification(endpoint, "deactivated", message, reason, token, link);

@@ -22,6 +22,7 @@
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -38,10 +39,34 @@
 #include "payload.h"
 #include "prepare.h"
 #include "settings.h"
+#include "shmem.h"
 #include "shapes.h"
 
 #define SAFE_SEARCH_PATH	"pg_catalog, pg_temp"
 
+/* A function that has caught being cancelled, and goes on, gets so many times its limit. */
+#define HARD_LIMIT_FACTOR	3
+
+static TimeoutId hard_limit;
+static int64 transforming;		/* webhook whose transform is running */
+
+
+/*
+ * Nothing but the end of this process stops the function.  The next one
+ * switches the webhook off, so that it does not happen again.
+ */
+static void
+handle_hard_limit(void)
+{
+	pg_atomic_write_u64(&shmem_my_slot()->culprit, (uint64) transforming);
+	die(SIGTERM);
+}
+
+void
+prepare_init(void)
+{
+	hard_limit = RegisterTimeout(USER_TIMEOUT, handle_hard_limit);
+}
 
 bool
 prepare_needed(const Endpoint *endpoint)
@@ -95,6 +120,15 @@ call_transform(const Endpoint *endpoint, const Message *message, char *payload)
 	return JsonbToCString(NULL, &DatumGetJsonbP(result)->root, VARSIZE(DatumGetPointer(result)));
 }
 
+/* The limits may strike while we are here. */
+static void
+end_limits(void)
+{
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	disable_timeout(hard_limit, false);
+	QueryCancelPending = false;
+}
+
 /* The same as the owner, within the time limit; the end of the subtransaction allows writing again. */
 static char *
 run_transform(const Endpoint *endpoint, const Message *message, char *payload)
@@ -111,9 +145,11 @@ run_transform(const Endpoint *endpoint, const Message *message, char *payload)
 	(void) set_config_option("search_path", SAFE_SEARCH_PATH, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	XactReadOnly = true;
+	transforming = endpoint->id;
 	enable_timeout_after(STATEMENT_TIMEOUT, webhook_transform_timeout);
+	enable_timeout_after(hard_limit, HARD_LIMIT_FACTOR * webhook_transform_timeout);
 	result = call_transform(endpoint, message, payload);
-	disable_timeout(STATEMENT_TIMEOUT, false);
+	end_limits();
 	AtEOXact_GUC(false, nest_level);
 	SetUserIdAndSecContext(userid, sec_context);
 	return result;
@@ -171,9 +207,7 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 	{
 		ErrorData  *edata;
 
-		/* The limit may strike once more while we are here. */
-		disable_timeout(STATEMENT_TIMEOUT, false);
-		QueryCancelPending = false;
+		end_limits();
 		MemoryContextSwitchTo(scratch);
 		edata = CopyErrorData();
 		FlushErrorState();

@@ -10,6 +10,9 @@
 
 #include "delivery.h"
 
+/* In the worker, before anything is prepared. */
+extern void prepare_init(void);
+
 /* Does this webhook send anything but the payload as it was captured? */
 extern bool prepare_needed(const Endpoint *endpoint);
 

@@ -56,6 +56,9 @@ typedef struct DatabaseSlot
 	/* written by the worker or at first use, read by everyone */
 	pg_atomic_uint32 partition; /* current outbox partition */
 
+	/* the webhook whose transform could not be stopped but by ending the worker; 0: none */
+	pg_atomic_uint64 culprit;
+
 	/* set by who wakes the worker, so that others need not; see shmem_wake_worker() */
 	pg_atomic_uint32 wake_requested;
 

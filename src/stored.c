@@ -172,6 +172,15 @@ stored_tell(Endpoint *endpoint)
 }
 
 void
+stored_punish(int64 webhook_id)
+{
+	Endpoint   *endpoint = endpoint_get(webhook_id);
+
+	endpoint->deactivate = "transform";
+	stored_tell(endpoint);
+}
+
+void
 stored_plan_probe(Endpoint *endpoint)
 {
 	if (endpoint->in_probe_queue)

@@ -34,6 +34,9 @@ extern void stored_tell(Endpoint *endpoint);
 /* Somebody has switched the endpoint off. */
 extern void stored_switched_off(Endpoint *endpoint);
 
+/* Switch off the webhook whose transform ended the worker before this one.  In a transaction with SPI connected. */
+extern void stored_punish(int64 webhook_id);
+
 /* The time of the endpoint's next probe has changed. */
 extern void stored_plan_probe(Endpoint *endpoint);
 

@@ -50,6 +50,7 @@
 #include "dispatch.h"
 #include "integration.h"
 #include "launcher.h"
+#include "prepare.h"
 #include "payload.h"
 #include "record.h"
 #include "ring.h"
@@ -223,7 +224,11 @@ check_home(void)
 	cursor_generation = catalog_cursor_generation();
 	if (cursor_load() == CURSOR_HERE)
 	{
+		int64		culprit = (int64) pg_atomic_exchange_u64(&slot->culprit, 0);
+
 		stored_recover();
+		if (culprit != 0)
+			stored_punish(culprit);
 		recovered = true;
 		foreign = false;
 		return;
@@ -584,6 +589,7 @@ webhook_worker_main(Datum arg)
 	check_extension();
 
 	long_turn = RegisterTimeout(USER_TIMEOUT, handle_long_turn);
+	prepare_init();
 	turn_context = AllocSetContextCreate(TopMemoryContext, "webhook turn", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(turn_context);
 	http = http_create(settings_allowed_networks(), webhook_max_connections);

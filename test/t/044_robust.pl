@@ -1,0 +1,130 @@
+# What must not stop the worker, lose a message or strand an entity: users' functions and settings, changes at the
+# wrong moment, crashes between two writes.
+#
+# Mission: I17, W1 W2 W3 W5; goals: R1 R6.
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $node = WebhookTest::start_node('robust', "webhook.retry_schedule = '0, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms'",
+	'webhook.transform_timeout = 200ms', 'restart_after_crash = on');
+my $receiver = WebhookTest::Receiver->start;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+sub create
+{
+	my ($path, %more) = @_;
+
+	return WebhookTest::create_webhook($node,
+		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
+}
+
+sub emit
+{
+	my ($n, $entity) = @_;
+
+	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', '$entity')");
+}
+
+sub numbers
+{
+	my ($path) = @_;
+
+	return [ map { decode_json($_->{body})->{result}{n} } $receiver->requests($path) ];
+}
+
+# I17: a transform that was replaced by a function of another type fails its delivery, and nothing else.
+
+sql(q{CREATE FUNCTION f(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1'});
+my $replaced = create('/replaced', transform => "'f(jsonb)'");
+my $plain = create('/plain');
+sql(q{DROP FUNCTION f(jsonb); CREATE FUNCTION f(jsonb) RETURNS bigint LANGUAGE sql AS 'SELECT 64::bigint'});
+emit(1, 'a');
+ok($receiver->wait_for_count(1, '/plain'), 'I17: the other webhook gets the message');
+ok($node->poll_query_until('postgres',
+		"SELECT count(*) > 0 FROM webhook.get_webhook_log($replaced) WHERE error LIKE '%other argument or result types%'"),
+	'I17: the log says what is wrong with the transform');
+is($receiver->count('/replaced'), 0, 'I17: nothing was sent to it');
+sql("SELECT webhook.delete_webhook_by_id($replaced)");
+
+# I17: a transform that catches being cancelled ends its worker once, and is switched off by the next.
+
+sql(q{CREATE FUNCTION stubborn(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+	BEGIN LOOP BEGIN PERFORM pg_sleep(100); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$});
+my $stubborn = create('/stubborn', transform => "'stubborn(jsonb)'");
+emit(2, 'b');
+ok($node->poll_query_until('postgres',
+		"SELECT NOT active AND deactivation_reason = 'transform' FROM webhook.get_webhooks() WHERE id = $stubborn"),
+	'I17, W5: a transform that cannot be cancelled is switched off');
+emit(3, 'b');
+ok($receiver->wait_for_count(3, '/plain'), 'W5: the other webhook goes on');
+is($receiver->count('/stubborn'), 0, 'I17: nothing was sent to it');
+sql("SELECT webhook.delete_webhook_by_id($stubborn)");
+
+# W3: a webhook is switched off and on in one transaction while a delivery waits for its retry.
+
+$receiver->behave('/plain', status => 500);
+emit(4, 'c');
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.undelivered WHERE state = 'retrying'"),
+	'W4: a delivery waits for its retry');
+sql("BEGIN; SELECT webhook.deactivate_webhook($plain); SELECT webhook.activate_webhook($plain); COMMIT");
+$receiver->behave('/plain');
+emit(5, 'c');
+ok($node->poll_query_until('postgres', 'SELECT webhook.pending() = 0'), 'W3: nothing is left behind');
+is(numbers('/plain')->[-1], 5, 'W3: the next message of the same entity arrives');
+
+# W2: a crash after the row of one delivery was written, while another delivery still holds up the position.
+
+my $hanging = create('/hanging');
+$receiver->behave('/hanging', hold => 1);
+$receiver->behave('/plain', status => 500);
+emit(6, 'd');
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.undelivered WHERE webhook_id = $plain AND state = 'retrying'"),
+	'W2: the row of the failed delivery has been written');
+my $pid = sql("SELECT pid FROM webhook.stat_workers WHERE database = 'postgres'");
+kill 'KILL', $pid;
+ok($node->poll_query_until('postgres', "SELECT pid <> $pid FROM webhook.stat_workers WHERE database = 'postgres' AND state = 'served'"),
+	'R1: the worker is back after kill -9');
+$receiver->behave('/plain');
+$receiver->behave('/hanging');
+emit(7, 'd');
+ok($node->poll_query_until('postgres', 'SELECT webhook.pending() = 0'), 'W2: everything is delivered after the crash');
+my @after = grep { $_ >= 6 } @{ numbers('/plain') };
+is($after[-1], 7, 'W3: in order: the later message comes last');
+ok((grep { $_ == 6 } @after) >= 1, 'W2: the retried one was not lost');
+sql("SELECT webhook.delete_webhook_by_id($hanging)");
+
+# Defaults of the database are not for the worker.
+
+sql('ALTER DATABASE postgres SET default_transaction_read_only = on; ALTER DATABASE postgres SET statement_timeout = 1;'
+	  . "ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'");
+{
+	local $ENV{PGOPTIONS} = '-c default_transaction_read_only=off -c statement_timeout=0';
+
+	sql("SELECT pg_terminate_backend(pid) FROM webhook.stat_workers WHERE database = 'postgres'");
+	emit(8, 'e');
+	ok($node->poll_query_until('postgres', 'SELECT webhook.pending() = 0'), 'R6: sent in spite of the defaults of the database');
+	is(numbers('/plain')->[-1], 8, 'R6: and received');
+}
+$node->safe_psql('template1', 'ALTER DATABASE postgres RESET ALL');
+
+# W1: messages of a transaction that drops the extension as well are not sent, and do no harm.
+
+$node->safe_psql('template1', 'CREATE DATABASE other');
+$node->safe_psql('other', "CREATE EXTENSION webhook; SELECT webhook.create_webhook('x', '*', '" . $receiver->url('/dropped') . "')");
+$node->safe_psql('other', q{BEGIN; SELECT webhook.emit('thing.done', '{}', '1'); DROP EXTENSION webhook CASCADE; COMMIT});
+is($node->safe_psql('other', 'SELECT 1'), '1', 'W1: the server survives');
+is($receiver->count('/dropped'), 0, 'W1: nothing was sent');
+
+$receiver->stop;
+$node->stop('fast');
+done_testing();
