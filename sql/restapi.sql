@@ -72,6 +72,33 @@ SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, page => NULL)', :
 SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, fields => ''a,,b'')', :'key'));
 SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, fields => '''')', :'key'));
 
+-- The caller needs no right but to call; the key's integration shows what its owner may select.
+CREATE ROLE restapi_test_caller;
+CREATE ROLE restapi_test_owner;
+GRANT USAGE ON SCHEMA webhook TO restapi_test_caller, restapi_test_owner;
+GRANT USAGE ON SCHEMA restapi_test TO restapi_test_owner;
+GRANT EXECUTE ON FUNCTION webhook.get_events TO restapi_test_caller;
+GRANT EXECUTE ON FUNCTION webhook.create_integration, webhook.connect_profile TO restapi_test_owner;
+SET ROLE restapi_test_caller;
+SELECT webhook.get_events(:'key')->'meta' AS meta;
+SET ROLE restapi_test_owner;
+SELECT webhook.create_integration('api of another') AS other_key \gset
+SELECT webhook.connect_profile('api of another', 'shown', true);
+SET ROLE restapi_test_caller;
+SELECT webhook.get_events(:'other_key') AS nothing;
+RESET ROLE;
+GRANT SELECT (uid, title, profile) ON event TO restapi_test_owner;
+SET ROLE restapi_test_caller;
+SELECT webhook.get_events(:'other_key') AS some_columns;
+RESET ROLE;
+SELECT webhook.delete_integration('api of another');
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA webhook FROM restapi_test_caller, restapi_test_owner;
+REVOKE ALL ON SCHEMA webhook FROM restapi_test_caller, restapi_test_owner;
+REVOKE ALL ON SCHEMA restapi_test FROM restapi_test_owner;
+REVOKE ALL ON event FROM restapi_test_owner;
+REVOKE ALL (uid, title, profile) ON event FROM restapi_test_owner;
+DROP ROLE restapi_test_caller, restapi_test_owner;
+
 -- A wrong key: always the same, whatever is wrong with it.
 SELECT DISTINCT r.* FROM unnest(ARRAY[NULL, '', 'x', :'key' || '0', left(:'key', -1), translate(:'key', '0123456789', '1234567890'),
     left(:'key', 21) || translate(substr(:'key', 22), '0123456789', '1234567890'), repeat('x', 1000000)]) AS k,
