@@ -202,7 +202,10 @@ delivery_exists(int64 webhook_id, int64 id)
 {
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
 
-	return statement_execute(&exists_statement, values, NULL) > 0;
+	bool		exists = statement_execute(&exists_statement, values, NULL) > 0;
+
+	statement_done();
+	return exists;
 }
 
 int64
@@ -218,6 +221,10 @@ delivery_last_id(void)
 static int
 take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
 {
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "webhook rows",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+
 	for (uint64 i = 0; i < n; i++)
 	{
 		StoredDelivery *stored = &result[i];
@@ -246,7 +253,11 @@ take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
 		d = statement_value(i, 14, &isnull);
 		stored->next_attempt_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
 		stored->message = message_copy(&row, context);
+		MemoryContextReset(scratch);
 	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+	statement_done();
 	return (int) n;
 }
 

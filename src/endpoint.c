@@ -257,6 +257,7 @@ load_health(Endpoint *endpoint)
 	health->next_probe_at = isnull ? 0 : DatumGetTimestampTz(d);
 	health->ramp = health->failing ? 1 : 0;
 	health->warned = DatumGetInt32(statement_value(0, 5, &isnull));
+	statement_done();
 }
 
 void
@@ -288,6 +289,7 @@ endpoint_refresh(Endpoint *endpoint)
 
 		load_row(endpoint);
 		MemoryContextSwitchTo(old);
+		statement_done();
 		if (!endpoint->health_known)
 			load_health(endpoint);
 		else if (endpoint->active && !was_active)

@@ -349,6 +349,7 @@ save_log(Endpoint *endpoint)
 
 		statement_execute(&log_seq_statement, values, NULL);
 		endpoint->log_base = DatumGetInt64(statement_value(0, 1, &isnull)) + 1;
+		statement_done();
 		endpoint->log_seq_known = true;
 	}
 	for (int64 seq = first; seq < endpoint->log_seq; seq++)

@@ -27,6 +27,12 @@ typedef struct Statement
  */
 extern uint64 statement_execute(Statement *statement, Datum *values, const char *nulls);
 
+/*
+ * Give back the result.  Otherwise it stays until the end of the transaction, which matters where one
+ * transaction asks for many endpoints.
+ */
+extern void statement_done(void);
+
 /* Column of row i of the last result (counted from 1), as text or NULL. */
 extern char *statement_text(uint64 row, int column);
 extern Datum statement_value(uint64 row, int column, bool *isnull);

@@ -472,6 +472,7 @@ load_backlog(Endpoint *endpoint)
 		else
 			restore(&rows[i], endpoint);
 	}
+	pfree(rows);				/* many endpoints may be read in one transaction */
 	return n == max;
 }
 
@@ -596,6 +597,7 @@ load_probe(Endpoint *endpoint)
 	}
 	else
 		endpoint->health.next_probe_at = clock_now() + USECS_PER_SEC;
+	pfree(rows);
 }
 
 static void
