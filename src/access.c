@@ -4,17 +4,18 @@
  *		What of a table's rows a webhook's owner may see.
  *
  * A webhook hands the rows of a table to whoever its owner likes, so it gets
- * no more than its owner could select.  This is judged when a webhook is created,
- * to say so at once, and in every backend that captures rows; there the
- * verdicts are kept with the table's settings (watch.c) until a right, a role, a schema
- * or the table changes.
+ * no more than its owner could select.  This is judged when a webhook is
+ * created, to say so at once, and in every backend that captures rows; there
+ * the verdicts are kept with the table's settings (watch.c) until a right, a
+ * role, a schema or the table changes.
  *
- * Rows are captured one by one, in the transaction that changes them, where row
- * security of another role cannot be evaluated.  So a table whose policies apply to the owner
- * sends nothing to it.
+ * Rows are captured one by one, in the transaction that changes them, where
+ * row security of another role cannot be evaluated.  So a table whose policies
+ * apply to the owner sends nothing to it.
  *
- * When an owner loses its rights, capturing stops at once, in every backend.  The worker
- * then writes into webhook.withheld what is kept from whom, with a notification.
+ * When an owner loses its rights, capturing stops at once, in every backend.
+ * The worker then writes into webhook.withheld what is kept from whom, with a
+ * notification.
  *
  *-------------------------------------------------------------------------
  */
@@ -50,11 +51,13 @@
 #define SUBSCRIBES	"('*' = ANY (w.events) OR " SUBSCRIBES_BY_NAME ")"
 
 /*
- * Bring webhook.withheld up to date, and tell of what is new in it.  What cannot be judged now (NULL)
- * stays as it is.  The result says whether there is such a thing.
+ * Bring webhook.withheld up to date, and tell of what is new in it.  What
+ * cannot be judged now (NULL) stays as it is.  The result says whether there
+ * is such a thing.
  *
- * The bootstrap superuser (10) may see everything.  He is among the owners so that each
- * watched table is looked at: only then does this process hear of its changes.
+ * The bootstrap superuser (10) may see everything.  He is among the owners so
+ * that each watched table is looked at: only then does this process hear of
+ * its changes.
  */
 static Statement note_statement = {
 	"WITH owner AS (SELECT DISTINCT w.owner FROM webhook.webhook AS w WHERE w.active OR w.buffering"
@@ -158,9 +161,9 @@ problem_text(Access access, Oid role, Relation rel)
 }
 
 /*
- * access_problem(role, relation) returns text: why rows of a watched table are kept from
- * a role; '' if they are not.  NULL when it cannot be told now because
- * somebody has locked the table; the worker must not wait for that.
+ * access_problem(role, relation) returns text: why rows of a watched table are
+ * kept from a role; '' if they are not.  NULL when it cannot be told now
+ * because somebody has locked the table; the worker must not wait for that.
  */
 Datum
 webhook_access_problem(PG_FUNCTION_ARGS)

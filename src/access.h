@@ -36,8 +36,9 @@ typedef struct AccessColumns
 extern Access access_check(Oid role, Oid relid, const AccessColumns *columns, Bitmapset **readable);
 
 /*
- * Refuse a webhook whose owner may not select from a table that it subscribes to by name; note the
- * tables that "*" does not reach.  To be called within as_owner_begin().
+ * Refuse a webhook whose owner may not select from a table that it subscribes
+ * to by name; note the tables that "*" does not reach.  To be called within
+ * as_owner_begin().
  */
 extern void access_check_webhook(int64 webhook_id);
 

@@ -3,13 +3,14 @@
  * api.c
  *		The functions that manage webhooks.
  *
- * Each checks its arguments as the caller and then does its work on the
- * tables as the extension's owner, see asowner.c.  A webhook belongs to the role that created it;
- * for everybody but superusers and members of that role it does not exist.
+ * Each checks its arguments as the caller and then does its work on the tables
+ * as the extension's owner, see asowner.c.  A webhook belongs to the role that
+ * created it; for everybody but superusers and members of that role it does
+ * not exist.
  *
  * Every function that changes something locks the webhook's row first, so that
- * two of them never mix.  The worker and the other sessions learn of changes from the trigger on the
- * table, not from here.
+ * two of them never mix.  The worker and the other sessions learn of changes
+ * from the trigger on the table, not from here.
  *
  *-------------------------------------------------------------------------
  */
@@ -332,7 +333,8 @@ is_message_id(const char *text)
 }
 
 /*
- * redeliver(webhook_id, message_id) returns boolean: false if it is on its way anyhow
+ * redeliver(webhook_id, message_id) returns boolean: false if it is on its way
+ * anyhow
  *
  * A message can be delivered again as long as the outbox or the delivery table
  * still has it; the outbox forgets messages when a partition is truncated.
@@ -653,7 +655,8 @@ has_public_key(const char *secret, char *public_key)
 }
 
 /*
- * get_public_key(id) returns text, NULL for a webhook that does not sign with ed25519
+ * get_public_key(id) returns text, NULL for a webhook that does not sign with
+ * ed25519
  */
 Datum
 webhook_get_public_key(PG_FUNCTION_ARGS)

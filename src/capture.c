@@ -202,10 +202,11 @@ tell(WatchedTable *table, const WatchAudience *audience, WatchAction action,
 }
 
 /*
- * What the integration in force hears of a change, if the event's override says something about
- * payment; WATCH_NACTIONS: nothing.  With only_paid an unpaid entity does not exist for the
- * receiver: it is created by being paid and deleted by not being paid any more,
- * so that it never hears of anything that it does not know.
+ * What the integration in force hears of a change, if the event's override
+ * says something about payment; WATCH_NACTIONS: nothing.  With only_paid an
+ * unpaid entity does not exist for the receiver: it is created by being paid
+ * and deleted by not being paid any more, so that it never hears of anything
+ * that it does not know.
  */
 static WatchAction
 payment_action(WatchedTable *table, const InForce *rule, WatchAction action,

@@ -172,8 +172,8 @@ extern uint64 catalog_cursor_generation(void);
 extern const CatalogEvent *catalog_event(const char *event);
 
 /*
- * The same for some of the webhooks only.  Lives in the current memory context, and no
- * longer than what catalog_event() returns.
+ * The same for some of the webhooks only.  Lives in the current memory
+ * context, and no longer than what catalog_event() returns.
  */
 extern const CatalogEvent *catalog_event_filtered(const char *event, CatalogFilter filter, void *arg);
 

@@ -3,12 +3,13 @@
  * claim.c
  *		Who changes the rows of a webhook.
  *
- * A session that switches a webhook off changes its deliveries and its health, and may
- * then stay in its transaction for hours.  The worker must not wait for it: all other
- * webhooks would wait as well.  So both take a lock on the webhook's id before they change
- * rows that the other may change, the session waiting for it and the worker only if it
- * is free; what it cannot write now it writes in a later turn.  As the worker never
- * waits, it is never part of a deadlock either.
+ * A session that switches a webhook off changes its deliveries and its health,
+ * and may then stay in its transaction for hours.  The worker must not wait
+ * for it: all other webhooks would wait as well.  So both take a lock on the
+ * webhook's id before they change rows that the other may change, the session
+ * waiting for it and the worker only if it is free; what it cannot write now
+ * it writes in a later turn.  As the worker never waits, it is never part of a
+ * deadlock either.
  *
  * Rows that the worker adds need no claim: nobody else knows of them.
  *

@@ -4,30 +4,34 @@
  *		The reading end of the log: what has been dealt with, what comes next.
  *
  * Transactions commit in another order than they draw message ids, so "id >
- * last" would lose rows.  The position is a snapshot instead: everything
- * that is visible in it has been dealt with.  What comes next is a *window*: the
+ * last" would lose rows.  The position is a snapshot instead: everything that
+ * is visible in it has been dealt with.  What comes next is a *window*: the
  * rows that are visible in a snapshot taken now and not in that one.  Their
- * transaction ids are those from the old snapshot's xmax on, a range of the index, and those that were
- * running in the old snapshot and have ended since, one probe each.  A
- * transaction left open elsewhere costs nothing: it is one entry of a list.
+ * transaction ids are those from the old snapshot's xmax on, a range of the
+ * index, and those that were running in the old snapshot and have ended since,
+ * one probe each.  A transaction left open elsewhere costs nothing: it is one
+ * entry of a list.
  *
  * Within a window messages are handed out in the order of their ids, which for
  * one entity is the order of the commits (see outbox.c).  A window can be
- * long, after a time without a worker or because of one huge transaction, so it
- * is merged rather than sorted: the rows of one transaction are a stream, already in order in the
- * index; streams are opened in the order of their transaction ids.  What can be handed out is what no row that we
- * have not seen can precede: unread rows of open streams are known by their next
- * id, and of streams not opened yet a *fence* tells that all their ids are greater: message q
- * says "transaction ids from X on draw ids greater than q".  A long stream is parked at its
- * first row beyond the fence, so memory depends on the number of transactions that ran at the same time, not on their size.
+ * long, after a time without a worker or because of one huge transaction, so
+ * it is merged rather than sorted: the rows of one transaction are a stream,
+ * already in order in the index; streams are opened in the order of their
+ * transaction ids.  What can be handed out is what no row that we have not
+ * seen can precede: unread rows of open streams are known by their next id,
+ * and of streams not opened yet a *fence* tells that all their ids are
+ * greater: message q says "transaction ids from X on draw ids greater than q".
+ * A long stream is parked at its first row beyond the fence, so memory depends
+ * on the number of transactions that ran at the same time, not on their size.
  *
  * The position can lie within a window: "done", everything visible in it, and of
  * what is visible in "through" the ids up to "through_id".
  *
  * Saving the position inserts a row; the newest counts.  An updated row would
- * grow a chain of dead versions while any old snapshot is open.  The
- * table is truncated when it has grown a little and nobody looks; the first row after that is
- * frozen, so that those who took their snapshot before do not find the table empty.
+ * grow a chain of dead versions while any old snapshot is open.  The table is
+ * truncated when it has grown a little and nobody looks; the first row after
+ * that is frozen, so that those who took their snapshot before do not find the
+ * table empty.
  *
  *-------------------------------------------------------------------------
  */

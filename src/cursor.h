@@ -36,7 +36,8 @@ extern Message *cursor_oldest(void);
 
 /*
  * Every delivery of the message is done or stands in the delivery table.  The
- * position moves on when all earlier ones are finished too.  The message is freed then.
+ * position moves on when all earlier ones are finished too.  The message is
+ * freed then.
  */
 extern void cursor_finish(Message *message);
 

@@ -60,7 +60,8 @@ extern int64 delivery_order_key(const Endpoint *endpoint, const Message *message
 /*
  * All of these run in a transaction with SPI connected.
  *
- * Insert or update the row of a delivery as its next_state, next_attempt_at and last_error say.
+ * Insert or update the row of a delivery as its next_state, next_attempt_at
+ * and last_error say.
  */
 extern void delivery_store(const Delivery *delivery);
 extern void delivery_delete(int64 webhook_id, int64 id);

@@ -7,11 +7,11 @@
  * being sent.  Endpoints with ready deliveries take turns, one request each, so
  * that nobody's queue delays anybody else's.
  *
- * Receivers that hang must not use up the requests that we make at once, which are
- * webhook.max_connections at most.  Doubtful are those under way for longer than
- * SLOW_AFTER_MS, and all of an endpoint that has such requests, or has not shown that it
- * works.  When they have taken half of the connections, no more of them are started; the
- * other half is for endpoints that answer.
+ * Receivers that hang must not use up the requests that we make at once, which
+ * are webhook.max_connections at most.  Doubtful are those under way for
+ * longer than SLOW_AFTER_MS, and all of an endpoint that has such requests, or
+ * has not shown that it works.  When they have taken half of the connections,
+ * no more of them are started; the other half is for endpoints that answer.
  *
  * A delivery that does not succeed at once is written to the delivery table;
  * stored.c does that and brings it back.  The states are drawn in README.md.
@@ -361,7 +361,8 @@ dispatch_to_prepare(void)
 /* ---------- endpoints that are slow, failing or switched off ---------- */
 
 /*
- * A test is worth one attempt, and no row; it stays in memory, and what it was read with is dealt with.
+ * A test is worth one attempt, and no row; it stays in memory, and what it was
+ * read with is dealt with.
  */
 static void
 put_test_aside(Delivery *delivery)

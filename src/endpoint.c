@@ -169,8 +169,9 @@ parse_ordering(const char *text)
 }
 
 /*
- * Requests are spaced evenly, a little wider than the limit says, so that no window of a second
- * sees more of them than allowed, though they do not all take equally long to arrive.
+ * Requests are spaced evenly, a little wider than the limit says, so that no
+ * window of a second sees more of them than allowed, though they do not all
+ * take equally long to arrive.
  */
 static void
 set_rate_limit(Endpoint *endpoint, int per_second)
@@ -356,7 +357,8 @@ endpoint_trim(void)
 	while ((endpoint = hash_seq_search(&status)) != NULL)
 	{
 		if (endpoint->in_memory > 0 || endpoint->dirty || endpoint->backlog ||
-			endpoint->in_probe_queue || endpoint->to_drop || endpoint->warning > 0 || endpoint->deactivate != NULL || endpoint->send_interval > 0)
+			endpoint->in_probe_queue || endpoint->to_drop || endpoint->warning > 0 ||
+			endpoint->deactivate != NULL || endpoint->send_interval > 0)
 			continue;
 		sign_key_free(endpoint->key);
 		sign_key_free(endpoint->previous_key);

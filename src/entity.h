@@ -25,31 +25,32 @@ typedef struct EntityFilter
 } EntityFilter;
 
 /*
- * Read the tables that are watched as this entity type with the rights of their owners, in
- * a stable order.  Rows that count as deleted are left out.  The elements are
- * OutboxRows with entity_type, entity_id, event_uid, profile and payload set exactly as in a
- * message about the row, in the current memory context.
+ * Read the tables that are watched as this entity type with the rights of
+ * their owners, in a stable order.  Rows that count as deleted are left out.
+ * The elements are OutboxRows with entity_type, entity_id, event_uid, profile
+ * and payload set exactly as in a message about the row, in the current memory
+ * context.
  */
 extern List *entity_list(const EntityFilter *filter, int64 offset, int64 limit);
 extern int64 entity_count(const EntityFilter *filter);
 
 /*
- * One entity, as this role may see it: the one with this id, the newest one when it is NULL.
- * False when there is none.
+ * One entity, as this role may see it: the one with this id, the newest one
+ * when it is NULL.  False when there is none.
  */
 extern bool entity_fetch(const char *entity_type, const char *entity_id, Oid reader, OutboxRow *row);
 
 /*
- * Call back for the row of this entity; the visitor sets *(bool *) arg.  False when there is
- * none.
+ * Call back for the row of this entity; the visitor sets *(bool *) arg.  False
+ * when there is none.
  */
 typedef void (*EntityVisitor) (WatchedTable *table, TupleTableSlot *slot, void *arg);
 extern bool entity_visit(const char *entity_type, const char *entity_id, EntityVisitor visit);
 
 /*
- * Call back for each column of the payload of the tables watched as this entity
- * type.  False when that says nothing about the payload: there is no such table, or a
- * function makes it.
+ * Call back for each column of the payload of the tables watched as this
+ * entity type.  False when that says nothing about the payload: there is no
+ * such table, or a function makes it.
  */
 extern bool entity_foreach_column(const char *entity_type,
 								  void (*callback) (const char *name, void *arg), void *arg);

@@ -471,8 +471,9 @@ generate_key(const char *version)
 }
 
 /*
- * One key or several, with single spaces between.  "v1" and "v1a" stand for keys to be made.
- * Everything is signed with a shared secret, whatever else: there is always one.
+ * One key or several, with single spaces between.  "v1" and "v1a" stand for
+ * keys to be made.  Everything is signed with a shared secret, whatever else:
+ * there is always one.
  */
 static Datum
 check_secret(const Field *field, Datum value)

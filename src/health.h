@@ -53,8 +53,9 @@ typedef struct HealthFailure
 } HealthFailure;
 
 /*
- * An attempt has failed.  *delay is set with HEALTH_RETRY.  *warn is set to 50 or 90 when so many percent of the
- * schedule have been passed just now without any success in between, else to 0.
+ * An attempt has failed.  *delay is set with HEALTH_RETRY.  *warn is set to 50
+ * or 90 when so many percent of the schedule have been passed just now without
+ * any success in between, else to 0.
  */
 extern HealthAction health_failure(Health *health, const RetrySchedule *schedule,
 								   const HealthFailure *failure, int64_t *delay, int *warn);

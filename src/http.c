@@ -14,7 +14,8 @@
  * would run the worker's handler there, so all signals are blocked while
  * such a thread may be started: threads inherit the mask.
  *
- * The requests themselves are transfer.c's business, what became of them is outcome.c's.
+ * The requests themselves are transfer.c's business, what became of them is
+ * outcome.c's.
  *
  *-------------------------------------------------------------------------
  */
@@ -311,8 +312,8 @@ http_cancel(Http *http, void *owner)
 
 /*
  * libcurl has no call for this, but looks whether a kept connection is still
- * alive before it uses it again.  The ones in use are left alone: on_connected() judges
- * whatever comes next over them.
+ * alive before it uses it again.  The ones in use are left alone:
+ * on_connected() judges whatever comes next over them.
  */
 void
 http_forget_connections(Http *http)

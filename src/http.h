@@ -104,8 +104,8 @@ extern bool http_cancel(Http *http, void *owner);
 extern void http_forget_connections(Http *http);
 
 /*
- * Value of a response header, into out, without surrounding blanks; the last one counts. false: not there
- * or longer than size - 1.
+ * Value of a response header, into out, without surrounding blanks; the last
+ * one counts. false: not there or longer than size - 1.
  */
 extern bool http_header(const HttpResult *result, const char *name, char *out, size_t size);
 

@@ -5,9 +5,10 @@
  *
  * The one place that decides it, for the row trigger, manual actions and the API.
  *
- * Each backend remembers what it has looked up, also that there was nothing, until relation
- * cache invalidation says that one of the two tables has changed: a statement
- * trigger on them sends it, as for webhook.webhook (see catalog.c).
+ * Each backend remembers what it has looked up, also that there was nothing,
+ * until relation cache invalidation says that one of the two tables has
+ * changed: a statement trigger on them sends it, as for webhook.webhook (see
+ * catalog.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -99,8 +100,8 @@ start_anew(const CatalogOids *oids)
 }
 
 /*
- * Read the row of this key, with a fresh snapshot whatever the isolation level: what we
- * remember outlives the transaction.
+ * Read the row of this key, with a fresh snapshot whatever the isolation
+ * level: what we remember outlives the transaction.
  */
 static void
 read_row(const InForceSource *source, Oid relid, Oid index, InForceEntry *entry)

@@ -8,9 +8,10 @@
  * events are the application's and have no row here: they are whatever has been
  * named in a call.
  *
- * An API key is "whk_", an identifier and a secret.  The row is found by the identifier; what is
- * stored of the key is a SHA-256 hash, which is enough for 192 random bits, and it is
- * compared in constant time, also when there is no such row.
+ * An API key is "whk_", an identifier and a secret.  The row is found by the
+ * identifier; what is stored of the key is a SHA-256 hash, which is enough for
+ * 192 random bits, and it is compared in constant time, also when there is no
+ * such row.
  *
  *-------------------------------------------------------------------------
  */

@@ -14,8 +14,8 @@
 typedef struct JsonField JsonField;
 
 /*
- * Parse the text in the current memory context; NULL when it is not a field, *problem
- * then is a constant lower-case phrase.
+ * Parse the text in the current memory context; NULL when it is not a field,
+ * *problem then is a constant lower-case phrase.
  */
 extern JsonField *jsonfield_parse(const char *text, const char **problem);
 

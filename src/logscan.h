@@ -29,7 +29,8 @@ typedef struct LogScan
 
 /*
  * Rows with from_xid <= xid < to_xid; with from_id > 0 only those of from_xid
- * with ids from there on.  partition: -1 for all.  In a transaction with an active snapshot.
+ * with ids from there on.  partition: -1 for all.  In a transaction with an
+ * active snapshot.
  */
 extern void logscan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int partition);
 

@@ -3,11 +3,11 @@
  * manual.c
  *		Manual triggers: an action on one entity, fired by a person.
  *
- * A webhook that subscribes to "guest.manual" (or "guest.*") is an action on guests, its
- * name is the label in the application's menu.  Firing it appends a message for this
- * webhook alone, with the entity as it is now.  The webhook's restrictions hold as for
- * any other message, but here somebody waits for an answer: what would be left out silently
- * elsewhere is an error.
+ * A webhook that subscribes to "guest.manual" (or "guest.*") is an action on
+ * guests, its name is the label in the application's menu.  Firing it appends
+ * a message for this webhook alone, with the entity as it is now.  The
+ * webhook's restrictions hold as for any other message, but here somebody
+ * waits for an answer: what would be left out silently elsewhere is an error.
  *
  *-------------------------------------------------------------------------
  */

@@ -221,8 +221,8 @@ mux_timer_left(const Mux *mux)
  * What differs between the kernels.
  *
  * kernel_register() changes the registration of fd from before to after.  What
- * is known as "before" may be wrong for a socket that was not announced, which may have been
- * closed and opened again meanwhile.
+ * is known as "before" may be wrong for a socket that was not announced, which
+ * may have been closed and opened again meanwhile.
  */
 #ifdef __linux__
 

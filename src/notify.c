@@ -3,8 +3,9 @@
  * notify.c
  *		What an operator hears of: warnings, webhooks switched off.
  *
- * The token that switches a webhook on again stands in the row and in the message to the
- * owner's other webhooks, but not in the NOTIFY: any role may listen.
+ * The token that switches a webhook on again stands in the row and in the
+ * message to the owner's other webhooks, but not in the NOTIFY: any role may
+ * listen.
  *
  *-------------------------------------------------------------------------
  */

@@ -8,24 +8,26 @@
  * a batch is full.  That costs one WAL record and one buffer lock for
  * a page full of messages instead of for each.
  *
- * A tuple must be inserted by the subtransaction it belongs to, or by one of its
- * parents after that subtransaction has committed.  So every buffered tuple carries the id of
- * its subtransaction: handed on to the parent when the subtransaction commits, dropped with it when it rolls back.  A
- * full batch writes only the tuples of the subtransaction that is
- * current; those of its parents keep waiting.  So that a parent does not collect
- * without limit what thousands of small subtransactions leave to it, those write their
- * own once there is a batch waiting.
+ * A tuple must be inserted by the subtransaction it belongs to, or by one of
+ * its parents after that subtransaction has committed.  So every buffered
+ * tuple carries the id of its subtransaction: handed on to the parent when the
+ * subtransaction commits, dropped with it when it rolls back.  A full batch
+ * writes only the tuples of the subtransaction that is current; those of its
+ * parents keep waiting.  So that a parent does not collect without limit what
+ * thousands of small subtransactions leave to it, those write their own once
+ * there is a batch waiting.
  *
- * The id is drawn when the message is captured, while the transaction holds the
- * lock on the row that changed: two transactions that change the same row have ids in the order in which
- * they commit.  Every FENCE_INTERVAL-th message also notes the next
- * transaction id that was unassigned at that moment: whoever gets it, or a
- * later one, draws greater message ids.  The reader needs these fences to
- * put a long backlog in order without sorting all of it (cursor.c).
+ * The id is drawn when the message is captured, while the transaction holds
+ * the lock on the row that changed: two transactions that change the same row
+ * have ids in the order in which they commit.  Every FENCE_INTERVAL-th message
+ * also notes the next transaction id that was unassigned at that moment:
+ * whoever gets it, or a later one, draws greater message ids.  The reader
+ * needs these fences to put a long backlog in order without sorting all of it
+ * (cursor.c).
  *
  * Partitions: the current one is read from shared memory, locked and read
- * again.  Once it is unchanged under the lock, the worker cannot have sealed it before our
- * transaction ends, see ring.c.
+ * again.  Once it is unchanged under the lock, the worker cannot have sealed
+ * it before our transaction ends, see ring.c.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,8 +3,9 @@
  * payload.c
  *		Formats: what a message looks like in the body of a request.
  *
- * A format is one line of the table at the end of this file's first part: its name, its
- * content type and the functions that write the body and any headers of its own.
+ * A format is one line of the table at the end of this file's first part: its
+ * name, its content type and the functions that write the body and any headers
+ * of its own.
  *
  *-------------------------------------------------------------------------
  */

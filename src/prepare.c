@@ -3,16 +3,18 @@
  * prepare.c
  *		What is done to a payload before it can be sent.
  *
- * A webhook of an integration sends what the integration makes of the payload, and
- * any webhook may have a function that makes something else of it in the end.  Both happen in the
- * worker's transaction, before the delivery is queued for sending, with the settings
- * of that moment; a retry is prepared anew.  So nothing of it is kept in the
- * delivery table, and the captured message stays what it was.
+ * A webhook of an integration sends what the integration makes of the payload,
+ * and any webhook may have a function that makes something else of it in the
+ * end.  Both happen in the worker's transaction, before the delivery is queued
+ * for sending, with the settings of that moment; a retry is prepared anew.  So
+ * nothing of it is kept in the delivery table, and the captured message stays
+ * what it was.
  *
- * The function belongs to the webhook's owner and is not to be trusted: it runs with his
- * rights, as a security-restricted operation, in a read-only subtransaction and within
- * a time limit.  Whatever goes wrong in it is an error of this delivery alone.  Being read-only
- * also keeps it from sending messages, which it would get to see again.
+ * The function belongs to the webhook's owner and is not to be trusted: it
+ * runs with his rights, as a security-restricted operation, in a read-only
+ * subtransaction and within a time limit.  Whatever goes wrong in it is an
+ * error of this delivery alone.  Being read-only also keeps it from sending
+ * messages, which it would get to see again.
  *
  *-------------------------------------------------------------------------
  */
@@ -185,8 +187,8 @@ take_payload(Delivery *delivery, const char *payload, MemoryContext context)
 }
 
 /*
- * Only a function needs a subtransaction, but an error needs one, too: without it, what SPI
- * and the caches hold would not be given back.
+ * Only a function needs a subtransaction, but an error needs one, too: without
+ * it, what SPI and the caches hold would not be given back.
  */
 void
 prepare_delivery(Delivery *delivery, MemoryContext context)

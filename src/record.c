@@ -3,10 +3,11 @@
  * record.c
  *		What is told about the attempts: the last ten requests, counters.
  *
- * Attempts are noted in memory and written now and then, so that a webhook with
- * ten thousand requests a second costs ten rows a second, not ten
- * thousand.  The log has ten slots per webhook; attempt n goes to slot n modulo ten, and
- * of the attempts since the last write only the last ten are there to be written.
+ * Attempts are noted in memory and written now and then, so that a webhook
+ * with ten thousand requests a second costs ten rows a second, not ten
+ * thousand.  The log has ten slots per webhook; attempt n goes to slot n
+ * modulo ten, and of the attempts since the last write only the last ten are
+ * there to be written.
  *
  *-------------------------------------------------------------------------
  */
@@ -127,8 +128,9 @@ set_lines(StringInfo buf, const char *data, size_t len)
 }
 
 /*
- * Entries that have been written are used again, by whichever webhook comes next: ten
- * for each of many thousand webhooks would be too many.  Large ones are not worth keeping.
+ * Entries that have been written are used again, by whichever webhook comes
+ * next: ten for each of many thousand webhooks would be too many.  Large ones
+ * are not worth keeping.
  */
 static LogEntry *
 log_entry_create(void)

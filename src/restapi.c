@@ -3,10 +3,11 @@
  * restapi.c
  *		What a receiver can ask for: entities, with an API key.
  *
- * get_events() and get_attendees() show the entities of the types "event" and "guest" just
- * as a webhook of the integration sends them in format rest: the same rows,
- * settings, payload and shape.  The key says which integration that is, its owner's
- * rights say which columns there are, and its profiles whose rows.
+ * get_events() and get_attendees() show the entities of the types "event" and
+ * "guest" just as a webhook of the integration sends them in format rest: the
+ * same rows, settings, payload and shape.  The key says which integration that
+ * is, its owner's rights say which columns there are, and its profiles whose
+ * rows.
  *
  *-------------------------------------------------------------------------
  */
@@ -190,7 +191,8 @@ answer(Question *question)
 }
 
 /*
- * get_events(api_key, event_uid, page, page_size, fields, ignore_fields_mapping) returns jsonb
+ * get_events(api_key, event_uid, page, page_size, fields,
+ * ignore_fields_mapping) returns jsonb
  */
 Datum
 webhook_get_events(PG_FUNCTION_ARGS)
@@ -206,7 +208,8 @@ webhook_get_events(PG_FUNCTION_ARGS)
 }
 
 /*
- * get_attendees(api_key, event_uid, guest_uid, page, page_size, fields, ignore_fields_mapping) returns jsonb
+ * get_attendees(api_key, event_uid, guest_uid, page, page_size, fields,
+ * ignore_fields_mapping) returns jsonb
  */
 Datum
 webhook_get_attendees(PG_FUNCTION_ARGS)

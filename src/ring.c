@@ -17,9 +17,10 @@
  *				saw everything in here.  Once AccessExclusiveLock can be had without waiting the
  *				partition is truncated, and may be used again.
  *
- * The current one is changed when it has grown to webhook.partition_size and another one
- * is empty; a partition that cannot be sealed because a transaction stays open for hours does not hold up
- * the others.  After a restart every partition that is not current counts as left.
+ * The current one is changed when it has grown to webhook.partition_size and
+ * another one is empty; a partition that cannot be sealed because a
+ * transaction stays open for hours does not hold up the others.  After a
+ * restart every partition that is not current counts as left.
  *
  *-------------------------------------------------------------------------
  */

@@ -300,8 +300,8 @@ use_to_json(RowJsonColumn *column)
 }
 
 /*
- * A type that is none of the well-known ones.  As in row_to_json(), only types that did
- * not come with the server are searched for a cast to json.
+ * A type that is none of the well-known ones.  As in row_to_json(), only types
+ * that did not come with the server are searched for a cast to json.
  */
 static void
 resolve_other_type(RowJsonColumn *column)

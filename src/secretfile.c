@@ -3,12 +3,13 @@
  * secretfile.c
  *		Secrets that stand in a file: "file:name" in place of the value.
  *
- * What is in the database can be read by superusers and is in every dump.  A header's
- * value, a signing secret, a certificate or its key can stand in a file instead, which the worker reads
- * when it loads the webhook.  The files are below webhook.secrets_directory, and the first
- * part of their name is a role: "file:alice/token" is for alice and members of her role.  So no
- * role can have somebody else's secret sent to a receiver of its own.  The superuser's
- * webhooks may name any file there.
+ * What is in the database can be read by superusers and is in every dump.  A
+ * header's value, a signing secret, a certificate or its key can stand in a
+ * file instead, which the worker reads when it loads the webhook.  The files
+ * are below webhook.secrets_directory, and the first part of their name is a
+ * role: "file:alice/token" is for alice and members of her role.  So no role
+ * can have somebody else's secret sent to a receiver of its own.  The
+ * superuser's webhooks may name any file there.
  *
  * Symbolic links are followed as long as they stay in the directory.
  *

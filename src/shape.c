@@ -6,10 +6,10 @@
  * Each is given as a JSON document, checked and compiled when it is set and compiled
  * once more where it is used.  Applying one touches no table and looks nothing up.
  *
- * A form says which fields there are: always these, in this order, of these types.  A
- * mapping says which fields are sent under which names.  A template is any JSON in
- * which {{field}} stands for a value; it becomes a list of pieces of text
- * and of holes between them.
+ * A form says which fields there are: always these, in this order, of these
+ * types.  A mapping says which fields are sent under which names.  A template
+ * is any JSON in which {{field}} stands for a value; it becomes a list of
+ * pieces of text and of holes between them.
  *
  *-------------------------------------------------------------------------
  */

@@ -404,7 +404,8 @@ include_columns(Oid relid, List *names)
 }
 
 /*
- * configure_form(integration, entity_type) returns integer: how many columns were added
+ * configure_form(integration, entity_type) returns integer: how many columns
+ * were added
  */
 Datum
 webhook_configure_form(PG_FUNCTION_ARGS)

@@ -5,8 +5,8 @@
  *
  * The mappings of the account, the profile and the event are merged, and the
  * result is remembered with the form and the template, all compiled, for the
- * combination of integration, entity type, profile and event.  A change of webhook.shape or webhook.watch
- * throws all of it away (see catalog.c).
+ * combination of integration, entity type, profile and event.  A change of
+ * webhook.shape or webhook.watch throws all of it away (see catalog.c).
  *
  *-------------------------------------------------------------------------
  */

@@ -11,9 +11,10 @@
 typedef struct ShapeSet ShapeSet;
 
 /*
- * What is set for this entity type, profile and event, which may be NULL.  NULL:
- * nothing, the payload stays as it is.  With SPI connected and the rights of the extension's
- * owner; stays valid until the end of the transaction.
+ * What is set for this entity type, profile and event, which may be NULL.
+ * NULL: nothing, the payload stays as it is.  With SPI connected and the
+ * rights of the extension's owner; stays valid until the end of the
+ * transaction.
  */
 extern const ShapeSet *shapes_get(const char *integration, const char *entity_type,
 								  const char *profile, const char *event_uid);

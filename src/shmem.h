@@ -86,12 +86,16 @@ extern DatabaseSlot *shmem_slot(int i);
  */
 extern DatabaseSlot *shmem_my_slot(void);
 
-/* Wake this database's worker, or the launcher when there is none. No-op without shared memory. Callable after commit. */
+/*
+ * Wake this database's worker, or the launcher when there is none.  No-op
+ * without shared memory.  Callable after commit.
+ */
 extern void shmem_wake_worker(void);
 
 /*
- * In the worker, before it takes the snapshot that it reads with: commits from now on wake it
- * again.  Until then one wake-up is enough for any number of commits.
+ * In the worker, before it takes the snapshot that it reads with: commits from
+ * now on wake it again.  Until then one wake-up is enough for any number of
+ * commits.
  */
 extern void shmem_rearm_wakeup(DatabaseSlot *slot);
 

@@ -32,9 +32,10 @@ typedef enum SignKind
 typedef struct SignKey SignKey;
 
 /*
- * Make a key from its text form: "whsec_<base64>" or "whsk_<base64>" (64 bytes:
- * seed and public key), or several of these with single spaces between.  NULL on failure,
- * *error then is a constant lower-case phrase.  Free with sign_key_free (NULL is fine).
+ * Make a key from its text form: "whsec_<base64>" or "whsk_<base64>" (64
+ * bytes: seed and public key), or several of these with single spaces between.
+ * NULL on failure, *error then is a constant lower-case phrase.  Free with
+ * sign_key_free (NULL is fine).
  */
 extern SignKey *sign_key_create(const char *text, const char **error);
 extern void sign_key_free(SignKey *key);
@@ -43,8 +44,9 @@ extern void sign_key_free(SignKey *key);
 extern bool sign_key_has(const SignKey *key, SignKind kind);
 
 /*
- * Write "v1,<base64>" or "v1a,<base64>" over "id.timestamp.body", one for each key with a space
- * between, into out (at least SIGN_MAX_SIGNATURE bytes) and return the length, 0 when OpenSSL fails.
+ * Write "v1,<base64>" or "v1a,<base64>" over "id.timestamp.body", one for each
+ * key with a space between, into out (at least SIGN_MAX_SIGNATURE bytes) and
+ * return the length, 0 when OpenSSL fails.
  */
 extern size_t sign_message(SignKey *key, const char *id, int64_t timestamp,
 						   const char *body, size_t body_len, char *out);

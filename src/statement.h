@@ -28,8 +28,8 @@ typedef struct Statement
 extern uint64 statement_execute(Statement *statement, Datum *values, const char *nulls);
 
 /*
- * Give back the result.  Otherwise it stays until the end of the transaction, which matters where one
- * transaction asks for many endpoints.
+ * Give back the result.  Otherwise it stays until the end of the transaction,
+ * which matters where one transaction asks for many endpoints.
  */
 extern void statement_done(void);
 

@@ -3,8 +3,9 @@
  * stored.c
  *		Deliveries on their way to the delivery table, and back.
  *
- * What is written is collected during a turn and goes to the table with
- * its transaction, the one that also saves the position of the cursor.  There are four ways back:
+ * What is written is collected during a turn and goes to the table with its
+ * transaction, the one that also saves the position of the cursor.  There are
+ * four ways back:
  *
  *	due			a delivery that failed, at its time;
  *	followers	what had to wait behind one that failed: its key is *blocked* as

@@ -390,8 +390,9 @@ set_url(Transfer *transfer)
 	SET(CURLOPT_CURLU, transfer->parsed_url);
 
 	/*
-	 * With TLS, requests to a host wait for its first connection to tell whether
-	 * it can take them all (HTTP/2).  Without, they would wait for the first response.
+	 * With TLS, requests to a host wait for its first connection to tell
+	 * whether it can take them all (HTTP/2).  Without, they would wait for the
+	 * first response.
 	 */
 	SET(CURLOPT_PIPEWAIT, strncasecmp(url, "https:", 6) == 0 ? 1L : 0L);
 

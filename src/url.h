@@ -34,8 +34,9 @@ extern const char *url_check(const char *url);
 
 /*
  * Fill in the placeholders, percent-encoding everything but unreserved
- * characters (a value of "." or ".." is encoded too, so that it cannot change the path).  out has
- * size bytes; returns the length, or 0 when it does not fit.
+ * characters (a value of "." or ".." is encoded too, so that it cannot change
+ * the path).  out has size bytes; returns the length, or 0 when it does not
+ * fit.
  */
 extern size_t url_expand(const char *url, const UrlValues *values, char *out, size_t size);
 

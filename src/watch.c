@@ -8,18 +8,20 @@
  * The entries are marked invalid by relation cache invalidation of the table,
  * of the table at the root of its partitions, and of webhook.watch.
  *
- * Each entry also knows its audiences: the webhooks that subscribe to it, sorted by what their
- * owners may read (access.c).  There is one, and it sees all of the row, unless somebody's rights are
- * restricted.
+ * Each entry also knows its audiences: the webhooks that subscribe to it,
+ * sorted by what their owners may read (access.c).  There is one, and it sees
+ * all of the row, unless somebody's rights are restricted.
  *
- * Plain columns, the common case, are read straight from the row.  Fields that were
- * given as an SQL expression, and the payload function, become one query over one row,
+ * Plain columns, the common case, are read straight from the row.  Fields that
+ * were given as an SQL expression, and the payload function, become one query
+ * over one row,
  *
  *		SELECT (expr), ... FROM (SELECT ($1).*) AS tablename
  *
- * kept as a saved plan.  It runs with the rights of the table's owner, with the search path that
- * was in force when watch() was called, and as a security-restricted operation,
- * so that it cannot be used to get at the rights of whoever changes a row.
+ * kept as a saved plan.  It runs with the rights of the table's owner, with
+ * the search path that was in force when watch() was called, and as a
+ * security-restricted operation, so that it cannot be used to get at the
+ * rights of whoever changes a row.
  *
  *-------------------------------------------------------------------------
  */
@@ -157,8 +159,8 @@ in_list(const char *name, char **list, int n)
 }
 
 /*
- * Refuse names of columns that have other names now: a column that was to be left out would
- * be sent.  A column that was dropped needs no name.
+ * Refuse names of columns that have other names now: a column that was to be
+ * left out would be sent.  A column that was dropped needs no name.
  */
 static void
 check_names(TupleDesc desc, char **names, int n, HeapTuple settings, TupleDesc settings_desc)
@@ -188,7 +190,8 @@ check_names(TupleDesc desc, char **names, int n, HeapTuple settings, TupleDesc s
 
 /*
  * The columns of the payload, and those whose change matters: the payload's
- * and the ones the fields are read from.  With a payload function any column may matter.
+ * and the ones the fields are read from.  With a payload function any column
+ * may matter.
  */
 static void
 set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
@@ -669,8 +672,9 @@ set_value(WatchValues *values, WatchField field, Datum value, Oid type)
 }
 
 /*
- * The id made of the primary key: the value itself, or those of a key in several columns joined
- * by commas, with commas and backslashes in them escaped by a backslash.
+ * The id made of the primary key: the value itself, or those of a key in
+ * several columns joined by commas, with commas and backslashes in them
+ * escaped by a backslash.
  */
 static char *
 key_id(WatchedTable *table, TupleTableSlot *slot)

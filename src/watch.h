@@ -109,15 +109,16 @@ extern void watch_init(void);
 extern uint64 watch_access_changes(void);
 
 /*
- * The settings for a table that has the trigger; NULL when it is not watched (any more).  The
- * second leaves the audiences as they are: it looks at no webhook.
+ * The settings for a table that has the trigger; NULL when it is not watched
+ * (any more).  The second leaves the audiences as they are: it looks at no
+ * webhook.
  */
 extern WatchedTable *watch_lookup(Relation rel);
 extern WatchedTable *watch_settings(Relation rel);
 
 /*
- * What a role may see of the table, in the current memory context: an audience of one, without
- * events.  False: nothing.
+ * What a role may see of the table, in the current memory context: an audience
+ * of one, without events.  False: nothing.
  */
 extern bool watch_audience_for(const WatchedTable *table, Relation root, Oid role, WatchAudience *audience);
 
@@ -128,16 +129,17 @@ extern bool watch_audience_for(const WatchedTable *table, Relation root, Oid rol
 extern TupleTableSlot *watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which);
 
 /*
- * Evaluate all fields for a row (in the root's layout).  An event UID or profile that an expression cannot find
- * any more because its row was deleted earlier in the same transaction is looked up as of the
- * transaction's start when deleted is true.
+ * Evaluate all fields for a row (in the root's layout).  An event UID or
+ * profile that an expression cannot find any more because its row was deleted
+ * earlier in the same transaction is looked up as of the transaction's start
+ * when deleted is true.
  */
 extern void watch_evaluate(WatchedTable *table, TupleTableSlot *slot, bool deleted,
 						   WatchValues *values);
 
 /*
- * The payload that this audience sees, for a row whose fields have been evaluated, in the current
- * memory context; NULL: none.
+ * The payload that this audience sees, for a row whose fields have been
+ * evaluated, in the current memory context; NULL: none.
  */
 extern char *watch_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
 						   const WatchValues *values, int *len);
@@ -146,8 +148,9 @@ extern char *watch_payload(WatchedTable *table, const WatchAudience *audience, T
 extern bool watch_audience_sees(const WatchedTable *table, const WatchAudience *audience, WatchField field);
 
 /*
- * What happens between these two has the rights of the table's owner, the search path that
- * the table was watched with, and is a security-restricted operation.
+ * What happens between these two has the rights of the table's owner, the
+ * search path that the table was watched with, and is a security-restricted
+ * operation.
  */
 extern void watch_owner_begin(const WatchedTable *table, WatchOwner *state);
 extern void watch_owner_end(const WatchOwner *state);

@@ -39,8 +39,9 @@
 #define EXPRESSION_MAX		10000
 
 /*
- * Triggers fire in the order of their names.  Ours is to be the first: one that changes the
- * same row once more would otherwise be reported before the change that it followed.
+ * Triggers fire in the order of their names.  Ours is to be the first: one
+ * that changes the same row once more would otherwise be reported before the
+ * change that it followed.
  */
 #define TRIGGER_NAME		"00_webhook_capture"
 #define QUOTED_TRIGGER_NAME	"\"" TRIGGER_NAME "\""

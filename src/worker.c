@@ -3,9 +3,10 @@
  * worker.c
  *		The loop of a database's worker: read, send, record.
  *
- * One turn of the loop: if there is something to read or to write, a short transaction; then start
- * requests; then wait for a socket, the latch or the next date; then collect results.
- * No transaction and no snapshot is open while requests are under way.
+ * One turn of the loop: if there is something to read or to write, a short
+ * transaction; then start requests; then wait for a socket, the latch or the
+ * next date; then collect results.  No transaction and no snapshot is open
+ * while requests are under way.
  *
  * The worker keeps no state that it could not build again: an error anywhere in a
  * transaction ends the process, and the next one starts from what has been
