@@ -7,6 +7,8 @@
 #   WebhookTest::wait_until_delivered($node);
 #   my @requests = $receiver->requests('/a');
 #
+# Tests with one server can import sql(), becomes() and the like, which work on the server that start_node() made last.
+#
 # Nothing here sleeps for a fixed time: what has to happen is polled for, or waited for in the receiver.
 
 package WebhookTest;
@@ -14,9 +16,16 @@ package WebhookTest;
 use strict;
 use warnings;
 
+use Exporter qw(import);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+
+our @EXPORT_OK = qw($clock sql becomes let_pass worker_pid kill_worker worker_memory);
+
+# The server that start_node() made last, and by how many seconds its clock is ahead.
+my $the_node;
+our $clock;
 
 # Lets the worker connect to the receivers of the tests, all of which are on this machine.
 our $loopback = "webhook.allowed_networks = '127.0.0.0/8, ::1/128'\n";
@@ -41,7 +50,61 @@ sub start_node
 
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION webhook');
+	$the_node = $node;
+	$clock = 0;
 	return $node;
+}
+
+# What a statement, given in one or more pieces, returns in database postgres.
+sub sql
+{
+	return $the_node->safe_psql('postgres', join('', @_));
+}
+
+# Expect a query to return this, now or soon.
+sub becomes
+{
+	my ($query, $expected, $test_name) = @_;
+
+	ok($the_node->poll_query_until('postgres', $query, $expected), $test_name)
+	  or diag('it is: ' . sql($query));
+	return;
+}
+
+# Let so many seconds pass by the clock of the server.
+sub let_pass
+{
+	my ($seconds) = @_;
+
+	$clock += $seconds;
+	sql("ALTER SYSTEM SET webhook.clock_offset = '${clock}s'");
+	$the_node->reload;
+	return;
+}
+
+sub worker_pid
+{
+	return sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND datname = current_database()");
+}
+
+# kill -9; with restart_after_crash the server starts anew.
+sub kill_worker
+{
+	my $pid = worker_pid();
+
+	kill('KILL', $pid);
+	$the_node->poll_query_until('postgres',
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND pid <> $pid")
+	  or BAIL_OUT('there is no new worker');
+	return;
+}
+
+# Kilobytes that the worker has for itself, without shared buffers; undef where that cannot be told.
+sub worker_memory
+{
+	my $status = '/proc/' . worker_pid() . '/status';
+
+	return -e $status && PostgreSQL::Test::Utils::slurp_file($status) =~ /^RssAnon:\s+(\d+)/m ? $1 : undef;
 }
 
 # Wait until everything committed has been delivered, has failed for good or is buffered.

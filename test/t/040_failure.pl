@@ -10,37 +10,11 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw($clock sql becomes let_pass kill_worker);
 
 my $node = WebhookTest::start_node('failure', "webhook.reactivation_url = 'https://ops.example/on?token={token}'",
 	'restart_after_crash = on');
 my $receiver = WebhookTest::Receiver->start;
-my $clock = 0;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
-
-sub becomes
-{
-	my ($query, $expected, $test_name) = @_;
-
-	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
-	  or diag('it is: ' . sql($query));
-	return;
-}
-
-# Let so many seconds pass.
-sub pass
-{
-	my ($seconds) = @_;
-
-	$clock += $seconds;
-	$node->safe_psql('postgres', "ALTER SYSTEM SET webhook.clock_offset = '${clock}s'");
-	$node->reload;
-	return;
-}
 
 sub create
 {
@@ -104,7 +78,7 @@ for my $attempt (1 .. @steps)
 		  . " BETWEEN interval '$seconds s' * 0.79 - interval '20 s' AND interval '$seconds s' * 1.2 FROM webhook.undelivered",
 		"$attempt|$state|t",
 		"W4: attempt $attempt failed, the next one is in $seconds s, give or take 20 %");
-	pass($seconds * 1.2 + 1);
+	let_pass($seconds * 1.2 + 1);
 	arrived('/default', $attempt + 1, "W4: attempt @{[ $attempt + 1 ]}");
 }
 becomes("SELECT active, deactivation_reason, buffered FROM webhook.get_webhooks('app')",
@@ -137,7 +111,7 @@ is(scalar($receiver->requests('/spy')), 0, 'M8: nobody else hears of it');
 emit(2, 'a');
 emit(3, 'a');
 becomes("SELECT buffered FROM webhook.get_webhooks('app') WHERE id = $id", 3, 'M9: what comes in is buffered');
-pass(5 * 86400 + 60);
+let_pass(5 * 86400 + 60);
 emit(4, 'a');
 becomes("SELECT buffered, dropped, pending FROM webhook.stat_webhooks WHERE webhook_id = $id",
 	'3|1|0', 'M9: after five days it is counted as dropped');
@@ -201,7 +175,7 @@ for my $form ('seconds', 'date')
 	is( sql("SELECT next_attempt_at - clock_timestamp() - interval '$clock s' BETWEEN interval '7100 s' AND interval '7201 s' FROM webhook.undelivered"),
 		't', "W4: Retry-After in $form is honoured in full");
 	$receiver->behave("/after-$form");
-	pass(7210);
+	let_pass(7210);
 	arrived("/after-$form", 2, "W4: retried after that, $form");
 	WebhookTest::wait_until_delivered($node);
 	end_test();
@@ -237,31 +211,25 @@ becomes("SELECT count(*), count(*) FILTER (WHERE attempts = 0) > 70 FROM webhook
 	'W5: everything waits, most of it unattempted');
 my $before = scalar($receiver->requests('/down'));
 cmp_ok($before, '<=', 30, 'W5: few requests have been made');
-pass(75);
+let_pass(75);
 arrived('/down', $before + 1, 'W5: a probe');
 becomes("SELECT probes FROM webhook.health WHERE webhook_id = $id", 2, 'W5: it is counted');
 is(scalar($receiver->requests('/down')), $before + 1, 'W5: one probe alone');
 
 # health survives the worker and the server
-sub worker_pid
-{
-	return sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND datname = current_database()");
-}
-my $pid = worker_pid();
-kill('KILL', $pid) if $pid;
-$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND pid <> $pid");
+kill_worker();
 sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text) FROM generate_series(101, 120) n ORDER BY n");
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 120, 'W5: after kill -9 of the worker new messages wait as well');
 is(scalar($receiver->requests('/down')), $before + 1, 'W5: and nothing is sent');
 $node->restart;
 becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook worker'", 1, 'W5: after a restart');
-pass(730);
+let_pass(730);
 arrived('/down', $before + 2, 'W5: the next probe comes on the schedule');
 becomes("SELECT probes FROM webhook.health WHERE webhook_id = $id", 3, 'W5: which goes on where it was');
 
 $receiver->reset;
 sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text) FROM generate_series(121, 300) n ORDER BY n");
-pass(4400);
+let_pass(4400);
 arrived('/down', 1, 'W5: a probe succeeds');
 sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text) FROM generate_series(301, 400) n ORDER BY n");
 WebhookTest::wait_until_delivered($node);
@@ -300,7 +268,7 @@ becomes("SELECT count(*) FROM webhook.undelivered", 2, 'W3: but not those of the
 for my $attempt (2, 3)
 {
 	$receiver->behave('/picky', status => 422, times => 1);
-	pass(75);
+	let_pass(75);
 	becomes("SELECT count(*) FROM webhook.get_webhook_log($id) WHERE attempt = $attempt AND status = 422", 1, "W5: disliked, attempt $attempt");
 	emit(10 + $attempt, 'c');
 	becomes("SELECT count(*) FROM webhook.undelivered WHERE entity_id = 'c'", 0, 'W5: others succeed');
@@ -401,7 +369,7 @@ create('/free', event => "'thing.other'");
 	my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$stdout, '2>', \$stderr, $timer);
 	$psql->pump until $stdout =~ /ready/;
 	$receiver->behave('/off');
-	pass(10);
+	let_pass(10);
 	arrived('/off', 2, 'W5: a retry while a session switches the webhook off');
 	sql("SELECT webhook.emit('thing.other', '{}')");
 	arrived('/free', 1, 'W5: others are not held up by that session');
