@@ -302,13 +302,11 @@ build_cache(const CatalogOids *rel_oids)
 	HTAB	   *new_subscriptions = create_hash("webhook subscriptions",
 												sizeof(SubscriptionEntry), context);
 	HTAB	   *new_events = create_hash("webhook events", sizeof(EventEntry), context);
+	uint64		before = generation;
 	Snapshot	snapshot;
 	Relation	rel;
 	TableScanDesc scan;
 	TupleTableSlot *slot;
-
-	/* Set before reading: a change that arrives while we read must not be overlooked. */
-	cache_valid = true;
 
 	rel = table_open(rel_oids->webhook, AccessShareLock);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -349,6 +347,9 @@ build_cache(const CatalogOids *rel_oids)
 	cache_context = context;
 	subscriptions = new_subscriptions;
 	events = new_events;
+
+	/* A change that has arrived while we read must not be overlooked: what we have serves once. */
+	cache_valid = (generation == before);
 }
 
 /* What is under way while an event is put together. */
