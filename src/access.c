@@ -183,7 +183,7 @@ webhook_access_problem(PG_FUNCTION_ARGS)
 		UnlockRelationOid(relid, AccessShareLock);
 		PG_RETURN_TEXT_P(cstring_to_text(""));
 	}
-	table = watch_settings(rel);
+	table = watch_settings_unchecked(rel);
 	if (table != NULL)
 		problem = problem_text(access_check(role, relid, &table->access_columns, &readable), role, rel);
 	relation_close(rel, NoLock);

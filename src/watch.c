@@ -159,11 +159,13 @@ in_list(const char *name, char **list, int n)
 }
 
 /*
- * Refuse names of columns that have other names now: a column that was to be
- * left out would be sent.  A column that was dropped needs no name.
+ * Note when one of the names is that of a column which has another name now:
+ * a column that was to be left out would be sent.  A column that was dropped
+ * needs no name.
  */
 static void
-check_names(TupleDesc desc, char **names, int n, HeapTuple settings, TupleDesc settings_desc)
+find_renamed(WatchedTable *table, TupleDesc desc, char **names, int n, HeapTuple settings,
+			 TupleDesc settings_desc)
 {
 	bool		isnull;
 	Datum		d = heap_getattr(settings, Anum_watch_numbers, settings_desc, &isnull);
@@ -180,11 +182,10 @@ check_names(TupleDesc desc, char **names, int n, HeapTuple settings, TupleDesc s
 		if (!found && getKeyJsonValueFromContainer(&DatumGetJsonbP(d)->root, names[i], strlen(names[i]), &v) != NULL)
 			attnum = DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(v.val.numeric)));
 		if (attnum > 0 && attnum <= desc->natts && !TupleDescAttr(desc, attnum - 1)->attisdropped)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("watched column \"%s\" has been renamed to \"%s\"", names[i],
-							NameStr(TupleDescAttr(desc, attnum - 1)->attname)),
-					 errhint("Call webhook.watch() again with its new name.")));
+		{
+			table->renamed_from = names[i];
+			table->renamed_to = pstrdup(NameStr(TupleDescAttr(desc, attnum - 1)->attname));
+		}
 	}
 }
 
@@ -208,8 +209,8 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 	d = heap_getattr(settings, Anum_watch_exclude, settings_desc, &isnull);
 	nexclude = catalog_strings(d, isnull, &exclude);
 
-	check_names(desc, columns, ncolumns, settings, settings_desc);
-	check_names(desc, exclude, nexclude, settings, settings_desc);
+	find_renamed(table, desc, columns, ncolumns, settings, settings_desc);
+	find_renamed(table, desc, exclude, nexclude, settings, settings_desc);
 
 	table->payload = palloc(desc->natts * sizeof(AttrNumber));
 	table->compare = palloc(desc->natts * sizeof(AttrNumber));
@@ -568,7 +569,7 @@ refresh_audiences(WatchedTable *table, Relation rel)
 }
 
 WatchedTable *
-watch_settings(Relation rel)
+watch_settings_unchecked(Relation rel)
 {
 	Oid			relid = RelationGetRelid(rel);
 	WatchedTable *table;
@@ -612,6 +613,20 @@ watch_settings(Relation rel)
 			table->entity_type = NULL;
 	}
 	return table->entity_type != NULL ? table : NULL;
+}
+
+WatchedTable *
+watch_settings(Relation rel)
+{
+	WatchedTable *table = watch_settings_unchecked(rel);
+
+	if (table != NULL && table->renamed_from != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("watched column \"%s\" has been renamed to \"%s\"", table->renamed_from,
+						table->renamed_to),
+				 errhint("Call webhook.watch() again with its new name.")));
+	return table;
 }
 
 WatchedTable *

@@ -67,6 +67,10 @@ typedef struct WatchedTable
 	struct TupleConversionMap *map;
 	TupleTableSlot *root_slot[2];
 
+	/* a column that the settings name, and its name now; NULL: there is no such column */
+	char	   *renamed_from;
+	char	   *renamed_to;
+
 	AccessColumns access_columns;	/* to judge what an owner may see */
 	int			npayload;
 	AttrNumber *payload;		/* columns of the payload */
@@ -110,11 +114,13 @@ extern uint64 watch_access_changes(void);
 
 /*
  * The settings for a table that has the trigger; NULL when it is not watched
- * (any more).  The second leaves the audiences as they are: it looks at no
- * webhook.
+ * (any more).  An error when the settings do not fit the table any more.  The
+ * second leaves the audiences as they are: it looks at no webhook.  The third
+ * is for judging rights only, which goes on whatever a table's owner does to it.
  */
 extern WatchedTable *watch_lookup(Relation rel);
 extern WatchedTable *watch_settings(Relation rel);
+extern WatchedTable *watch_settings_unchecked(Relation rel);
 
 /*
  * What a role may see of the table, in the current memory context: an audience

@@ -44,5 +44,23 @@ WebhookTest::create_webhook($node, app => "'app'", event => "'guest.*'", url => 
 	$writer->quit;
 }
 
+# W5: a table whose settings name a column that has another name now is refused to those who change it, and stops
+# nobody else.
+
+{
+	sql('CREATE TABLE other (id int PRIMARY KEY)', q{; SELECT webhook.watch('other', 'other')});
+	sql('ALTER TABLE guest RENAME COLUMN password TO pw');
+	my $all = WebhookTest::create_webhook($node, app => "'app'", event => "'*'", url => "'" . $receiver->url('/all') . "'");
+
+	WebhookTest::fails_with($node, 'INSERT INTO guest VALUES (3)', '42703', 'watched column "password" has been renamed to "pw"',
+		'W14: rows of the table itself are refused');
+	sql('INSERT INTO other VALUES (1)');
+	ok($receiver->wait_for_count(1, '/all'), 'W5: a renamed column of one table does not stop the others');
+	sql(q{SELECT webhook.watch('guest', 'guest', exclude => '{pw}')});
+	sql('INSERT INTO guest VALUES (3)');
+	ok($receiver->wait_for_count(2, '/all'), 'W5: the table works again when it is watched with the new name');
+	sql("SELECT webhook.delete_webhook_by_id($all)");
+}
+
 $node->stop;
 done_testing();
