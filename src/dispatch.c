@@ -1,17 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * dispatch.c
- *		Deliveries in memory: whose turn it is, and what became of them.
+ *		Deliveries in memory: how they get to be sent, and what became of them.
  *
  * A delivery is ready, waits behind another one with the same order key, or is
- * being sent.  Endpoints with ready deliveries take turns, one request each, so
- * that nobody's queue delays anybody else's.
- *
- * Receivers that hang must not use up the requests that we make at once, which
- * are webhook.max_connections at most.  Doubtful are those under way for
- * longer than SLOW_AFTER_MS, and all of an endpoint that has such requests, or
- * has not shown that it works.  When they have taken half of the connections,
- * no more of them are started; the other half is for endpoints that answer.
+ * being sent.  When an endpoint may send is turns.c's business.
  *
  * A delivery that does not succeed at once is written to the delivery table;
  * stored.c does that and brings it back.  The states are drawn in README.md.
@@ -33,9 +26,10 @@
 #include "request.h"
 #include "settings.h"
 #include "stored.h"
+#include "turns.h"
 
-/* A request is slow after this time; what a slow endpoint holds up is stored. */
-#define SLOW_AFTER_MS		300
+/* What a slow endpoint has held up for so long is stored. */
+#define HELD_UP_MS			300
 
 /* How long to wait before looking again at what is overdue, but nobody's fault. */
 #define LOOK_AGAIN_MS		20
@@ -49,15 +43,9 @@
 
 static Http *http;
 static MemoryContext dispatch_context;
-static dlist_head turns = DLIST_STATIC_INIT(turns); /* QUEUE_TURN */
-static dlist_head later = DLIST_STATIC_INIT(later); /* QUEUE_LATER */
-static dlist_head held = DLIST_STATIC_INIT(held);	/* QUEUE_HELD */
 static dlist_head to_prepare = DLIST_STATIC_INIT(to_prepare);
 static TimestampTz next_prepare = 0;	/* when there is something to do in it */
-static dlist_head fast_requests = DLIST_STATIC_INIT(fast_requests); /* oldest first */
 static int	in_memory = 0;
-static int	in_flight = 0;
-static int	doubtful_in_flight = 0;
 static int64 last_dealt_with = 0;	/* greatest message id of which a delivery has been done or stored */
 
 
@@ -72,40 +60,7 @@ dispatch_init(Http *the_http)
 	stored_init(dispatch_context);
 }
 
-/* ---------- turns ---------- */
-
-static int
-allowed_in_flight(const Endpoint *endpoint)
-{
-	return endpoint->health.ramp > 0 ?
-		Min(endpoint->health.ramp, endpoint->max_in_flight) : endpoint->max_in_flight;
-}
-
-static void
-leave_queue(Endpoint *endpoint)
-{
-	if (endpoint->queued_in != QUEUE_NONE)
-		dlist_delete(&endpoint->turn);
-	endpoint->queued_in = QUEUE_NONE;
-}
-
-static void
-enter_queue(Endpoint *endpoint, EndpointQueue queue)
-{
-	dlist_head *head = queue == QUEUE_TURN ? &turns : queue == QUEUE_LATER ? &later : &held;
-
-	endpoint->queued_in = queue;
-	dlist_push_tail(head, &endpoint->turn);
-}
-
-/* The endpoint has got something to send, or room to send it. */
-static void
-give_turn(Endpoint *endpoint)
-{
-	if (endpoint->queued_in == QUEUE_NONE && endpoint->nready > 0 &&
-		endpoint->in_flight < allowed_in_flight(endpoint))
-		enter_queue(endpoint, QUEUE_TURN);
-}
+/* ---------- ready deliveries ---------- */
 
 static void
 push_ready(Delivery *delivery)
@@ -122,7 +77,7 @@ push_ready(Delivery *delivery)
 	}
 	dlist_push_tail(&endpoint->ready, &delivery->ready_node);
 	endpoint->nready++;
-	give_turn(endpoint);
+	turns_enter(endpoint);
 }
 
 static void
@@ -134,7 +89,7 @@ remove_ready(Delivery *delivery)
 	if (delivery->preparing)
 		delivery->preparing = false;
 	else if (--endpoint->nready == 0)
-		leave_queue(endpoint);
+		turns_leave(endpoint);
 }
 
 /* The key is free: it goes to the next in the queue, or to the next row in the table. */
@@ -464,9 +419,9 @@ held_up_by_endpoint(const Delivery *delivery, TimestampTz now)
 	const Endpoint *endpoint = delivery->endpoint;
 
 	if (delivery->sending)
-		return TimestampDifferenceExceeds(delivery->sent_at, now, SLOW_AFTER_MS);
+		return turns_is_slow(delivery, now);
 	return delivery->waiting || delivery->preparing || endpoint->slow > 0 || endpoint->queued_in == QUEUE_LATER ||
-		endpoint->queued_in == QUEUE_HELD || endpoint->in_flight >= allowed_in_flight(endpoint);
+		endpoint->queued_in == QUEUE_HELD || endpoint->in_flight >= turns_allowed(endpoint);
 }
 
 void
@@ -475,21 +430,8 @@ dispatch_check_slow(TimestampTz now)
 	Message    *oldest = cursor_oldest();
 	dlist_mutable_iter iter;
 
-	while (!dlist_is_empty(&fast_requests))
-	{
-		Delivery   *delivery = dlist_head_element(Delivery, ready_node, &fast_requests);
-
-		if (!TimestampDifferenceExceeds(delivery->sent_at, now, SLOW_AFTER_MS))
-			break;
-		dlist_delete(&delivery->ready_node);
-		delivery->slow = true;
-		delivery->endpoint->slow++;
-		if (!delivery->doubtful)
-			doubtful_in_flight++;
-		delivery->doubtful = true;
-	}
-
-	if (oldest == NULL || !TimestampDifferenceExceeds(oldest->read_at, now, SLOW_AFTER_MS))
+	turns_check_slow(now);
+	if (oldest == NULL || !TimestampDifferenceExceeds(oldest->read_at, now, HELD_UP_MS))
 		return;
 	dlist_foreach_modify(iter, &oldest->deliveries)
 	{
@@ -533,7 +475,7 @@ refresh_endpoint(Endpoint *endpoint)
 			endpoint->health.next_probe_at = clock_now();
 			stored_plan_probe(endpoint);
 		}
-		give_turn(endpoint);
+		turns_enter(endpoint);
 	}
 }
 
@@ -714,18 +656,10 @@ dispatch_results(TimestampTz now)
 		Delivery   *delivery = result.owner;
 		Endpoint   *endpoint = delivery->endpoint;
 
-		delivery->sending = false;
-		endpoint->in_flight--;
-		in_flight--;
-		if (delivery->doubtful)
-			doubtful_in_flight--;
-		if (delivery->slow)
-			endpoint->slow--;
-		else
-			dlist_delete(&delivery->ready_node);
+		turns_ended(delivery);
 		attempt_ended(delivery, &result, now);
 		http_release(http, result.transfer);
-		give_turn(endpoint);
+		turns_enter(endpoint);
 	}
 }
 
@@ -740,19 +674,6 @@ could_not_send(Delivery *delivery, const char *error, TimestampTz now)
 	result.error = error;
 	result.headers = result.body = "";
 	attempt_ended(delivery, &result, now);
-}
-
-/* Is it likely that a request takes long? */
-static bool
-is_doubtful(const Endpoint *endpoint)
-{
-	return !endpoint->proven || endpoint->slow > 0;
-}
-
-static bool
-room_for_doubtful(void)
-{
-	return doubtful_in_flight < Max(1, webhook_max_connections / 2);
 }
 
 /* The transform wants this one not to be sent. */
@@ -807,74 +728,22 @@ send_delivery(Delivery *delivery, TimestampTz now)
 		delivery->request->http.owner = delivery;
 		if (http_start(http, &delivery->request->http, error))
 		{
-			delivery->sending = true;
-			delivery->slow = false;
-			delivery->doubtful = is_doubtful(delivery->endpoint);
-			if (delivery->doubtful)
-				doubtful_in_flight++;
-			dlist_push_tail(&fast_requests, &delivery->ready_node);
-			delivery->endpoint->in_flight++;
-			in_flight++;
+			turns_begun(delivery);
 			return;
 		}
 	}
 	could_not_send(delivery, error, now);
 }
 
-/* Where does an endpoint with something to send have to wait?  QUEUE_TURN: nowhere. */
-static EndpointQueue
-must_wait(Endpoint *endpoint, TimestampTz now)
-{
-	if (endpoint->send_interval > 0 && endpoint->next_send_at > now)
-		return QUEUE_LATER;
-	if (is_doubtful(endpoint) && !room_for_doubtful())
-		return QUEUE_HELD;
-	return QUEUE_TURN;
-}
-
-/* Those whose time has come, or for whom there is room now, may take turns again. */
-static void
-wake_endpoints(TimestampTz now)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &later)
-	{
-		Endpoint   *endpoint = dlist_container(Endpoint, turn, iter.cur);
-
-		if (endpoint->next_send_at <= now)
-		{
-			leave_queue(endpoint);
-			give_turn(endpoint);
-		}
-	}
-	for (int room = Max(1, webhook_max_connections / 2) - doubtful_in_flight;
-		 room > 0 && !dlist_is_empty(&held); room--)
-	{
-		Endpoint   *endpoint = dlist_head_element(Endpoint, turn, &held);
-
-		leave_queue(endpoint);
-		give_turn(endpoint);
-	}
-}
-
 void
 dispatch_send(TimestampTz now)
 {
-	wake_endpoints(now);
-	while (in_flight < webhook_max_connections && !dlist_is_empty(&turns))
-	{
-		Endpoint   *endpoint = dlist_head_element(Endpoint, turn, &turns);
-		EndpointQueue queue = must_wait(endpoint, now);
-		Delivery   *delivery;
+	Endpoint   *endpoint;
 
-		leave_queue(endpoint);
-		if (queue != QUEUE_TURN)
-		{
-			enter_queue(endpoint, queue);
-			continue;
-		}
-		delivery = dlist_head_element(Delivery, ready_node, &endpoint->ready);
+	turns_wake(now);
+	while ((endpoint = turns_next(now)) != NULL)
+	{
+		Delivery   *delivery = dlist_head_element(Delivery, ready_node, &endpoint->ready);
 
 		/* Switched off or deleted while this turn was reading: the next one puts it aside. */
 		if (!endpoint->exists || (!endpoint->active && !payload_is_test(delivery->message)))
@@ -885,7 +754,7 @@ dispatch_send(TimestampTz now)
 			endpoint->next_send_at = Max(endpoint->next_send_at, now - RATE_CATCH_UP_US) +
 				endpoint->send_interval;
 		send_delivery(delivery, now);
-		give_turn(endpoint);
+		turns_enter(endpoint);
 	}
 }
 
@@ -900,24 +769,18 @@ dispatch_in_memory(void)
 int
 dispatch_in_flight(void)
 {
-	return in_flight;
+	return turns_in_flight();
 }
 
 TimestampTz
 dispatch_next_event(TimestampTz now)
 {
 	Message    *oldest = cursor_oldest();
-	TimestampTz next = stored_next_event();
-	dlist_iter	iter;
+	TimestampTz next = Min(stored_next_event(), turns_next_event());
 
 	if (oldest != NULL)
-		next = Min(next, Max(TimestampTzPlusMilliseconds(oldest->read_at, SLOW_AFTER_MS),
+		next = Min(next, Max(TimestampTzPlusMilliseconds(oldest->read_at, HELD_UP_MS),
 							 TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS)));
-	if (!dlist_is_empty(&fast_requests))
-		next = Min(next, TimestampTzPlusMilliseconds(
-					   dlist_head_element(Delivery, ready_node, &fast_requests)->sent_at, SLOW_AFTER_MS + 1));
-	dlist_foreach(iter, &later)
-		next = Min(next, dlist_container(Endpoint, turn, iter.cur)->next_send_at);
 	if (!dlist_is_empty(&to_prepare))
 		next = Min(next, next_prepare);
 	return next;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * dispatch.h
- *		Deliveries in memory: whose turn it is, and what became of them.
+ *		Deliveries in memory: how they get to be sent, and what became of them.
  *
  *-------------------------------------------------------------------------
  */
