@@ -25,6 +25,7 @@
  */
 #include "postgres.h"
 
+#include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
@@ -60,7 +61,8 @@ typedef struct MovedRow
 	Oid			root;
 	CommandId	command;
 	SubTransactionId subid;
-	HeapTuple	tuple;			/* in the root's layout, in TopTransactionContext */
+	TupleDesc	desc;			/* the root's layout; in TopTransactionContext as is the next */
+	HeapTuple	tuple;
 } MovedRow;
 
 static MovedRow moved;
@@ -73,18 +75,22 @@ typedef struct DeferredRow
 	Oid			root;
 	WatchAction action;
 	SubTransactionId subid;
-	HeapTuple	old;			/* in the root's layout; may be NULL, as the action says */
+	TupleDesc	desc;			/* the root's layout */
+	HeapTuple	old;			/* in that; may be NULL, as the action says */
 	HeapTuple	new;
 	int			nids;			/* places in the log, one for each message that it may become */
 	OutboxId	ids[FLEXIBLE_ARRAY_MEMBER];
 } DeferredRow;
 
-/* More rows than this do without, so that memory stays bounded. */
-#define MAX_DEFERRED	10000
+/* More than this do without, so that memory stays bounded. */
+#define MAX_DEFERRED		10000
+#define MAX_DEFERRED_BYTES	(64 * 1024 * 1024)
 
 static DeferredRow *deferred_first = NULL;	/* in TopTransactionContext */
 static DeferredRow *deferred_last = NULL;
 static int	ndeferred = 0;
+static Size deferred_bytes = 0;
+static TupleDesc kept_layout = NULL;	/* of the row kept last, in TopTransactionContext */
 
 /* While a deferred row is told: the places that are left. */
 static const OutboxId *drawn_ids = NULL;
@@ -280,6 +286,49 @@ context_matters(const WatchedTable *table)
 	return false;
 }
 
+/*
+ * A copy of a row to be told later in this transaction, when its TOAST table
+ * may have been truncated or replaced.
+ */
+static HeapTuple
+keep_row(TupleTableSlot *slot)
+{
+	HeapTuple	tuple = ExecCopySlotHeapTuple(slot);
+	HeapTuple	flat;
+
+	if (!HeapTupleHasExternal(tuple))
+		return tuple;
+	flat = toast_flatten_tuple(tuple, slot->tts_tupleDescriptor);
+	heap_freetuple(tuple);
+	return flat;
+}
+
+/* A copy of the layout; usually that of the row kept before. */
+static TupleDesc
+keep_layout(TupleDesc desc)
+{
+	if (kept_layout == NULL || !equalTupleDescs(kept_layout, desc))
+		kept_layout = CreateTupleDescCopy(desc);
+	return kept_layout;
+}
+
+/* Refuse to take a row for what it is not, if columns have got other types since it was kept. */
+static void
+check_layout(TupleDesc then, Relation root)
+{
+	TupleDesc	now = RelationGetDescr(root);
+
+	for (int i = 0; i < then->natts; i++)
+		if (!TupleDescAttr(now, i)->attisdropped &&
+			TupleDescAttr(now, i)->atttypid != TupleDescAttr(then, i)->atttypid)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("the type of column \"%s\" was changed in the transaction that wrote to table \"%s\"",
+							NameStr(TupleDescAttr(now, i)->attname), RelationGetRelationName(root)),
+					 errdetail("A row that has yet to be told to webhooks has the former type."),
+					 errhint("Commit the rows before ALTER TABLE, or write what their event or profile is found by first.")));
+}
+
 /* Keep a change to be told before the commit. */
 static void
 defer_row(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
@@ -292,8 +341,10 @@ defer_row(const WatchedTable *table, WatchAction action, TupleTableSlot *old, Tu
 	row->root = table->root;
 	row->action = action;
 	row->subid = GetCurrentSubTransactionId();
-	row->old = old ? ExecCopySlotHeapTuple(old) : NULL;
-	row->new = new ? ExecCopySlotHeapTuple(new) : NULL;
+	row->desc = keep_layout((new ? new : old)->tts_tupleDescriptor);
+	row->old = old ? keep_row(old) : NULL;
+	row->new = new ? keep_row(new) : NULL;
+	deferred_bytes += (old ? row->old->t_len : 0) + (new ? row->new->t_len : 0);
 	row->nids = nids;
 	for (int i = 0; i < nids; i++)
 		outbox_draw_id(&row->ids[i]);
@@ -321,7 +372,7 @@ capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleT
 		return;
 	watch_evaluate(table, new ? new : old, action == WATCH_DELETE, &values);
 	if (action != WATCH_DELETE && watch_context_missing(table, &values) && drawn_ids == NULL &&
-		ndeferred < MAX_DEFERRED && context_matters(table))
+		ndeferred < MAX_DEFERRED && deferred_bytes < MAX_DEFERRED_BYTES && context_matters(table))
 	{
 		defer_row(table, action, old, new);
 		return;
@@ -381,13 +432,14 @@ remember_moved(WatchedTable *table, HeapTuple tuple, TupleTableSlot *root_slot)
 	moved.root = table->root;
 	moved.command = HeapTupleHeaderGetCmax(tuple->t_data);
 	moved.subid = GetCurrentSubTransactionId();
-	moved.tuple = ExecCopySlotHeapTuple(root_slot);
+	moved.desc = keep_layout(root_slot->tts_tupleDescriptor);
+	moved.tuple = keep_row(root_slot);
 	MemoryContextSwitchTo(old);
 }
 
 /* Tell of a change from copies of the rows, in the root's layout. */
 static void
-capture_copies(Oid relid, Oid root_oid, WatchAction action, HeapTuple old, HeapTuple new)
+capture_copies(Oid relid, Oid root_oid, WatchAction action, TupleDesc desc, HeapTuple old, HeapTuple new)
 {
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	WatchedTable *table;
@@ -401,6 +453,7 @@ capture_copies(Oid relid, Oid root_oid, WatchAction action, HeapTuple old, HeapT
 		TupleTableSlot *old_slot = MakeSingleTupleTableSlot(RelationGetDescr(root), &TTSOpsHeapTuple);
 		TupleTableSlot *new_slot = MakeSingleTupleTableSlot(RelationGetDescr(root), &TTSOpsHeapTuple);
 
+		check_layout(desc, root);
 		if (old != NULL)
 			ExecStoreHeapTuple(old, old_slot, false);
 		if (new != NULL)
@@ -421,7 +474,7 @@ report_lost_move(void)
 
 	moved.relid = InvalidOid;
 	moved.tuple = NULL;
-	capture_copies(lost.relid, lost.root, WATCH_DELETE, lost.tuple, NULL);
+	capture_copies(lost.relid, lost.root, WATCH_DELETE, lost.desc, lost.tuple, NULL);
 	heap_freetuple(lost.tuple);
 }
 
@@ -439,7 +492,7 @@ report_deferred(void)
 			continue;
 		drawn_ids = row->ids;
 		ndrawn_ids = row->nids;
-		capture_copies(row->relid, row->root, row->action, row->old, row->new);
+		capture_copies(row->relid, row->root, row->action, row->desc, row->old, row->new);
 		drawn_ids = NULL;
 		ndrawn_ids = 0;
 		MemoryContextReset(context);
@@ -639,6 +692,8 @@ xact_callback(XactEvent event, void *arg)
 			moved.tuple = NULL;
 			deferred_first = deferred_last = NULL;
 			ndeferred = 0;
+			deferred_bytes = 0;
+			kept_layout = NULL;
 			drawn_ids = NULL;
 			ndrawn_ids = 0;
 			break;

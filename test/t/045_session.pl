@@ -62,5 +62,28 @@ WebhookTest::create_webhook($node, app => "'app'", event => "'guest.*'", url => 
 	sql("SELECT webhook.delete_webhook_by_id($all)");
 }
 
+# W1: rows that wait for their event to be inserted can still be told when their table was rewritten meanwhile; one whose
+# columns have got other types is refused, not misread.
+
+{
+	my $values = q{SELECT 1, repeat('x', 10), (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 5000) AS i)};
+
+	sql('CREATE TABLE event (id int PRIMARY KEY, uid text); CREATE TABLE ticket (event_id int, n text, large text)');
+	sql(q{SELECT webhook.watch('ticket', 'ticket', id => 'n', event_uid => '(SELECT e.uid FROM event e WHERE e.id = event_id)')});
+	my $ticket = WebhookTest::create_webhook($node,
+		app => "'app'", event => "'ticket.create'", event_uids => "'E1'", url => "'" . $receiver->url('/ticket') . "'");
+
+	sql("BEGIN; INSERT INTO ticket $values; TRUNCATE ticket; INSERT INTO event VALUES (1, 'E1'); COMMIT");
+	ok($receiver->wait_for_count(1, '/ticket'), 'W1: a row is told although its table was truncated');
+	sql("DELETE FROM event; BEGIN; INSERT INTO ticket $values; ALTER TABLE ticket ADD COLUMN c timestamptz DEFAULT clock_timestamp();",
+		"INSERT INTO event VALUES (1, 'E1'); COMMIT");
+	ok($receiver->wait_for_count(2, '/ticket'), 'W1: a row is told although its table was rewritten');
+	like(($receiver->requests('/ticket'))[1]->{body}, qr/d3d9446802a44259755d38e6d163e820/, 'W1: with its large value');
+	WebhookTest::fails_with($node, "DELETE FROM event; BEGIN; INSERT INTO ticket VALUES (1, '5');"
+		  . "ALTER TABLE ticket ALTER COLUMN n TYPE int USING length(n); INSERT INTO event VALUES (1, 'E1'); COMMIT",
+		'0A000', 'the type of column "n" was changed', 'W1: a row of another layout is refused');
+	sql("SELECT webhook.delete_webhook_by_id($ticket)");
+}
+
 $node->stop;
 done_testing();
