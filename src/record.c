@@ -5,7 +5,8 @@
  *
  * Attempts are noted in memory and written now and then, so that a webhook
  * with ten thousand requests a second costs ten rows a second, not ten
- * thousand.  The log has ten slots per webhook; attempt n goes to slot n
+ * thousand.  A few are written with the position, so that who waits until
+ * nothing is pending finds them in the log.  The log has ten slots per webhook; attempt n goes to slot n
  * modulo ten, and of the attempts since the last write only the last ten are
  * there to be written.
  *
@@ -35,6 +36,15 @@
 static dlist_head dirty_endpoints = DLIST_STATIC_INIT(dirty_endpoints);
 static LogEntry *spare_entries[SPARE_ENTRIES];
 static int	nspare = 0;
+
+/* So little to write that nobody minds: attempts, or webhooks with ten each at the most. */
+#define LITTLE_ATTEMPTS		32
+#define LITTLE_WEBHOOKS		8
+
+static int	ndirty = 0;			/* length of the list */
+static int	nattempts = 0;		/* noted since everything was written */
+static uint64 total_delivered = 0;
+static uint64 total_failed = 0;
 
 static Statement log_statement = {
 	"INSERT INTO webhook.log AS l (webhook_id, slot, seq, attempted_at, message_id, event, attempt, method, url,"
@@ -82,6 +92,8 @@ mark_dirty(Endpoint *endpoint, bool urgent)
 		return;
 	if (endpoint->dirty)
 		dlist_delete(&endpoint->dirty_node);
+	else
+		ndirty++;
 	endpoint->dirty = true;
 	if (urgent)
 		dlist_push_head(&dirty_endpoints, &endpoint->dirty_node);
@@ -234,6 +246,7 @@ record_attempt(const Delivery *delivery, const Request *request, const HttpResul
 	fill_entry(*slot, delivery, request, result);
 	(*slot)->seq = endpoint->log_seq++;
 	endpoint->nlog = Min(endpoint->nlog + 1, ENDPOINT_LOG_SLOTS);
+	nattempts++;
 
 	mark_dirty(endpoint, result->outcome != HTTP_DELIVERED);
 	if (!counts)
@@ -242,6 +255,7 @@ record_attempt(const Delivery *delivery, const Request *request, const HttpResul
 	if (result->outcome == HTTP_DELIVERED)
 	{
 		endpoint->delivered++;
+		total_delivered++;
 		endpoint->last_success_at = now;
 	}
 	else
@@ -263,6 +277,7 @@ void
 record_failed(Endpoint *endpoint)
 {
 	endpoint->failed++;
+	total_failed++;
 	mark_dirty(endpoint, true);
 }
 
@@ -277,6 +292,19 @@ bool
 record_pending(void)
 {
 	return !dlist_is_empty(&dirty_endpoints);
+}
+
+bool
+record_little(bool idle)
+{
+	return record_pending() && (nattempts <= LITTLE_ATTEMPTS || (idle && ndirty <= LITTLE_WEBHOOKS));
+}
+
+void
+record_totals(uint64 *delivered, uint64 *failed)
+{
+	*delivered = total_delivered;
+	*failed = total_failed;
 }
 
 /*
@@ -419,6 +447,7 @@ record_save(int max)
 			continue;
 		max--;
 		dlist_delete(&endpoint->dirty_node);
+		ndirty--;
 		endpoint->dirty = false;
 		if (endpoint->exists)
 		{
@@ -428,6 +457,8 @@ record_save(int max)
 		release_log(endpoint);
 		MemoryContextReset(scratch);
 	}
+	if (!record_pending())
+		nattempts = 0;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 }

@@ -29,6 +29,12 @@ extern void record_dropped(Endpoint *endpoint);
 /* Is there anything that record_save has not written? */
 extern bool record_pending(void);
 
+/* So little that it can be written each time the position is saved; idle: when nothing is under way. */
+extern bool record_little(bool idle);
+
+/* Deliveries that succeeded and that were given up since the worker started. */
+extern void record_totals(uint64 *delivered, uint64 *failed);
+
 /* Write logs and counters of at most so many webhooks.  In a transaction with SPI connected. */
 extern void record_save(int max);
 

@@ -96,6 +96,7 @@ static TimeoutId long_turn;
 static volatile sig_atomic_t turn_is_long = false;
 static bool foreign;			/* the outbox is not ours to send */
 static bool more_to_read = true;
+static int	taken;				/* messages read in this turn */
 static bool woken = false;		/* somebody has committed messages, or changed something */
 static bool recovered = false;	/* ... it is, and the position has been loaded */
 static uint64 cursor_generation = 0;	/* of webhook.cursor as we know it */
@@ -164,6 +165,7 @@ flush_commit(Message *message)
 static void
 take_message(Message *message)
 {
+	taken++;
 	flush_commit(message);
 	dispatch_message(message);
 }
@@ -266,6 +268,9 @@ do_transaction(TimestampTz now, bool record)
 	}
 	if (!foreign)
 	{
+		bool		news = cursor_moved() || stored_to_save();
+
+		taken = 0;
 		stored_save();
 		if (access_note_due(now))
 			access_note_withheld(now);
@@ -283,7 +288,7 @@ do_transaction(TimestampTz now, bool record)
 			dispatch_prepare();
 		if (integration_report_due(now))
 			integration_report_ages(now);
-		if (record)
+		if (record || (news && taken == 0 && record_little(dispatch_in_memory() == 0)))
 		{
 			record_save(dispatch_in_memory() == 0 ? INT_MAX : RECORD_BUSY_WEBHOOKS);
 			endpoint_trim();
@@ -364,6 +369,8 @@ report_activity(void)
 {
 	static WorkerActivity last = (WorkerActivity) -1;
 	WorkerActivity activity;
+	uint64		delivered;
+	uint64		failed;
 
 	if (foreign)
 		activity = WORKER_FOREIGN;
@@ -372,6 +379,9 @@ report_activity(void)
 	else
 		activity = dispatch_in_memory() > 0 ? WORKER_SENDING : WORKER_IDLE;
 	pg_atomic_write_u32(&slot->in_flight, dispatch_in_flight());
+	record_totals(&delivered, &failed);
+	pg_atomic_write_u64(&slot->delivered, delivered);
+	pg_atomic_write_u64(&slot->failed, failed);
 	if (activity == last)
 		return;
 	last = activity;

@@ -43,7 +43,7 @@ sub arrived_ids
 	return [ sort { $a <=> $b } map { decode_json($_->{body})->{entity_id} } arrived(@_) ];
 }
 
-# The log is written some time after the request, many entries at once.
+# What is written some time later.
 sub becomes
 {
 	my ($query, $expected, $test_name) = @_;
@@ -142,17 +142,19 @@ is_deeply(arrived_ids('/main'), [8], 'W1: it is sent when committed');
 
 # E7: the log
 
-becomes(
-	"SELECT count(*), bool_and(outcome = 'delivered'), bool_and(status = 200) FROM webhook.get_webhook_log($id)",
-	'7|t|t', 'E7: every request is in the log');
+is( sql("SELECT count(*), bool_and(outcome = 'delivered'), bool_and(status = 200) FROM webhook.get_webhook_log($id)"),
+	'7|t|t', 'E7: every request is in the log as soon as nothing is pending');
+is(sql("SELECT delivered, attempts FROM webhook.stat_webhooks WHERE webhook_id = $id"),
+	'7|7', 'W12: and counted');
+becomes("SELECT delivered, failed FROM webhook.stat_workers WHERE database = 'postgres'",
+	'7|0', 'W12: also by database');
 sql(q{
 	INSERT INTO guest VALUES (100, 7);
 	DO $$ BEGIN FOR i IN 1..30 LOOP UPDATE guest SET name = i WHERE id = 100; END LOOP; END $$;
 });
 is_deeply([ map { decode_json($_->{body})->{result}{name} } arrived('/main') ],
 	[ undef, 1 .. 30 ], 'W3: the changes of one guest, in order');
-becomes(
-	"SELECT string_agg(request_body::json #>> '{result,name}', ' ') FROM webhook.get_webhook_log($id)",
+is( sql("SELECT string_agg(request_body::json #>> '{result,name}', ' ') FROM webhook.get_webhook_log($id)"),
 	join(' ', reverse 21 .. 30),
 	'E7: the last ten requests are kept, no more, newest first');
 like(
