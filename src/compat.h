@@ -134,6 +134,11 @@
 #if LIBCURL_VERSION_NUM >= 0x075700
 #define WEBHOOK_CURL_QUICK_EXIT 1
 #endif
+
+/* What is above one of libcurl's own limits has a code of its own since 8.6. */
+#if LIBCURL_VERSION_NUM >= 0x080600
+#define WEBHOOK_CURLE_TOO_LARGE CURLE_TOO_LARGE
+#endif
 #endif							/* LIBCURL_VERSION_NUM */
 
 /* Generated columns may be virtual since 18: a trigger does not see their values. */

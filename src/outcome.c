@@ -172,6 +172,9 @@ judge_broken(Transfer *transfer, CURLcode code)
 	/* With TLS 1.3 the server's verdict on our certificate comes after the handshake. */
 	if (curl_said(transfer, "SSL routines"))
 		return judge_tls(transfer, code);
+	/* A trailer above libcurl's own limit: "Out of memory in chunked-encoding" */
+	if (curl_said(transfer, "ut of memory"))
+		return judge_too_large(transfer);
 	if (curl_said(transfer, "hunk"))	/* "chunk", "Chunk" */
 		return judge_protocol(transfer, code);
 	if (curl_said(transfer, "Too large response headers"))
@@ -231,9 +234,14 @@ outcome_judge(Transfer *transfer, CURLcode code, int status)
 			return judge_broken(transfer, code);
 
 		case CURLE_OUT_OF_MEMORY:
-			/* libcurl's word for a single header line above its own limit, too */
-			return curl_said(transfer, "header") ?
+			/* libcurl's word for a single header line above its own limit, too; sometimes it says nothing else */
+			return request_begun(transfer) || curl_said(transfer, "header") ?
 				judge_too_large(transfer) : judge_invalid(transfer, code);
+
+#ifdef WEBHOOK_CURLE_TOO_LARGE
+		case WEBHOOK_CURLE_TOO_LARGE:
+			return judge_too_large(transfer);
+#endif
 
 		default:
 			return request_begun(transfer) ?

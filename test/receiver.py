@@ -39,7 +39,7 @@ wins.  Without any, the answer is 200 "ok".  What cannot be read as described is
     endless=1             a body that never ends
     gzip_bomb=N           a small gzip body that unpacks to N megabytes
     broken=HOW            no valid HTTP: status, header, length, chunk (a chunk size that is no number), short (fewer
-                          bytes than announced, then close)
+                          bytes than announced, then close), line (a header line of a megabyte), trailer (the same)
     reset=1               reset the connection instead of answering
     close=1               answer and close the connection without having said so
     drop_next=1           answer; when the next request arrives on this connection, close it without an answer
@@ -437,6 +437,10 @@ class Connection(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: -7\r\n\r\nok")
         elif how == "chunk":
             self.transport.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n")
+        elif how == "line":
+            self.transport.write(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000000 + b"\r\nContent-Length: 0\r\n\r\n")
+        elif how == "trailer":
+            self.transport.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"x" * 1000000)
         elif how == "short":
             self.transport.write(answer_head(behaviour, 1000) + b"x" * 10)
         self.transport.close()
