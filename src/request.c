@@ -198,6 +198,32 @@ own_copy(const char *text)
 	return text ? MemoryContextStrdup(TopMemoryContext, text) : NULL;
 }
 
+/* Does the webhook set this header itself? */
+static bool
+has_header(const Endpoint *endpoint, const char *name)
+{
+	size_t		len = strlen(name);
+
+	for (int i = 0; i < endpoint->nheaders; i++)
+	{
+		const char *line = endpoint->headers[i];
+
+		if (pg_strncasecmp(line, name, len) == 0 && (line[len] == ':' || line[len] == ';'))
+			return true;
+	}
+	return false;
+}
+
+/* What describes the request, unless the webhook says otherwise; a header that comes twice is refused by many. */
+static void
+append_default_headers(Request *request, const Endpoint *endpoint, bool has_body)
+{
+	if (has_body && !has_header(endpoint, "Content-Type"))
+		append_line(request, psprintf("Content-Type: %s", payload_content_type(endpoint->format)));
+	if (!has_header(endpoint, "User-Agent"))
+		append_line(request, USER_AGENT_HEADER);
+}
+
 static void
 build(Request *request, const Endpoint *endpoint, const Message *message, TimestampTz now)
 {
@@ -213,11 +239,8 @@ build(Request *request, const Endpoint *endpoint, const Message *message, Timest
 	has_body = strcmp(http->method, "GET") != 0;
 	build_url(request, endpoint, message, has_body);
 	if (has_body)
-	{
 		payload_append_body(endpoint->format, message, &request->body);
-		append_line(request, psprintf("Content-Type: %s", payload_content_type(endpoint->format)));
-	}
-	append_line(request, USER_AGENT_HEADER);
+	append_default_headers(request, endpoint, has_body);
 	http->nheaders += payload_append_headers(endpoint->format, message, &request->lines);
 	append_signature_headers(request, endpoint, message, now);
 	request->own_headers = http->nheaders;

@@ -206,6 +206,12 @@ becomes("SELECT request_headers ~ 'Authorization: [*]{3}' FROM webhook.get_webho
 	't', 'I5: the log hides its value');
 unlike(sql("SELECT * FROM webhook.get_webhook_log($secretive)"), qr/s3cr3t/, 'I5: all of it');
 unlike(sql("SELECT * FROM webhook.get_webhooks('headers')"), qr/s3cr3t/, 'I5: get_webhooks() too');
+sql(qq{SELECT webhook.update_webhook($secretive,
+	'{"headers": {"content-type": "application/vnd.guest+json", "User-Agent": "our own"}}')});
+sql(q{INSERT INTO guest VALUES (301, 7, 'Ida')});
+my ($with_own) = arrived('/headers');
+is($with_own->{headers}{'content-type'}, 'application/vnd.guest+json', 'I5: a header that we would set comes once, as given');
+is($with_own->{headers}{'user-agent'}, 'our own', 'I5: and so does this one');
 
 # I6: only certain events
 
@@ -227,7 +233,7 @@ is(sql("SELECT webhook.delete_webhook_by_id($id)"), 't', 'M4: deleted');
 sql(q{COMMIT PREPARED 'late'; INSERT INTO guest VALUES (501, 7, 'captured after');});
 is_deeply(arrived_bodies('/main'), [], 'M4: nothing is sent once it is deleted');
 is(sql("SELECT count(*) FROM webhook.get_webhooks('crm')"), 0, 'M4: it is gone');
-becomes("SELECT count(*) FROM webhook.get_webhook_log($secretive)", 6, 'M4: the logs of others stay');
+becomes("SELECT count(*) FROM webhook.get_webhook_log($secretive)", 7, 'M4: the logs of others stay');
 
 $receiver->behave('/down', status => 503);
 my $down = WebhookTest::create_webhook($node,
