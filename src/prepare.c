@@ -24,6 +24,7 @@
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -220,6 +221,10 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 	MemoryContextSwitchTo(old);
 	CurrentResourceOwner = owner;
 	MemoryContextDelete(scratch);
+
+	/* What pg_advisory_lock() took would stay with the worker for ever. */
+	if (delivery->endpoint->transform != NULL)
+		LockReleaseSession(USER_LOCKMETHOD);
 	delivery->prepared = true;
 }
 

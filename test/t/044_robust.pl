@@ -70,6 +70,19 @@ ok($receiver->wait_for_count(3, '/plain'), 'W5: the other webhook goes on');
 is($receiver->count('/stubborn'), 0, 'I17: nothing was sent to it');
 sql("SELECT webhook.delete_webhook_by_id($stubborn)");
 
+# I17: the locks that a transform takes do not outlive it.
+
+sql(q{CREATE FUNCTION locking(jsonb) RETURNS jsonb LANGUAGE plpgsql AS
+	$$ BEGIN PERFORM pg_advisory_lock(4711); PERFORM 1 / ($1->>'n')::int; RETURN $1; END $$});
+my $locking = create('/locking', transform => "'locking(jsonb)'");
+emit(3, 'l');
+emit(0, 'm');
+ok($node->poll_query_until('postgres',
+		"SELECT count(*) > 1 FROM webhook.get_webhook_log($locking)"), 'I17: a transform succeeds, or fails, with locks taken');
+is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711}), 0,
+	'I17: which nobody holds afterwards');
+sql("SELECT webhook.delete_webhook_by_id($locking)");
+
 # W3: a webhook is switched off and on in one transaction while a delivery waits for its retry.
 
 $receiver->behave('/plain', status => 500);
