@@ -720,6 +720,10 @@ send_delivery(Delivery *delivery, TimestampTz now)
 		edata = CopyErrorData();
 		FlushErrorState();
 		strlcpy(error, edata->message, sizeof(error));
+
+		/* Too large is the message, not what the webhook is configured to send. */
+		if (edata->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			delivery->prepare_error = MemoryContextStrdup(dispatch_context, error);
 	}
 	PG_END_TRY();
 

@@ -83,6 +83,17 @@ is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4
 	'I17: which nobody holds afterwards');
 sql("SELECT webhook.delete_webhook_by_id($locking)");
 
+# W5: a message for which no request can be made, as its URL would be too long, is no failure of the receiver.
+
+my $templated = create('/long/{entity_id}');
+emit(3, 'x' x 9000);
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.undelivered WHERE webhook_id = $templated AND state = 'failed'"),
+	'W5: its schedule is used up');
+is(sql("SELECT active, failing_since IS NULL, webhook.pending(id) FROM webhook.get_webhooks() WHERE id = $templated"), 't|t|0',
+	'W5: and the webhook is well');
+is(sql("SELECT count(*) FROM webhook.notification WHERE webhook_id = $templated"), 0, 'W5: nobody is alarmed');
+sql("SELECT webhook.delete_webhook_by_id($templated)");
+
 # W3: a webhook is switched off and on in one transaction while a delivery waits for its retry.
 
 $receiver->behave('/plain', status => 500);
