@@ -438,10 +438,15 @@ webhook_activate_integration(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("profile \"%s\" is not connected to integration \"%s\"", profile, integration),
 				 errhint("Call webhook.connect_profile() first.")));
-	check_profile(&state, profile);
-	execute("INSERT INTO webhook.active_integration VALUES ($1, $2)"
-			" ON CONFLICT (profile) DO UPDATE SET integration = excluded.integration",
-			SPI_OK_INSERT, profile, integration);
+	/* What is replaced has been looked at and locked, even if it has come only now. */
+	while (execute("INSERT INTO webhook.active_integration VALUES ($1, $2) ON CONFLICT DO NOTHING",
+				   SPI_OK_INSERT, profile, integration) == 0)
+	{
+		check_profile(&state, profile);
+		if (execute("UPDATE webhook.active_integration SET integration = $2 WHERE profile = $1",
+					SPI_OK_UPDATE, profile, integration) > 0)
+			break;
+	}
 	as_owner_end(&state);
 	PG_RETURN_VOID();
 }
@@ -507,12 +512,15 @@ webhook_override_event(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	if (integration != NULL)
 		integration_require(&state, integration);
-	check_event(&state, event_uid);
-	as_owner_execute("INSERT INTO webhook.event_override VALUES ($1, $2, $3, $4, $5)"
-					 " ON CONFLICT (event_uid) DO UPDATE SET integration = excluded.integration,"
-					 " send_on_payment = excluded.send_on_payment, only_paid = excluded.only_paid,"
-					 " owner = excluded.owner",
-					 SPI_OK_INSERT, 5, types, values, nulls);
+	while (as_owner_execute("INSERT INTO webhook.event_override VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+							SPI_OK_INSERT, 5, types, values, nulls) == 0)
+	{
+		check_event(&state, event_uid);
+		if (as_owner_execute("UPDATE webhook.event_override SET integration = $2, send_on_payment = $3,"
+							 " only_paid = $4, owner = $5 WHERE event_uid = $1",
+							 SPI_OK_UPDATE, 5, types, values, nulls) > 0)
+			break;
+	}
 	as_owner_end(&state);
 	PG_RETURN_VOID();
 }

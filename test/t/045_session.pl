@@ -25,6 +25,18 @@ sub session
 	return $node->background_psql('postgres', on_error_stop => 0);
 }
 
+# Start a statement that has to wait for a lock, and wait until it does.
+sub start_waiting
+{
+	my ($session, $statement) = @_;
+	my $pid = $session->query('SELECT pg_backend_pid()');
+
+	$session->query_until(qr/started/, "\\echo started\n$statement;\n");
+	ok($node->poll_query_until('postgres', "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid"),
+		"waits: $statement");
+	return;
+}
+
 # W1: a session that was cancelled while it read who subscribes to what reads it again.
 
 sql('CREATE TABLE guest (id int PRIMARY KEY, name text, password text)');
@@ -83,6 +95,37 @@ WebhookTest::create_webhook($node, app => "'app'", event => "'guest.*'", url => 
 		  . "ALTER TABLE ticket ALTER COLUMN n TYPE int USING length(n); INSERT INTO event VALUES (1, 'E1'); COMMIT",
 		'0A000', 'the type of column "n" was changed', 'W1: a row of another layout is refused');
 	sql("SELECT webhook.delete_webhook_by_id($ticket)");
+}
+
+# Integrations of two roles.
+
+sql(q{
+	CREATE ROLE alice; CREATE ROLE bob;
+	GRANT USAGE ON SCHEMA webhook TO alice, bob;
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO alice, bob});
+foreach my $role ('alice', 'bob')
+{
+	sql("SET ROLE $role; SELECT webhook.create_integration('of_$role'); SELECT webhook.connect_profile('of_$role', 'conferences')");
+}
+
+# I10, W14: two roles that choose at the same moment: the second one may not replace what the first has chosen.
+
+foreach my $choice ([ "webhook.activate_integration('conferences', 'of_%s')", 'webhook.active_integration' ],
+	[ "webhook.override_event('E1', 'of_%s')", 'webhook.event_override' ])
+{
+	my ($call, $table) = @$choice;
+	my $alice = session();
+	my $bob = session();
+
+	$alice->query_safe('SET ROLE alice; BEGIN; SELECT ' . sprintf($call, 'alice'));
+	$bob->query_safe('SET ROLE bob');
+	start_waiting($bob, 'SELECT ' . sprintf($call, 'bob'));
+	$alice->query_safe('COMMIT');
+	$bob->query('SELECT 1');
+	is(sql("SELECT integration FROM $table"), 'of_alice', "W14: bob has not replaced what alice chose in $table");
+	$alice->quit;
+	$bob->quit;
+	sql("DELETE FROM $table");
 }
 
 $node->stop;
