@@ -18,6 +18,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "catalog.h"
 #include "compat.h"
@@ -72,7 +73,10 @@ add_row(ShapeSet *set, const char *kind, Jsonb *value)
 		set->mapping = shape_merge_mappings(set->mapping, shape_compile_mapping(value));
 }
 
-/* Read what is set.  What belongs to no integration counts before what belongs to this one. */
+/*
+ * Read what is set, with a fresh snapshot whatever the isolation level: what we remember outlives the
+ * transaction.  What belongs to no integration counts before what belongs to this one.
+ */
 static void
 load(ShapeSet *set, MemoryContext target, const char **names)
 {
@@ -87,6 +91,7 @@ load(ShapeSet *set, MemoryContext target, const char **names)
 		nulls[i] = names[i] ? ' ' : 'n';
 		values[i] = names[i] ? CStringGetTextDatum(names[i]) : (Datum) 0;
 	}
+	PushActiveSnapshot(GetLatestSnapshot());
 	if (SPI_execute_with_args("SELECT kind, value FROM webhook.shape"
 							  " WHERE COALESCE(integration, '') IN ($1, '')"
 							  " AND ((kind = 'account' AND target = '') OR (kind IN ('form', 'template') AND target = $2)"
@@ -94,6 +99,7 @@ load(ShapeSet *set, MemoryContext target, const char **names)
 							  " ORDER BY array_position('{account,profile,event}', kind), integration NULLS FIRST",
 							  4, types, values, nulls, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read webhook.shape");
+	PopActiveSnapshot();
 	old = MemoryContextSwitchTo(target);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

@@ -128,5 +128,22 @@ foreach my $choice ([ "webhook.activate_integration('conferences', 'of_%s')", 'w
 	sql("DELETE FROM $table");
 }
 
+# I14, I7: shapes are remembered as they are, not as an old snapshot shows them.
+
+sql(q{SELECT webhook.watch('event', 'event', event_uid => 'uid', profile => '''conferences''')});
+my $key = sql(q{SELECT webhook.create_integration('crm')});
+sql(q{SELECT webhook.connect_profile('crm', 'conferences', true); TRUNCATE event; INSERT INTO event VALUES (1, '1.e5')});
+{
+	my $reader = session();
+
+	$reader->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+	sql(q{SELECT webhook.set_field_mapping('[{"name": "code", "mapped_to": "uid"}]', 'crm')});
+	$reader->query_safe("SELECT webhook.get_events('$key'); COMMIT");
+	is($reader->query("SELECT webhook.get_events('$key') -> 'data'"), '[{"code": "1.e5"}]',
+		'I14: after a transaction with an old snapshot the session knows the mapping');
+	$reader->quit;
+	sql(q{SELECT webhook.set_field_mapping(NULL, 'crm')});
+}
+
 $node->stop;
 done_testing();
