@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "common/jsonapi.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
@@ -534,15 +535,9 @@ shape_compile_form(Jsonb *document)
 static bool
 is_number(const char *s, bool integral)
 {
-	const char *start = s;
-	char	   *end;
+	size_t		len = strlen(s);
 
-	if (strspn(s, integral ? "0123456789-" : "0123456789-+.eE") != strlen(s) || *s == '+')
-		return false;
-	(void) strtod(s, &end);
-	s += (*s == '-');
-	return *end == '\0' && *start != '\0' && isdigit((unsigned char) *s) && isdigit((unsigned char) end[-1]) &&
-		(*s != '0' || !isdigit((unsigned char) s[1]));
+	return (!integral || strspn(s, "0123456789-") == len) && IsValidJsonNumber(s, (int) len);
 }
 
 /* Does it begin with a date, and is there a time behind it? */

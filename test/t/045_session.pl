@@ -145,5 +145,12 @@ sql(q{SELECT webhook.connect_profile('crm', 'conferences', true); TRUNCATE event
 	sql(q{SELECT webhook.set_field_mapping(NULL, 'crm')});
 }
 
+# I15: what PostgreSQL would take for a number, but JSON would not, is none.
+
+sql(q{SELECT webhook.set_form('crm', 'event', '[{"name": "uid", "type": "number"}]')});
+is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": null}]', 'I15: "1.e5" is no number');
+sql(q{UPDATE event SET uid = '-1.5e+05'});
+is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I15: "-1.5e+05" is one');
+
 $node->stop;
 done_testing();
