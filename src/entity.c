@@ -27,6 +27,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "catalog.h"
 #include "entity.h"
@@ -64,9 +65,12 @@ entity_relations(const char *entity_type)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
+		Oid			relid = DatumGetObjectId(heap_getattr(tuple, Anum_watch_relation,
+														  RelationGetDescr(watch), &isnull));
 
-		result = lappend_oid(result, DatumGetObjectId(heap_getattr(tuple, Anum_watch_relation,
-																   RelationGetDescr(watch), &isnull)));
+		/* A table that was dropped leaves its settings behind, see store_settings(). */
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+			result = lappend_oid(result, relid);
 	}
 	systable_endscan(scan);
 	table_close(watch, AccessShareLock);

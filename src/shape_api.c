@@ -342,21 +342,31 @@ webhook_check_form(PG_FUNCTION_ARGS)
 	return as_owner_return_query(fcinfo, sql, 2, types, values, nulls);
 }
 
+static void
+require_owner(Oid relid)
+{
+	if (!webhook_owns_relation(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table %s", get_rel_name(relid)),
+				 errhint("Have the table's owner call webhook.configure_form().")));
+}
+
 /* Add the columns that a table lacks, as the caller, who must own it; returns their names. */
 static List *
 add_columns(Oid relid, const ShapeForm *form)
 {
-	Relation	rel = relation_open(relid, AccessExclusiveLock);
-	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												   RelationGetRelationName(rel));
 	List	   *added = NIL;
+	Relation	rel;
+	char	   *table;
 	StringInfoData sql;
 
-	if (!webhook_owns_relation(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of table %s", RelationGetRelationName(rel)),
-				 errhint("Have the table's owner call webhook.configure_form().")));
+	/* Before waiting for a lock and making others wait; and it may have changed hands while we waited. */
+	require_owner(relid);
+	rel = relation_open(relid, AccessExclusiveLock);
+	require_owner(relid);
+	table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									   RelationGetRelationName(rel));
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "ALTER TABLE %s", table);
 	for (int i = 0; i < form->nfields; i++)

@@ -152,5 +152,19 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": null}]', 'I15: 
 sql(q{UPDATE event SET uid = '-1.5e+05'});
 is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I15: "-1.5e+05" is one');
 
+# I15: configure_form() makes nobody wait for somebody who does not own the table.
+
+{
+	my $reader = session();
+
+	$reader->query_safe('BEGIN; SELECT FROM event');
+	sql(q{SET ROLE alice; SELECT webhook.set_form('of_alice', 'event', '[{"name": "uid", "type": "text"}]')});
+	WebhookTest::fails_with($node, q{SET lock_timeout = '1s'; SET ROLE alice; SELECT webhook.configure_form('of_alice', 'event')},
+		'42501', 'must be owner of table event', 'W14: another role is refused before it waits for the lock');
+	$reader->quit;
+	sql(q{CREATE TABLE gone (id int PRIMARY KEY); SELECT webhook.watch('gone', 'event'); DROP TABLE gone});
+	is(sql(q{SELECT webhook.configure_form('crm', 'event')}), '0', 'I15: a table that was dropped is passed over');
+}
+
 $node->stop;
 done_testing();
