@@ -28,6 +28,7 @@
 
 #include "api.h"
 #include "catalog.h"
+#include "claim.h"
 #include "integration.h"
 #include "settings.h"
 #include "shmem.h"
@@ -289,6 +290,21 @@ webhook_rotate_api_key(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(key));
 }
 
+/* Call back with each of the ids that a query for an integration returns. */
+static void
+foreach_webhook(const char *sql, const char *integration, void (*callback) (int64 id))
+{
+	uint64		n = execute(sql, SPI_OK_SELECT, integration, NULL);
+	SPITupleTable *webhooks = SPI_tuptable;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		callback(DatumGetInt64(SPI_getbinval(webhooks->vals[i], webhooks->tupdesc, 1, &isnull)));
+	}
+}
+
 /*
  * delete_integration(name) returns boolean
  */
@@ -296,8 +312,6 @@ Datum
 webhook_delete_integration(PG_FUNCTION_ARGS)
 {
 	char	   *name;
-	uint64		n;
-	SPITupleTable *webhooks;
 	AsOwner		state;
 
 	shmem_require();
@@ -305,14 +319,9 @@ webhook_delete_integration(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	integration_require(&state, name);
-	n = execute("SELECT id FROM webhook.webhook WHERE integration = $1 FOR UPDATE", SPI_OK_SELECT, name, NULL);
-	webhooks = SPI_tuptable;
-	for (uint64 i = 0; i < n; i++)
-	{
-		bool		isnull;
-
-		api_delete_webhook(DatumGetInt64(SPI_getbinval(webhooks->vals[i], webhooks->tupdesc, 1, &isnull)));
-	}
+	/* While we wait some may be taken out of the integration; none comes in. */
+	foreach_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 ORDER BY id", name, claim_wait);
+	foreach_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 FOR UPDATE", name, api_delete_webhook);
 	execute("DELETE FROM webhook.integration WHERE name = $1", SPI_OK_DELETE, name, NULL);
 	as_owner_end(&state);
 	PG_RETURN_BOOL(true);

@@ -166,5 +166,28 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 	is(sql(q{SELECT webhook.configure_form('crm', 'event')}), '0', 'I15: a table that was dropped is passed over');
 }
 
+# W5, I7: who deletes an integration and does not commit makes the worker wait for nothing.
+
+{
+	my $deleter = session();
+
+	WebhookTest::create_webhook($node, app => "'app'", event => "'thing.done'", url => "'" . $receiver->url('/healthy') . "'");
+	WebhookTest::create_webhook($node, app => "'app'", event => "'event.update'", url => "'" . $receiver->url('/dead') . "'",
+		integration => "'crm'", retry_schedule => "'{0,1s,1s,1s,1s,1s}'");
+	$receiver->behave('/dead', status => 503);
+	sql(q{SELECT webhook.activate_integration('conferences', 'crm'); UPDATE event SET id = 2});
+	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM webhook.undelivered WHERE state = 'retrying'});
+	$deleter->query_safe(q{BEGIN; SELECT webhook.delete_integration('crm')});
+	ok($receiver->wait_for_count(2, '/dead'), 'W5: the next attempt is made, its result has to be kept');
+	foreach my $n (1 .. 5)
+	{
+		sql("SELECT webhook.emit('thing.done', '{}')");
+		ok($receiver->wait_for_count($n, '/healthy'), 'W5: another webhook gets its messages');
+	}
+	$deleter->query_safe('COMMIT');
+	is(sql(q{SELECT count(*) FROM webhook.webhook WHERE integration = 'crm'}), '0', 'I7: the webhook is gone');
+	$deleter->quit;
+}
+
 $node->stop;
 done_testing();
