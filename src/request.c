@@ -141,43 +141,42 @@ point_at_lines(Request *request)
 	request->http.headers = request->headers;
 }
 
-static void
-append_query(Request *request, size_t size, const char *name, const char *value)
+/* The length of a URL as url.c gives it. */
+static size_t
+checked_length(size_t len)
 {
-	size_t		len = url_append_query(request->url.data, request->url.len, size, name, value);
-
 	if (len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("URL is longer than %d bytes", URL_MAX_LENGTH)));
-	request->url.len = (int) len;
+	return len;
 }
 
-/* Fill in the placeholders; without a body the envelope travels in the query string. */
+/*
+ * Fill in the placeholders; without a body the envelope travels in the query string.
+ * There may be as many requests as connections: each keeps what it needs, not
+ * what the longest URL would take.
+ */
 static void
 build_url(Request *request, const Endpoint *endpoint, const Message *message, bool has_body)
 {
-	const size_t size = URL_MAX_LENGTH + 1;
+	static char url[URL_MAX_LENGTH + 1];
 	UrlValues	values;
 	size_t		len;
 
 	values.entity_id = payload_entity_id_text(message);
 	values.event_uid = message->event_uid;
 	values.action = payload_action(message);
-	enlargeStringInfo(&request->url, size);
-	len = url_expand(endpoint->url, &values, request->url.data, size);
-	if (len == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("URL is longer than %d bytes", URL_MAX_LENGTH)));
-	request->url.len = (int) len;
-	if (has_body)
-		return;
-	if (message->entity_id != NULL)
-		append_query(request, size, "entity_id", values.entity_id);
-	if (message->entity_type != NULL)
-		append_query(request, size, "entity_type", message->entity_type);
-	append_query(request, size, "action_type", values.action);
+	len = checked_length(url_expand(endpoint->url, &values, url, sizeof(url)));
+	if (!has_body)
+	{
+		if (message->entity_id != NULL)
+			len = checked_length(url_append_query(url, len, sizeof(url), "entity_id", values.entity_id));
+		if (message->entity_type != NULL)
+			len = checked_length(url_append_query(url, len, sizeof(url), "entity_type", message->entity_type));
+		len = checked_length(url_append_query(url, len, sizeof(url), "action_type", values.action));
+	}
+	appendBinaryStringInfo(&request->url, url, (int) len);
 }
 
 /* The method as a constant, so that it outlives the endpoint's configuration. */
