@@ -36,25 +36,8 @@ typedef enum EndpointQueue
 	QUEUE_HELD					/* slow ones wait until there are fewer slow requests */
 } EndpointQueue;
 
-/* One request as the log shows it; the buffers are used again and again. */
-typedef struct LogEntry
-{
-	MemoryContext context;		/* that it stands in */
-	int64		seq;
-	TimestampTz attempted_at;
-	pg_uuid_t	message_id;
-	int			attempt;
-	int			status;
-	int64		duration_us;
-	const char *outcome;		/* constant */
-	StringInfoData event;
-	StringInfoData url;
-	StringInfoData request_headers;
-	StringInfoData request_body;
-	StringInfoData response_headers;
-	StringInfoData response_body;
-	StringInfoData error;
-} LogEntry;
+/* One request as the log shows it, see record.c. */
+typedef struct LogEntry LogEntry;
 
 typedef struct Endpoint
 {

@@ -8,7 +8,8 @@
  * thousand.  A few are written with the position, so that who waits until
  * nothing is pending finds them in the log.  The log has ten slots per webhook; attempt n goes to slot n
  * modulo ten, and of the attempts since the last write only the last ten are
- * there to be written.
+ * there to be written.  When many webhooks have some, or bodies are large, they
+ * are written before they take more than LOG_MEMORY.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,14 +29,37 @@
 /* A longer body is cut off in the log. */
 #define LOG_BODY_MAX	(64 * 1024)
 
-/* Log entries kept to be used again, the size up to which one is worth it, and that of an empty buffer in it. */
-#define SPARE_ENTRIES	1000
-#define SPARE_SIZE		8192
-#define START_SIZE		64
+/* Entries may take so much memory until they are written. */
+#define LOG_MEMORY		(16 * 1024 * 1024)
 
+/* The texts of an entry. */
+enum
+{
+	LOG_EVENT,
+	LOG_URL,
+	LOG_REQUEST_HEADERS,
+	LOG_REQUEST_BODY,
+	LOG_RESPONSE_HEADERS,
+	LOG_RESPONSE_BODY,
+	LOG_ERROR,
+	LOG_TEXTS
+};
+
+struct LogEntry
+{
+	TimestampTz attempted_at;
+	pg_uuid_t	message_id;
+	int			attempt;
+	int			status;
+	int64		duration_us;
+	const char *outcome;		/* constant */
+	int			len[LOG_TEXTS];
+	char		text[FLEXIBLE_ARRAY_MEMBER];	/* one after the other */
+};
+
+static MemoryContext log_context = NULL;
+static Size log_memory = 0;		/* that all entries take */
 static dlist_head dirty_endpoints = DLIST_STATIC_INIT(dirty_endpoints);
-static LogEntry *spare_entries[SPARE_ENTRIES];
-static int	nspare = 0;
 
 /* So little to write that nobody minds: attempts, or webhooks with ten each at the most. */
 #define LITTLE_ATTEMPTS		32
@@ -101,114 +125,97 @@ mark_dirty(Endpoint *endpoint, bool urgent)
 		dlist_push_tail(&dirty_endpoints, &endpoint->dirty_node);
 }
 
-/* As initStringInfo(), but there are many of them. */
 static void
-init_buffer(StringInfo buf)
+free_entry(LogEntry **slot)
 {
-	initStringInfo(buf);
-	pfree(buf->data);
-	buf->maxlen = START_SIZE;
-	buf->data = palloc(START_SIZE);
-	resetStringInfo(buf);
-}
-
-static void
-set_buffer(StringInfo buf, const char *data, size_t len)
-{
-	resetStringInfo(buf);
-	if (data != NULL)
-		appendBinaryStringInfo(buf, data, (int) Min(len, LOG_BODY_MAX));
-}
-
-/* The same for header lines, which a person shall read: without carriage returns. */
-static void
-set_lines(StringInfo buf, const char *data, size_t len)
-{
-	resetStringInfo(buf);
-	len = Min(len, LOG_BODY_MAX);
-	while (len > 0)
-	{
-		const char *end = memchr(data, '\r', len);
-		size_t		n = end ? end - data : len;
-
-		appendBinaryStringInfo(buf, data, (int) n);
-		if (end != NULL)
-			n++;
-		data += n;
-		len -= n;
-	}
-}
-
-/*
- * Entries that have been written are used again, by whichever webhook comes
- * next: ten for each of many thousand webhooks would be too many.  Large ones
- * are not worth keeping.
- */
-static LogEntry *
-log_entry_create(void)
-{
-	MemoryContext context;
-	MemoryContext old;
-	LogEntry   *entry;
-
-	if (nspare > 0)
-		return spare_entries[--nspare];
-	context = AllocSetContextCreate(TopMemoryContext, "webhook log entry", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(context);
-	entry = palloc0(sizeof(LogEntry));
-	entry->context = context;
-	init_buffer(&entry->event);
-	init_buffer(&entry->url);
-	init_buffer(&entry->request_headers);
-	init_buffer(&entry->request_body);
-	init_buffer(&entry->response_headers);
-	init_buffer(&entry->response_body);
-	init_buffer(&entry->error);
-	MemoryContextSwitchTo(old);
-	return entry;
-}
-
-static void
-log_entry_release(LogEntry *entry)
-{
-	if (nspare < SPARE_ENTRIES && entry->url.maxlen + entry->request_headers.maxlen + entry->request_body.maxlen +
-		entry->response_headers.maxlen + entry->response_body.maxlen <= SPARE_SIZE)
-		spare_entries[nspare++] = entry;
-	else
-		MemoryContextDelete(entry->context);
+	if (*slot == NULL)
+		return;
+	log_memory -= GetMemoryChunkSpace(*slot);
+	pfree(*slot);
+	*slot = NULL;
 }
 
 static void
 release_log(Endpoint *endpoint)
 {
 	for (int i = 0; i < ENDPOINT_LOG_SLOTS; i++)
-	{
-		if (endpoint->log[i] != NULL)
-			log_entry_release(endpoint->log[i]);
-		endpoint->log[i] = NULL;
-	}
+		free_entry(&endpoint->log[i]);
 	endpoint->nlog = 0;
 }
 
-/* The headers that were sent, the configured ones without their values. */
-static void
-set_request_headers(StringInfo buf, const Request *request, const Endpoint *endpoint)
+/* What the log shows of a text of this length. */
+static size_t
+shown(size_t len)
 {
-	resetStringInfo(buf);
-	for (int i = 0; i < request->own_headers; i++)
-	{
-		appendStringInfoString(buf, request->headers[i]);
-		appendStringInfoChar(buf, '\n');
-	}
-	if (endpoint->exists)
-		appendStringInfoString(buf, endpoint->shown_headers);
+	return Min(len, LOG_BODY_MAX);
 }
 
-static void
-fill_entry(LogEntry *entry, const Delivery *delivery, const Request *request,
-		   const HttpResult *result)
+static char *
+put(char *end, const char *data, size_t len)
+{
+	len = shown(len);
+	memcpy(end, data, len);
+	return end + len;
+}
+
+/* The same for header lines, which a person shall read: without carriage returns. */
+static char *
+put_lines(char *end, const char *data, size_t len)
+{
+	for (len = shown(len); len > 0; data++, len--)
+		if (*data != '\r')
+			*end++ = *data;
+	return end;
+}
+
+/* The headers that were sent, the configured ones without their values. */
+static char *
+put_request_headers(char *end, const Request *request, const char *configured)
+{
+	for (int i = 0; i < request->own_headers; i++)
+	{
+		size_t		len = strlen(request->headers[i]);
+
+		memcpy(end, request->headers[i], len);
+		end += len;
+		*end++ = '\n';
+	}
+	return put(end, configured, strlen(configured));
+}
+
+/* The same length as all those lines: each is followed by a NUL there. */
+static size_t
+own_headers_len(const Request *request)
+{
+	const char *last;
+
+	if (request->own_headers == 0)
+		return 0;
+	last = request->headers[request->own_headers - 1];
+	return last + strlen(last) + 1 - request->headers[0];
+}
+
+/* Request NULL: it could not be built. */
+static LogEntry *
+create_entry(const Delivery *delivery, const Request *request, const HttpResult *result)
 {
 	const Message *message = delivery->message;
+	const Endpoint *endpoint = delivery->endpoint;
+	const char *url = request ? request->url.data : endpoint->url;
+	const char *configured = endpoint->exists ? endpoint->shown_headers : "";
+	size_t		size;
+	LogEntry   *entry;
+	char	   *ends[LOG_TEXTS];
+	char	   *end;
+
+	if (log_context == NULL)
+		log_context = AllocSetContextCreate(TopMemoryContext, "webhook log", ALLOCSET_DEFAULT_SIZES);
+	size = offsetof(LogEntry, text) + shown(strlen(message->event)) + shown(strlen(url)) +
+		shown(result->headers_len) + shown(result->body_len) + shown(strlen(result->error));
+	if (request != NULL)
+		size += own_headers_len(request) + shown(strlen(configured)) + shown(request->http.body_len);
+	entry = MemoryContextAlloc(log_context, size);
+	log_memory += GetMemoryChunkSpace(entry);
 
 	entry->attempted_at = delivery->sent_at;
 	entry->message_id = message->message_id;
@@ -216,22 +223,22 @@ fill_entry(LogEntry *entry, const Delivery *delivery, const Request *request,
 	entry->status = result->status;
 	entry->duration_us = result->duration_us;
 	entry->outcome = http_outcome_name(result->outcome);
-	set_buffer(&entry->event, message->event, strlen(message->event));
-	set_lines(&entry->response_headers, result->headers, result->headers_len);
-	set_buffer(&entry->response_body, result->body, result->body_len);
-	set_buffer(&entry->error, result->error, strlen(result->error));
+
+	end = entry->text;
+	ends[LOG_EVENT] = end = put(end, message->event, strlen(message->event));
+	ends[LOG_URL] = end = put(end, url, strlen(url));
 	if (request != NULL)
-	{
-		set_buffer(&entry->url, request->url.data, request->url.len);
-		set_request_headers(&entry->request_headers, request, delivery->endpoint);
-		set_buffer(&entry->request_body, request->http.body, request->http.body_len);
-	}
-	else
-	{
-		set_buffer(&entry->url, delivery->endpoint->url, strlen(delivery->endpoint->url));
-		resetStringInfo(&entry->request_headers);
-		resetStringInfo(&entry->request_body);
-	}
+		end = put_request_headers(end, request, configured);
+	ends[LOG_REQUEST_HEADERS] = end;
+	if (request != NULL && request->http.body != NULL)
+		end = put(end, request->http.body, request->http.body_len);
+	ends[LOG_REQUEST_BODY] = end;
+	ends[LOG_RESPONSE_HEADERS] = end = put_lines(end, result->headers, result->headers_len);
+	ends[LOG_RESPONSE_BODY] = end = put(end, result->body, result->body_len);
+	ends[LOG_ERROR] = put(end, result->error, strlen(result->error));
+	for (int i = 0; i < LOG_TEXTS; i++)
+		entry->len[i] = (int) (ends[i] - (i == 0 ? entry->text : ends[i - 1]));
+	return entry;
 }
 
 void
@@ -241,10 +248,9 @@ record_attempt(const Delivery *delivery, const Request *request, const HttpResul
 	Endpoint   *endpoint = delivery->endpoint;
 	LogEntry  **slot = &endpoint->log[endpoint->log_seq % ENDPOINT_LOG_SLOTS];
 
-	if (*slot == NULL)
-		*slot = log_entry_create();
-	fill_entry(*slot, delivery, request, result);
-	(*slot)->seq = endpoint->log_seq++;
+	free_entry(slot);
+	*slot = create_entry(delivery, request, result);
+	endpoint->log_seq++;
 	endpoint->nlog = Min(endpoint->nlog + 1, ENDPOINT_LOG_SLOTS);
 	nattempts++;
 
@@ -307,16 +313,20 @@ record_totals(uint64 *delivered, uint64 *failed)
 	*failed = total_failed;
 }
 
+bool
+record_urgent(void)
+{
+	return log_memory > LOG_MEMORY;
+}
+
 /*
  * Text that may hold anything a receiver sends: made valid in the database's
  * encoding, byte by byte if need be, and without NULs.
  */
 static Datum
-safe_text(const StringInfoData *buf)
+safe_text(const char *p, int left)
 {
 	StringInfoData safe;
-	const char *p = buf->data;
-	int			left = buf->len;
 
 	initStringInfo(&safe);
 	while (left > 0)
@@ -339,29 +349,33 @@ safe_text(const StringInfoData *buf)
 static void
 save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 seq)
 {
+	Datum		texts[LOG_TEXTS];
+	const char *text = entry->text;
 	Datum		values[17];
 	char		nulls[18] = "                 ";
 
+	for (int i = 0; i < LOG_TEXTS; text += entry->len[i++])
+		texts[i] = safe_text(text, entry->len[i]);
 	values[0] = Int64GetDatum(endpoint->id);
 	values[1] = Int16GetDatum((int16) (seq % ENDPOINT_LOG_SLOTS));
 	values[2] = Int64GetDatum(seq);
 	values[3] = TimestampTzGetDatum(entry->attempted_at);
 	values[4] = UUIDPGetDatum(&entry->message_id);
-	values[5] = safe_text(&entry->event);
+	values[5] = texts[LOG_EVENT];
 	values[6] = Int32GetDatum(entry->attempt);
 	values[7] = CStringGetTextDatum(endpoint->method);
-	values[8] = safe_text(&entry->url);
-	values[9] = safe_text(&entry->request_headers);
-	values[10] = safe_text(&entry->request_body);
+	values[8] = texts[LOG_URL];
+	values[9] = texts[LOG_REQUEST_HEADERS];
+	values[10] = texts[LOG_REQUEST_BODY];
 	values[11] = Int32GetDatum(entry->status);
 	nulls[11] = entry->status ? ' ' : 'n';
-	values[12] = safe_text(&entry->response_headers);
+	values[12] = texts[LOG_RESPONSE_HEADERS];
 	nulls[12] = entry->status ? ' ' : 'n';
-	values[13] = safe_text(&entry->response_body);
+	values[13] = texts[LOG_RESPONSE_BODY];
 	nulls[13] = entry->status ? ' ' : 'n';
 	values[14] = Int64GetDatum(entry->duration_us);
-	values[15] = safe_text(&entry->error);
-	nulls[15] = entry->error.len > 0 ? ' ' : 'n';
+	values[15] = texts[LOG_ERROR];
+	nulls[15] = entry->len[LOG_ERROR] > 0 ? ' ' : 'n';
 	values[16] = CStringGetTextDatum(entry->outcome);
 	statement_execute(&log_statement, values, nulls);
 }
@@ -403,16 +417,7 @@ save_health(Endpoint *endpoint)
 	values[6] = TimestampTzGetDatum(endpoint->last_failure_at);
 	nulls[6] = endpoint->last_failure_at ? ' ' : 'n';
 	nulls[7] = endpoint->last_error ? ' ' : 'n';
-	if (endpoint->last_error != NULL)
-	{
-		StringInfoData buf;
-
-		initStringInfo(&buf);
-		appendStringInfoString(&buf, endpoint->last_error);
-		values[7] = safe_text(&buf);
-	}
-	else
-		values[7] = (Datum) 0;
+	values[7] = endpoint->last_error ? safe_text(endpoint->last_error, strlen(endpoint->last_error)) : (Datum) 0;
 	values[8] = Int32GetDatum(health->failures);
 	values[9] = TimestampTzGetDatum(health->failing_since);
 	nulls[9] = health->failing_since ? ' ' : 'n';
@@ -441,7 +446,7 @@ record_save(int max)
 	{
 		Endpoint   *endpoint = dlist_container(Endpoint, dirty_node, iter.cur);
 
-		if (max == 0)
+		if (max <= 0 && log_memory <= LOG_MEMORY / 2)
 			break;
 		if (!claim_try(endpoint->id))
 			continue;

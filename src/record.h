@@ -35,7 +35,13 @@ extern bool record_little(bool idle);
 /* Deliveries that succeeded and that were given up since the worker started. */
 extern void record_totals(uint64 *delivered, uint64 *failed);
 
-/* Write logs and counters of at most so many webhooks.  In a transaction with SPI connected. */
+/* Does that take so much memory that it should be written soon? */
+extern bool record_urgent(void);
+
+/*
+ * Write logs and counters of at most so many webhooks, or of more if they take too much
+ * memory.  In a transaction with SPI connected.
+ */
 extern void record_save(int max);
 
 #endif							/* WEBHOOK_RECORD_H */

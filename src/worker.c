@@ -331,13 +331,18 @@ save_due(TimestampTz now)
 	return unsaved && now >= after_ms(moved_at, SAVE_INTERVAL_MS);
 }
 
+static int
+record_interval(void)
+{
+	if (record_urgent())
+		return SAVE_INTERVAL_MS;
+	return dispatch_in_memory() == 0 ? RECORD_IDLE_MS : RECORD_BUSY_MS;
+}
+
 static bool
 record_due(TimestampTz now)
 {
-	bool		idle = dispatch_in_memory() == 0;
-
-	return (record_pending() || cursor_moved()) &&
-		now >= after_ms(last_record, idle ? RECORD_IDLE_MS : RECORD_BUSY_MS);
+	return (record_pending() || cursor_moved()) && now >= after_ms(last_record, record_interval());
 }
 
 /* How long may we sleep?  Milliseconds. */
@@ -355,7 +360,7 @@ time_to_sleep(TimestampTz now)
 	if (moved_at != 0)
 		until = Min(until, after_ms(moved_at, SAVE_INTERVAL_MS));
 	if (record_pending())
-		until = Min(until, after_ms(last_record, dispatch_in_memory() == 0 ? RECORD_IDLE_MS : RECORD_BUSY_MS));
+		until = Min(until, after_ms(last_record, record_interval()));
 	if (!foreign && webhook_dispatch && dispatch_to_prepare())
 		until = now;
 	ms = until <= now ? 0 : (long) ((until - now + 999) / 1000);
