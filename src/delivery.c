@@ -203,10 +203,7 @@ delivery_exists(int64 webhook_id, int64 id)
 {
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
 
-	bool		exists = statement_execute(&exists_statement, values, NULL) > 0;
-
-	statement_done();
-	return exists;
+	return statement_execute(&exists_statement, values, NULL) > 0;
 }
 
 int64
@@ -258,7 +255,6 @@ take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
-	statement_done();
 	return (int) n;
 }
 

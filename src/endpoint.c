@@ -217,10 +217,14 @@ load_row(Endpoint *endpoint)
 	resolve_headers(endpoint);
 	d = statement_value(0, 16, &isnull);
 	catalog_strings(d, isnull, &shown);
-	initStringInfo(&buf);
-	for (int i = 0; i < endpoint->nheaders; i++)
-		appendStringInfo(&buf, "%s\n", shown[i]);
-	endpoint->shown_headers = buf.data;
+	endpoint->shown_headers = "";
+	if (endpoint->nheaders > 0)
+	{
+		initStringInfo(&buf);
+		for (int i = 0; i < endpoint->nheaders; i++)
+			appendStringInfo(&buf, "%s\n", shown[i]);
+		endpoint->shown_headers = buf.data;
+	}
 	d = statement_value(0, 17, &isnull);
 	endpoint->own_schedule = false;
 	if (!isnull)
@@ -258,7 +262,6 @@ load_health(Endpoint *endpoint)
 	health->next_probe_at = isnull ? 0 : DatumGetTimestampTz(d);
 	health->ramp = health->failing ? 1 : 0;
 	health->warned = DatumGetInt32(statement_value(0, 5, &isnull));
-	statement_done();
 }
 
 void
@@ -290,7 +293,6 @@ endpoint_refresh(Endpoint *endpoint)
 
 		load_row(endpoint);
 		MemoryContextSwitchTo(old);
-		statement_done();
 		if (!endpoint->health_known)
 			load_health(endpoint);
 		else if (endpoint->active && !was_active)

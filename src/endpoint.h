@@ -60,7 +60,7 @@ typedef struct Endpoint
 	EndpointOrdering ordering;
 	int			nheaders;
 	char	  **headers;		/* complete lines */
-	char	   *shown_headers;	/* the same for the log, values hidden */
+	const char *shown_headers;	/* the same for the log, values hidden */
 	SignKey    *key;
 	SignKey    *previous_key;	/* signs too until previous_key_until */
 	TimestampTz previous_key_until;

@@ -209,7 +209,8 @@ create_entry(const Delivery *delivery, const Request *request, const HttpResult 
 	char	   *end;
 
 	if (log_context == NULL)
-		log_context = AllocSetContextCreate(TopMemoryContext, "webhook log", ALLOCSET_DEFAULT_SIZES);
+		log_context = AllocSetContextCreate(TopMemoryContext, "webhook log",
+											ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, LOG_MEMORY / 16);
 	size = offsetof(LogEntry, text) + shown(strlen(message->event)) + shown(strlen(url)) +
 		shown(result->headers_len) + shown(result->body_len) + shown(strlen(result->error));
 	if (request != NULL)
@@ -393,7 +394,6 @@ save_log(Endpoint *endpoint)
 
 		statement_execute(&log_seq_statement, values, NULL);
 		endpoint->log_base = DatumGetInt64(statement_value(0, 1, &isnull)) + 1;
-		statement_done();
 		endpoint->log_seq_known = true;
 	}
 	for (int64 seq = first; seq < endpoint->log_seq; seq++)
@@ -466,4 +466,8 @@ record_save(int max)
 		nattempts = 0;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
+
+	/* A context keeps what is freed in it. */
+	if (log_memory == 0 && log_context != NULL)
+		MemoryContextReset(log_context);
 }

@@ -22,6 +22,10 @@ statement_execute(Statement *statement, Datum *values, const char *nulls)
 			elog(ERROR, "could not prepare \"%s\"", statement->sql);
 		statement->plan = plan;
 	}
+
+	/* Or all results would stay until the end of the transaction, which may load thousands of endpoints. */
+	if (SPI_tuptable != NULL)
+		SPI_freetuptable(SPI_tuptable);
 	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(result));
@@ -38,11 +42,4 @@ Datum
 statement_value(uint64 row, int column, bool *isnull)
 {
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
-}
-
-void
-statement_done(void)
-{
-	if (SPI_tuptable != NULL)
-		SPI_freetuptable(SPI_tuptable);
 }

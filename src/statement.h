@@ -23,15 +23,10 @@ typedef struct Statement
 
 /*
  * Execute, within SPI_connect(); nulls as SPI wants them or NULL.  Errors out
- * unless it succeeds.  Returns the number of rows; results are in SPI_tuptable.
+ * unless it succeeds.  Returns the number of rows; the result
+ * is there until the next statement is executed.
  */
 extern uint64 statement_execute(Statement *statement, Datum *values, const char *nulls);
-
-/*
- * Give back the result.  Otherwise it stays until the end of the transaction,
- * which matters where one transaction asks for many endpoints.
- */
-extern void statement_done(void);
 
 /* Column of row i of the last result (counted from 1), as text or NULL. */
 extern char *statement_text(uint64 row, int column);
