@@ -5,11 +5,12 @@
  *
  * Attempts are noted in memory and written now and then, so that a webhook
  * with ten thousand requests a second costs ten rows a second, not ten
- * thousand.  A few are written with the position, so that who waits until
- * nothing is pending finds them in the log.  The log has ten slots per webhook; attempt n goes to slot n
+ * thousand.  The log has ten slots per webhook; attempt n goes to slot n
  * modulo ten, and of the attempts since the last write only the last ten are
- * there to be written.  When many webhooks have some, or bodies are large, they
- * are written before they take more than LOG_MEMORY.
+ * there to be written.  Some are written at once, with the position, so that
+ * who waits until nothing is pending finds them in the log.  When many webhooks
+ * have some, or bodies are large, they are written before they take more than
+ * LOG_MEMORY.
  *
  *-------------------------------------------------------------------------
  */
@@ -61,12 +62,12 @@ static MemoryContext log_context = NULL;
 static Size log_memory = 0;		/* that all entries take */
 static dlist_head dirty_endpoints = DLIST_STATIC_INIT(dirty_endpoints);
 
-/* So little to write that nobody minds: attempts, or webhooks with ten each at the most. */
-#define LITTLE_ATTEMPTS		32
-#define LITTLE_WEBHOOKS		8
+/* Entries that may be written at once in a second, without anybody minding the cost. */
+#define PROMPT_ENTRIES	80
 
-static int	ndirty = 0;			/* length of the list */
-static int	nattempts = 0;		/* noted since everything was written */
+static int	nentries = 0;		/* to be written */
+static int	prompt_left = 0;	/* of this second's */
+static TimestampTz prompt_since = 0;
 static uint64 total_delivered = 0;
 static uint64 total_failed = 0;
 
@@ -116,8 +117,6 @@ mark_dirty(Endpoint *endpoint, bool urgent)
 		return;
 	if (endpoint->dirty)
 		dlist_delete(&endpoint->dirty_node);
-	else
-		ndirty++;
 	endpoint->dirty = true;
 	if (urgent)
 		dlist_push_head(&dirty_endpoints, &endpoint->dirty_node);
@@ -140,6 +139,8 @@ release_log(Endpoint *endpoint)
 {
 	for (int i = 0; i < ENDPOINT_LOG_SLOTS; i++)
 		free_entry(&endpoint->log[i]);
+	nentries -= endpoint->nlog;
+	prompt_left = Max(0, prompt_left - endpoint->nlog);
 	endpoint->nlog = 0;
 }
 
@@ -252,8 +253,11 @@ record_attempt(const Delivery *delivery, const Request *request, const HttpResul
 	free_entry(slot);
 	*slot = create_entry(delivery, request, result);
 	endpoint->log_seq++;
-	endpoint->nlog = Min(endpoint->nlog + 1, ENDPOINT_LOG_SLOTS);
-	nattempts++;
+	if (endpoint->nlog < ENDPOINT_LOG_SLOTS)
+	{
+		endpoint->nlog++;
+		nentries++;
+	}
 
 	mark_dirty(endpoint, result->outcome != HTTP_DELIVERED);
 	if (!counts)
@@ -302,9 +306,14 @@ record_pending(void)
 }
 
 bool
-record_little(bool idle)
+record_prompt(TimestampTz now)
 {
-	return record_pending() && (nattempts <= LITTLE_ATTEMPTS || (idle && ndirty <= LITTLE_WEBHOOKS));
+	if (now < prompt_since || now >= prompt_since + USECS_PER_SEC)
+	{
+		prompt_since = now;
+		prompt_left = PROMPT_ENTRIES;
+	}
+	return record_pending() && nentries <= prompt_left;
 }
 
 void
@@ -452,7 +461,6 @@ record_save(int max)
 			continue;
 		max--;
 		dlist_delete(&endpoint->dirty_node);
-		ndirty--;
 		endpoint->dirty = false;
 		if (endpoint->exists)
 		{
@@ -462,8 +470,6 @@ record_save(int max)
 		release_log(endpoint);
 		MemoryContextReset(scratch);
 	}
-	if (!record_pending())
-		nattempts = 0;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 

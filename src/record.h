@@ -29,8 +29,8 @@ extern void record_dropped(Endpoint *endpoint);
 /* Is there anything that record_save has not written? */
 extern bool record_pending(void);
 
-/* So little that it can be written each time the position is saved; idle: when nothing is under way. */
-extern bool record_little(bool idle);
+/* Is there so little that it can be written at once? */
+extern bool record_prompt(TimestampTz now);
 
 /* Deliveries that succeeded and that were given up since the worker started. */
 extern void record_totals(uint64 *delivered, uint64 *failed);

@@ -288,7 +288,7 @@ do_transaction(TimestampTz now, bool record)
 			dispatch_prepare();
 		if (integration_report_due(now))
 			integration_report_ages(now);
-		if (record || (news && taken == 0 && record_little(dispatch_in_memory() == 0)))
+		if (record || (news && taken == 0 && record_prompt(now)))
 		{
 			record_save(dispatch_in_memory() == 0 ? INT_MAX : RECORD_BUSY_WEBHOOKS);
 			endpoint_trim();
