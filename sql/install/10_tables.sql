@@ -192,10 +192,14 @@ COMMENT ON TABLE webhook.notification IS 'what an operator should know; also sen
 
 -- What a dump carries: the configuration, what is not delivered yet, and how far the outbox was dealt with (a restored
 -- outbox is recognised as foreign by it).  Not the ring: its row comes with the extension, and any partition will do
--- to go on.
-SELECT pg_catalog.pg_extension_config_dump('webhook.webhook', '');
+-- to go on.  And nothing that belongs to a role or a table which has been dropped: of that there is but a number, which
+-- means another role or table where the dump is restored.
+SELECT pg_catalog.pg_extension_config_dump('webhook.webhook',
+    'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = owner) AND (integration IS NULL OR EXISTS (SELECT'
+    ' FROM webhook.integration AS i JOIN pg_catalog.pg_roles AS r ON r.oid = i.owner WHERE i.name = integration))');
 SELECT pg_catalog.pg_extension_config_dump('webhook.webhook_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('webhook.watch', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.watch',
+    'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)');
 SELECT pg_catalog.pg_extension_config_dump('webhook.outbox_0', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.outbox_1', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.outbox_2', '');

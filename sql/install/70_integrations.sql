@@ -54,11 +54,21 @@ CREATE TABLE webhook.shape (
 CREATE UNIQUE INDEX shape_idx ON webhook.shape (COALESCE(integration, ''), kind, target);
 COMMENT ON TABLE webhook.shape IS 'field mappings of an account, profile or event, payload templates and forms';
 
-SELECT pg_catalog.pg_extension_config_dump('webhook.integration', '');
-SELECT pg_catalog.pg_extension_config_dump('webhook.integration_profile', '');
-SELECT pg_catalog.pg_extension_config_dump('webhook.active_integration', '');
-SELECT pg_catalog.pg_extension_config_dump('webhook.event_override', '');
-SELECT pg_catalog.pg_extension_config_dump('webhook.shape', '');
+-- As in 10_tables.sql, nothing of dropped roles.
+DO $$
+DECLARE
+    owned      text := 'EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = owner)';
+    integrated text := 'EXISTS (SELECT FROM webhook.integration AS i JOIN pg_catalog.pg_roles AS r ON r.oid = i.owner'
+                       ' WHERE i.name = integration)';
+BEGIN
+    PERFORM pg_catalog.pg_extension_config_dump('webhook.integration', pg_catalog.concat('WHERE ', owned));
+    PERFORM pg_catalog.pg_extension_config_dump('webhook.integration_profile', pg_catalog.concat('WHERE ', integrated));
+    PERFORM pg_catalog.pg_extension_config_dump('webhook.active_integration', pg_catalog.concat('WHERE ', integrated));
+    integrated := pg_catalog.concat('WHERE ', owned, ' AND (integration IS NULL OR ', integrated, ')');
+    PERFORM pg_catalog.pg_extension_config_dump('webhook.event_override', integrated);
+    PERFORM pg_catalog.pg_extension_config_dump('webhook.shape', integrated);
+END
+$$;
 
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.active_integration
     FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();

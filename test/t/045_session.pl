@@ -189,5 +189,31 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 	$deleter->quit;
 }
 
+# W14, W2: what belongs to a dropped role or is about a dropped table is known by a number only, which would mean another
+# one where a dump is restored.
+
+{
+	my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
+	my $create = "SELECT webhook.create_webhook('left', 'left.behind', 'http://127.0.0.1:9/'";
+
+	sql('CREATE ROLE carol; GRANT alice TO carol');
+	sql("SET ROLE carol; SELECT webhook.create_integration('of_carol'); SELECT webhook.connect_profile('of_carol', 'left');",
+		q{SELECT webhook.activate_integration('left', 'of_carol'); SELECT webhook.override_event('left', 'of_carol');},
+		q{SELECT webhook.set_field_mapping('[{"name": "a", "value": 1}]', 'of_carol');},
+		"$create); $create, integration => 'of_carol'); RESET ROLE; $create, integration => 'of_carol'); $create)");
+	sql(q{CREATE TABLE gone (id int PRIMARY KEY); SELECT webhook.watch('gone', 'gone'); DROP TABLE gone});
+	sql('DROP ROLE carol');
+	$node->run_log([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ]);
+	sql('CREATE DATABASE restored');
+	is($node->psql('restored', "\\i $dump", on_error_stop => 1), 0, 'W2: the dump can be restored');
+	is($node->safe_psql('restored', q{SELECT count(*), count(r.oid), count(w.integration)
+			FROM webhook.webhook AS w LEFT JOIN pg_roles AS r ON r.oid = w.owner WHERE w.app = 'left'}),
+		'1|1|0', 'W14: webhooks of a dropped role, or in its integration, are left out');
+	is($node->safe_psql('restored', q{SELECT (SELECT count(*) FROM webhook.integration WHERE name = 'of_carol'),
+			(SELECT count(*) FROM webhook.watch WHERE entity_type = 'gone')}), '0|0', 'W14: so are its integrations, and dropped tables');
+	is($node->safe_psql('restored', q{SELECT (SELECT count(*) FROM webhook.integration WHERE name = 'of_alice'),
+			(SELECT count(*) FROM webhook.watch WHERE entity_type = 'guest')}), '1|1', 'W2: all others are there');
+}
+
 $node->stop;
 done_testing();
