@@ -48,11 +48,12 @@
 #include "catalog.h"
 #include "compat.h"
 #include "entity.h"
+#include "evaluate.h"
 #include "inforce.h"
 #include "match.h"
 #include "outbox.h"
+#include "screen.h"
 #include "shmem.h"
-#include "watch.h"
 
 /* A row deleted by an UPDATE that moves it to another partition. */
 typedef struct MovedRow
@@ -113,12 +114,6 @@ row_changed(const AttrNumber *compare, int ncompare, TupleTableSlot *old, TupleT
 	return false;
 }
 
-static bool
-has_field(const WatchedTable *table, WatchField field)
-{
-	return table->field_column[field] != 0 || table->field_position[field] != 0;
-}
-
 /* Do they differ in any column, after row_changed()? */
 static bool
 any_column_changed(TupleTableSlot *old, TupleTableSlot *new)
@@ -137,7 +132,7 @@ values_changed(WatchedTable *table, TupleTableSlot *old, const WatchValues *valu
 {
 	WatchValues before;
 
-	watch_evaluate(table, old, false, &before);
+	evaluate_row(table, old, false, &before);
 	for (int f = 0; f < WATCH_NFIELDS; f++)
 	{
 		if (before.is_true[f] != values->is_true[f] ||
@@ -155,13 +150,13 @@ effective_action(WatchedTable *table, WatchAction action, TupleTableSlot *old,
 {
 	WatchValues before;
 
-	if (!has_field(table, WATCH_DELETED))
+	if (!watch_has_field(table, WATCH_DELETED))
 		return action;
 
 	if (action != WATCH_UPDATE)
 		return values->is_true[WATCH_DELETED] ? WATCH_NACTIONS : action;
 
-	watch_evaluate(table, old, false, &before);
+	evaluate_row(table, old, false, &before);
 	if (before.is_true[WATCH_DELETED])
 		return values->is_true[WATCH_DELETED] ? WATCH_NACTIONS : WATCH_CREATE;
 	return values->is_true[WATCH_DELETED] ? WATCH_DELETE : WATCH_UPDATE;
@@ -187,7 +182,7 @@ tell(WatchedTable *table, const WatchAudience *audience, WatchAction action,
 	if (match_lists(event, &match, lists) == 0)
 		return;
 
-	message.payload = watch_payload(table, audience, new ? new : old, values, &message.payload_len);
+	message.payload = evaluate_payload(table, audience, new ? new : old, values, &message.payload_len);
 	match.payload = message.payload;
 	match.old = action == WATCH_UPDATE ? old : NULL;
 	match.new = new;
@@ -221,13 +216,13 @@ payment_action(WatchedTable *table, const InForce *rule, WatchAction action,
 	bool		paid = values->is_true[WATCH_PAID];
 	bool		was_paid = paid;
 
-	if (!rule->overridden || !has_field(table, WATCH_PAID))
+	if (!rule->overridden || !watch_has_field(table, WATCH_PAID))
 		return action;
 	if (old != NULL && new != NULL)
 	{
 		WatchValues before;
 
-		watch_evaluate(table, old, false, &before);
+		evaluate_row(table, old, false, &before);
 		was_paid = before.is_true[WATCH_PAID];
 	}
 	if (!rule->only_paid)
@@ -244,7 +239,7 @@ integration_wants(const WatchedTable *table, const WatchAudience *audience, Watc
 {
 	if (audience->events[action]->by_integration != NULL)
 		return true;
-	return action == WATCH_UPDATE && has_field(table, WATCH_PAID) &&
+	return action == WATCH_UPDATE && watch_has_field(table, WATCH_PAID) &&
 		(audience->events[WATCH_CREATE]->by_integration != NULL ||
 		 audience->events[WATCH_DELETE]->by_integration != NULL);
 }
@@ -370,8 +365,8 @@ capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleT
 	/* An expression may read columns that are not in the payload. */
 	if (!seen && (table->query == NULL || !any_column_changed(old, new)))
 		return;
-	watch_evaluate(table, new ? new : old, action == WATCH_DELETE, &values);
-	if (action != WATCH_DELETE && watch_context_missing(table, &values) && drawn_ids == NULL &&
+	evaluate_row(table, new ? new : old, action == WATCH_DELETE, &values);
+	if (action != WATCH_DELETE && evaluate_context_missing(table, &values) && drawn_ids == NULL &&
 		ndeferred < MAX_DEFERRED && deferred_bytes < MAX_DEFERRED_BYTES && context_matters(table))
 	{
 		defer_row(table, action, old, new);
@@ -392,25 +387,12 @@ capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleT
 	}
 }
 
-/* Does any audience subscribe to this? */
+/* Could anybody want this? */
 static bool
-is_wanted(const WatchedTable *table, WatchAction action)
+is_wanted(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
-	for (int i = 0; i < table->naudiences; i++)
-		if (table->audiences[i].events[action]->wanted)
-			return true;
-	return false;
-}
-
-/* Does anybody subscribe to what this change may turn out to be? */
-static bool
-anybody_wants(WatchedTable *table, WatchAction action)
-{
-	if (is_wanted(table, action))
-		return true;
-	return action == WATCH_UPDATE &&
-		(has_field(table, WATCH_DELETED) || has_field(table, WATCH_PAID)) &&
-		(is_wanted(table, WATCH_CREATE) || is_wanted(table, WATCH_DELETE));
+	return table->wanted[action] &&
+		(!screen_applies(table, action) || screen_decide(table, action, slot) != SCREEN_NOBODY);
 }
 
 static void
@@ -447,7 +429,7 @@ capture_copies(Oid relid, Oid root_oid, WatchAction action, TupleDesc desc, Heap
 	if (rel == NULL)
 		return;					/* dropped since, in the same transaction */
 	table = watch_lookup(rel);
-	if (table != NULL && anybody_wants(table, action))
+	if (table != NULL && table->wanted[action])
 	{
 		Relation	root = relation_open(root_oid, AccessShareLock);
 		TupleTableSlot *old_slot = MakeSingleTupleTableSlot(RelationGetDescr(root), &TTSOpsHeapTuple);
@@ -516,47 +498,87 @@ capture_insert(WatchedTable *table, HeapTuple tuple, TupleTableSlot *slot)
 		ExecStoreHeapTuple(copy, old, false);
 		moved.relid = InvalidOid;
 		moved.tuple = NULL;
-		if (anybody_wants(table, WATCH_UPDATE))
+		if (table->wanted[WATCH_UPDATE])
 			capture_row(table, WATCH_UPDATE, old, slot);
 		ExecDropSingleTupleTableSlot(old);
 		heap_freetuple(copy);
 	}
-	else if (anybody_wants(table, WATCH_CREATE))
+	else if (is_wanted(table, WATCH_CREATE, slot))
 		capture_row(table, WATCH_CREATE, NULL, slot);
+}
+
+static WatchAction
+trigger_action(const TriggerData *trigger)
+{
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		return WATCH_CREATE;
+	return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? WATCH_UPDATE : WATCH_DELETE;
+}
+
+/* Is this row deleted here because it moves to another partition? */
+static bool
+leaves(const TriggerData *trigger, WatchAction action)
+{
+	return action == WATCH_DELETE && HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data);
+}
+
+/* The row that decides who hears of the change, in the root's layout. */
+static TupleTableSlot *
+deciding_slot(WatchedTable *table, const TriggerData *trigger, WatchAction action)
+{
+	if (action == WATCH_UPDATE)
+		return watch_root_slot(table, trigger->tg_newslot, 1);
+	return watch_root_slot(table, trigger->tg_trigslot, 0);
+}
+
+/*
+ * Is it known that nobody wants this, from a change like it?  Most of what an
+ * application writes may be of that kind, so this is to cost nothing.
+ */
+static bool
+known_to_be_unwanted(const TriggerData *trigger)
+{
+	WatchedTable *table = watch_recent(trigger->tg_relation);
+	WatchAction action = trigger_action(trigger);
+
+	/* Half of a move is told with the other half. */
+	if (table == NULL || moved.relid != InvalidOid || leaves(trigger, action))
+		return false;
+	return !table->wanted[action] ||
+		(screen_applies(table, action) &&
+		 screen_recall(table, action, deciding_slot(table, trigger, action)) == SCREEN_NOBODY);
 }
 
 static void
 capture(TriggerData *trigger)
 {
 	WatchedTable *table = watch_lookup(trigger->tg_relation);
+	WatchAction action = trigger_action(trigger);
 	TupleTableSlot *slot;
 
 	if (table == NULL)
 		return;
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	slot = deciding_slot(table, trigger, action);
+	switch (action)
 	{
-		if (anybody_wants(table, WATCH_UPDATE))
-			capture_row(table, WATCH_UPDATE, watch_root_slot(table, trigger->tg_trigslot, 0),
-						watch_root_slot(table, trigger->tg_newslot, 1));
-		return;
-	}
-	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-	{
-		if (moved.relid == InvalidOid && !anybody_wants(table, WATCH_CREATE))
-			return;
-		capture_insert(table, trigger->tg_trigtuple, watch_root_slot(table, trigger->tg_trigslot, 0));
-		return;
-	}
-
-	if (moved.relid != InvalidOid)
-		report_lost_move();
-	if (HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data) &&
-		(is_wanted(table, WATCH_CREATE) || is_wanted(table, WATCH_UPDATE) || is_wanted(table, WATCH_DELETE)))
-		remember_moved(table, trigger->tg_trigtuple, watch_root_slot(table, trigger->tg_trigslot, 0));
-	else if (anybody_wants(table, WATCH_DELETE))
-	{
-		slot = watch_root_slot(table, trigger->tg_trigslot, 0);
-		capture_row(table, WATCH_DELETE, slot, NULL);
+		case WATCH_CREATE:
+			capture_insert(table, trigger->tg_trigtuple, slot);
+			break;
+		case WATCH_UPDATE:
+			if (is_wanted(table, WATCH_UPDATE, slot))
+				capture_row(table, WATCH_UPDATE, watch_root_slot(table, trigger->tg_trigslot, 0), slot);
+			break;
+		default:
+			if (moved.relid != InvalidOid)
+				report_lost_move();
+			if (!leaves(trigger, action))
+			{
+				if (is_wanted(table, WATCH_DELETE, slot))
+					capture_row(table, WATCH_DELETE, slot, NULL);
+			}
+			else if (table->wanted[WATCH_CREATE] || table->wanted[WATCH_UPDATE] || table->wanted[WATCH_DELETE])
+				remember_moved(table, trigger->tg_trigtuple, slot);
+			break;
 	}
 }
 
@@ -585,6 +607,9 @@ webhook_capture(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called as an AFTER ROW trigger", "webhook.capture"),
 				 errhint("Use webhook.watch() to put it on a table.")));
+
+	if (known_to_be_unwanted(trigger))
+		PG_RETURN_POINTER(NULL);
 
 	/* One scratch context serves all rows; a payload function may bring us here again. */
 	if (context == NULL)
@@ -635,7 +660,7 @@ tell_payment(WatchedTable *table, TupleTableSlot *slot, void *found)
 	InForce		rule;
 
 	*(bool *) found = true;
-	watch_evaluate(table, slot, false, &values);
+	evaluate_row(table, slot, false, &values);
 	inforce_lookup(values.text[WATCH_EVENT_UID], values.text[WATCH_PROFILE], &rule);
 	if (rule.only_paid)
 		action = values.is_true[WATCH_PAID] ? WATCH_CREATE : WATCH_DELETE;

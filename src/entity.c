@@ -31,7 +31,7 @@
 
 #include "catalog.h"
 #include "entity.h"
-#include "watch.h"
+#include "evaluate.h"
 
 /* Values for the key's columns, and one each for the event UID, the profiles, the offset and the limit. */
 #define MAX_ARGS	(INDEX_MAX_KEYS + 4)
@@ -293,14 +293,14 @@ make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slo
 	OutboxRow  *row = palloc0(sizeof(OutboxRow));
 	WatchValues values;
 
-	watch_evaluate(table, slot, false, &values);
+	evaluate_row(table, slot, false, &values);
 	row->entity_type = table->entity_type;
 	row->entity_id = values.text[WATCH_ID];
 	if (watch_audience_sees(table, audience, WATCH_EVENT_UID))
 		row->event_uid = values.text[WATCH_EVENT_UID];
 	if (watch_audience_sees(table, audience, WATCH_PROFILE))
 		row->profile = values.text[WATCH_PROFILE];
-	row->payload = watch_payload(table, audience, slot, &values, &row->payload_len);
+	row->payload = evaluate_payload(table, audience, slot, &values, &row->payload_len);
 	return row;
 }
 

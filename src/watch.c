@@ -12,17 +12,6 @@
  * sorted by what their owners may read (access.c).  There is one, and it sees
  * all of the row, unless somebody's rights are restricted.
  *
- * Plain columns, the common case, are read straight from the row.  Fields that
- * were given as an SQL expression, and the payload function, become one query
- * over one row,
- *
- *		SELECT (expr), ... FROM (SELECT ($1).*) AS tablename
- *
- * kept as a saved plan.  It runs with the rights of the table's owner, with
- * the search path that was in force when watch() was called, and as a
- * security-restricted operation, so that it cannot be used to get at the
- * rights of whoever changes a row.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -35,7 +24,6 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -43,16 +31,15 @@
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "screen.h"
 #include "watch.h"
 
 static const char *const action_names[WATCH_NACTIONS] = {"create", "update", "delete"};
@@ -63,6 +50,7 @@ static const AttrNumber field_attnums[WATCH_NFIELDS] = {
 };
 
 static HTAB *tables = NULL;
+static WatchedTable *recent = NULL; /* looked up last; entries are never removed */
 static uint64 invalidations = 0;
 static uint64 role_changes = 0;	/* anything about roles and schemas that rights depend on */
 static uint64 table_changes = 1;	/* anything about tables that we know to be watched */
@@ -114,12 +102,6 @@ static bool
 field_is_boolean(WatchField field)
 {
 	return field == WATCH_PAID || field == WATCH_DELETED;
-}
-
-static void
-free_plan(void *arg)
-{
-	SPI_freeplan((SPIPlanPtr) arg);
 }
 
 /* The row of webhook.watch for this table, as a copy; NULL if there is none. */
@@ -252,6 +234,7 @@ set_keys(WatchedTable *table, Relation root)
 	int			i = -1;
 
 	table->keys = palloc(Max(1, bms_num_members(key)) * sizeof(AttrNumber));
+	table->key_form = palloc0(Max(1, bms_num_members(key)) * sizeof(WatchTextForm));
 	while ((i = bms_next_member(key, i)) >= 0)
 		table->keys[table->nkeys++] = i + FirstLowInvalidHeapAttributeNumber;
 }
@@ -538,6 +521,17 @@ form_audiences(WatchedTable *table, TupleDesc desc)
 	hash_destroy(filter.owners);
 }
 
+/* Does anybody subscribe to what this may turn out to be? */
+static bool
+anybody_wants(const WatchedTable *table, WatchAction action)
+{
+	for (int i = 0; i < table->naudiences; i++)
+		for (int a = 0; a < WATCH_NACTIONS; a++)
+			if (table->audiences[i].events[a]->wanted && watch_may_become(table, action, a))
+				return true;
+	return false;
+}
+
 /*
  * Form the audiences again when a subscription or a right has changed.  The old
  * ones stay until the end of the transaction, for callers further up the stack.
@@ -554,6 +548,9 @@ refresh_audiences(WatchedTable *table, Relation rel)
 	WatchedTable built = *table;
 
 	form_audiences(&built, RelationGetDescr(root));
+	for (int a = 0; a < WATCH_NACTIONS; a++)
+		built.wanted[a] = anybody_wants(&built, a);
+	built.screen = screen_create(&built, RelationGetDescr(root));
 	MemoryContextSwitchTo(old);
 	if (root != rel)
 		table_close(root, AccessShareLock);
@@ -564,6 +561,8 @@ refresh_audiences(WatchedTable *table, Relation rel)
 	table->audience_context = context;
 	table->audiences = built.audiences;
 	table->naudiences = built.naudiences;
+	memcpy(table->wanted, built.wanted, sizeof(table->wanted));
+	table->screen = built.screen;
 	table->generation = generation;
 	table->role_changes = changes;
 }
@@ -615,6 +614,21 @@ watch_settings_unchecked(Relation rel)
 	return table->entity_type != NULL ? table : NULL;
 }
 
+static bool
+audiences_are_current(const WatchedTable *table)
+{
+	return table->generation == catalog_generation() && table->role_changes == role_changes;
+}
+
+WatchedTable *
+watch_recent(Relation rel)
+{
+	if (recent != NULL && recent->relid == RelationGetRelid(rel) && recent->valid &&
+		audiences_are_current(recent))
+		return recent;
+	return NULL;
+}
+
 WatchedTable *
 watch_settings(Relation rel)
 {
@@ -632,11 +646,14 @@ watch_settings(Relation rel)
 WatchedTable *
 watch_lookup(Relation rel)
 {
-	WatchedTable *table = watch_settings(rel);
+	WatchedTable *table = watch_recent(rel);
 
-	if (table != NULL &&
-		(table->generation != catalog_generation() || table->role_changes != role_changes))
+	if (table != NULL)
+		return table;
+	table = watch_settings(rel);
+	if (table != NULL && !audiences_are_current(table))
 		refresh_audiences(table, rel);
+	recent = table;
 	return table;
 }
 
@@ -646,81 +663,6 @@ watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which)
 	if (table->map == NULL)
 		return slot;
 	return execute_attr_map_slot(table->map->attrMap, slot, table->root_slot[which]);
-}
-
-/* A value as text; *number tells whether its type is an integer type. */
-static char *
-value_text(Datum value, Oid type, bool *number)
-{
-	Oid			output;
-	bool		varlena;
-	Oid			base = getBaseType(type);
-
-	*number = (base == INT2OID || base == INT4OID || base == INT8OID);
-	getTypeOutputInfo(type, &output, &varlena);
-	return OidOutputFunctionCall(output, value);
-}
-
-static char *
-json_string(const char *text)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	escape_json(&buf, text);
-	return buf.data;
-}
-
-static void
-set_value(WatchValues *values, WatchField field, Datum value, Oid type)
-{
-	bool		number;
-
-	if (field_is_boolean(field))
-	{
-		values->is_true[field] = DatumGetBool(value);
-		return;
-	}
-	values->text[field] = value_text(value, type, &number);
-	if (field == WATCH_ID && !number)
-		values->text[field] = json_string(values->text[field]);
-}
-
-/*
- * The id made of the primary key: the value itself, or those of a key in
- * several columns joined by commas, with commas and backslashes in them
- * escaped by a backslash.
- */
-static char *
-key_id(WatchedTable *table, TupleTableSlot *slot)
-{
-	StringInfoData buf;
-	bool		number = false;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < table->nkeys; i++)
-	{
-		AttrNumber	attnum = table->keys[i];
-		bool		isnull;
-		Datum		value = slot_getattr(slot, attnum, &isnull);
-		char	   *text;
-
-		if (i > 0)
-			appendStringInfoChar(&buf, ',');
-		if (isnull)
-			continue;
-		text = value_text(value, TupleDescAttr(slot->tts_tupleDescriptor, attnum - 1)->atttypid,
-						  &number);
-		if (table->nkeys == 1)
-			return number ? text : json_string(text);
-		for (; *text; text++)
-		{
-			if (*text == ',' || *text == '\\')
-				appendStringInfoChar(&buf, '\\');
-			appendStringInfoChar(&buf, *text);
-		}
-	}
-	return table->nkeys == 0 ? NULL : json_string(buf.data);
 }
 
 void
@@ -739,156 +681,6 @@ watch_owner_end(const WatchOwner *state)
 {
 	AtEOXact_GUC(false, state->nest_level);
 	SetUserIdAndSecContext(state->userid, state->sec_context);
-}
-
-/* The expressions worked when watch() was called, so the table must have changed. */
-static void
-hint_at_watch(void *arg)
-{
-	errhint("A table was changed since it was watched. Call webhook.watch() again with settings that fit.");
-}
-
-/* Run the query of expressions for one row, as the table's owner. */
-static void
-run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool only_missing,
-		  WatchValues *values)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	WatchOwner	state;
-	int			rc;
-
-	watch_owner_begin(table, &state);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (table->plan == NULL)
-	{
-		ErrorContextCallback hint = {error_context_stack, hint_at_watch, NULL};
-		SPIPlanPtr	plan;
-		MemoryContextCallback *callback;
-
-		error_context_stack = &hint;
-		plan = SPI_prepare(table->query, 1, &rowtype);
-		error_context_stack = hint.previous;
-
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		table->plan = plan;
-		callback = MemoryContextAlloc(table->context, sizeof(MemoryContextCallback));
-		callback->func = free_plan;
-		callback->arg = plan;
-		MemoryContextRegisterResetCallback(table->context, callback);
-	}
-
-	rc = SPI_execute_snapshot(table->plan, &row, " ", snapshot, InvalidSnapshot,
-							  snapshot != InvalidSnapshot, true, 1);
-	if (rc != SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(rc));
-	for (int f = 0; f < WATCH_NFIELDS && SPI_processed == 1; f++)
-	{
-		int			position = table->field_position[f];
-		bool		isnull;
-		Datum		value;
-		MemoryContext old;
-
-		if (position == 0 || (only_missing && values->text[f] != NULL))
-			continue;
-		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, position, &isnull);
-		if (isnull)
-			continue;
-		old = MemoryContextSwitchTo(caller);
-		set_value(values, f, value, SPI_gettypeid(SPI_tuptable->tupdesc, position));
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	watch_owner_end(&state);
-}
-
-bool
-watch_context_missing(const WatchedTable *table, const WatchValues *values)
-{
-	return (table->field_position[WATCH_EVENT_UID] > 0 && values->text[WATCH_EVENT_UID] == NULL) ||
-		(table->field_position[WATCH_PROFILE] > 0 && values->text[WATCH_PROFILE] == NULL);
-}
-
-/* Is there a payment that an expression did not find?  It may have been deleted before what it paid for. */
-static bool
-payment_missing(const WatchedTable *table, const WatchValues *values)
-{
-	return table->field_position[WATCH_PAID] > 0 && !values->is_true[WATCH_PAID];
-}
-
-/*
- * Look at the database as it was when the transaction began: our own changes
- * have not happened yet for a snapshot of command 0.
- */
-static void
-run_query_in_the_past(WatchedTable *table, Datum row, Oid rowtype, WatchValues *values)
-{
-	Snapshot	snapshot;
-
-	PushCopiedSnapshot(GetTransactionSnapshot());
-	snapshot = GetActiveSnapshot();
-	snapshot->curcid = FirstCommandId;
-	run_query(table, row, rowtype, snapshot, true, values);
-	PopActiveSnapshot();
-}
-
-void
-watch_evaluate(WatchedTable *table, TupleTableSlot *slot, bool deleted, WatchValues *values)
-{
-	TupleDesc	desc = slot->tts_tupleDescriptor;
-
-	memset(values, 0, sizeof(*values));
-	for (int f = 0; f < WATCH_NFIELDS; f++)
-	{
-		AttrNumber	attnum = table->field_column[f];
-		bool		isnull;
-		Datum		value;
-
-		if (attnum == 0)
-			continue;
-		value = slot_getattr(slot, attnum, &isnull);
-		if (!isnull)
-			set_value(values, f, value, TupleDescAttr(desc, attnum - 1)->atttypid);
-	}
-	if (table->query != NULL)
-	{
-		bool		should_free;
-		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
-		Datum		row = heap_copy_tuple_as_datum(tuple, desc);
-
-		run_query(table, row, desc->tdtypeid, InvalidSnapshot, false, values);
-		if (deleted && (watch_context_missing(table, values) || payment_missing(table, values)))
-			run_query_in_the_past(table, row, desc->tdtypeid, values);
-	}
-	if (table->nkeys > 0)
-		values->text[WATCH_ID] = key_id(table, slot);
-}
-
-char *
-watch_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
-			  const WatchValues *values, int *len)
-{
-	StringInfoData buf;
-	WatchOwner	state;
-
-	if (table->json == NULL)
-	{
-		char	   *payload = values->text[WATCH_PAYLOAD];
-
-		*len = payload ? strlen(payload) : 0;
-		return payload;
-	}
-	initStringInfo(&buf);
-	slot_getallattrs(slot);
-	if (table->calls_users)
-		watch_owner_begin(table, &state);
-	rowjson_append(audience->json, &buf, slot->tts_values, slot->tts_isnull);
-	if (table->calls_users)
-		watch_owner_end(&state);
-	*len = buf.len;
-	return buf.data;
 }
 
 bool

@@ -11,6 +11,7 @@
 #include "access.h"
 #include "catalog.h"
 #include "executor/tuptable.h"
+#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "rowjson.h"
 #include "utils/snapshot.h"
@@ -45,7 +46,17 @@ typedef struct WatchAudience
 	AttrNumber *compare;
 } WatchAudience;
 
+/* How values of one type become text; all zeros until it is first used. */
+typedef struct WatchTextForm
+{
+	Oid			type;
+	Oid			base;			/* what it is a domain over, or the type itself */
+	FmgrInfo	output;
+} WatchTextForm;
+
 /* A table with the capture trigger, or a partition of one. */
+typedef struct Screen Screen;
+
 typedef struct WatchedTable
 {
 	Oid			relid;			/* hash key */
@@ -59,6 +70,8 @@ typedef struct WatchedTable
 	MemoryContext audience_context;
 	int			naudiences;
 	WatchAudience *audiences;	/* first those who see everything */
+	bool		wanted[WATCH_NACTIONS]; /* by anybody, or what it may turn out to be */
+	Screen	   *screen;			/* see screen.c */
 
 	char	   *entity_type;
 	char	   *event_names[WATCH_NACTIONS];
@@ -82,22 +95,17 @@ typedef struct WatchedTable
 	/* key columns of the default id, when there is no field for it */
 	int			nkeys;
 	AttrNumber *keys;
+	WatchTextForm *key_form;
 
 	char	   *field_sql[WATCH_NFIELDS];	/* an SQL expression over the table's columns, or NULL */
 	AttrNumber	field_column[WATCH_NFIELDS];	/* plain column, or 0 */
 	int			field_position[WATCH_NFIELDS];	/* column of the query's result, or 0 */
+	WatchTextForm field_form[WATCH_NFIELDS];
 	char	   *query;			/* evaluates the expressions for one row; NULL: there are none */
 	struct _SPI_plan *plan;		/* kept, NULL until first used */
 	Oid			owner;			/* of the table; expressions run with its rights */
 	char	   *search_path;
 } WatchedTable;
-
-/* Values of the fields for one row; NULL where the value is NULL. */
-typedef struct WatchValues
-{
-	char	   *text[WATCH_NFIELDS];
-	bool		is_true[WATCH_NFIELDS]; /* of the boolean fields */
-} WatchValues;
 
 /* What to go back to after acting for a table's owner. */
 typedef struct WatchOwner
@@ -106,6 +114,21 @@ typedef struct WatchOwner
 	int			sec_context;
 	int			nest_level;
 } WatchOwner;
+
+static inline bool
+watch_has_field(const WatchedTable *table, WatchField field)
+{
+	return table->field_column[field] != 0 || table->field_position[field] != 0;
+}
+
+/* Can a change of this kind be one of that kind for a receiver?  An update can, by deletion or payment. */
+static inline bool
+watch_may_become(const WatchedTable *table, WatchAction action, WatchAction effective)
+{
+	return action == effective ||
+		(action == WATCH_UPDATE &&
+		 (watch_has_field(table, WATCH_DELETED) || watch_has_field(table, WATCH_PAID)));
+}
 
 extern void watch_init(void);
 
@@ -122,6 +145,9 @@ extern WatchedTable *watch_lookup(Relation rel);
 extern WatchedTable *watch_settings(Relation rel);
 extern WatchedTable *watch_settings_unchecked(Relation rel);
 
+/* What watch_lookup() returned last, if it is this table's and up to date; else NULL. */
+extern WatchedTable *watch_recent(Relation rel);
+
 /*
  * What a role may see of the table, in the current memory context: an audience
  * of one, without events.  False: nothing.
@@ -134,22 +160,6 @@ extern bool watch_audience_for(const WatchedTable *table, Relation root, Oid rol
  */
 extern TupleTableSlot *watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which);
 
-/*
- * Evaluate all fields for a row (in the root's layout).  An event UID or
- * profile that an expression cannot find any more because its row was deleted
- * earlier in the same transaction is looked up as of the transaction's start
- * when deleted is true.
- */
-extern void watch_evaluate(WatchedTable *table, TupleTableSlot *slot, bool deleted,
-						   WatchValues *values);
-
-/*
- * The payload that this audience sees, for a row whose fields have been
- * evaluated, in the current memory context; NULL: none.
- */
-extern char *watch_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
-						   const WatchValues *values, int *len);
-
 /* May the audience see this value? */
 extern bool watch_audience_sees(const WatchedTable *table, const WatchAudience *audience, WatchField field);
 
@@ -160,8 +170,5 @@ extern bool watch_audience_sees(const WatchedTable *table, const WatchAudience *
  */
 extern void watch_owner_begin(const WatchedTable *table, WatchOwner *state);
 extern void watch_owner_end(const WatchOwner *state);
-
-/* Is there an event UID or profile that an expression did not find? */
-extern bool watch_context_missing(const WatchedTable *table, const WatchValues *values);
 
 #endif							/* WEBHOOK_WATCH_H */

@@ -1,0 +1,328 @@
+/*-------------------------------------------------------------------------
+ *
+ * evaluate.c
+ *		What the settings of a watched table say of one row.
+ *
+ * Plain columns, the common case, are read straight from the row.  Fields that
+ * were given as an SQL expression, and the payload function, become one query
+ * over one row,
+ *
+ *		SELECT (expr), ... FROM (SELECT ($1).*) AS tablename
+ *
+ * kept as a saved plan.  It runs with the rights of the table's owner, with
+ * the search path that was in force when watch() was called, and as a
+ * security-restricted operation, so that it cannot be used to get at the
+ * rights of whoever changes a row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "evaluate.h"
+
+/* Sign and digits of the longest bigint, and a NUL. */
+#define INTEGER_SIZE	21
+
+
+/* How values of this type become text, looked up once for a field or a key column. */
+static const WatchTextForm *
+text_form(const WatchedTable *table, WatchTextForm *form, Oid type)
+{
+	Oid			output;
+	bool		varlena;
+
+	if (likely(form->type == type))
+		return form;
+	form->type = InvalidOid;
+	form->base = getBaseType(type);
+	getTypeOutputInfo(type, &output, &varlena);
+	fmgr_info_cxt(output, &form->output, table->context);
+	form->type = type;
+	return form;
+}
+
+static bool
+is_number(const WatchTextForm *form)
+{
+	return form->base == INT2OID || form->base == INT4OID || form->base == INT8OID;
+}
+
+static char *
+value_text(const WatchTextForm *form, Datum value)
+{
+	char	   *result;
+
+	switch (form->base)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			return TextDatumGetCString(value);
+		case INT4OID:
+			result = palloc(INTEGER_SIZE);
+			pg_ltoa(DatumGetInt32(value), result);
+			return result;
+		case INT8OID:
+			result = palloc(INTEGER_SIZE);
+			pg_lltoa(DatumGetInt64(value), result);
+			return result;
+		default:
+			return OutputFunctionCall((FmgrInfo *) &form->output, value);
+	}
+}
+
+/* An id as JSON: a number if its type is an integer type, else a string. */
+static char *
+json_id(const WatchTextForm *form, char *text)
+{
+	StringInfoData buf;
+
+	if (form != NULL && is_number(form))
+		return text;
+	initStringInfo(&buf);
+	escape_json(&buf, text);
+	return buf.data;
+}
+
+static void
+set_value(WatchedTable *table, WatchValues *values, WatchField field, Datum value, Oid type)
+{
+	const WatchTextForm *form;
+
+	if (field == WATCH_PAID || field == WATCH_DELETED)
+	{
+		values->is_true[field] = DatumGetBool(value);
+		return;
+	}
+	form = text_form(table, &table->field_form[field], type);
+	values->text[field] = value_text(form, value);
+	if (field == WATCH_ID)
+		values->text[field] = json_id(form, values->text[field]);
+}
+
+/* A column of the primary key as text; NULL for NULL. */
+static char *
+key_text(WatchedTable *table, TupleTableSlot *slot, int i)
+{
+	AttrNumber	attnum = table->keys[i];
+	Oid			type = TupleDescAttr(slot->tts_tupleDescriptor, attnum - 1)->atttypid;
+	bool		isnull;
+	Datum		value = slot_getattr(slot, attnum, &isnull);
+
+	return isnull ? NULL : value_text(text_form(table, &table->key_form[i], type), value);
+}
+
+/*
+ * The id made of the primary key: the value itself, or those of a key in
+ * several columns joined by commas, with commas and backslashes in them
+ * escaped by a backslash.
+ */
+static char *
+key_id(WatchedTable *table, TupleTableSlot *slot)
+{
+	StringInfoData buf;
+
+	if (table->nkeys == 1)
+	{
+		char	   *text = key_text(table, slot, 0);
+
+		return text ? json_id(&table->key_form[0], text) : json_id(NULL, "");
+	}
+	initStringInfo(&buf);
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(&buf, ',');
+		for (const char *c = key_text(table, slot, i); c != NULL && *c; c++)
+		{
+			if (*c == ',' || *c == '\\')
+				appendStringInfoChar(&buf, '\\');
+			appendStringInfoChar(&buf, *c);
+		}
+	}
+	return json_id(NULL, buf.data);
+}
+
+/* The expressions worked when watch() was called, so the table must have changed. */
+static void
+hint_at_watch(void *arg)
+{
+	errhint("A table was changed since it was watched. Call webhook.watch() again with settings that fit.");
+}
+
+static void
+free_plan(void *arg)
+{
+	SPI_freeplan((SPIPlanPtr) arg);
+}
+
+/* Run the query of expressions for one row, as the table's owner. */
+static void
+run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool only_missing,
+		  WatchValues *values)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	WatchOwner	state;
+	int			rc;
+
+	watch_owner_begin(table, &state);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (table->plan == NULL)
+	{
+		ErrorContextCallback hint = {error_context_stack, hint_at_watch, NULL};
+		SPIPlanPtr	plan;
+		MemoryContextCallback *callback;
+
+		error_context_stack = &hint;
+		plan = SPI_prepare(table->query, 1, &rowtype);
+		error_context_stack = hint.previous;
+
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		table->plan = plan;
+		callback = MemoryContextAlloc(table->context, sizeof(MemoryContextCallback));
+		callback->func = free_plan;
+		callback->arg = plan;
+		MemoryContextRegisterResetCallback(table->context, callback);
+	}
+
+	rc = SPI_execute_snapshot(table->plan, &row, " ", snapshot, InvalidSnapshot,
+							  snapshot != InvalidSnapshot, true, 1);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(rc));
+	for (int f = 0; f < WATCH_NFIELDS && SPI_processed == 1; f++)
+	{
+		int			position = table->field_position[f];
+		bool		isnull;
+		Datum		value;
+		MemoryContext old;
+
+		if (position == 0 || (only_missing && values->text[f] != NULL))
+			continue;
+		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, position, &isnull);
+		if (isnull)
+			continue;
+		old = MemoryContextSwitchTo(caller);
+		set_value(table, values, f, value, SPI_gettypeid(SPI_tuptable->tupdesc, position));
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	watch_owner_end(&state);
+}
+
+bool
+evaluate_context_missing(const WatchedTable *table, const WatchValues *values)
+{
+	return (table->field_position[WATCH_EVENT_UID] > 0 && values->text[WATCH_EVENT_UID] == NULL) ||
+		(table->field_position[WATCH_PROFILE] > 0 && values->text[WATCH_PROFILE] == NULL);
+}
+
+/* Is there a payment that an expression did not find?  It may have been deleted before what it paid for. */
+static bool
+payment_missing(const WatchedTable *table, const WatchValues *values)
+{
+	return table->field_position[WATCH_PAID] > 0 && !values->is_true[WATCH_PAID];
+}
+
+/*
+ * Look at the database as it was when the transaction began: our own changes
+ * have not happened yet for a snapshot of command 0.
+ */
+static void
+run_query_in_the_past(WatchedTable *table, Datum row, Oid rowtype, WatchValues *values)
+{
+	Snapshot	snapshot;
+
+	PushCopiedSnapshot(GetTransactionSnapshot());
+	snapshot = GetActiveSnapshot();
+	snapshot->curcid = FirstCommandId;
+	run_query(table, row, rowtype, snapshot, true, values);
+	PopActiveSnapshot();
+}
+
+void
+evaluate_row(WatchedTable *table, TupleTableSlot *slot, bool deleted, WatchValues *values)
+{
+	TupleDesc	desc = slot->tts_tupleDescriptor;
+
+	memset(values, 0, sizeof(*values));
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+	{
+		AttrNumber	attnum = table->field_column[f];
+		bool		isnull;
+		Datum		value;
+
+		if (attnum == 0)
+			continue;
+		value = slot_getattr(slot, attnum, &isnull);
+		if (!isnull)
+			set_value(table, values, f, value, TupleDescAttr(desc, attnum - 1)->atttypid);
+	}
+	if (table->query != NULL)
+	{
+		bool		should_free;
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+		Datum		row = heap_copy_tuple_as_datum(tuple, desc);
+
+		run_query(table, row, desc->tdtypeid, InvalidSnapshot, false, values);
+		if (deleted && (evaluate_context_missing(table, values) || payment_missing(table, values)))
+			run_query_in_the_past(table, row, desc->tdtypeid, values);
+	}
+	if (table->nkeys > 0)
+		values->text[WATCH_ID] = key_id(table, slot);
+}
+
+char *
+evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
+			  const WatchValues *values, int *len)
+{
+	StringInfoData buf;
+	WatchOwner	state;
+
+	if (table->json == NULL)
+	{
+		char	   *payload = values->text[WATCH_PAYLOAD];
+
+		*len = payload ? strlen(payload) : 0;
+		return payload;
+	}
+	initStringInfo(&buf);
+	slot_getallattrs(slot);
+	if (table->calls_users)
+		watch_owner_begin(table, &state);
+	rowjson_append(audience->json, &buf, slot->tts_values, slot->tts_isnull);
+	if (table->calls_users)
+		watch_owner_end(&state);
+	*len = buf.len;
+	return buf.data;
+}
+
+char *
+evaluate_column(WatchedTable *table, TupleTableSlot *slot, WatchField field)
+{
+	AttrNumber	attnum = table->field_column[field];
+	WatchValues values;
+	bool		isnull;
+	Datum		value;
+
+	if (attnum == 0)
+		return NULL;
+	value = slot_getattr(slot, attnum, &isnull);
+	if (isnull)
+		return NULL;
+	set_value(table, &values, field, value, TupleDescAttr(slot->tts_tupleDescriptor, attnum - 1)->atttypid);
+	return values.text[field];
+}

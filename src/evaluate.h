@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * evaluate.h
+ *		What the settings of a watched table say of one row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_EVALUATE_H
+#define WEBHOOK_EVALUATE_H
+
+#include "watch.h"
+
+/* Values of the fields for one row; NULL where the value is NULL. */
+typedef struct WatchValues
+{
+	char	   *text[WATCH_NFIELDS];
+	bool		is_true[WATCH_NFIELDS]; /* of the boolean fields */
+} WatchValues;
+
+/*
+ * Evaluate all fields for a row (in the root's layout).  An event UID or
+ * profile that an expression cannot find any more because its row was deleted
+ * earlier in the same transaction is looked up as of the transaction's start
+ * when deleted is true.
+ */
+extern void evaluate_row(WatchedTable *table, TupleTableSlot *slot, bool deleted,
+						 WatchValues *values);
+
+/*
+ * The payload that this audience sees, for a row whose fields have been
+ * evaluated, in the current memory context; NULL: none.
+ */
+extern char *evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
+							  const WatchValues *values, int *len);
+
+/* A field of the row that is a plain column, as text in the current memory context; else NULL. */
+extern char *evaluate_column(WatchedTable *table, TupleTableSlot *slot, WatchField field);
+
+/* Is there an event UID or profile that an expression did not find? */
+extern bool evaluate_context_missing(const WatchedTable *table, const WatchValues *values);
+
+#endif							/* WEBHOOK_EVALUATE_H */
