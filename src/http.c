@@ -38,6 +38,9 @@
 
 #define START_ERROR_MAX		256 /* as promised in http.h */
 
+/* So often a request is sent again that a connection on its last legs has not taken. */
+#define RESENDS_MAX			3
+
 /*
  * What libcurl wants to wait for.
  *
@@ -251,6 +254,30 @@ http_perform(Http *http)
 	pthread_sigmask(SIG_SETMASK, &signals, NULL);
 }
 
+/*
+ * A receiver that is about to close a connection (HTTP/2 GOAWAY) has taken leave
+ * of requests that were already on their way.  libcurl sends most of
+ * them again over another connection; this does it for the others.  False if the
+ * request has ended for good.
+ */
+static bool
+send_again(Http *http, Transfer *transfer, CURLcode code)
+{
+	curl_off_t	duration = 0;
+	long		left;
+
+	if (!outcome_not_taken(transfer, code) || transfer->resent >= RESENDS_MAX)
+		return false;
+	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &duration);
+	left = transfer->request.timeout_ms - (long) (duration / 1000);
+	if (left <= 0)
+		return false;
+
+	curl_multi_remove_handle(http->multi, transfer->easy);
+	transfer_begin_again(transfer, left, duration);
+	return curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK;
+}
+
 bool
 http_result(Http *http, HttpResult *result)
 {
@@ -261,13 +288,16 @@ http_result(Http *http, HttpResult *result)
 	long		status = 0;
 	curl_off_t	duration = 0;
 
-	message = curl_multi_info_read(http->multi, &left);
-	if (message == NULL)
-		return false;
+	do
+	{
+		message = curl_multi_info_read(http->multi, &left);
+		if (message == NULL)
+			return false;
 
-	/* Removing the handle frees the message. */
-	code = message->data.result;
-	curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
+		/* Removing the handle frees the message. */
+		code = message->data.result;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
+	} while (send_again(http, transfer, code));
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &duration);
 
@@ -280,7 +310,7 @@ http_result(Http *http, HttpResult *result)
 	result->body = transfer->body.data ? transfer->body.data : "";
 	result->body_len = transfer->body.len;
 	result->error = transfer->error;
-	result->duration_us = duration;
+	result->duration_us = transfer->spent_before + duration;
 
 	curl_multi_remove_handle(http->multi, transfer->easy);
 	transfer->state = TRANSFER_FINISHED;

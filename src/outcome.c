@@ -183,6 +183,41 @@ judge_broken(Transfer *transfer, CURLcode code)
 	return HTTP_RESET;
 }
 
+/*
+ * Something is wrong with HTTP/2.  libcurl names the reason, but for two cases in
+ * which the receiver has merely done with the request: before it has begun to answer,
+ * when it takes leave of the connection (GOAWAY), or with an answer that is complete
+ * before all of the request has been sent.
+ */
+static bool
+receiver_is_done(const Transfer *transfer, CURLcode code)
+{
+	return (code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM) && transfer->curl_error[0] == '\0';
+}
+
+bool
+outcome_not_taken(const Transfer *transfer, CURLcode code)
+{
+	return receiver_is_done(transfer, code) && transfer->header_bytes == 0;
+}
+
+static HttpOutcome
+judge_http2(Transfer *transfer, CURLcode code, int status)
+{
+	static const char *const nonsense[] = {
+		"PROTOCOL_ERROR", "FRAME_SIZE_ERROR", "FLOW_CONTROL_ERROR", "COMPRESSION_ERROR", "header fields"
+	};
+
+	if (receiver_is_done(transfer, code) && transfer->headers_done)
+		return judge_status(transfer, status);
+	for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++)
+		if (curl_said(transfer, nonsense[i]))
+			return judge_protocol(transfer, code);
+	outcome_set_error(transfer, "broken off by the receiver while %s: %s", phase(transfer),
+					  outcome_curl_words(transfer, code));
+	return HTTP_RESET;
+}
+
 static HttpOutcome
 judge_invalid(Transfer *transfer, CURLcode code)
 {
@@ -232,6 +267,10 @@ outcome_judge(Transfer *transfer, CURLcode code, int status)
 		case CURLE_GOT_NOTHING:
 		case CURLE_PARTIAL_FILE:
 			return judge_broken(transfer, code);
+
+		case CURLE_HTTP2:
+		case CURLE_HTTP2_STREAM:
+			return judge_http2(transfer, code, status);
 
 		case CURLE_OUT_OF_MEMORY:
 			/* libcurl's word for a single header line above its own limit, too; sometimes it says nothing else */

@@ -533,11 +533,10 @@ transfer_put_back(Transfer *transfer)
 	http->free = transfer;
 }
 
-/* Forget the request before. */
-void
-transfer_begin(Transfer *transfer, const HttpRequest *request)
+/* Forget what has been received. */
+static void
+forget_response(Transfer *transfer)
 {
-	transfer->request = *request;
 	buffer_clear(&transfer->headers);
 	buffer_clear(&transfer->body);
 	transfer->header_bytes = 0;
@@ -549,4 +548,24 @@ transfer_begin(Transfer *transfer, const HttpRequest *request)
 	transfer->out_of_memory = false;
 	transfer->curl_error[0] = '\0';
 	transfer->error[0] = '\0';
+}
+
+/* Forget the request before. */
+void
+transfer_begin(Transfer *transfer, const HttpRequest *request)
+{
+	transfer->request = *request;
+	transfer->resent = 0;
+	transfer->spent_before = 0;
+	forget_response(transfer);
+}
+
+void
+transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent)
+{
+	forget_response(transfer);
+	transfer->resent++;
+	transfer->spent_before += spent;
+	transfer->request.timeout_ms = timeout_ms;
+	curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, timeout_ms);
 }

@@ -2,14 +2,16 @@
 """A webhook receiver for tests and demonstrations.
 
 Accepts HTTP/1.1 with kept-alive connections, writes every request to a ledger and misbehaves on request.
-Python's standard library is all it needs.
+Python's standard library is all it needs, but for --http2.
 
     receiver.py --ledger FILE [--port N] [--port-file FILE] [--host ADDRESS]... [--tls CERT KEY [--client-ca CA]]
-                [--until-eof]
+                [--http2 [--max-streams N]] [--control-port-file FILE] [--until-eof]
 
 Port 0, the default, takes any free port; the port is printed and, once connections are accepted, written to the
 port file.  With --until-eof the receiver ends when its standard input does, so that it cannot outlive a test
 that was killed.  --tls serves https; --client-ca then demands a client certificate signed by that authority.
+--http2 speaks HTTP/2 with clients that want it, over TLS; see receiver_http2.py for how it can fail.  With a control
+port file there is another port, of which the file tells, where requests come without TLS.
 
 THE LEDGER has one line of JSON per request, written before the answer is sent:
 
@@ -84,7 +86,7 @@ WAIT_MS = 30000
 
 
 class Request:
-    __slots__ = ("method", "path", "query", "header_lines", "headers", "body")
+    __slots__ = ("method", "path", "query", "header_lines", "headers", "body", "stream")
 
     def __init__(self, head):
         lines = head.decode("utf-8", "backslashreplace").split("\r\n")
@@ -100,6 +102,7 @@ class Request:
                 value = self.headers[name] + ", " + value
             self.headers[name] = value
         self.body = b""
+        self.stream = None          # the number of it, with HTTP/2
 
     def parameters(self):
         return dict(reversed(urllib.parse.parse_qsl(self.query, keep_blank_values=True)))
@@ -121,6 +124,8 @@ class Ledger:
         entry = {"n": self.count, "time": round(time.time(), 6), "connection": connection,
                  "method": request.method, "path": request.path, "query": request.query,
                  "headers": request.headers, "header_lines": request.header_lines}
+        if request.stream is not None:
+            entry["stream"] = request.stream
         try:
             entry["body"] = request.body.decode()
         except UnicodeDecodeError:
@@ -263,9 +268,10 @@ class Connection(asyncio.Protocol):
 
     accepted = 0
 
-    def __init__(self, ledger, rules):
+    def __init__(self, ledger, rules, make_http2):
         self.ledger = ledger
         self.rules = rules
+        self.make_http2 = make_http2
         self.data = bytearray()
         self.request = None         # whose body is still to come
         self.task = None            # the answer under way, if it takes time
@@ -282,6 +288,11 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
+            http2 = self.make_http2(self.number)
+            transport.set_protocol(http2)
+            http2.connection_made(transport)
 
     def connection_lost(self, error):
         self.writable.set()
@@ -494,15 +505,24 @@ def tls_context(arguments):
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*arguments.tls)
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"] if arguments.http2 else ["http/1.1"])
     if arguments.client_ca:
         context.load_verify_locations(arguments.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
+def http2_maker(arguments, ledger, rules):
+    """What makes a connection that speaks HTTP/2, or None."""
+    if not arguments.http2:
+        return None
+    import receiver_http2
+    KEYS.update(receiver_http2.KEYS)
+    return lambda number: receiver_http2.Http2Connection(number, ledger, rules, Request, answer_body,
+                                                         arguments.max_streams)
+
+
 def announce_port(port, path):
-    print(port, flush=True)
     if path:
         with open(path + ".new", "w") as file:
             file.write("%d\n" % port)
@@ -529,11 +549,19 @@ async def run(arguments):
 
     ledger = Ledger(arguments.ledger)
     rules = Rules()
+    make_http2 = http2_maker(arguments, ledger, rules)
+
+    async def listen(host, port, context):
+        server = await loop.create_server(lambda: Connection(ledger, rules, make_http2), host, port, backlog=1024,
+                                          ssl=context)
+        return server.sockets[0].getsockname()[1]
+
+    if arguments.control_port_file:
+        announce_port(await listen("127.0.0.1", 0, None), arguments.control_port_file)
     port = arguments.port
     for host in arguments.host or ["127.0.0.1"]:
-        server = await loop.create_server(lambda: Connection(ledger, rules), host, port, backlog=1024,
-                                          ssl=tls_context(arguments))
-        port = server.sockets[0].getsockname()[1]
+        port = await listen(host, port, tls_context(arguments))
+    print(port, flush=True)
     announce_port(port, arguments.port_file)
     await done.wait()
 
@@ -546,6 +574,9 @@ def main():
     parser.add_argument("--host", action="append")
     parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
     parser.add_argument("--client-ca")
+    parser.add_argument("--http2", action="store_true")
+    parser.add_argument("--max-streams", type=int)
+    parser.add_argument("--control-port-file")
     parser.add_argument("--until-eof", action="store_true")
     asyncio.run(run(parser.parse_args()))
     os._exit(0)                     # connections that hang on purpose are not waited for

@@ -155,7 +155,7 @@ use Time::HiRes qw(usleep);
 my $program = dirname(dirname(abs_path(__FILE__))) . '/receiver.py';
 
 # Start a receiver.  Options: port (to come back on the port of one that was stopped), host, tls => [certificate, key],
-# client_ca.
+# client_ca, http2 (see can_http2), max_streams.
 sub start
 {
 	my ($class, %options) = @_;
@@ -164,16 +164,17 @@ sub start
 		host => $options{host} // '127.0.0.1',
 		scheme => $options{tls} ? 'https' : 'http',
 		ledger => "$dir/ledger",
-		http => HTTP::Tiny->new(
-			timeout => $PostgreSQL::Test::Utils::timeout_default,
-			verify_SSL => 0)
+		http => HTTP::Tiny->new(timeout => $PostgreSQL::Test::Utils::timeout_default)
 	}, $class;
 
 	my @command = (
-		'python3', $program, '--until-eof', '--ledger', $self->{ledger},
+		$options{http2} ? can_http2() : 'python3',
+		$program, '--until-eof', '--ledger', $self->{ledger},
 		'--port-file', "$dir/port", '--host', $self->{host}, '--port', $options{port} // 0);
-	push @command, '--tls', @{ $options{tls} } if $options{tls};
+	push @command, '--tls', @{ $options{tls} }, '--control-port-file', "$dir/control" if $options{tls};
 	push @command, '--client-ca', $options{client_ca} if $options{client_ca};
+	push @command, '--http2' if $options{http2};
+	push @command, '--max-streams', $options{max_streams} if $options{max_streams};
 
 	# It ends when this pipe is closed, however this test ends.
 	my $pid = open($self->{pipe}, '|-', @command) or die "could not start $program: $!";
@@ -187,7 +188,19 @@ sub start
 	}
 	-e "$dir/port" or die "$program did not start";
 	chomp($self->{port} = PostgreSQL::Test::Utils::slurp_file("$dir/port"));
+	chomp(my $control = PostgreSQL::Test::Utils::slurp_file($options{tls} ? "$dir/control" : "$dir/port"));
+	$self->{control} = $options{tls} ? "http://127.0.0.1:$control" : $self->url('');
 	return $self;
+}
+
+# The Python that has what HTTP/2 needs, or undef if none has.
+sub can_http2
+{
+	foreach my $python ('python3', '/usr/bin/python3')
+	{
+		return $python if system("$python -c 'import h2' >/dev/null 2>&1") == 0;
+	}
+	return undef;
 }
 
 sub stop
@@ -305,7 +318,7 @@ sub _control
 {
 	my ($self, $method, $path, $content) = @_;
 
-	return $self->{http}->request($method, $self->url($path), { content => $content // '' });
+	return $self->{http}->request($method, "$self->{control}$path", { content => $content // '' });
 }
 
 1;
