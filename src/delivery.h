@@ -29,6 +29,7 @@ typedef struct Delivery
 	bool		sending;
 	bool		slow;			/* while sending: it takes long */
 	bool		doubtful;		/* while sending: it takes long, or may well do so */
+	bool		handshake;		/* while sending: the endpoint is being asked whether it may be sent */
 	bool		probe;			/* it shall show whether a failing endpoint works again */
 	bool		waiting;		/* behind another one with the same key */
 	bool		preparing;		/* listed for dispatch_prepare() */

@@ -6,6 +6,10 @@
  * A delivery is ready, waits behind another one with the same order key, or is
  * being sent.  When an endpoint may send is turns.c's business.
  *
+ * An endpoint that wants to be asked first (handshake.h) is asked with the
+ * first delivery that is ready for it; that one waits for the answer and is
+ * then sent, and as long as there is none nothing else is.
+ *
  * A delivery that does not succeed at once is written to the delivery table;
  * stored.c does that and brings it back.  The states are drawn in README.md.
  *
@@ -541,6 +545,7 @@ judge_failure(Delivery *delivery, TimestampTz now, const HttpResult *result, int
 	failure.attempts = delivery->attempts;
 	failure.probe = delivery->probe;
 	failure.gone = result->status == 410;
+	failure.handshake = delivery->handshake;
 	failure.random = (uint32) random();
 	if (http_header(result, "Retry-After", value, sizeof(value)))
 		failure.retry_after = Max(0, retry_parse_after(value, (int64) timestamptz_to_time_t(now)));
@@ -617,28 +622,50 @@ failed(Delivery *delivery, TimestampTz now, const HttpResult *result)
 		put_aside(endpoint);
 }
 
+/* Its endpoint has agreed: may the delivery be sent still? */
+static bool
+may_go_on(const Delivery *delivery)
+{
+	const Endpoint *endpoint = delivery->endpoint;
+
+	return endpoint->active && (delivery->probe || !endpoint->health.failing);
+}
+
+/* It is next: it has been prepared, and was the first before. */
+static void
+go_on(Delivery *delivery)
+{
+	stored_keep(delivery);
+	push_ready(delivery);
+	dlist_move_head(&delivery->endpoint->ready, &delivery->ready_node);
+}
+
 /* An attempt has ended, or could not even begin (request NULL). */
 static void
 attempt_ended(Delivery *delivery, const HttpResult *result, TimestampTz now)
 {
 	bool		test = payload_is_test(delivery->message);
+	bool		agreed = result->outcome == HTTP_AGREED;
 
-	delivery->attempts++;
-	record_attempt(delivery, delivery->request, result, now, !test);
+	/* A handshake is no attempt to deliver. */
+	delivery->attempts += delivery->handshake ? 0 : 1;
+	record_attempt(delivery, delivery->request, result, now, !test && !agreed);
 	if (delivery->request != NULL)
 		request_release(delivery->request);
 	delivery->request = NULL;
-	if (test)
+	if (agreed && (test || may_go_on(delivery)))
+		go_on(delivery);
+	else if (test)
 		dispatch_forget(delivery);
 	else if (result->outcome == HTTP_DELIVERED)
 		succeeded(delivery);
-	else if (!delivery->endpoint->active)
+	else if (agreed || !delivery->endpoint->active)
 	{
-		/* Switched off while this was under way: nothing to judge any more. */
+		/* Switched off, or found failing, while this was under way: nothing to judge any more. */
 		OrderKey   *key = delivery->key;
 
 		delivery->key = NULL;
-		stored_write_later(delivery, DELIVERY_WAITING, 0, result->error);
+		stored_write_later(delivery, DELIVERY_WAITING, 0, agreed ? NULL : result->error);
 		if (key != NULL)
 			pass_on(key);
 	}
@@ -657,6 +684,8 @@ dispatch_results(TimestampTz now)
 		Endpoint   *endpoint = delivery->endpoint;
 
 		turns_ended(delivery);
+		if (delivery->handshake)
+			endpoint_answered(endpoint, &result);
 		attempt_ended(delivery, &result, now);
 		http_release(http, result.transfer);
 		turns_enter(endpoint);
@@ -673,6 +702,7 @@ could_not_send(Delivery *delivery, const char *error, TimestampTz now)
 	result.outcome = HTTP_INVALID;
 	result.error = error;
 	result.headers = result.body = "";
+	delivery->handshake = false;	/* nobody has been asked; what is wrong is wrong with this delivery */
 	attempt_ended(delivery, &result, now);
 }
 
@@ -689,12 +719,24 @@ drop(Delivery *delivery)
 		pass_on(key);
 }
 
+/* The request that is next for a delivery: itself, or the question whether it is welcome. */
+static Request *
+build_request(Delivery *delivery, TimestampTz now)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+	Message		copy;
+
+	if (!delivery->handshake)
+		return request_build(endpoint, prepare_message(delivery, &copy), now);
+	handshake_ask(&endpoint->handshake, endpoint->url, settings_request_origin());
+	return request_build_handshake(endpoint, delivery->message);
+}
+
 /* Begin one attempt.  A request that cannot be built fails alone. */
 static void
 send_delivery(Delivery *delivery, TimestampTz now)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Message		copy;
 	char		error[256] = "";
 
 	if (delivery->dropped)
@@ -703,6 +745,7 @@ send_delivery(Delivery *delivery, TimestampTz now)
 		return;
 	}
 	delivery->sent_at = now;
+	delivery->handshake = delivery->prepare_error == NULL && endpoint_must_ask(delivery->endpoint);
 	if (delivery->prepare_error != NULL)
 	{
 		could_not_send(delivery, delivery->prepare_error, now);
@@ -710,7 +753,7 @@ send_delivery(Delivery *delivery, TimestampTz now)
 	}
 	PG_TRY();
 	{
-		delivery->request = request_build(delivery->endpoint, prepare_message(delivery, &copy), now);
+		delivery->request = build_request(delivery, now);
 	}
 	PG_CATCH();
 	{

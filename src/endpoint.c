@@ -42,7 +42,7 @@ static Statement load_statement = {
 	" CASE WHEN retry_schedule IS NOT NULL THEN"
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END"
 	" , deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
-	" integration, transform"
+	" integration, transform, handshake"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
@@ -174,10 +174,15 @@ parse_ordering(const char *text)
  * take equally long to arrive.
  */
 static void
-set_rate_limit(Endpoint *endpoint, int per_second)
+set_pace(Endpoint *endpoint)
 {
-	int64		interval = per_second > 0 ?
-		USECS_PER_SEC * (100 + RATE_MARGIN_PERCENT) / 100 / per_second : 0;
+	const int64 second = USECS_PER_SEC * (100 + RATE_MARGIN_PERCENT) / 100;
+	const Handshake *handshake = &endpoint->handshake;
+	int64		interval = endpoint->rate_limit > 0 ? second / endpoint->rate_limit : 0;
+
+	/* The endpoint itself may have set a limit, per minute. */
+	if (handshake->wanted && handshake->rate > 0)
+		interval = Max(interval, SECS_PER_MINUTE * second / handshake->rate);
 
 	/* The process before us may have sent something just now. */
 	if (interval > 0 && endpoint->send_interval == 0)
@@ -235,9 +240,11 @@ load_row(Endpoint *endpoint)
 	endpoint->app = column_text(21);
 	endpoint->name = column_text(22);
 	d = statement_value(0, 23, &isnull);
-	set_rate_limit(endpoint, isnull ? 0 : DatumGetInt32(d));
+	endpoint->rate_limit = isnull ? 0 : DatumGetInt32(d);
 	endpoint->integration = column_text(24);
 	endpoint->transform = column_text(25);
+	endpoint->handshake.wanted = DatumGetBool(statement_value(0, 26, &isnull));
+	set_pace(endpoint);
 }
 
 /* Go on from where the health of the endpoint was left. */
@@ -285,7 +292,7 @@ endpoint_refresh(Endpoint *endpoint)
 
 	values[0] = Int64GetDatum(endpoint->id);
 	endpoint->exists = statement_execute(&load_statement, values, NULL) > 0;
-	endpoint->active = endpoint->buffering = false;
+	endpoint->active = endpoint->buffering = endpoint->handshake.wanted = false;
 	endpoint->problem = NULL;
 	if (endpoint->exists)
 	{
@@ -300,6 +307,7 @@ endpoint_refresh(Endpoint *endpoint)
 			/* Switched on again, by somebody who trusts that it works; see how much it can take. */
 			memset(&endpoint->health, 0, sizeof(endpoint->health));
 			endpoint->health.ramp = 1;
+			handshake_forget(&endpoint->handshake);
 		}
 	}
 	/* What was wrong may have been put right by the next attempt. */
@@ -364,11 +372,47 @@ endpoint_trim(void)
 			continue;
 		sign_key_free(endpoint->key);
 		sign_key_free(endpoint->previous_key);
+		handshake_forget(&endpoint->handshake);
 		if (endpoint->last_error != NULL)
 			free(endpoint->last_error);
 		if (endpoint->context != NULL)
 			MemoryContextDelete(endpoint->context);
 		hash_search(endpoints, &endpoint->id, HASH_REMOVE, NULL);
+	}
+}
+
+bool
+endpoint_must_ask(const Endpoint *endpoint)
+{
+	return endpoint->handshake.wanted &&
+		handshake_needed(&endpoint->handshake, endpoint->url, settings_request_origin());
+}
+
+void
+endpoint_answered(Endpoint *endpoint, HttpResult *result)
+{
+	Handshake  *handshake = &endpoint->handshake;
+	char		origin[HANDSHAKE_MAX_ORIGIN + 1];
+	char		rate[32];
+
+	if (result->outcome != HTTP_DELIVERED)
+	{
+		handshake_failed(handshake, result->error);
+		result->error = handshake->problem;
+		return;
+	}
+	if (handshake_answer(handshake,
+						 http_header(result, "WebHook-Allowed-Origin", origin, sizeof(origin)) ? origin : NULL,
+						 http_header(result, "WebHook-Allowed-Rate", rate, sizeof(rate)) ? rate : NULL,
+						 clock_now()))
+	{
+		result->outcome = HTTP_AGREED;
+		set_pace(endpoint);
+	}
+	else
+	{
+		result->outcome = HTTP_NOT_AGREED;
+		result->error = handshake->problem;
 	}
 }
 

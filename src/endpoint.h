@@ -13,7 +13,9 @@
 #include "lib/pairingheap.h"
 #include "lib/stringinfo.h"
 
+#include "handshake.h"
 #include "health.h"
+#include "http.h"
 #include "payload.h"
 #include "retry.h"
 #include "sign.h"
@@ -68,7 +70,8 @@ typedef struct Endpoint
 	RetrySchedule schedule;		/* when own_schedule */
 	long		timeout_ms;		/* 0: the setting's */
 	int			max_in_flight;
-	int64		send_interval;	/* microseconds between two requests; 0: no limit */
+	int			rate_limit;		/* requests per second; 0: no limit */
+	int64		send_interval;	/* microseconds between two requests, by all limits; 0: none */
 	char	   *client_cert;
 	char	   *client_key;
 	char	   *ca_cert;
@@ -98,6 +101,7 @@ typedef struct Endpoint
 	TimestampTz next_send_at;	/* with a rate limit */
 
 	/* how it fares */
+	Handshake	handshake;
 	Health		health;
 	bool		health_known;	/* loaded from the table */
 	bool		proven;			/* the last attempt succeeded */
@@ -150,6 +154,10 @@ extern void endpoint_foreach(void (*callback) (Endpoint *endpoint));
 
 /* Drop endpoints that hold nothing, when there are many. */
 extern void endpoint_trim(void);
+
+/* Must it be asked before anything is sent there?  And: this was the answer; sets its outcome and error. */
+extern bool endpoint_must_ask(const Endpoint *endpoint);
+extern void endpoint_answered(Endpoint *endpoint, HttpResult *result);
 
 extern const RetrySchedule *endpoint_schedule(const Endpoint *endpoint);
 

@@ -712,6 +712,10 @@ static const Field fields[FIELD_COUNT] =
 	[FIELD_ACTIVE] = {
 		"active", BOOLOID, false, "true", INVALID, check_nothing,
 		"Give true or false."
+	},
+	[FIELD_HANDSHAKE] = {
+		"handshake", BOOLOID, false, "false", INVALID, check_nothing,
+		"Give true to have the receiver asked before anything is sent there, or false."
 	}
 };
 

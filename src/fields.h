@@ -34,10 +34,11 @@ typedef enum FieldId
 	FIELD_CLIENT_CERT,
 	FIELD_CLIENT_KEY,
 	FIELD_CA_CERT,
-	FIELD_ACTIVE
+	FIELD_ACTIVE,
+	FIELD_HANDSHAKE
 } FieldId;
 
-#define FIELD_COUNT		(FIELD_ACTIVE + 1)
+#define FIELD_COUNT		(FIELD_HANDSHAKE + 1)
 
 /* A value as it is stored. */
 typedef struct FieldValue

@@ -7,7 +7,7 @@
  *		  +---------+                                     +---------+
  *		  |         v     HEALTH_FAILING_AFTER            v         |
  *		  +------- well -- failures in a row ------> failing -------+
- *		            ^                                   |    |
+ *		            ^         or one handshake          |    |
  *		            +-------- probe succeeded ----------+    | schedule used up
  *		            |                                        v
  *		            |     410, or a delivery's schedule     off
@@ -49,6 +49,14 @@ all_failed(const Health *health, int attempts)
 	return health->failures >= attempts;
 }
 
+static void
+start_failing(Health *health, int probes)
+{
+	health->failing = true;
+	health->ramp = 1;
+	health->probes = probes;
+}
+
 HealthAction
 health_failure(Health *health, const RetrySchedule *schedule, const HealthFailure *failure,
 			   int64_t *delay, int *warn)
@@ -67,6 +75,8 @@ health_failure(Health *health, const RetrySchedule *schedule, const HealthFailur
 			return HEALTH_WAIT;
 		health->probes++;
 	}
+	else if (failure->handshake)
+		start_failing(health, 1);
 	else
 	{
 		*delay = retry_delay(schedule, failure->attempts, failure->random, failure->retry_after);
@@ -79,9 +89,7 @@ health_failure(Health *health, const RetrySchedule *schedule, const HealthFailur
 				*warn = warning(health, failure->attempts, schedule);
 			return HEALTH_RETRY;
 		}
-		health->failing = true;
-		health->ramp = 1;
-		health->probes = failure->attempts;
+		start_failing(health, failure->attempts);
 	}
 
 	*delay = retry_delay(schedule, health->probes, failure->random, failure->retry_after);

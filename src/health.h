@@ -48,12 +48,14 @@ typedef struct HealthFailure
 	int			attempts;		/* made so far for this delivery, this one included */
 	bool		probe;			/* it was the probe of a failing endpoint */
 	bool		gone;			/* the receiver said 410 */
+	bool		handshake;		/* it does not agree that anything is sent; no delivery has been tried */
 	int64_t		retry_after;	/* microseconds, 0 if the receiver did not say */
 	uint32_t	random;
 } HealthFailure;
 
 /*
- * An attempt has failed.  *delay is set with HEALTH_RETRY.  *warn is set to 50
+ * An attempt has failed.  A handshake that fails is the endpoint's fault, not
+ * that of a delivery: it is failing at once.  *delay is set with HEALTH_RETRY.  *warn is set to 50
  * or 90 when so many percent of the schedule have been passed just now without
  * any success in between, else to 0.
  */

@@ -153,7 +153,7 @@ http_running(const Http *http)
 static bool
 known_method(const char *method)
 {
-	static const char *const methods[] = {"POST", "GET", "PUT", "PATCH", "DELETE"};
+	static const char *const methods[] = {"POST", "GET", "PUT", "PATCH", "OPTIONS", "DELETE"};
 
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
 	{

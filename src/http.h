@@ -35,7 +35,9 @@ typedef enum HttpOutcome
 	HTTP_TIMEOUT,				/* out of time; the error says in which phase */
 	HTTP_TOO_LARGE,				/* response above the limit */
 	HTTP_PROTOCOL,				/* no valid HTTP */
-	HTTP_INVALID				/* the request could not be built */
+	HTTP_INVALID,				/* the request could not be built */
+	HTTP_AGREED,				/* of a handshake (handshake.h), which this module knows nothing of */
+	HTTP_NOT_AGREED
 } HttpOutcome;
 
 /*

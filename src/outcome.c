@@ -305,6 +305,8 @@ http_outcome_name(HttpOutcome outcome)
 		[HTTP_TOO_LARGE] = "too_large",
 		[HTTP_PROTOCOL] = "protocol",
 		[HTTP_INVALID] = "invalid",
+		[HTTP_AGREED] = "agreed",
+		[HTTP_NOT_AGREED] = "not_agreed",
 	};
 
 	return names[outcome];

@@ -51,6 +51,7 @@ struct LogEntry
 	TimestampTz attempted_at;
 	pg_uuid_t	message_id;
 	int			attempt;
+	const char *method;			/* constant */
 	int			status;
 	int64		duration_us;
 	const char *outcome;		/* constant */
@@ -94,8 +95,9 @@ static Statement log_seq_statement = {
 
 static Statement health_statement = {
 	"INSERT INTO webhook.health AS h (webhook_id, delivered, failed, attempts, dropped,"
-	" last_success_at, last_failure_at, last_error, failures, failing_since, probes, next_probe_at, warned)"
-	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
+	" last_success_at, last_failure_at, last_error, failures, failing_since, probes, next_probe_at, warned,"
+	" agreed_at, allowed_rate)"
+	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
 	" ON CONFLICT (webhook_id) DO UPDATE SET delivered = h.delivered + excluded.delivered,"
 	"  failed = h.failed + excluded.failed, attempts = h.attempts + excluded.attempts,"
 	"  dropped = h.dropped + excluded.dropped,"
@@ -103,9 +105,10 @@ static Statement health_statement = {
 	"  last_failure_at = COALESCE(excluded.last_failure_at, h.last_failure_at),"
 	"  last_error = COALESCE(excluded.last_error, h.last_error), failures = excluded.failures,"
 	"  failing_since = excluded.failing_since, probes = excluded.probes,"
-	"  next_probe_at = excluded.next_probe_at, warned = excluded.warned",
-	13, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
-	INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID}
+	"  next_probe_at = excluded.next_probe_at, warned = excluded.warned,"
+	"  agreed_at = excluded.agreed_at, allowed_rate = excluded.allowed_rate",
+	15, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
+	INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID}
 };
 
 
@@ -221,7 +224,8 @@ create_entry(const Delivery *delivery, const Request *request, const HttpResult 
 
 	entry->attempted_at = delivery->sent_at;
 	entry->message_id = message->message_id;
-	entry->attempt = delivery->attempts;
+	entry->attempt = delivery->attempts + (delivery->handshake ? 1 : 0);
+	entry->method = request != NULL ? request->http.method : request_method(delivery->endpoint->method);
 	entry->status = result->status;
 	entry->duration_us = result->duration_us;
 	entry->outcome = http_outcome_name(result->outcome);
@@ -373,7 +377,7 @@ save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 seq)
 	values[4] = UUIDPGetDatum(&entry->message_id);
 	values[5] = texts[LOG_EVENT];
 	values[6] = Int32GetDatum(entry->attempt);
-	values[7] = CStringGetTextDatum(endpoint->method);
+	values[7] = CStringGetTextDatum(entry->method);
 	values[8] = texts[LOG_URL];
 	values[9] = texts[LOG_REQUEST_HEADERS];
 	values[10] = texts[LOG_REQUEST_BODY];
@@ -413,8 +417,9 @@ static void
 save_health(Endpoint *endpoint)
 {
 	const Health *health = &endpoint->health;
-	Datum		values[13];
-	char		nulls[14] = "             ";
+	const Handshake *handshake = &endpoint->handshake;
+	Datum		values[15];
+	char		nulls[16] = "               ";
 
 	values[0] = Int64GetDatum(endpoint->id);
 	values[1] = Int64GetDatum(endpoint->delivered);
@@ -434,6 +439,10 @@ save_health(Endpoint *endpoint)
 	values[11] = TimestampTzGetDatum(health->next_probe_at);
 	nulls[11] = health->failing ? ' ' : 'n';
 	values[12] = Int32GetDatum(health->warned);
+	values[13] = TimestampTzGetDatum(handshake->agreed_at);
+	nulls[13] = handshake->wanted && handshake->agreed ? ' ' : 'n';
+	values[14] = Int32GetDatum(handshake->rate);
+	nulls[14] = handshake->wanted && handshake->agreed && handshake->rate > 0 ? ' ' : 'n';
 	statement_execute(&health_statement, values, nulls);
 
 	endpoint->delivered = endpoint->failed = endpoint->attempts = endpoint->dropped = 0;

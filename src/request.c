@@ -179,9 +179,8 @@ build_url(Request *request, const Endpoint *endpoint, const Message *message, bo
 	appendBinaryStringInfo(&request->url, url, (int) len);
 }
 
-/* The method as a constant, so that it outlives the endpoint's configuration. */
-static const char *
-constant_method(const char *method)
+const char *
+request_method(const char *method)
 {
 	static const char *const methods[] = {"POST", "GET", "PUT", "DELETE", "PATCH"};
 
@@ -224,24 +223,25 @@ append_default_headers(Request *request, const Endpoint *endpoint, bool has_body
 }
 
 static void
-build(Request *request, const Endpoint *endpoint, const Message *message, TimestampTz now)
+begin(Request *request, const Endpoint *endpoint, const char *method, bool has_body)
 {
-	HttpRequest *http = &request->http;
-	bool		has_body;
-
 	if (endpoint->problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s", endpoint->problem)));
-	memset(http, 0, sizeof(*http));
-	http->method = constant_method(endpoint->method);
-	has_body = strcmp(http->method, "GET") != 0;
-	build_url(request, endpoint, message, has_body);
-	if (has_body)
-		payload_append_body(endpoint->format, message, &request->body);
+	memset(&request->http, 0, sizeof(request->http));
+	request->http.method = method;
 	append_default_headers(request, endpoint, has_body);
-	http->nheaders += payload_append_headers(endpoint->format, message, &request->lines);
-	append_signature_headers(request, endpoint, message, now);
+	if (endpoint->handshake.wanted)
+		append_line(request, psprintf("WebHook-Request-Origin: %s", settings_request_origin()));
+}
+
+/* What the webhook's configuration adds to all its requests. */
+static void
+finish(Request *request, const Endpoint *endpoint, bool has_body)
+{
+	HttpRequest *http = &request->http;
+
 	request->own_headers = http->nheaders;
 	for (int i = 0; i < endpoint->nheaders; i++)
 		append_line(request, endpoint->headers[i]);
@@ -260,14 +260,45 @@ build(Request *request, const Endpoint *endpoint, const Message *message, Timest
 	http->max_response = webhook_max_response_size;
 }
 
-Request *
-request_build(const Endpoint *endpoint, const Message *message, TimestampTz now)
+static void
+build_delivery(Request *request, const Endpoint *endpoint, const Message *message, TimestampTz now)
+{
+	const char *method = request_method(endpoint->method);
+	bool		has_body = strcmp(method, "GET") != 0;
+
+	begin(request, endpoint, method, has_body);
+	build_url(request, endpoint, message, has_body);
+	if (has_body)
+		payload_append_body(endpoint->format, message, &request->body);
+	request->http.nheaders += payload_append_headers(endpoint->format, message, &request->lines);
+	append_signature_headers(request, endpoint, message, now);
+	finish(request, endpoint, has_body);
+}
+
+/* The URL is that of the delivery, without a query that would be its contents. */
+static void
+build_handshake(Request *request, const Endpoint *endpoint, const Message *message)
+{
+	begin(request, endpoint, "OPTIONS", false);
+	build_url(request, endpoint, message, true);
+	if (endpoint->rate_limit > 0)
+		append_line(request, psprintf("WebHook-Request-Rate: " INT64_FORMAT,
+									  (int64) endpoint->rate_limit * SECS_PER_MINUTE));
+	finish(request, endpoint, false);
+}
+
+/* With now 0, the handshake that precedes the delivery. */
+static Request *
+build(const Endpoint *endpoint, const Message *message, TimestampTz now)
 {
 	Request    *volatile request = request_create();
 
 	PG_TRY();
 	{
-		build(request, endpoint, message, now);
+		if (now == 0)
+			build_handshake(request, endpoint, message);
+		else
+			build_delivery(request, endpoint, message, now);
 	}
 	PG_CATCH();
 	{
@@ -276,4 +307,16 @@ request_build(const Endpoint *endpoint, const Message *message, TimestampTz now)
 	}
 	PG_END_TRY();
 	return request;
+}
+
+Request *
+request_build(const Endpoint *endpoint, const Message *message, TimestampTz now)
+{
+	return build(endpoint, message, now);
+}
+
+Request *
+request_build_handshake(const Endpoint *endpoint, const Message *message)
+{
+	return build(endpoint, message, 0);
 }

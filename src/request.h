@@ -33,4 +33,10 @@ typedef struct Request
 extern Request *request_build(const Endpoint *endpoint, const Message *message, TimestampTz now);
 extern void request_release(Request *request);
 
+/* The question whether this message, as the next one, may be sent. */
+extern Request *request_build_handshake(const Endpoint *endpoint, const Message *message);
+
+/* The method as a constant, so that it outlives the endpoint's configuration. */
+extern const char *request_method(const char *method);
+
 #endif							/* WEBHOOK_REQUEST_H */

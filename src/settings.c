@@ -11,10 +11,13 @@
  */
 #include "postgres.h"
 
+#include <unistd.h>
+
 #include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "handshake.h"
 #include "settings.h"
 
 #define DEFAULT_ALLOWED_NETWORKS	""
@@ -62,6 +65,7 @@
 
 char	   *webhook_allowed_networks = NULL;
 char	   *webhook_secrets_directory = NULL;
+char	   *webhook_request_origin = NULL;
 int			webhook_max_connections = DEFAULT_MAX_CONNECTIONS;
 int			webhook_max_response_size = DEFAULT_MAX_RESPONSE_SIZE;
 int			webhook_timeout = DEFAULT_TIMEOUT_MS;
@@ -160,6 +164,16 @@ check_secrets_directory(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+static bool
+check_request_origin(char **newval, void **extra, GucSource source)
+{
+	if (**newval == '\0' || handshake_origin_valid(*newval))
+		return true;
+	GUC_check_errdetail("The origin is not a DNS name.");
+	GUC_check_errhint("Give a name such as \"events.example.com\".");
+	return false;
+}
+
 /* Settings about a request. */
 static void
 define_request_settings(void)
@@ -183,6 +197,17 @@ define_request_settings(void)
 							   PGC_SIGHUP,
 							   GUC_SUPERUSER_ONLY,
 							   check_secrets_directory,
+							   NULL,
+							   NULL);
+
+	DefineCustomStringVariable("webhook.request_origin",
+							   "Sets the DNS name of the sending system, which webhooks with a handshake tell the receiver.",
+							   "Empty: the name of the host.",
+							   &webhook_request_origin,
+							   "",
+							   PGC_SIGHUP,
+							   0,
+							   check_request_origin,
 							   NULL,
 							   NULL);
 
@@ -371,4 +396,16 @@ const RetrySchedule *
 settings_retry_schedule(void)
 {
 	return &retry_schedule;
+}
+
+const char *
+settings_request_origin(void)
+{
+	static char host[HANDSHAKE_MAX_ORIGIN + 1];
+
+	if (webhook_request_origin[0] != '\0')
+		return webhook_request_origin;
+	if (host[0] == '\0' && (gethostname(host, sizeof(host) - 1) != 0 || !handshake_origin_valid(host)))
+		strcpy(host, "localhost");
+	return host;
 }

@@ -22,6 +22,7 @@ extern int	webhook_transform_timeout;	/* milliseconds */
 extern int	webhook_api_key_max_age;	/* seconds, 0: any */
 extern int	webhook_workers;			/* databases served at once */
 extern char *webhook_reactivation_url;	/* with {token}; empty: none */
+extern char *webhook_request_origin;	/* empty: the host's name */
 extern char *webhook_secrets_directory; /* of files named by "file:"; empty: none */
 extern int	webhook_clock_offset;		/* seconds, for tests */
 extern int	webhook_partition_size; /* kilobytes, of a full partition of the outbox */
@@ -35,5 +36,8 @@ extern void settings_init(void);
  */
 extern const NetguardList *settings_allowed_networks(void);
 extern const RetrySchedule *settings_retry_schedule(void);
+
+/* The name by which the sender is known to receivers that are asked for their agreement. */
+extern const char *settings_request_origin(void);
 
 #endif							/* WEBHOOK_SETTINGS_H */

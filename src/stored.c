@@ -128,13 +128,17 @@ stored_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_att
 }
 
 void
-stored_done(Delivery *delivery)
+stored_keep(Delivery *delivery)
 {
 	if (delivery->to_store)
-	{
 		to_write = list_delete_ptr(to_write, delivery);
-		delivery->to_store = false;
-	}
+	delivery->to_store = false;
+}
+
+void
+stored_done(Delivery *delivery)
+{
+	stored_keep(delivery);
 	if (delivery->last_error != NULL)
 		pfree(delivery->last_error);
 	if (delivery->stored)

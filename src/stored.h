@@ -16,6 +16,9 @@ extern void stored_init(MemoryContext context);
 extern void stored_write_later(Delivery *delivery, DeliveryState state,
 							   TimestampTz next_attempt_at, const char *error);
 
+/* It is queued again: it need not be written after all. */
+extern void stored_keep(Delivery *delivery);
+
 /* It has succeeded: no need to write it, or have its row deleted with the next transaction. */
 extern void stored_done(Delivery *delivery);
 

@@ -406,7 +406,8 @@ set_method_and_body(Transfer *transfer)
 	const HttpRequest *request = &transfer->request;
 	bool		is_get = strcmp(request->method, "GET") == 0;
 	bool		is_post = strcmp(request->method, "POST") == 0;
-	bool		with_body = !is_get && (request->body != NULL || strcmp(request->method, "DELETE") != 0);
+	bool		may_lack_body = strcmp(request->method, "DELETE") == 0 || strcmp(request->method, "OPTIONS") == 0;
+	bool		with_body = !is_get && (request->body != NULL || !may_lack_body);
 	const char *custom = is_get || is_post ? "" : request->method;
 
 	if (with_body)

@@ -36,6 +36,8 @@ static int	doubtful_in_flight = 0;
 int
 turns_allowed(const Endpoint *endpoint)
 {
+	if (endpoint_must_ask(endpoint))
+		return 1;
 	return endpoint->health.ramp > 0 ?
 		Min(endpoint->health.ramp, endpoint->max_in_flight) : endpoint->max_in_flight;
 }

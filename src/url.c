@@ -403,7 +403,7 @@ is_reserved_header(const char *name)
 		"Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Upgrade",
 		"TE", "Trailer", "Keep-Alive", "webhook-id", "webhook-timestamp", "webhook-signature"
 	};
-	static const char *const prefixes[] = {"Proxy-", "ce-"};
+	static const char *const prefixes[] = {"Proxy-", "ce-", "WebHook-Request-"};
 
 	for (size_t i = 0; i < lengthof(names); i++)
 	{

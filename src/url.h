@@ -56,7 +56,7 @@ extern size_t url_origin(const char *url, char *out, size_t size);
  * May the user set this request header?  The name must be an RFC 9110 token and
  * none that the sender itself controls (Host, Content-Length, Transfer-Encoding, Connection,
  * Expect, Upgrade, TE, Trailer, Keep-Alive, Proxy-*, webhook-id, webhook-timestamp,
- * webhook-signature, and ce-*); the value must hold no CR, LF, NUL or other control
+ * webhook-signature, ce-* and WebHook-Request-*); the value must hold no CR, LF, NUL or other control
  * character but tab.  NULL when it may, else a constant lower-case phrase.
  */
 extern const char *url_check_header(const char *name, const char *value);

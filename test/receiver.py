@@ -31,6 +31,8 @@ wins.  Without any, the answer is 200 "ok".  What cannot be read as described is
     size=N                answer with a body of N bytes
     location=URL          send a Location header
     retry_after=VALUE     send a Retry-After header
+    allowed_origin=VALUE  send it as WebHook-Allowed-Origin in answers to OPTIONS ("same": the origin that was asked for)
+    allowed_rate=VALUE    ... and as WebHook-Allowed-Rate
     headers=N             send N bytes of further headers
     informational=N       send N interim answers (103) first
     delay=MS              wait before answering
@@ -77,7 +79,8 @@ REASONS = {200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently
            500: "Internal Server Error", 503: "Service Unavailable"}
 
 # Behaviours that can stand in a query string, and what their values are.
-KEYS = {"status": int, "body": str, "size": int, "location": str, "retry_after": str, "headers": int,
+KEYS = {"status": int, "body": str, "size": int, "location": str, "retry_after": str,
+        "allowed_origin": str, "allowed_rate": str, "headers": int,
         "informational": int, "delay": int, "fail": int, "hang": str, "drip": int, "endless": int, "gzip_bomb": int,
         "broken": str, "reset": int, "close": int, "drop_next": int}
 
@@ -263,6 +266,18 @@ def answer_body(behaviour):
     return b"ok"
 
 
+def allowed(request, behaviour):
+    """Header lines of the handshake."""
+    lines = []
+    if "allowed_origin" in behaviour:
+        origin = behaviour["allowed_origin"]
+        lines.append("WebHook-Allowed-Origin: "
+                     + (request.headers.get("webhook-request-origin", "") if origin == "same" else origin))
+    if "allowed_rate" in behaviour:
+        lines.append("WebHook-Allowed-Rate: %s" % behaviour["allowed_rate"])
+    return lines
+
+
 class Connection(asyncio.Protocol):
     """One connection: cuts requests out of the stream and answers them one after the other."""
 
@@ -411,7 +426,8 @@ class Connection(asyncio.Protocol):
                 return
 
         body = answer_body(behaviour)
-        await self.send(answer_head(behaviour, len(body)) + body, behaviour.get("drip"))
+        extra = allowed(request, behaviour) if request.method == "OPTIONS" else ()
+        await self.send(answer_head(behaviour, len(body), extra) + body, behaviour.get("drip"))
         if behaviour.get("close"):
             self.transport.close()
         self.drop_next = bool(behaviour.get("drop_next"))

@@ -35,7 +35,8 @@ CREATE TABLE webhook.webhook (
     deactivated_at        timestamptz,
     deactivation_reason   text,
     created_at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    updated_at            timestamptz NOT NULL DEFAULT pg_catalog.now()
+    updated_at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    handshake             boolean NOT NULL DEFAULT false
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';
@@ -175,7 +176,9 @@ CREATE TABLE webhook.health (
     failing_since    timestamptz,
     probes           integer NOT NULL DEFAULT 0,
     next_probe_at    timestamptz,
-    warned           integer NOT NULL DEFAULT 0
+    warned           integer NOT NULL DEFAULT 0,
+    agreed_at        timestamptz,
+    allowed_rate     integer
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE webhook.health IS 'counters and state of every webhook that has sent something';
 

@@ -25,12 +25,13 @@ CREATE FUNCTION webhook.create_webhook(
     client_cert    text DEFAULT NULL,
     client_key     text DEFAULT NULL,
     ca_cert        text DEFAULT NULL,
-    active         boolean DEFAULT true
+    active         boolean DEFAULT true,
+    handshake      boolean DEFAULT false
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, regprocedure,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean)
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 
 CREATE FUNCTION webhook.update_webhook(id bigint, changes jsonb) RETURNS void
@@ -69,7 +70,8 @@ RETURNS TABLE (
     rate_limit          integer,
     max_in_flight       integer,
     client_cert         text,
-    ca_cert             text
+    ca_cert             text,
+    handshake           boolean
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_webhooks';

@@ -78,7 +78,8 @@ CREATE VIEW webhook.stat_webhooks AS
            CASE WHEN h.active THEN 0 ELSE COALESCE(d.n, 0) END AS buffered,
            COALESCE(s.dropped, 0) AS dropped,
            CASE WHEN h.active THEN pg_catalog.clock_timestamp() - LEAST(u.oldest, d.oldest) END AS oldest_pending_age,
-           s.last_success_at, s.last_failure_at, s.last_error, s.failing_since, s.next_probe_at
+           s.last_success_at, s.last_failure_at, s.last_error, s.failing_since, s.next_probe_at,
+           s.agreed_at, s.allowed_rate
     FROM webhook.webhook AS h
     LEFT JOIN webhook.health AS s ON s.webhook_id = h.id
     LEFT JOIN unread AS u ON u.webhook_id = h.id

@@ -159,6 +159,34 @@ test_retry_after(void)
 	ok(delay >= 3600 * SECOND, "W4: Retry-After is honoured in full");
 }
 
+/* An endpoint that does not agree to be sent anything. */
+static void
+test_handshake(void)
+{
+	Health		health = {0};
+	HealthFailure failure = failure_of(9, false);
+	int64_t		delay;
+	int			warn;
+
+	failure.handshake = true;
+	set_schedule("0, 1s, 1s");
+	is_int(health_failure(&health, &schedule, &failure, &delay, &warn), HEALTH_WAIT,
+		   "W7: no delivery is given up for it, however often that has been tried");
+	ok(health.failing, "W7: the endpoint is failing at once");
+	is_int(health.probes, 1, "W7: its schedule begins");
+	is_int(health_failure(&health, &schedule, &failure, &delay, &warn), HEALTH_WAIT, "W7: not a probe: it waits");
+	is_int(health.probes, 1, "W7: and is not counted");
+	failure.probe = true;
+	is_int(health_failure(&health, &schedule, &failure, &delay, &warn), HEALTH_WAIT, "W7: asked on the schedule");
+	is_int(health_failure(&health, &schedule, &failure, &delay, &warn), HEALTH_DEACTIVATE, "W7, M7: until it is used up");
+
+	memset(&health, 0, sizeof(health));
+	failure.probe = false;
+	set_schedule("0");
+	is_int(health_failure(&health, &schedule, &failure, &delay, &warn), HEALTH_DEACTIVATE,
+		   "W7, M7: with a single attempt at once");
+}
+
 int
 main(void)
 {
@@ -169,5 +197,6 @@ main(void)
 	test_gone();
 	test_warnings();
 	test_retry_after();
+	test_handshake();
 	return done();
 }

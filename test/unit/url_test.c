@@ -314,7 +314,8 @@ test_reserved_headers(void)
 		"Host", "HOST", "host", "Content-Length", "content-length", "Transfer-Encoding", "TRANSFER-ENCODING", "Connection",
 		"Expect", "Upgrade", "TE", "te", "Trailer", "Keep-Alive", "Proxy-Authorization", "proxy-connection", "PROXY-X",
 		"webhook-id", "Webhook-ID", "WEBHOOK-ID", "webhook-timestamp", "WebHook-TimeStamp", "webhook-signature",
-		"WEBHOOK-SIGNATURE", "ce-id", "CE-type", "ce-anything"
+		"WEBHOOK-SIGNATURE", "ce-id", "CE-type", "ce-anything", "WebHook-Request-Origin", "webhook-request-rate",
+		"WEBHOOK-REQUEST-CALLBACK"
 	};
 
 	for (size_t i = 0; i < lengthof(names); i++)

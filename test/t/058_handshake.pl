@@ -1,0 +1,285 @@
+# A receiver is asked before anything is sent to it, and its answer obeyed: the abuse protection of CloudEvents' webhooks.
+#
+# Mission: W7, W10, W12; M7, M8, E6 and W9 for the question itself.
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $node = WebhookTest::start_node('handshake', "webhook.request_origin = 'Events.example.com'");
+my $receiver = WebhookTest::Receiver->start;
+my $clock = 0;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+sub becomes
+{
+	my ($query, $expected, $test_name) = @_;
+
+	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
+	  or diag('it is: ' . sql($query));
+	return;
+}
+
+# Let so many seconds pass.
+sub later
+{
+	my ($seconds) = @_;
+
+	$clock += $seconds;
+	sql("ALTER SYSTEM SET webhook.clock_offset = '${clock}s'");
+	$node->reload;
+	return;
+}
+
+sub create
+{
+	my ($path, %more) = @_;
+
+	return WebhookTest::create_webhook($node,
+		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", handshake => 'true', %more);
+}
+
+sub emit
+{
+	my ($n, $entity) = @_;
+
+	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}'" . (defined $entity ? ", '$entity'" : '') . ')');
+}
+
+# "OPTIONS POST POST", the requests for a path.
+sub methods
+{
+	my ($path) = @_;
+
+	return join(' ', map { $_->{method} } $receiver->requests($path));
+}
+
+# The numbers that arrived.
+sub numbers
+{
+	my ($path) = @_;
+
+	return join(' ', map { decode_json($_->{body})->{result}{n} } grep { $_->{method} ne 'OPTIONS' } $receiver->requests($path));
+}
+
+sub last_log
+{
+	my ($id) = @_;
+
+	return "SELECT method, outcome, error FROM webhook.get_webhook_log($id) LIMIT 1";
+}
+
+# Agreement
+
+$receiver->behave('/yes', allowed_origin => 'same');
+my $yes = create('/yes', headers => q('{"Authorization": "Bearer s3cr3t"}'));
+is(sql('SELECT handshake FROM webhook.get_webhooks()'), 't', 'W7: get_webhooks() shows who is asked');
+emit($_) foreach 1 .. 3;
+WebhookTest::wait_until_delivered($node);
+is(methods('/yes'), 'OPTIONS POST POST POST', 'W7: the receiver is asked once, before the first delivery');
+is(numbers('/yes'), '1 2 3', 'W7: then everything is sent');
+my ($question, $delivery) = $receiver->requests('/yes');
+is($question->{headers}{'webhook-request-origin'}, 'Events.example.com', 'W7: the question names the origin');
+is($question->{headers}{authorization}, 'Bearer s3cr3t', 'W7: it has the headers of the webhook');
+is(join(',', grep { exists $question->{headers}{$_} } qw(content-type content-length webhook-signature webhook-request-rate)),
+	'', 'W7: it has no body, no signature, and asks for no rate unless there is a limit');
+is($delivery->{headers}{'webhook-request-origin'}, 'Events.example.com', 'W7: deliveries name the origin, too');
+becomes("SELECT string_agg(method || ' ' || outcome, ', ' ORDER BY attempted_at) FROM webhook.get_webhook_log($yes)",
+	'OPTIONS agreed, POST delivered, POST delivered, POST delivered', 'E7: the log shows the question');
+unlike(sql("SELECT string_agg(request_headers, '') FROM webhook.get_webhook_log($yes) WHERE method = 'OPTIONS'"), qr/s3cr3t/,
+	'E7: without secrets');
+is(sql("SELECT delivered, attempts, failed, agreed_at IS NOT NULL, allowed_rate FROM webhook.stat_webhooks WHERE webhook_id = $yes"),
+	'3|3|0|t|', 'W12: the question is no attempt to deliver; the agreement is shown');
+
+# It holds for a URL and an origin, and as long as the worker lives
+
+sql("SELECT webhook.update_webhook($yes, '{\"name\": \"renamed\", \"headers\": {}}')");
+emit(4);
+WebhookTest::wait_until_delivered($node);
+is(methods('/yes'), 'OPTIONS POST POST POST POST', 'W7: other changes need no new agreement');
+$receiver->behave('/elsewhere', allowed_origin => '*');
+sql("SELECT webhook.update_webhook($yes, '{\"url\": \"" . $receiver->url('/elsewhere') . "\"}')");
+emit(5);
+WebhookTest::wait_until_delivered($node);
+is(methods('/elsewhere'), 'OPTIONS POST', 'W7: another URL is asked anew; "*" is an agreement, too');
+$node->append_conf('postgresql.conf', "webhook.request_origin = 'other.example.com'");
+$node->reload;
+becomes("SHOW webhook.request_origin", 'other.example.com', 'the origin is another one');
+sql("SELECT pg_terminate_backend(pid, 60000) FROM webhook.stat_workers WHERE pid IS NOT NULL");
+emit(6);
+WebhookTest::wait_until_delivered($node);
+is(methods('/elsewhere'), 'OPTIONS POST OPTIONS POST', 'W7: after a restart it is asked once more');
+is(($receiver->requests('/elsewhere'))[2]{headers}{'webhook-request-origin'}, 'other.example.com', 'W7: by the new name');
+emit(7);
+WebhookTest::wait_until_delivered($node);
+is(methods('/elsewhere'), 'OPTIONS POST OPTIONS POST POST', 'W7: once');
+sql("SELECT webhook.delete_webhook_by_id($yes)");
+$receiver->reset;
+
+# No agreement: nothing is sent, nothing is lost
+
+my %refusals = (
+	'/silent' => [ {}, 'OPTIONS|not_agreed|no agreement: the answer has no WebHook-Allowed-Origin' ],
+	'/other' => [ { allowed_origin => 'evil.example.com' },
+		'OPTIONS|not_agreed|no agreement: the answer allows "evil.example.com", not this origin' ],
+	'/rate' => [ { allowed_origin => 'same', allowed_rate => '0' },
+		'OPTIONS|not_agreed|no agreement: the answer has "0" as WebHook-Allowed-Rate' ],
+	'/words' => [ { allowed_origin => 'same', allowed_rate => 'plenty' },
+		'OPTIONS|not_agreed|no agreement: the answer has "plenty" as WebHook-Allowed-Rate' ],
+	'/405' => [ { status => 405, allowed_origin => 'same' }, 'OPTIONS|client_error|no agreement: HTTP status 405' ],
+	'/hang' => [ { hang => 'before' }, 'OPTIONS|timeout|no agreement: timeout while waiting for the response' ],
+	'/reset' => [ { reset => 1 }, undef ],
+	'/302' => [ { status => 302, location => $receiver->url('/silent') }, undef ]);
+my %id;
+foreach my $path (sort keys %refusals)
+{
+	$receiver->behave($path, %{ $refusals{$path}[0] }) if %{ $refusals{$path}[0] };
+	$id{$path} = create($path, timeout => "'1 s'", retry_schedule => "'{0,1 h,1 h,1 h}'");
+}
+emit($_) foreach 1 .. 5;
+foreach my $path (sort keys %refusals)
+{
+	becomes(last_log($id{$path}), $refusals{$path}[1], "W7: $path: no agreement") if $refusals{$path}[1];
+	becomes("SELECT count(*), string_agg(DISTINCT state, ',') FROM webhook.undelivered WHERE webhook_id = $id{$path}",
+		'5|waiting', "W7: $path: everything waits");
+	becomes("SELECT failing_since IS NOT NULL FROM webhook.get_webhooks() WHERE id = $id{$path}", 't', "W7: $path: the webhook is failing");
+	is(methods($path), 'OPTIONS', "W7: $path: after one question, and nothing else");
+}
+is(sql('SELECT count(*) FROM webhook.stat_webhooks WHERE agreed_at IS NOT NULL'), '0', 'W12: nobody has agreed');
+
+# One of them changes its mind
+
+$receiver->behave('/other', allowed_origin => 'other.example.com');
+later(4500);
+ok($receiver->wait_for(sub { (grep { $_->{path} eq '/other' && $_->{method} eq 'POST' } @_) == 5 }), 'W7: an agreement at last')
+  or diag(methods('/other'));
+is(methods('/other'), 'OPTIONS OPTIONS POST POST POST POST POST', 'W7: lets everything go');
+is(numbers('/other'), '1 2 3 4 5', 'W3: in order');
+
+# The others are asked on the schedule, and switched off when it is used up; what waited is their buffer
+
+foreach (1 .. 2)
+{
+	becomes("SELECT count(*) FROM webhook.stat_webhooks WHERE active AND next_probe_at <= clock_timestamp() + interval '$clock s'",
+		0, 'W7: every refusal has been noted');
+	later(4500);
+}
+foreach my $path (grep { $_ ne '/other' } sort keys %refusals)
+{
+	becomes("SELECT active, deactivation_reason, buffered FROM webhook.get_webhooks() WHERE id = $id{$path}",
+		'f|failing|5', "M7: $path: switched off when the schedule is used up");
+	like(methods($path), qr/^OPTIONS( OPTIONS){1,3}$/, "W7: $path: nothing has ever been sent");
+}
+is(sql("SELECT count(*) FROM webhook.notification WHERE kind = 'deactivated'"), '7', 'M8: the operator hears of it');
+$receiver->behave('/silent', allowed_origin => '*');
+sql("SELECT webhook.activate_webhook($id{'/silent'}, replay_events => true)");
+ok($receiver->wait_for(sub { (grep { $_->{path} eq '/silent' && $_->{method} eq 'POST' } @_) == 5 }), 'M9: replayed')
+  or diag(methods('/silent'));
+is(numbers('/silent'), '1 2 3 4 5', 'M9: in order, after an agreement');
+sql('SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks()');
+$receiver->reset;
+
+# 410, and an address that is forbidden
+
+$receiver->behave('/gone', status => 410);
+my $gone = create('/gone');
+my $forbidden = WebhookTest::create_webhook($node, app => "'app'", event => "'thing.done'", url => "'http://10.1.2.3/'", handshake => 'true');
+emit(1);
+becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks() WHERE id = $gone", 'f|gone', 'W4: 410 switches off at once');
+becomes(last_log($forbidden), 'OPTIONS|forbidden_address|no agreement: address 10.1.2.3 is not allowed',
+	'W9: the question goes through the same guard');
+sql('SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks()');
+$receiver->reset;
+
+# A retry schedule without a retry
+
+my $once = create('/once', retry_schedule => "'{0}'");
+emit(1);
+becomes("SELECT active, buffered FROM webhook.get_webhooks() WHERE id = $once", 'f|1',
+	'W7: no delivery fails for the want of an agreement');
+sql("SELECT webhook.delete_webhook_by_id($once)");
+$receiver->reset;
+
+# Rates: that of the receiver, per minute, or one's own, per second; the lower one counts
+
+# Most requests in any window of a second; the clocks of two busy processes are not exact to 5 %.
+sub most_in_a_second
+{
+	my @times = @_;
+	my $seconds = 0.95;
+	my $most = 0;
+
+	foreach my $i (0 .. $#times)
+	{
+		my $n = grep { $_ >= $times[$i] && $_ < $times[$i] + $seconds } @times;
+		$most = $n if $n > $most;
+	}
+	return $most;
+}
+
+$receiver->behave('/slow', allowed_origin => 'same', allowed_rate => '240');
+$receiver->behave('/own', allowed_origin => 'same', allowed_rate => '6000');
+$receiver->behave('/free', allowed_origin => 'same', allowed_rate => '*');
+my $slow = create('/slow', rate_limit => 100, ordering => "'none'");
+my $own = create('/own', rate_limit => 5, ordering => "'none'");
+create('/free', ordering => "'none'");
+sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n)) FROM generate_series(1, 20) AS n");
+WebhookTest::wait_until_delivered($node);
+foreach ([ '/slow', 4 ], [ '/own', 5 ])
+{
+	my ($path, $limit) = @$_;
+	my @times = map { $_->{time} } grep { $_->{method} eq 'POST' } $receiver->requests($path);
+
+	is(scalar(@times), 20, "W10: $path: everything is sent");
+	cmp_ok($times[-1] - $times[0], '>=', 19 / $limit - 0.05, "W10: $path: evenly");
+	is(most_in_a_second(@times), $limit, "W10: $path: in no second more than $limit");
+}
+is(scalar($receiver->requests('/free')), 21, 'W10: "*" is no limit');
+is(($receiver->requests('/own'))[0]{headers}{'webhook-request-rate'}, '300', 'W7: the question asks for the rate, per minute');
+becomes("SELECT allowed_rate FROM webhook.stat_webhooks WHERE webhook_id = $slow", '240', 'W12: the allowed rate is shown');
+sql('SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks()');
+$receiver->reset;
+
+# Tests ask as well, and have no effect on the state of the webhook
+
+$receiver->behave('/tested', status => 200);
+my $tested = create('/tested', active => 'false');
+sql("SELECT webhook.test_webhook($tested)");
+becomes("SELECT method, outcome FROM webhook.get_webhook_log($tested)", 'OPTIONS|not_agreed', 'E6: a test asks, too');
+$receiver->behave('/tested', allowed_origin => '*');
+sql("SELECT webhook.test_webhook($tested)");
+ok($receiver->wait_for(sub { (grep { $_->{method} eq 'POST' } @_) == 1 }), 'E6: and sends one request after the agreement');
+is(methods('/tested'), 'OPTIONS OPTIONS POST', 'E6: and no other');
+is(sql("SELECT failing_since IS NULL, active FROM webhook.get_webhooks() WHERE id = $tested"), 't|f', 'E6: the webhook is as it was');
+sql("SELECT webhook.delete_webhook_by_id($tested)");
+$receiver->reset;
+
+# Every method, with placeholders: the question goes where the delivery goes
+
+foreach my $method (qw(GET PUT PATCH DELETE))
+{
+	$receiver->behave("/$method/7", allowed_origin => 'same');
+	create("/$method/{entity_id}", method => "'$method'");
+}
+emit(1, '7');
+WebhookTest::wait_until_delivered($node);
+is(methods("/$_/7"), "OPTIONS $_", "W7: $_") foreach qw(GET PUT PATCH DELETE);
+is((($receiver->requests('/GET/7'))[0])->{query}, '', 'W7: the contents of a GET are not in the question');
+
+# What is no origin, and no handshake
+
+WebhookTest::fails_with($node, "SELECT webhook.update_webhook(id, '{\"handshake\": \"often\"}') FROM webhook.get_webhooks() LIMIT 1",
+	'22023', 'argument "handshake"', 'R6: handshake is a boolean');
+WebhookTest::fails_with($node, q(SELECT webhook.create_webhook('a', 'b.c', 'https://example.com/', headers => '{"WebHook-Request-Origin": "x"}')),
+	'22023', 'WebHook-Request-Origin', 'R6: the header is the sender\'s');
+WebhookTest::fails_with($node, "ALTER SYSTEM SET webhook.request_origin = 'a b'", '22023', 'webhook.request_origin', 'R6: a name that is none');
+
+done_testing();
