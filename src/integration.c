@@ -192,7 +192,7 @@ integration_of_key(const char *api_key, IntegrationKey *result)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("invalid API key"),
-				 errhint("Keys are made by webhook.create_integration() and webhook.rotate_api_key().")));
+				 errhint("Give the key of an integration as it is now. Its owner can make another one with webhook.rotate_api_key().")));
 	as_owner_end(&state);
 }
 

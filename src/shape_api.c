@@ -143,10 +143,15 @@ webhook_set_field_mapping(PG_FUNCTION_ARGS)
 		key.kind = "event";
 		key.target = integration_label(fcinfo, 3, "event_uid");
 	}
-	if ((!PG_ARGISNULL(2) && !PG_ARGISNULL(3)) || (PG_ARGISNULL(1) && PG_ARGISNULL(2) && PG_ARGISNULL(3)))
+	if (!PG_ARGISNULL(2) && !PG_ARGISNULL(3))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("arguments \"integration\", \"profile\" and \"event_uid\" name no level"),
+				 errmsg("arguments \"profile\" and \"event_uid\" cannot be given together"),
+				 errhint("A mapping stands on one level: give a profile, or an event UID, or neither for the integration's own mapping.")));
+	if (PG_ARGISNULL(1) && PG_ARGISNULL(2) && PG_ARGISNULL(3))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("one of the arguments \"integration\", \"profile\" and \"event_uid\" must be given"),
 				 errhint("Give an integration for the account's mapping, and a profile or an event UID for theirs.")));
 
 	as_owner_begin(&state);
