@@ -174,7 +174,23 @@ SELECT webhook.rest_hook_subscribe('zapier', 'guest.create', 'https://hooks.exam
 SELECT :'answer'::json->>'app' AS app, :'answer'::json->>'event' AS event, :'answer'::json->>'url' AS url,
        (SELECT w.format || ' ' || w.active FROM webhook.get_webhooks('zapier') AS w WHERE w.id = (:'answer'::json->>'id')::bigint) AS webhook;
 SELECT jsonb_array_length(webhook.rest_hook_sample('guest.create')) AS samples, webhook.rest_hook_sample('guest.update')->0 ? 'event_uid' AS an_attendee,
-       webhook.rest_hook_sample('optin_finalized') AS none;
+       webhook.rest_hook_sample('unheard_of') AS none;
+-- An application event is no row: an example, until one was sent to a webhook of the caller.
+SELECT e AS event, jsonb_array_length(s) AS samples, s->0->'subscriber_id' AS subscriber
+FROM unnest('{optin_finalized,optout_finalized,profilemanager_finalized}'::text[]) AS e, webhook.rest_hook_sample(e) AS s;
+SELECT webhook.create_webhook('mailing', 'optin_finalized,seminar.booked', 'http://127.0.0.1:1/') AS mailing_id \gset
+SELECT count(webhook.emit(e, jsonb_build_object('n', i))) AS emitted FROM generate_series(1, 4) AS i, unnest('{optin_finalized,seminar.booked,other}'::text[]) AS e;
+SELECT e AS event, webhook.rest_hook_sample(e) AS samples FROM unnest('{optin_finalized,seminar.booked,other}'::text[]) AS e;
+CREATE ROLE restapi_test_stranger;
+GRANT USAGE ON SCHEMA webhook TO restapi_test_stranger;
+GRANT EXECUTE ON FUNCTION webhook.rest_hook_sample TO restapi_test_stranger;
+SET ROLE restapi_test_stranger;
+SELECT webhook.rest_hook_sample('seminar.booked') AS nothing, webhook.rest_hook_sample('optin_finalized')->0->'subscriber_id' AS subscriber;
+RESET ROLE;
+REVOKE ALL ON FUNCTION webhook.rest_hook_sample FROM restapi_test_stranger;
+REVOKE ALL ON SCHEMA webhook FROM restapi_test_stranger;
+DROP ROLE restapi_test_stranger;
+SELECT webhook.delete_webhook_by_id(:mailing_id);
 SELECT webhook.rest_hook_unsubscribe((:'answer'::json->>'id')::bigint);
 SELECT count(*) FROM webhook.get_webhooks('zapier');
 SELECT * FROM refused($$SELECT webhook.rest_hook_unsubscribe(-1)$$);

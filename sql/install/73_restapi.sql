@@ -37,4 +37,4 @@ CREATE FUNCTION webhook.rest_hook_sample(event text) RETURNS jsonb
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_rest_hook_sample';
 COMMENT ON FUNCTION webhook.rest_hook_sample(text)
-    IS 'up to three entities as a subscription to this trigger name would send them, newest first';
+    IS 'up to three payloads as a subscription to this trigger name would be sent them, newest first';
