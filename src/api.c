@@ -21,12 +21,14 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "access.h"
 #include "api.h"
 #include "claim.h"
 #include "clock.h"
+#include "ended.h"
 #include "fields.h"
 #include "integration.h"
 #include "outbox.h"
@@ -172,8 +174,7 @@ replay_buffer(int64 id)
 	execute_for_id("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
 				   " WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') AND (attempts > 0 OR state = 'retrying')",
 				   SPI_OK_UPDATE, id);
-	execute_for_id("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $1 AND state = 'waiting'",
-				   SPI_OK_SELECT, id);
+	execute_for_id("SELECT webhook.buffered($1)", SPI_OK_SELECT, id);
 	return DatumGetInt64(result_datum(1));
 }
 
@@ -186,6 +187,26 @@ drop_buffer(int64 id)
 				   " INSERT INTO webhook.health AS h (webhook_id, dropped) SELECT $1, count(*) FROM dropped HAVING count(*) > 0"
 				   " ON CONFLICT (webhook_id) DO UPDATE SET dropped = h.dropped + excluded.dropped",
 				   SPI_OK_INSERT, id);
+}
+
+/*
+ * The same for what the worker has not read yet.  It is told by the transactions
+ * that have ended: what others, or we ourselves, write from here on is sent.
+ */
+static void
+discard_unread(int64 id)
+{
+	Oid			types[] = {INT8OID, PG_SNAPSHOTOID};
+	Datum		values[] = {Int64GetDatum(id), (Datum) 0};
+	Ended	   *ended;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ended = ended_now();
+	PopActiveSnapshot();
+	values[1] = ended_to_datum(ended);
+	ended_release(ended);
+	as_owner_execute("UPDATE webhook.webhook SET discarded = $2 WHERE id = $1",
+					 SPI_OK_UPDATE, 2, types, values, NULL);
 }
 
 /*
@@ -208,6 +229,7 @@ activate(int64 id, bool was_active, bool replay_events)
 	if (replay_events)
 		return replay_buffer(id);
 	drop_buffer(id);
+	discard_unread(id);
 	return 0;
 }
 
@@ -568,8 +590,7 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 		" COALESCE((SELECT jsonb_object_agg(h.key, '***') FROM jsonb_each(w.headers) h), '{}'),"
 		" w.format, w.event_uids, w.integration, w.active, w.deactivated_at, w.deactivation_reason,"
 		" s.failing_since, webhook.pending(w.id),"
-		" CASE WHEN w.active THEN 0 ELSE (SELECT count(*) FROM webhook.delivery d"
-		"  WHERE d.webhook_id = w.id AND d.state IN ('waiting', 'retrying')) END,"
+		" CASE WHEN w.active THEN 0 ELSE webhook.buffered(w.id) END,"
 		" w.created_at, w.updated_at, w.owner, w.columns, w.filter, w.transform, w.ordering,"
 		" w.retry_schedule, w.timeout, w.rate_limit, w.max_in_flight, w.client_cert, w.ca_cert,"
 		" w.handshake"

@@ -379,6 +379,7 @@ message_copy(const Message *message, MemoryContext context)
 	copy->id = message->id;
 	copy->message_id = message->message_id;
 	copy->created_at = message->created_at;
+	copy->xid = message->xid;
 	to = (char *) copy + MAXALIGN(sizeof(Message));
 	copy->event = copy_string(&to, message->event);
 	copy->entity_type = copy_string(&to, message->entity_type);

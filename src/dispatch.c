@@ -250,6 +250,11 @@ dispatch_to(Message *message, Endpoint *endpoint)
 	}
 	if (stored_known(endpoint->id, message->id))
 		return;
+	if (endpoint_discards(endpoint, message->xid))
+	{
+		record_dropped(endpoint);
+		return;
+	}
 	if (!endpoint->active)
 	{
 		buffer_or_drop(message, endpoint);

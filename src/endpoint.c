@@ -20,6 +20,7 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "ended.h"
 #include "endpoint.h"
 #include "secretfile.h"
 #include "settings.h"
@@ -42,7 +43,7 @@ static Statement load_statement = {
 	" CASE WHEN retry_schedule IS NOT NULL THEN"
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END"
 	" , deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
-	" integration, transform, handshake"
+	" integration, transform, handshake, discarded"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
@@ -237,6 +238,8 @@ load_row(Endpoint *endpoint)
 	d = statement_value(0, 18, &isnull);
 	endpoint->deactivated_at = isnull ? DT_NOEND : DatumGetTimestampTz(d);
 	endpoint->updated_at = DatumGetTimestampTz(statement_value(0, 19, &isnull));
+	d = statement_value(0, 27, &isnull);
+	endpoint->discarded = isnull ? NULL : ended_from_datum(d);
 	endpoint->app = column_text(21);
 	endpoint->name = column_text(22);
 	d = statement_value(0, 23, &isnull);
@@ -271,6 +274,12 @@ load_health(Endpoint *endpoint)
 	health->warned = DatumGetInt32(statement_value(0, 5, &isnull));
 }
 
+bool
+endpoint_discards(const Endpoint *endpoint, uint64 xid)
+{
+	return endpoint->discarded != NULL && xid != 0 && ended_contains(endpoint->discarded, xid);
+}
+
 void
 endpoint_refresh(Endpoint *endpoint)
 {
@@ -284,6 +293,8 @@ endpoint_refresh(Endpoint *endpoint)
 	sign_key_free(endpoint->key);
 	sign_key_free(endpoint->previous_key);
 	endpoint->key = endpoint->previous_key = NULL;
+	ended_release(endpoint->discarded);
+	endpoint->discarded = NULL;
 	if (endpoint->context == NULL)
 		endpoint->context = AllocSetContextCreate(endpoint_context, "webhook endpoint",
 												  ALLOCSET_SMALL_SIZES);
@@ -373,6 +384,7 @@ endpoint_trim(void)
 		sign_key_free(endpoint->key);
 		sign_key_free(endpoint->previous_key);
 		handshake_forget(&endpoint->handshake);
+		ended_release(endpoint->discarded);
 		if (endpoint->last_error != NULL)
 			free(endpoint->last_error);
 		if (endpoint->context != NULL)

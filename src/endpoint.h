@@ -52,6 +52,7 @@ typedef struct Endpoint
 	bool		active;
 	bool		buffering;
 	TimestampTz deactivated_at;
+	struct Ended *discarded;	/* messages of these transactions are not for it any more; NULL: none */
 	TimestampTz updated_at;
 	Oid			owner;
 	char	   *app;
@@ -141,6 +142,9 @@ extern Endpoint *endpoint_get(int64 id);
 
 /* Load it again if the configuration has changed.  In a transaction, with SPI connected. */
 extern void endpoint_refresh(Endpoint *endpoint);
+
+/* Was this transaction's message, of the outbox, written before the endpoint was switched on without its buffer? */
+extern bool endpoint_discards(const Endpoint *endpoint, uint64 xid);
 
 /* Have all of them loaded again when they are next needed: files may have changed. */
 extern void endpoint_forget_all(void);

@@ -27,7 +27,7 @@ typedef struct Message
 	int			nwebhooks;
 	int64	   *webhook_ids;
 
-	/* where it came from; NULL: from the delivery table */
+	/* where it came from; NULL, 0: from the delivery table */
 	struct Window *window;
 	uint64		xid;
 

@@ -251,7 +251,14 @@ settle_state(Delivery *delivery)
 
 	if (!endpoint->exists)
 		return false;
-	if (endpoint->active || delivery->next_state == DELIVERY_FAILED)
+	if (delivery->next_state == DELIVERY_FAILED)
+		return true;
+	if (!delivery->stored && endpoint_discards(endpoint, delivery->message->xid))
+	{
+		record_dropped(endpoint);
+		return false;
+	}
+	if (endpoint->active)
 		return true;
 	if (endpoint->buffering)
 	{

@@ -36,7 +36,8 @@ CREATE TABLE webhook.webhook (
     deactivation_reason   text,
     created_at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    handshake             boolean NOT NULL DEFAULT false
+    handshake             boolean NOT NULL DEFAULT false,
+    discarded             pg_snapshot     -- what had been written when it was switched on without its buffer
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';

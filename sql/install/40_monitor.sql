@@ -2,7 +2,7 @@
 
 -- Rows that the worker has not dealt with, judging by the newest position; see src/cursor.c.
 CREATE FUNCTION webhook.outbox_unread() RETURNS TABLE (id bigint, message_id uuid, event text, entity_id json,
-    webhook_ids bigint[], created_at timestamptz)
+    webhook_ids bigint[], created_at timestamptz, xid xid8)
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
@@ -12,12 +12,12 @@ BEGIN
     SELECT * INTO c FROM webhook.cursor AS k WHERE k.database <> 0 ORDER BY k.seq DESC LIMIT 1;
     SELECT * INTO r FROM webhook.cursor AS k WHERE k.database = 0 ORDER BY k.seq DESC LIMIT 1;
     RETURN QUERY
-        SELECT o.id, o.message_id, o.event, o.entity_id, o.webhook_ids, o.created_at
+        SELECT o.id, o.message_id, o.event, o.entity_id, o.webhook_ids, o.created_at, o.xid
         FROM webhook.outbox AS o
         WHERE (o.xid >= pg_snapshot_xmax(c.done) OR o.xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.done))))
           AND NOT (c.through IS NOT NULL AND o.id <= c.through_id AND pg_visible_in_snapshot(o.xid, c.through))
         UNION ALL
-        SELECT o.id, o.message_id, o.event, o.entity_id, o.webhook_ids, o.created_at
+        SELECT o.id, o.message_id, o.event, o.entity_id, o.webhook_ids, o.created_at, NULL
         FROM webhook.outbox AS o
         WHERE o.xid = '0'
           AND NOT coalesce(pg_visible_in_snapshot(o.fence, r.done), false)
@@ -31,7 +31,8 @@ CREATE FUNCTION webhook.pending(webhook_id bigint DEFAULT NULL) RETURNS bigint
 AS $$
     SELECT (SELECT count(*) FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS w (id)
             WHERE (w.id = $1 OR $1 IS NULL)
-              AND EXISTS (SELECT FROM webhook.webhook AS h WHERE h.id = w.id AND h.active)
+              AND EXISTS (SELECT FROM webhook.webhook AS h WHERE h.id = w.id AND h.active
+                          AND NOT COALESCE(pg_visible_in_snapshot(o.xid, h.discarded), false))
               AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id))
          + (SELECT count(*) FROM webhook.delivery AS d
             WHERE (d.webhook_id = $1 OR $1 IS NULL) AND d.state IN ('waiting', 'retrying')
@@ -39,6 +40,19 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.pending(bigint) IS
     'committed messages not yet delivered, failed for good or buffered, counted once per webhook';
+
+CREATE FUNCTION webhook.buffered(webhook_id bigint) RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (SELECT count(*) FROM webhook.delivery AS d WHERE d.webhook_id = $1 AND d.state IN ('waiting', 'retrying'))
+         + (SELECT count(*) FROM webhook.outbox_unread() AS o
+            WHERE $1 = ANY (o.webhook_ids)
+              AND EXISTS (SELECT FROM webhook.webhook AS h WHERE h.id = $1 AND (h.active OR h.buffering)
+                          AND NOT COALESCE(pg_visible_in_snapshot(o.xid, h.discarded), false))
+              AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = $1 AND d.id = o.id));
+$$;
+COMMENT ON FUNCTION webhook.buffered(bigint) IS
+    'messages that are kept for a webhook that is switched off, also those that its worker has not read yet';
 
 CREATE VIEW webhook.undelivered AS
     SELECT d.webhook_id, d.message_id::text AS message_id, d.event, d.entity_id #>> '{}' AS entity_id, d.attempts,
@@ -49,9 +63,11 @@ CREATE VIEW webhook.undelivered AS
     JOIN webhook.webhook AS h ON h.id = d.webhook_id
     LEFT JOIN webhook.health AS s ON s.webhook_id = d.webhook_id
     UNION ALL
-    SELECT w.id, o.message_id::text, o.event, o.entity_id #>> '{}', 0, NULL, NULL, 'pending', o.created_at
+    SELECT w.id, o.message_id::text, o.event, o.entity_id #>> '{}', 0, NULL, NULL,
+           CASE WHEN h.active THEN 'pending' ELSE 'buffered' END, o.created_at
     FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS w (id)
-    WHERE EXISTS (SELECT FROM webhook.webhook AS h WHERE h.id = w.id AND h.active)
+    JOIN webhook.webhook AS h ON h.id = w.id
+    WHERE (h.active OR h.buffering) AND NOT COALESCE(pg_visible_in_snapshot(o.xid, h.discarded), false)
       AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id);
 COMMENT ON VIEW webhook.undelivered IS 'one row per unfinished delivery';
 
@@ -59,7 +75,9 @@ CREATE VIEW webhook.stat_webhooks AS
     WITH unread AS (
         SELECT w.id AS webhook_id, count(*) AS n, min(o.created_at) AS oldest
         FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS w (id)
-        WHERE NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id)
+        JOIN webhook.webhook AS h ON h.id = w.id
+        WHERE NOT COALESCE(pg_visible_in_snapshot(o.xid, h.discarded), false)
+          AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id)
         GROUP BY w.id
     ), stored AS (
         SELECT d.webhook_id,
@@ -75,7 +93,7 @@ CREATE VIEW webhook.stat_webhooks AS
            COALESCE(s.attempts, 0) AS attempts,
            CASE WHEN h.active THEN COALESCE(u.n, 0) + COALESCE(d.n, 0) ELSE 0 END AS pending,
            CASE WHEN h.active THEN COALESCE(d.retrying, 0) ELSE 0 END AS retrying,
-           CASE WHEN h.active THEN 0 ELSE COALESCE(d.n, 0) END AS buffered,
+           CASE WHEN h.active THEN 0 ELSE COALESCE(d.n, 0) + CASE WHEN h.buffering THEN COALESCE(u.n, 0) ELSE 0 END END AS buffered,
            COALESCE(s.dropped, 0) AS dropped,
            CASE WHEN h.active THEN pg_catalog.clock_timestamp() - LEAST(u.oldest, d.oldest) END AS oldest_pending_age,
            s.last_success_at, s.last_failure_at, s.last_error, s.failing_since, s.next_probe_at,

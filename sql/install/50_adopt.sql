@@ -103,6 +103,10 @@ BEGIN
            SET active = false, buffering = false, deactivated_at = now(), deactivation_reason = 'copy'
          WHERE active OR buffering;
     END IF;
+    IF restored THEN
+        -- Transaction ids of elsewhere.
+        UPDATE webhook.webhook SET discarded = NULL WHERE discarded IS NOT NULL;
+    END IF;
     FOR i IN 0..3 LOOP
         -- What has been dealt with of an earlier adoption would count as news.
         EXECUTE format('DELETE FROM webhook.outbox_%s WHERE xid = ''2'' AND pg_visible_in_snapshot(xid, $1)', i)

@@ -302,6 +302,43 @@ WebhookTest::wait_until_delivered($node);
 is_deeply(numbers('/manual'), [ 2, 3 ], 'M3: in order');
 end_test();
 
+# M3: what the worker has not read yet belongs to the buffer as well
+
+sub let_dispatch
+{
+	my ($setting, $activity) = @_;
+
+	sql("ALTER SYSTEM SET webhook.dispatch = $setting");
+	sql('SELECT pg_reload_conf()');
+	becomes("SELECT activity FROM webhook.stat_workers WHERE database = 'postgres'", $activity, "dispatch is $setting");
+	return;
+}
+
+$id = create('/unread');
+let_dispatch('off', 'paused');
+sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
+emit(1);
+emit(2);
+is(sql("SELECT buffered, pending FROM webhook.get_webhooks('app')"), '2|0', 'M9: it is counted at once');
+is(sql("SELECT buffered, pending FROM webhook.stat_webhooks WHERE webhook_id = $id"), '2|0', 'W12: also in the view');
+is(sql('SELECT state, count(*) FROM webhook.undelivered GROUP BY 1'), 'buffered|2', 'W12: each of them');
+is(sql("SELECT webhook.activate_webhook($id)"), 0, 'M3: none of it is to be sent');
+emit(3);
+let_dispatch('on', 'idle');
+WebhookTest::wait_until_delivered($node);
+is_deeply(numbers('/unread'), [3], 'M3: nor is it');
+is(sql("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id"), 2, 'M3: it is counted as dropped');
+let_dispatch('off', 'paused');
+sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
+emit(4);
+sql(q{BEGIN}, "; SELECT webhook.activate_webhook($id); SELECT webhook.emit('thing.done', '{\"n\": 5}'); COMMIT");
+sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
+is(sql("SELECT webhook.activate_webhook($id, replay_events => true)"), 1, 'M3: one more will be sent');
+let_dispatch('on', 'idle');
+WebhookTest::wait_until_delivered($node);
+is_deeply(numbers('/unread'), [ 3, 5 ], 'M3: what is written after it was switched on is sent');
+end_test();
+
 # E6: tests of webhooks that are off, or failing
 
 sql(q{CREATE TABLE guest (id integer PRIMARY KEY, name text);
