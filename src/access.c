@@ -14,7 +14,9 @@
  * apply to the owner sends nothing to it.
  *
  * When an owner loses its rights, capturing stops at once, in every backend.
- * The worker then writes into webhook.withheld what is kept from whom, with a
+ * So does sending: the worker judges each delivery once more, by the same
+ * rules, and fails what was captured before and may not be seen any more.
+ * It then writes into webhook.withheld what is kept from whom, with a
  * notification.
  *
  *-------------------------------------------------------------------------
@@ -28,8 +30,11 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
@@ -38,6 +43,7 @@
 #include "asowner.h"
 #include "catalog.h"
 #include "compat.h"
+#include "match.h"
 #include "statement.h"
 #include "watch.h"
 
@@ -137,9 +143,9 @@ access_check(Oid role, Oid relid, const AccessColumns *columns, Bitmapset **read
 
 /* What is wrong, in words; "" if nothing is. */
 static char *
-problem_text(Access access, Oid role, Relation rel)
+problem_text(Access access, Oid role, Oid relid)
 {
-	const char *table = RelationGetRelationName(rel);
+	const char *table = get_rel_name(relid);
 
 	switch (access)
 	{
@@ -150,7 +156,7 @@ problem_text(Access access, Oid role, Relation rel)
 			return psprintf("role with OID %u does not exist any more", role);
 		case ACCESS_NO_SCHEMA:
 			return psprintf("permission denied for schema %s",
-							get_namespace_name(RelationGetNamespace(rel)));
+							get_namespace_name(get_rel_namespace(relid)));
 		case ACCESS_NO_SELECT:
 			return psprintf("permission denied for table %s", table);
 		case ACCESS_ROW_SECURITY:
@@ -185,7 +191,7 @@ webhook_access_problem(PG_FUNCTION_ARGS)
 	}
 	table = watch_settings_unchecked(rel);
 	if (table != NULL)
-		problem = problem_text(access_check(role, relid, &table->access_columns, &readable), role, rel);
+		problem = problem_text(access_check(role, relid, &table->access_columns, &readable), role, relid);
 	relation_close(rel, NoLock);
 	PG_RETURN_TEXT_P(cstring_to_text(problem));
 }
@@ -219,6 +225,171 @@ access_check_webhook(int64 webhook_id)
 					 errhint("A webhook is sent what its owner may select. Grant SELECT on the table, or on some of its columns, and USAGE on its schema. Where row-level security applies, only roles that see every row can be sent them.")));
 	}
 }
+
+/* ---------- what has been captured before ---------- */
+
+/* What a role may see of a table now. */
+typedef struct Verdict
+{
+	struct
+	{
+		Oid			role;
+		Oid			relid;
+	}			key;
+	Access		access;
+	const char *problem;		/* NULL: some columns at least may be seen */
+	Bitmapset  *readable;		/* with ACCESS_COLUMNS */
+	bool		event_uid_hidden;	/* likewise */
+	bool		unknown;		/* it cannot be told now: the table is locked */
+} Verdict;
+
+static HTAB *verdicts = NULL;
+static MemoryContext verdict_context;	/* all of them */
+static uint64 verdict_changes = 0;	/* of which they take account */
+static uint64 checked_changes = 0;
+
+/* The part of the verdict for which the table must be opened. */
+static void
+judge_columns(Verdict *verdict)
+{
+	static const AccessColumns all = {.all_needed = true};
+	Oid			relid = verdict->key.relid;
+	WatchedTable *table = NULL;
+	Relation	rel = NULL;
+
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+	{
+		verdict->problem = psprintf("table %s is locked", get_rel_name(relid));
+		verdict->unknown = true;
+		return;
+	}
+	rel = try_relation_open(relid, NoLock);
+	if (rel == NULL)
+	{
+		UnlockRelationOid(relid, AccessShareLock);
+		verdict->access = ACCESS_ALL;
+		return;
+	}
+	table = watch_settings_unchecked(rel);
+	verdict->access = access_check(verdict->key.role, relid, table ? &table->access_columns : &all, &verdict->readable);
+	verdict->event_uid_hidden = table != NULL && table->field_column[WATCH_EVENT_UID] > 0 &&
+		!bms_is_member(table->field_column[WATCH_EVENT_UID], verdict->readable);
+	relation_close(rel, NoLock);
+	verdict->problem = verdict->access == ACCESS_COLUMNS || verdict->access == ACCESS_ALL ? NULL :
+		problem_text(verdict->access, verdict->key.role, relid);
+}
+
+/* A table that has been dropped has nothing left that could be kept from anybody. */
+static void
+judge(Verdict *verdict)
+{
+	static const AccessColumns all = {.all_needed = true};
+	Oid			role = verdict->key.role;
+	Oid			relid = verdict->key.relid;
+	Bitmapset  *none;
+
+	verdict->access = ACCESS_ALL;
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return;
+	verdict->access = access_check(role, relid, &all, &none);
+	if (verdict->access == ACCESS_NO_SELECT)
+		judge_columns(verdict);
+	else if (verdict->access != ACCESS_ALL)
+		verdict->problem = problem_text(verdict->access, role, relid);
+}
+
+static void
+forget_verdicts(void)
+{
+	HASHCTL		ctl = {0};
+
+	if (verdicts == NULL)
+		verdict_context = AllocSetContextCreate(TopMemoryContext, "webhook verdicts", ALLOCSET_DEFAULT_SIZES);
+	else
+		MemoryContextReset(verdict_context);
+	ctl.keysize = sizeof(((Verdict *) NULL)->key);
+	ctl.entrysize = sizeof(Verdict);
+	ctl.hcxt = verdict_context;
+	verdicts = hash_create("webhook verdicts", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	verdict_changes = watch_access_changes();
+}
+
+static const Verdict *
+get_verdict(Oid role, Oid relid)
+{
+	static Verdict judged;
+	Verdict    *verdict;
+	MemoryContext old;
+	bool		found;
+
+	if (verdicts == NULL || verdict_changes != watch_access_changes())
+		forget_verdicts();
+	memset(&judged, 0, sizeof(judged));
+	judged.key.role = role;
+	judged.key.relid = relid;
+	verdict = hash_search(verdicts, &judged.key, HASH_FIND, NULL);
+	if (verdict != NULL)
+		return verdict;
+
+	old = MemoryContextSwitchTo(verdict_context);
+	judge(&judged);
+	MemoryContextSwitchTo(old);
+	if (judged.unknown)
+		return &judged;
+	verdict = hash_search(verdicts, &judged.key, HASH_ENTER, &found);
+	*verdict = judged;
+	return verdict;
+}
+
+/* Is there something in the payload that the role may not read, or that nobody knows any more? */
+static const char *
+hidden_part(const Verdict *verdict, const Message *message)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+	Jsonb	   *payload;
+
+	if (verdict->event_uid_hidden && message->event_uid != NULL)
+		return "permission denied for the event UID";
+	if (message->payload == NULL)
+		return NULL;
+	payload = match_parse_payload(message->payload);
+	if (!JB_ROOT_IS_OBJECT(payload))
+		return "permission denied for part of the payload";
+	it = JsonbIteratorInit(&payload->root);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		char	   *name;
+
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(v.val.string.val, v.val.string.len);
+		if (!bms_is_member(get_attnum(verdict->key.relid, name), verdict->readable))
+			return psprintf("permission denied for column %s of table %s", name, get_rel_name(verdict->key.relid));
+	}
+	return NULL;
+}
+
+const char *
+access_withheld(Oid role, const Message *message, bool *unknown)
+{
+	const Verdict *verdict = get_verdict(role, message->relation);
+
+	*unknown = verdict->unknown;
+	return verdict->access == ACCESS_COLUMNS ? hidden_part(verdict, message) : verdict->problem;
+}
+
+bool
+access_changed(void)
+{
+	uint64		before = checked_changes;
+
+	checked_changes = watch_access_changes();
+	return checked_changes != before;
+}
+
+/* ---------- what is told of it ---------- */
 
 bool
 access_note_due(TimestampTz now)

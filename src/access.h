@@ -11,6 +11,8 @@
 #include "datatype/timestamp.h"
 #include "nodes/bitmapset.h"
 
+#include "message.h"
+
 typedef enum Access
 {
 	ACCESS_ALL,					/* every column */
@@ -41,6 +43,17 @@ extern Access access_check(Oid role, Oid relid, const AccessColumns *columns, Bi
  * as_owner_begin().
  */
 extern void access_check_webhook(int64 webhook_id);
+
+/*
+ * Why may a message that was captured before not be sent to this role now?
+ * NULL: it may.  *unknown: it cannot be told now, because somebody has locked
+ * the table.  The verdicts are kept: asking costs a look into a hash table.
+ * For the worker, in a transaction; the text lives in the current memory context, or longer.
+ */
+extern const char *access_withheld(Oid role, const Message *message, bool *unknown);
+
+/* Have the verdicts been given up since the last call?  What was not withheld may be so now. */
+extern bool access_changed(void);
 
 /*
  * The worker's part: has anything changed since it last looked?  If so, it is to call

@@ -395,9 +395,9 @@ webhook_redeliver(PG_FUNCTION_ARGS)
 							 SPI_OK_SELECT, 2, types, values, NULL) > 0)
 			result = false;
 		else if (as_owner_execute("INSERT INTO webhook.delivery (webhook_id, id, message_id, event, entity_type,"
-								  "  entity_id, event_uid, profile, payload, created_at, order_key, attempts, state)"
+								  "  entity_id, event_uid, profile, payload, created_at, order_key, attempts, state, relation)"
 								  " SELECT $1, o.id, o.message_id, o.event, o.entity_type, o.entity_id, o.event_uid,"
-								  "  o.profile, o.payload, o.created_at, 0, 0, 'waiting' FROM webhook.outbox AS o"
+								  "  o.profile, o.payload, o.created_at, 0, 0, 'waiting', o.relation FROM webhook.outbox AS o"
 								  " WHERE o.message_id = $2::uuid AND $1 = ANY (o.webhook_ids)",
 								  SPI_OK_INSERT, 2, types, values, NULL) == 0)
 			ereport(ERROR,

@@ -189,6 +189,7 @@ tell(WatchedTable *table, const WatchAudience *audience, WatchAction action,
 	message.webhook_ids = match_webhooks(event, &match);
 	if (message.webhook_ids == NULL)
 		return;
+	message.relation = table->root;
 	message.event = table->event_names[action];
 	message.entity_type = table->entity_type;
 	message.entity_id = values->text[WATCH_ID];

@@ -74,7 +74,8 @@
 #define Anum_outbox_webhook_ids				10
 #define Anum_outbox_payload					11
 #define Anum_outbox_created_at				12
-#define Natts_outbox						12
+#define Anum_outbox_relation				13
+#define Natts_outbox						13
 #define Anum_outbox_index_xid				1
 #define Anum_outbox_index_id				2
 

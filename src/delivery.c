@@ -26,16 +26,16 @@ static const char *const state_names[] = {"waiting", "retrying", "failed"};
 
 #define ROW_COLUMNS \
 	"webhook_id, id, message_id, event, entity_type, entity_id::text, event_uid, profile, " \
-	"payload::text, created_at, order_key, attempts, state, next_attempt_at"
+	"payload::text, created_at, order_key, attempts, state, next_attempt_at, relation::oid"
 
 static Statement store_statement = {
 	"INSERT INTO webhook.delivery AS d (webhook_id, id, message_id, event, entity_type, entity_id, event_uid,"
-	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, last_error)"
-	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15)"
+	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, last_error, relation)"
+	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15, $16)"
 	" ON CONFLICT (webhook_id, id) DO UPDATE SET attempts = excluded.attempts, state = excluded.state,"
 	"  next_attempt_at = excluded.next_attempt_at, last_error = COALESCE(excluded.last_error, d.last_error)",
-	15, {INT8OID, INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID}
+	16, {INT8OID, INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, REGCLASSOID}
 };
 
 /* Without the message, which the row has already. */
@@ -160,8 +160,8 @@ void
 delivery_store(const Delivery *delivery)
 {
 	const Message *message = delivery->message;
-	Datum		values[15];
-	char		nulls[16] = "               ";
+	Datum		values[16];
+	char		nulls[17] = "                ";
 
 	values[0] = Int64GetDatum(delivery->endpoint->id);
 	values[1] = Int64GetDatum(message->id);
@@ -187,6 +187,8 @@ delivery_store(const Delivery *delivery)
 	values[12] = CStringGetTextDatum(state_names[delivery->next_state]);
 	bind_due(values, nulls, 13, delivery);
 	bind_text(values, nulls, 14, delivery->last_error);
+	values[15] = ObjectIdGetDatum(message->relation);
+	nulls[15] = OidIsValid(message->relation) ? ' ' : 'n';
 	statement_execute(&store_statement, values, nulls);
 }
 
@@ -250,6 +252,8 @@ take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
 			stored->state++;
 		d = statement_value(i, 14, &isnull);
 		stored->next_attempt_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
+		d = statement_value(i, 15, &isnull);
+		row.relation = isnull ? InvalidOid : DatumGetObjectId(d);
 		stored->message = message_copy(&row, context);
 		MemoryContextReset(scratch);
 	}
@@ -380,6 +384,7 @@ message_copy(const Message *message, MemoryContext context)
 	copy->message_id = message->message_id;
 	copy->created_at = message->created_at;
 	copy->xid = message->xid;
+	copy->relation = message->relation;
 	to = (char *) copy + MAXALIGN(sizeof(Message));
 	copy->event = copy_string(&to, message->event);
 	copy->entity_type = copy_string(&to, message->entity_type);

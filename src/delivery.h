@@ -43,6 +43,8 @@ typedef struct Delivery
 	TimestampTz next_attempt_at;
 	char	   *last_error;
 
+	char	   *withheld;		/* why its webhook's owner may not be sent it any more, or NULL */
+
 	/* what prepare_delivery() has made of the payload */
 	bool		prepared;
 	bool		dropped;		/* by the transform: not to be sent */

@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "access.h"
 #include "clock.h"
 #include "cursor.h"
 #include "dispatch.h"
@@ -72,7 +73,7 @@ push_ready(Delivery *delivery)
 	Endpoint   *endpoint = delivery->endpoint;
 
 	delivery->waiting = false;
-	delivery->preparing = !delivery->prepared && prepare_needed(endpoint);
+	delivery->preparing = !delivery->prepared && delivery->withheld == NULL && prepare_needed(endpoint);
 	if (delivery->preparing)
 	{
 		dlist_push_tail(&to_prepare, &delivery->ready_node);
@@ -114,6 +115,25 @@ pass_on(OrderKey *key)
 
 /* ---------- deliveries ---------- */
 
+/* May the owner of its webhook be sent it now, whatever he could see when it was captured? */
+static void
+check_access(Delivery *delivery)
+{
+	bool		unknown;
+	const char *problem = access_withheld(delivery->endpoint->owner, delivery->message, &unknown);
+
+	if (delivery->withheld != NULL)
+		pfree(delivery->withheld);
+	delivery->withheld = NULL;
+	if (problem == NULL)
+		return;
+	problem = psprintf("withheld: %s", problem);
+	if (unknown)
+		prepare_refuse(delivery, problem, dispatch_context);
+	else
+		delivery->withheld = MemoryContextStrdup(dispatch_context, problem);
+}
+
 static Delivery *
 create(Message *message, Endpoint *endpoint, int64 order_key)
 {
@@ -127,6 +147,8 @@ create(Message *message, Endpoint *endpoint, int64 order_key)
 	dlist_push_tail(&endpoint->all, &delivery->all_node);
 	endpoint->in_memory++;
 	in_memory++;
+	if (OidIsValid(message->relation))
+		check_access(delivery);
 	return delivery;
 }
 
@@ -161,6 +183,8 @@ dispatch_forget(Delivery *delivery)
 	endpoint->in_memory--;
 	in_memory--;
 	message_done(delivery->message);
+	if (delivery->withheld != NULL)
+		pfree(delivery->withheld);
 	pfree(delivery);
 }
 
@@ -307,7 +331,8 @@ dispatch_prepare(void)
 		}
 		dlist_delete(&delivery->ready_node);
 		delivery->preparing = false;
-		prepare_delivery(delivery, dispatch_context);
+		if (delivery->withheld == NULL)
+			prepare_delivery(delivery, dispatch_context);
 		push_ready(delivery);
 		now = clock_now();
 		if (TimestampDifferenceExceeds(before, now, PREPARE_MS))
@@ -486,6 +511,26 @@ refresh_endpoint(Endpoint *endpoint)
 		}
 		turns_enter(endpoint);
 	}
+}
+
+static void
+check_access_of(Endpoint *endpoint)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &endpoint->all)
+	{
+		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
+
+		if (OidIsValid(delivery->message->relation))
+			check_access(delivery);
+	}
+}
+
+void
+dispatch_check_access(void)
+{
+	endpoint_foreach(check_access_of);
 }
 
 void
@@ -724,6 +769,24 @@ drop(Delivery *delivery)
 		pass_on(key);
 }
 
+/* It has failed without an attempt, and is no fault of the receiver's. */
+static void
+withhold(Delivery *delivery, TimestampTz now)
+{
+	OrderKey   *key = delivery->key;
+
+	if (payload_is_test(delivery->message))
+	{
+		could_not_send(delivery, delivery->withheld, now);
+		return;
+	}
+	delivery->key = NULL;
+	record_failed(delivery->endpoint);
+	stored_write_later(delivery, DELIVERY_FAILED, 0, delivery->withheld);
+	if (key != NULL)
+		pass_on(key);
+}
+
 /* The request that is next for a delivery: itself, or the question whether it is welcome. */
 static Request *
 build_request(Delivery *delivery, TimestampTz now)
@@ -744,12 +807,17 @@ send_delivery(Delivery *delivery, TimestampTz now)
 	MemoryContext context = CurrentMemoryContext;
 	char		error[256] = "";
 
+	delivery->sent_at = now;
+	if (delivery->withheld != NULL)
+	{
+		withhold(delivery, now);
+		return;
+	}
 	if (delivery->dropped)
 	{
 		drop(delivery);
 		return;
 	}
-	delivery->sent_at = now;
 	delivery->handshake = delivery->prepare_error == NULL && endpoint_must_ask(delivery->endpoint);
 	if (delivery->prepare_error != NULL)
 	{
@@ -802,7 +870,7 @@ dispatch_send(TimestampTz now)
 			continue;
 		dlist_delete(&delivery->ready_node);
 		endpoint->nready--;
-		if (endpoint->send_interval > 0)
+		if (endpoint->send_interval > 0 && delivery->withheld == NULL && !delivery->dropped)
 			endpoint->next_send_at = Max(endpoint->next_send_at, now - RATE_CATCH_UP_US) +
 				endpoint->send_interval;
 		send_delivery(delivery, now);

@@ -25,6 +25,9 @@ extern void dispatch_prepare(void);
 /* Configuration changed: drop what is not to be sent any more.  In a transaction with SPI connected. */
 extern void dispatch_refresh(void);
 
+/* Somebody's rights have changed: see what may not be sent any more.  In a transaction. */
+extern void dispatch_check_access(void);
+
 /* A row of the delivery table, back in memory: queue it. */
 extern Delivery *dispatch_restore(Message *message, Endpoint *endpoint, int64 order_key, int attempts);
 

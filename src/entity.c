@@ -294,6 +294,7 @@ make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slo
 	WatchValues values;
 
 	evaluate_row(table, slot, false, &values);
+	row->relation = table->root;
 	row->entity_type = table->entity_type;
 	row->entity_id = values.text[WATCH_ID];
 	if (watch_audience_sees(table, audience, WATCH_EVENT_UID))

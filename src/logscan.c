@@ -164,6 +164,8 @@ logscan_message(TupleTableSlot *slot, MemoryContext context)
 	message->id = DatumGetInt64(slot->tts_values[Anum_outbox_id - 1]);
 	message->message_id = *DatumGetUUIDP(slot->tts_values[Anum_outbox_message_id - 1]);
 	message->created_at = DatumGetTimestampTz(slot->tts_values[Anum_outbox_created_at - 1]);
+	if (!slot->tts_isnull[Anum_outbox_relation - 1])
+		message->relation = DatumGetObjectId(slot->tts_values[Anum_outbox_relation - 1]);
 
 	to = (char *) (message->webhook_ids + nids);
 	message->event = copy_text(slot, Anum_outbox_event, &to, NULL);

@@ -49,13 +49,8 @@ columns_match(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTabl
 	return false;
 }
 
-/*
- * A payload as jsonb.  What json accepts and jsonb does not, "\u0000" or a number
- * with a million digits, contains nothing that a filter could ask for: it
- * counts as null.
- */
-static Jsonb *
-parse_payload(const char *payload)
+Jsonb *
+match_parse_payload(const char *payload)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum		parsed = (Datum) 0;
@@ -84,7 +79,7 @@ static bool
 filter_matches(const CatalogWebhook *webhook, const char *payload, Jsonb **parsed)
 {
 	if (*parsed == NULL)
-		*parsed = parse_payload(payload);
+		*parsed = match_parse_payload(payload);
 	return DatumGetBool(DirectFunctionCall2(jsonb_contains, JsonbPGetDatum(*parsed),
 											JsonbPGetDatum(webhook->filter)));
 }

@@ -38,6 +38,13 @@ typedef struct Match
 /* Do the two rows, deformed, differ in this column? */
 extern bool match_column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum);
 
+/*
+ * A payload as jsonb.  What json accepts and jsonb does not, "\u0000" or a number
+ * with a million digits, contains nothing that a filter could ask for: it
+ * counts as null.
+ */
+extern Jsonb *match_parse_payload(const char *payload);
+
 /* The lists of webhooks to be looked at, each may be NULL; returns how many webhooks there are. */
 extern int	match_lists(const CatalogEvent *event, const Match *match, const CatalogWebhookList **lists);
 

@@ -17,6 +17,7 @@ typedef struct Message
 	int64		id;				/* order of the log */
 	pg_uuid_t	message_id;		/* "webhook-id" */
 	TimestampTz created_at;
+	Oid			relation;		/* watched table that it is about, or InvalidOid */
 	char	   *event;			/* trigger name */
 	char	   *entity_type;	/* these four may be NULL */
 	char	   *entity_id;		/* JSON: a number or a string */

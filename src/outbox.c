@@ -402,6 +402,8 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 	values[Anum_outbox_webhook_ids - 1] = PointerGetDatum(row->webhook_ids);
 	set_text(values, nulls, Anum_outbox_payload, row->payload, row->payload_len);
 	values[Anum_outbox_created_at - 1] = TimestampTzGetDatum(now);
+	nulls[Anum_outbox_relation - 1] = !OidIsValid(row->relation);
+	values[Anum_outbox_relation - 1] = ObjectIdGetDatum(row->relation);
 
 	if (buffer_context == NULL)
 		buffer_context = AllocSetContextCreate(TopTransactionContext, "webhook outbox buffer",

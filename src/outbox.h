@@ -33,6 +33,7 @@ typedef struct OutboxRow
 	const char *profile;
 	const char *payload;		/* JSON text */
 	int			payload_len;
+	Oid			relation;		/* watched table that it is about, or InvalidOid */
 	ArrayType  *webhook_ids;	/* bigint[], at least one */
 } OutboxRow;
 

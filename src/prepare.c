@@ -228,6 +228,14 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 	delivery->prepared = true;
 }
 
+void
+prepare_refuse(Delivery *delivery, const char *error, MemoryContext context)
+{
+	prepare_forget(delivery);
+	delivery->prepare_error = MemoryContextStrdup(context, error);
+	delivery->prepared = true;
+}
+
 const Message *
 prepare_message(const Delivery *delivery, Message *copy)
 {

@@ -272,6 +272,8 @@ do_transaction(TimestampTz now, bool record)
 
 		taken = 0;
 		stored_save();
+		if (access_changed())
+			dispatch_check_access();
 		if (access_note_due(now))
 			access_note_withheld(now);
 		if (webhook_dispatch)

@@ -77,7 +77,8 @@ BEGIN
                 profile     text,
                 webhook_ids bigint[] NOT NULL,
                 payload     json,
-                created_at  timestamptz NOT NULL
+                created_at  timestamptz NOT NULL,
+                relation    regclass
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
             CREATE INDEX outbox_%1$s_xid_id_idx ON webhook.outbox_%1$s (xid, id);
             COMMENT ON TABLE webhook.outbox_%1$s IS 'messages, a partition of the outbox; truncated when all of it is dealt with';
@@ -134,6 +135,7 @@ CREATE TABLE webhook.delivery (
     state           text NOT NULL CHECK (state IN ('waiting', 'retrying', 'failed')),
     next_attempt_at timestamptz,
     last_error      text,
+    relation        regclass,
     PRIMARY KEY (webhook_id, id)
 );
 CREATE INDEX delivery_due_idx ON webhook.delivery (next_attempt_at, webhook_id, id) WHERE state = 'retrying';

@@ -1,0 +1,251 @@
+# A right that is lost stops what has been captured before as well: nothing of it is sent, and nothing of it is lost.
+#
+# Mission: W14, W11, W12.
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $node = WebhookTest::start_node('revoke');
+my $receiver = WebhookTest::Receiver->start;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+sub becomes
+{
+	my ($query, $expected, $test_name) = @_;
+
+	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
+	  or diag('it is: ' . sql($query));
+	return;
+}
+
+# Off: messages are captured and wait.
+sub dispatch
+{
+	my ($value) = @_;
+
+	sql("ALTER SYSTEM SET webhook.dispatch = $value");
+	$node->reload;
+	becomes("SELECT count(*) FROM webhook.stat_workers WHERE (activity = 'paused') = ('$value' = 'off') AND pid IS NOT NULL",
+		1, "dispatch is $value");
+	return;
+}
+
+# A webhook of this role; its path is the role's name.
+sub subscribe
+{
+	my ($role, $event, %arguments) = @_;
+	my $more = join('', map { ", $_ => $arguments{$_}" } sort keys %arguments);
+
+	return sql("SET ROLE $role; SELECT webhook.create_webhook('$role', '$event', '" . $receiver->url("/$role") . "'$more)");
+}
+
+my %taken;
+
+# The names that a role was sent since the last call, sorted.
+sub arrived
+{
+	my ($role) = @_;
+
+	WebhookTest::wait_until_delivered($node);
+	my @requests = $receiver->requests("/$role");
+	my @new = splice(@requests, $taken{$role} // 0);
+	$taken{$role} += @new;
+	return join(' ', sort map { decode_json($_->{body})->{result}{name} // 'none' } @new);
+}
+
+sub failed
+{
+	my ($webhook) = @_;
+
+	return "SELECT count(*), string_agg(DISTINCT last_error, '; ') FROM webhook.undelivered WHERE webhook_id = $webhook AND state = 'failed'";
+}
+
+sub redeliver_all
+{
+	my ($webhook) = @_;
+
+	return sql("SELECT count(*) FILTER (WHERE webhook.redeliver(webhook_id, message_id))
+		FROM webhook.undelivered WHERE webhook_id = $webhook AND last_error LIKE 'withheld:%'");
+}
+
+sql(q{
+	GRANT USAGE ON SCHEMA webhook TO PUBLIC; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO PUBLIC;
+	CREATE ROLE app_owner; CREATE ROLE reader; CREATE ROLE readers; CREATE ROLE member IN ROLE readers; CREATE ROLE brief;
+	CREATE SCHEMA crm; GRANT USAGE ON SCHEMA crm TO PUBLIC;
+	CREATE TABLE crm.guest (id integer PRIMARY KEY, event_uid text, name text, salary integer);
+	ALTER TABLE crm.guest OWNER TO app_owner;
+	GRANT SELECT ON crm.guest TO reader, readers, brief;
+	SELECT webhook.watch('crm.guest', 'guest', event_uid => 'event_uid');
+	CREATE TABLE crm.other (id integer PRIMARY KEY, name text);
+	GRANT SELECT ON crm.other TO reader, readers;
+	SELECT webhook.watch('crm.other', 'guest');
+	INSERT INTO crm.guest VALUES (1, 'EV', 'before', 100);
+});
+my $reader = subscribe('reader', 'guest.*,app.*');
+my $member = subscribe('member', 'guest.*,app.*');
+
+# Captured, not sent yet
+
+dispatch('off');
+sql(q{UPDATE crm.guest SET name = 'a'; UPDATE crm.guest SET name = 'b'; INSERT INTO crm.other VALUES (1, 'other');
+	SELECT webhook.emit('app.sent', '{"name": "emitted"}')});
+sql('REVOKE SELECT ON crm.guest FROM reader');
+dispatch('on');
+is(arrived('reader'), 'emitted other', 'W14: REVOKE stops what was captured before; other tables and events go on');
+is(arrived('member'), 'a b emitted other', 'W14: others are sent it');
+becomes(failed($reader), '2|withheld: permission denied for table guest', 'W12: what was not sent is shown, with the reason');
+becomes("SELECT delivered, failed, attempts, failing_since IS NULL FROM webhook.stat_webhooks WHERE webhook_id = $reader",
+	'2|2|2|t', 'W14: it counts as failed, not as an attempt, and not against the receiver');
+becomes("SELECT count(*), min(message) FROM webhook.notification WHERE webhook_id = $reader",
+	'1|rows of crm.guest are no longer sent: permission denied for table guest', 'W14: the operator hears of it, once');
+is(redeliver_all($reader), 2, 'W11: it may be delivered again');
+is(arrived('reader'), '', 'W14: but not as long as the right is missing');
+becomes(failed($reader), '2|withheld: permission denied for table guest', 'W12: it has failed again');
+sql('GRANT SELECT ON crm.guest TO reader');
+is(redeliver_all($reader), 2, 'W11: when the right is back');
+is(arrived('reader'), 'a b', 'W11: it is sent, as it was captured');
+sql(q{UPDATE crm.guest SET name = 'c'});
+is(arrived('reader'), 'c', 'W14: and new messages flow');
+is(arrived('member'), 'c', 'W14: to others, too');
+
+# Waiting in memory for its turn, and in the table behind a message that is to be retried
+
+sql("SELECT webhook.update_webhook($reader, '{\"rate_limit\": 2, \"ordering\": \"none\"}')");
+sql(join(';', map { "UPDATE crm.guest SET name = 'd$_'" } 1 .. 30));
+ok($receiver->wait_for_count($taken{reader} + 2, '/reader'), 'the first are sent');
+sql('REVOKE SELECT ON crm.guest FROM reader');
+my $sent = $receiver->count('/reader');
+WebhookTest::wait_until_delivered($node);
+cmp_ok($receiver->count('/reader'), '<=', $sent + 1, 'W14: REVOKE stops what waits for its turn, at once');
+is(sql("SELECT count(*) FROM webhook.undelivered WHERE webhook_id = $reader AND state = 'failed'") + $receiver->count('/reader') - $taken{reader},
+	30, 'W12: nothing is lost');
+sql('GRANT SELECT ON crm.guest TO reader');
+sql("SELECT webhook.update_webhook($reader, '{\"rate_limit\": null, \"ordering\": \"entity\"}')");
+redeliver_all($reader);
+arrived('reader');
+is($taken{reader}, 2 + 2 + 1 + 30, 'W11: all of it after all');
+
+$receiver->behave('/reader', status => 503, times => 1);
+sql(q{UPDATE crm.guest SET name = 'e'; UPDATE crm.guest SET name = 'f'});
+becomes("SELECT string_agg(state, ',' ORDER BY state) FROM webhook.undelivered WHERE webhook_id = $reader", 'retrying,waiting',
+	'one is to be retried, another waits behind it');
+$taken{reader}++;
+sql('REVOKE SELECT ON crm.guest FROM reader');
+sql("SELECT webhook.update_webhook($reader, '{}')");	# have it retried now
+is(arrived('reader'), '', 'W14: REVOKE stops retries, and what waits behind them');
+becomes(failed($reader), '2|withheld: permission denied for table guest', 'W12: both are shown');
+sql('GRANT SELECT ON crm.guest TO reader');
+redeliver_all($reader);
+is(arrived('reader'), 'e f', 'W11: sent when the right is back');
+
+# Row-level security is switched on
+
+dispatch('off');
+sql(q{UPDATE crm.guest SET name = 'g'; ALTER TABLE crm.guest ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON crm.guest USING (id = 2)});
+dispatch('on');
+is(arrived('reader'), '', 'W14: row-level security stops what was captured before it was switched on');
+becomes(failed($reader), '1|withheld: row-level security of table guest applies to role reader', 'W12: and says so');
+becomes("SELECT count(*) FROM webhook.notification WHERE webhook_id = $reader AND message LIKE '%row-level security%'", 1,
+	'W14: the operator hears of it, once');
+sql('ALTER TABLE crm.guest DISABLE ROW LEVEL SECURITY');
+redeliver_all($_) foreach $reader, $member;
+is(arrived('reader'), 'g', 'W11: sent when it is switched off again');
+
+# Kept for a webhook that is switched off
+
+sql("SELECT webhook.deactivate_webhook($reader, true)");
+sql(q{UPDATE crm.guest SET name = 'h'});
+becomes("SELECT buffered FROM webhook.get_webhooks() WHERE id = $reader", 1, 'one is buffered');
+sql('REVOKE SELECT ON crm.guest FROM reader');
+sql("SELECT webhook.activate_webhook($reader, replay_events => true)");
+is(arrived('reader'), '', 'W14: a buffer is not replayed without the right');
+becomes(failed($reader), '1|withheld: permission denied for table guest', 'W12: it is shown');
+sql("GRANT SELECT ON crm.guest TO reader");
+redeliver_all($reader);
+is(arrived('reader'), 'h', 'W11: later it is');
+
+# A probe of a receiver that is failing
+
+$receiver->behave('/reader', status => 503);
+sql(join(';', map { "SELECT webhook.emit('app.sent', '{\"name\": \"p$_\"}')" } 1 .. 5));
+becomes("SELECT failing_since IS NOT NULL FROM webhook.get_webhooks() WHERE id = $reader", 't', 'the receiver is down');
+becomes("SELECT next_probe_at IS NOT NULL FROM webhook.stat_webhooks WHERE webhook_id = $reader", 't', 'it is being probed');
+sql("DELETE FROM webhook.delivery WHERE webhook_id = $reader");
+sql(q{UPDATE crm.guest SET name = 'i'; SELECT webhook.emit('app.sent', '{"name": "j"}')});
+becomes("SELECT count(*) FROM webhook.undelivered WHERE webhook_id = $reader AND state = 'waiting'", 2, 'two wait for a probe');
+sql('REVOKE SELECT ON crm.guest FROM reader');
+$receiver->behave('/reader');
+$taken{reader} = $receiver->count('/reader');
+sql("SELECT webhook.update_webhook($reader, '{}')");	# have it probed now
+is(arrived('reader'), 'j', 'W14: what is withheld is no probe either');
+becomes(failed($reader), '1|withheld: permission denied for table guest', 'W12: it is shown');
+sql("GRANT SELECT ON crm.guest TO reader");
+redeliver_all($reader);
+is(arrived('reader'), 'i', 'W11: and sent later');
+
+# Columns
+
+dispatch('off');
+sql(q{UPDATE crm.guest SET name = 'k'; DELETE FROM crm.guest; INSERT INTO crm.guest VALUES (2, NULL, 'l', 1);
+	REVOKE SELECT ON crm.guest FROM reader; GRANT SELECT (id, event_uid, name) ON crm.guest TO reader;
+	UPDATE crm.guest SET name = 'm'});
+dispatch('on');
+is(arrived('reader'), 'm', 'W14: what was captured without a column that may not be read any more is sent');
+becomes(failed($reader), '3|withheld: permission denied for column salary of table guest', 'W14: what was captured with it is not');
+sql('REVOKE SELECT (id, event_uid, name) ON crm.guest FROM reader; GRANT SELECT ON crm.guest TO reader');
+redeliver_all($reader);
+is(arrived('reader'), 'k l none', 'W11: the others later');
+
+# Memberships, schemas, and tests
+
+arrived('member');
+dispatch('off');
+sql(q{UPDATE crm.guest SET name = 'n'; REVOKE readers FROM member});
+sql("SELECT webhook.test_webhook($reader); REVOKE USAGE ON SCHEMA crm FROM PUBLIC");
+dispatch('on');
+is(arrived('member') . arrived('reader'), '', 'W14: the end of a membership, and of the right to use the schema');
+becomes(failed($member), '1|withheld: permission denied for schema crm', 'W12: is told');
+becomes("SELECT outcome, error FROM webhook.get_webhook_log($reader) LIMIT 1", 'invalid|withheld: permission denied for schema crm',
+	'E6: a test that is withheld stands in the log');
+sql('GRANT USAGE ON SCHEMA crm TO PUBLIC; GRANT readers TO member');
+redeliver_all($_) foreach $member, $reader;
+is(arrived('member') . arrived('reader'), 'nn', 'W11: later');
+
+# A role, and a table, that exist no more
+
+sql('GRANT SELECT ON crm.other TO brief');
+my $brief = subscribe('brief', 'guest.*');
+dispatch('off');
+sql(q{UPDATE crm.guest SET name = 'o'; REVOKE ALL ON crm.guest, crm.other FROM brief; DROP ROLE brief});
+sql(q{INSERT INTO crm.other VALUES (2, 'dropped'); DROP TABLE crm.other});
+dispatch('on');
+is(arrived('brief'), '', 'W14: a webhook without an owner is sent nothing');
+like(sql(failed($brief)), qr/^1\|withheld: role with OID \d+ does not exist any more/, 'W12: and it is told why');
+is(arrived('reader'), 'dropped o', 'W14: what was captured of a table that has been dropped is sent');
+
+# A table that is locked does not hold up the worker, nor does it reveal anything
+
+sql('REVOKE SELECT ON crm.guest FROM reader; GRANT SELECT (id, name) ON crm.guest TO reader');
+dispatch('off');
+sql(q{UPDATE crm.guest SET name = 'p'});
+my $session = $node->background_psql('postgres');
+$session->query_safe('BEGIN; LOCK TABLE crm.guest IN ACCESS EXCLUSIVE MODE');
+sql("SELECT pg_terminate_backend(pid, 60000) FROM webhook.stat_workers WHERE pid IS NOT NULL");
+dispatch('on');
+becomes("SELECT state, last_error FROM webhook.undelivered WHERE webhook_id = $reader AND state = 'retrying'",
+	'retrying|withheld: table guest is locked', 'W14: rights that cannot be seen now are looked at later');
+$session->query_safe('ROLLBACK');
+$session->quit;
+sql("SELECT webhook.update_webhook($reader, '{}')");
+is(arrived('reader'), 'p', 'W14: and it is sent then');
+
+done_testing();
