@@ -215,5 +215,11 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 			(SELECT count(*) FROM webhook.watch WHERE entity_type = 'guest')}), '1|1', 'W2: all others are there');
 }
 
+# M2: a list of many webhooks looks at the outbox once, not once for each of them.
+
+sql(q{SELECT webhook.create_webhook('many', 'many.' || i, 'http://127.0.0.1:9/') FROM generate_series(1, 20) AS i});
+is(sql(q{BEGIN; SET LOCAL track_functions = 'pl'; SELECT count(*) > 20 FROM webhook.get_webhooks();
+		SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'outbox_unread'; COMMIT}), "t\n1", 'M2: get_webhooks() scales');
+
 $node->stop;
 done_testing();
