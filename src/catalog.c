@@ -43,24 +43,22 @@
 #include "catalog.h"
 #include "compat.h"
 
-#define NAME_SIZE	256			/* longest trigger name or event UID, with its NUL */
-
 typedef struct SubscriptionEntry
 {
-	char		pattern[NAME_SIZE];
+	char		pattern[CATALOG_NAME_SIZE];
 	CatalogWebhookList list;
 } SubscriptionEntry;
 
 typedef struct EventEntry
 {
-	char		name[NAME_SIZE];
+	char		name[CATALOG_NAME_SIZE];
 	CatalogEvent event;
 } EventEntry;
 
 /* By event UID, or by integration. */
 typedef struct UidEntry
 {
-	char		uid[NAME_SIZE];
+	char		uid[CATALOG_NAME_SIZE];
 	CatalogWebhookList list;
 } UidEntry;
 
@@ -248,7 +246,7 @@ create_hash(const char *name, Size entrysize, MemoryContext context)
 {
 	HASHCTL		ctl = {0};
 
-	ctl.keysize = NAME_SIZE;
+	ctl.keysize = CATALOG_NAME_SIZE;
 	ctl.entrysize = entrysize;
 	ctl.hcxt = context;
 	return hash_create(name, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
@@ -432,18 +430,18 @@ static void
 resolve_event(const char *name, CatalogFilter filter, void *arg, CatalogEvent *event)
 {
 	Merge		merge = {event, NULL, NULL, filter, arg};
-	char		pattern[NAME_SIZE + 2];
+	char		pattern[CATALOG_NAME_SIZE + 2];
 
 	event->plain = true;
 	merge.seen = create_set("webhooks seen", sizeof(int64));
 	merge.owners = create_set("webhook owners seen", sizeof(Oid));
 
 	merge_subscription(&merge, name);
-	strlcpy(pattern, name, NAME_SIZE);
+	strlcpy(pattern, name, CATALOG_NAME_SIZE);
 	for (char *dot = strrchr(pattern, '.'); dot != NULL; dot = strrchr(pattern, '.'))
 	{
 		strcpy(dot, ".*");
-		if (strlen(pattern) < NAME_SIZE)
+		if (strlen(pattern) < CATALOG_NAME_SIZE)
 			merge_subscription(&merge, pattern);
 		*dot = '\0';
 	}
@@ -471,7 +469,7 @@ catalog_event(const char *name)
 	const CatalogOids *rel_oids = catalog_oids();
 	EventEntry *entry;
 
-	if (rel_oids == NULL || strlen(name) >= NAME_SIZE)
+	if (rel_oids == NULL || strlen(name) >= CATALOG_NAME_SIZE)
 		return &nobody;
 	if (!cache_valid)
 		build_cache(rel_oids);
@@ -506,7 +504,7 @@ keyed_find(HTAB *hash, const char *key)
 {
 	UidEntry   *entry;
 
-	if (hash == NULL || key == NULL || strlen(key) >= NAME_SIZE)
+	if (hash == NULL || key == NULL || strlen(key) >= CATALOG_NAME_SIZE)
 		return NULL;
 	entry = hash_search(hash, key, HASH_FIND, NULL);
 	return entry ? &entry->list : NULL;

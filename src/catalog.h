@@ -90,6 +90,12 @@
 #define Anum_cursor_written_at				8
 #define Natts_cursor						8
 
+/*
+ * Room for a trigger name, event UID, profile or integration, with its NUL:
+ * hash tables have keys of this size, so nothing longer can be set.
+ */
+#define CATALOG_NAME_SIZE	256
+
 typedef struct CatalogOids
 {
 	Oid			extension_owner;

@@ -32,6 +32,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
 #include "compat.h"
 #include "fields.h"
 #include "payload.h"
@@ -247,6 +248,8 @@ check_uid(const Field *field, const char *item, size_t len)
 {
 	if (pg_mbstrlen_with_len(item, len) > MAX_NAME_LENGTH)
 		refuse(field, "an event UID is longer than 200 characters");
+	if (len >= CATALOG_NAME_SIZE)
+		refuse(field, "an event UID is longer than 255 bytes");
 	if (has_control_character(pnstrdup(item, len)))
 		refuse(field, "it contains a control character");
 }

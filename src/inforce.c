@@ -29,13 +29,12 @@
 #include "compat.h"
 #include "inforce.h"
 
-#define KEY_SIZE		256		/* longest event UID or profile that is remembered, with its NUL */
 #define MAX_REMEMBERED	10000
 
 /* What is known of one event UID, or of one profile. */
 typedef struct InForceEntry
 {
-	char		key[KEY_SIZE];
+	char		key[CATALOG_NAME_SIZE];
 	bool		found;			/* there is a row */
 	InForce		value;
 } InForceEntry;
@@ -89,7 +88,7 @@ start_anew(const CatalogOids *oids)
 		catalog_retire(context);
 	context = AllocSetContextCreate(CacheMemoryContext, "webhook integrations in force",
 									ALLOCSET_DEFAULT_SIZES);
-	ctl.keysize = KEY_SIZE;
+	ctl.keysize = CATALOG_NAME_SIZE;
 	ctl.entrysize = sizeof(InForceEntry);
 	ctl.hcxt = context;
 	overrides.last = profiles.last = NULL;
@@ -148,14 +147,14 @@ find(InForceSource *source, Oid relid, Oid index, const char *key)
 	InForceEntry fresh;
 
 	/* Nothing so long can be set. */
-	if (key == NULL || source->empty || strlen(key) >= KEY_SIZE)
+	if (key == NULL || source->empty || strlen(key) >= CATALOG_NAME_SIZE)
 		return NULL;
 	if (source->last != NULL && strcmp(source->last->key, key) == 0)
 		return source->last->found ? &source->last->value : NULL;
 	entry = hash_search(source->entries, key, HASH_FIND, NULL);
 	if (entry == NULL)
 	{
-		strlcpy(fresh.key, key, KEY_SIZE);
+		strlcpy(fresh.key, key, CATALOG_NAME_SIZE);
 		read_row(source, relid, index, &fresh);
 
 		/* Reading may have been interrupted by an invalidation: the next one starts anew. */

@@ -63,7 +63,8 @@ char *
 integration_label(FunctionCallInfo fcinfo, int n, const char *argument)
 {
 	char	   *s = TextDatumGetCString(api_argument(fcinfo, n, argument));
-	bool		good = s[strspn(s, " ")] != '\0' && pg_mbstrlen(s) <= MAX_LABEL_LENGTH;
+	bool		good_length = pg_mbstrlen(s) <= MAX_LABEL_LENGTH;
+	bool		good = good_length && s[strspn(s, " ")] != '\0' && strlen(s) < CATALOG_NAME_SIZE;
 
 	for (char *p = s; *p && good; p++)
 		good = (unsigned char) *p >= 0x20 && *p != 0x7f;
@@ -71,6 +72,8 @@ integration_label(FunctionCallInfo fcinfo, int n, const char *argument)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"%s\"", argument),
+				 good_length && strlen(s) >= CATALOG_NAME_SIZE ?
+				 errhint("Give not more than %d bytes.", CATALOG_NAME_SIZE - 1) :
 				 errhint("Give 1 to %d characters, none of them a control character.", MAX_LABEL_LENGTH)));
 	return s;
 }
