@@ -97,11 +97,20 @@ namespace_callback(Datum arg, int cacheid, uint32 hashvalue)
 	oids_valid = false;
 }
 
+/* The owner of a webhook may have been dropped. */
+static void
+role_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	cache_valid = false;
+	generation++;
+}
+
 void
 catalog_init(void)
 {
 	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, namespace_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
 }
 
 Oid
@@ -268,6 +277,7 @@ static CatalogWebhook *
 read_webhook(TupleTableSlot *slot)
 {
 	CatalogWebhook *webhook;
+	Oid			owner;
 	bool		isnull;
 	Datum		d;
 
@@ -275,9 +285,14 @@ read_webhook(TupleTableSlot *slot)
 		!DatumGetBool(slot_getattr(slot, Anum_webhook_buffering, &isnull)))
 		return NULL;
 
+	/* Who is no more may hear nothing any more, of the application's own events either. */
+	owner = DatumGetObjectId(slot_getattr(slot, Anum_webhook_owner, &isnull));
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
+		return NULL;
+
 	webhook = palloc0(sizeof(CatalogWebhook));
 	webhook->id = DatumGetInt64(slot_getattr(slot, Anum_webhook_id, &isnull));
-	webhook->owner = DatumGetObjectId(slot_getattr(slot, Anum_webhook_owner, &isnull));
+	webhook->owner = owner;
 	d = slot_getattr(slot, Anum_webhook_uids, &isnull);
 	webhook->nuids = catalog_strings(d, isnull, &webhook->uids);
 	d = slot_getattr(slot, Anum_webhook_columns, &isnull);

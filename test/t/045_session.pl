@@ -215,6 +215,22 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 			(SELECT count(*) FROM webhook.watch WHERE entity_type = 'guest')}), '1|1', 'W2: all others are there');
 }
 
+# W14: a webhook whose owner was dropped hears of nothing any more.
+
+{
+	my $session = session();
+	my $emit = q{SELECT webhook.emit('party.over', '{}')};
+
+	sql('CREATE ROLE dave; GRANT alice TO dave');
+	sql(q{SET ROLE dave; SELECT webhook.create_webhook('dave', 'party.over', '}, $receiver->url('/dave'), q{')});
+	$session->query_safe($emit);
+	ok($receiver->wait_for_count(1, '/dave'), 'W14: the webhook is sent events of the application');
+	sql('DROP ROLE dave');
+	$session->query_safe($emit);
+	is(sql(q{SELECT count(*) FROM webhook.outbox WHERE event = 'party.over'}), '1', 'W14: but not when its owner was dropped');
+	$session->quit;
+}
+
 # I6, I8: what is compared with the values of rows is not longer than what can be looked up.
 
 WebhookTest::fails_with($node, q{SELECT webhook.create_webhook('a', 'a.b', 'http://127.0.0.1/', event_uids => repeat(U&'\00fc', 150))},
