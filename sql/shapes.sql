@@ -64,7 +64,7 @@ SELECT webhook.set_payload_template('shapes', 'subscriber', NULL);
 --
 -- I15
 --
-SELECT fields, r.* FROM (VALUES ('{}'), ('[]'), ('[1]'), ('[{"name": "a"}]'), ('[{"name": "a", "type": "int"}]'), ('[{"type": "text"}]'),
+SELECT fields, r.* FROM (VALUES ('{}'), ('[]'), ('[1]'), ('[{"name": "a"}]'), ('[{"name": "a", "type": "whole"}]'), ('[{"type": "text"}]'),
     ('[{"name": "a", "type": "text", "required": "yes"}]'), ('[{"name": "a", "type": "integer", "default": "x"}]'),
     ('[{"name": "a", "type": "boolean", "default": 7}]'), ('[{"name": "a", "type": "date", "default": "today"}]'),
     ('[{"name": "a", "type": "text"}, {"name": "a", "type": "text"}]'), ('[{"name": "a", "type": "text", "defualt": "x"}]')) AS v (fields),
@@ -88,6 +88,16 @@ SELECT columns FROM webhook.watch WHERE entity_type = 'guest';
 -- The form is what a template can name.
 SELECT * FROM refused($$SELECT webhook.set_payload_template('shapes', 'guest', '"{{id}}"')$$);
 SELECT webhook.set_payload_template('shapes', 'guest', '"{{seats}}"');
+
+-- SQL's names for the types are known as well.
+CREATE TABLE member (id bigint PRIMARY KEY, n smallint, t text);
+SELECT webhook.watch('member', 'member');
+SELECT webhook.set_form('shapes', 'member', '[{"name": "id", "type": "bigint"}, {"name": "n", "type": "int", "default": 1},
+    {"name": "t", "type": "numeric"}, {"name": "d", "type": "double precision"}, {"name": "at", "type": "timestamptz"}]');
+SELECT * FROM webhook.check_form('shapes', 'member');
+SELECT webhook.configure_form('shapes', 'member');
+SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'member' AND table_schema = 'shapes_test' ORDER BY ordinal_position;
+SELECT webhook.unwatch('member');
 
 SELECT webhook.set_form('shapes', 'user', '[{"name": "x", "type": "text"}]');
 SELECT * FROM webhook.check_form('shapes', 'user');

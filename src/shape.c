@@ -74,6 +74,21 @@ static const struct
 	[SHAPE_JSON] = {"json", "jsonb"}
 };
 
+/* SQL's names for them. */
+static const struct
+{
+	const char *name;
+	ShapeType	type;
+}			synonyms[] = {
+	{"varchar", SHAPE_TEXT}, {"character varying", SHAPE_TEXT},
+	{"smallint", SHAPE_INTEGER}, {"int", SHAPE_INTEGER}, {"bigint", SHAPE_INTEGER},
+	{"int2", SHAPE_INTEGER}, {"int4", SHAPE_INTEGER}, {"int8", SHAPE_INTEGER},
+	{"numeric", SHAPE_NUMBER}, {"decimal", SHAPE_NUMBER}, {"real", SHAPE_NUMBER},
+	{"double precision", SHAPE_NUMBER}, {"float4", SHAPE_NUMBER}, {"float8", SHAPE_NUMBER},
+	{"bool", SHAPE_BOOLEAN}, {"timestamptz", SHAPE_TIMESTAMP}, {"timestamp with time zone", SHAPE_TIMESTAMP},
+	{"jsonb", SHAPE_JSON}
+};
+
 
 static void
 refuse(const char *argument, const char *problem, const char *hint)
@@ -467,7 +482,7 @@ shape_apply_template(const ShapeTemplate *template, Jsonb *payload, StringInfo o
 
 #define FORM_HINT \
 	"Give an array such as [{\"name\": \"firstname\", \"type\": \"text\", \"required\": true, \"default\": null}]; " \
-	"types are text, integer, number, boolean, date, timestamp and json."
+	"types are text, integer, number, boolean, date, timestamp and json, or SQL's names for these."
 
 static ShapeType
 field_type(Jsonb *object, const char *name)
@@ -478,6 +493,9 @@ field_type(Jsonb *object, const char *name)
 	for (int i = 0; type != NULL && i < lengthof(types); i++)
 		if (strcmp(types[i].name, type) == 0)
 			return i;
+	for (int i = 0; type != NULL && i < lengthof(synonyms); i++)
+		if (strcmp(synonyms[i].name, type) == 0)
+			return synonyms[i].type;
 	refuse("fields", psprintf("the type of \"%s\" is unknown", name), FORM_HINT);
 	return SHAPE_TEXT;			/* not reached */
 }

@@ -300,6 +300,17 @@ require_form(const char *integration, const char *entity_type, ShapeForm **form)
 				 errhint("Call webhook.set_form() first.")));
 }
 
+/* The types of the fields, under our own names, as text[]. */
+static Datum
+type_names(const ShapeForm *form)
+{
+	Datum	   *names = palloc(form->nfields * sizeof(Datum));
+
+	for (int i = 0; i < form->nfields; i++)
+		names[i] = CStringGetTextDatum(shape_type_name(form->fields[i].type));
+	return PointerGetDatum(construct_array(names, form->nfields, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 /*
  * check_form(integration, entity_type) returns setof (field, type, problem)
  */
@@ -320,7 +331,7 @@ webhook_check_form(PG_FUNCTION_ARGS)
 		" LEFT JOIN pg_type t ON t.oid = CASE WHEN EXISTS (SELECT FROM pg_type b WHERE b.oid = a.atttypid AND b.typtype = 'd')"
 		"  THEN (SELECT b.typbasetype FROM pg_type b WHERE b.oid = a.atttypid) ELSE a.atttypid END"
 		" WHERE s.integration = $1 AND s.kind = 'form' AND s.target = $2 AND w.payload IS NULL"
-		" AND NOT COALESCE((CASE f.field->>'type'"
+		" AND NOT COALESCE((CASE $3[f.n]"
 		"  WHEN 'integer' THEN t.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)"
 		"  WHEN 'number' THEN t.typcategory = 'N'"
 		"  WHEN 'boolean' THEN t.typcategory = 'B'"
@@ -329,11 +340,11 @@ webhook_check_form(PG_FUNCTION_ARGS)
 		"  ELSE t.oid IS NOT NULL END)"
 		"  AND (w.exclude IS NULL OR a.attname <> ALL (w.exclude))"
 		"  AND (w.columns IS NULL OR a.attname = ANY (w.columns)), false)"
-		" AND EXISTS (SELECT FROM webhook.integration i WHERE i.name = s.integration AND pg_has_role($3, i.owner::oid, 'USAGE'))"
+		" AND EXISTS (SELECT FROM webhook.integration i WHERE i.name = s.integration AND pg_has_role($4, i.owner::oid, 'USAGE'))"
 		" ORDER BY w.relation, f.n";
-	Oid			types[] = {TEXTOID, TEXTOID};
-	Datum		values[2];
-	bool		nulls[] = {false, false};
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTARRAYOID};
+	Datum		values[3];
+	bool		nulls[] = {false, false, false};
 	char	   *integration;
 	char	   *entity_type;
 	ShapeForm  *form;
@@ -344,7 +355,8 @@ webhook_check_form(PG_FUNCTION_ARGS)
 	require_form(integration, entity_type, &form);
 	values[0] = CStringGetTextDatum(integration);
 	values[1] = CStringGetTextDatum(entity_type);
-	return as_owner_return_query(fcinfo, sql, 2, types, values, nulls);
+	values[2] = type_names(form);
+	return as_owner_return_query(fcinfo, sql, 3, types, values, nulls);
 }
 
 static void
