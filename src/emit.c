@@ -25,15 +25,13 @@
 PG_FUNCTION_INFO_V1(webhook_emit);
 
 
-/* Is it a trigger name: dot-separated words of letters, digits and underscores? */
 static bool
 event_name_valid(const char *name)
 {
 	size_t		len = strlen(name);
 
 	return len > 0 && len <= EVENT_NAME_MAX &&
-		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.") == len &&
-		name[0] != '.' && name[len - 1] != '.' && strstr(name, "..") == NULL;
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.") == len;
 }
 
 /* Does it mean something that only this extension may say? */
@@ -92,11 +90,16 @@ webhook_emit(PG_FUNCTION_ARGS)
 
 	shmem_require();
 	PreventCommandIfReadOnly("webhook.emit()");
-	if (name == NULL || !event_name_valid(name) || event_name_reserved(name))
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", "event"),
+				 errhint("Give a trigger name, such as \"guest.checked_in\".")));
+	if (!event_name_valid(name) || event_name_reserved(name))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"%s\"", "event"),
-				 errhint("A trigger name consists of letters, digits, underscores and single dots, such as \"guest.checked_in\", and has at most %d characters.",
+				 errhint("A trigger name consists of letters, digits, underscores and dots, such as \"guest.checked_in\", and has at most %d characters.",
 						 EVENT_NAME_MAX),
 				 errdetail("Names in \"webhook.\" and names that end in \".test\" or \".manual\" have a meaning of their own.")));
 	if (PG_ARGISNULL(1))
@@ -107,7 +110,7 @@ webhook_emit(PG_FUNCTION_ARGS)
 
 	message.event = name;
 	dot = strrchr(name, '.');
-	if (dot != NULL)
+	if (dot != NULL && dot != name)
 		message.entity_type = pnstrdup(name, dot - name);
 	if (entity_id != NULL)
 	{
