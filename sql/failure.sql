@@ -154,7 +154,8 @@ SELECT event, entity_type, entity_id, payload, webhook_ids = ARRAY[:id::bigint] 
 -- The log is for its owner, ten entries at the most (E7)
 
 INSERT INTO webhook.log (webhook_id, slot, seq, attempted_at, message_id, event, attempt, method, url, duration, outcome)
-    SELECT :id, i % 10, i, now(), gen_random_uuid(), 'thing.done', i, 'POST', 'http://127.0.0.1/', '1 ms', 'delivered'
+    SELECT :id, i % 10, i, now() + CASE i WHEN 20 THEN interval '1 s' ELSE '0' END, gen_random_uuid(), 'thing.done', i, 'POST',
+           'http://127.0.0.1/', '1 ms', 'delivered'
     FROM generate_series(16, 25) i;
 \set VERBOSITY terse
 INSERT INTO webhook.log (webhook_id, slot, seq, attempted_at, message_id, event, attempt, method, url, duration, outcome)

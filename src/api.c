@@ -617,7 +617,7 @@ webhook_get_webhook_log(PG_FUNCTION_ARGS)
 		" l.request_body, l.status, l.response_headers, l.response_body, l.duration, l.error, l.outcome"
 		" FROM webhook.log l JOIN webhook.webhook w ON w.id = l.webhook_id"
 		" WHERE l.webhook_id = $1 AND pg_has_role($2, w.owner::oid, 'USAGE')"
-		" ORDER BY l.seq DESC LIMIT 10";
+		" ORDER BY l.attempted_at DESC, l.seq DESC LIMIT 10";
 	Oid			types[] = {INT8OID};
 	Datum		values[1];
 	bool		nulls[] = {false};
