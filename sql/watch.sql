@@ -128,6 +128,8 @@ SELECT r.* FROM unnest(ARRAY[
     $$SELECT webhook.watch('keyless', 'x', id => 'number', profile => 'keyless')$$,
     $$SELECT webhook.watch('keyless', 'x', id => 'number', paid => 'name::date')$$,
     $$SELECT webhook.watch('keyless', 'x', id => 'number', paid => '1.5::numeric')$$,
+    $$SELECT webhook.watch('keyless', 'x', id => 'number', paid => 'name')$$,
+    $$SELECT webhook.watch('keyless', 'x', id => 'number', deleted => $_$'no'$_$)$$,
     $$SELECT webhook.watch('guest', 'x', deleted => 'gone_at')$$,
     $$SELECT webhook.watch('keyless', 'x', id => 'number', deleted => '42::bytea')$$,
     $$SELECT webhook.watch('keyless', 'x', id => $$ || big(1000000) || $$)$$]) AS command, refused(command) AS r;

@@ -447,7 +447,10 @@ check_transform(const Field *field, Datum value)
 	if (!field_is_transform(function))
 		refuse(field, psprintf("%s has other argument or result types", format_procedure(function)));
 	if (webhook_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, get_func_name(function));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function %s", get_func_name(function)),
+				 errhint("%s", field->hint)));
 	return CStringGetTextDatum(format_procedure_qualified(function));
 }
 

@@ -72,6 +72,16 @@ PG_FUNCTION_INFO_V1(webhook_watch);
 PG_FUNCTION_INFO_V1(webhook_unwatch);
 
 
+static void
+require_owner(Oid relid)
+{
+	if (!webhook_owns_relation(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table %s", get_rel_name(relid)),
+				 errhint("Have the table's owner call webhook.watch() and webhook.unwatch().")));
+}
+
 /* A table that may have the trigger, owned by the caller; opened and locked. */
 static Relation
 open_watchable(Oid relid)
@@ -86,8 +96,7 @@ open_watchable(Oid relid)
 				 errhint("Give the name of a table.")));
 
 	/* Before waiting for a lock and making others wait. */
-	if (!webhook_owns_relation(relid))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	require_owner(relid);
 	rel = relation_open(relid, ShareRowExclusiveLock);
 	relkind = rel->rd_rel->relkind;
 
@@ -107,8 +116,7 @@ open_watchable(Oid relid)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("temporary table \"%s\" cannot be watched", RelationGetRelationName(rel)),
 				 errhint("Watch a permanent table, or call webhook.emit().")));
-	if (!webhook_owns_relation(relid))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(rel));
+	require_owner(relid);
 	return rel;
 }
 
@@ -205,6 +213,23 @@ check_result(SPIPlanPtr plan)
 				 errmsg("several values instead of one")));
 }
 
+/* Text can be cast, but what is no boolean would stop everybody who writes to the table. */
+static void
+check_boolean(const char *query, Oid rowtype)
+{
+	SPIPlanPtr	plan = SPI_prepare(query, 1, &rowtype);
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+	Oid			type = getBaseType(TupleDescAttr(source->resultDesc, 0)->atttypid);
+	char		category;
+	bool		preferred;
+
+	get_type_category_preferred(type, &category, &preferred);
+	if (category == TYPCATEGORY_STRING)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("it is of type %s, not boolean", format_type_be(type))));
+}
+
 /*
  * Prepare an expression over the columns of the table, to see whether it
  * works.  Runs with the table owner's rights and the given search path.
@@ -235,10 +260,9 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 		elog(ERROR, "SPI_connect failed");
 	PG_TRY();
 	{
-		SPIPlanPtr	plan = SPI_prepare(psprintf("SELECT (%s\n)%s FROM (SELECT ($1).*) AS %s", text,
-												boolean ? "::boolean" : "",
-												quote_identifier(RelationGetRelationName(rel))),
-									   1, &rowtype);
+		const char *query = "SELECT (%s\n)%s FROM (SELECT ($1).*) AS %s";
+		const char *name = quote_identifier(RelationGetRelationName(rel));
+		SPIPlanPtr	plan = SPI_prepare(psprintf(query, text, boolean ? "::boolean" : "", name), 1, &rowtype);
 
 		if (plan == NULL || list_length(SPI_plan_get_plan_sources(plan)) != 1 ||
 			!SPI_is_cursor_plan(plan))
@@ -246,6 +270,8 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 					(errcode(ERRCODE_SYNTAX_ERROR),
 					 errmsg("not a single expression")));
 		check_result(plan);
+		if (boolean)
+			check_boolean(psprintf(query, text, "", name), rowtype);
 	}
 	PG_CATCH();
 	{
