@@ -120,6 +120,8 @@ typedef struct Endpoint
 
 	/* what has happened since it was last recorded */
 	bool		dirty;
+	bool		dirty_failing;	/* ... a failure among it: that is written first */
+	int64		dirty_since;
 	dlist_node	dirty_node;
 	int64		delivered;
 	int64		failed;

@@ -7,10 +7,13 @@
  * with ten thousand requests a second costs ten rows a second, not ten
  * thousand.  The log has ten slots per webhook; attempt n goes to slot n
  * modulo ten, and of the attempts since the last write only the last ten are
- * there to be written.  Some are written at once, with the position, so that
- * who waits until nothing is pending finds them in the log.  When many webhooks
- * have some, or bodies are large, they are written before they take more than
- * LOG_MEMORY.
+ * there to be written.  While they are written nobody is served, so it is done
+ * a little at a time, with pauses: for a thousand busy webhooks it is ten
+ * thousand rows.
+ *
+ * Some are written at once, with the position, so that who waits until nothing
+ * is pending finds them in the log.  When many webhooks have some, or bodies
+ * are large, they are written before they take more than LOG_MEMORY.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,6 +21,7 @@
 
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -30,8 +34,17 @@
 /* A longer body is cut off in the log. */
 #define LOG_BODY_MAX	(64 * 1024)
 
+/* A webhook's are written so long after it has got some: when there is nothing else to do, and otherwise. */
+#define IDLE_MS			250
+#define BUSY_MS			1000
+
+/* A little at a time, and the pause after it. */
+#define SLICE_US		1000
+#define PAUSE_US		5000
+
 /* Entries may take so much memory until they are written. */
-#define LOG_MEMORY		(16 * 1024 * 1024)
+#define LOG_MEMORY		(32 * 1024 * 1024)
+#define LOG_BLOCK_MAX	(1024 * 1024)
 
 /* The texts of an entry. */
 enum
@@ -61,14 +74,19 @@ struct LogEntry
 
 static MemoryContext log_context = NULL;
 static Size log_memory = 0;		/* that all entries take */
+
+/* Endpoints with something to be written, longest waiting first; news of failures has a list of its own. */
 static dlist_head dirty_endpoints = DLIST_STATIC_INIT(dirty_endpoints);
+static dlist_head failing_endpoints = DLIST_STATIC_INIT(failing_endpoints);
 
 /* Entries that may be written at once in a second, without anybody minding the cost. */
 #define PROMPT_ENTRIES	80
 
+/* Times here are those of a clock that nobody sets, in microseconds. */
 static int	nentries = 0;		/* to be written */
 static int	prompt_left = 0;	/* of this second's */
-static TimestampTz prompt_since = 0;
+static int64 prompt_since = 0;
+static int64 last_slice = 0;
 static uint64 total_delivered = 0;
 static uint64 total_failed = 0;
 
@@ -112,19 +130,27 @@ static Statement health_statement = {
 };
 
 
-/* News of failures is written first. */
-static void
-mark_dirty(Endpoint *endpoint, bool urgent)
+static int64
+steady_now(void)
 {
-	if (endpoint->dirty && !urgent)
+	instr_time	t;
+
+	INSTR_TIME_SET_CURRENT(t);
+	return (int64) INSTR_TIME_GET_MICROSEC(t);
+}
+
+static void
+mark_dirty(Endpoint *endpoint, bool failing)
+{
+	if (!endpoint->dirty)
+		endpoint->dirty_since = steady_now();
+	else if (endpoint->dirty_failing || !failing)
 		return;
-	if (endpoint->dirty)
+	else
 		dlist_delete(&endpoint->dirty_node);
 	endpoint->dirty = true;
-	if (urgent)
-		dlist_push_head(&dirty_endpoints, &endpoint->dirty_node);
-	else
-		dlist_push_tail(&dirty_endpoints, &endpoint->dirty_node);
+	endpoint->dirty_failing = failing;
+	dlist_push_tail(failing ? &failing_endpoints : &dirty_endpoints, &endpoint->dirty_node);
 }
 
 static void
@@ -214,7 +240,7 @@ create_entry(const Delivery *delivery, const Request *request, const HttpResult 
 
 	if (log_context == NULL)
 		log_context = AllocSetContextCreate(TopMemoryContext, "webhook log",
-											ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, LOG_MEMORY / 16);
+											ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, LOG_BLOCK_MAX);
 	size = offsetof(LogEntry, text) + shown(strlen(message->event)) + shown(strlen(url)) +
 		shown(result->headers_len) + shown(result->body_len) + shown(strlen(result->error));
 	if (request != NULL)
@@ -303,21 +329,30 @@ record_dropped(Endpoint *endpoint)
 	mark_dirty(endpoint, true);
 }
 
-bool
-record_pending(void)
+static int64
+first_since(dlist_head *list)
 {
-	return !dlist_is_empty(&dirty_endpoints);
+	return dlist_is_empty(list) ? PG_INT64_MAX : dlist_head_element(Endpoint, dirty_node, list)->dirty_since;
 }
 
-bool
-record_prompt(TimestampTz now)
+static bool
+too_much(void)
 {
-	if (now < prompt_since || now >= prompt_since + USECS_PER_SEC)
-	{
-		prompt_since = now;
-		prompt_left = PROMPT_ENTRIES;
-	}
-	return record_pending() && nentries <= prompt_left;
+	return log_memory > LOG_MEMORY;
+}
+
+int64
+record_due_in(bool idle)
+{
+	int64		since = Min(first_since(&failing_endpoints), first_since(&dirty_endpoints));
+	int64		now;
+
+	if (since == PG_INT64_MAX)
+		return PG_INT64_MAX;
+	now = steady_now();
+	if (!too_much())
+		since += (idle ? IDLE_MS : BUSY_MS) * 1000;
+	return Max(0, Max(since, last_slice + PAUSE_US) - now);
 }
 
 void
@@ -325,12 +360,6 @@ record_totals(uint64 *delivered, uint64 *failed)
 {
 	*delivered = total_delivered;
 	*failed = total_failed;
-}
-
-bool
-record_urgent(void)
-{
-	return log_memory > LOG_MEMORY;
 }
 
 /*
@@ -452,37 +481,80 @@ save_health(Endpoint *endpoint)
 	endpoint->last_error = NULL;
 }
 
-void
-record_save(int max)
+static void
+save_endpoint(Endpoint *endpoint, int64 now)
 {
+	dlist_delete(&endpoint->dirty_node);
+	if (!claim_try(endpoint->id))
+	{
+		/* Not now. */
+		endpoint->dirty_since = now;
+		dlist_push_tail(endpoint->dirty_failing ? &failing_endpoints : &dirty_endpoints, &endpoint->dirty_node);
+		return;
+	}
+	endpoint->dirty = false;
+	if (endpoint->exists)
+	{
+		save_log(endpoint);
+		save_health(endpoint);
+	}
+	release_log(endpoint);
+}
+
+/* Write what has been waiting since before the horizon, until the end; or, if it is too much, until it is not. */
+static void
+save(int64 now, int64 horizon, int64 end)
+{
+	dlist_head *const lists[] = {&failing_endpoints, &dirty_endpoints};
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "webhook record",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
-	dlist_mutable_iter iter;
+	bool		overfull = too_much();
 
-	dlist_foreach_modify(iter, &dirty_endpoints)
-	{
-		Endpoint   *endpoint = dlist_container(Endpoint, dirty_node, iter.cur);
-
-		if (max <= 0 && log_memory <= LOG_MEMORY / 2)
-			break;
-		if (!claim_try(endpoint->id))
-			continue;
-		max--;
-		dlist_delete(&endpoint->dirty_node);
-		endpoint->dirty = false;
-		if (endpoint->exists)
+	for (int i = 0; i < lengthof(lists); i++)
+		while (first_since(lists[i]) < (overfull ? now : horizon) &&
+			   (overfull ? log_memory > LOG_MEMORY / 2 : steady_now() < end))
 		{
-			save_log(endpoint);
-			save_health(endpoint);
+			save_endpoint(dlist_head_element(Endpoint, dirty_node, lists[i]), now);
+			MemoryContextReset(scratch);
 		}
-		release_log(endpoint);
-		MemoryContextReset(scratch);
-	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 
 	/* A context keeps what is freed in it. */
 	if (log_memory == 0 && log_context != NULL)
 		MemoryContextReset(log_context);
+}
+
+void
+record_save(bool idle)
+{
+	int64		now = steady_now();
+
+	save(now, now - (idle ? IDLE_MS : BUSY_MS) * 1000, now + SLICE_US);
+	last_slice = steady_now();
+}
+
+bool
+record_save_few(void)
+{
+	int64		now = steady_now();
+
+	if (now >= prompt_since + 1000000)
+	{
+		prompt_since = now;
+		prompt_left = PROMPT_ENTRIES;
+	}
+	if (nentries > prompt_left)
+		return false;
+	save(now, now, PG_INT64_MAX);
+	return true;
+}
+
+void
+record_save_all(void)
+{
+	int64		now = steady_now();
+
+	save(now, now, PG_INT64_MAX);
 }

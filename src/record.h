@@ -26,22 +26,18 @@ extern void record_health(Endpoint *endpoint);
 extern void record_failed(Endpoint *endpoint);
 extern void record_dropped(Endpoint *endpoint);
 
-/* Is there anything that record_save has not written? */
-extern bool record_pending(void);
-
-/* Is there so little that it can be written at once? */
-extern bool record_prompt(TimestampTz now);
-
 /* Deliveries that succeeded and that were given up since the worker started. */
 extern void record_totals(uint64 *delivered, uint64 *failed);
 
-/* Does that take so much memory that it should be written soon? */
-extern bool record_urgent(void);
+/* In how many microseconds shall record_save be called?  PG_INT64_MAX: there is nothing to write. */
+extern int64 record_due_in(bool idle);
 
 /*
- * Write logs and counters of at most so many webhooks, or of more if they take too much
- * memory.  In a transaction with SPI connected.
+ * Write logs and counters, in a transaction with SPI connected: some of what is due; all if there is
+ * so little that it does not matter, else false; all.
  */
-extern void record_save(int max);
+extern void record_save(bool idle);
+extern bool record_save_few(void);
+extern void record_save_all(void);
 
 #endif							/* WEBHOOK_RECORD_H */

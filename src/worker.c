@@ -71,12 +71,8 @@
 /* The position is saved so long after a message was dealt with, at the latest. */
 #define SAVE_INTERVAL_MS		10
 
-/* Logs and counters are written so often: when there is nothing else to do, and at the latest. */
-#define RECORD_IDLE_MS			250
-#define RECORD_BUSY_MS			1000
-
-/* ... and of so many webhooks, so that a thousand busy ones do not cost ten thousand rows a second. */
-#define RECORD_BUSY_WEBHOOKS	100
+/* Partitions and endpoints that are no longer needed are looked for so often. */
+#define TIDY_MS					250
 
 /* Messages that come one after the other are read together if they are less than this apart. */
 #define READ_INTERVAL_US		300
@@ -102,7 +98,7 @@ static bool recovered = false;	/* ... it is, and the position has been loaded */
 static uint64 cursor_generation = 0;	/* of webhook.cursor as we know it */
 static uint64 generation = 0;	/* of the configuration that the dispatcher knows */
 static TimestampTz last_read;
-static TimestampTz last_record;
+static TimestampTz last_tidy;
 static TimestampTz moved_at;	/* when the position first moved since it was saved, 0: it has not */
 
 
@@ -128,11 +124,13 @@ begin_transaction(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
+/* Not lasting: nobody waits until it is on disk, and a crash may take it away. */
 static void
-commit_transaction(void)
+commit_transaction(bool lasting)
 {
 	SPI_finish();
 	PopActiveSnapshot();
+	synchronous_commit = lasting ? SYNCHRONOUS_COMMIT_LOCAL_FLUSH : SYNCHRONOUS_COMMIT_OFF;
 	CommitTransactionCommand();
 
 	/* That leaves us in a context that is never reset. */
@@ -245,17 +243,27 @@ check_home(void)
 	foreign = true;
 }
 
+static void
+tidy(TimestampTz now)
+{
+	endpoint_trim();
+	ring_turn(slot);
+	last_tidy = now;
+}
+
 /* Everything that a turn does in the database. */
 static void
 do_transaction(TimestampTz now, bool record)
 {
+	bool		lasting = true;
+
 	if (room_to_read())
 		shmem_rearm_wakeup(slot);
 	begin_transaction();
 	if (catalog_oids() == NULL)
 	{
 		/* The extension has been dropped. */
-		commit_transaction();
+		commit_transaction(false);
 		shmem_mark_absent(slot);
 		proc_exit(0);
 	}
@@ -290,19 +298,18 @@ do_transaction(TimestampTz now, bool record)
 			dispatch_prepare();
 		if (integration_report_due(now))
 			integration_report_ages(now);
-		if (record || (news && taken == 0 && record_prompt(now)))
-		{
-			record_save(dispatch_in_memory() == 0 ? INT_MAX : RECORD_BUSY_WEBHOOKS);
-			endpoint_trim();
-			last_record = now;
-		}
-		if (record || ring_unfinished())
-			ring_turn(slot);
+		if (now >= after_ms(last_tidy, TIDY_MS) || now < last_tidy || ring_unfinished())
+			tidy(now);
 		if (cursor_moved())
 			cursor_save();
 		moved_at = 0;
+
+		/* What the log says of the last moments is not worth waiting for the disk. */
+		lasting = XactLastRecEnd != InvalidXLogRecPtr;
+		if (!(news && taken == 0 && record_save_few()) && record)
+			record_save(dispatch_in_memory() == 0);
 	}
-	commit_transaction();
+	commit_transaction(lasting);
 	ring_publish(slot);
 
 	/* Autovacuum is to hear of what we have written. */
@@ -333,25 +340,12 @@ save_due(TimestampTz now)
 	return unsaved && now >= after_ms(moved_at, SAVE_INTERVAL_MS);
 }
 
-static int
-record_interval(void)
-{
-	if (record_urgent())
-		return SAVE_INTERVAL_MS;
-	return dispatch_in_memory() == 0 ? RECORD_IDLE_MS : RECORD_BUSY_MS;
-}
-
-static bool
-record_due(TimestampTz now)
-{
-	return (record_pending() || cursor_moved()) && now >= after_ms(last_record, record_interval());
-}
-
 /* How long may we sleep?  Milliseconds. */
 static long
 time_to_sleep(TimestampTz now)
 {
 	TimestampTz until = after_ms(now, POLL_MS);
+	int64		record_us = record_due_in(dispatch_in_memory() == 0);
 	long		http_ms = http_timeout(http);
 	long		ms;
 
@@ -361,8 +355,8 @@ time_to_sleep(TimestampTz now)
 		until = Min(until, last_read + READ_INTERVAL_US);
 	if (moved_at != 0)
 		until = Min(until, after_ms(moved_at, SAVE_INTERVAL_MS));
-	if (record_pending())
-		until = Min(until, after_ms(last_record, record_interval()));
+	if (record_us < until - now)
+		until = now + record_us;
 	if (!foreign && webhook_dispatch && dispatch_to_prepare())
 		until = now;
 	ms = until <= now ? 0 : (long) ((until - now + 999) / 1000);
@@ -457,7 +451,7 @@ turn(void)
 
 	/* A configuration that others have committed by now must not be overlooked. */
 	AcceptInvalidationMessages();
-	record = record_due(now);
+	record = record_due_in(dispatch_in_memory() == 0) == 0;
 	if (cursor_generation != catalog_cursor_generation() || generation != catalog_generation() ||
 		record || read_due(now) || save_due(now) ||
 		(!foreign && access_note_due(now)) || (!foreign && integration_report_due(now)) ||
@@ -541,11 +535,11 @@ finish(void)
 		if (catalog_oids() != NULL && position_is_current())
 		{
 			stored_save();
-			record_save(INT_MAX);
+			record_save_all();
 			if (cursor_moved())
 				cursor_save();
 		}
-		commit_transaction();
+		commit_transaction(true);
 		end_turn();
 	}
 	proc_exit(0);
@@ -600,7 +594,6 @@ webhook_worker_main(Datum arg)
 	/* Defaults of the database are meant for its users. */
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	webhook_no_transaction_timeout();
