@@ -16,6 +16,7 @@
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -303,6 +304,22 @@ check_key(Relation rel)
 				 errhint("Give argument \"id\": a column or an expression that identifies a row.")));
 }
 
+/* Drop the trigger, unless it is part of the one on a partitioned table above. */
+static void
+drop_trigger(Oid relid)
+{
+	Oid			types[2] = {OIDOID, TEXTOID};
+	Datum		values[2] = {ObjectIdGetDatum(relid), CStringGetTextDatum(TRIGGER_NAME)};
+
+	if (as_owner_execute("SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgname = $2 "
+						 "AND tgfoid = 'webhook.capture()'::pg_catalog.regprocedure AND tgparentid = 0",
+						 SPI_OK_SELECT, 2, types, values, NULL) > 0)
+		as_owner_execute(psprintf("DROP TRIGGER " QUOTED_TRIGGER_NAME " ON %s",
+								  quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+															 get_rel_name(relid))),
+						 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
+}
+
 static void
 put_trigger(Relation rel)
 {
@@ -310,12 +327,19 @@ put_trigger(Relation rel)
 												   RelationGetRelationName(rel));
 	Oid			types[2] = {OIDOID, TEXTOID};
 	Datum		values[2] = {ObjectIdGetDatum(RelationGetRelid(rel)), CStringGetTextDatum(TRIGGER_NAME)};
+	ListCell   *lc;
 
 	/* A partition has its parent's. */
 	if (as_owner_execute("SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgname = $2 "
 						 "AND tgfoid = 'webhook.capture()'::pg_catalog.regprocedure",
 						 SPI_OK_SELECT, 2, types, values, NULL) > 0)
 		return;
+
+	/* Partitions that were watched before keep their settings, but get this one's trigger. */
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		foreach(lc, find_all_inheritors(RelationGetRelid(rel), ShareRowExclusiveLock, NULL))
+			drop_trigger(lfirst_oid(lc));
+
 	as_owner_execute(psprintf("CREATE TRIGGER " QUOTED_TRIGGER_NAME " AFTER INSERT OR UPDATE OR DELETE ON %s "
 							  "FOR EACH ROW EXECUTE FUNCTION webhook.capture()", table),
 					 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
@@ -325,20 +349,27 @@ put_trigger(Relation rel)
 					 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
 }
 
-/* Drop the trigger, unless it is part of the one on a partitioned table above. */
+/* Partitions with settings of their own had the trigger of this table, which is gone: they get theirs. */
 static void
-drop_trigger(Relation rel)
+put_partition_triggers(Relation rel)
 {
-	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												   RelationGetRelationName(rel));
-	Oid			types[2] = {OIDOID, TEXTOID};
-	Datum		values[2] = {ObjectIdGetDatum(RelationGetRelid(rel)), CStringGetTextDatum(TRIGGER_NAME)};
+	ListCell   *lc;
 
-	if (as_owner_execute("SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgname = $2 "
-						 "AND tgfoid = 'webhook.capture()'::pg_catalog.regprocedure AND tgparentid = 0",
-						 SPI_OK_SELECT, 2, types, values, NULL) > 0)
-		as_owner_execute(psprintf("DROP TRIGGER " QUOTED_TRIGGER_NAME " ON %s", table),
-						 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return;
+	foreach(lc, find_all_inheritors(RelationGetRelid(rel), ShareRowExclusiveLock, NULL))
+	{
+		Oid			types[1] = {OIDOID};
+		Datum		values[1] = {ObjectIdGetDatum(lfirst_oid(lc))};
+
+		if (as_owner_execute("SELECT FROM webhook.watch WHERE relation = $1", SPI_OK_SELECT, 1, types, values, NULL) > 0)
+		{
+			Relation	partition = relation_open(lfirst_oid(lc), NoLock);
+
+			put_trigger(partition);
+			relation_close(partition, NoLock);
+		}
+	}
 }
 
 static void
@@ -436,7 +467,8 @@ webhook_unwatch(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	watched = as_owner_execute("DELETE FROM webhook.watch WHERE relation = $1",
 							   SPI_OK_DELETE, 1, types, values, NULL) > 0;
-	drop_trigger(rel);
+	drop_trigger(RelationGetRelid(rel));
+	put_partition_triggers(rel);
 	as_owner_end(&state);
 	relation_close(rel, NoLock);
 	PG_RETURN_BOOL(watched);

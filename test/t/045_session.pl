@@ -244,5 +244,24 @@ sql(q{SELECT webhook.create_webhook('many', 'many.' || i, 'http://127.0.0.1:9/')
 is(sql(q{BEGIN; SET LOCAL track_functions = 'pl'; SELECT count(*) > 20 FROM webhook.get_webhooks();
 		SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'outbox_unread'; COMMIT}), "t\n1", 'M2: get_webhooks() scales');
 
+# W15: a partition and the table above it can be watched in either order; the nearer settings count.
+
+{
+	sql(q{CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY LIST (id);
+		CREATE TABLE part1 PARTITION OF parted FOR VALUES IN (1); CREATE TABLE part2 PARTITION OF parted FOR VALUES IN (2);
+		CREATE TABLE part3 PARTITION OF parted FOR VALUES IN (3)});
+	sql(q{SELECT webhook.watch('part1', 'first'); SELECT webhook.watch('parted', 'any'); SELECT webhook.watch('part2', 'second')});
+	WebhookTest::create_webhook($node, app => "'parts'", event => "'first.*,any.*,second.*'", url => "'" . $receiver->url('/parts') . "'");
+	sql('INSERT INTO parted VALUES (1), (2), (3)');
+	is(sql(q{SELECT string_agg(event, ' ' ORDER BY id) FROM webhook.outbox WHERE event ~ '^(first|any|second)'}),
+		'first.create second.create any.create', 'W15: each partition has its own settings, or those of the table above');
+	sql(q{SELECT webhook.unwatch('part1'), webhook.unwatch('parted'); DELETE FROM parted; INSERT INTO parted VALUES (1), (2), (3)});
+	is(sql(q{SELECT string_agg(event, ' ' ORDER BY id) FROM webhook.outbox WHERE event ~ '^(first|any|second)'}),
+		'first.create second.create any.create second.delete second.create', 'W15: a partition is still watched when the table above it is not');
+	sql(q{SELECT webhook.unwatch('part2')});
+	is(sql(q{SELECT count(*) FROM pg_trigger WHERE tgname = '00_webhook_capture' AND tgrelid::regclass::text ~ '^part'}), '0',
+		'W15: no trigger is left');
+}
+
 $node->stop;
 done_testing();
