@@ -83,7 +83,7 @@ load(ShapeSet *set, MemoryContext target, const char **names)
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[4];
 	char		nulls[] = "    ";
-	MemoryContext old;
+	MemoryContext old = CurrentMemoryContext;	/* SPI leaves us in one of its own */
 
 	memset(set, 0, sizeof(*set));
 	for (int i = 0; i < 4; i++)
@@ -100,7 +100,7 @@ load(ShapeSet *set, MemoryContext target, const char **names)
 							  4, types, values, nulls, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read webhook.shape");
 	PopActiveSnapshot();
-	old = MemoryContextSwitchTo(target);
+	MemoryContextSwitchTo(target);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
