@@ -38,9 +38,10 @@
 #define IDLE_MS			250
 #define BUSY_MS			1000
 
-/* A little at a time, and the pause after it. */
+/* A little at a time, and the pause after it; when there is other work this takes a twentieth of the time. */
 #define SLICE_US		1000
-#define PAUSE_US		5000
+#define IDLE_PAUSE_US	5000
+#define BUSY_PAUSE_US	20000
 
 /* Entries may take so much memory until they are written. */
 #define LOG_MEMORY		(32 * 1024 * 1024)
@@ -352,7 +353,7 @@ record_due_in(bool idle)
 	now = steady_now();
 	if (!too_much())
 		since += (idle ? IDLE_MS : BUSY_MS) * 1000;
-	return Max(0, Max(since, last_slice + PAUSE_US) - now);
+	return Max(0, Max(since, last_slice + (idle ? IDLE_PAUSE_US : BUSY_PAUSE_US)) - now);
 }
 
 void
