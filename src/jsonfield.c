@@ -13,84 +13,33 @@
 #include "utils/numeric.h"
 
 #include "jsonfield.h"
-
-#define MAX_STEPS	32
-#define MAX_DIGITS	9			/* of an index */
-
-typedef struct JsonStep
-{
-	char	   *key;			/* of an object; NULL: an index */
-	int			key_len;
-	uint32		index;
-} JsonStep;
+#include "path.h"
 
 struct JsonField
 {
 	char	   *text;
 	int			text_len;
-	int			nsteps;
-	JsonStep	steps[MAX_STEPS];
+	Path		path;			/* points into the text */
 };
 
-
-/* "[12]"; returns what is behind it, or NULL. */
-static const char *
-parse_index(const char *s, JsonStep *step)
-{
-	size_t		digits = strspn(s + 1, "0123456789");
-
-	if (digits == 0 || digits > MAX_DIGITS || s[1 + digits] != ']')
-		return NULL;
-	step->key = NULL;
-	step->index = (uint32) strtoul(s + 1, NULL, 10);
-	return s + digits + 2;
-}
 
 JsonField *
 jsonfield_parse(const char *text, const char **problem)
 {
 	JsonField  *field = palloc0(sizeof(JsonField));
-	const char *s = text;
 
 	field->text = pstrdup(text);
 	field->text_len = strlen(text);
-	while (*s != '\0')
-	{
-		JsonStep   *step = &field->steps[field->nsteps];
-
-		if (field->nsteps++ == MAX_STEPS)
-		{
-			*problem = "the path has too many steps";
-			return NULL;
-		}
-		if (*s == '[')
-			s = parse_index(s, step);
-		else
-		{
-			if (*s == '.' && field->nsteps > 1)
-				s++;
-			step->key_len = strcspn(s, ".[");
-			step->key = pnstrdup(s, step->key_len);
-			s = step->key_len > 0 ? s + step->key_len : NULL;
-		}
-		if (s == NULL)
-		{
-			*problem = "it is not a path of names and [numbers]";
-			return NULL;
-		}
-	}
-	if (field->nsteps == 0)
-	{
-		*problem = "the path is empty";
-		return NULL;
-	}
-	return field;
+	*problem = path_parse(field->text, &field->path);
+	return *problem == NULL ? field : NULL;
 }
 
 const char *
 jsonfield_first_key(const JsonField *field)
 {
-	return field->steps[0].key;
+	const PathStep *first = &field->path.steps[0];
+
+	return first->key ? pnstrdup(first->key, first->key_len) : NULL;
 }
 
 bool
@@ -99,13 +48,13 @@ jsonfield_get(const JsonField *field, Jsonb *document, JsonbValue *value)
 	JsonbContainer *container = &document->root;
 
 	/* A key may contain dots and brackets itself. */
-	if (field->nsteps > 1 && JsonContainerIsObject(container) &&
+	if (field->path.nsteps > 1 && JsonContainerIsObject(container) &&
 		getKeyJsonValueFromContainer(container, field->text, field->text_len, value) != NULL)
 		return true;
 
-	for (int i = 0; i < field->nsteps; i++)
+	for (int i = 0; i < field->path.nsteps; i++)
 	{
-		const JsonStep *step = &field->steps[i];
+		const PathStep *step = &field->path.steps[i];
 
 		if (i > 0)
 		{

@@ -19,7 +19,7 @@ typedef struct JsonField JsonField;
  */
 extern JsonField *jsonfield_parse(const char *text, const char **problem);
 
-/* The key at the beginning, or NULL when there is an index. */
+/* The key at the beginning, in the current memory context, or NULL when there is an index. */
 extern const char *jsonfield_first_key(const JsonField *field);
 
 /* The value, false when there is none. */

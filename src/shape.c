@@ -24,6 +24,7 @@
 #include "utils/numeric.h"
 
 #include "jsonfield.h"
+#include "path.h"
 #include "shape.h"
 
 #define MAX_FIELDS		1600
@@ -334,58 +335,42 @@ add_text(ShapeTemplate *template, StringInfo text)
 	resetStringInfo(text);
 }
 
-/* The placeholder from start to end, braces included. */
 static JsonField *
-parse_placeholder(const char *start, const char *end)
+parse_placeholder(const PathHole *hole)
 {
-	const char *from = start + 2;
-	const char *to = end - 2;
 	const char *problem = NULL;
-	JsonField  *field;
+	JsonField  *field = jsonfield_parse(pnstrdup(hole->name, hole->name_len), &problem);
 
-	while (from < to && *from == ' ')
-		from++;
-	while (to > from && to[-1] == ' ')
-		to--;
-	field = jsonfield_parse(pnstrdup(from, to - from), &problem);
 	if (field == NULL)
 		refuse("template", psprintf("placeholder \"%s\": %s",
-									pnstrdup(start, Min(end - start, MAX_NAME)), problem), TEMPLATE_HINT);
+									pnstrdup(hole->start, Min(hole->end - hole->start, MAX_NAME)), problem), TEMPLATE_HINT);
 	return field;
 }
 
-/* A string; text holds the JSON in front of it. */
+/* A string; text holds the JSON in front of it.  One that is a placeholder as a whole may become any value. */
 static void
 compile_string(ShapeTemplate *template, StringInfo text, const char *s)
 {
-	const char *open = strstr(s, "{{");
-	bool		whole = false;
+	PathHole	hole;
+	PathHoleFound found = path_next_hole(s, &hole);
+	bool		whole = found == PATH_HOLE && hole.start == s && *hole.end == '\0';
 
-	if (open == s)
-	{
-		const char *close = strstr(s, "}}");
-
-		whole = close != NULL && close[2] == '\0';
-	}
 	if (!whole)
 		appendStringInfoChar(text, '"');
-	while (open != NULL)
+	for (; found == PATH_HOLE; found = path_next_hole(s, &hole))
 	{
-		const char *close = strstr(open, "}}");
+		JsonField  *field = parse_placeholder(&hole);
 		TemplatePiece *piece;
-		JsonField  *field;
 
-		if (close == NULL)
-			refuse("template", "a placeholder is not closed", TEMPLATE_HINT);
-		jsonfield_append_escaped(text, s, open - s);
-		field = parse_placeholder(open, close + 2);
+		jsonfield_append_escaped(text, s, hole.start - s);
 		add_text(template, text);
 		piece = add_piece(template);
 		piece->field = field;
 		piece->inside = !whole;
-		s = close + 2;
-		open = strstr(s, "{{");
+		s = hole.end;
 	}
+	if (found == PATH_HOLE_OPEN)
+		refuse("template", "a placeholder is not closed", TEMPLATE_HINT);
 	if (!whole)
 	{
 		jsonfield_append_escaped(text, s, strlen(s));

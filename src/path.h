@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * path.h
+ *		Paths such as category.name or options[0], and the placeholders that
+ *		hold them in a template.
+ *
+ * Pure: no backend state, no memory allocation.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_PATH_H
+#define WEBHOOK_PATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PATH_MAX_STEPS	32
+
+typedef struct PathStep
+{
+	const char *key;			/* of an object, in the text of the path; NULL: an index */
+	size_t		key_len;
+	uint32_t	index;			/* of an array */
+} PathStep;
+
+typedef struct Path
+{
+	int			nsteps;
+	PathStep	steps[PATH_MAX_STEPS];
+} Path;
+
+/* Split a path, which then points into the text.  NULL, or a constant lower-case phrase. */
+extern const char *path_parse(const char *text, Path *path);
+
+/* A placeholder, {{ path }}. */
+typedef struct PathHole
+{
+	const char *start;			/* of the braces */
+	const char *end;			/* behind them */
+	const char *name;			/* without them, and without blanks around it */
+	size_t		name_len;
+} PathHole;
+
+typedef enum PathHoleFound
+{
+	PATH_HOLE,
+	PATH_NO_HOLE,				/* there is none in the rest of the text */
+	PATH_HOLE_OPEN				/* the next one is not closed */
+} PathHoleFound;
+
+/* The first placeholder in a text. */
+extern PathHoleFound path_next_hole(const char *text, PathHole *hole);
+
+#endif							/* WEBHOOK_PATH_H */
