@@ -190,7 +190,9 @@ SELECT FROM webhook.delivery WHERE webhook_id = :id UNION ALL SELECT FROM webhoo
 ALTER SYSTEM SET webhook.retry_schedule = '0, -5s';
 ALTER SYSTEM SET webhook.retry_schedule = 'soon';
 ALTER SYSTEM SET webhook.reactivation_url = 'https://ops.example/';
-ALTER SYSTEM SET webhook.buffer_retention = '-1';
+\set VERBOSITY sqlstate
+ALTER SYSTEM SET webhook.buffer_retention = '-1';		-- the limits have units since PostgreSQL 17
+\set VERBOSITY default
 ALTER SYSTEM SET webhook.max_connections = 0;
 SET webhook.clock_offset = 5;
 

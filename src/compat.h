@@ -68,6 +68,11 @@
 
 /* One function checks the ownership of databases, too, since 16. */
 #if PG_VERSION_NUM >= 160000
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+
 #define webhook_owns_database(database, role) \
 	object_ownercheck(DatabaseRelationId, (database), (role))
 #else
@@ -153,6 +158,28 @@
 #define webhook_owns_relation(relid) object_ownercheck(RelationRelationId, (relid), GetUserId())
 #else
 #define webhook_owns_relation(relid) pg_class_ownercheck((relid), GetUserId())
+#endif
+
+/* Integers as text; not every release below 15 tells how long they are. */
+#if PG_VERSION_NUM >= 150000
+#define webhook_int32_to_text(value, buffer) pg_ltoa((value), (buffer))
+#define webhook_int64_to_text(value, buffer) pg_lltoa((value), (buffer))
+#elif defined(PG_VERSION_NUM)
+#include "utils/builtins.h"
+
+static inline int
+webhook_int32_to_text(int32 value, char *buffer)
+{
+	pg_ltoa(value, buffer);
+	return strlen(buffer);
+}
+
+static inline int
+webhook_int64_to_text(int64 value, char *buffer)
+{
+	pg_lltoa(value, buffer);
+	return strlen(buffer);
+}
 #endif
 
 /* How many bytes are valid text in the database's encoding; one call since 14. */

@@ -237,13 +237,13 @@ append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 				append_bytes(buf, "false", 5);
 			break;
 		case KIND_INT2:
-			buf->len += pg_ltoa(DatumGetInt16(value), reserve(buf, INTEGER_SIZE));
+			buf->len += webhook_int32_to_text(DatumGetInt16(value), reserve(buf, INTEGER_SIZE));
 			break;
 		case KIND_INT4:
-			buf->len += pg_ltoa(DatumGetInt32(value), reserve(buf, INTEGER_SIZE));
+			buf->len += webhook_int32_to_text(DatumGetInt32(value), reserve(buf, INTEGER_SIZE));
 			break;
 		case KIND_INT8:
-			buf->len += pg_lltoa(DatumGetInt64(value), reserve(buf, INTEGER_SIZE));
+			buf->len += webhook_int64_to_text(DatumGetInt64(value), reserve(buf, INTEGER_SIZE));
 			break;
 		case KIND_NUMBER:
 			append_number(buf, OutputFunctionCall(&column->function, value));

@@ -160,7 +160,7 @@ copy_postgres()
 	echo "$prefix$bindir" >"$scratch/bindir"
 	as_user mkdir -p "$prefix$bindir" "$work/socket" &&
 	as_user cp -L "$bindir"/* "$prefix$bindir/" || return 1
-	for directory in $("$pg_config" --pkglibdir) $("$pg_config" --sharedir) $("$pg_config" --includedir)
+	for directory in $("$pg_config" --pkglibdir) $("$pg_config" --sharedir)
 	do
 		case $prefix$directory/ in
 			"$prefix$bindir"/*) continue ;;
@@ -183,7 +183,9 @@ build_extension()
 	as_user mkdir -p "$src" "$work/build" || return 1
 	(cd "$top" && tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude='./webhook--*.sql' .) |
 		as_user tar -C "$src" --no-same-owner -xf - || return 1
-	quietly build as_user sh -c "cd '$work/build' && make -s -j2 -f '$src/Makefile' PG_CONFIG='$pg_bin/pg_config' all install"
+	# With the original pg_config: Debian's for PostgreSQL 13 does not notice that it has been copied.
+	quietly build as_user sh -c "cd '$work/build' &&
+		make -s -j2 -f '$src/Makefile' PG_CONFIG='$pg_config' DESTDIR='$prefix' all install"
 }
 
 # start_server directory port [line for postgresql.conf]...: a cluster that listens on a unix socket only.

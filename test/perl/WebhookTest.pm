@@ -16,7 +16,9 @@ package WebhookTest;
 use strict;
 use warnings;
 
+use Cwd qw(abs_path);
 use Exporter qw(import);
+use File::Basename qw(dirname);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -134,6 +136,17 @@ sub fails_with
 	  $node->psql('postgres', $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
 
 	like($stderr, qr/ERROR:  $sqlstate: .*$message/, $test_name);
+	return;
+}
+
+# Make a key and a certificate in a directory; test/certificate says which arguments there are.
+sub make_certificate
+{
+	my ($dir, @arguments) = @_;
+	my $program = dirname(dirname(abs_path(__FILE__))) . '/certificate';
+
+	system("cd '$dir' && sh '$program' " . join(' ', map { "'$_'" } @arguments) . ' >certificate.log 2>&1') == 0
+	  or BAIL_OUT("no certificate $arguments[0]: " . slurp_file("$dir/certificate.log"));
 	return;
 }
 

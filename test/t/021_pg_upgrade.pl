@@ -41,13 +41,13 @@ $old->poll_query_until('postgres',
 push @ids, emit($old, 4 .. 6);
 $old->stop;
 
-my $bindir = $old->config_data('--bindir');
+my ($bindir) = grep { -x "$_/pg_upgrade" } split(/:/, $ENV{PATH});
 
 # It leaves files in the current directory.
 chdir $PostgreSQL::Test::Utils::tmp_check or die "could not change directory: $!";
 command_ok(
 	[
-		'pg_upgrade', '--no-sync', '--retain',
+		'pg_upgrade', '--retain',
 		'-b' => $bindir, '-B' => $bindir,
 		'-d' => $old->data_dir, '-D' => $new->data_dir,
 		'-s' => $new->host,

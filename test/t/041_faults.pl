@@ -30,11 +30,9 @@ sub openssl
 
 sub certificate
 {
-	my ($name, $days, $names) = @_;
+	my ($name, $validity, $names) = @_;
 
-	append_to_file("$dir/$name.ext", "subjectAltName=$names\n");
-	openssl("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $name.key -out $name.csr -subj /CN=$name");
-	openssl("x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days $days -extfile $name.ext -out $name.crt");
+	WebhookTest::make_certificate($dir, $name, 'ca', $validity, "subjectAltName=$names");
 	return WebhookTest::Receiver->start(tls => [ "$dir/$name.crt", "$dir/$name.key" ]);
 }
 
@@ -42,9 +40,9 @@ openssl('req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca
 openssl('req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout self.key -out self.crt -days 2 -subj /CN=self'
 	  . ' -addext subjectAltName=IP:127.0.0.1');
 my $ca = slurp_file("$dir/ca.crt");
-my $good = certificate('good', 2, 'IP:127.0.0.1');
-my $expired = certificate('expired', -1, 'IP:127.0.0.1');
-my $wrong = certificate('wrong', 2, 'DNS:other.test');
+my $good = certificate('good', 'valid', 'IP:127.0.0.1');
+my $expired = certificate('expired', 'expired', 'IP:127.0.0.1');
+my $wrong = certificate('wrong', 'valid', 'DNS:other.test');
 my $self_signed = WebhookTest::Receiver->start(tls => [ "$dir/self.crt", "$dir/self.key" ]);
 my $gone = WebhookTest::Receiver->start;
 my $closed_url = $gone->url('/');

@@ -35,25 +35,22 @@ sub make_ca
 	return;
 }
 
-# A certificate of this authority.  It ends so many days from now: -1 has ended.
 sub make_certificate
 {
-	my ($name, $ca, $days, $names) = @_;
+	my ($name, $ca, $validity, $names) = @_;
 
-	append_to_file("$dir/$name.ext", "subjectAltName=$names\n");
-	openssl("req " . key_options() . " -keyout $name.key -out $name.csr -subj '/CN=$name'");
-	openssl("x509 -req -in $name.csr -CA $ca.crt -CAkey $ca.key -CAcreateserial -days $days -extfile $name.ext -out $name.crt");
+	WebhookTest::make_certificate($dir, $name, $ca, $validity, "subjectAltName=$names");
 	return;
 }
 
 make_ca('ca');
 make_ca('foreign');
-make_certificate('server', 'ca', 2, 'IP:127.0.0.1');
-make_certificate('late', 'ca', -1, 'IP:127.0.0.1');
-make_certificate('elsewhere', 'ca', 2, 'DNS:elsewhere.test');
-make_certificate('client', 'ca', 2, 'DNS:client');
-make_certificate('expired', 'ca', -1, 'DNS:client');
-make_certificate('stranger', 'foreign', 2, 'DNS:client');
+make_certificate('server', 'ca', 'valid', 'IP:127.0.0.1');
+make_certificate('late', 'ca', 'expired', 'IP:127.0.0.1');
+make_certificate('elsewhere', 'ca', 'valid', 'DNS:elsewhere.test');
+make_certificate('client', 'ca', 'valid', 'DNS:client');
+make_certificate('expired', 'ca', 'expired', 'DNS:client');
+make_certificate('stranger', 'foreign', 'valid', 'DNS:client');
 
 my $secrets = "$dir/secrets";
 mkdir($secrets) or die $!;

@@ -618,15 +618,12 @@ test_parallel(void)
  * TLS.
  */
 static void
-make_certificate(const char *name, const char *days, const char *subject, const char *extension)
+make_certificate(const char *name, const char *validity, const char *extension)
 {
 	char		command[2048];
 
-	snprintf(command, sizeof(command),
-			 "cd %s && exec 2>/dev/null && echo '%s' >ext &&"
-			 " openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s.key -out csr -subj '%s' &&"
-			 " openssl x509 -req -in csr -CA ca.crt -CAkey ca.key -CAcreateserial -days %s -extfile ext -out %s.crt",
-			 directory, extension, name, subject, days, name);
+	snprintf(command, sizeof(command), "cd %s && sh %s/../certificate %s ca %s '%s' 2>/dev/null",
+			 directory, TEST_DIR, name, validity, extension);
 	if (system(command) != 0)
 		die("could not make a certificate");
 }
@@ -641,10 +638,10 @@ make_certificates(void)
 			 " -keyout ca.key -out ca.crt -days 2 -subj /CN=authority 2>/dev/null", directory);
 	if (system(command) != 0)
 		die("could not make a certificate authority");
-	make_certificate("good", "2", "/CN=localhost", "subjectAltName=DNS:localhost,IP:127.0.0.1");
-	make_certificate("other", "2", "/CN=other.test", "subjectAltName=DNS:other.test");
-	make_certificate("expired", "-1", "/CN=localhost", "subjectAltName=IP:127.0.0.1");
-	make_certificate("client", "2", "/CN=client", "extendedKeyUsage=clientAuth");
+	make_certificate("good", "valid", "subjectAltName=DNS:localhost,IP:127.0.0.1");
+	make_certificate("other", "valid", "subjectAltName=DNS:other.test");
+	make_certificate("expired", "expired", "subjectAltName=IP:127.0.0.1");
+	make_certificate("client", "valid", "extendedKeyUsage=clientAuth");
 }
 
 static const Answer *
