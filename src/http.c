@@ -56,11 +56,15 @@ on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 	(void) socket_arg;
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
 	{
-		Transfer   *transfer;
+		Transfer   *transfer = NULL;
 
-		/* A socket is watched for writing until the connection is there. */
+		/*
+		 * A socket is watched for writing until the connection is there.  Newer releases of
+		 * libcurl, such as 8.22, also watch sockets for themselves, with a handle of their own.
+		 */
 		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &transfer);
-		transfer->connected = transfer->socket_opened;
+		if (transfer != NULL)
+			transfer->connected = transfer->socket_opened;
 		wanted |= MUX_READ;
 	}
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
