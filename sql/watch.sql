@@ -131,7 +131,7 @@ SELECT r.* FROM unnest(ARRAY[
     $$SELECT webhook.watch('keyless', 'x', id => 'number', paid => 'name')$$,
     $$SELECT webhook.watch('keyless', 'x', id => 'number', deleted => $_$'no'$_$)$$,
     $$SELECT webhook.watch('guest', 'x', deleted => 'gone_at')$$,
-    $$SELECT webhook.watch('keyless', 'x', id => 'number', deleted => '42::bytea')$$,
+    $$SELECT webhook.watch('keyless', 'x', id => 'number', deleted => '42::date')$$,
     $$SELECT webhook.watch('keyless', 'x', id => $$ || big(1000000) || $$)$$]) AS command, refused(command) AS r;
 
 -- columns
