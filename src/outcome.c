@@ -47,14 +47,17 @@ curl_said(const Transfer *transfer, const char *words)
 	return strstr(transfer->curl_error, words) != NULL;
 }
 
-/* Did it get as far as sending the request? */
+/*
+ * Did it get as far as sending the request?  (CURLINFO_PRETRANSFER_TIME_T is
+ * set without that, too, in newer releases, such as 8.22.)
+ */
 static bool
 request_begun(const Transfer *transfer)
 {
-	curl_off_t	since = 0;
+	long		sent = 0;
 
-	curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &since);
-	return since > 0;
+	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
+	return sent > 0;
 }
 
 static const char *
@@ -283,8 +286,11 @@ outcome_judge(Transfer *transfer, CURLcode code, int status)
 #endif
 
 		default:
-			return request_begun(transfer) ?
-				judge_protocol(transfer, code) : judge_invalid(transfer, code);
+			if (request_begun(transfer))
+				return judge_protocol(transfer, code);
+			/* Newer releases do not say CURLE_SSL_CERTPROBLEM of a key that does not fit. */
+			return curl_said(transfer, "private key") ?
+				judge_tls(transfer, code) : judge_invalid(transfer, code);
 	}
 }
 
