@@ -60,6 +60,9 @@ CREATE TABLE webhook.watch (
 COMMENT ON TABLE webhook.watch IS 'the watched tables and the settings given to watch()';
 
 -- The outbox: a log in a ring of partitions, see src/outbox.c.  The order of the columns is known there.
+--
+-- Here and below: a table without a primary key has a replica identity all the same.  In a database with a publication
+-- of all tables nothing could be changed in it otherwise.
 CREATE SEQUENCE webhook.outbox_id_seq AS bigint CACHE 1;
 DO $$
 BEGIN
@@ -81,6 +84,7 @@ BEGIN
                 relation    regclass
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
             CREATE INDEX outbox_%1$s_xid_id_idx ON webhook.outbox_%1$s (xid, id);
+            ALTER TABLE webhook.outbox_%1$s REPLICA IDENTITY FULL;
             COMMENT ON TABLE webhook.outbox_%1$s IS 'messages, a partition of the outbox; truncated when all of it is dealt with';
         $ddl$, i);
     END LOOP;
@@ -99,6 +103,7 @@ CREATE TABLE webhook.ring (
     switched_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 INSERT INTO webhook.ring (current) VALUES (0);
+ALTER TABLE webhook.ring REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.ring IS 'one row: the outbox partition that is being written';
 
 -- How far the outbox has been dealt with: everything visible in "done", and of what is visible in "through" the
@@ -117,6 +122,7 @@ INSERT INTO webhook.cursor (seq, system_identifier, database, written_by, done)
     SELECT 0, c.system_identifier, d.oid, pg_catalog.pg_current_xact_id(), pg_catalog.pg_current_snapshot()
     FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d
     WHERE d.datname = pg_catalog.current_database();
+ALTER TABLE webhook.cursor REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.cursor IS 'how far the outbox has been dealt with, and in which database of which server';
 
 CREATE TABLE webhook.delivery (

@@ -52,6 +52,7 @@ CREATE TABLE webhook.shape (
     CHECK (integration IS NOT NULL OR kind IN ('profile', 'event'))
 );
 CREATE UNIQUE INDEX shape_idx ON webhook.shape (COALESCE(integration, ''), kind, target);
+ALTER TABLE webhook.shape REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.shape IS 'field mappings of an account, profile or event, payload templates and forms';
 
 -- As in 10_tables.sql, nothing of dropped roles.

@@ -142,6 +142,33 @@ $apps->safe_psql('north', q{COMMIT PREPARED 'later'});
 ok($receiver->wait_for(sub { (arrived('/north/guests'))[4] // '' eq guest(5, 'new', 0) }),
 	'W17, W1: a prepared transaction when it commits');
 
+# A publication of all tables, as tools for change data capture make it, changes nothing.  One message fills a partition.
+
+$guests->append_conf('postgresql.conf', 'webhook.partition_size = 64kB');
+$guests->safe_psql('postgres', q{
+	CREATE PUBLICATION everything FOR ALL TABLES;
+	SELECT webhook.create_integration('i');
+	SELECT webhook.set_field_mapping('[{"name": "a", "value": 1}]', 'i');
+	SELECT webhook.set_field_mapping('[]', 'i');
+	SELECT webhook.delete_integration('i')});
+is( $guests->safe_psql('postgres', q{
+		SELECT count(*) FROM pg_class AS c WHERE relnamespace = 'webhook'::regnamespace AND relkind = 'r'
+			AND relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)}),
+	0,
+	'W17: every table has a replica identity');
+$guests->reload;
+foreach my $turn (1 .. 2)
+{
+	my $current = $guests->safe_psql('postgres', 'SELECT current FROM webhook.ring');
+
+	$guests->safe_psql('postgres',
+		q{SELECT webhook.emit('guest.big', to_jsonb(string_agg(md5(i::text), '')), event_uid => 'north') FROM generate_series(1, 20000) AS i});
+	ok($guests->poll_query_until('postgres', "SELECT current <> $current FROM webhook.ring"),
+		"W17: the outbox goes on to its next partition: $turn");
+}
+WebhookTest::wait_until_delivered($guests);
+$guests->safe_psql('postgres', 'DROP PUBLICATION everything');
+
 # A dispatcher is killed while changes come in
 
 foreach my $id (map { 10 * $_ } 1 .. 20)
