@@ -19,10 +19,11 @@ my %benchmarks = (
 	P7  => \&Bench::Drain::backlog,
 	P8  => \&Bench::Latency::bad_receivers,
 	P10 => \&Bench::Idle::cost_of_nothing,
+	SIGN => \&Bench::Drain::signing,
 	I13 => \&Bench::Drain::mapping);
 
 my @wanted = map { uc } @ARGV;
-@wanted = sort { substr($a, 1) <=> substr($b, 1) } keys %benchmarks
+@wanted = sort { ($a =~ s/\D//gr || 99) <=> ($b =~ s/\D//gr || 99) } keys %benchmarks
   if "@wanted" eq 'ALL';
 for my $id (@wanted)
 {

@@ -51,6 +51,16 @@ sub DESTROY
 	system('rm', '-rf', $self->{dir});
 }
 
+# Starts again with this file as the library.  It is put in its place by a rename: the old one may still be mapped.
+sub restart_with
+{
+	my ($self, $library) = @_;
+	_run('pg_ctl', '-D', $self->{dir}, '-w', '-m', 'fast', 'stop');
+	system("cp '$library' '$ENV{BENCH_MODULE}.new' && mv '$ENV{BENCH_MODULE}.new' '$ENV{BENCH_MODULE}'") == 0
+	  or die "$library could not be installed\n";
+	_run('pg_ctl', '-D', $self->{dir}, '-l', "$self->{dir}/server.log", '-w', 'start');
+}
+
 sub psql
 {
 	my $self = shift;

@@ -41,6 +41,38 @@ sub ceiling_ratio
 	_pg_net($report, $cluster, $nginx, median(@ceiling)) if Bench::Cluster::pg_net();
 }
 
+# What signing costs: P1 with the product, and with the same object files linked without it.
+sub signing
+{
+	my $report = shift;
+	my $nginx = Bench::Nginx->new;
+	my $cluster = _cluster();
+	my %rates;
+
+	_create_webhook($cluster, $nginx);
+	for (1 .. rounds(3))
+	{
+		for my $kind (qw(signed unsigned))
+		{
+			$cluster->restart_with("$ENV{BENCH_SCRATCH}/$kind.so");
+			push @{ $rates{$kind} }, _drain($cluster, $nginx, $messages);
+			_expect_signature($cluster, $kind);
+		}
+	}
+	$cluster->restart_with("$ENV{BENCH_SCRATCH}/signed.so");
+	_add($report, 'SIGN', 'deliveries/s signed, against the same without signatures',
+		median(@{ $rates{signed} }), median(@{ $rates{unsigned} }), '>= 0.9');
+}
+
+# Is it what it is called?
+sub _expect_signature
+{
+	my ($cluster, $kind) = @_;
+	my $signatures = $cluster->sql(q{SELECT count(*) FROM webhook.get_webhooks() AS w, webhook.get_webhook_log(w.id) AS l
+		WHERE l.request_headers LIKE '%webhook-signature: v1,%'});
+	die "$kind: $signatures of ten requests in the log are signed\n" if $signatures != ($kind eq 'signed' ? 10 : 0);
+}
+
 # P2: a thousand webhooks on fifty hosts; every message is for one of them.
 sub many_webhooks
 {
