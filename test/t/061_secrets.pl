@@ -1,0 +1,112 @@
+# Secrets that stand in the database show nowhere: not in the log of requests, in errors, in statistics or in the server's log.
+#
+# Mission: W14, W6.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+# The server logs everything it has to say, but not the statements of its users, who may write what they like.
+my $node = WebhookTest::start_node('secrets', 'log_statement = none', 'log_min_error_statement = panic',
+	'log_min_messages = debug2', "webhook.timeout = '2s'");
+my $receiver = WebhookTest::Receiver->start;
+my $secret = 'whsec_' . 'czNjcjN0' x 4;		# "s3cr3t" again and again
+my $anywhere = qr/s3cr3t|czNjcjN0/;
+
+sub sql
+{
+	return $node->safe_psql('postgres', join('', @_));
+}
+
+sub create
+{
+	my ($path, %more) = @_;
+
+	return WebhookTest::create_webhook($node, app => "'app'", event => "'thing.done'", url => "'$path'", secret => "'$secret'",
+		headers => q('{"Authorization": "Bearer s3cr3t", "X-Key": "s3cr3t"}'), %more);
+}
+
+sub log_of
+{
+	my ($id) = @_;
+
+	$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM webhook.get_webhook_log($id)") or BAIL_OUT('no log');
+	return sql("SELECT string_agg(l::text, '') FROM webhook.get_webhook_log($id) l");
+}
+
+sql(q{CREATE ROLE other; GRANT USAGE ON SCHEMA webhook TO other; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO other;
+	GRANT SELECT ON webhook.stat_webhooks, webhook.stat_workers, webhook.undelivered, webhook.withheld TO other;
+	CREATE TABLE thing (id integer PRIMARY KEY); SELECT webhook.watch('thing', 'thing')});
+
+# While a request is under way
+
+my $id = create($receiver->url('/held'));
+$receiver->behave('/held', hold => 1);
+sql(q{SELECT webhook.emit('thing.done', '{}')});
+ok($receiver->wait_for_count(1, '/held'), 'a request is under way');
+is(($receiver->requests('/held'))[0]{headers}{authorization}, 'Bearer s3cr3t', 'W14: with the secret');
+unlike(sql(q{SELECT string_agg(a::text, '') FROM pg_stat_activity AS a WHERE backend_type LIKE 'webhook%'}), $anywhere,
+	'W14: the activity of the worker does not show it');
+$receiver->behave('/held');
+WebhookTest::wait_until_delivered($node);
+
+# In what is told of requests, good and bad
+
+my @ids = ($id, create('http://127.0.0.1:1/'), create($receiver->url('/status/503')), create($receiver->url('/reset')),
+	create('https://127.0.0.1:' . $receiver->port . '/tls'), create('http://nowhere.invalid/'),
+	create($receiver->url('/hang')), create($receiver->url('/asked'), handshake => 'true'));
+$receiver->behave('/reset', reset => 1);
+$receiver->behave('/hang', hang => 'headers');
+sql(q{SELECT webhook.emit('thing.done', '{}')});
+foreach my $webhook (@ids)
+{
+	my $log = log_of($webhook);
+
+	unlike($log, $anywhere, "W14: nor the log of webhook $webhook") or diag($log);
+	like($log, qr/Authorization: \*\*\*/, 'W14: which shows that there is one');
+}
+foreach my $what ('webhook.get_webhooks()', 'webhook.stat_webhooks', 'webhook.undelivered', 'webhook.notification', 'webhook.stat_workers')
+{
+	unlike(sql("SELECT string_agg(x::text, '') FROM $what AS x"), $anywhere, "W14: nor $what");
+}
+unlike(sql("SET ROLE other; SELECT string_agg(x::text, '') FROM pg_stat_activity AS x"), $anywhere, 'W14: nor the activity of others');
+is(sql("SET ROLE other; SELECT count(*) FROM webhook.get_webhook_log($id)"), 0, 'W14: nor the log of others');
+
+# In refusals, whatever is wrong with the secret or beside it
+
+my %refusals = (
+	'a secret that is none' => [ "secret => 's3cr3t'", '22023' ],
+	'one that is too short' => [ "secret => 'whsec_czNjcjN0'", '22023' ],
+	'one in bad base64' => [ "secret => 'whsec_czNjcjN0!czNjcjN0'", '22023' ],
+	'a private key that is none' => [ "secret => 'whsk_czNjcjN0'", '22023' ],
+	'a header with a line break' => [ q(headers => '{"Authorization": "Bearer s3cr3t\\r\\nHost: x"}'), '22023' ],
+	'a header that is no string' => [ q(headers => '{"Authorization": ["s3cr3t"]}'), '22023' ],
+	'no object' => [ q(headers => '["s3cr3t"]'), '22023' ],
+	'a key that is none' => [ "client_cert => 's3cr3t', client_key => 's3cr3t'", '22023' ],
+	'a key of another kind' => [ "client_key => '-----BEGIN s3cr3t----- -----END'", '22023' ],
+	'something else that is wrong' => [ "secret => '$secret', method => 'TRACE'", '22023' ]);
+foreach my $what (sort keys %refusals)
+{
+	my ($arguments, $sqlstate) = @{ $refusals{$what} };
+	my ($status, $stdout, $stderr) = $node->psql('postgres',
+		"\\set VERBOSITY verbose\nSELECT webhook.create_webhook('a', 'b.c', 'https://example.com/', $arguments)");
+
+	# psql repeats the line of the statement for errors of syntax only.
+	like($stderr, qr/ERROR:  $sqlstate/, "R6: $what is refused");
+	unlike($stderr, $anywhere, "W14: $what is not repeated");
+}
+
+# In the server's log, at a level that tells of much
+
+sql("SELECT webhook.rotate_secret($id)");
+sql('SELECT pg_terminate_backend(pid, 60000) FROM webhook.stat_workers WHERE pid IS NOT NULL');
+sql("SELECT webhook.update_webhook($id, '{\"headers\": {\"X\": \"s3cr3t\"}}')");
+sql(q{SELECT webhook.emit('thing.done', '{}')});
+ok($receiver->wait_for_count(3, '/held'), 'it goes on');
+my @lines = grep { /$anywhere/ } split(/\n/, slurp_file($node->logfile));
+is(join("\n", @lines), '', 'W14: nothing of it is in the server log');
+
+done_testing();
