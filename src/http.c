@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 
 #include <curl/curl.h>
 
@@ -37,6 +38,13 @@
 #define PERFORM_EVENTS		128
 
 #define START_ERROR_MAX		256 /* as promised in http.h */
+
+/*
+ * Open connections are kept for so many times the requests that are made at once: with hundreds of
+ * receivers the next request is rarely for one of the last.  And so many descriptors are for others.
+ */
+#define KEPT_PER_REQUEST	4
+#define OTHER_DESCRIPTORS	1024
 
 /* So often a request is sent again that a connection on its last legs has not taken. */
 #define RESENDS_MAX			3
@@ -83,6 +91,24 @@ on_timer(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
+/* How many connections to keep?  More than requests only if there are descriptors enough. */
+static long
+connections_to_keep(int max_connections)
+{
+	rlim_t		wanted = (rlim_t) max_connections * KEPT_PER_REQUEST + OTHER_DESCRIPTORS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return max_connections;
+	if (limit.rlim_cur < wanted && limit.rlim_max >= wanted)
+	{
+		limit.rlim_cur = wanted;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+			return max_connections;
+	}
+	return limit.rlim_cur >= wanted ? (long) max_connections * KEPT_PER_REQUEST : max_connections;
+}
+
 /*
  * The interface.
  */
@@ -109,7 +135,7 @@ http_create(const NetguardList *allowed, int max_connections)
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http) != CURLM_OK ||
 		curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) max_connections) != CURLM_OK)
+		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, connections_to_keep(max_connections)) != CURLM_OK)
 	{
 		http_destroy(http);
 		return NULL;

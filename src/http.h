@@ -77,7 +77,8 @@ typedef struct HttpResult
 
 /*
  * allowed is looked at whenever a socket is opened; it must outlive the Http.
- * max_connections bounds the connections kept open.  NULL when libcurl fails.
+ * max_connections is the number of requests that the caller makes at once; a multiple of it
+ * bounds the connections kept open.  NULL when libcurl fails.
  */
 extern Http *http_create(const NetguardList *allowed, int max_connections);
 extern void http_destroy(Http *http);
