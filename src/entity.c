@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
@@ -25,9 +26,12 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "catalog.h"
 #include "entity.h"
@@ -93,47 +97,126 @@ add_argument(EntityQuery *query, Oid type, Datum value)
 	return ++query->nargs;
 }
 
-/* Would the integer type accept this? */
-static bool
-is_integer(const char *text, Oid type)
+static Datum
+array_of(Oid type, Datum *elements, int n)
 {
-	int64		max = type == INT8OID ? PG_INT64_MAX : type == INT4OID ? PG_INT32_MAX : PG_INT16_MAX;
-	long long	value;
-	char	   *end;
+	int16		length;
+	bool		by_value;
+	char		align;
 
-	errno = 0;
-	value = strtoll(text, &end, 10);
-	return *text != '\0' && *end == '\0' && errno == 0 && value <= max && value >= -max - 1;
-}
-
-static bool
-is_uuid(const char *text)
-{
-	return strlen(text) == 36 && strspn(text, "0123456789abcdefABCDEF-") == 36 &&
-		text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-';
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_array(elements, n, type, length, by_value, align));
 }
 
 /*
- * Compare a column with a text: by the column's own type where we can tell that the
- * text fits, so that an index serves; a text that does not fit is the id of nothing.
+ * A value of the type from its text, which may come from anybody: false if it is none.
+ * The subtransaction is what lets go of whatever an input function that fails holds.
+ */
+static bool
+read_value(Oid type, char *text, Datum *value)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Oid			function;
+	Oid			io_param;
+	bool volatile fits = true;
+
+	getTypeInputInfo(type, &function, &io_param);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		int			nest_level = evaluate_fix_settings();
+
+		*value = OidInputFunctionCall(function, text, io_param, -1);
+		AtEOXact_GUC(false, nest_level);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		int			code = geterrcode();
+
+		if (ERRCODE_TO_CATEGORY(code) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(code) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		fits = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return fits;
+}
+
+/* Is a value of this type compared as text, because it is text, or has no other way? */
+static bool
+is_compared_as_text(Oid type)
+{
+	return type == TEXTOID || type == VARCHAROID ||
+		!OidIsValid(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr);
+}
+
+/*
+ * Compare a column or an expression of this type with a text: by the type itself, so that
+ * an index serves and it does not matter how the text is written; a text that does
+ * not fit is the id of nothing.
  */
 static void
-append_column_is(EntityQuery *query, Relation rel, AttrNumber attnum, const char *text)
+append_value_is(EntityQuery *query, const char *sql, Oid type, char *text)
+{
+	Datum		value;
+
+	type = getBaseType(type);
+	if (is_compared_as_text(type))
+		appendStringInfo(&query->sql, " AND %s::text = $%d", sql,
+						 add_argument(query, TEXTOID, CStringGetTextDatum(text)));
+	else if (read_value(type, text, &value))
+		appendStringInfo(&query->sql, " AND %s = $%d", sql, add_argument(query, type, value));
+	else
+		appendStringInfoString(&query->sql, " AND false");
+}
+
+/* Of these texts those that are of the type, as an array. */
+static void
+append_value_is_any(EntityQuery *query, const char *sql, Oid type, ArrayType *texts)
+{
+	Datum	   *elements;
+	int			n;
+	int			fitting = 0;
+
+	type = getBaseType(type);
+	if (is_compared_as_text(type) || !OidIsValid(get_array_type(type)))
+	{
+		appendStringInfo(&query->sql, " AND %s::text = ANY ($%d)", sql,
+						 add_argument(query, TEXTARRAYOID, PointerGetDatum(texts)));
+		return;
+	}
+	deconstruct_array(texts, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
+	for (int i = 0; i < n; i++)
+		if (read_value(type, TextDatumGetCString(elements[i]), &elements[fitting]))
+			fitting++;
+	appendStringInfo(&query->sql, " AND %s = ANY ($%d)", sql,
+					 add_argument(query, get_array_type(type), array_of(type, elements, fitting)));
+}
+
+static void
+append_column_is(EntityQuery *query, Relation rel, AttrNumber attnum, char *text)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
-	Oid			type = getBaseType(att->atttypid);
-	int			n = add_argument(query, TEXTOID, CStringGetTextDatum(text));
-	char	   *column = psprintf("%s.%s", quote_identifier(RelationGetRelationName(rel)),
-								  quote_identifier(NameStr(att->attname)));
 
-	bool		integer = type == INT2OID || type == INT4OID || type == INT8OID;
+	append_value_is(query, psprintf("%s.%s", quote_identifier(RelationGetRelationName(rel)),
+									quote_identifier(NameStr(att->attname))), att->atttypid, text);
+}
 
-	if ((integer && !is_integer(text, type)) || (type == UUIDOID && !is_uuid(text)))
-		appendStringInfoString(&query->sql, " AND false");
-	else if (integer || type == UUIDOID)
-		appendStringInfo(&query->sql, " AND %s = CAST($%d AS %s)", column, n, format_type_be(type));
-	else
-		appendStringInfo(&query->sql, " AND %s::text = $%d", column, n);
+/* The type of a field that the table has. */
+static Oid
+field_type(WatchedTable *table, Relation rel, WatchField field)
+{
+	if (table->field_column[field] != 0)
+		return TupleDescAttr(RelationGetDescr(rel), table->field_column[field] - 1)->atttypid;
+	return evaluate_field_type(table, rel->rd_rel->reltype, field);
 }
 
 /*
@@ -161,35 +244,19 @@ static void
 append_id_is(EntityQuery *query, WatchedTable *table, Relation rel, const char *id)
 {
 	const char *rest = id;
+	int			n = 0;
 
-	if (table->field_column[WATCH_ID] != 0)
-		append_column_is(query, rel, table->field_column[WATCH_ID], id);
-	else if (table->field_sql[WATCH_ID] != NULL)
-		appendStringInfo(&query->sql, " AND %s::text = $%d", table->field_sql[WATCH_ID],
-						 add_argument(query, TEXTOID, CStringGetTextDatum(id)));
+	if (table->field_sql[WATCH_ID] != NULL)
+		append_value_is(query, table->field_sql[WATCH_ID], field_type(table, rel, WATCH_ID), pstrdup(id));
 	else if (table->nkeys == 1)
-		append_column_is(query, rel, table->keys[0], id);
+		append_column_is(query, rel, table->keys[0], pstrdup(id));
 	else
 	{
-		for (int i = 0; i < table->nkeys && rest != NULL; i++)
-			append_column_is(query, rel, table->keys[i], split_key(&rest));
+		for (; n < table->nkeys && rest != NULL; n++)
+			append_column_is(query, rel, table->keys[n], split_key(&rest));
 		/* As many values as columns, or it cannot be the id of a row. */
-		if (rest != NULL || query->nargs != table->nkeys)
+		if (rest != NULL || n != table->nkeys)
 			appendStringInfoString(&query->sql, " AND false");
-	}
-}
-
-/* The condition on a field; false when the table has no such field. */
-static void
-append_field(EntityQuery *query, WatchedTable *table, WatchField field, const char *comparison,
-			 Oid type, Datum value)
-{
-	if (table->field_sql[field] == NULL)
-		appendStringInfoString(&query->sql, " AND false");
-	else
-	{
-		appendStringInfo(&query->sql, " AND %s::text = ", table->field_sql[field]);
-		appendStringInfo(&query->sql, comparison, add_argument(query, type, value));
 	}
 }
 
@@ -208,16 +275,20 @@ append_source(EntityQuery *query, WatchedTable *table, Relation rel, const Entit
 		append_id_is(query, table, rel, filter->entity_id);
 	if (filter->event_uid != NULL)
 	{
+		if (table->field_sql[WATCH_EVENT_UID] != NULL)
+			append_value_is(query, table->field_sql[WATCH_EVENT_UID], field_type(table, rel, WATCH_EVENT_UID),
+							pstrdup(filter->event_uid));
 		/* An event that does not say so otherwise is found by its id. */
-		if (table->field_sql[WATCH_EVENT_UID] == NULL && strcmp(filter->entity_type, "event") == 0)
+		else if (strcmp(filter->entity_type, "event") == 0)
 			append_id_is(query, table, rel, filter->event_uid);
 		else
-			append_field(query, table, WATCH_EVENT_UID, "$%d", TEXTOID,
-						 CStringGetTextDatum(filter->event_uid));
+			appendStringInfoString(&query->sql, " AND false");
 	}
-	if (filter->profiles != NULL)
-		append_field(query, table, WATCH_PROFILE, "ANY ($%d)", TEXTARRAYOID,
-					 PointerGetDatum(filter->profiles));
+	if (filter->profiles != NULL && table->field_sql[WATCH_PROFILE] != NULL)
+		append_value_is_any(query, table->field_sql[WATCH_PROFILE], field_type(table, rel, WATCH_PROFILE),
+							filter->profiles);
+	else if (filter->profiles != NULL)
+		appendStringInfoString(&query->sql, " AND false");
 	if (table->field_sql[WATCH_DELETED] != NULL)
 		appendStringInfo(&query->sql, " AND (%s)::boolean IS NOT TRUE", table->field_sql[WATCH_DELETED]);
 }

@@ -20,12 +20,19 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
@@ -34,6 +41,41 @@
 /* Sign and digits of the longest bigint, and a NUL. */
 #define INTEGER_SIZE	21
 
+
+/*
+ * Two sessions must give one entity the same id, whatever their settings are: the
+ * text of a value is made with these, in which any session can read it, too.
+ */
+static const char *const fixed_settings[][2] = {
+	{"datestyle", "ISO, YMD"}, {"timezone", "UTC"}, {"intervalstyle", "postgres"},
+	{"extra_float_digits", "1"}, {"bytea_output", "hex"}, {"search_path", "pg_catalog, pg_temp"}
+};
+
+int
+evaluate_fix_settings(void)
+{
+	int			nest_level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(fixed_settings); i++)
+		(void) set_config_option(fixed_settings[i][0], fixed_settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
+/* Known by what they are, so that a domain or citext counts as well. */
+static bool
+heeds_no_settings(const FmgrInfo *output)
+{
+	static const PGFunction functions[] = {
+		boolout, charout, nameout, int2out, int4out, int8out, oidout, numeric_out, textout, varcharout, bpcharout,
+		enum_out, uuid_out, inet_out, cidr_out, macaddr_out, macaddr8_out, bit_out, varbit_out, time_out
+	};
+
+	for (int i = 0; i < lengthof(functions); i++)
+		if (output->fn_addr == functions[i])
+			return true;
+	return false;
+}
 
 /* How values of this type become text, looked up once for a field or a key column. */
 static const WatchTextForm *
@@ -48,6 +90,7 @@ text_form(const WatchedTable *table, WatchTextForm *form, Oid type)
 	form->base = getBaseType(type);
 	getTypeOutputInfo(type, &output, &varlena);
 	fmgr_info_cxt(output, &form->output, table->context);
+	form->fixed = heeds_no_settings(&form->output);
 	form->type = type;
 	return form;
 }
@@ -61,7 +104,9 @@ is_number(const WatchTextForm *form)
 static char *
 value_text(const WatchTextForm *form, Datum value)
 {
+	static const int utc = 0;
 	char	   *result;
+	int			nest_level;
 
 	switch (form->base)
 	{
@@ -77,8 +122,25 @@ value_text(const WatchTextForm *form, Datum value)
 			result = palloc(INTEGER_SIZE);
 			pg_lltoa(DatumGetInt64(value), result);
 			return result;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return JsonEncodeDateTime(palloc(MAXDATELEN + 1), value, form->base, &utc);
+		case FLOAT4OID:
+			result = palloc(FLOAT_SHORTEST_DECIMAL_LEN);
+			float_to_shortest_decimal_buf(DatumGetFloat4(value), result);
+			return result;
+		case FLOAT8OID:
+			result = palloc(DOUBLE_SHORTEST_DECIMAL_LEN);
+			double_to_shortest_decimal_buf(DatumGetFloat8(value), result);
+			return result;
 		default:
-			return OutputFunctionCall((FmgrInfo *) &form->output, value);
+			if (form->fixed)
+				return OutputFunctionCall((FmgrInfo *) &form->output, value);
+			nest_level = evaluate_fix_settings();
+			result = OutputFunctionCall((FmgrInfo *) &form->output, value);
+			AtEOXact_GUC(false, nest_level);
+			return result;
 	}
 }
 
@@ -167,6 +229,49 @@ free_plan(void *arg)
 	SPI_freeplan((SPIPlanPtr) arg);
 }
 
+/* Prepare the query of expressions, as the table's owner and with SPI connected, unless that has been done. */
+static void
+prepare_query(WatchedTable *table, Oid rowtype)
+{
+	ErrorContextCallback hint = {error_context_stack, hint_at_watch, NULL};
+	SPIPlanPtr	plan;
+	MemoryContextCallback *callback;
+
+	if (table->plan != NULL)
+		return;
+	error_context_stack = &hint;
+	plan = SPI_prepare(table->query, 1, &rowtype);
+	error_context_stack = hint.previous;
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	SPI_keepplan(plan);
+	table->plan = plan;
+	callback = MemoryContextAlloc(table->context, sizeof(MemoryContextCallback));
+	callback->func = free_plan;
+	callback->arg = plan;
+	MemoryContextRegisterResetCallback(table->context, callback);
+}
+
+Oid
+evaluate_field_type(WatchedTable *table, Oid rowtype, WatchField field)
+{
+	WatchOwner	state;
+	CachedPlanSource *source;
+	Oid			type;
+
+	Assert(table->field_position[field] > 0);
+	watch_owner_begin(table, &state);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	prepare_query(table, rowtype);
+	source = linitial(SPI_plan_get_plan_sources(table->plan));
+	type = TupleDescAttr(source->resultDesc, table->field_position[field] - 1)->atttypid;
+	SPI_finish();
+	watch_owner_end(&state);
+	return type;
+}
+
 /* Run the query of expressions for one row, as the table's owner. */
 static void
 run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool only_missing,
@@ -179,26 +284,7 @@ run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool o
 	watch_owner_begin(table, &state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (table->plan == NULL)
-	{
-		ErrorContextCallback hint = {error_context_stack, hint_at_watch, NULL};
-		SPIPlanPtr	plan;
-		MemoryContextCallback *callback;
-
-		error_context_stack = &hint;
-		plan = SPI_prepare(table->query, 1, &rowtype);
-		error_context_stack = hint.previous;
-
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		table->plan = plan;
-		callback = MemoryContextAlloc(table->context, sizeof(MemoryContextCallback));
-		callback->func = free_plan;
-		callback->arg = plan;
-		MemoryContextRegisterResetCallback(table->context, callback);
-	}
-
+	prepare_query(table, rowtype);
 	rc = SPI_execute_snapshot(table->plan, &row, " ", snapshot, InvalidSnapshot,
 							  snapshot != InvalidSnapshot, true, 1);
 	if (rc != SPI_OK_SELECT)

@@ -51,6 +51,7 @@ typedef struct WatchTextForm
 {
 	Oid			type;
 	Oid			base;			/* what it is a domain over, or the type itself */
+	bool		fixed;			/* the output function heeds no settings */
 	FmgrInfo	output;
 } WatchTextForm;
 

@@ -1,0 +1,80 @@
+-- The text of a value, as id, event UID and profile, is the same whatever the settings of a session are, and leads back
+-- to the row.  Proves W3 (one entity, one id), W15 and E1.
+SET client_min_messages = warning;
+CREATE SCHEMA ids_test;
+SET search_path = ids_test;
+-- Two sessions that have nothing in common.
+CREATE FUNCTION foreign_settings() RETURNS void LANGUAGE sql AS $$
+    SELECT set_config('datestyle', 'German', false), set_config('timezone', 'Asia/Tokyo', false),
+           set_config('intervalstyle', 'iso_8601', false), set_config('extra_float_digits', '-3', false),
+           set_config('bytea_output', 'escape', false)
+$$;
+CREATE FUNCTION other_settings() RETURNS void LANGUAGE sql AS $$
+    SELECT set_config('datestyle', 'SQL, DMY', false), set_config('timezone', 'America/New_York', false),
+           set_config('intervalstyle', 'sql_standard', false), set_config('extra_float_digits', '0', false),
+           set_config('bytea_output', 'hex', false)
+$$;
+SELECT webhook.create_webhook('ids', '*', 'http://127.0.0.1:9/') AS webhook \gset
+
+CREATE TABLE found (column_name text, found boolean);
+CREATE TYPE colour AS ENUM ('red', 'green');
+CREATE DOMAIN day AS date CHECK (VALUE > '2000-01-01');
+CREATE TABLE keyed (
+    a_day day, a_timestamp timestamp, an_instant timestamptz, an_interval interval, a_float double precision, a_real real,
+    some_bytes bytea, a_time timetz, a_range tstzrange, some_days date[], a_table regclass, padded char(5), a_colour colour,
+    a_number numeric, a_bool boolean, changes integer);
+INSERT INTO keyed VALUES ('2026-01-02', '2026-01-02 03:04:05.678', '2026-01-02 03:04:05+00', '-1 day 02:03:04', 0.1, 1e-7,
+    '\x00ff41', '12:00:00+02', '[2026-01-02 00:00:00+00,)', '{2026-01-02,2026-02-01}', 'found', 'ab', 'green',
+    1.50, true, 0);
+-- Each column as the id, the event UID and the profile.  The row is changed in sessions of either kind, and found again.
+\set ECHO none
+SELECT s FROM unnest('{a_day,a_timestamp,an_instant,an_interval,a_float,a_real,some_bytes,a_time,a_range,some_days,a_table,
+    padded,a_colour,a_number,a_bool}'::text[]) WITH ORDINALITY AS c (name, n), LATERAL (VALUES
+    (1, format('DO $do$ BEGIN PERFORM webhook.watch(%L, %2$L, id => %2$L, event_uid => %2$L, profile => %3$L); END $do$',
+               'keyed', c.name, format('(SELECT %I)', c.name))),
+    (2, 'DO $$ BEGIN PERFORM foreign_settings(); UPDATE keyed SET changes = changes + 1; END $$'),
+    (3, 'DO $$ BEGIN PERFORM other_settings(); UPDATE keyed SET changes = changes + 1; END $$'),
+    (4, format('INSERT INTO found SELECT %1$L, webhook.notify_payment(%1$L, entity_id #>> %2$L) FROM webhook.outbox'
+               ' WHERE event = %1$L || %3$L LIMIT 1', c.name, '{}', '.update'))) AS v (i, s)
+ORDER BY n, i \gexec
+\set ECHO all
+SELECT column_name, min(entity_id #>> '{}') AS id, count(DISTINCT entity_id #>> '{}') AS ids, count(DISTINCT event_uid) AS uids,
+    count(DISTINCT profile) AS profiles, found FROM found JOIN webhook.outbox ON event = column_name || '.update'
+GROUP BY found, column_name ORDER BY min(webhook.outbox.id);
+
+-- An id in several columns, and one that no row can have.
+ALTER TABLE keyed ADD PRIMARY KEY (a_day, an_instant, padded);
+SELECT webhook.watch('keyed', 'keyed');
+SELECT other_settings();
+UPDATE keyed SET changes = 0;
+SELECT foreign_settings();
+UPDATE keyed SET changes = 1;
+SELECT entity_id #>> '{}' AS id, count(*) FROM webhook.outbox WHERE event = 'keyed.update' GROUP BY 1;
+SELECT i AS id, webhook.notify_payment('keyed', i) FROM unnest(ARRAY['2026-01-02,2026-01-02T03:04:05+00:00,ab   ',
+    '2026-01-02,2026-01-02T12:04:05+09:00,ab', '2026-01-02,yesterday?,ab', '2026-01-02,2026-01-02T03:04:05+00:00',
+    '1.1.1999,2026-01-02T03:04:05+00:00,ab', ',,', '']) AS i;
+
+-- The look-up uses the index, whatever the type.
+CREATE TABLE many (id timestamptz PRIMARY KEY, name text);
+INSERT INTO many SELECT '2026-01-01 00:00:00+00'::timestamptz + i * interval '1 minute' FROM generate_series(1, 20000) AS i;
+ANALYZE many;
+SELECT webhook.watch('many', 'many');
+SELECT webhook.notify_payment('many', '2026-01-01T00:01:00+00:00');
+BEGIN;
+SELECT webhook.notify_payment('many', '2026-01-01T00:02:00+00:00'), pg_stat_get_xact_tuples_returned('many'::regclass) AS scanned;
+COMMIT;
+
+-- The API finds by event UID and profile, likewise.
+CREATE TABLE party (day date PRIMARY KEY, host integer);
+INSERT INTO party VALUES ('2026-03-01', 7), ('2026-03-02', 8);
+SELECT webhook.watch('party', 'event', event_uid => 'day', profile => 'host');
+SELECT webhook.create_integration('ids') AS key \gset
+SELECT webhook.connect_profile('ids', '7', true), webhook.connect_profile('ids', 'no number', true);
+SELECT webhook.get_events(:'key'), webhook.get_events(:'key', '2026-03-01') -> 'meta', webhook.get_events(:'key', '2026-03-02') -> 'meta',
+    webhook.get_events(:'key', 'no day') -> 'meta';
+
+RESET datestyle; RESET timezone; RESET intervalstyle; RESET extra_float_digits; RESET bytea_output;
+SELECT webhook.delete_integration('ids'), webhook.delete_webhook_by_id(:webhook);
+SELECT webhook.unwatch(relation) FROM webhook.watch;
+RESET search_path;
+DROP SCHEMA ids_test CASCADE;
