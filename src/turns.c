@@ -10,7 +10,8 @@
  * are webhook.max_connections at most.  Doubtful are those under way for
  * longer than SLOW_AFTER_MS, and all of an endpoint that has such requests, or
  * has not shown that it works.  When they have taken half of the connections,
- * no more of them are started; the other half is for endpoints that answer.
+ * no more of them are started; the other half is for endpoints that answer.  Some
+ * of it may be used for the first request of an endpoint, which may be one that does.
  *
  *-------------------------------------------------------------------------
  */
@@ -80,13 +81,19 @@ room_for_doubtful(void)
 	return Max(1, webhook_max_connections / 2) - doubtful_in_flight;
 }
 
+static bool
+room_for_first(void)
+{
+	return doubtful_in_flight < webhook_max_connections * 3 / 4;
+}
+
 /* Where does an endpoint with something to send have to wait?  QUEUE_TURN: nowhere. */
 static EndpointQueue
 must_wait(Endpoint *endpoint, TimestampTz now)
 {
 	if (endpoint->send_interval > 0 && endpoint->next_send_at > now)
 		return QUEUE_LATER;
-	if (is_doubtful(endpoint) && room_for_doubtful() <= 0)
+	if (is_doubtful(endpoint) && room_for_doubtful() <= 0 && !(endpoint->in_flight == 0 && room_for_first()))
 		return QUEUE_HELD;
 	return QUEUE_TURN;
 }

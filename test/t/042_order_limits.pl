@@ -228,6 +228,22 @@ SKIP:
 is(sql("SELECT count(*) FROM webhook.undelivered WHERE state <> 'failed'"), 4 * 14000, 'W5: what the others have not got is kept');
 end_test();
 
+# W5: when receivers that hang have got all the requests that they may have, one that has not been heard of yet gets its first
+
+foreach my $n (1 .. 6)
+{
+	create("/stuck$n", app => "'stuck'", ordering => "'none'", timeout => "'60 s'");
+	$receiver->behave("/stuck$n", hang => 'before');
+}
+sql('INSERT INTO guest SELECT i, i FROM generate_series(200001, 200040) i');
+ok($receiver->wait_for_count(100), 'W5: hanging receivers have got half of the connections');
+create('/new');
+sql('INSERT INTO guest VALUES (300001, 0)');
+ok($receiver->wait_for_count(1, '/new'), 'W5: a new one gets its message');
+is(sql("SELECT sum(attempts) FROM webhook.stat_webhooks s JOIN webhook.get_webhooks() w ON w.id = s.webhook_id WHERE w.app = 'stuck'"), 0,
+	'W5: while all of theirs are under way');
+end_test();
+
 $node->stop;
 $receiver->stop;
 done_testing();
