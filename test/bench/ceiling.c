@@ -3,7 +3,7 @@
  * ceiling.c
  *		How many requests a second can libcurl make here, with nothing else to do?
  *
- *		ceiling URL BODYFILE COUNT CONCURRENCY
+ *		ceiling URL BODYFILE COUNT CONCURRENCY [HEADER...]
  *
  * Posts the same body COUNT times, CONCURRENCY at once, over kept-alive
  * connections, and prints the requests per second.  This is the number that
@@ -208,9 +208,9 @@ main(int argc, char **argv)
 	long		failed = 0;
 	int64_t		start;
 
-	if (argc != 5 || (count = atol(argv[3])) <= 0 || (concurrency = atol(argv[4])) <= 0)
+	if (argc < 5 || (count = atol(argv[3])) <= 0 || (concurrency = atol(argv[4])) <= 0)
 	{
-		fprintf(stderr, "usage: ceiling URL BODYFILE COUNT CONCURRENCY\n");
+		fprintf(stderr, "usage: ceiling URL BODYFILE COUNT CONCURRENCY [HEADER...]\n");
 		return 2;
 	}
 	file = fopen(argv[2], "r");
@@ -223,6 +223,8 @@ main(int argc, char **argv)
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	multi = curl_multi_init();
 	headers = curl_slist_append(NULL, "Content-Type: application/json");
+	for (int i = 5; i < argc; i++)
+		headers = curl_slist_append(headers, argv[i]);
 	if (epoll_fd < 0 || multi == NULL || headers == NULL)
 		die("out of resources");
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
