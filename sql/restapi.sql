@@ -65,6 +65,10 @@ SELECT jsonb_array_length(webhook.get_attendees(:'key', page => 2147483647)->'da
 
 -- Fields
 SELECT webhook.get_events(:'key', 'e1', fields => ' title , uid,nope');
+-- What json accepts and jsonb does not must not keep a page of others from being seen.
+UPDATE guest SET j = '["\u0000", "a\\u0000", "\ud83d\ude00", "\ud83d", "\ude00", "\u00E9", "\uDBff\u0041"]', t = '\u0000' WHERE n = (SELECT max(n) FROM guest WHERE event_uid = 'e1' AND NOT gone);
+SELECT webhook.get_attendees(:'key', 'e1', page_size => 1000) #>> '{meta,total}' = count(*)::text AS all_of_them FROM guest WHERE event_uid = 'e1' AND NOT gone;
+SELECT d->>'j' AS j, d->>'t' AS t FROM jsonb_array_elements(webhook.get_attendees(:'key', 'e1', page_size => 1000)->'data') AS d WHERE d->>'t' = '\u0000';
 SELECT * FROM refused(format('SELECT webhook.get_events(%L, page => 0)', :'key'));
 SELECT * FROM refused(format('SELECT webhook.get_events(%L, page_size => 0)', :'key'));
 SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, page_size => 1001)', :'key'));

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -136,4 +138,53 @@ jsonfield_append_escaped(StringInfo buf, const char *text, int len)
 	initStringInfo(&quoted);
 	escape_json(&quoted, pnstrdup(text, len));
 	appendBinaryStringInfo(buf, quoted.data + 1, quoted.len - 2);
+}
+
+/* The code of the escape \uXXXX that the text begins with; -1: it does not. */
+static int
+unicode_escape(const char *text)
+{
+	int			code = 0;
+
+	if (text[0] != '\\' || text[1] != 'u')
+		return -1;
+	for (int i = 2; i < 6; i++)
+	{
+		char		c = text[i];
+
+		if (!isxdigit((unsigned char) c))
+			return -1;
+		code = 16 * code + (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+	}
+	return code;
+}
+
+#define IS_HIGH_SURROGATE(code)	((code) >= 0xd800 && (code) < 0xdc00)
+#define IS_LOW_SURROGATE(code)	((code) >= 0xdc00 && (code) < 0xe000)
+
+void
+jsonfield_replace_impossible(char *text)
+{
+	for (char *p = strchr(text, '\\'); p != NULL; p = strchr(p, '\\'))
+	{
+		int			code = unicode_escape(p);
+
+		if (code < 0)
+		{
+			p += p[1] != '\0' ? 2 : 1;
+			continue;
+		}
+		if (IS_HIGH_SURROGATE(code) && IS_LOW_SURROGATE(unicode_escape(p + 6)))
+			p += 6;
+		else if (code == 0 || IS_HIGH_SURROGATE(code) || IS_LOW_SURROGATE(code))
+			memcpy(p + 2, "fffd", 4);
+		p += 6;
+	}
+}
+
+Jsonb *
+jsonfield_document(char *text)
+{
+	jsonfield_replace_impossible(text);
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }

@@ -34,4 +34,13 @@ extern void jsonfield_append_inside(StringInfo buf, JsonbValue *value);
 /* Append text as it stands inside of a JSON string. */
 extern void jsonfield_append_escaped(StringInfo buf, const char *text, int len);
 
+/*
+ * A JSON text as a document.  Escapes that json accepts and jsonb does not, of
+ * the character zero and of half a surrogate pair, become U+FFFD in the text.
+ */
+extern Jsonb *jsonfield_document(char *text);
+
+/* Do just that to the text. */
+extern void jsonfield_replace_impossible(char *text);
+
 #endif							/* WEBHOOK_JSONFIELD_H */

@@ -158,6 +158,7 @@ shaped_payloads(const Question *question, List *rows)
 
 		if (set != NULL)
 			payload = shapes_apply(set, payload, question->mapping, &len);
+		jsonfield_replace_impossible(payload);
 		result = lappend(result, payload);
 	}
 	as_owner_end(&state);

@@ -15,13 +15,13 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "catalog.h"
 #include "compat.h"
+#include "jsonfield.h"
 #include "shape.h"
 #include "shapes.h"
 
@@ -149,12 +149,6 @@ shapes_get(const char *integration, const char *entity_type, const char *profile
 	return set->form || set->mapping || set->template ? set : NULL;
 }
 
-static Jsonb *
-parse(char *text)
-{
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
-}
-
 char *
 shapes_apply(const ShapeSet *set, const char *payload, bool mapping, int *len)
 {
@@ -169,13 +163,13 @@ shapes_apply(const ShapeSet *set, const char *payload, bool mapping, int *len)
 		*len = out.len;
 		return out.data;
 	}
-	document = parse(unconstify(char *, payload));
+	document = jsonfield_document(pstrdup(payload));
 	if (set->form != NULL)
 		shape_apply_form(set->form, document, &out);
 	if (mapped)
 	{
 		if (set->form != NULL)
-			document = parse(out.data);
+			document = jsonfield_document(out.data);
 		resetStringInfo(&out);
 		if (set->template != NULL)
 			shape_apply_template(set->template, document, &out);
