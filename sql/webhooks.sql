@@ -211,6 +211,7 @@ SELECT left(changes, 60) AS changes, r.*
     ('{"timeout": "1 mon"}'), ('{"retry_schedule": "0"}'), ('{"retry_schedule": [0]}'), ('{"retry_schedule": ["x"]}'),
     ('{"retry_schedule": []}'), ('{"retry_schedule": [null]}'), ('{"columns": {"a": 1}}'), ('{"columns": [["a"]]}'), ('{"columns": [""]}'),
     ('{"transform": "nope(jsonb)"}'), ('{"transform": "f_text(jsonb)"}'), ('{"transform": "((("}'), ('{"headers": {"A": 1}}'),
+    ('{"headers": {"A": "***"}}'),
     ('{"headers": "x"}'), ('{"filter": [1]}'), ('{"client_key": "-----BEGIN PRIVATE KEY----- -----END PRIVATE KEY-----"}'),
     ('{"secret": "x"}'), ('{"method": "TRACE"}'), ('{"' || repeat('x', 1000000) || '": 1}')
   ) AS bad (changes), refused(format('SELECT webhook.update_webhook(%s, %L)', :full_id, changes)) r;

@@ -336,6 +336,8 @@ check_header(const Field *field, const char *name, const JsonbValue *value,
 
 	if (value->type != jbvString)
 		problem = "the value is not a string";
+	else if (value->val.string.len == 3 && memcmp(value->val.string.val, "***", 3) == 0)
+		problem = "*** stands for a value that is not shown";
 	else
 		problem = url_check_header(name, pnstrdup(value->val.string.val, value->val.string.len));
 	for (int i = 0; i < n && problem == NULL; i++)
