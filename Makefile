@@ -113,9 +113,10 @@ fuzz:
 bench:
 	@$(src_top)/test/bench/run $(BENCH)
 
-# Build against every PostgreSQL whose development package is installed, each in a directory of its own.
+# Build against every PostgreSQL whose development package is installed, each in a directory of its own; with
+# MATRIX="regress isolation tap" these tests are run with each, too.
 matrix:
-	@sh $(src_top)/test/matrix
+	@sh $(src_top)/test/matrix $(MATRIX)
 
 lint:
 	@sh $(src_top)/test/lint
