@@ -192,6 +192,7 @@ ALTER SYSTEM SET webhook.retry_schedule = 'soon';
 ALTER SYSTEM SET webhook.reactivation_url = 'https://ops.example/';
 \set VERBOSITY sqlstate
 ALTER SYSTEM SET webhook.buffer_retention = '-1';		-- the limits have units since PostgreSQL 17
+ALTER SYSTEM SET webhook.failed_retention = '-1';
 \set VERBOSITY default
 ALTER SYSTEM SET webhook.max_connections = 0;
 SET webhook.clock_offset = 5;

@@ -385,8 +385,8 @@ webhook_redeliver(PG_FUNCTION_ARGS)
 				 errmsg("invalid value for argument \"%s\"", "message_id"),
 				 errhint("Message ids are UUIDs, as webhook.get_webhook_log() shows them.")));
 
-	if (as_owner_execute("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
-						 " WHERE webhook_id = $1 AND message_id = $2::uuid AND state = 'failed'",
+	if (as_owner_execute("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL,"
+						 "  failed_at = NULL WHERE webhook_id = $1 AND message_id = $2::uuid AND state = 'failed'",
 						 SPI_OK_UPDATE, 2, types, values, NULL) == 0)
 	{
 		if (as_owner_execute("SELECT FROM webhook.delivery WHERE webhook_id = $1 AND message_id = $2::uuid"

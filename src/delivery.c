@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "delivery.h"
 #include "statement.h"
 
@@ -30,24 +31,40 @@ static const char *const state_names[] = {"waiting", "retrying", "failed"};
 
 static Statement store_statement = {
 	"INSERT INTO webhook.delivery AS d (webhook_id, id, message_id, event, entity_type, entity_id, event_uid,"
-	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, last_error, relation)"
-	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15, $16)"
+	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, last_error, relation, failed_at)"
+	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15, $16, $17)"
 	" ON CONFLICT (webhook_id, id) DO UPDATE SET attempts = excluded.attempts, state = excluded.state,"
-	"  next_attempt_at = excluded.next_attempt_at, last_error = COALESCE(excluded.last_error, d.last_error)",
-	16, {INT8OID, INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, REGCLASSOID}
+	"  next_attempt_at = excluded.next_attempt_at, last_error = COALESCE(excluded.last_error, d.last_error),"
+	"  failed_at = excluded.failed_at",
+	17, {INT8OID, INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, REGCLASSOID, TIMESTAMPTZOID}
 };
 
 /* Without the message, which the row has already. */
 static Statement update_statement = {
 	"UPDATE webhook.delivery SET attempts = $3, state = $4, next_attempt_at = $5,"
-	" last_error = COALESCE($6, last_error) WHERE webhook_id = $1 AND id = $2",
-	6, {INT8OID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID}
+	" last_error = COALESCE($6, last_error), failed_at = $7 WHERE webhook_id = $1 AND id = $2",
+	7, {INT8OID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
 };
 
 static Statement delete_statement = {
 	"DELETE FROM webhook.delivery WHERE webhook_id = $1 AND id = $2",
 	2, {INT8OID, INT8OID}
+};
+
+static Statement expired_statement = {
+	"SELECT webhook_id, id FROM webhook.delivery WHERE state = 'failed' AND failed_at <= $1"
+	" ORDER BY failed_at LIMIT $2",
+	2, {TIMESTAMPTZOID, INT4OID}
+};
+
+static Statement delete_failed_statement = {
+	"DELETE FROM webhook.delivery WHERE webhook_id = $1 AND id = $2 AND state = 'failed'",
+	2, {INT8OID, INT8OID}
+};
+
+static Statement first_failed_statement = {
+	"SELECT min(failed_at) FROM webhook.delivery WHERE state = 'failed'", 0, {0}
 };
 
 static Statement exists_statement = {
@@ -156,12 +173,19 @@ bind_due(Datum *values, char *nulls, int i, const Delivery *delivery)
 	values[i] = TimestampTzGetDatum(delivery->next_attempt_at);
 }
 
+static void
+bind_failed_at(Datum *values, char *nulls, int i, const Delivery *delivery)
+{
+	nulls[i] = delivery->next_state == DELIVERY_FAILED ? ' ' : 'n';
+	values[i] = TimestampTzGetDatum(clock_now());
+}
+
 void
 delivery_store(const Delivery *delivery)
 {
 	const Message *message = delivery->message;
-	Datum		values[16];
-	char		nulls[17] = "                ";
+	Datum		values[17];
+	char		nulls[18] = "                 ";
 
 	values[0] = Int64GetDatum(delivery->endpoint->id);
 	values[1] = Int64GetDatum(message->id);
@@ -171,6 +195,7 @@ delivery_store(const Delivery *delivery)
 		values[3] = CStringGetTextDatum(state_names[delivery->next_state]);
 		bind_due(values, nulls, 4, delivery);
 		bind_text(values, nulls, 5, delivery->last_error);
+		bind_failed_at(values, nulls, 6, delivery);
 		statement_execute(&update_statement, values, nulls);
 		return;
 	}
@@ -189,6 +214,7 @@ delivery_store(const Delivery *delivery)
 	bind_text(values, nulls, 14, delivery->last_error);
 	values[15] = ObjectIdGetDatum(message->relation);
 	nulls[15] = OidIsValid(message->relation) ? ' ' : 'n';
+	bind_failed_at(values, nulls, 16, delivery);
 	statement_execute(&store_statement, values, nulls);
 }
 
@@ -198,6 +224,40 @@ delivery_delete(int64 webhook_id, int64 id)
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
 
 	statement_execute(&delete_statement, values, NULL);
+}
+
+int
+delivery_read_expired(TimestampTz before, int max, DeliveryId *result)
+{
+	Datum		values[2] = {TimestampTzGetDatum(before), Int32GetDatum(max)};
+	uint64		n = statement_execute(&expired_statement, values, NULL);
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		result[i].webhook_id = DatumGetInt64(statement_value(i, 1, &isnull));
+		result[i].id = DatumGetInt64(statement_value(i, 2, &isnull));
+	}
+	return (int) n;
+}
+
+bool
+delivery_delete_failed(int64 webhook_id, int64 id)
+{
+	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
+
+	return statement_execute(&delete_failed_statement, values, NULL) > 0;
+}
+
+TimestampTz
+delivery_first_failed(void)
+{
+	bool		isnull;
+	Datum		first;
+
+	statement_execute(&first_failed_statement, NULL, NULL);
+	first = statement_value(0, 1, &isnull);
+	return isnull ? DT_NOEND : DatumGetTimestampTz(first);
 }
 
 bool

@@ -112,6 +112,21 @@ extern int	delivery_read_probes(int64 webhook_id, int max, MemoryContext context
 /* Rows of the webhook that are to be retried wait from now on. */
 extern void delivery_all_waiting(int64 webhook_id);
 
+/* Up to max rows that failed before this time, the oldest first. */
+typedef struct DeliveryId
+{
+	int64		webhook_id;
+	int64		id;
+} DeliveryId;
+
+extern int	delivery_read_expired(TimestampTz before, int max, DeliveryId *result);
+
+/* Remove such a row; false if it has been made another one since. */
+extern bool delivery_delete_failed(int64 webhook_id, int64 id);
+
+/* When the oldest of them failed; DT_NOEND: there is none. */
+extern TimestampTz delivery_first_failed(void);
+
 /* Remove what has not been delivered and has not failed for good; how many rows? */
 extern int64 delivery_drop(int64 webhook_id);
 

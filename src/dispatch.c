@@ -538,8 +538,8 @@ dispatch_refresh(void)
 {
 	endpoint_foreach(refresh_endpoint);
 
-	/* A webhook that is not in memory may have been switched on again: look at all of the table. */
-	stored_recover();
+	/* A webhook that is not in memory may have been switched on again. */
+	stored_config_changed();
 }
 
 /* ---------- results ---------- */

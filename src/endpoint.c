@@ -48,6 +48,11 @@ static Statement load_statement = {
 	1, {INT8OID}
 };
 
+static Statement changed_at_statement = {
+	"SELECT updated_at FROM webhook.webhook WHERE id = $1",
+	1, {INT8OID}
+};
+
 static Statement health_statement = {
 	"SELECT failures, failing_since, probes, next_probe_at, warned FROM webhook.health WHERE webhook_id = $1",
 	1, {INT8OID}
@@ -79,6 +84,17 @@ endpoint_see(Endpoint *endpoint)
 	endpoint->seen.generation = endpoint->generation;
 	endpoint->seen.active = endpoint->exists && endpoint->active;
 	endpoint->seen.updated_at = endpoint->updated_at;
+}
+
+TimestampTz
+endpoint_changed_at(int64 id)
+{
+	Datum		values[1] = {Int64GetDatum(id)};
+	bool		isnull;
+
+	if (statement_execute(&changed_at_statement, values, NULL) == 0)
+		return DT_NOBEGIN;
+	return DatumGetTimestampTz(statement_value(0, 1, &isnull));
 }
 
 static char *

@@ -127,6 +127,7 @@ typedef struct Endpoint
 	int64		failed;
 	int64		attempts;
 	int64		dropped;
+	int64		expired;
 	TimestampTz last_success_at;
 	TimestampTz last_failure_at;
 	char	   *last_error;		/* malloc'd as it outlives everything; NULL: none */
@@ -147,6 +148,9 @@ extern void endpoint_refresh(Endpoint *endpoint);
 
 /* Was this transaction's message, of the outbox, written before the endpoint was switched on without its buffer? */
 extern bool endpoint_discards(const Endpoint *endpoint, uint64 xid);
+
+/* When the webhook was last changed, as committed; DT_NOBEGIN if it has gone.  In a transaction, with SPI connected. */
+extern TimestampTz endpoint_changed_at(int64 id);
 
 /* Have all of them loaded again when they are next needed: files may have changed. */
 extern void endpoint_forget_all(void);

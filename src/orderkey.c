@@ -62,14 +62,14 @@ orderkey_follow(OrderKey *key)
 }
 
 void
-orderkey_follow_blocked(void)
+orderkey_follow_blocked(bool (*wanted) (int64 webhook_id))
 {
 	HASH_SEQ_STATUS status;
 	OrderKey   *key;
 
 	hash_seq_init(&status, order_keys);
 	while ((key = hash_seq_search(&status)) != NULL)
-		if (key->blocked && key->holder == NULL)
+		if (key->blocked && key->holder == NULL && wanted(key->tag.webhook_id))
 			orderkey_follow(key);
 }
 

@@ -35,7 +35,9 @@ extern bool orderkey_blocked(int64 webhook_id, int64 order_key);
 
 /* Have the next row with this key read from the table; and take such a key, NULL when there is none. */
 extern void orderkey_follow(OrderKey *key);
-extern void orderkey_follow_blocked(void);	/* all that are blocked and have no holder */
+
+/* The same with all that are blocked and have no holder, of the webhooks for which this is true. */
+extern void orderkey_follow_blocked(bool (*wanted) (int64 webhook_id));
 extern OrderKey *orderkey_take_to_follow(void);
 extern bool orderkey_any_to_follow(void);
 

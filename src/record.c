@@ -115,8 +115,9 @@ static Statement log_seq_statement = {
 static Statement health_statement = {
 	"INSERT INTO webhook.health AS h (webhook_id, delivered, failed, attempts, dropped,"
 	" last_success_at, last_failure_at, last_error, failures, failing_since, probes, next_probe_at, warned,"
-	" agreed_at, allowed_rate)"
-	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
+	" agreed_at, allowed_rate, expired)"
+	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16"
+	" WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
 	" ON CONFLICT (webhook_id) DO UPDATE SET delivered = h.delivered + excluded.delivered,"
 	"  failed = h.failed + excluded.failed, attempts = h.attempts + excluded.attempts,"
 	"  dropped = h.dropped + excluded.dropped,"
@@ -125,9 +126,10 @@ static Statement health_statement = {
 	"  last_error = COALESCE(excluded.last_error, h.last_error), failures = excluded.failures,"
 	"  failing_since = excluded.failing_since, probes = excluded.probes,"
 	"  next_probe_at = excluded.next_probe_at, warned = excluded.warned,"
-	"  agreed_at = excluded.agreed_at, allowed_rate = excluded.allowed_rate",
-	15, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
-	INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID}
+	"  agreed_at = excluded.agreed_at, allowed_rate = excluded.allowed_rate,"
+	"  expired = h.expired + excluded.expired",
+	16, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
+	INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, INT8OID}
 };
 
 
@@ -324,6 +326,13 @@ record_failed(Endpoint *endpoint)
 }
 
 void
+record_expired(Endpoint *endpoint)
+{
+	endpoint->expired++;
+	mark_dirty(endpoint, false);
+}
+
+void
 record_dropped(Endpoint *endpoint)
 {
 	endpoint->dropped++;
@@ -448,8 +457,8 @@ save_health(Endpoint *endpoint)
 {
 	const Health *health = &endpoint->health;
 	const Handshake *handshake = &endpoint->handshake;
-	Datum		values[15];
-	char		nulls[16] = "               ";
+	Datum		values[16];
+	char		nulls[17] = "                ";
 
 	values[0] = Int64GetDatum(endpoint->id);
 	values[1] = Int64GetDatum(endpoint->delivered);
@@ -472,10 +481,11 @@ save_health(Endpoint *endpoint)
 	values[13] = TimestampTzGetDatum(handshake->agreed_at);
 	nulls[13] = handshake->wanted && handshake->agreed ? ' ' : 'n';
 	values[14] = Int32GetDatum(handshake->rate);
+	values[15] = Int64GetDatum(endpoint->expired);
 	nulls[14] = handshake->wanted && handshake->agreed && handshake->rate > 0 ? ' ' : 'n';
 	statement_execute(&health_statement, values, nulls);
 
-	endpoint->delivered = endpoint->failed = endpoint->attempts = endpoint->dropped = 0;
+	endpoint->delivered = endpoint->failed = endpoint->attempts = endpoint->dropped = endpoint->expired = 0;
 	endpoint->last_success_at = endpoint->last_failure_at = 0;
 	if (endpoint->last_error != NULL)
 		free(endpoint->last_error);

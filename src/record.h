@@ -26,6 +26,9 @@ extern void record_health(Endpoint *endpoint);
 extern void record_failed(Endpoint *endpoint);
 extern void record_dropped(Endpoint *endpoint);
 
+/* A row that had failed long ago has been removed. */
+extern void record_expired(Endpoint *endpoint);
+
 /* Deliveries that succeeded and that were given up since the worker started. */
 extern void record_totals(uint64 *delivered, uint64 *failed);
 

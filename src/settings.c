@@ -40,6 +40,9 @@
 #define DEFAULT_BUFFER_RETENTION_S	(5 * 24 * 3600)
 #define MIN_BUFFER_RETENTION_S		0
 #define MAX_BUFFER_RETENTION_S		(366 * 24 * 3600)
+#define DEFAULT_FAILED_RETENTION_S	(30 * 24 * 3600)
+#define MIN_FAILED_RETENTION_S		0
+#define MAX_FAILED_RETENTION_S		(10 * 366 * 24 * 3600)
 
 #define DEFAULT_REACTIVATION_URL	""
 
@@ -71,6 +74,7 @@ int			webhook_max_response_size = DEFAULT_MAX_RESPONSE_SIZE;
 int			webhook_timeout = DEFAULT_TIMEOUT_MS;
 char	   *webhook_retry_schedule = NULL;
 int			webhook_buffer_retention = DEFAULT_BUFFER_RETENTION_S;
+int			webhook_failed_retention = DEFAULT_FAILED_RETENTION_S;
 bool		webhook_dispatch = true;
 int			webhook_transform_timeout = DEFAULT_TRANSFORM_TIMEOUT_MS;
 int			webhook_api_key_max_age = DEFAULT_API_KEY_MAX_AGE_S;
@@ -267,6 +271,16 @@ define_failure_settings(void)
 							DEFAULT_BUFFER_RETENTION_S,
 							MIN_BUFFER_RETENTION_S,
 							MAX_BUFFER_RETENTION_S,
+							PGC_SIGHUP,
+							GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("webhook.failed_retention",
+							"Sets the time for which deliveries that have failed for good are kept.",
+							"Until then they can be delivered again. Zero keeps them for ever.",
+							&webhook_failed_retention,
+							DEFAULT_FAILED_RETENTION_S,
+							MIN_FAILED_RETENTION_S,
+							MAX_FAILED_RETENTION_S,
 							PGC_SIGHUP,
 							GUC_UNIT_S,
 							NULL, NULL, NULL);

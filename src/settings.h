@@ -17,6 +17,7 @@ extern int	webhook_max_response_size;	/* bytes */
 extern int	webhook_timeout;			/* milliseconds, whole request */
 extern char *webhook_retry_schedule;	/* text; parsed form below */
 extern int	webhook_buffer_retention;	/* seconds */
+extern int	webhook_failed_retention;	/* seconds, 0: for ever */
 extern bool webhook_dispatch;
 extern int	webhook_transform_timeout;	/* milliseconds */
 extern int	webhook_api_key_max_age;	/* seconds, 0: any */

@@ -33,6 +33,7 @@
 #include "notify.h"
 #include "orderkey.h"
 #include "record.h"
+#include "settings.h"
 #include "stored.h"
 
 /* Rows read in one go: of one endpoint, of those that are due, to choose a probe from. */
@@ -40,19 +41,26 @@
 #define DUE_ROWS			500
 #define PROBE_CANDIDATES	100
 
+/* Rows that failed too long ago are removed so many at a time; what could not be removed then, after this. */
+#define TRIM_ROWS			200
+#define TRIM_AGAIN_MS		60000
+
 /* What comes from the table leaves room for what comes from the outbox. */
 #define STORED_MAX_IN_MEMORY	(DISPATCH_MAX_IN_MEMORY / 2)
 
-typedef struct StoredTag
+/* A webhook that has, or had, rows to be retried, which block their keys. */
+typedef struct Blocker
 {
-	int64		webhook_id;
-	int64		id;
-} StoredTag;
+	int64		webhook_id;		/* hash key */
+	TimestampTz changed_at;		/* when it was last changed, as far as we know */
+	uint64		looked;			/* which look at all of them it was last part of */
+	bool		changed;		/* ... and found that it was changed */
+} Blocker;
 
 static MemoryContext context;
-static HTAB *in_memory;			/* StoredTag alone: a set */
+static HTAB *in_memory;			/* DeliveryId alone: a set */
 static List *to_write = NIL;	/* of Delivery */
-static List *to_delete = NIL;	/* of StoredTag */
+static List *to_delete = NIL;	/* of DeliveryId */
 static List *to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
 static List *to_tell = NIL;		/* of Endpoint */
 static List *to_drop = NIL;		/* of Endpoint: switched off, nothing is to be kept */
@@ -60,6 +68,9 @@ static List *backlogs = NIL;	/* of Endpoint */
 static pairingheap *probes;		/* of Endpoint, by next_probe_at */
 static DuePosition due_after;	/* rows due up to this one have been read */
 static TimestampTz next_due;	/* DT_NOEND: none */
+static HTAB *blockers;			/* of Blocker */
+static uint64 looks = 0;
+static TimestampTz next_trim = DT_NOBEGIN;
 
 
 static int
@@ -79,9 +90,12 @@ stored_init(MemoryContext dispatch_context)
 
 	context = dispatch_context;
 	ctl.hcxt = context;
-	ctl.keysize = ctl.entrysize = sizeof(StoredTag);
+	ctl.keysize = ctl.entrysize = sizeof(DeliveryId);
 	in_memory = hash_create("webhook stored deliveries", 256, &ctl,
 							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ctl.entrysize = sizeof(Blocker);
+	ctl.keysize = sizeof(int64);
+	blockers = hash_create("webhook blockers", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	probes = pairingheap_allocate(compare_probes, NULL);
 	due_after.at = DT_NOBEGIN;
 	next_due = DT_NOBEGIN;
@@ -96,6 +110,20 @@ remember(List *list, void *item)
 	list = lappend(list, item);
 	MemoryContextSwitchTo(old);
 	return list;
+}
+
+/* Do this with each item of a list; those for which it is false remain for the next time. */
+static void
+work_off(List **list, bool (*done) (void *item))
+{
+	List	   *rest = NIL;
+	ListCell   *lc;
+
+	foreach(lc, *list)
+		if (!done(lfirst(lc)))
+			rest = remember(rest, lfirst(lc));
+	list_free(*list);
+	*list = rest;
 }
 
 /* ---------- what is to be written ---------- */
@@ -143,7 +171,7 @@ stored_done(Delivery *delivery)
 		pfree(delivery->last_error);
 	if (delivery->stored)
 	{
-		StoredTag  *tag = MemoryContextAlloc(context, sizeof(StoredTag));
+		DeliveryId *tag = MemoryContextAlloc(context, sizeof(DeliveryId));
 
 		tag->webhook_id = delivery->endpoint->id;
 		tag->id = delivery->message->id;
@@ -157,7 +185,7 @@ stored_done(Delivery *delivery)
 void
 stored_forget(const Delivery *delivery)
 {
-	StoredTag	tag = {delivery->endpoint->id, delivery->message->id};
+	DeliveryId	tag = {delivery->endpoint->id, delivery->message->id};
 
 	hash_search(in_memory, &tag, HASH_REMOVE, NULL);
 }
@@ -208,6 +236,20 @@ stored_start_backlog(Endpoint *endpoint)
 
 /* ---------- writing ---------- */
 
+/* A row of this webhook blocks its key. */
+static void
+watch_blocker(int64 webhook_id, TimestampTz changed_at)
+{
+	bool		found;
+	Blocker    *blocker = hash_search(blockers, &webhook_id, HASH_ENTER, &found);
+
+	if (found)
+		return;
+	blocker->changed_at = changed_at;
+	blocker->looked = looks;
+	blocker->changed = false;
+}
+
 /* Look at all rows that are to be retried once more. */
 static void
 reread_due(void)
@@ -216,28 +258,27 @@ reread_due(void)
 	next_due = DT_NOBEGIN;
 }
 
-/* Of these functions each leaves what it has no claim on for the next time. */
-static void
-delete_rows(void)
+/* When is a row removed that failed at this time? */
+static TimestampTz
+trim_time(TimestampTz failed_at)
 {
-	List	   *rest = NIL;
-	ListCell   *lc;
+	if (webhook_failed_retention == 0 || TIMESTAMP_NOT_FINITE(failed_at))
+		return DT_NOEND;
+	return failed_at + (int64) webhook_failed_retention * USECS_PER_SEC;
+}
 
-	foreach(lc, to_delete)
-	{
-		StoredTag  *tag = lfirst(lc);
+/* Of these functions each leaves what it has no claim on for the next time. */
+static bool
+delete_row(void *item)
+{
+	DeliveryId *row = item;
 
-		if (claim_try(tag->webhook_id))
-		{
-			delivery_delete(tag->webhook_id, tag->id);
-			hash_search(in_memory, tag, HASH_REMOVE, NULL);
-			pfree(tag);
-		}
-		else
-			rest = remember(rest, tag);
-	}
-	list_free(to_delete);
-	to_delete = rest;
+	if (!claim_try(row->webhook_id))
+		return false;
+	delivery_delete(row->webhook_id, row->id);
+	hash_search(in_memory, row, HASH_REMOVE, NULL);
+	pfree(row);
+	return true;
 }
 
 /*
@@ -270,24 +311,32 @@ settle_state(Delivery *delivery)
 	return false;
 }
 
-static void
-write_row(Delivery *delivery)
+static bool
+write_row(void *item)
 {
+	Delivery   *delivery = item;
 	Endpoint   *endpoint = delivery->endpoint;
 
+	if (delivery->stored && !claim_try(endpoint->id))
+		return false;
 	delivery->to_store = false;
 	if (settle_state(delivery))
 	{
 		/* It may have had to wait for its claim. */
 		if (delivery->next_state == DELIVERY_RETRYING)
+		{
 			plan_retry(delivery, delivery->next_attempt_at);
+			watch_blocker(endpoint->id, endpoint->updated_at);
+		}
 		delivery_store(delivery);
+		if (delivery->next_state == DELIVERY_FAILED)
+			next_trim = Min(next_trim, trim_time(clock_now()));
 
 		/* After a crash messages are read again that precede rows of the table. */
 		endpoint->backlog_read = Min(endpoint->backlog_read, delivery->message->id - 1);
 		if (delivery->sending && !delivery->stored)
 		{
-			StoredTag	tag = {endpoint->id, delivery->message->id};
+			DeliveryId	tag = {endpoint->id, delivery->message->id};
 
 			hash_search(in_memory, &tag, HASH_ENTER, NULL);
 			delivery->stored = true;
@@ -301,78 +350,43 @@ write_row(Delivery *delivery)
 		dispatch_forget(delivery);
 	else if (delivery->message->window != NULL)
 		dispatch_detach(delivery);
+	return true;
 }
 
-static void
-write_rows(void)
+static bool
+make_rows_wait(void *item)
 {
-	List	   *rest = NIL;
-	ListCell   *lc;
+	Endpoint   *endpoint = item;
 
-	foreach(lc, to_write)
+	if (!claim_try(endpoint->id))
+		return false;
+	if (endpoint->health.failing)
 	{
-		Delivery   *delivery = lfirst(lc);
-
-		if (!delivery->stored || claim_try(delivery->endpoint->id))
-			write_row(delivery);
-		else
-			rest = remember(rest, delivery);
+		delivery_all_waiting(endpoint->id);
+		orderkey_unblock_all(endpoint->id);
 	}
-	list_free(to_write);
-	to_write = rest;
-}
-
-static void
-make_rows_wait(void)
-{
-	List	   *rest = NIL;
-	ListCell   *lc;
-
-	foreach(lc, to_wait)
-	{
-		Endpoint   *endpoint = lfirst(lc);
-
-		if (!claim_try(endpoint->id))
-			rest = remember(rest, endpoint);
-		else if (endpoint->health.failing)
-		{
-			delivery_all_waiting(endpoint->id);
-			orderkey_unblock_all(endpoint->id);
-		}
-		else
-			reread_due();		/* well again: what came due in the meantime was passed over */
-	}
-	list_free(to_wait);
-	to_wait = rest;
+	else
+		reread_due();			/* well again: what came due in the meantime was passed over */
+	return true;
 }
 
 /* Rows that were written while somebody switched the webhook off. */
-static void
-drop_rows(void)
+static bool
+drop_rows(void *item)
 {
-	List	   *rest = NIL;
-	ListCell   *lc;
+	Endpoint   *endpoint = item;
 
-	foreach(lc, to_drop)
+	if (!claim_try(endpoint->id))
+		return false;
+	endpoint->to_drop = false;
+	if (endpoint->exists && !endpoint->active && !endpoint->buffering)
 	{
-		Endpoint   *endpoint = lfirst(lc);
+		int64		dropped = delivery_drop(endpoint->id);
 
-		if (!claim_try(endpoint->id))
-		{
-			rest = remember(rest, endpoint);
-			continue;
-		}
-		endpoint->to_drop = false;
-		if (endpoint->exists && !endpoint->active && !endpoint->buffering)
-		{
-			int64		dropped = delivery_drop(endpoint->id);
-
-			while (dropped-- > 0)
-				record_dropped(endpoint);
-		}
+		while (dropped-- > 0)
+			record_dropped(endpoint);
 	}
-	list_free(to_drop);
-	to_drop = rest;
+	return true;
 }
 
 static void
@@ -386,44 +400,67 @@ switch_off(Endpoint *endpoint)
 	stored_plan_probe(endpoint);
 }
 
-static void
-tell(void)
+static bool
+tell(void *item)
 {
-	List	   *rest = NIL;
-	ListCell   *lc;
+	Endpoint   *endpoint = item;
 
-	foreach(lc, to_tell)
+	if (!claim_try(endpoint->id))
+		return false;
+	if (endpoint->exists && endpoint->active)
 	{
-		Endpoint   *endpoint = lfirst(lc);
-
-		if (!claim_try(endpoint->id))
-		{
-			rest = remember(rest, endpoint);
-			continue;
-		}
-		if (endpoint->exists && endpoint->active)
-		{
-			if (endpoint->deactivate != NULL)
-				switch_off(endpoint);
-			else if (endpoint->warning > 0)
-				notify_warning(endpoint, endpoint->warning);
-		}
-		endpoint->deactivate = NULL;
-		endpoint->warning = 0;
+		if (endpoint->deactivate != NULL)
+			switch_off(endpoint);
+		else if (endpoint->warning > 0)
+			notify_warning(endpoint, endpoint->warning);
 	}
-	list_free(to_tell);
-	to_tell = rest;
+	endpoint->deactivate = NULL;
+	endpoint->warning = 0;
+	return true;
 }
 
 void
 stored_save(void)
 {
 	claim_begin();
-	delete_rows();
-	write_rows();
-	make_rows_wait();
-	drop_rows();
-	tell();
+	work_off(&to_delete, delete_row);
+	work_off(&to_write, write_row);
+	work_off(&to_wait, make_rows_wait);
+	work_off(&to_drop, drop_rows);
+	work_off(&to_tell, tell);
+}
+
+bool
+stored_trim_due(TimestampTz now)
+{
+	return now >= next_trim;
+}
+
+void
+stored_plan_trim(void)
+{
+	next_trim = DT_NOBEGIN;
+}
+
+void
+stored_trim(TimestampTz now)
+{
+	DeliveryId *rows = palloc(TRIM_ROWS * sizeof(DeliveryId));
+	int			n = webhook_failed_retention == 0 ? 0 :
+		delivery_read_expired(now - (int64) webhook_failed_retention * USECS_PER_SEC, TRIM_ROWS, rows);
+	bool		all = true;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!claim_try(rows[i].webhook_id))
+			all = false;
+		else if (delivery_delete_failed(rows[i].webhook_id, rows[i].id))
+			record_expired(endpoint_get(rows[i].webhook_id));
+	}
+	pfree(rows);
+	next_trim = trim_time(delivery_first_failed());
+	if (!all)
+		next_trim = Max(next_trim, TimestampTzPlusMilliseconds(now, TRIM_AGAIN_MS));
 }
 
 /* ---------- reading ---------- */
@@ -431,7 +468,7 @@ stored_save(void)
 static bool
 is_in_memory(const StoredDelivery *row)
 {
-	StoredTag	tag = {row->webhook_id, row->message->id};
+	DeliveryId	tag = {row->webhook_id, row->message->id};
 
 	return hash_search(in_memory, &tag, HASH_FIND, NULL) != NULL;
 }
@@ -440,7 +477,7 @@ is_in_memory(const StoredDelivery *row)
 static Delivery *
 restore(StoredDelivery *row, Endpoint *endpoint)
 {
-	StoredTag	tag = {row->webhook_id, row->message->id};
+	DeliveryId	tag = {row->webhook_id, row->message->id};
 
 	hash_search(in_memory, &tag, HASH_ENTER, NULL);
 	return dispatch_restore(row->message, endpoint, row->order_key, row->attempts);
@@ -495,24 +532,17 @@ wants_backlog(const Endpoint *endpoint)
 	return endpoint->in_memory < backlog_rows(endpoint);
 }
 
-static void
-load_backlogs(void)
+/* Is the backlog of an endpoint in memory to its end?  Read on if there is room. */
+static bool
+read_on(void *item)
 {
-	List	   *rest = NIL;
-	ListCell   *lc;
+	Endpoint   *endpoint = item;
 
-	foreach(lc, backlogs)
-	{
-		Endpoint   *endpoint = lfirst(lc);
-
-		if (dispatch_in_memory() >= STORED_MAX_IN_MEMORY || !wants_backlog(endpoint) ||
-			load_backlog(endpoint))
-			rest = remember(rest, endpoint);
-		else
-			endpoint->backlog = false;
-	}
-	list_free(backlogs);
-	backlogs = rest;
+	if (dispatch_in_memory() >= STORED_MAX_IN_MEMORY || !wants_backlog(endpoint) ||
+		load_backlog(endpoint))
+		return false;
+	endpoint->backlog = false;
+	return true;
 }
 
 /* Rows behind those that have been dealt with. */
@@ -634,10 +664,10 @@ stored_load(TimestampTz now)
 	load_followers();
 	load_due(now);
 	load_probes(now);
-	load_backlogs();
+	work_off(&backlogs, read_on);
 }
 
-/* ---------- after a start, and changes of the configuration ---------- */
+/* ---------- after a start, and after changes of the configuration ---------- */
 
 static void
 recover_backlog(int64 webhook_id)
@@ -654,6 +684,8 @@ static void
 recover_key(int64 webhook_id, int64 order_key)
 {
 	orderkey_get(webhook_id, order_key, true)->blocked = true;
+	if (hash_search(blockers, &webhook_id, HASH_FIND, NULL) == NULL)
+		watch_blocker(webhook_id, endpoint_changed_at(webhook_id));
 }
 
 void
@@ -661,10 +693,54 @@ stored_recover(void)
 {
 	delivery_foreach_backlog(recover_backlog);
 	delivery_foreach_retrying(recover_key);
-	reread_due();
+}
 
-	/* A row that blocked its key may have gone without our doing. */
-	orderkey_follow_blocked();
+/*
+ * Has the webhook been changed since we last looked?  Each is looked at once,
+ * however many keys it blocks.
+ */
+static bool
+blocker_changed(int64 webhook_id)
+{
+	bool		found;
+	Blocker    *blocker = hash_search(blockers, &webhook_id, HASH_ENTER, &found);
+
+	if (!found || blocker->looked != looks)
+	{
+		TimestampTz changed_at = endpoint_changed_at(webhook_id);
+
+		blocker->looked = looks;
+		blocker->changed = !found || blocker->changed_at != changed_at;
+		blocker->changed_at = changed_at;
+	}
+	return blocker->changed;
+}
+
+static void
+forget_blockers(void)
+{
+	HASH_SEQ_STATUS status;
+	Blocker    *blocker;
+
+	hash_seq_init(&status, blockers);
+	while ((blocker = hash_seq_search(&status)) != NULL)
+		if (blocker->looked != looks)
+			hash_search(blockers, &blocker->webhook_id, HASH_REMOVE, NULL);
+}
+
+/*
+ * A session may have switched webhooks on, made retries due, had messages
+ * delivered again; or it may have removed rows that blocked their keys.  Only the worker blocks keys,
+ * and a session that removes such rows changes the webhook.
+ */
+void
+stored_config_changed(void)
+{
+	delivery_foreach_backlog(recover_backlog);
+	reread_due();
+	looks++;
+	orderkey_follow_blocked(blocker_changed);
+	forget_blockers();
 }
 
 bool

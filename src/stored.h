@@ -45,6 +45,7 @@ extern void stored_plan_probe(Endpoint *endpoint);
 
 /* These run in a transaction with SPI connected. */
 extern void stored_recover(void);
+extern void stored_config_changed(void);
 
 /*
  * Does the table hold this delivery already?  After a crash messages are read again that had been written
@@ -53,6 +54,11 @@ extern void stored_recover(void);
 extern bool stored_known(int64 webhook_id, int64 id);
 extern void stored_save(void);
 extern void stored_load(TimestampTz now);
+
+/* Remove some of what failed too long ago, when it is time to; and look anew when that is. */
+extern bool stored_trim_due(TimestampTz now);
+extern void stored_trim(TimestampTz now);
+extern void stored_plan_trim(void);
 
 extern bool stored_to_save(void);
 extern bool stored_to_load(TimestampTz now);

@@ -282,6 +282,8 @@ do_transaction(TimestampTz now, bool record)
 		stored_save();
 		if (access_changed())
 			dispatch_check_access();
+		if (stored_trim_due(now))
+			stored_trim(now);
 		if (access_note_due(now))
 			access_note_withheld(now);
 		if (webhook_dispatch)
@@ -414,6 +416,7 @@ handle_interrupts(void)
 		ProcessConfigFile(PGC_SIGHUP);
 		http_forget_connections(http);
 		endpoint_forget_all();
+		stored_plan_trim();
 	}
 }
 
@@ -454,7 +457,7 @@ turn(void)
 	record = record_due_in(dispatch_in_memory() == 0) == 0;
 	if (cursor_generation != catalog_cursor_generation() || generation != catalog_generation() ||
 		record || read_due(now) || save_due(now) ||
-		(!foreign && access_note_due(now)) || (!foreign && integration_report_due(now)) ||
+		(!foreign && stored_trim_due(now)) || (!foreign && access_note_due(now)) || (!foreign && integration_report_due(now)) ||
 		(!foreign && webhook_dispatch && (stored_to_load(now) || dispatch_to_prepare())))
 	{
 		do_transaction(now, record);

@@ -142,11 +142,13 @@ CREATE TABLE webhook.delivery (
     next_attempt_at timestamptz,
     last_error      text,
     relation        regclass,
+    failed_at       timestamptz,
     PRIMARY KEY (webhook_id, id)
 );
 CREATE INDEX delivery_due_idx ON webhook.delivery (next_attempt_at, webhook_id, id) WHERE state = 'retrying';
 CREATE INDEX delivery_state_idx ON webhook.delivery (webhook_id, state, id) WHERE state IN ('waiting', 'retrying');
 CREATE INDEX delivery_order_idx ON webhook.delivery (webhook_id, order_key, id) WHERE state IN ('waiting', 'retrying');
+CREATE INDEX delivery_failed_idx ON webhook.delivery (failed_at) WHERE state = 'failed';
 COMMENT ON TABLE webhook.delivery IS
     'deliveries that did not succeed at once; what is not failed is the buffer of a webhook that is switched off';
 
@@ -178,6 +180,7 @@ CREATE TABLE webhook.health (
     failed           bigint NOT NULL DEFAULT 0,
     attempts         bigint NOT NULL DEFAULT 0,
     dropped          bigint NOT NULL DEFAULT 0,
+    expired          bigint NOT NULL DEFAULT 0,
     last_success_at  timestamptz,
     last_failure_at  timestamptz,
     last_error       text,

@@ -97,7 +97,8 @@ CREATE VIEW webhook.stat_webhooks AS
            COALESCE(s.dropped, 0) AS dropped,
            CASE WHEN h.active THEN pg_catalog.clock_timestamp() - LEAST(u.oldest, d.oldest) END AS oldest_pending_age,
            s.last_success_at, s.last_failure_at, s.last_error, s.failing_since, s.next_probe_at,
-           s.agreed_at, s.allowed_rate
+           s.agreed_at, s.allowed_rate,
+           COALESCE(s.expired, 0) AS expired
     FROM webhook.webhook AS h
     LEFT JOIN webhook.health AS s ON s.webhook_id = h.id
     LEFT JOIN unread AS u ON u.webhook_id = h.id

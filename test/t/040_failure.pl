@@ -286,6 +286,44 @@ WebhookTest::wait_until_delivered($node);
 is(scalar(grep { $_->{headers}{'webhook-id'} eq $message } $receiver->requests('/picky')), 5, 'W11: it has arrived once more');
 end_test();
 
+# W12: what has failed is kept for thirty days, or as webhook.failed_retention says; what a session redelivers is left alone
+
+$id = create('/kept', ordering => "'none'", retry_schedule => "ARRAY['0']::interval[]");
+$receiver->behave('/kept', status => 422, times => 1);
+my @failed = (emit(1));
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'", 1, 'W12: one has failed');
+let_pass(10 * 86400);
+sql("SELECT webhook.emit('thing.done', '{\"n\": 2}') FROM generate_series(1, 1)");
+arrived('/kept', 2, 'W12: others are delivered');
+$receiver->behave('/kept', status => 422, times => 1);
+push @failed, emit(3);
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'", 2, 'W12: another one ten days later');
+let_pass(19 * 86400);
+emit(4);
+arrived('/kept', 4, 'W12: after 29 days');
+is(sql("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'"), 2, 'W12: both are kept');
+let_pass(86400 + 60);
+becomes("SELECT string_agg(message_id, ',') FROM webhook.undelivered", $failed[1], 'W12: after thirty days the first is removed');
+becomes("SELECT expired, failed, pending FROM webhook.stat_webhooks WHERE webhook_id = $id", '1|2|0', 'W12: and counted');
+sql("ALTER SYSTEM SET webhook.failed_retention = 0");
+let_pass(400 * 86400);
+emit(5);
+arrived('/kept', 5, 'W12: more than a year later');
+is(sql("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'"), 1, 'W12: with 0 it is kept for ever');
+is(sql("SELECT webhook.redeliver($id, '$failed[1]')"), 't', 'W11: and can be sent again');
+arrived('/kept', 6, 'W11: which it is');
+WebhookTest::wait_until_delivered($node);
+is(sql('SELECT count(*) FROM webhook.delivery'), 0, 'W12: nothing is left');
+
+# ... of many webhooks, a few at a time
+sql("INSERT INTO webhook.delivery (webhook_id, id, message_id, event, created_at, order_key, attempts, state, failed_at)
+	SELECT $id, 1000000000 + n, gen_random_uuid(), 'thing.done', now(), 0, 1, 'failed', now() FROM generate_series(1, 1000) n");
+sql("ALTER SYSTEM RESET webhook.failed_retention");
+let_pass(1);
+becomes('SELECT count(*) FROM webhook.delivery', 0, 'W12: a thousand of them are removed');
+becomes("SELECT expired FROM webhook.stat_webhooks WHERE webhook_id = $id", 1001, 'W12: and counted');
+end_test();
+
 # M3: switching off by hand, without and with a buffer
 
 $id = create('/manual');
