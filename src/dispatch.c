@@ -43,8 +43,8 @@
 #define PREPARE_MS			50
 #define PREPARE_REST_FACTOR	4
 
-/* A rate limit may make up for so much time lost; less than its margin gives. */
-#define RATE_CATCH_UP_US	15000
+/* A rate limit may make up for so much time lost; the rest of its margin is for requests that take longer to arrive. */
+#define RATE_CATCH_UP_US	5000
 
 static Http *http;
 static MemoryContext dispatch_context;
