@@ -42,7 +42,8 @@ foreach (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
 }
 chomp(my $port = slurp_file("$ledger.port"));
 
-my $node = WebhookTest::start_node('conformance');
+# Libraries that compute in JavaScript take their time for bodies of a megabyte.
+my $node = WebhookTest::start_node('conformance', "webhook.timeout = '2min'");
 my %verify;		# by path: secrets and public keys
 my $taken = 0;
 
