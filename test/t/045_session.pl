@@ -215,6 +215,23 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 			(SELECT count(*) FROM webhook.watch WHERE entity_type = 'guest')}), '1|1', 'W2: all others are there');
 }
 
+# W14: how much is pending is told of one's own webhooks; another role's is one that does not exist.
+
+{
+	my $mine = sql(q{SET ROLE alice; SELECT webhook.create_webhook('alice', 'sale.closed', '}, $receiver->url('/alice'),
+		q{', retry_schedule => '{0,1h}')});
+
+	$receiver->behave('/alice', status => 503);
+	sql(q{SELECT webhook.emit('sale.closed', '{}')});
+	is(sql("SET ROLE alice; SELECT webhook.pending($mine), webhook.pending()"), '1|1', 'W14: its owner sees what is pending');
+	is(sql("SELECT webhook.pending($mine), webhook.pending() > 0"), '1|t', 'W14: so does a superuser');
+	is(sql("SET ROLE bob; SELECT webhook.pending($mine), webhook.pending(), webhook.pending(4711)"), '0|0|0',
+		'W14: another role sees nothing, as of a webhook that does not exist');
+	WebhookTest::fails_with($node, "SET ROLE bob; SELECT webhook.buffered($mine)", '42501', 'permission denied',
+		'W14: nor does it by the function behind activate_webhook()');
+	sql("SELECT webhook.delete_webhook_by_id($mine)");
+}
+
 # W14: a webhook whose owner was dropped hears of nothing any more.
 
 {
