@@ -78,14 +78,15 @@ is_empty(Oid relid)
 	return empty;
 }
 
-/* Begin with empty caches; what is in the old ones may still be in use. */
+/* Begin with empty caches; nobody has kept anything of the old ones. */
 static void
 start_anew(const CatalogOids *oids)
 {
 	HASHCTL		ctl = {0};
 
 	if (context != NULL)
-		catalog_retire(context);
+		MemoryContextDelete(context);
+	context = NULL;
 	context = AllocSetContextCreate(CacheMemoryContext, "webhook integrations in force",
 									ALLOCSET_DEFAULT_SIZES);
 	ctl.keysize = CATALOG_NAME_SIZE;
@@ -190,6 +191,9 @@ inforce_lookup(const char *event_uid, const char *profile, InForce *result)
 	found = find(&overrides, oids->event_override, oids->event_override_pkey, event_uid);
 	if (found == NULL)
 		found = find(&profiles, oids->active_integration, oids->active_integration_pkey, profile);
-	if (found != NULL)
-		*result = *found;
+	if (found == NULL)
+		return;
+	*result = *found;
+	if (found->integration != NULL)
+		result->integration = pstrdup(found->integration);
 }

@@ -18,8 +18,7 @@ typedef struct InForce
 
 /*
  * The override of the event, else the integration that is active on the
- * profile.  Either may be NULL.  The string stays valid until the end of the
- * transaction.
+ * profile.  Either may be NULL.  The string is in the current memory context.
  */
 extern void inforce_lookup(const char *event_uid, const char *profile, InForce *result);
 

@@ -280,5 +280,17 @@ is(sql(q{BEGIN; SET LOCAL track_functions = 'pl'; SELECT count(*) > 20 FROM webh
 		'W15: no trigger is left');
 }
 
+# I10: what is remembered of event UIDs does not grow with a transaction.  (PostgreSQL 13 does not show its memory.)
+
+sql(q{CREATE TABLE crowd (id int PRIMARY KEY, uid text); SELECT webhook.watch('crowd', 'crowd', event_uid => 'uid');
+	SELECT webhook.override_event('X', 'of_alice')});
+WebhookTest::create_webhook($node, app => "'crowd'", event => "'crowd.create'", url => "'" . $receiver->url('/crowd') . "'",
+	integration => "'of_alice'");
+is(sql(q{BEGIN; INSERT INTO crowd SELECT i, 'U' || i FROM generate_series(1, 35000) AS i;
+	SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'webhook integrations in force'; COMMIT}),
+	'1', 'I10: old caches of event overrides are gone before the transaction ends') if $node->pg_version >= 14;
+sql(q{INSERT INTO crowd VALUES (0, 'X')});
+ok($receiver->wait_for_count(1, '/crowd'), 'I10: the event with the override is told');
+
 $node->stop;
 done_testing();
