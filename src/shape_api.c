@@ -49,26 +49,44 @@ typedef struct ShapeKey
 	const char *target;
 } ShapeKey;
 
-/* Within as_owner_begin(): put a document in the place of the one that was there; NULL leaves none. */
+/* What belongs to no integration belongs to whoever set it. */
+static void
+refuse_other_setter(const ShapeKey *key)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for the field mapping of %s \"%s\"", key->kind, key->target),
+			 errhint("Another role has set it. Name an integration of yours to add to it.")));
+}
+
+/*
+ * Within as_owner_begin(): put a document in the place of the one that was there; NULL leaves none.  What another
+ * role has put there at the same moment, and belongs to it, stays.
+ */
 static void
 store(const AsOwner *state, const ShapeKey *key, Jsonb *document)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, JSONBOID, REGROLEOID};
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, OIDOID, JSONBOID};
 	Datum		values[5];
 	bool		nulls[5] = {false};
 
 	values[0] = text_or_null(key->integration, &nulls[0]);
 	values[1] = CStringGetTextDatum(key->kind);
 	values[2] = CStringGetTextDatum(key->target);
-	nulls[3] = document == NULL;
-	values[3] = document ? JsonbPGetDatum(document) : (Datum) 0;
-	values[4] = ObjectIdGetDatum(state->caller);
-	as_owner_execute("DELETE FROM webhook.shape WHERE COALESCE(integration, '') = COALESCE($1, '')"
-					 " AND kind = $2 AND target = $3",
-					 SPI_OK_DELETE, 3, types, values, nulls);
-	if (document != NULL)
-		as_owner_execute("INSERT INTO webhook.shape (integration, kind, target, value, owner)"
-						 " VALUES ($1, $2, $3, $4, $5)", SPI_OK_INSERT, 5, types, values, nulls);
+	values[3] = ObjectIdGetDatum(state->caller);
+	values[4] = document ? JsonbPGetDatum(document) : (Datum) 0;
+	if (document == NULL)
+		as_owner_execute("DELETE FROM webhook.shape WHERE COALESCE(integration, '') = COALESCE($1, '')"
+						 " AND kind = $2 AND target = $3"
+						 " AND (integration IS NOT NULL OR pg_has_role($4, owner::oid, 'USAGE'))",
+						 SPI_OK_DELETE, 4, types, values, nulls);
+	else if (as_owner_execute("INSERT INTO webhook.shape AS s (integration, kind, target, owner, value)"
+							  " VALUES ($1, $2, $3, $4, $5)"
+							  " ON CONFLICT (COALESCE(integration, ''), kind, target) DO UPDATE"
+							  " SET owner = excluded.owner, value = excluded.value"
+							  " WHERE s.integration IS NOT NULL OR pg_has_role($4, s.owner::oid, 'USAGE')",
+							  SPI_OK_INSERT, 5, types, values, nulls) == 0)
+		refuse_other_setter(key);
 }
 
 static Jsonb *
@@ -100,7 +118,6 @@ check_profile(const AsOwner *state, const char *integration, const char *profile
 				 errhint("Call webhook.connect_profile() first.")));
 }
 
-/* What belongs to no integration belongs to whoever set it. */
 static void
 check_setter(const AsOwner *state, const ShapeKey *key)
 {
@@ -112,10 +129,7 @@ check_setter(const AsOwner *state, const ShapeKey *key)
 						 SPI_OK_SELECT, 2, types, values, NULL) > 0 &&
 		!has_privs_of_role(state->caller,
 						   DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull))))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for the field mapping of %s \"%s\"", key->kind, key->target),
-				 errhint("Another role has set it. Name an integration of yours to add to it.")));
+		refuse_other_setter(key);
 }
 
 /*

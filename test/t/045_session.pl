@@ -128,6 +128,28 @@ foreach my $choice ([ "webhook.activate_integration('conferences', 'of_%s')", 'w
 	sql("DELETE FROM $table");
 }
 
+# I13, W14: the same with mappings that belong to no integration, and with one's own.
+
+foreach my $second ([ 'alice', qr/^$/, '2' ], [ 'bob', qr/permission denied for the field mapping of event "E1"/, '1' ])
+{
+	my ($role, $error, $value) = @$second;
+	my $first = session();
+	my $other = session();
+	my $set = q{webhook.set_field_mapping('[{"name": "n", "value": %d}]', event_uid => 'E1')};
+
+	$first->query_safe('SET ROLE alice; BEGIN; SELECT ' . sprintf($set, 1));
+	$other->query_safe("SET ROLE $role");
+	start_waiting($other, 'SELECT ' . sprintf($set, 2));
+	$first->query_safe('COMMIT');
+	$other->query('SELECT 1');
+	is(sql(q{SELECT value -> 0 ->> 'value' FROM webhook.shape WHERE kind = 'event'}), $value,
+		"I13: $role sets a mapping that alice sets at the same moment");
+	like($other->{stderr}, $error, 'W14: without an error, but for the right to do so');
+	$first->quit;
+	$other->quit;
+	sql(q{DELETE FROM webhook.shape WHERE kind = 'event'});
+}
+
 # I14, I7: shapes are remembered as they are, not as an old snapshot shows them.
 
 sql(q{SELECT webhook.watch('event', 'event', event_uid => 'uid', profile => '''conferences''')});
