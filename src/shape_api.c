@@ -435,7 +435,9 @@ include_columns(Oid relid, List *names)
 	foreach(lc, names)
 	{
 		values[1] = CStringGetTextDatum(lfirst(lc));
-		as_owner_execute("UPDATE webhook.watch SET columns = columns || $2 WHERE relation = $1 AND $2 <> ALL (columns)",
+		as_owner_execute("UPDATE webhook.watch SET columns = columns || $2, numbers = COALESCE(numbers, '{}') || jsonb_build_object("
+						 "  $2, (SELECT attnum FROM pg_attribute WHERE attrelid = $1 AND attname = $2))"
+						 " WHERE relation = $1 AND $2 <> ALL (columns)",
 						 SPI_OK_UPDATE, 2, types, values, NULL);
 		as_owner_execute("UPDATE webhook.watch SET exclude = NULLIF(array_remove(exclude, $2), '{}')"
 						 " WHERE relation = $1 AND $2 = ANY (exclude)",

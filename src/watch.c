@@ -83,6 +83,13 @@ role_callback(Datum arg, int cacheid, uint32 hashvalue)
 	role_changes++;
 }
 
+/* A cast to json has come or gone, perhaps one that was looked up for a column: rare enough to begin with all again. */
+static void
+cast_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	relcache_callback((Datum) 0, InvalidOid);
+}
+
 void
 watch_init(void)
 {
@@ -90,6 +97,7 @@ watch_init(void)
 	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(CASTSOURCETARGET, cast_callback, (Datum) 0);
 }
 
 uint64

@@ -314,5 +314,36 @@ is(sql(q{BEGIN; INSERT INTO crowd SELECT i, 'U' || i FROM generate_series(1, 350
 sql(q{INSERT INTO crowd VALUES (0, 'X')});
 ok($receiver->wait_for_count(1, '/crowd'), 'I10: the event with the override is told');
 
+# I15, W14: a column that configure_form() has added is one of those that watch() was given, also when it is renamed.
+
+sql(q{CREATE TABLE member (id int PRIMARY KEY, secret text); SELECT webhook.watch('member', 'member', columns => '{id}');
+	SELECT webhook.set_form('of_alice', 'member', '[{"name": "city", "type": "text"}]');
+	SELECT webhook.configure_form('of_alice', 'member'); ALTER TABLE member RENAME COLUMN city TO town});
+WebhookTest::create_webhook($node, app => "'app'", event => "'member.create'", url => "'" . $receiver->url('/member') . "'");
+WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watched column "city" has been renamed to "town"',
+	'I15: a renamed column of the form is noticed');
+
+# W15: a session goes on when a cast to json that it has used is dropped, and takes a new one.
+
+{
+	my $writer = session();
+	my $cast = q{CREATE CAST (mood AS json) WITH FUNCTION mood_json};
+
+	sql(q{CREATE TYPE mood AS ENUM ('well'); CREATE TABLE feeling (id int PRIMARY KEY, mood mood);
+		SELECT webhook.watch('feeling', 'feeling');
+		CREATE FUNCTION mood_json(mood) RETURNS json LANGUAGE sql AS 'SELECT json_build_array($1::text)'}, ";$cast");
+	WebhookTest::create_webhook($node, app => "'app'", event => "'feeling.create'", url => "'" . $receiver->url('/feeling') . "'",
+		format => "'rest'");
+	$writer->query_safe(q{INSERT INTO feeling VALUES (1, 'well')});
+	sql('DROP FUNCTION mood_json CASCADE');
+	is($writer->query_safe(q{INSERT INTO feeling VALUES (2, 'well') RETURNING id}), '2', 'W15: the cast is dropped, the session goes on');
+	sql(q{CREATE FUNCTION mood_json(mood) RETURNS json LANGUAGE sql AS 'SELECT json_build_object($1::text, 1)'}, ";$cast");
+	$writer->query_safe(q{INSERT INTO feeling VALUES (3, 'well')});
+	ok($receiver->wait_for_count(3, '/feeling'), 'W15: all three are told');
+	is(join(' ', map { $_->{body} } $receiver->requests('/feeling')),
+		'{"id":1,"mood":["well"]} {"id":2,"mood":"well"} {"id":3,"mood":{"well" : 1}}', 'W15: each by the cast of its time');
+	$writer->quit;
+}
+
 $node->stop;
 done_testing();
