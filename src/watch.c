@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tupconvert.h"
+#include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -332,6 +333,25 @@ find_root(Relation rel, Relation watch, Oid *root)
 	return settings;
 }
 
+/*
+ * Does the table have our trigger?  Settings stay behind when a table is dropped, until the next watch(), and some
+ * other table may get its OID: that one has not been watched by anybody.
+ */
+static bool
+has_trigger(Relation rel)
+{
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Oid			function = rel->trigdesc->triggers[i].tgfoid;
+		const char *name = get_func_name(function);
+
+		if (name != NULL && strcmp(name, "capture") == 0 &&
+			get_func_namespace(function) == get_namespace_oid(WEBHOOK_SCHEMA, true))
+			return true;
+	}
+	return false;
+}
+
 /* Fill an entry.  All its memory is in the current context. */
 static bool
 build_table(WatchedTable *table, Relation rel)
@@ -342,7 +362,7 @@ build_table(WatchedTable *table, Relation rel)
 	HeapTuple	settings = find_root(rel, watch, &root_oid);
 	Relation	root;
 
-	if (settings == NULL)
+	if (settings == NULL || !has_trigger(rel))
 	{
 		table_close(watch, AccessShareLock);
 		return false;

@@ -345,5 +345,20 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	$writer->quit;
 }
 
+# W14: a table that has the OID of one which was watched and dropped is not watched.
+
+{
+	sql(q{CREATE TABLE dropped (id int PRIMARY KEY); SELECT webhook.watch('dropped', 'dropped'); DROP TABLE dropped;
+		CREATE TABLE stranger (id int PRIMARY KEY); INSERT INTO stranger VALUES (42);
+		UPDATE webhook.watch SET relation = 'stranger'::regclass WHERE entity_type = 'dropped'});
+	my $webhook = WebhookTest::create_webhook($node, app => "'app'", event => "'dropped.*'", url => "'" . $receiver->url('/stranger') . "'");
+
+	WebhookTest::fails_with($node, "SELECT webhook.test_webhook($webhook, '42')", 'P0002', 'has no entity "42" to test with',
+		'W14: no row of it is found');
+	is(sql(q{SELECT webhook.rest_hook_sample('dropped.create')}), '[]', 'W14: nor shown as a sample');
+	sql(q{SELECT webhook.watch('stranger', 'dropped')});
+	is(sql(q{SELECT webhook.rest_hook_sample('dropped.create')}), '[{"id": 42}]', 'W15: until it is watched');
+}
+
 $node->stop;
 done_testing();
