@@ -465,7 +465,10 @@ dispatch_check_slow(TimestampTz now)
 	dlist_mutable_iter iter;
 
 	turns_check_slow(now);
-	if (oldest == NULL || !TimestampDifferenceExceeds(oldest->read_at, now, HELD_UP_MS))
+	if (oldest == NULL)
+		return;
+	oldest->read_at = Min(oldest->read_at, now);	/* the clock may have been set back */
+	if (!TimestampDifferenceExceeds(oldest->read_at, now, HELD_UP_MS))
 		return;
 	dlist_foreach_modify(iter, &oldest->deliveries)
 	{
@@ -478,6 +481,23 @@ dispatch_check_slow(TimestampTz now)
 			break;
 		}
 	}
+}
+
+static void
+forget_future(Endpoint *endpoint)
+{
+	TimestampTz now = clock_now();
+
+	endpoint->next_send_at = Min(endpoint->next_send_at, now + endpoint->send_interval);
+	endpoint->prepare_after = Min(endpoint->prepare_after, now);
+}
+
+void
+dispatch_clock_set_back(TimestampTz now)
+{
+	endpoint_foreach(forget_future);
+	next_prepare = Min(next_prepare, now);
+	stored_clock_set_back();
 }
 
 static void

@@ -46,6 +46,9 @@ extern void dispatch_results(TimestampTz now);
 /* Requests that take long, and what they hold up. */
 extern void dispatch_check_slow(TimestampTz now);
 
+/* The moments that are remembered may be far in the future now. */
+extern void dispatch_clock_set_back(TimestampTz now);
+
 /* Before the end: have what later ones have overtaken written to the table, so that the cursor passes these. */
 extern void dispatch_spill_overtaken(void);
 

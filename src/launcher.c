@@ -352,6 +352,8 @@ tend_slot(int i, TimestampTz now)
 			break;
 
 		case DATABASE_BACKOFF:
+			/* The clock may have been set back. */
+			slot->restart_at = Min(slot->restart_at, now + BACKOFF_MAX);
 			break;
 
 		case DATABASE_HELD:
@@ -665,6 +667,7 @@ webhook_launcher_main(Datum arg)
 			next_scan = now + SCAN_INTERVAL;
 		}
 
+		next_scan = Min(next_scan, now + SCAN_INTERVAL);	/* the clock may have been set back */
 		slots_wake_at = tend_slots(now);
 		start_wake_at = start_workers(now);
 		if (scan_wanted)

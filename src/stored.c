@@ -258,6 +258,12 @@ reread_due(void)
 	next_due = DT_NOBEGIN;
 }
 
+void
+stored_clock_set_back(void)
+{
+	reread_due();
+}
+
 /* When is a row removed that failed at this time? */
 static TimestampTz
 trim_time(TimestampTz failed_at)

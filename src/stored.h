@@ -43,6 +43,9 @@ extern void stored_punish(int64 webhook_id);
 /* The time of the endpoint's next probe has changed. */
 extern void stored_plan_probe(Endpoint *endpoint);
 
+/* Rows written from now on may be due before others that have been read already. */
+extern void stored_clock_set_back(void);
+
 /* These run in a transaction with SPI connected. */
 extern void stored_recover(void);
 extern void stored_config_changed(void);

@@ -168,7 +168,8 @@ turns_ended(Delivery *delivery)
 bool
 turns_is_slow(const Delivery *delivery, TimestampTz now)
 {
-	return TimestampDifferenceExceeds(delivery->sent_at, now, SLOW_AFTER_MS);
+	/* When the clock has been set back it is hard to say. */
+	return now < delivery->sent_at || TimestampDifferenceExceeds(delivery->sent_at, now, SLOW_AFTER_MS);
 }
 
 void

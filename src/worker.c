@@ -439,6 +439,24 @@ wait_for_events(long ms)
 		}
 }
 
+/*
+ * When the clock has been set back, what waits for a moment must not wait for
+ * as long again.
+ */
+static void
+check_clock(TimestampTz now)
+{
+	static TimestampTz last = DT_NOBEGIN;
+
+	if (now < last)
+	{
+		last_read = Min(last_read, now);
+		moved_at = Min(moved_at, now);
+		dispatch_clock_set_back(now);
+	}
+	last = now;
+}
+
 static void
 turn(void)
 {
@@ -449,6 +467,7 @@ turn(void)
 
 	http_perform(http);
 	now = clock_now();
+	check_clock(now);
 	dispatch_results(now);
 	dispatch_check_slow(now);
 

@@ -1,0 +1,54 @@
+# Nothing is left behind: no message that nobody sends any more, no row that belongs to nothing, no text that a dump
+# could not be restored with.
+#
+# Mission: W2 W4 W10; goals: R1 R3.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest;
+
+my $node = WebhookTest::start_node('leftovers', "webhook.retry_schedule = '0, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms'",
+	'restart_after_crash = on');
+my $receiver = WebhookTest::Receiver->start;
+
+sub sql { return WebhookTest::sql(@_); }
+sub becomes { return WebhookTest::becomes(@_); }
+
+sub create
+{
+	my ($path, %more) = @_;
+
+	return WebhookTest::create_webhook($node,
+		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
+}
+
+sub emit
+{
+	my ($n, $entity) = @_;
+
+	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', '$entity')");
+}
+
+# W2, W4, W10: the clock is set back by an hour.  What waits for the next look, a retry or its turn at a rate limit does
+# not wait for an hour.
+
+my $plain = create('/plain');
+my $slow = create('/slow', rate_limit => 5);
+WebhookTest::let_pass(3600);
+$receiver->behave('/plain', status => 500, times => 1);
+emit(1, 'a');
+ok($receiver->wait_for_count(2, '/plain') && $receiver->wait_for_count(1, '/slow'), 'sent while the clock is ahead');
+becomes('SELECT webhook.pending() = 0', 't', 'nothing is left to do');
+WebhookTest::let_pass(-3600);
+$receiver->behave('/plain', status => 500, times => 1);
+emit(2, 'a');
+ok($receiver->wait_for_count(4, '/plain'), 'W2, W4: sent and tried again after the clock was set back');
+ok($receiver->wait_for_count(2, '/slow'), 'W10: and with a rate limit');
+becomes('SELECT webhook.pending() = 0', 't', 'W2: the position moves on');
+
+$receiver->stop;
+$node->stop('fast');
+done_testing();
