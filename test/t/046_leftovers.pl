@@ -1,7 +1,7 @@
 # Nothing is left behind: no message that nobody sends any more, no row that belongs to nothing, no text that a dump
 # could not be restored with.
 #
-# Mission: W2 W4 W10; goals: R1 R3.
+# Mission: M4, W2 W4 W5 W10; goals: R1 R3.
 
 use strict;
 use warnings;
@@ -48,6 +48,17 @@ emit(2, 'a');
 ok($receiver->wait_for_count(4, '/plain'), 'W2, W4: sent and tried again after the clock was set back');
 ok($receiver->wait_for_count(2, '/slow'), 'W10: and with a rate limit');
 becomes('SELECT webhook.pending() = 0', 't', 'W2: the position moves on');
+
+# W2, R1: a crash between the deletion of a webhook's last row and the record of its health leaves it failing, with
+# nothing to try it with.
+
+sql("INSERT INTO webhook.health (webhook_id, failures, failing_since, probes, next_probe_at)"
+	  . " VALUES ($plain, 5, now(), 5, now()) ON CONFLICT (webhook_id) DO UPDATE"
+	  . ' SET failures = 5, failing_since = now(), probes = 5, next_probe_at = now()');
+WebhookTest::kill_worker();
+emit(3, 'a');
+ok($receiver->wait_for_count(5, '/plain'), 'W2, R1: the next message is sent');
+becomes('SELECT webhook.pending() = 0', 't', 'W2, R1: and delivered');
 
 $receiver->stop;
 $node->stop('fast');
