@@ -317,6 +317,26 @@ settle_state(Delivery *delivery)
 	return false;
 }
 
+/* May deliveries of this endpoint be sent, other than a probe? */
+static bool
+may_send(const Endpoint *endpoint)
+{
+	return endpoint->exists && endpoint->active && !endpoint->health.failing;
+}
+
+/*
+ * Nobody looks for a waiting row by itself: it is read with the backlog, as a probe, or
+ * behind a row with its key.
+ */
+static bool
+needs_reader(const Delivery *delivery)
+{
+	const Endpoint *endpoint = delivery->endpoint;
+
+	return delivery->next_state == DELIVERY_WAITING && !delivery->sending && !endpoint->backlog &&
+		may_send(endpoint) && !orderkey_blocked(endpoint->id, delivery->order_key);
+}
+
 static bool
 write_row(void *item)
 {
@@ -337,6 +357,8 @@ write_row(void *item)
 		delivery_store(delivery);
 		if (delivery->next_state == DELIVERY_FAILED)
 			next_trim = Min(next_trim, trim_time(clock_now()));
+		if (needs_reader(delivery))
+			stored_start_backlog(endpoint);
 
 		/* After a crash messages are read again that precede rows of the table. */
 		endpoint->backlog_read = Min(endpoint->backlog_read, delivery->message->id - 1);
@@ -489,13 +511,6 @@ restore(StoredDelivery *row, Endpoint *endpoint)
 	return dispatch_restore(row->message, endpoint, row->order_key, row->attempts);
 }
 
-/* May deliveries of this endpoint be sent, other than a probe? */
-static bool
-may_send(const Endpoint *endpoint)
-{
-	return endpoint->exists && endpoint->active && !endpoint->health.failing;
-}
-
 /* How much of its backlog shall be in memory?  What may not work gets no more than finds that out. */
 static int
 backlog_rows(const Endpoint *endpoint)
@@ -637,7 +652,7 @@ load_probe(Endpoint *endpoint)
 		endpoint->probing = true;
 		restore(&rows[best], endpoint)->probe = true;
 	}
-	else if (n == 0)
+	else if (n == 0 && endpoint->in_memory == 0)
 	{
 		/* Nothing left to try it with. */
 		memset(&endpoint->health, 0, sizeof(endpoint->health));

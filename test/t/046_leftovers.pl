@@ -60,6 +60,24 @@ emit(3, 'a');
 ok($receiver->wait_for_count(5, '/plain'), 'W2, R1: the next message is sent');
 becomes('SELECT webhook.pending() = 0', 't', 'W2, R1: and delivered');
 
+# W2: a delivery fails while a session holds the webhook, which it gives back without having changed anything.
+
+my $session = $node->background_psql('postgres');
+my $held = create('/held', event => "'held.done'", retry_schedule => q{'{0,100ms,100ms,100ms,3s,100ms,10min}'});
+$receiver->behave('/held', status => 500);
+sql(q{SELECT webhook.emit('held.done', '{}', 'a')});
+ok($receiver->wait_for_count(4, '/held'), 'W4: four attempts have failed');
+$receiver->behave('/held', hold => 1);
+ok($receiver->wait_for_count(5, '/held'), 'W4: the fifth is under way');
+$session->query_safe("BEGIN; SELECT webhook.update_webhook($held, '{}')");
+$receiver->behave('/held', status => 500);
+sql('SELECT webhook.emit(\'thing.done\', \'{}\', \'b\')');
+my $later = sql(q{SELECT clock_timestamp() + '2s'});
+becomes("SELECT clock_timestamp() > '$later'", 't', 'W5: the time of the probe has passed');
+$receiver->behave('/held');
+$session->query_safe('ROLLBACK');
+becomes('SELECT webhook.pending() = 0', 't', 'W2: it is not left behind');
+
 $receiver->stop;
 $node->stop('fast');
 done_testing();
