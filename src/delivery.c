@@ -67,6 +67,11 @@ static Statement first_failed_statement = {
 	"SELECT min(failed_at) FROM webhook.delivery WHERE state = 'failed'", 0, {0}
 };
 
+static Statement delete_all_statement = {
+	"DELETE FROM webhook.delivery WHERE webhook_id = $1",
+	1, {INT8OID}
+};
+
 static Statement exists_statement = {
 	"SELECT FROM webhook.delivery WHERE webhook_id = $1 AND id = $2",
 	2, {INT8OID, INT8OID}
@@ -130,9 +135,11 @@ static Statement backlog_webhooks_statement = {
 	" (SELECT webhook_id FROM webhook.delivery WHERE state IN ('waiting', 'retrying') ORDER BY webhook_id LIMIT 1)"
 	" UNION ALL SELECT (SELECT d.webhook_id FROM webhook.delivery AS d WHERE d.webhook_id > w.webhook_id"
 	"  AND d.state IN ('waiting', 'retrying') ORDER BY d.webhook_id LIMIT 1) FROM w WHERE w.webhook_id IS NOT NULL)"
-	" SELECT w.webhook_id FROM w JOIN webhook.webhook AS h ON h.id = w.webhook_id AND h.active"
-	" WHERE EXISTS (SELECT FROM webhook.delivery AS d"
-	"  WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting')",
+	" SELECT w.webhook_id, COALESCE(h.active OR h.buffering, false)"
+	" FROM w LEFT JOIN webhook.webhook AS h ON h.id = w.webhook_id"
+	" WHERE w.webhook_id IS NOT NULL AND (h.active OR h.buffering) IS NOT TRUE"
+	"  OR h.active AND EXISTS (SELECT FROM webhook.delivery AS d"
+	"   WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting')",
 	0, {0}
 };
 
@@ -258,6 +265,14 @@ delivery_first_failed(void)
 	statement_execute(&first_failed_statement, NULL, NULL);
 	first = statement_value(0, 1, &isnull);
 	return isnull ? DT_NOEND : DatumGetTimestampTz(first);
+}
+
+void
+delivery_delete_all(int64 webhook_id)
+{
+	Datum		values[1] = {Int64GetDatum(webhook_id)};
+
+	statement_execute(&delete_all_statement, values, NULL);
 }
 
 bool
@@ -386,17 +401,21 @@ delivery_next_due(const DuePosition *after)
 }
 
 void
-delivery_foreach_backlog(void (*callback) (int64 webhook_id))
+delivery_foreach_backlog(void (*callback) (int64 webhook_id, bool wanted))
 {
 	uint64		n = statement_execute(&backlog_webhooks_statement, NULL, NULL);
 	int64	   *ids = palloc(Max(n, 1) * sizeof(int64));
+	bool	   *wanted = palloc(Max(n, 1) * sizeof(bool));
 	bool		isnull;
 
 	/* The callback may execute statements of its own. */
 	for (uint64 i = 0; i < n; i++)
+	{
 		ids[i] = DatumGetInt64(statement_value(i, 1, &isnull));
+		wanted[i] = DatumGetBool(statement_value(i, 2, &isnull));
+	}
 	for (uint64 i = 0; i < n; i++)
-		callback(ids[i]);
+		callback(ids[i], wanted[i]);
 }
 
 void

@@ -68,6 +68,7 @@ extern int64 delivery_order_key(const Endpoint *endpoint, const Message *message
  */
 extern void delivery_store(const Delivery *delivery);
 extern void delivery_delete(int64 webhook_id, int64 id);
+extern void delivery_delete_all(int64 webhook_id);
 
 extern bool delivery_exists(int64 webhook_id, int64 id);
 
@@ -133,8 +134,11 @@ extern int64 delivery_drop(int64 webhook_id);
 /* When the next row after this one is due; DT_NOEND: none is. */
 extern TimestampTz delivery_next_due(const DuePosition *after);
 
-/* Call back for every webhook with waiting rows, and for every key with a row to be retried. */
-extern void delivery_foreach_backlog(void (*callback) (int64 webhook_id));
+/*
+ * Call back for every active webhook with waiting rows, and for every one with rows that nobody wants
+ * any more, as it has been deleted or switched off; and for every key with a row to be retried.
+ */
+extern void delivery_foreach_backlog(void (*callback) (int64 webhook_id, bool wanted));
 extern void delivery_foreach_retrying(void (*callback) (int64 webhook_id, int64 order_key));
 
 /* A message of its own with the same contents. */

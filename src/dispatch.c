@@ -519,8 +519,8 @@ refresh_endpoint(Endpoint *endpoint)
 	if (!endpoint->exists || !endpoint->active)
 	{
 		put_aside(endpoint);	/* stored_save() drops it, or keeps it as a buffer */
-		if (endpoint->exists && was_active)
-			stored_switched_off(endpoint);
+		if (was_active)
+			orderkey_unblock_all(endpoint->id);
 		stored_plan_probe(endpoint);
 	}
 	else

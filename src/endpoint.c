@@ -325,6 +325,7 @@ endpoint_refresh(Endpoint *endpoint)
 	{
 		MemoryContext old = MemoryContextSwitchTo(endpoint->context);
 
+		endpoint->known = true;
 		load_row(endpoint);
 		MemoryContextSwitchTo(old);
 		if (!endpoint->health_known)

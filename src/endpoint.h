@@ -110,6 +110,7 @@ typedef struct Endpoint
 	int64		last_probe;		/* id of the message that was the last probe */
 	bool		in_probe_queue;
 	pairingheap_node probe_node;
+	bool		known;			/* the webhook exists, or has existed */
 	bool		to_drop;		/* its rows are to be removed, see stored.c */
 	int			warning;		/* percent, to be told; 0: nothing */
 	const char *deactivate;		/* reason why it is to be switched off, or NULL */

@@ -398,7 +398,7 @@ make_rows_wait(void *item)
 	return true;
 }
 
-/* Rows that were written while somebody switched the webhook off. */
+/* Rows that were written while somebody switched the webhook off, or deleted it. */
 static bool
 drop_rows(void *item)
 {
@@ -407,7 +407,9 @@ drop_rows(void *item)
 	if (!claim_try(endpoint->id))
 		return false;
 	endpoint->to_drop = false;
-	if (endpoint->exists && !endpoint->active && !endpoint->buffering)
+	if (!endpoint->exists)
+		delivery_delete_all(endpoint->id);
+	else if (!endpoint->active && !endpoint->buffering)
 	{
 		int64		dropped = delivery_drop(endpoint->id);
 
@@ -691,11 +693,19 @@ stored_load(TimestampTz now)
 /* ---------- after a start, and after changes of the configuration ---------- */
 
 static void
-recover_backlog(int64 webhook_id)
+recover_backlog(int64 webhook_id, bool wanted)
 {
 	Endpoint   *endpoint = endpoint_get(webhook_id);
 
-	if (endpoint->health.failing)
+	if (!wanted)
+	{
+		/* A webhook that we have never seen may be about to be restored from a dump. */
+		if (!endpoint->known || endpoint->to_drop)
+			return;
+		endpoint->to_drop = true;
+		to_drop = remember(to_drop, endpoint);
+	}
+	else if (endpoint->health.failing)
 		stored_plan_probe(endpoint);
 	else
 		stored_start_backlog(endpoint);
@@ -773,17 +783,6 @@ stored_known(int64 webhook_id, int64 id)
 	if (known_up_to < 0)
 		known_up_to = delivery_last_id();
 	return id <= known_up_to && delivery_exists(webhook_id, id);
-}
-
-void
-stored_switched_off(Endpoint *endpoint)
-{
-	orderkey_unblock_all(endpoint->id);
-	if (!endpoint->buffering && !endpoint->to_drop)
-	{
-		endpoint->to_drop = true;
-		to_drop = remember(to_drop, endpoint);
-	}
 }
 
 /* ---------- what the worker asks ---------- */

@@ -78,6 +78,22 @@ $receiver->behave('/held');
 $session->query_safe('ROLLBACK');
 becomes('SELECT webhook.pending() = 0', 't', 'W2: it is not left behind');
 
+# A delivery fails while somebody deletes its webhook: the row that is written then does not stay for ever.  The same
+# when the webhook is switched off without a buffer.
+
+foreach my $what ('delete_webhook_by_id', 'deactivate_webhook')
+{
+	my $gone = create("/$what", event => "'$what.done'");
+
+	$receiver->behave("/$what", status => 500);
+	$session->query_safe("BEGIN; SELECT webhook.$what($gone)");
+	sql("SELECT webhook.emit('$what.done', '{}', 'a')");
+	becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $gone", '1', "M4: a row is written before $what() commits");
+	$session->query_safe('COMMIT');
+	becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $gone", '0', "M4: it goes after $what() has committed");
+}
+$session->quit;
+
 $receiver->stop;
 $node->stop('fast');
 done_testing();
