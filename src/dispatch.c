@@ -620,7 +620,8 @@ judge_failure(Delivery *delivery, TimestampTz now, const HttpResult *result, int
 	failure.probe = delivery->probe;
 	failure.gone = result->status == 410;
 	failure.handshake = delivery->handshake;
-	failure.random = (uint32) random();
+	if (!pg_strong_random(&failure.random, sizeof(failure.random)))
+		failure.random = PG_UINT32_MAX / 2; /* the schedule as it stands */
 	if (http_header(result, "Retry-After", value, sizeof(value)))
 		failure.retry_after = Max(0, retry_parse_after(value, (int64) timestamptz_to_time_t(now)));
 

@@ -94,6 +94,17 @@ foreach my $what ('delete_webhook_by_id', 'deactivate_webhook')
 }
 $session->quit;
 
+# W4: the delay before a retry varies in both directions.
+
+sql(q{CREATE FUNCTION refuse(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$});
+my $spread = create('/spread', event => "'spread.done'", ordering => "'none'", retry_schedule => q{'{0,1000s}'},
+	transform => "'refuse(jsonb)'");
+sql("SELECT webhook.emit('spread.done', '{}') FROM generate_series(1, 50)");
+becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $spread AND state = 'retrying'", '50', 'W4: fifty failures');
+is(sql("SELECT bool_or(next_attempt_at - created_at < '970s'), bool_or(next_attempt_at - created_at > '1030s'),"
+	  . " bool_and(next_attempt_at - created_at BETWEEN '800s' AND '1210s') FROM webhook.delivery WHERE webhook_id = $spread"),
+	't|t|t', 'W4: some are tried earlier than the schedule says, some later, all within a fifth of it');
+
 $receiver->stop;
 $node->stop('fast');
 done_testing();
