@@ -51,6 +51,7 @@
 #define HARD_LIMIT_FACTOR	3
 
 static TimeoutId hard_limit;
+static DatabaseSlot *slot;		/* ours */
 static int64 transforming;		/* webhook whose transform is running */
 
 
@@ -61,13 +62,14 @@ static int64 transforming;		/* webhook whose transform is running */
 static void
 handle_hard_limit(void)
 {
-	pg_atomic_write_u64(&shmem_my_slot()->culprit, (uint64) transforming);
+	pg_atomic_write_u64(&slot->culprit, (uint64) transforming);
 	die(SIGTERM);
 }
 
 void
 prepare_init(void)
 {
+	slot = shmem_my_slot();		/* looking for it takes a lock, which is not for signal handlers */
 	hard_limit = RegisterTimeout(USER_TIMEOUT, handle_hard_limit);
 }
 
