@@ -402,10 +402,10 @@ put_aside(Endpoint *endpoint)
 static void
 spill(Endpoint *endpoint)
 {
-	dlist_iter	iter;
+	dlist_mutable_iter iter;
 	bool		rest = false;
 
-	dlist_foreach(iter, &endpoint->all)
+	dlist_foreach_modify(iter, &endpoint->all)
 	{
 		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
 
@@ -533,8 +533,10 @@ refresh_endpoint(Endpoint *endpoint)
 			endpoint->health.next_probe_at = clock_now();
 			stored_plan_probe(endpoint);
 		}
-		turns_enter(endpoint);
 	}
+
+	/* A test is sent even if it is switched off. */
+	turns_enter(endpoint);
 }
 
 static void
