@@ -320,7 +320,7 @@ endpoint_refresh(Endpoint *endpoint)
 	values[0] = Int64GetDatum(endpoint->id);
 	endpoint->exists = statement_execute(&load_statement, values, NULL) > 0;
 	endpoint->active = endpoint->buffering = endpoint->handshake.wanted = false;
-	endpoint->problem = NULL;
+	endpoint->problem = endpoint->integration = endpoint->transform = NULL;
 	if (endpoint->exists)
 	{
 		MemoryContext old = MemoryContextSwitchTo(endpoint->context);
