@@ -145,15 +145,20 @@ static void
 flush_commit(Message *message)
 {
 	static uint64 last_xid = 0;
+	FullTransactionId next;
 	XLogRecPtr	lsn;
 
 	if (message->xid == last_xid)
 		return;
 	last_xid = message->xid;
 
-	/* Of an old one not even the commit status may be left; it is on disk for sure. */
-	if (TransactionIdPrecedes(XidFromFullTransactionId(FullTransactionIdFromU64(message->xid)),
-							  webhook_oldest_known_xid()))
+	/*
+	 * Of an old one not even the commit status may be left; it is on disk for
+	 * sure.  It may be so old that its 32 bits look like those of a later one.
+	 */
+	next = ReadNextFullTransactionId();
+	if (U64FromFullTransactionId(next) - message->xid >
+		(uint32) (XidFromFullTransactionId(next) - webhook_oldest_known_xid()))
 		return;
 	lsn = TransactionIdGetCommitLSN(XidFromFullTransactionId(FullTransactionIdFromU64(message->xid)));
 	if (!XLogRecPtrIsInvalid(lsn))
