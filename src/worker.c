@@ -262,8 +262,6 @@ do_transaction(TimestampTz now, bool record)
 {
 	bool		lasting = true;
 
-	if (room_to_read())
-		shmem_rearm_wakeup(slot);
 	begin_transaction();
 	if (catalog_oids() == NULL)
 	{
@@ -296,6 +294,7 @@ do_transaction(TimestampTz now, bool record)
 		if (room_to_read())
 		{
 			woken = false;
+			shmem_rearm_wakeup(slot);
 			more_to_read = cursor_read(MAX_OUTSTANDING - cursor_outstanding(),
 									   MAX_OUTSTANDING_BYTES - cursor_outstanding_bytes(),
 									   take_message);
