@@ -314,7 +314,7 @@ open_streams(void)
 		if (rows >= SCAN_ROWS || rows_of_xid >= SCAN_ROWS_PER_XID || bytes >= SCAN_BYTES)
 		{
 			if (rows_of_xid > 0)
-				add_stream(xid, scan.id[scan.current]);
+				add_stream(xid, Max(scan.id[scan.current], after_id + 1));
 			frontier = rows_of_xid > 0 ? xid + 1 : xid;
 			all_opened = false;
 			break;
@@ -381,7 +381,7 @@ begin_window(Window *window, int64 skip_to)
 	frontier = done->xmax;
 	for (int i = 0; i < done->nrunning; i++)
 		if (ended_contains(window->through, done->running[i]))
-			add_stream(done->running[i], 0);
+			add_stream(done->running[i], skip_to + 1);
 }
 
 /* Begin with what has been committed since the newest window; false if nothing has. */
@@ -469,6 +469,8 @@ read_messages(int max, Size max_bytes, void (*callback) (Message *message))
 		int			handed;
 		int			s;
 
+		/* After a restart there may be millions of rows to pass over. */
+		CHECK_FOR_INTERRUPTS();
 		if (reading == NULL && !open_window())
 			return false;
 		handed = hand_out(max - n, max_bytes, &bytes, callback);
