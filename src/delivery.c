@@ -173,6 +173,16 @@ bind_text(Datum *values, char *nulls, int i, const char *text)
 	values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
+/* What went wrong, in words that may be the receiver's. */
+static void
+bind_error(Datum *values, char *nulls, int i, const Delivery *delivery)
+{
+	const char *error = delivery->last_error;
+
+	nulls[i] = error ? ' ' : 'n';
+	values[i] = error ? statement_safe_text(error, strlen(error)) : (Datum) 0;
+}
+
 static void
 bind_due(Datum *values, char *nulls, int i, const Delivery *delivery)
 {
@@ -201,7 +211,7 @@ delivery_store(const Delivery *delivery)
 		values[2] = Int32GetDatum(delivery->attempts);
 		values[3] = CStringGetTextDatum(state_names[delivery->next_state]);
 		bind_due(values, nulls, 4, delivery);
-		bind_text(values, nulls, 5, delivery->last_error);
+		bind_error(values, nulls, 5, delivery);
 		bind_failed_at(values, nulls, 6, delivery);
 		statement_execute(&update_statement, values, nulls);
 		return;
@@ -218,7 +228,7 @@ delivery_store(const Delivery *delivery)
 	values[11] = Int32GetDatum(delivery->attempts);
 	values[12] = CStringGetTextDatum(state_names[delivery->next_state]);
 	bind_due(values, nulls, 13, delivery);
-	bind_text(values, nulls, 14, delivery->last_error);
+	bind_error(values, nulls, 14, delivery);
 	values[15] = ObjectIdGetDatum(message->relation);
 	nulls[15] = OidIsValid(message->relation) ? ' ' : 'n';
 	bind_failed_at(values, nulls, 16, delivery);

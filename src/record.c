@@ -20,7 +20,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -372,33 +371,6 @@ record_totals(uint64 *delivered, uint64 *failed)
 	*failed = total_failed;
 }
 
-/*
- * Text that may hold anything a receiver sends: made valid in the database's
- * encoding, byte by byte if need be, and without NULs.
- */
-static Datum
-safe_text(const char *p, int left)
-{
-	StringInfoData safe;
-
-	initStringInfo(&safe);
-	while (left > 0)
-	{
-		int			good = webhook_valid_prefix(p, left);
-
-		appendBinaryStringInfo(&safe, p, good);
-		p += good;
-		left -= good;
-		if (left > 0)
-		{
-			appendStringInfoChar(&safe, '?');
-			p++;
-			left--;
-		}
-	}
-	return PointerGetDatum(cstring_to_text_with_len(safe.data, safe.len));
-}
-
 static void
 save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 seq)
 {
@@ -408,7 +380,7 @@ save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 seq)
 	char		nulls[18] = "                 ";
 
 	for (int i = 0; i < LOG_TEXTS; text += entry->len[i++])
-		texts[i] = safe_text(text, entry->len[i]);
+		texts[i] = statement_safe_text(text, entry->len[i]);
 	values[0] = Int64GetDatum(endpoint->id);
 	values[1] = Int16GetDatum((int16) (seq % ENDPOINT_LOG_SLOTS));
 	values[2] = Int64GetDatum(seq);
@@ -470,7 +442,7 @@ save_health(Endpoint *endpoint)
 	values[6] = TimestampTzGetDatum(endpoint->last_failure_at);
 	nulls[6] = endpoint->last_failure_at ? ' ' : 'n';
 	nulls[7] = endpoint->last_error ? ' ' : 'n';
-	values[7] = endpoint->last_error ? safe_text(endpoint->last_error, strlen(endpoint->last_error)) : (Datum) 0;
+	values[7] = endpoint->last_error ? statement_safe_text(endpoint->last_error, strlen(endpoint->last_error)) : (Datum) 0;
 	values[8] = Int32GetDatum(health->failures);
 	values[9] = TimestampTzGetDatum(health->failing_since);
 	nulls[9] = health->failing_since ? ' ' : 'n';

@@ -7,6 +7,11 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+#include "compat.h"
 #include "statement.h"
 
 uint64
@@ -42,4 +47,27 @@ Datum
 statement_value(uint64 row, int column, bool *isnull)
 {
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+Datum
+statement_safe_text(const char *p, int left)
+{
+	StringInfoData safe;
+
+	initStringInfo(&safe);
+	while (left > 0)
+	{
+		int			good = webhook_valid_prefix(p, left);
+
+		appendBinaryStringInfo(&safe, p, good);
+		p += good;
+		left -= good;
+		if (left > 0)
+		{
+			appendStringInfoChar(&safe, '?');
+			p++;
+			left--;
+		}
+	}
+	return PointerGetDatum(cstring_to_text_with_len(safe.data, safe.len));
 }

@@ -32,4 +32,10 @@ extern uint64 statement_execute(Statement *statement, Datum *values, const char 
 extern char *statement_text(uint64 row, int column);
 extern Datum statement_value(uint64 row, int column, bool *isnull);
 
+/*
+ * Text that may hold anything a receiver sends: made valid in the database's
+ * encoding, byte by byte if need be, and without NULs.
+ */
+extern Datum statement_safe_text(const char *text, int len);
+
 #endif							/* WEBHOOK_STATEMENT_H */

@@ -105,6 +105,23 @@ is(sql("SELECT bool_or(next_attempt_at - created_at < '970s'), bool_or(next_atte
 	  . " bool_and(next_attempt_at - created_at BETWEEN '800s' AND '1210s') FROM webhook.delivery WHERE webhook_id = $spread"),
 	't|t|t', 'W4: some are tried earlier than the schedule says, some later, all within a fifth of it');
 
+# R3: what a receiver sends is in the wrong encoding, or cut off inside of a character.  It does not get into a table
+# like that: a dump could not be restored.
+
+$node->safe_psql('postgres', q{CREATE DATABASE unicode TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'});
+$node->safe_psql('unicode', 'CREATE EXTENSION webhook');
+foreach my $n (1 .. 3)
+{
+	$receiver->behave("/unicode$n", status => 302, location => 'http://[' . ('x' x $n) . ("\x{20ac}" x 300));
+	$node->safe_psql('unicode', "SELECT webhook.create_webhook('app', 'thing.done', '" . $receiver->url("/unicode$n")
+		  . q{', retry_schedule => '{0,1h}')});
+}
+$node->safe_psql('unicode', q{SELECT webhook.emit('thing.done', '{}')});
+ok($node->poll_query_until('unicode', 'SELECT count(*) = 3 FROM webhook.delivery WHERE last_error IS NOT NULL'),
+	'R3: three answers whose Location is nonsense');
+is($node->safe_psql('unicode', q{SELECT bool_and(convert_from(convert_to(last_error, 'UTF8'), 'UTF8') LIKE '%302%') FROM webhook.delivery}),
+	't', 'R3: the errors are valid text');
+
 $receiver->stop;
 $node->stop('fast');
 done_testing();
