@@ -40,7 +40,9 @@ typedef struct Message
 	TimestampTz read_at;
 } Message;
 
-/* Bytes that a message takes in memory, about. */
-#define MESSAGE_SIZE(m) (sizeof(Message) + (m)->payload_len + (m)->nwebhooks * sizeof(int64) + 256)
+/* Bytes that a message takes in memory with its deliveries, about. */
+#define MESSAGE_SIZE(m) \
+	(sizeof(Message) + (m)->payload_len + (m)->nwebhooks * (sizeof(int64) + MESSAGE_DELIVERY_SIZE) + 256)
+#define MESSAGE_DELIVERY_SIZE	320
 
 #endif							/* WEBHOOK_MESSAGE_H */

@@ -1,0 +1,55 @@
+# The worker's memory depends neither on how large the messages are that wait, nor on how many webhooks want them.
+#
+# Goals: P9; mission: W13.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+use WebhookTest;
+
+use constant LIMIT => 64 * 1024;	# kilobytes above idle
+
+my $node = WebhookTest::start_node('large', 'fsync = off');
+my $receiver = WebhookTest::Receiver->start;
+
+sub sql { return WebhookTest::sql(@_); }
+sub becomes { return WebhookTest::becomes(@_); }
+
+plan skip_all => 'memory is read from /proc' unless defined WebhookTest::worker_memory();
+
+my $idle = WebhookTest::worker_memory();
+
+# The most that the worker takes above idle until a query is true.
+sub peak_until
+{
+	my ($query) = @_;
+	my $peak = 0;
+
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		my $memory = WebhookTest::worker_memory() - $idle;
+
+		$peak = $memory if $memory > $peak;
+		return $peak if sql($query) eq 't';
+		usleep(50_000);
+	}
+	return undef;
+}
+
+# Messages that a thousand webhooks want.
+
+sql("ALTER SYSTEM SET webhook.dispatch = off");
+$node->reload;
+sql(q{SELECT webhook.create_webhook('fan', 'fan.out', '}, $receiver->url('/fan'), q{') FROM generate_series(1, 1000)});
+sql(q{SELECT webhook.emit('fan.out', '{}') FROM generate_series(1, 400)});
+sql("ALTER SYSTEM SET webhook.dispatch = on");
+$node->reload;
+my $peak = peak_until('SELECT sum(in_flight) > 0 FROM webhook.stat_workers');
+cmp_ok($peak // LIMIT, '<', LIMIT, 'P9: no more messages are read than there is room for their deliveries');
+
+$receiver->stop;
+$node->stop('immediate');
+done_testing();
