@@ -23,11 +23,15 @@
 
 #define STRICT_ORDER_KEY	1
 
+/* Rows read in one go; a message can be large. */
+#define READ_BYTES			(4 * 1024 * 1024)
+
 static const char *const state_names[] = {"waiting", "retrying", "failed"};
 
+/* The payload without a cast, which would put all of them into the result: see take_rows(). */
 #define ROW_COLUMNS \
 	"webhook_id, id, message_id, event, entity_type, entity_id::text, event_uid, profile, " \
-	"payload::text, created_at, order_key, attempts, state, next_attempt_at, relation::oid"
+	"payload, created_at, order_key, attempts, state, next_attempt_at, relation::oid"
 
 static Statement store_statement = {
 	"INSERT INTO webhook.delivery AS d (webhook_id, id, message_id, event, entity_type, entity_id, event_uid,"
@@ -302,15 +306,17 @@ delivery_last_id(void)
 	return DatumGetInt64(statement_value(0, 1, &isnull));
 }
 
-/* Turn the rows of the last result into messages. */
+/* Turn the rows of the last result into messages, but no more than READ_BYTES; how many? */
 static int
 take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
 {
+	Size		bytes = 0;
+	uint64		i;
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "webhook rows",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 
-	for (uint64 i = 0; i < n; i++)
+	for (i = 0; i < n && bytes < READ_BYTES; i++)
 	{
 		StoredDelivery *stored = &result[i];
 		Message		row = {0};
@@ -340,30 +346,39 @@ take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
 		d = statement_value(i, 15, &isnull);
 		row.relation = isnull ? InvalidOid : DatumGetObjectId(d);
 		stored->message = message_copy(&row, context);
+		bytes += MESSAGE_SIZE(stored->message);
 		MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
-	return (int) n;
+	return (int) i;
 }
 
 int
 delivery_read_backlog(int64 webhook_id, int64 after, int max, MemoryContext context,
-					  StoredDelivery *result)
+					  StoredDelivery *result, bool *more)
 {
 	Datum		values[3] = {Int64GetDatum(webhook_id), Int64GetDatum(after), Int32GetDatum(max)};
+	uint64		found = statement_execute(&backlog_statement, values, NULL);
+	int			n = take_rows(found, context, result);
 
-	return take_rows(statement_execute(&backlog_statement, values, NULL), context, result);
+	*more = n < found || n == max;
+	return n;
 }
 
 int
 delivery_read_due(const DuePosition *after, TimestampTz now, int max, MemoryContext context,
-				  StoredDelivery *result)
+				  StoredDelivery *result, bool *more)
 {
+	uint64		found;
+	int			n;
 	Datum		values[5] = {TimestampTzGetDatum(after->at), Int64GetDatum(after->webhook_id),
 	Int64GetDatum(after->id), TimestampTzGetDatum(now), Int32GetDatum(max)};
 
-	return take_rows(statement_execute(&due_statement, values, NULL), context, result);
+	found = statement_execute(&due_statement, values, NULL);
+	n = take_rows(found, context, result);
+	*more = n < found || n == max;
+	return n;
 }
 
 int

@@ -86,9 +86,12 @@ typedef struct StoredDelivery
 	TimestampTz next_attempt_at;
 } StoredDelivery;
 
-/* Up to max waiting rows of a webhook with ids above after, in order. */
+/*
+ * Up to max waiting rows of a webhook with ids above after, in order; fewer if they are large.  more:
+ * there may be others.
+ */
 extern int	delivery_read_backlog(int64 webhook_id, int64 after, int max,
-								  MemoryContext context, StoredDelivery *result);
+								  MemoryContext context, StoredDelivery *result, bool *more);
 
 /* A row in the order of what is due. */
 typedef struct DuePosition
@@ -98,9 +101,9 @@ typedef struct DuePosition
 	int64		id;
 } DuePosition;
 
-/* Up to max rows that are due by now and stand after this one, in order. */
+/* In the same way, rows that are due by now and stand after this one, in order. */
 extern int	delivery_read_due(const DuePosition *after, TimestampTz now, int max,
-							  MemoryContext context, StoredDelivery *result);
+							  MemoryContext context, StoredDelivery *result, bool *more);
 
 /* The first unfinished row with this key; 0 or 1. */
 extern int	delivery_read_next(int64 webhook_id, int64 order_key,

@@ -51,6 +51,7 @@ static MemoryContext dispatch_context;
 static dlist_head to_prepare = DLIST_STATIC_INIT(to_prepare);
 static TimestampTz next_prepare = 0;	/* when there is something to do in it */
 static int	in_memory = 0;
+static Size own_bytes = 0;		/* of messages that the cursor does not hold */
 static int64 last_dealt_with = 0;	/* greatest message id of which a delivery has been done or stored */
 
 
@@ -161,7 +162,10 @@ message_done(Message *message)
 	if (message->window != NULL)
 		cursor_finish(message);
 	else
+	{
+		own_bytes -= MESSAGE_SIZE(message);
 		pfree(message);
+	}
 }
 
 void
@@ -194,6 +198,7 @@ dispatch_detach(Delivery *delivery)
 	Message    *message = delivery->message;
 
 	delivery->message = message_copy(message, dispatch_context);
+	own_bytes += MESSAGE_SIZE(delivery->message);
 	delivery->message->unfinished = 1;
 	dlist_delete(&delivery->message_node);
 	dlist_push_tail(&delivery->message->deliveries, &delivery->message_node);
@@ -239,6 +244,7 @@ dispatch_restore(Message *message, Endpoint *endpoint, int64 order_key, int atte
 {
 	Delivery   *delivery = create(message, endpoint, order_key);
 
+	own_bytes += MESSAGE_SIZE(message);
 	delivery->stored = true;
 	delivery->attempts = attempts;
 	enqueue(delivery);
@@ -911,6 +917,12 @@ int
 dispatch_in_memory(void)
 {
 	return in_memory;
+}
+
+Size
+dispatch_own_bytes(void)
+{
+	return own_bytes;
 }
 
 int

@@ -54,6 +54,7 @@ extern void dispatch_spill_overtaken(void);
 
 extern bool dispatch_to_prepare(void);	/* is there something for dispatch_prepare? */
 extern int	dispatch_in_memory(void);
+extern Size dispatch_own_bytes(void);	/* of messages that were read from the delivery table, or detached */
 extern int	dispatch_in_flight(void);
 extern TimestampTz dispatch_next_event(TimestampTz now);	/* when to look again, DT_NOEND: never */
 

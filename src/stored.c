@@ -47,6 +47,7 @@
 
 /* What comes from the table leaves room for what comes from the outbox. */
 #define STORED_MAX_IN_MEMORY	(DISPATCH_MAX_IN_MEMORY / 2)
+#define STORED_MAX_BYTES		(16 * 1024 * 1024)
 
 /* A webhook that has, or had, rows to be retried, which block their keys. */
 typedef struct Blocker
@@ -496,6 +497,12 @@ stored_trim(TimestampTz now)
 /* ---------- reading ---------- */
 
 static bool
+room_for_rows(void)
+{
+	return dispatch_in_memory() < STORED_MAX_IN_MEMORY && dispatch_own_bytes() < STORED_MAX_BYTES;
+}
+
+static bool
 is_in_memory(const StoredDelivery *row)
 {
 	DeliveryId	tag = {row->webhook_id, row->message->id};
@@ -526,6 +533,7 @@ static bool
 load_backlog(Endpoint *endpoint)
 {
 	StoredDelivery *rows;
+	bool		more;
 	int			max;
 	int			n;
 
@@ -534,7 +542,7 @@ load_backlog(Endpoint *endpoint)
 		return false;
 	max = backlog_rows(endpoint);
 	rows = palloc(max * sizeof(StoredDelivery));
-	n = delivery_read_backlog(endpoint->id, endpoint->backlog_read, max, context, rows);
+	n = delivery_read_backlog(endpoint->id, endpoint->backlog_read, max, context, rows, &more);
 	for (int i = 0; i < n; i++)
 	{
 		endpoint->backlog_read = rows[i].message->id;
@@ -545,7 +553,7 @@ load_backlog(Endpoint *endpoint)
 			restore(&rows[i], endpoint);
 	}
 	pfree(rows);				/* many endpoints may be read in one transaction */
-	return n == max;
+	return more;
 }
 
 /* Is it time to read on? */
@@ -561,8 +569,7 @@ read_on(void *item)
 {
 	Endpoint   *endpoint = item;
 
-	if (dispatch_in_memory() >= STORED_MAX_IN_MEMORY || !wants_backlog(endpoint) ||
-		load_backlog(endpoint))
+	if (!room_for_rows() || !wants_backlog(endpoint) || load_backlog(endpoint))
 		return false;
 	endpoint->backlog = false;
 	return true;
@@ -608,12 +615,13 @@ static void
 load_due(TimestampTz now)
 {
 	StoredDelivery *rows;
+	bool		more;
 	int			n;
 
-	if (now < next_due || dispatch_in_memory() >= STORED_MAX_IN_MEMORY)
+	if (now < next_due || !room_for_rows())
 		return;
 	rows = palloc(DUE_ROWS * sizeof(StoredDelivery));
-	n = delivery_read_due(&due_after, now, DUE_ROWS, context, rows);
+	n = delivery_read_due(&due_after, now, DUE_ROWS, context, rows, &more);
 	for (int i = 0; i < n; i++)
 	{
 		Endpoint   *endpoint = endpoint_get(rows[i].webhook_id);
@@ -626,7 +634,7 @@ load_due(TimestampTz now)
 		else
 			restore(&rows[i], endpoint);
 	}
-	if (n < DUE_ROWS)
+	if (!more)
 		next_due = delivery_next_due(&due_after);
 }
 
@@ -802,7 +810,7 @@ stored_to_load(TimestampTz now)
 		return true;
 	if (now >= stored_next_event())
 		return true;
-	if (dispatch_in_memory() >= STORED_MAX_IN_MEMORY)
+	if (!room_for_rows())
 		return false;
 	foreach(lc, backlogs)
 		if (wants_backlog(lfirst(lc)))
@@ -813,7 +821,7 @@ stored_to_load(TimestampTz now)
 TimestampTz
 stored_next_event(void)
 {
-	TimestampTz next = dispatch_in_memory() < STORED_MAX_IN_MEMORY ? next_due : DT_NOEND;
+	TimestampTz next = room_for_rows() ? next_due : DT_NOEND;
 
 	if (!pairingheap_is_empty(probes))
 		next = Min(next, pairingheap_container(Endpoint, probe_node,

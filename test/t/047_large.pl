@@ -39,6 +39,18 @@ sub peak_until
 	return undef;
 }
 
+# A buffer of large messages is replayed.
+
+my $large = WebhookTest::create_webhook($node,
+	app => "'large'", event => "'large.done'", url => "'" . $receiver->url('/large') . "'", max_in_flight => 4);
+sql("SELECT webhook.deactivate_webhook($large, true)");
+sql(q{SELECT webhook.emit('large.done', jsonb_build_object('n', i, 'text', repeat('x', 1000000))) FROM generate_series(1, 120) AS i});
+becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $large", '120', '120 messages of a megabyte are buffered');
+sql("SELECT webhook.activate_webhook($large, replay_events => true)");
+my $peak = peak_until('SELECT webhook.pending() = 0');
+cmp_ok($peak // LIMIT, '<', LIMIT, 'P9: the buffer is not read into memory as a whole');
+is($receiver->count('/large'), 120, 'W11: all of them have arrived');
+
 # Messages that a thousand webhooks want.
 
 sql("ALTER SYSTEM SET webhook.dispatch = off");
@@ -47,7 +59,7 @@ sql(q{SELECT webhook.create_webhook('fan', 'fan.out', '}, $receiver->url('/fan')
 sql(q{SELECT webhook.emit('fan.out', '{}') FROM generate_series(1, 400)});
 sql("ALTER SYSTEM SET webhook.dispatch = on");
 $node->reload;
-my $peak = peak_until('SELECT sum(in_flight) > 0 FROM webhook.stat_workers');
+$peak = peak_until('SELECT sum(in_flight) > 0 FROM webhook.stat_workers');
 cmp_ok($peak // LIMIT, '<', LIMIT, 'P9: no more messages are read than there is room for their deliveries');
 
 $receiver->stop;
