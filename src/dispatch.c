@@ -468,29 +468,38 @@ held_up_by_endpoint(const Delivery *delivery, TimestampTz now)
 		endpoint->queued_in == QUEUE_HELD || endpoint->in_flight >= turns_allowed(endpoint);
 }
 
-void
-dispatch_check_slow(TimestampTz now)
+/* A delivery that has held up the oldest message for long, or NULL. */
+static Delivery *
+find_held_up(TimestampTz now)
 {
 	Message    *oldest = cursor_oldest();
-	dlist_mutable_iter iter;
+	dlist_iter	iter;
 
-	turns_check_slow(now);
 	if (oldest == NULL)
-		return;
+		return NULL;
 	oldest->read_at = Min(oldest->read_at, now);	/* the clock may have been set back */
 	if (!TimestampDifferenceExceeds(oldest->read_at, now, HELD_UP_MS))
-		return;
-	dlist_foreach_modify(iter, &oldest->deliveries)
+		return NULL;
+	dlist_foreach(iter, &oldest->deliveries)
 	{
 		Delivery   *delivery = dlist_container(Delivery, message_node, iter.cur);
 
 		if (!delivery->to_store && held_up_by_endpoint(delivery, now))
-		{
-			/* This may change the list we are in; the next turn sees to the others. */
-			spill(delivery->endpoint);
-			break;
-		}
+			return delivery;
 	}
+	return NULL;
+}
+
+void
+dispatch_check_slow(TimestampTz now)
+{
+	Delivery   *delivery;
+
+	turns_check_slow(now);
+
+	/* Whatever it changes, each endpoint that is spilled holds nothing up any more. */
+	while ((delivery = find_held_up(now)) != NULL)
+		spill(delivery->endpoint);
 }
 
 static void
