@@ -386,6 +386,7 @@ endpoint_foreach(void (*callback) (Endpoint *endpoint))
 void
 endpoint_trim(void)
 {
+	TimestampTz now = clock_now();
 	HASH_SEQ_STATUS status;
 	Endpoint   *endpoint;
 
@@ -396,7 +397,7 @@ endpoint_trim(void)
 	{
 		if (endpoint->in_memory > 0 || endpoint->dirty || endpoint->backlog ||
 			endpoint->in_probe_queue || endpoint->to_drop || endpoint->warning > 0 ||
-			endpoint->deactivate != NULL || endpoint->send_interval > 0)
+			endpoint->deactivate != NULL || endpoint->to_wait || endpoint->next_send_at > now)
 			continue;
 		sign_key_free(endpoint->key);
 		sign_key_free(endpoint->previous_key);

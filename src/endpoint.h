@@ -111,6 +111,7 @@ typedef struct Endpoint
 	bool		in_probe_queue;
 	pairingheap_node probe_node;
 	bool		known;			/* the webhook exists, or has existed */
+	bool		to_wait;		/* its rows to be retried become waiting ones, see stored.c */
 	bool		to_drop;		/* its rows are to be removed, see stored.c */
 	int			warning;		/* percent, to be told; 0: nothing */
 	const char *deactivate;		/* reason why it is to be switched off, or NULL */

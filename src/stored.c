@@ -194,7 +194,9 @@ stored_forget(const Delivery *delivery)
 void
 stored_start_failing(Endpoint *endpoint)
 {
-	to_wait = remember(to_wait, endpoint);
+	if (!endpoint->to_wait)
+		to_wait = remember(to_wait, endpoint);
+	endpoint->to_wait = true;
 	stored_plan_probe(endpoint);
 }
 
@@ -389,6 +391,7 @@ make_rows_wait(void *item)
 
 	if (!claim_try(endpoint->id))
 		return false;
+	endpoint->to_wait = false;
 	if (endpoint->health.failing)
 	{
 		delivery_all_waiting(endpoint->id);
