@@ -87,8 +87,12 @@ add_signature(StringInfo value, SignKey *key, const char *id, int64 timestamp, c
 {
 	char		signature[SIGN_MAX_SIGNATURE];
 
-	if (key == NULL || sign_message(key, id, timestamp, body->data, body->len, signature) == 0)
+	if (key == NULL)
 		return;
+	if (sign_message(key, id, timestamp, body->data, body->len, signature) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not sign the message")));
 	if (value->len > 0)
 		appendStringInfoChar(value, ' ');
 	appendStringInfoString(value, signature);
