@@ -204,7 +204,7 @@ SELECT webhook.update_webhook(:full_id, '{}');
 SELECT md5(string_agg(w::text, '' ORDER BY id)) AS state FROM webhook.webhook w \gset
 SELECT left(changes, 60) AS changes, r.*
   FROM (VALUES
-    ('[]'), ('"url"'), ('null'), ('{"nope": 1}'), ('{"id": 1}'), ('{"owner": "postgres"}'), ('{"URL": "http://h/"}'),
+    ('[]'), ('"url"'), ('null'), ('{"nope": 1}'), ('{"id": 1}'), ('{"owner": 10}'), ('{"owner": "no such role"}'), ('{"URL": "http://h/"}'),
     ('{"url": "http://good/", "timeout": "1 hour"}'), ('{"url": null}'), ('{"app": null}'), ('{"event": null}'),
     ('{"url": 1}'), ('{"url": ["http://h/"]}'), ('{"app": ""}'), ('{"active": "yes"}'), ('{"active": 1}'), ('{"rate_limit": "5"}'),
     ('{"rate_limit": 1.5}'), ('{"rate_limit": 1e20}'), ('{"rate_limit": 0}'), ('{"timeout": 5}'), ('{"timeout": "soon"}'), ('{"timeout": "' || repeat('x', 1000000) || '"}'),

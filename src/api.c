@@ -32,6 +32,7 @@
 #include "fields.h"
 #include "integration.h"
 #include "outbox.h"
+#include "owner.h"
 #include "shmem.h"
 #include "sign.h"
 
@@ -217,6 +218,7 @@ discard_unread(int64 id)
 static int64
 activate(int64 id, bool was_active, bool replay_events)
 {
+	owner_require(id);
 	execute_for_id("UPDATE webhook.webhook SET active = true, buffering = false, deactivated_at = NULL,"
 				   " deactivation_reason = NULL, updated_at = pg_catalog.now() WHERE id = $1",
 				   SPI_OK_UPDATE, id);
@@ -417,6 +419,7 @@ typedef struct Changes
 {
 	FieldValue	values[FIELD_COUNT];
 	bool		changed[FIELD_COUNT];
+	char	   *owner;			/* NULL: stays the same */
 } Changes;
 
 static void
@@ -427,6 +430,7 @@ refuse_unknown_key(const char *key, int len)
 	initStringInfo(&names);
 	for (int i = 0; i < FIELD_COUNT; i++)
 		appendStringInfo(&names, "%s%s", i == 0 ? "" : ", ", field_name(i));
+	appendStringInfoString(&names, ", " OWNER_KEY);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown key \"%.*s\" in argument \"changes\"", Min(len, NAMEDATALEN), key),
@@ -454,9 +458,14 @@ read_changes(Jsonb *json, Changes *changes)
 		if (token == WJB_KEY)
 		{
 			field = field_find(v.val.string.val, v.val.string.len);
+			if (field < 0 && v.val.string.len == strlen(OWNER_KEY) &&
+				memcmp(v.val.string.val, OWNER_KEY, v.val.string.len) == 0)
+				continue;
 			if (field < 0)
 				refuse_unknown_key(v.val.string.val, v.val.string.len);
 		}
+		else if (token == WJB_VALUE && field < 0)
+			changes->owner = owner_from_json(&v);
 		else if (token == WJB_VALUE)
 		{
 			changes->values[field] = field_check_json(field, &v);
@@ -529,8 +538,10 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 	if (changes.changed[FIELD_INTEGRATION] && !changes.values[FIELD_INTEGRATION].isnull)
 		integration_require(&state, TextDatumGetCString(changes.values[FIELD_INTEGRATION].value));
 	store_changes(id, &changes);
+	if (changes.owner != NULL)
+		owner_change(&state, id, changes.owner);
 	retry_soon(id);
-	if (changes.changed[FIELD_EVENT])
+	if (changes.changed[FIELD_EVENT] || changes.owner != NULL)
 		access_check_webhook(id);
 	if (changes.changed[FIELD_ACTIVE])
 	{

@@ -174,6 +174,18 @@ make_link(const char *token)
 													   CStringGetTextDatum(token)));
 }
 
+static const char *
+explain(const Endpoint *endpoint, const char *reason)
+{
+	if (strcmp(reason, "gone") == 0)
+		return "the receiver answered 410 Gone";
+	if (strcmp(reason, "transform") == 0)
+		return "its transform did not end in time and could not be cancelled";
+	if (strcmp(reason, "owner") == 0)
+		return psprintf("its owner, the role with OID %u, does not exist any more", endpoint->owner);
+	return "its retry schedule has been used up without a success";
+}
+
 void
 notify_deactivate(const Endpoint *endpoint, const char *reason)
 {
@@ -187,11 +199,8 @@ notify_deactivate(const Endpoint *endpoint, const char *reason)
 	values[2] = CStringGetTextDatum(reason);
 	statement_execute(&deactivate_statement, values, NULL);
 
-	message = psprintf("%s was switched off: %s; messages are kept for %d hours",
-					   describe(endpoint),
-					   strcmp(reason, "gone") == 0 ? "the receiver answered 410 Gone" :
-					   strcmp(reason, "transform") == 0 ? "its transform did not end in time and could not be cancelled" :
-					   "its retry schedule has been used up without a success",
+	message = psprintf("%s was switched off: %s; %s for %d hours", describe(endpoint), explain(endpoint, reason),
+					   strcmp(reason, "owner") == 0 ? "what waited to be sent is kept" : "messages are kept",
 					   webhook_buffer_retention / 3600);
 	raise_notification(endpoint, "deactivated", message, reason, token, link);
 }

@@ -34,6 +34,7 @@
 #include "orderkey.h"
 #include "record.h"
 #include "settings.h"
+#include "statement.h"
 #include "stored.h"
 
 /* Rows read in one go: of one endpoint, of those that are due, to choose a probe from. */
@@ -214,6 +215,30 @@ stored_punish(int64 webhook_id)
 
 	endpoint->deactivate = "transform";
 	stored_tell(endpoint);
+}
+
+void
+stored_find_orphans(void)
+{
+	static Statement orphans = {
+		"SELECT w.id FROM webhook.webhook AS w WHERE w.active"
+		" AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = w.owner)",
+		0
+	};
+	uint64		n = statement_execute(&orphans, NULL, NULL);
+	int64	   *ids = palloc(Max(n, 1) * sizeof(int64));
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+		ids[i] = DatumGetInt64(statement_value(i, 1, &isnull));
+	for (uint64 i = 0; i < n; i++)
+	{
+		Endpoint   *endpoint = endpoint_get(ids[i]);
+
+		endpoint->deactivate = "owner";
+		stored_tell(endpoint);
+	}
+	pfree(ids);
 }
 
 void

@@ -34,6 +34,12 @@ extern void stored_start_failing(Endpoint *endpoint);
 /* Have the notifications sent and the endpoint switched off with the next transaction, as its fields say. */
 extern void stored_tell(Endpoint *endpoint);
 
+/* Have the webhooks switched off whose owner does not exist any more. */
+extern void stored_find_orphans(void);
+
+/* Somebody has switched the endpoint off. */
+extern void stored_switched_off(Endpoint *endpoint);
+
 /* Switch off the webhook whose transform ended the worker before this one.  In a transaction with SPI connected. */
 extern void stored_punish(int64 webhook_id);
 

@@ -282,6 +282,8 @@ do_transaction(TimestampTz now, bool record)
 		bool		news = cursor_moved() || stored_to_save();
 
 		taken = 0;
+		if (access_note_due(now))
+			stored_find_orphans();
 		stored_save();
 		if (access_changed())
 			dispatch_check_access();

@@ -38,7 +38,7 @@ CREATE FUNCTION webhook.update_webhook(id bigint, changes jsonb) RETURNS void
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_update_webhook';
 COMMENT ON FUNCTION webhook.update_webhook(bigint, jsonb)
-    IS 'changes properties of a webhook; the keys are the arguments of create_webhook(), null means back to the default';
+    IS 'changes properties of a webhook; the keys are the arguments of create_webhook() and "owner", null means back to the default';
 
 CREATE FUNCTION webhook.get_webhooks(app text DEFAULT NULL, event text DEFAULT NULL)
 RETURNS TABLE (

@@ -360,5 +360,52 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	is(sql(q{SELECT webhook.rest_hook_sample('dropped.create')}), '[{"id": 42}]', 'W15: until it is watched');
 }
 
+# W14, M7, M8: a webhook whose owner is dropped is switched off, nothing is sent any more, and it can be rescued.
+
+{
+	my $create = sub {
+		my ($path) = @_;
+		return sql(q{SET ROLE erin; SELECT webhook.create_webhook('erin', 'show.over', '}, $receiver->url($path),
+			q{', retry_schedule => '{0,1h,1h}')});
+	};
+	sql('CREATE ROLE erin; CREATE ROLE frank; GRANT alice TO erin');
+	my $waiting = $create->('/erin');
+	my $buffered = $create->('/frank');
+
+	$receiver->behave('/erin', status => 503);
+	sql("SELECT webhook.deactivate_webhook($buffered, true)");
+	sql(q{SELECT webhook.emit('show.over', '{"n": 1}')});
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.undelivered WHERE webhook_id = $waiting AND state = 'retrying'");
+	sql('DROP ROLE erin');
+	ok($node->poll_query_until('postgres', "SELECT NOT active AND deactivation_reason = 'owner' FROM webhook.webhook WHERE id = $waiting"),
+		'W14: it is switched off, with a reason of its own');
+	like(sql("SELECT message FROM webhook.notification WHERE webhook_id = $waiting AND kind = 'deactivated'"),
+		qr/was switched off: its owner, the role with OID \d+, does not exist any more; what waited to be sent is kept/, 'M8: and a notification');
+	is(sql("SELECT count(*) FROM webhook.get_webhooks('erin') WHERE owner::text = owner::oid::text"), '2',
+		'W14: a superuser sees the number of the role');
+	foreach my $id ($waiting, $buffered)
+	{
+		WebhookTest::fails_with($node, "SELECT webhook.activate_webhook($id, true)", '55000',
+			'the owner of webhook \d+ does not exist any more', 'W14: it cannot be switched on');
+	}
+	WebhookTest::fails_with($node, qq{SELECT webhook.update_webhook($waiting, '{"owner": "nobody"}')}, '42704', 'role "nobody" does not exist',
+		'W14: nor be given to a role that does not exist');
+	$receiver->behave('/erin');
+	sql(qq{SELECT webhook.update_webhook($_, '{"owner": "frank"}')}) foreach $waiting, $buffered;
+	is(sql("SELECT owner FROM webhook.get_webhooks('erin')"), "frank\nfrank", 'W14: but to another');
+	is($receiver->count('/erin') . $receiver->count('/frank'), '10', 'W14: nothing was sent since');
+	is(sql("SELECT webhook.activate_webhook($waiting, true), webhook.activate_webhook($buffered, true)"), '1|1', 'M9: what waited is kept');
+	ok($receiver->wait_for_count(2, '/erin'), 'M9: and sent for the new owner');
+	ok($receiver->wait_for_count(1, '/frank'), 'M9: so is what was buffered');
+
+	WebhookTest::fails_with($node, qq{SET ROLE alice; SELECT webhook.update_webhook($waiting, '{"owner": "alice"}')}, 'P0002',
+		'does not exist', 'W14: nobody takes the webhook of another role');
+	sql('GRANT frank TO alice');
+	WebhookTest::fails_with($node, qq{SET ROLE alice; SELECT webhook.update_webhook($waiting, '{"owner": "bob"}')}, '42501',
+		'must be member of role "bob"', 'W14: nor gives one to a role that he is no member of');
+	sql(qq{SET ROLE alice; SELECT webhook.update_webhook($waiting, '{"owner": "alice"}')});
+	is(sql("SELECT owner FROM webhook.get_webhooks() WHERE id = $waiting"), 'alice', 'W14: a member of both roles may');
+}
+
 $node->stop;
 done_testing();
