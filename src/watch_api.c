@@ -136,6 +136,20 @@ check_entity_type(const char *entity_type)
 						 ENTITY_TYPE_MAX)));
 }
 
+/* The trigger sees no value where none is stored: it would take it for NULL. */
+static void
+refuse_virtual(Relation rel, const char *argument, AttrNumber attnum)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+
+	if (webhook_attribute_is_virtual(att))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("invalid value for argument \"%s\": column \"%s\" is a virtual generated column",
+						argument, NameStr(att->attname)),
+				 errhint("Give the expression that generates it, make the column STORED, or have a payload function compute it.")));
+}
+
 static void
 check_columns(Relation rel, const char *argument, Datum array)
 {
@@ -148,12 +162,18 @@ check_columns(Relation rel, const char *argument, Datum array)
 				 errmsg("argument \"%s\" must name at least one column", argument),
 				 errhint("Leave it out to have all columns.")));
 	for (int i = 0; i < n; i++)
-		if (get_attnum(RelationGetRelid(rel), names[i]) <= 0)
+	{
+		AttrNumber	attnum = get_attnum(RelationGetRelid(rel), names[i]);
+
+		if (attnum <= 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("column \"%s\" in argument \"%s\" does not exist in table \"%s\"",
 							names[i], argument, RelationGetRelationName(rel)),
 					 errhint("Column names are written as they are stored, without quotes.")));
+		if (strcmp(argument, arg_names[ARG_COLUMNS]) == 0)
+			refuse_virtual(rel, argument, attnum);
+	}
 }
 
 /* The function must take the table's row and return json or jsonb. */
@@ -293,6 +313,20 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 	SetUserIdAndSecContext(save_userid, save_sec_context);
 }
 
+/* A column or an expression.  A column that is to be a boolean can be cast to one, perhaps. */
+static void
+check_field(Relation rel, int arg, const char *text, const char *search_path)
+{
+	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), text);
+
+	if (attnum > 0)
+		refuse_virtual(rel, arg_names[arg], attnum);
+	if (attnum <= 0)
+		check_expression(rel, arg, text, search_path);
+	else if (arg >= ARG_PAID)
+		check_expression(rel, arg, quote_identifier(text), search_path);
+}
+
 /* Without a primary key somebody must say what identifies a row. */
 static void
 check_key(Relation rel)
@@ -420,12 +454,8 @@ webhook_watch(PG_FUNCTION_ARGS)
 			check_columns(rel, arg_names[i], values[i]);
 	values[ARG_SEARCH_PATH] = CStringGetTextDatum(current_search_path());
 	for (int i = ARG_ID; i <= ARG_DELETED; i++)
-		if (!nulls[i] && get_attnum(RelationGetRelid(rel), TextDatumGetCString(values[i])) <= 0)
-			check_expression(rel, i, TextDatumGetCString(values[i]),
-							 TextDatumGetCString(values[ARG_SEARCH_PATH]));
-		else if (!nulls[i] && i >= ARG_PAID)
-			check_expression(rel, i, quote_identifier(TextDatumGetCString(values[i])),
-							 TextDatumGetCString(values[ARG_SEARCH_PATH]));
+		if (!nulls[i])
+			check_field(rel, i, TextDatumGetCString(values[i]), TextDatumGetCString(values[ARG_SEARCH_PATH]));
 	if (nulls[ARG_ID])
 		check_key(rel);
 	if (!nulls[ARG_PAYLOAD])

@@ -407,5 +407,19 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	is(sql("SELECT owner FROM webhook.get_webhooks() WHERE id = $waiting"), 'alice', 'W14: a member of both roles may');
 }
 
+# W15: the row trigger sees no value of a virtual column.
+
+SKIP:
+{
+	skip 'there are no virtual generated columns before PostgreSQL 18', 4 if $node->pg_version < 18;
+	sql(q{CREATE TABLE computed (id int PRIMARY KEY, n int, uid text GENERATED ALWAYS AS ('U' || n) VIRTUAL,
+		paid boolean GENERATED ALWAYS AS (n > 0) VIRTUAL)});
+	foreach my $argument ("id => 'uid'", "event_uid => 'uid'", "paid => 'paid'", "columns => '{id,uid}'")
+	{
+		WebhookTest::fails_with($node, "SELECT webhook.watch('computed', 'computed', $argument)", '0A000',
+			'is a virtual generated column', "W15: $argument is refused");
+	}
+}
+
 $node->stop;
 done_testing();
