@@ -29,7 +29,7 @@
 
 #define DEFAULT_MAX_IN_FLIGHT	20
 #define MAX_IDLE_ENDPOINTS		2000
-#define RATE_MARGIN_PERCENT		2
+#define RATE_MARGIN_PERCENT		5
 
 static HTAB *endpoints;
 static MemoryContext endpoint_context;
