@@ -26,7 +26,7 @@
 #define CLAIM_LOCK_CLASS	0x5748
 
 /* The lock table is shared by all sessions. */
-#define MAX_CLAIMS			2000
+#define MAX_CLAIMS			1000
 
 static int	claims = 0;
 
