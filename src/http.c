@@ -19,6 +19,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -41,10 +42,13 @@
 
 /*
  * Open connections are kept for so many times the requests that are made at once: with hundreds of
- * receivers the next request is rarely for one of the last.  And so many descriptors are for others.
+ * receivers the next request is rarely for one of the last.
  */
 #define KEPT_PER_REQUEST	4
+
+/* Descriptors that the process may want for other things, and those that it must find free: to write WAL, say. */
 #define OTHER_DESCRIPTORS	1024
+#define RESERVED_DESCRIPTORS	64
 
 /* So often a request is sent again that a connection on its last legs has not taken. */
 #define RESENDS_MAX			3
@@ -91,21 +95,26 @@ on_timer(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
-/* How many connections to keep?  More than requests only if there are descriptors enough. */
+/*
+ * Sets the limit for sockets and returns how many connections to keep: more than requests only if there are
+ * descriptors enough.
+ */
 static long
-connections_to_keep(int max_connections)
+share_descriptors(Http *http, int max_connections)
 {
 	rlim_t		wanted = (rlim_t) max_connections * KEPT_PER_REQUEST + OTHER_DESCRIPTORS;
 	struct rlimit limit;
+	struct rlimit raised;
 
+	http->fd_limit = INT_MAX;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return max_connections;
-	if (limit.rlim_cur < wanted && limit.rlim_max >= wanted)
-	{
-		limit.rlim_cur = wanted;
-		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-			return max_connections;
-	}
+	raised = limit;
+	raised.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	if (limit.rlim_cur < raised.rlim_cur && setrlimit(RLIMIT_NOFILE, &raised) == 0)
+		limit = raised;
+	if (limit.rlim_cur < INT_MAX)
+		http->fd_limit = (int) limit.rlim_cur - RESERVED_DESCRIPTORS;
 	return limit.rlim_cur >= wanted ? (long) max_connections * KEPT_PER_REQUEST : max_connections;
 }
 
@@ -135,7 +144,7 @@ http_create(const NetguardList *allowed, int max_connections)
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http) != CURLM_OK ||
 		curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, connections_to_keep(max_connections)) != CURLM_OK)
+		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, share_descriptors(http, max_connections)) != CURLM_OK)
 	{
 		http_destroy(http);
 		return NULL;

@@ -143,7 +143,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 #endif
 
-	if (!mux_opened(transfer->http->mux, fd))
+	if (fd >= transfer->http->fd_limit || !mux_opened(transfer->http->mux, fd))
 	{
 		close(fd);
 		return CURL_SOCKET_BAD;

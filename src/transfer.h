@@ -76,6 +76,7 @@ struct Http
 	Transfer   *all;
 	Transfer   *free;
 	int			running;		/* started, result not taken */
+	int			fd_limit;		/* sockets are below it */
 };
 
 /* One from the pool, or a new one.  NULL: out of memory. */
