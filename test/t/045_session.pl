@@ -421,5 +421,23 @@ SKIP:
 	}
 }
 
+# W15: a partition that is attached is watched like the others, one that is detached not any more.
+
+{
+	my $told = q{SELECT string_agg(event, ' ' ORDER BY id) FROM webhook.outbox WHERE event ~ '^(room|part)[.]'};
+
+	sql(q{CREATE TABLE room (id int PRIMARY KEY) PARTITION BY LIST (id); CREATE TABLE room1 (id int PRIMARY KEY);
+		SELECT webhook.watch('room', 'room'); SELECT webhook.watch('room1', 'part')});
+	WebhookTest::create_webhook($node, app => "'rooms'", event => "'room.*,part.*'", url => "'" . $receiver->url('/room') . "'");
+	WebhookTest::fails_with($node, 'ALTER TABLE room ATTACH PARTITION room1 FOR VALUES IN (1)', '42710', 'already exists',
+		'W15: one that is watched cannot be attached');
+	sql(q{SELECT webhook.unwatch('room1'); ALTER TABLE room ATTACH PARTITION room1 FOR VALUES IN (1); INSERT INTO room VALUES (1)});
+	is(sql($told), 'room.create', 'W15: after unwatch() it is, and has the settings of the table above');
+	sql(q{ALTER TABLE room DETACH PARTITION room1; DELETE FROM room1});
+	is(sql($told), 'room.create', 'W15: when it is detached it is not watched');
+	sql(q{SELECT webhook.watch('room1', 'part'); INSERT INTO room1 VALUES (1)});
+	is(sql($told), 'room.create part.create', 'W15: until it is watched itself');
+}
+
 $node->stop;
 done_testing();
