@@ -1,14 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * dispatch.c
- *		Deliveries in memory: how they get to be sent, and what became of them.
+ *		Deliveries in memory: how they get ready to be sent, and where they wait.
  *
  * A delivery is ready, waits behind another one with the same order key, or is
- * being sent.  When an endpoint may send is turns.c's business.
- *
- * An endpoint that wants to be asked first (handshake.h) is asked with the
- * first delivery that is ready for it; that one waits for the answer and is
- * then sent, and as long as there is none nothing else is.
+ * being sent.  When an endpoint may send is turns.c's business; sending it and
+ * what came of that is attempt.c's.
  *
  * A delivery that does not succeed at once is written to the delivery table;
  * stored.c does that and brings it back.  The states are drawn in README.md.
@@ -22,13 +19,13 @@
 #include "utils/timestamp.h"
 
 #include "access.h"
+#include "attempt.h"
 #include "clock.h"
 #include "cursor.h"
 #include "dispatch.h"
 #include "orderkey.h"
 #include "prepare.h"
 #include "record.h"
-#include "request.h"
 #include "settings.h"
 #include "stored.h"
 #include "turns.h"
@@ -43,10 +40,6 @@
 #define PREPARE_MS			50
 #define PREPARE_REST_FACTOR	4
 
-/* A rate limit may make up for so much time lost; the rest of its margin is for requests that take longer to arrive. */
-#define RATE_CATCH_UP_US	5000
-
-static Http *http;
 static MemoryContext dispatch_context;
 static dlist_head to_prepare = DLIST_STATIC_INIT(to_prepare);
 static TimestampTz next_prepare = 0;	/* when there is something to do in it */
@@ -56,20 +49,20 @@ static int64 last_dealt_with = 0;	/* greatest message id of which a delivery has
 
 
 void
-dispatch_init(Http *the_http)
+dispatch_init(Http *http)
 {
-	http = the_http;
 	dispatch_context = AllocSetContextCreate(TopMemoryContext, "webhook deliveries",
 											 ALLOCSET_DEFAULT_SIZES);
 	endpoint_init();
 	orderkey_init(dispatch_context);
 	stored_init(dispatch_context);
+	attempt_init(http, dispatch_context);
 }
 
 /* ---------- ready deliveries ---------- */
 
-static void
-push_ready(Delivery *delivery)
+void
+dispatch_ready(Delivery *delivery)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 
@@ -98,15 +91,14 @@ remove_ready(Delivery *delivery)
 		turns_leave(endpoint);
 }
 
-/* The key is free: it goes to the next in the queue, or to the next row in the table. */
-static void
-pass_on(OrderKey *key)
+void
+dispatch_pass_on(OrderKey *key)
 {
 	key->holder = NULL;
 	if (!dlist_is_empty(&key->queue))
 	{
 		key->holder = dlist_container(Delivery, key_node, dlist_pop_head_node(&key->queue));
-		push_ready(key->holder);
+		dispatch_ready(key->holder);
 	}
 	else if (key->blocked)
 		orderkey_follow(key);
@@ -215,7 +207,7 @@ unqueue(Delivery *delivery)
 	{
 		remove_ready(delivery);
 		if (delivery->key != NULL)
-			pass_on(delivery->key);
+			dispatch_pass_on(delivery->key);
 	}
 	delivery->waiting = false;
 	delivery->key = NULL;
@@ -236,7 +228,7 @@ enqueue(Delivery *delivery)
 	}
 	if (key != NULL)
 		key->holder = delivery;
-	push_ready(delivery);
+	dispatch_ready(delivery);
 }
 
 Delivery *
@@ -343,7 +335,7 @@ dispatch_prepare(void)
 		delivery->preparing = false;
 		if (delivery->withheld == NULL)
 			prepare_delivery(delivery, dispatch_context);
-		push_ready(delivery);
+		dispatch_ready(delivery);
 		now = clock_now();
 		if (TimestampDifferenceExceeds(before, now, PREPARE_MS))
 			endpoint->prepare_after = now + PREPARE_REST_FACTOR * (now - before);
@@ -375,9 +367,8 @@ put_test_aside(Delivery *delivery)
 		dispatch_detach(delivery);
 }
 
-/* Take what is not being sent out of memory; it is written to the table. */
-static void
-put_aside(Endpoint *endpoint)
+void
+dispatch_put_aside(Endpoint *endpoint)
 {
 	dlist_mutable_iter iter;
 
@@ -424,7 +415,7 @@ spill(Endpoint *endpoint)
 	}
 	if (rest)
 	{
-		put_aside(endpoint);
+		dispatch_put_aside(endpoint);
 		stored_start_backlog(endpoint);
 	}
 }
@@ -533,7 +524,7 @@ refresh_endpoint(Endpoint *endpoint)
 	endpoint_see(endpoint);
 	if (!endpoint->exists || !endpoint->active)
 	{
-		put_aside(endpoint);	/* stored_save() drops it, or keeps it as a buffer */
+		dispatch_put_aside(endpoint);	/* stored_save() drops it, or keeps it as a buffer */
 		if (was_active)
 			orderkey_unblock_all(endpoint->id);
 		stored_plan_probe(endpoint);
@@ -581,343 +572,6 @@ dispatch_refresh(void)
 
 	/* A webhook that is not in memory may have been switched on again. */
 	stored_config_changed();
-}
-
-/* ---------- results ---------- */
-
-/* Those behind a delivery that has to be retried go to the table, or stay there. */
-static void
-store_queue(OrderKey *key)
-{
-	while (!dlist_is_empty(&key->queue))
-	{
-		Delivery   *behind = dlist_container(Delivery, key_node, dlist_pop_head_node(&key->queue));
-
-		behind->waiting = false;
-		behind->key = NULL;
-		if (behind->stored)
-			dispatch_forget(behind);
-		else
-			stored_write_later(behind, DELIVERY_WAITING, 0, NULL);
-	}
-}
-
-static void
-succeeded(Delivery *delivery)
-{
-	Endpoint   *endpoint = delivery->endpoint;
-	OrderKey   *key = delivery->key;
-
-	endpoint->proven = true;
-	endpoint->probing = false;
-	if (health_success(&endpoint->health))
-	{
-		/* What has waited is sent in order, with more and more requests at once. */
-		stored_plan_probe(endpoint);
-		stored_start_backlog(endpoint);
-	}
-	stored_done(delivery);
-	dispatch_forget(delivery);
-	if (key != NULL)
-		pass_on(key);
-}
-
-/* What the health of the endpoint makes of a failure. */
-static HealthAction
-judge_failure(Delivery *delivery, TimestampTz now, const HttpResult *result, int64 *delay)
-{
-	Endpoint   *endpoint = delivery->endpoint;
-	HealthFailure failure = {0};
-	char		value[128];
-	int			warn;
-	HealthAction action;
-
-	failure.now = now;
-	failure.attempts = delivery->attempts;
-	failure.probe = delivery->probe;
-	failure.gone = result->status == 410;
-	failure.handshake = delivery->handshake;
-	if (!pg_strong_random(&failure.random, sizeof(failure.random)))
-		failure.random = PG_UINT32_MAX / 2; /* the schedule as it stands */
-	if (http_header(result, "Retry-After", value, sizeof(value)))
-		failure.retry_after = Max(0, retry_parse_after(value, (int64) timestamptz_to_time_t(now)));
-
-	/* What cannot be prepared is no fault of the receiver's: it has a schedule of its own. */
-	if (delivery->prepare_error != NULL && !delivery->probe)
-	{
-		*delay = retry_delay(endpoint_schedule(endpoint), delivery->attempts, failure.random, 0);
-		return *delay < 0 ? HEALTH_GIVE_UP : HEALTH_RETRY;
-	}
-
-	endpoint->proven = false;
-	action = health_failure(&endpoint->health, endpoint_schedule(endpoint), &failure, delay, &warn);
-	if (warn > 0)
-	{
-		endpoint->warning = warn;
-		stored_tell(endpoint);
-	}
-	if (action == HEALTH_DEACTIVATE)
-	{
-		endpoint->deactivate = failure.gone ? "gone" : "failing";
-		stored_tell(endpoint);
-	}
-	return action;
-}
-
-static void
-failed(Delivery *delivery, TimestampTz now, const HttpResult *result)
-{
-	Endpoint   *endpoint = delivery->endpoint;
-	OrderKey   *key = delivery->key;
-	bool		was_failing = endpoint->health.failing;
-	bool		was_probe = delivery->probe;
-	int64		delay = 0;
-	HealthAction action = judge_failure(delivery, now, result, &delay);
-
-	delivery->key = NULL;
-	delivery->probe = false;
-	switch (action)
-	{
-		case HEALTH_RETRY:
-			stored_write_later(delivery, DELIVERY_RETRYING, now + delay, result->error);
-			if (key != NULL)
-			{
-				key->blocked = true;
-				key->holder = NULL;
-				store_queue(key);
-			}
-			return;
-
-		case HEALTH_GIVE_UP:
-			record_failed(endpoint);
-			stored_write_later(delivery, DELIVERY_FAILED, 0, result->error);
-			break;
-
-		case HEALTH_WAIT:
-		case HEALTH_DEACTIVATE:
-			stored_write_later(delivery, DELIVERY_WAITING, 0, result->error);
-			break;
-	}
-	if (key != NULL)
-		pass_on(key);
-	if (was_probe)
-	{
-		endpoint->probing = false;
-		stored_plan_probe(endpoint);
-	}
-	if (action == HEALTH_WAIT && !was_failing)
-	{
-		put_aside(endpoint);
-		stored_start_failing(endpoint);
-	}
-	else if (action == HEALTH_DEACTIVATE)
-		put_aside(endpoint);
-}
-
-/* Its endpoint has agreed: may the delivery be sent still? */
-static bool
-may_go_on(const Delivery *delivery)
-{
-	const Endpoint *endpoint = delivery->endpoint;
-
-	return endpoint->active && (delivery->probe || !endpoint->health.failing);
-}
-
-/* It is next: it has been prepared, and was the first before. */
-static void
-go_on(Delivery *delivery)
-{
-	stored_keep(delivery);
-	push_ready(delivery);
-	dlist_move_head(&delivery->endpoint->ready, &delivery->ready_node);
-}
-
-/* An attempt has ended, or could not even begin (request NULL). */
-static void
-attempt_ended(Delivery *delivery, const HttpResult *result, TimestampTz now)
-{
-	bool		test = payload_is_test(delivery->message);
-	bool		agreed = result->outcome == HTTP_AGREED;
-
-	/* A handshake is no attempt to deliver. */
-	delivery->attempts += delivery->handshake ? 0 : 1;
-	record_attempt(delivery, delivery->request, result, now, !test && !agreed);
-	if (delivery->request != NULL)
-		request_release(delivery->request);
-	delivery->request = NULL;
-	if (agreed && (test || may_go_on(delivery)))
-		go_on(delivery);
-	else if (test)
-		dispatch_forget(delivery);
-	else if (result->outcome == HTTP_DELIVERED)
-		succeeded(delivery);
-	else if (agreed || !delivery->endpoint->active)
-	{
-		/* Switched off, or found failing, while this was under way: nothing to judge any more. */
-		OrderKey   *key = delivery->key;
-
-		delivery->key = NULL;
-		stored_write_later(delivery, DELIVERY_WAITING, 0, agreed ? NULL : result->error);
-		if (key != NULL)
-			pass_on(key);
-	}
-	else
-		failed(delivery, now, result);
-}
-
-void
-dispatch_results(TimestampTz now)
-{
-	HttpResult	result;
-
-	while (http_result(http, &result))
-	{
-		Delivery   *delivery = result.owner;
-		Endpoint   *endpoint = delivery->endpoint;
-
-		turns_ended(delivery);
-		if (delivery->handshake)
-			endpoint_answered(endpoint, &result);
-		attempt_ended(delivery, &result, now);
-		http_release(http, result.transfer);
-		turns_enter(endpoint);
-	}
-}
-
-/* ---------- sending ---------- */
-
-static void
-could_not_send(Delivery *delivery, const char *error, TimestampTz now)
-{
-	HttpResult	result = {0};
-
-	result.outcome = HTTP_INVALID;
-	result.error = error;
-	result.headers = result.body = "";
-	delivery->handshake = false;	/* nobody has been asked; what is wrong is wrong with this delivery */
-	attempt_ended(delivery, &result, now);
-}
-
-/* The transform wants this one not to be sent. */
-static void
-drop(Delivery *delivery)
-{
-	OrderKey   *key = delivery->key;
-
-	record_dropped(delivery->endpoint);
-	stored_done(delivery);
-	dispatch_forget(delivery);
-	if (key != NULL)
-		pass_on(key);
-}
-
-/* It has failed without an attempt, and is no fault of the receiver's. */
-static void
-withhold(Delivery *delivery, TimestampTz now)
-{
-	OrderKey   *key = delivery->key;
-
-	if (payload_is_test(delivery->message))
-	{
-		could_not_send(delivery, delivery->withheld, now);
-		return;
-	}
-	delivery->key = NULL;
-	record_failed(delivery->endpoint);
-	stored_write_later(delivery, DELIVERY_FAILED, 0, delivery->withheld);
-	if (key != NULL)
-		pass_on(key);
-}
-
-/* The request that is next for a delivery: itself, or the question whether it is welcome. */
-static Request *
-build_request(Delivery *delivery, TimestampTz now)
-{
-	Endpoint   *endpoint = delivery->endpoint;
-	Message		copy;
-
-	if (!delivery->handshake)
-		return request_build(endpoint, prepare_message(delivery, &copy), now);
-	handshake_ask(&endpoint->handshake, endpoint->url, settings_request_origin());
-	return request_build_handshake(endpoint, delivery->message);
-}
-
-/* Begin one attempt.  A request that cannot be built fails alone. */
-static void
-send_delivery(Delivery *delivery, TimestampTz now)
-{
-	MemoryContext context = CurrentMemoryContext;
-	char		error[256] = "";
-
-	delivery->sent_at = now;
-	if (delivery->withheld != NULL)
-	{
-		withhold(delivery, now);
-		return;
-	}
-	if (delivery->dropped)
-	{
-		drop(delivery);
-		return;
-	}
-	delivery->handshake = delivery->prepare_error == NULL && endpoint_must_ask(delivery->endpoint);
-	if (delivery->prepare_error != NULL)
-	{
-		could_not_send(delivery, delivery->prepare_error, now);
-		return;
-	}
-	PG_TRY();
-	{
-		delivery->request = build_request(delivery, now);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		strlcpy(error, edata->message, sizeof(error));
-
-		/* Too large is the message, not what the webhook is configured to send. */
-		if (edata->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-			delivery->prepare_error = MemoryContextStrdup(dispatch_context, error);
-	}
-	PG_END_TRY();
-
-	if (delivery->request != NULL)
-	{
-		delivery->request->http.owner = delivery;
-		if (http_start(http, &delivery->request->http, error))
-		{
-			turns_begun(delivery);
-			return;
-		}
-	}
-	could_not_send(delivery, error, now);
-}
-
-void
-dispatch_send(TimestampTz now)
-{
-	Endpoint   *endpoint;
-
-	turns_wake(now);
-	while ((endpoint = turns_next(now)) != NULL)
-	{
-		Delivery   *delivery = dlist_head_element(Delivery, ready_node, &endpoint->ready);
-
-		/* Switched off or deleted while this turn was reading: the next one puts it aside. */
-		if (!endpoint->exists || (!endpoint->active && !payload_is_test(delivery->message)))
-			continue;
-		dlist_delete(&delivery->ready_node);
-		endpoint->nready--;
-		if (endpoint->send_interval > 0 && delivery->withheld == NULL && !delivery->dropped)
-			endpoint->next_send_at = Max(endpoint->next_send_at, now - RATE_CATCH_UP_US) +
-				endpoint->send_interval;
-		send_delivery(delivery, now);
-		turns_enter(endpoint);
-	}
 }
 
 /* ---------- what the worker asks ---------- */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * dispatch.h
- *		Deliveries in memory: how they get to be sent, and what became of them.
+ *		Deliveries in memory: how they get ready to be sent, and where they wait.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,6 +10,7 @@
 
 #include "delivery.h"
 #include "http.h"
+#include "orderkey.h"
 
 /* Nothing is read from the outbox or the delivery table while so many are in memory. */
 #define DISPATCH_MAX_IN_MEMORY	10000
@@ -37,11 +38,14 @@ extern void dispatch_forget(Delivery *delivery);
 /* Give a delivery that is being sent a message of its own: the cursor moves on. */
 extern void dispatch_detach(Delivery *delivery);
 
-/* Start requests, fairly, within all limits. */
-extern void dispatch_send(TimestampTz now);
+/* Nothing that it must follow is left: it gets its turn, once it has been prepared. */
+extern void dispatch_ready(Delivery *delivery);
 
-/* Collect results. */
-extern void dispatch_results(TimestampTz now);
+/* The key is free: it goes to the next in the queue, or to the next row in the table. */
+extern void dispatch_pass_on(OrderKey *key);
+
+/* Take what is not being sent out of memory; it is written to the table. */
+extern void dispatch_put_aside(Endpoint *endpoint);
 
 /* Requests that take long, and what they hold up. */
 extern void dispatch_check_slow(TimestampTz now);

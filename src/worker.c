@@ -44,6 +44,7 @@
 #include "utils/timestamp.h"
 
 #include "access.h"
+#include "attempt.h"
 #include "catalog.h"
 #include "clock.h"
 #include "compat.h"
@@ -474,7 +475,7 @@ turn(void)
 	http_perform(http);
 	now = clock_now();
 	check_clock(now);
-	dispatch_results(now);
+	attempt_results(now);
 	dispatch_check_slow(now);
 
 	/* A configuration that others have committed by now must not be overlooked. */
@@ -489,7 +490,7 @@ turn(void)
 		now = clock_now();
 	}
 	if (!foreign && webhook_dispatch && !ShutdownRequestPending)
-		dispatch_send(now);
+		attempt_send(now);
 	report_activity();
 	MemoryContextReset(turn_context);
 }
@@ -546,7 +547,7 @@ wait_for_requests(void)
 		wait_for_events(http_ms < 0 ? ms : Min(ms, http_ms));
 		CHECK_FOR_INTERRUPTS();
 		http_perform(http);
-		dispatch_results(clock_now());
+		attempt_results(clock_now());
 	}
 }
 
