@@ -137,6 +137,31 @@ append_fields(StringInfo out, char *text, List *fields)
 	appendStringInfoChar(out, '}');
 }
 
+/*
+ * The answer is jsonb, which cannot hold the character NUL; a payload of type json can, as "\u0000".  It is left out, in
+ * place, so that one such row does not cost the whole page.  What webhooks send keeps it.
+ */
+static char *
+without_nul(char *json)
+{
+	char	   *to = json;
+
+	for (char *from = json; *from;)
+	{
+		if (strncmp(from, "\\u0000", 6) == 0)
+		{
+			from += 6;
+			continue;
+		}
+		/* What follows a backslash is no beginning of an escape. */
+		if (*from == '\\' && from[1] != '\0')
+			*to++ = *from++;
+		*to++ = *from++;
+	}
+	*to = '\0';
+	return json;
+}
+
 /* The payloads of the page, in the integration's shape. */
 static List *
 shaped_payloads(const Question *question, List *rows)
@@ -153,7 +178,7 @@ shaped_payloads(const Question *question, List *rows)
 		const OutboxRow *row = lfirst(lc);
 		const ShapeSet *set = shapes_get(question->key.integration, row->entity_type,
 										 row->profile, row->event_uid);
-		char	   *payload = row->payload ? unconstify(char *, row->payload) : pstrdup("null");
+		char	   *payload = without_nul(pstrdup(row->payload ? row->payload : "null"));
 		int			len;
 
 		if (set != NULL)
@@ -253,7 +278,7 @@ static const struct
 static void
 append_sample(StringInfo out, const char *payload)
 {
-	appendStringInfo(out, "%s%s", out->len > 1 ? "," : "", payload);
+	appendStringInfo(out, "%s%s", out->len > 1 ? "," : "", without_nul(pstrdup(payload)));
 }
 
 /* The newest entities, as the caller may see them, of the type that a trigger name begins with. */

@@ -439,5 +439,17 @@ SKIP:
 	is(sql($told), 'room.create part.create', 'W15: until it is watched itself');
 }
 
+# I16: a payload with a character that jsonb cannot hold does not cost the page.
+
+{
+	my $nul = sql(q{SELECT webhook.create_integration('nul')});
+
+	sql(q{SELECT webhook.connect_profile('nul', 'nul', true); CREATE TABLE note (id int PRIMARY KEY, body json);
+		SELECT webhook.watch('note', 'event', profile => '(SELECT text $$nul$$)');
+		INSERT INTO note VALUES (1, '"a\u0000b\\\\u0000c"'), (2, '{}')});
+	is(sql("SELECT webhook.get_events('$nul') -> 'data' -> 0 ->> 'body', webhook.get_events('$nul') -> 'meta' ->> 'total'"),
+		'ab\u0000c|2', 'I16: NUL is left out, an escaped backslash stays');
+}
+
 $node->stop;
 done_testing();
