@@ -128,6 +128,20 @@ sub create_webhook
 	return $node->safe_psql('postgres', "SELECT webhook.create_webhook($list)");
 }
 
+# Of these requests, how many came within a second at the most.
+sub most_in_a_second
+{
+	my @times = sort { $a <=> $b } map { $_->{time} } @_;
+	my ($most, $first) = (0, 0);
+
+	foreach my $last (0 .. $#times)
+	{
+		$first++ while $times[$last] - $times[$first] >= 1;
+		$most = $last - $first + 1 if $last - $first + 1 > $most;
+	}
+	return $most;
+}
+
 # Expect a statement to fail with this SQLSTATE and a message that matches.
 sub fails_with
 {

@@ -166,26 +166,13 @@ end_test();
 
 # W10: a rate limit, as the receiver sees it, also when the worker is killed in between
 
-sub most_in_a_second
-{
-	my @times = sort { $a <=> $b } map { $_->{time} } @_;
-	my ($most, $first) = (0, 0);
-
-	foreach my $last (0 .. $#times)
-	{
-		$first++ while $times[$last] - $times[$first] >= 1;
-		$most = $last - $first + 1 if $last - $first + 1 > $most;
-	}
-	return $most;
-}
-
 create('/rate', ordering => "'none'", rate_limit => 40);
 sql("INSERT INTO guest SELECT i, i FROM generate_series(4001, 4100) i");
 ok($receiver->wait_for_count(40, '/rate'), 'W10: a rate limit');
 kill_worker();
 ok($receiver->wait_for_count(100, '/rate'), 'W10: goes on after kill -9');
 my @requests = $receiver->requests('/rate');
-cmp_ok(most_in_a_second(@requests), '<=', 40, 'W10: the rate is never overshot, in no window of a second');
+cmp_ok(WebhookTest::most_in_a_second(@requests), '<=', 40, 'W10: the rate is never overshot, in no window of a second');
 cmp_ok($requests[-1]{time} - $requests[0]{time}, '<', 30, 'W10: but it is made use of');
 WebhookTest::wait_until_delivered($node);
 end_test();
