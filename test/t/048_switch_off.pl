@@ -1,0 +1,157 @@
+# Webhooks that are switched off, and on again, in unusual ways: those that listen to just that, many at once, two people
+# with the same token, a rate limit meanwhile, the extension dropped under them.
+#
+# Mission: M7 M8 M9, W5 W10 W11 W12 W16; goals: R4.
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest qw(sql becomes let_pass);
+
+my $node = WebhookTest::start_node('switch_off', 'webhook.timeout = 1min');
+my $receiver = WebhookTest::Receiver->start;
+my $gone = WebhookTest::Receiver->start;
+my $dead_url = $gone->url('/');
+$gone->stop;
+
+sub create
+{
+	my ($path, %more) = @_;
+
+	return WebhookTest::create_webhook($node,
+		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
+}
+
+sub emit
+{
+	my ($n, $entity) = @_;
+	$entity = defined $entity ? "'$entity'" : 'NULL';
+
+	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', $entity)");
+}
+
+# Messages with these numbers, about ten entities in turn.
+sub emit_many
+{
+	my ($from, $to) = @_;
+
+	sql("SELECT count(webhook.emit('thing.done', jsonb_build_object('n', n), (n % 10)::text)) FROM generate_series($from, $to) n");
+	return;
+}
+
+sub arrived
+{
+	my ($path, $count, $test_name) = @_;
+
+	ok($receiver->wait_for_count($count, $path), $test_name);
+	return;
+}
+
+sub end_test
+{
+	sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
+	$receiver->reset;
+	return;
+}
+
+# A session that stays in its transaction; what it wrote is in $$out and $$err after $session->finish.
+sub begin_session
+{
+	my ($in, $out, $err) = @_;
+
+	return IPC::Run::start([ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $node->connstr('postgres') ],
+		'<', $in, '>', $out, '2>', $err, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+}
+
+# W10: a rate limit holds for a replay, too
+
+my $id = create('/rate', ordering => "'none'", rate_limit => 20);
+sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
+emit_many(1, 45);
+becomes("SELECT buffered FROM webhook.get_webhooks() WHERE id = $id", 45, 'M9: buffered');
+sql("SELECT webhook.activate_webhook($id, replay_events => true)");
+WebhookTest::wait_until_delivered($node);
+my @requests = $receiver->requests('/rate');
+cmp_ok(WebhookTest::most_in_a_second(@requests), '<=', 20, 'W10: the rate limit holds for a replay');
+is(scalar(@requests), 45, 'W11: which is complete');
+end_test();
+
+# M8: listeners that are switched off themselves; names of the greatest length; a token used by two at once
+
+sql('DELETE FROM webhook.notification');
+$id = create('/ended', app => q{repeat('"', 200)}, name => 'repeat(chr(128512), 200)');
+my @listeners = map { create("/listener$_", event => "'webhook.*'", app => "'listener'") } 1 .. 2;
+$receiver->behave($_, status => 410) foreach qw(/ended /listener1 /listener2);
+my ($in, $out, $err) = ("LISTEN webhook;\n\\echo ready\n", '', '');
+my $session = begin_session(\$in, \$out, \$err);
+$session->pump until $out =~ /ready/;
+emit(1);
+becomes("SELECT count(*) FROM webhook.notification WHERE kind = 'deactivated'", 3, 'M8: the news switch off those who will not hear them');
+$in .= "\\echo done\nSELECT 1;\n\\q\n";
+$session->finish;
+my @news = map { /with payload "(.*)" received/ ? decode_json($1) : () } split(/\n/, $out);
+is(scalar(@news), 3, 'M8: three NOTIFYs, each valid JSON');
+is(length($news[0]{app}), 200, 'M8: with the name in full');
+becomes('SELECT webhook.pending() + (SELECT count(*) FROM webhook.outbox_unread())', 0, 'M8: there it ends');
+is(sql("SELECT string_agg(buffered::text, ' ' ORDER BY id) FROM webhook.get_webhooks() WHERE app = 'listener'"), '2 2',
+	'M8: each has kept what it was to hear: of the first, and of the other listener');
+
+my $token = sql("SELECT token FROM webhook.notification WHERE webhook_id = $id");
+my ($in1, $out1, $err1) = ("BEGIN; SELECT webhook.reactivate('$token', true);\n\\echo ready\n", '', '');
+my $session1 = begin_session(\$in1, \$out1, \$err1);
+$session1->pump until $out1 =~ /ready/;
+my ($in2, $out2, $err2) = ("SELECT webhook.reactivate('$token', false);\n\\q\n", '', '');
+my $session2 = begin_session(\$in2, \$out2, \$err2);
+$session2->pump_nb;
+becomes("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%reactivate%'", 1, 'M8: the second one waits');
+$receiver->behave('/ended');
+$in1 .= "COMMIT;\n\\q\n";
+$session1->finish;
+$session2->finish;
+like($out1, qr/^1$/m, 'M8: the first one of two has it replayed');
+like($err2, qr/P0002/, 'M8: the token has been used when the second one gets it');
+arrived('/ended', 2, 'M3: it is replayed');
+WebhookTest::wait_until_delivered($node);
+end_test();
+
+# R4, W5: one message for a thousand webhooks, of whom a quarter each is well, fails once, says no, is not there
+
+my $two = "retry_schedule => ARRAY['0', '1 hour']::interval[]";
+sql("SELECT count(webhook.create_webhook('well', 'wide', '" . $receiver->url('/wide?status=204') . "', $two)) FROM generate_series(1, 250)");
+sql("SELECT count(webhook.create_webhook('once', 'wide', '" . $receiver->url('/once/') . "' || n || '?fail=1', $two)) FROM generate_series(1, 250) n");
+sql("SELECT count(webhook.create_webhook('no', 'wide', '" . $receiver->url('/wide?status=404') . "', $two)) FROM generate_series(1, 250)");
+sql("SELECT count(webhook.create_webhook('dead', 'wide', '$dead_url', $two)) FROM generate_series(1, 250)");
+my $message = sql("SELECT webhook.emit('wide', '{}', 'x')");
+becomes("SELECT string_agg(n::text, ' ' ORDER BY app) FROM (SELECT app, sum(attempts) n FROM webhook.stat_webhooks GROUP BY 1) s",
+	'250 250 250 250', 'W5: each is tried once');
+is(sql("SELECT count(*), count(DISTINCT message_id), min(message_id) = '$message' FROM webhook.undelivered"), '750|1|t',
+	'W5: what failed is kept, as one message');
+let_pass(4400);
+becomes("SELECT string_agg(app || ' ' || d || ' ' || a || ' ' || b, ',' ORDER BY app)
+		FROM (SELECT app, sum(delivered) d, count(*) FILTER (WHERE active) a, sum(buffered) b FROM webhook.stat_webhooks GROUP BY 1) s",
+	'dead 0 0 250,no 0 0 250,once 250 250 0,well 250 250 0', 'M7, W5: an hour later: delivered to half of them, the others switched off');
+is(sql("SELECT count(*) FROM webhook.notification WHERE kind = 'deactivated' AND token IS NOT NULL"), 500, 'M8: with a token for each');
+end_test();
+
+# W16: DROP EXTENSION with requests under way
+
+create('/dropped', ordering => "'none'");
+$receiver->behave('/dropped', hold => 1);
+emit_many(1, 30);
+arrived('/dropped', 20, 'W16: requests are under way');
+sql('DROP EXTENSION webhook');
+$receiver->behave('/dropped');
+becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook worker'", 0, 'W16: the worker has gone');
+is($receiver->count('/dropped'), 20, 'W16: nothing more is sent');
+sql('CREATE EXTENSION webhook');
+create('/again');
+emit(1);
+arrived('/again', 1, 'W16: it can be created again, and works');
+unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal|was terminated/, 'R1: nothing has crashed');
+
+$node->stop;
+$receiver->stop;
+done_testing();
