@@ -1,5 +1,5 @@
 -- What a change of a row becomes: which messages are written, and for whom.
--- Proves I1, W1, W8, W15, E2 and E5 as far as the outbox shows them; payloads are compared in payload.sql.
+-- Proves I1, W1, W8, W15, E2, E5 and I6 as far as the outbox shows them; payloads are compared in payload.sql.
 -- webhook.dispatch = off in the test cluster keeps the messages where they are.
 SET client_min_messages = warning;
 CREATE SCHEMA capture_test;
@@ -222,6 +222,16 @@ UPDATE event SET uid = 'gala 2';
 DELETE FROM event;
 COMMIT;
 SELECT event, entity_id, uid, profile, webhooks FROM new_messages();
+
+-- E5, I6: a row that goes to another event belongs to the new one alone.
+SELECT webhook.create_webhook('capture', 'visitor.*', 'http://127.0.0.1:9/', name => 'old', event_uids => 'old') > 0,
+       webhook.create_webhook('capture', 'visitor.*', 'http://127.0.0.1:9/', name => 'new', event_uids => 'new') > 0;
+CREATE TABLE visitor (id integer PRIMARY KEY, event text);
+SELECT webhook.watch('visitor', 'visitor', event_uid => 'event');
+INSERT INTO visitor VALUES (50, 'old');
+UPDATE visitor SET event = 'new';
+DELETE FROM visitor;
+SELECT event, entity_id, uid, webhooks FROM new_messages();
 
 --
 -- W8, E5: columns and filters of webhooks, wildcards, webhooks that come and go
