@@ -169,6 +169,14 @@ UPDATE guest SET gone = false, paid = true;
 UPDATE guest SET gone = true, paid = false;
 SELECT sent();
 DELETE FROM guest;
+-- Both: the receiver does not know the guest, so being paid is its creation.
+SELECT webhook.override_event('both', 'crm', send_on_payment => true, only_paid => true);
+INSERT INTO guest (name, event_uid) VALUES ('both', 'both');
+UPDATE guest SET paid = true;
+UPDATE guest SET name = 'both!';
+UPDATE guest SET paid = false;
+SELECT sent();
+DELETE FROM guest;
 -- Also when nobody listens to anything but creations.
 SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('free');
 SELECT webhook.update_webhook(:crm_id, '{"event": "guest.create"}'), webhook.update_webhook(:e9_id, '{"event": "guest.create"}');
