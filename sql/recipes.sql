@@ -1,6 +1,7 @@
 -- Recipes for existing schemas of all kinds, as the README has them.
--- Proves W15: keys in several columns, the event over two joins, soft deletes, partitions, row-level security, secret columns,
--- views, odd names, triggers that write to other watched tables, and ALTER TABLE after watch(); W8 for unchanged updates.
+-- Proves W15: keys in several columns, the event over two joins, soft deletes, payments in another table, partitions, row-level
+-- security, secret columns, views, odd names, triggers that write to other watched tables, and ALTER TABLE after watch(); W8 for
+-- unchanged updates.
 SET client_min_messages = warning;
 SET timezone = 'UTC';
 CREATE SCHEMA recipes_test;
@@ -60,6 +61,26 @@ UPDATE booking SET deleted_at = now();
 DELETE FROM booking;
 SELECT event, payload FROM sent();
 
+-- Payments in another table, whose trigger says so.
+CREATE TABLE guest (id int PRIMARY KEY, name text);
+CREATE TABLE payment (id int PRIMARY KEY, guest_id int REFERENCES guest, amount int);
+SELECT webhook.watch('guest', 'guest', paid => 'EXISTS (SELECT FROM payment p WHERE p.guest_id = guest.id)');
+CREATE FUNCTION tell_payment() RETURNS trigger LANGUAGE plpgsql AS
+    $$BEGIN PERFORM webhook.notify_payment('guest', COALESCE(NEW.guest_id, OLD.guest_id)::text); RETURN NULL; END$$;
+CREATE TRIGGER tell_payment AFTER INSERT OR DELETE ON payment FOR EACH ROW EXECUTE FUNCTION tell_payment();
+SELECT webhook.create_integration('recipes') <> '' AS created;
+SELECT webhook.connect_profile('recipes', 'p'), webhook.override_event('gala', 'recipes', only_paid => true);
+SELECT webhook.watch('guest', 'guest', event_uid => $$'gala'$$, paid => 'EXISTS (SELECT FROM payment p WHERE p.guest_id = guest.id)');
+SELECT webhook.create_webhook('paid', 'guest.*', 'http://127.0.0.1:1/', integration => 'recipes') AS paid_hook \gset
+INSERT INTO guest VALUES (1, 'Ann'), (2, 'Bob');
+INSERT INTO payment VALUES (7, 2, 100);
+UPDATE guest SET name = 'Rob' WHERE id = 2;
+DELETE FROM payment;
+SELECT o.event, o.entity_id, (SELECT string_agg(w.app, ',' ORDER BY w.app) FROM webhook.webhook AS w WHERE w.id = ANY (o.webhook_ids)) AS apps
+FROM webhook.outbox AS o WHERE o.entity_type = 'guest' ORDER BY o.id;
+SELECT count(*) FROM sent();
+SELECT webhook.delete_integration('recipes'), webhook.clear_event_override('gala');
+
 -- Partitions: watch the table at the root; a row that moves is updated.
 CREATE TABLE visit (id int, day date, door text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
 CREATE TABLE visit_2025 PARTITION OF visit FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
@@ -113,10 +134,10 @@ UPDATE account SET name = 'Anna';
 SELECT event, payload FROM sent();
 
 -- Another schema, odd names.
-CREATE SCHEMA "recipes ""odd"" schema";
-CREATE TABLE "recipes ""odd"" schema"."Gäste (2025)" ("Id" int PRIMARY KEY, "select" text, "a,b" text, "Über ""uns""" text);
-SELECT webhook.watch('"recipes ""odd"" schema"."Gäste (2025)"', 'Odd_1', event_uid => '"select"', profile => 'a,b', exclude => '{"Über \"uns\""}');
-INSERT INTO "recipes ""odd"" schema"."Gäste (2025)" VALUES (1, 'e1', 'p', 'x');
+CREATE SCHEMA "Box ""office""";
+CREATE TABLE "Box ""office"""."Gäste (2025)" ("Id" int PRIMARY KEY, "select" text, "a,b" text, "Über ""uns""" text);
+SELECT webhook.watch('"Box ""office"""."Gäste (2025)"', 'Odd_1', event_uid => '"select"', profile => 'a,b', exclude => '{"Über \"uns\""}');
+INSERT INTO "Box ""office"""."Gäste (2025)" VALUES (1, 'e1', 'p', 'x');
 SELECT * FROM sent();
 SELECT webhook.create_webhook('recipes', 'Odd_1.manual', 'http://127.0.0.1:1/') AS odd_hook \gset
 SELECT webhook.fire_webhook(:odd_hook, '1') <> '' AS fired;
@@ -148,10 +169,10 @@ UPDATE item SET cost = 8;
 SELECT event, event_uid, payload FROM sent();
 -- The table itself under another name, in another schema.
 ALTER TABLE item RENAME TO thing;
-ALTER TABLE thing SET SCHEMA "recipes ""odd"" schema";
-UPDATE "recipes ""odd"" schema".thing SET cost = 9;
+ALTER TABLE thing SET SCHEMA "Box ""office""";
+UPDATE "Box ""office""".thing SET cost = 9;
 SELECT event, event_uid, payload FROM sent();
-ALTER TABLE "recipes ""odd"" schema".thing SET SCHEMA recipes_test;
+ALTER TABLE "Box ""office""".thing SET SCHEMA recipes_test;
 -- A column that a setting needs is gone or has another name: an error instead of a wrong message, until watch() is called again.
 ALTER TABLE thing RENAME event TO event_code;
 SELECT r.code, r.hint <> '' AS hinted FROM refused('UPDATE thing SET cost = 10') AS r;
@@ -167,7 +188,7 @@ UPDATE thing SET cost = 12;
 SELECT event, entity_id, event_uid, payload FROM sent();
 
 SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('recipes');
-DROP SCHEMA "recipes ""odd"" schema" CASCADE;
+DROP SCHEMA "Box ""office""" CASCADE;
 DROP SCHEMA recipes_test CASCADE;
 REVOKE ALL ON SCHEMA webhook FROM recipes_test_clerk;
 REVOKE ALL ON FUNCTION webhook.watch FROM recipes_test_clerk;
