@@ -5,16 +5,13 @@ CREATE SCHEMA shapes_test;
 SET search_path = shapes_test;
 
 -- Runs a command that must fail and shows what the user gets to see.
-CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hinted boolean) LANGUAGE plpgsql AS $$
-DECLARE
-    hint text;
+CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE command;
     message := 'NOT REFUSED';
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
     message := left(message, 110);
-    hinted := hint <> '';
 END
 $$;
 
