@@ -55,7 +55,7 @@ override with_llvm = no
 EXTRA_CLEAN = src/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
 # Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
-own_goals = test test-chaos test-many quickstart quickstart-stop story unit fuzz bench matrix lint format dist
+own_goals = test test-chaos test-many test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist
 
 PG_CONFIG ?= pg_config
 
@@ -94,6 +94,10 @@ test-chaos:
 # 10,000 webhooks, half of them dead, for an hour of virtual time; make test does it with 1,000.
 test-many:
 	@TESTS=043_many WEBHOOK_MANY=$${WEBHOOK_MANY:-10000} sh $(src_top)/test/run tap
+
+# The extension under the undefined behaviour sanitizer: the server falls where it finds something.
+test-sanitize:
+	@WEBHOOK_COPT='-fsanitize=undefined -fno-sanitize-recover=undefined' sh $(src_top)/test/run regress isolation tap
 
 quickstart:
 	@sh $(src_top)/test/quickstart.sh start
@@ -134,4 +138,4 @@ dist:
 
 endif
 
-.PHONY: test test-chaos test-many quickstart quickstart-stop story unit fuzz bench matrix lint format dist
+.PHONY: test test-chaos test-many test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist

@@ -185,7 +185,7 @@ build_extension()
 		as_user tar -C "$src" --no-same-owner -xf - || return 1
 	# With the original pg_config: Debian's for PostgreSQL 13 does not notice that it has been copied.
 	quietly build as_user sh -c "cd '$work/build' &&
-		make -s -j2 -f '$src/Makefile' PG_CONFIG='$pg_config' DESTDIR='$prefix' all install"
+		make -s -j2 -f '$src/Makefile' PG_CONFIG='$pg_config' DESTDIR='$prefix' COPT='$WEBHOOK_COPT' all install"
 }
 
 # start_server directory port [line for postgresql.conf]...: a cluster that listens on a unix socket only.

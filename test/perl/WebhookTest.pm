@@ -38,7 +38,7 @@ sub new_node
 	my ($name, @conf) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(allows_streaming => 1);
+	$node->init(allows_streaming => 1, extra => [ '-E', 'UTF8', '--locale=C' ]);
 	$node->append_conf('postgresql.conf',
 		"shared_preload_libraries = 'webhook'\nmax_prepared_transactions = 10\n$loopback");
 	$node->append_conf('postgresql.conf', "$_\n") foreach @conf;
