@@ -137,31 +137,6 @@ append_fields(StringInfo out, char *text, List *fields)
 	appendStringInfoChar(out, '}');
 }
 
-/*
- * The answer is jsonb, which cannot hold the character NUL; a payload of type json can, as "\u0000".  It is left out, in
- * place, so that one such row does not cost the whole page.  What webhooks send keeps it.
- */
-static char *
-without_nul(char *json)
-{
-	char	   *to = json;
-
-	for (char *from = json; *from;)
-	{
-		if (strncmp(from, "\\u0000", 6) == 0)
-		{
-			from += 6;
-			continue;
-		}
-		/* What follows a backslash is no beginning of an escape. */
-		if (*from == '\\' && from[1] != '\0')
-			*to++ = *from++;
-		*to++ = *from++;
-	}
-	*to = '\0';
-	return json;
-}
-
 /* The payloads of the page, in the integration's shape. */
 static List *
 shaped_payloads(const Question *question, List *rows)
@@ -178,7 +153,7 @@ shaped_payloads(const Question *question, List *rows)
 		const OutboxRow *row = lfirst(lc);
 		const ShapeSet *set = shapes_get(question->key.integration, row->entity_type,
 										 row->profile, row->event_uid);
-		char	   *payload = without_nul(pstrdup(row->payload ? row->payload : "null"));
+		char	   *payload = row->payload ? unconstify(char *, row->payload) : pstrdup("null");
 		int			len;
 
 		if (set != NULL)
@@ -278,7 +253,11 @@ static const struct
 static void
 append_sample(StringInfo out, const char *payload)
 {
-	appendStringInfo(out, "%s%s", out->len > 1 ? "," : "", without_nul(pstrdup(payload)));
+	char	   *copy = pstrdup(payload);
+
+	jsonfield_replace_impossible(copy);
+	appendStringInfo(out, "%s%s", out->len > 1 ? "," : "", copy);
+	pfree(copy);
 }
 
 /* The newest entities, as the caller may see them, of the type that a trigger name begins with. */
