@@ -184,6 +184,8 @@ becomes("SELECT last_error FROM webhook.undelivered WHERE entity_id = '30'",
 
 # W5: a function that is slow holds up its own webhook, the others hardly
 
+$node->append_conf('postgresql.conf', "webhook.transform_timeout = 10s");
+$node->reload;
 sql(q{CREATE FUNCTION slow(jsonb) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.08); RETURN $1; END'});
 my $slow = webhook('/slow', ", transform => 'slow(jsonb)'");
 my $fast = webhook('/fast', ", integration => 'crm'");
