@@ -483,8 +483,8 @@ turn(void)
 	record = record_due_in(dispatch_in_memory() == 0) == 0;
 	if (cursor_generation != catalog_cursor_generation() || generation != catalog_generation() ||
 		record || read_due(now) || save_due(now) ||
-		(!foreign && stored_trim_due(now)) || (!foreign && access_note_due(now)) || (!foreign && integration_report_due(now)) ||
-		(!foreign && webhook_dispatch && (stored_to_load(now) || dispatch_to_prepare())))
+		(!foreign && (stored_trim_due(now) || access_note_due(now) || integration_report_due(now) ||
+					  (webhook_dispatch && (stored_to_load(now) || dispatch_to_prepare())))))
 	{
 		do_transaction(now, record);
 		now = clock_now();
