@@ -26,6 +26,7 @@
 
 #include "access.h"
 #include "api.h"
+#include "check.h"
 #include "claim.h"
 #include "clock.h"
 #include "ended.h"
@@ -775,7 +776,7 @@ webhook_rotate_secret(PG_FUNCTION_ARGS)
 	shmem_require();
 	values[0] = api_argument(fcinfo, 0, "id");
 	values[3] = api_argument(fcinfo, 1, "grace");
-	grace_us = field_interval_us("grace", DatumGetIntervalP(values[3]), 0, MAX_GRACE_MS,
+	grace_us = check_interval_us("grace", DatumGetIntervalP(values[3]), 0, MAX_GRACE_MS,
 								 "Give an interval of 0 to 365 days, without months or years.");
 	if (!PG_ARGISNULL(2))
 		secret = DatumGetTextPP(field_check(FIELD_SECRET, PG_GETARG_DATUM(2), false).value);

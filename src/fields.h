@@ -66,14 +66,4 @@ extern FieldValue field_check(FieldId id, Datum value, bool isnull);
 /* The same for a value out of a JSON document; JSON null is the default. */
 extern FieldValue field_check_json(FieldId id, JsonbValue *json);
 
-/* Does the function take (jsonb) or (jsonb, text, text) and return jsonb? */
-extern bool field_is_transform(Oid function);
-
-/*
- * Microseconds of an interval that lies between the bounds (milliseconds) and
- * has no months, whose length nobody knows.  Otherwise an error for the argument.
- */
-extern int64 field_interval_us(const char *argument, Interval *interval,
-							   int64 min_ms, int64 max_ms, const char *hint);
-
 #endif							/* WEBHOOK_FIELDS_H */

@@ -37,8 +37,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
+#include "check.h"
 #include "compat.h"
-#include "fields.h"
 #include "payload.h"
 #include "prepare.h"
 #include "settings.h"
@@ -87,7 +87,7 @@ find_transform(const Endpoint *endpoint)
 																CStringGetDatum(endpoint->transform)));
 
 	/* It may have been replaced by another one of the same name since it was chosen. */
-	if (!field_is_transform(function))
+	if (!check_is_transform(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("function %s has other argument or result types", endpoint->transform),
