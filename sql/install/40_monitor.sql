@@ -4,6 +4,7 @@
 CREATE FUNCTION webhook.outbox_unread() RETURNS TABLE (id bigint, message_id uuid, event text, entity_id json,
     webhook_ids bigint[], created_at timestamptz, xid xid8)
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+    SET jit = off
 AS $$
 DECLARE
     c webhook.cursor;

@@ -1,0 +1,26 @@
+# What an operator looks at often must cost little.
+#
+# Mission: W12.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest qw(sql);
+
+my $node = WebhookTest::start_node('cost', 'webhook.dispatch = off');
+
+WebhookTest::create_webhook($node, app => "'few'", event => "'thing.few'", url => "'http://127.0.0.1:9/'");
+sql("SELECT count(webhook.emit('thing.few', '{}', n::text)) FROM generate_series(1, 10) n");
+
+# What keeps the looks at the outbox from reading all of it makes their plans seem expensive: not worth compiling.
+my $explain = join('; ', map { "SET auto_explain.$_" } 'log_min_duration = 0', 'log_nested_statements = on', 'log_analyze = on');
+my ($status, $rows, $plans) =
+  $node->psql('postgres', "LOAD 'auto_explain'; $explain; SET client_min_messages = log; SELECT webhook.pending()");
+is($rows, 10, 'W12: what is pending is counted');
+like($plans, qr/webhook\.cursor.*Limit/s, 'W12: the plans within are shown');
+unlike($plans, qr/JIT:/, 'W12: and are not compiled');
+
+$node->stop;
+done_testing();
