@@ -158,17 +158,29 @@ is($retry->{body}, ($receiver->requests('/own'))[0]{body}, 'W4: and the same pay
 WebhookTest::wait_until_delivered($node);
 end_test();
 
-# W4: Retry-After, in seconds and as a date
+# W4: Retry-After, in seconds and as a date in each of the three forms that HTTP knows
 
-for my $form ('seconds', 'date')
+sub after_two_hours
+{
+	my ($form) = @_;
+	my ($s, $m, $h, $day, $month, $year, $weekday) = gmtime(time + $clock + 7200);
+	my $month_name = (qw(Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec))[$month];
+	my $day_name = (qw(Sunday Monday Tuesday Wednesday Thursday Friday Saturday))[$weekday];
+	my $short_name = substr($day_name, 0, 3);
+	my $time = sprintf('%02d:%02d:%02d', $h, $m, $s);
+
+	return {
+		seconds => 7200,
+		date => sprintf('%s, %02d %s %d %s GMT', $short_name, $day, $month_name, 1900 + $year, $time),
+		rfc850 => sprintf('%s, %02d-%s-%02d %s GMT', $day_name, $day, $month_name, $year % 100, $time),
+		asctime => sprintf('%s %s %2d %s %d', $short_name, $month_name, $day, $time, 1900 + $year)
+	}->{$form};
+}
+
+for my $form (qw(seconds date rfc850 asctime))
 {
 	create("/after-$form");
-	my $value = $form eq 'seconds' ? 7200 : do
-	{
-		my @t = gmtime(time + $clock + 7200);
-		sprintf('%s, %02d %s %d %02d:%02d:%02d GMT', (qw(Sun Mon Tue Wed Thu Fri Sat))[ $t[6] ], $t[3],
-			(qw(Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec))[ $t[4] ], 1900 + $t[5], @t[ 2, 1, 0 ]);
-	};
+	my $value = after_two_hours($form);
 	$receiver->behave("/after-$form", status => 429, retry_after => $value);
 	emit(1);
 	becomes("SELECT attempts FROM webhook.undelivered", 1, "W4: Retry-After in $form");
