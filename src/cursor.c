@@ -415,7 +415,8 @@ end_window(void)
 	reading = NULL;
 	if (dlist_is_empty(&outstanding))
 	{
-		/* Not "moved": an advance without messages is not worth a write. */
+		/* An advance without messages is not worth a write, but these need not be read again. */
+		moved |= position_through != NULL;
 		set_position(window->through, NULL, 0);
 		window_finished = window->number;
 	}

@@ -7,7 +7,7 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest qw(sql);
+use WebhookTest qw(sql becomes);
 
 my $node = WebhookTest::start_node('cost', 'webhook.dispatch = off');
 
@@ -21,6 +21,16 @@ my ($status, $rows, $plans) =
 is($rows, 10, 'W12: what is pending is counted');
 like($plans, qr/webhook\.cursor.*Limit/s, 'W12: the plans within are shown');
 unlike($plans, qr/JIT:/, 'W12: and are not compiled');
+
+# What has been dealt with is passed for good, also when nothing comes after it, and a transaction is open that began before.
+sql("BEGIN; SELECT webhook.emit('thing.few', '{}'); PREPARE TRANSACTION 'open'");
+sql("SELECT count(webhook.emit('thing.few', '{}', n::text)) FROM generate_series(1, 99990) n");
+sql('SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()');
+sql('ALTER SYSTEM SET webhook.dispatch = on');
+$node->reload;
+becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'W12: all of it has been dealt with');
+becomes('SELECT through IS NULL FROM webhook.cursor ORDER BY seq DESC LIMIT 1', 't', 'W12: and is not looked at any more');
+sql("ROLLBACK PREPARED 'open'");
 
 $node->stop;
 done_testing();
