@@ -27,37 +27,25 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "blocker.h"
 #include "claim.h"
 #include "clock.h"
 #include "dispatch.h"
 #include "notify.h"
 #include "orderkey.h"
 #include "record.h"
-#include "settings.h"
 #include "statement.h"
 #include "stored.h"
+#include "trim.h"
 
 /* Rows read in one go: of one endpoint, of those that are due, to choose a probe from. */
 #define BACKLOG_ROWS		200
 #define DUE_ROWS			500
 #define PROBE_CANDIDATES	100
 
-/* Rows that failed too long ago are removed so many at a time; what could not be removed then, after this. */
-#define TRIM_ROWS			200
-#define TRIM_AGAIN_MS		60000
-
 /* What comes from the table leaves room for what comes from the outbox. */
 #define STORED_MAX_IN_MEMORY	(DISPATCH_MAX_IN_MEMORY / 2)
 #define STORED_MAX_BYTES		(16 * 1024 * 1024)
-
-/* A webhook that has, or had, rows to be retried, which block their keys. */
-typedef struct Blocker
-{
-	int64		webhook_id;		/* hash key */
-	TimestampTz changed_at;		/* when it was last changed, as far as we know */
-	uint64		looked;			/* which look at all of them it was last part of */
-	bool		changed;		/* ... and found that it was changed */
-} Blocker;
 
 static MemoryContext context;
 static HTAB *in_memory;			/* DeliveryId alone: a set */
@@ -70,9 +58,6 @@ static List *backlogs = NIL;	/* of Endpoint */
 static pairingheap *probes;		/* of Endpoint, by next_probe_at */
 static DuePosition due_after;	/* rows due up to this one have been read */
 static TimestampTz next_due;	/* DT_NOEND: none */
-static HTAB *blockers;			/* of Blocker */
-static uint64 looks = 0;
-static TimestampTz next_trim = DT_NOBEGIN;
 
 
 static int
@@ -95,13 +80,11 @@ stored_init(MemoryContext dispatch_context)
 	ctl.keysize = ctl.entrysize = sizeof(DeliveryId);
 	in_memory = hash_create("webhook stored deliveries", 256, &ctl,
 							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	ctl.entrysize = sizeof(Blocker);
-	ctl.keysize = sizeof(int64);
-	blockers = hash_create("webhook blockers", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	probes = pairingheap_allocate(compare_probes, NULL);
 	due_after.at = DT_NOBEGIN;
 	next_due = DT_NOBEGIN;
 	MemoryContextSwitchTo(old);
+	blocker_init(dispatch_context);
 }
 
 static List *
@@ -264,20 +247,6 @@ stored_start_backlog(Endpoint *endpoint)
 
 /* ---------- writing ---------- */
 
-/* A row of this webhook blocks its key. */
-static void
-watch_blocker(int64 webhook_id, TimestampTz changed_at)
-{
-	bool		found;
-	Blocker    *blocker = hash_search(blockers, &webhook_id, HASH_ENTER, &found);
-
-	if (found)
-		return;
-	blocker->changed_at = changed_at;
-	blocker->looked = looks;
-	blocker->changed = false;
-}
-
 /* Look at all rows that are to be retried once more. */
 static void
 reread_due(void)
@@ -290,15 +259,6 @@ void
 stored_clock_set_back(void)
 {
 	reread_due();
-}
-
-/* When is a row removed that failed at this time? */
-static TimestampTz
-trim_time(TimestampTz failed_at)
-{
-	if (webhook_failed_retention == 0 || TIMESTAMP_NOT_FINITE(failed_at))
-		return DT_NOEND;
-	return failed_at + (int64) webhook_failed_retention * USECS_PER_SEC;
 }
 
 /* Of these functions each leaves what it has no claim on for the next time. */
@@ -380,11 +340,11 @@ write_row(void *item)
 		if (delivery->next_state == DELIVERY_RETRYING)
 		{
 			plan_retry(delivery, delivery->next_attempt_at);
-			watch_blocker(endpoint->id, endpoint->updated_at);
+			blocker_watch(endpoint->id, endpoint->updated_at);
 		}
 		delivery_store(delivery);
 		if (delivery->next_state == DELIVERY_FAILED)
-			next_trim = Min(next_trim, trim_time(clock_now()));
+			trim_note_failed(clock_now());
 		if (needs_reader(delivery))
 			stored_start_backlog(endpoint);
 
@@ -487,39 +447,6 @@ stored_save(void)
 	work_off(&to_wait, make_rows_wait);
 	work_off(&to_drop, drop_rows);
 	work_off(&to_tell, tell);
-}
-
-bool
-stored_trim_due(TimestampTz now)
-{
-	return now >= next_trim;
-}
-
-void
-stored_plan_trim(void)
-{
-	next_trim = DT_NOBEGIN;
-}
-
-void
-stored_trim(TimestampTz now)
-{
-	DeliveryId *rows = palloc(TRIM_ROWS * sizeof(DeliveryId));
-	int			n = webhook_failed_retention == 0 ? 0 :
-		delivery_read_expired(now - (int64) webhook_failed_retention * USECS_PER_SEC, TRIM_ROWS, rows);
-	bool		all = true;
-
-	for (int i = 0; i < n; i++)
-	{
-		if (!claim_try(rows[i].webhook_id))
-			all = false;
-		else if (delivery_delete_failed(rows[i].webhook_id, rows[i].id))
-			record_expired(endpoint_get(rows[i].webhook_id));
-	}
-	pfree(rows);
-	next_trim = trim_time(delivery_first_failed());
-	if (!all)
-		next_trim = Max(next_trim, TimestampTzPlusMilliseconds(now, TRIM_AGAIN_MS));
 }
 
 /* ---------- reading ---------- */
@@ -751,8 +678,8 @@ static void
 recover_key(int64 webhook_id, int64 order_key)
 {
 	orderkey_get(webhook_id, order_key, true)->blocked = true;
-	if (hash_search(blockers, &webhook_id, HASH_FIND, NULL) == NULL)
-		watch_blocker(webhook_id, endpoint_changed_at(webhook_id));
+	if (!blocker_watched(webhook_id))
+		blocker_watch(webhook_id, endpoint_changed_at(webhook_id));
 }
 
 void
@@ -760,39 +687,6 @@ stored_recover(void)
 {
 	delivery_foreach_backlog(recover_backlog);
 	delivery_foreach_retrying(recover_key);
-}
-
-/*
- * Has the webhook been changed since we last looked?  Each is looked at once,
- * however many keys it blocks.
- */
-static bool
-blocker_changed(int64 webhook_id)
-{
-	bool		found;
-	Blocker    *blocker = hash_search(blockers, &webhook_id, HASH_ENTER, &found);
-
-	if (!found || blocker->looked != looks)
-	{
-		TimestampTz changed_at = endpoint_changed_at(webhook_id);
-
-		blocker->looked = looks;
-		blocker->changed = !found || blocker->changed_at != changed_at;
-		blocker->changed_at = changed_at;
-	}
-	return blocker->changed;
-}
-
-static void
-forget_blockers(void)
-{
-	HASH_SEQ_STATUS status;
-	Blocker    *blocker;
-
-	hash_seq_init(&status, blockers);
-	while ((blocker = hash_seq_search(&status)) != NULL)
-		if (blocker->looked != looks)
-			hash_search(blockers, &blocker->webhook_id, HASH_REMOVE, NULL);
 }
 
 /*
@@ -805,9 +699,7 @@ stored_config_changed(void)
 {
 	delivery_foreach_backlog(recover_backlog);
 	reread_due();
-	looks++;
-	orderkey_follow_blocked(blocker_changed);
-	forget_blockers();
+	blocker_follow_changed();
 }
 
 bool

@@ -61,11 +61,6 @@ extern bool stored_known(int64 webhook_id, int64 id);
 extern void stored_save(void);
 extern void stored_load(TimestampTz now);
 
-/* Remove some of what failed too long ago, when it is time to; and look anew when that is. */
-extern bool stored_trim_due(TimestampTz now);
-extern void stored_trim(TimestampTz now);
-extern void stored_plan_trim(void);
-
 extern bool stored_to_save(void);
 extern bool stored_to_load(TimestampTz now);
 extern TimestampTz stored_next_event(void);

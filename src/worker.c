@@ -60,6 +60,7 @@
 #include "shmem.h"
 #include "statement.h"
 #include "stored.h"
+#include "trim.h"
 #include "webhook.h"
 
 /* Messages read from the outbox that are not dealt with yet: so many, and so many bytes. */
@@ -288,8 +289,8 @@ do_transaction(TimestampTz now, bool record)
 		stored_save();
 		if (access_changed())
 			dispatch_check_access();
-		if (stored_trim_due(now))
-			stored_trim(now);
+		if (trim_due(now))
+			trim_failed(now);
 		if (access_note_due(now))
 			access_note_withheld(now);
 		if (webhook_dispatch)
@@ -423,7 +424,7 @@ handle_interrupts(void)
 		ProcessConfigFile(PGC_SIGHUP);
 		http_forget_connections(http);
 		endpoint_forget_all();
-		stored_plan_trim();
+		trim_plan();
 	}
 }
 
@@ -483,7 +484,7 @@ turn(void)
 	record = record_due_in(dispatch_in_memory() == 0) == 0;
 	if (cursor_generation != catalog_cursor_generation() || generation != catalog_generation() ||
 		record || read_due(now) || save_due(now) ||
-		(!foreign && (stored_trim_due(now) || access_note_due(now) || integration_report_due(now) ||
+		(!foreign && (trim_due(now) || access_note_due(now) || integration_report_due(now) ||
 					  (webhook_dispatch && (stored_to_load(now) || dispatch_to_prepare())))))
 	{
 		do_transaction(now, record);

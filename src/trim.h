@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * trim.h
+ *		Removes rows of the delivery table that failed too long ago.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_TRIM_H
+#define WEBHOOK_TRIM_H
+
+#include "datatype/timestamp.h"
+
+/* A row has failed for good: it is to be removed when its time has come. */
+extern void trim_note_failed(TimestampTz now);
+
+/* Is it time to remove some? */
+extern bool trim_due(TimestampTz now);
+
+/* Remove some, and find out when it is time for the next.  In a transaction with SPI connected. */
+extern void trim_failed(TimestampTz now);
+
+/* How long they are kept may have changed: look anew. */
+extern void trim_plan(void);
+
+#endif							/* WEBHOOK_TRIM_H */
