@@ -9,6 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <string.h>
+
 #include "sign.h"
 
 extern size_t __wrap_sign_message(SignKey *key, const char *id, int64_t timestamp,
@@ -22,6 +24,7 @@ __wrap_sign_message(SignKey *key, const char *id, int64_t timestamp, const char 
 	(void) timestamp;
 	(void) body;
 	(void) len;
-	out[0] = '\0';
-	return 0;
+	/* Nothing at all would be refused. */
+	strcpy(out, "none");
+	return 4;
 }
