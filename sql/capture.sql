@@ -350,6 +350,29 @@ SELECT event, entity_id, uid, payload FROM new_messages();
 -- A row that moves to another partition is updated, once.
 UPDATE part SET area = area % 4 + 1 WHERE id < 5;
 SELECT event, entity_id, uid, payload FROM new_messages();
+-- Also if triggers change, and move, rows of other tables, and of the same, between the two halves.
+CREATE TABLE other (id integer, area integer) PARTITION BY LIST (area);
+CREATE TABLE other_1 PARTITION OF other FOR VALUES IN (1);
+CREATE TABLE other_2 PARTITION OF other FOR VALUES IN (2);
+SELECT webhook.watch('other', 'other', id => 'id');
+INSERT INTO other VALUES (1, 1), (2, 1);
+CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM other WHERE id = OLD.id;
+    UPDATE other SET area = 2;
+    INSERT INTO part VALUES (OLD.id + 90, 4, 'meddled');
+    INSERT INTO part VALUES (OLD.id + 90, 4, 'conflict');
+EXCEPTION WHEN unique_violation THEN
+    UPDATE other SET area = 3 - area;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER meddle AFTER DELETE ON part FOR EACH ROW EXECUTE FUNCTION meddle();
+SELECT count(*) FROM new_messages();
+UPDATE part SET area = 3 WHERE id = 1;
+DROP TRIGGER meddle ON part;
+DROP TABLE other;
+SELECT event, entity_id, uid, payload FROM new_messages();
 DELETE FROM part WHERE area IN (2, 3);
 -- Inserted, moved and moved back in one transaction.
 BEGIN;
@@ -373,6 +396,30 @@ SELECT count(*) FROM new_messages();
 UPDATE part SET area = 2 WHERE id BETWEEN 10 AND 12;
 SELECT event, entity_id, uid, payload FROM new_messages();
 SELECT id, area FROM part ORDER BY 1;
+-- The same where the command inserts another row as well: that is not the one that moved, unless it has its id.
+TRUNCATE part;
+INSERT INTO part VALUES (10, 1, 'swallow'), (11, 1, 'move'), (12, 1, 'new id');
+SELECT count(*) FROM new_messages();
+WITH lost AS (UPDATE part SET area = 2 WHERE id = 10 RETURNING id)
+    INSERT INTO part SELECT 20, 3, 'another' FROM (SELECT count(*) FROM lost) AS l;
+SELECT event, entity_id, uid, payload FROM new_messages();
+WITH kept AS (UPDATE part SET area = 2, id = CASE id WHEN 12 THEN 13 ELSE id END RETURNING id)
+    INSERT INTO part SELECT 21, 3, 'another' FROM (SELECT count(*) FROM kept) AS k;
+SELECT event, entity_id, uid, payload FROM new_messages();
+UPDATE part SET area = 3, id = 14 WHERE id = 13;
+SELECT event, entity_id, uid, payload FROM new_messages();
+INSERT INTO part VALUES (10, 1, 'swallow');
+SELECT count(*) FROM new_messages();
+\if :has_merge
+MERGE INTO part AS p USING (VALUES (10), (22)) AS v (id) ON p.id = v.id
+    WHEN MATCHED THEN UPDATE SET area = 2
+    WHEN NOT MATCHED THEN INSERT VALUES (v.id, 4, 'merged');
+\else
+UPDATE part SET area = 2 WHERE id = 10;
+INSERT INTO part VALUES (22, 4, 'merged');
+\endif
+SELECT event, entity_id, uid, payload FROM new_messages();
+TRUNCATE part;
 INSERT INTO part VALUES (13, 1, 'swallow'), (14, 1, 'error');
 BEGIN;
 UPDATE part SET area = 2 WHERE id = 13;
@@ -389,7 +436,7 @@ EXCEPTION WHEN division_by_zero THEN
 END
 $$;
 SELECT event, entity_id, uid, payload FROM new_messages();
--- The partition that it left is dropped before anybody could tell.
+-- The partition that it left is dropped in the same transaction.
 BEGIN;
 INSERT INTO part VALUES (16, 1, 'swallow');
 UPDATE part SET area = 2 WHERE id = 16;

@@ -10,7 +10,8 @@
  *
  * A row that an UPDATE moves to another partition reaches the triggers as a
  * DELETE and an INSERT.  The deleted tuple says that it was moved, so we keep
- * it until the INSERT of the same command arrives and report one update.
+ * it until the INSERT of the same command arrives and report one update (see
+ * moved.c).
  *
  * A guest may be inserted before the event that it belongs to, in one
  * transaction.  When an expression does not find the event UID or the profile,
@@ -51,22 +52,10 @@
 #include "evaluate.h"
 #include "inforce.h"
 #include "match.h"
+#include "moved.h"
 #include "outbox.h"
 #include "screen.h"
 #include "shmem.h"
-
-/* A row deleted by an UPDATE that moves it to another partition. */
-typedef struct MovedRow
-{
-	Oid			relid;			/* the partition it left; InvalidOid: there is none */
-	Oid			root;
-	CommandId	command;
-	SubTransactionId subid;
-	TupleDesc	desc;			/* the root's layout; in TopTransactionContext as is the next */
-	HeapTuple	tuple;
-} MovedRow;
-
-static MovedRow moved;
 
 /* A row whose event UID or profile is looked for once more before the commit. */
 typedef struct DeferredRow
@@ -396,27 +385,19 @@ is_wanted(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 		(!screen_applies(table, action) || screen_decide(table, action, slot) != SCREEN_NOBODY);
 }
 
-static void
-forget_moved(void)
-{
-	moved.relid = InvalidOid;
-	if (moved.tuple != NULL)
-		heap_freetuple(moved.tuple);
-	moved.tuple = NULL;
-}
-
-/* Keep a row that is on its way to another partition. */
+/* Keep a row that is on its way to another partition.  The one before it, if still there, will not arrive. */
 static void
 remember_moved(WatchedTable *table, HeapTuple tuple, TupleTableSlot *root_slot)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	CommandId	command = HeapTupleHeaderGetCmax(tuple->t_data);
+	MovedRow   *before = moved_find(table->root, command);
+	MemoryContext old;
 
-	moved.relid = table->relid;
-	moved.root = table->root;
-	moved.command = HeapTupleHeaderGetCmax(tuple->t_data);
-	moved.subid = GetCurrentSubTransactionId();
-	moved.desc = keep_layout(root_slot->tts_tupleDescriptor);
-	moved.tuple = keep_row(root_slot);
+	if (before != NULL)
+		moved_lose(before);
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	moved_remember(table->relid, table->root, command,
+				   keep_layout(root_slot->tts_tupleDescriptor), keep_row(root_slot));
 	MemoryContextSwitchTo(old);
 }
 
@@ -451,14 +432,9 @@ capture_copies(Oid relid, Oid root_oid, WatchAction action, TupleDesc desc, Heap
 
 /* A moved row that never arrived, because a trigger on its new partition dropped it, is deleted. */
 static void
-report_lost_move(void)
+tell_lost_move(const MovedRow *lost)
 {
-	MovedRow	lost = moved;
-
-	moved.relid = InvalidOid;
-	moved.tuple = NULL;
-	capture_copies(lost.relid, lost.root, WATCH_DELETE, lost.desc, lost.tuple, NULL);
-	heap_freetuple(lost.tuple);
+	capture_copies(lost->relid, lost->root, WATCH_DELETE, lost->desc, lost->tuple, NULL);
 }
 
 /* Now the transaction has done all that it does: tell of the rows that were kept. */
@@ -484,27 +460,54 @@ report_deferred(void)
 	MemoryContextDelete(context);
 }
 
+/* Have they got one id? */
+static bool
+same_entity(WatchedTable *table, TupleTableSlot *a, TupleTableSlot *b)
+{
+	WatchValues of_a;
+	WatchValues of_b;
+
+	evaluate_row(table, a, false, &of_a);
+	evaluate_row(table, b, false, &of_b);
+	return of_a.text[WATCH_ID] != NULL && of_b.text[WATCH_ID] != NULL &&
+		strcmp(of_a.text[WATCH_ID], of_b.text[WATCH_ID]) == 0;
+}
+
+/* A row inserted by a command that moves one: is it that one?  Then it has been told. */
+static bool
+capture_moved(WatchedTable *table, MovedRow *row, TupleTableSlot *slot)
+{
+	TupleTableSlot *old = MakeSingleTupleTableSlot(slot->tts_tupleDescriptor, &TTSOpsHeapTuple);
+	HeapTuple	tuple = row->tuple;
+	bool		same;
+
+	ExecStoreHeapTuple(tuple, old, false);
+	same = row->certain || same_entity(table, old, slot);
+	if (same)
+	{
+		/* From now on it belongs to us, whatever capturing it brings about. */
+		(void) moved_take(row);
+		if (table->wanted[WATCH_UPDATE])
+			capture_row(table, WATCH_UPDATE, old, slot);
+	}
+	ExecDropSingleTupleTableSlot(old);
+	if (same)
+		heap_freetuple(tuple);
+	else
+		moved_lose(row);
+	return same;
+}
+
 /* An inserted row: new, or the other half of a move. */
 static void
 capture_insert(WatchedTable *table, HeapTuple tuple, TupleTableSlot *slot)
 {
-	if (moved.relid != InvalidOid && moved.root == table->root &&
-		moved.command == HeapTupleHeaderGetCmin(tuple->t_data))
-	{
-		TupleTableSlot *old = MakeSingleTupleTableSlot(slot->tts_tupleDescriptor, &TTSOpsHeapTuple);
+	MovedRow   *row = moved_rows == NULL ? NULL :
+		moved_find(table->root, HeapTupleHeaderGetCmin(tuple->t_data));
 
-		HeapTuple	copy = moved.tuple;
-
-		/* From now on it belongs to us, whatever capturing it brings about. */
-		ExecStoreHeapTuple(copy, old, false);
-		moved.relid = InvalidOid;
-		moved.tuple = NULL;
-		if (table->wanted[WATCH_UPDATE])
-			capture_row(table, WATCH_UPDATE, old, slot);
-		ExecDropSingleTupleTableSlot(old);
-		heap_freetuple(copy);
-	}
-	else if (is_wanted(table, WATCH_CREATE, slot))
+	if (row != NULL && capture_moved(table, row, slot))
+		return;
+	if (is_wanted(table, WATCH_CREATE, slot))
 		capture_row(table, WATCH_CREATE, NULL, slot);
 }
 
@@ -543,7 +546,7 @@ known_to_be_unwanted(const TriggerData *trigger)
 	WatchAction action = trigger_action(trigger);
 
 	/* Half of a move is told with the other half. */
-	if (table == NULL || moved.relid != InvalidOid || leaves(trigger, action))
+	if (table == NULL || moved_rows != NULL || leaves(trigger, action))
 		return false;
 	return !table->wanted[action] ||
 		(screen_applies(table, action) &&
@@ -570,8 +573,6 @@ capture(TriggerData *trigger)
 				capture_row(table, WATCH_UPDATE, watch_root_slot(table, trigger->tg_trigslot, 0), slot);
 			break;
 		default:
-			if (moved.relid != InvalidOid)
-				report_lost_move();
 			if (!leaves(trigger, action))
 			{
 				if (is_wanted(table, WATCH_DELETE, slot))
@@ -702,11 +703,9 @@ xact_callback(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
-			if (moved.relid == InvalidOid && deferred_first == NULL)
+			if (deferred_first == NULL)
 				break;
 			PushActiveSnapshot(GetTransactionSnapshot());
-			if (moved.relid != InvalidOid)
-				report_lost_move();
 			report_deferred();
 			PopActiveSnapshot();
 			break;
@@ -714,9 +713,7 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			moved.relid = InvalidOid;	/* the memory goes with the transaction */
-			moved.tuple = NULL;
-			deferred_first = deferred_last = NULL;
+			deferred_first = deferred_last = NULL;	/* the memory goes with the transaction */
 			ndeferred = 0;
 			deferred_bytes = 0;
 			kept_layout = NULL;
@@ -735,9 +732,6 @@ subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
 		return;
 
-	/* Later subtransactions have greater ids: those are below this one, or have ended. */
-	if (event == SUBXACT_EVENT_ABORT_SUB && moved.subid >= subid && moved.relid != InvalidOid)
-		forget_moved();
 	for (DeferredRow *row = deferred_first; row != NULL; row = row->next)
 		if (row->subid == subid)
 			row->subid = event == SUBXACT_EVENT_ABORT_SUB ? InvalidSubTransactionId : parent;
@@ -749,7 +743,9 @@ capture_init(void)
 	catalog_init();
 	watch_init();
 
-	/* Callbacks run last in, first out: a lost move is reported before the outbox is flushed. */
+	moved_init(tell_lost_move);
+
+	/* Callbacks run last in, first out: deferred rows are told before the outbox is flushed. */
 	outbox_init();
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
