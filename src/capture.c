@@ -18,6 +18,9 @@
  * and somebody asks for them, the row is kept and told when the transaction
  * commits, in the place in the log that it has drawn.
  *
+ * Most changes do not get as far as the trigger: shortcut.c hands them to
+ * capture_at_once() while the statement runs.
+ *
  * An error in here, which only an expression or a payload function can raise, makes
  * the application's statement fail: the alternatives are a change that
  * nobody is told of, and a message that says something wrong.
@@ -540,28 +543,62 @@ deciding_slot(WatchedTable *table, const TriggerData *trigger, WatchAction actio
  * application writes may be of that kind, so this is to cost nothing.
  */
 static bool
-known_to_be_unwanted(const TriggerData *trigger)
+known_to_be_unwanted(WatchedTable *table, WatchAction action, TupleTableSlot *deciding)
 {
-	WatchedTable *table = watch_recent(trigger->tg_relation);
-	WatchAction action = trigger_action(trigger);
-
-	/* Half of a move is told with the other half. */
-	if (table == NULL || moved_rows != NULL || leaves(trigger, action))
-		return false;
 	return !table->wanted[action] ||
-		(screen_applies(table, action) &&
-		 screen_recall(table, action, deciding_slot(table, trigger, action)) == SCREEN_NOBODY);
+		(screen_applies(table, action) && screen_recall(table, action, deciding) == SCREEN_NOBODY);
 }
 
 static void
-capture(TriggerData *trigger)
+error_callback(void *arg)
 {
+	errcontext("webhook capture of table \"%s\", set up by webhook.watch()",
+			   RelationGetRelationName((Relation) arg));
+}
+
+/* One scratch context serves all rows; a payload function may bring us here again. */
+static MemoryContext scratch = NULL;
+static int	scratch_depth = 0;
+
+/* Run this for a change of a row, in scratch memory. */
+static bool
+run_in_scratch(Relation rel, bool (*function) (void *arg), void *arg)
+{
+	MemoryContext old;
+	ErrorContextCallback callback = {error_context_stack, error_callback, rel};
+	volatile bool result = false;
+
+	if (scratch == NULL)
+		scratch = AllocSetContextCreate(TopMemoryContext, "webhook capture", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(scratch);
+	scratch_depth++;
+	PG_TRY();
+	{
+		/* Within, as PG_END_TRY() goes back to what there was before PG_TRY(). */
+		error_context_stack = &callback;
+		result = function(arg);
+	}
+	PG_FINALLY();
+	{
+		scratch_depth--;
+		MemoryContextSwitchTo(old);
+		if (scratch_depth == 0)
+			MemoryContextReset(scratch);
+	}
+	PG_END_TRY();
+	return result;
+}
+
+static bool
+capture_event(void *arg)
+{
+	const TriggerData *trigger = arg;
 	WatchedTable *table = watch_lookup(trigger->tg_relation);
 	WatchAction action = trigger_action(trigger);
 	TupleTableSlot *slot;
 
 	if (table == NULL)
-		return;
+		return true;
 	slot = deciding_slot(table, trigger, action);
 	switch (action)
 	{
@@ -582,26 +619,16 @@ capture(TriggerData *trigger)
 				remember_moved(table, trigger->tg_trigtuple, slot);
 			break;
 	}
-}
-
-static void
-error_callback(void *arg)
-{
-	TriggerData *trigger = arg;
-
-	errcontext("webhook capture of table \"%s\", set up by webhook.watch()",
-			   RelationGetRelationName(trigger->tg_relation));
+	return true;
 }
 
 /* The row trigger. */
 Datum
 webhook_capture(PG_FUNCTION_ARGS)
 {
-	static MemoryContext context = NULL;
-	static int	depth = 0;
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	ErrorContextCallback callback;
-	MemoryContext old;
+	WatchedTable *table;
+	WatchAction action;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
 		!TRIGGER_FIRED_AFTER(trigger->tg_event))
@@ -610,32 +637,54 @@ webhook_capture(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" must be called as an AFTER ROW trigger", "webhook.capture"),
 				 errhint("Use webhook.watch() to put it on a table.")));
 
-	if (known_to_be_unwanted(trigger))
-		PG_RETURN_POINTER(NULL);
-
-	/* One scratch context serves all rows; a payload function may bring us here again. */
-	if (context == NULL)
-		context = AllocSetContextCreate(TopMemoryContext, "webhook capture", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
-	depth++;
-	callback.callback = error_callback;
-	callback.arg = trigger;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-	PG_TRY();
-	{
-		capture(trigger);
-	}
-	PG_FINALLY();
-	{
-		depth--;
-		error_context_stack = callback.previous;
-		MemoryContextSwitchTo(old);
-		if (depth == 0)
-			MemoryContextReset(context);
-	}
-	PG_END_TRY();
+	/* Half of a move is told with the other half. */
+	table = watch_recent(trigger->tg_relation);
+	action = trigger_action(trigger);
+	if (table == NULL || moved_rows != NULL || leaves(trigger, action) ||
+		!known_to_be_unwanted(table, action, deciding_slot(table, trigger, action)))
+		(void) run_in_scratch(trigger->tg_relation, capture_event, trigger);
 	PG_RETURN_POINTER(NULL);
+}
+
+/* What capture_at_once() is asked. */
+typedef struct RowChange
+{
+	Relation	rel;
+	WatchAction action;
+	TupleTableSlot *old;
+	TupleTableSlot *new;
+} RowChange;
+
+static bool
+capture_change(void *arg)
+{
+	const RowChange *change = arg;
+	WatchedTable *table = watch_lookup(change->rel);
+
+	if (table == NULL || !is_wanted(table, change->action, change->new ? change->new : change->old))
+		return true;
+
+	/* What others wrote is to see the statement's work done. */
+	if (table->query != NULL || table->calls_users)
+		return false;
+	capture_row(table, change->action, change->old, change->new);
+	return true;
+}
+
+bool
+capture_at_once(Relation rel, TupleTableSlot *old, TupleTableSlot *new)
+{
+	RowChange	change = {rel, WATCH_UPDATE, old, new};
+	WatchedTable *table = watch_recent(rel);
+
+	if (moved_rows != NULL)
+		return false;
+	if (old == NULL)
+		change.action = WATCH_CREATE;
+	else if (new == NULL)
+		change.action = WATCH_DELETE;
+	return (table != NULL && known_to_be_unwanted(table, change.action, new ? new : old)) ||
+		run_in_scratch(rel, capture_change, &change);
 }
 
 /* Statement trigger on the configuration: everybody is to read it again. */

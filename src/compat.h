@@ -225,4 +225,20 @@ webhook_valid_prefix(const char *p, int len)
 #define webhook_oldest_known_xid() (ShmemVariableCache->oldestClogXid)
 #endif
 
+/* The tables that a statement writes to: a list of those that have been opened since 14. */
+#if PG_VERSION_NUM >= 140000
+#define webhook_foreach_target(estate, function) \
+	do { \
+		ListCell   *lc_; \
+		foreach(lc_, (estate)->es_opened_result_relations) \
+			function((ResultRelInfo *) lfirst(lc_), (estate)->es_query_cxt); \
+	} while (0)
+#else
+#define webhook_foreach_target(estate, function) \
+	do { \
+		for (int i_ = 0; i_ < (estate)->es_num_result_relations; i_++) \
+			function(&(estate)->es_result_relations[i_], (estate)->es_query_cxt); \
+	} while (0)
+#endif
+
 #endif							/* WEBHOOK_COMPAT_H */

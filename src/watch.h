@@ -16,6 +16,13 @@
 #include "rowjson.h"
 #include "utils/snapshot.h"
 
+/*
+ * Triggers fire in the order of their names.  Ours is to be the first: one
+ * that changes the same row once more would otherwise be reported before the
+ * change that it followed.
+ */
+#define WATCH_TRIGGER_NAME	"00_webhook_capture"
+
 /* What watch() lets the user give as a column name or an SQL expression. */
 typedef enum WatchField
 {

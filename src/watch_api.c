@@ -35,17 +35,12 @@
 #include "catalog.h"
 #include "compat.h"
 #include "shmem.h"
+#include "watch.h"
 
 #define ENTITY_TYPE_MAX		100
 #define EXPRESSION_MAX		10000
 
-/*
- * Triggers fire in the order of their names.  Ours is to be the first: one
- * that changes the same row once more would otherwise be reported before the
- * change that it followed.
- */
-#define TRIGGER_NAME		"00_webhook_capture"
-#define QUOTED_TRIGGER_NAME	"\"" TRIGGER_NAME "\""
+#define QUOTED_TRIGGER_NAME	"\"" WATCH_TRIGGER_NAME "\""
 
 /* The arguments of watch(), in order; also the columns of webhook.watch up to payload. */
 enum
@@ -343,7 +338,7 @@ static void
 drop_trigger(Oid relid)
 {
 	Oid			types[2] = {OIDOID, TEXTOID};
-	Datum		values[2] = {ObjectIdGetDatum(relid), CStringGetTextDatum(TRIGGER_NAME)};
+	Datum		values[2] = {ObjectIdGetDatum(relid), CStringGetTextDatum(WATCH_TRIGGER_NAME)};
 
 	if (as_owner_execute("SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgname = $2 "
 						 "AND tgfoid = 'webhook.capture()'::pg_catalog.regprocedure AND tgparentid = 0",
@@ -360,7 +355,7 @@ put_trigger(Relation rel)
 	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 												   RelationGetRelationName(rel));
 	Oid			types[2] = {OIDOID, TEXTOID};
-	Datum		values[2] = {ObjectIdGetDatum(RelationGetRelid(rel)), CStringGetTextDatum(TRIGGER_NAME)};
+	Datum		values[2] = {ObjectIdGetDatum(RelationGetRelid(rel)), CStringGetTextDatum(WATCH_TRIGGER_NAME)};
 	ListCell   *lc;
 
 	/* A partition has its parent's. */

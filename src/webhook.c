@@ -14,6 +14,7 @@
 #include "launcher.h"
 #include "settings.h"
 #include "shmem.h"
+#include "shortcut.h"
 #include "utility.h"
 #include "webhook.h"
 
@@ -32,5 +33,6 @@ _PG_init(void)
 
 	shmem_init();
 	utility_init();
+	shortcut_init();
 	launcher_init();
 }
