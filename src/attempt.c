@@ -26,6 +26,7 @@
 #include "settings.h"
 #include "stored.h"
 #include "turns.h"
+#include "verdict.h"
 
 /* A rate limit may make up for so much time lost; the rest of its margin is for requests that take longer to arrive. */
 #define RATE_CATCH_UP_US	5000
@@ -110,15 +111,9 @@ judge_failure(Delivery *delivery, TimestampTz now, const HttpResult *result, int
 	endpoint->proven = false;
 	action = health_failure(&endpoint->health, endpoint_schedule(endpoint), &failure, delay, &warn);
 	if (warn > 0)
-	{
-		endpoint->warning = warn;
-		stored_tell(endpoint);
-	}
+		verdict_warn(endpoint, warn);
 	if (action == HEALTH_DEACTIVATE)
-	{
-		endpoint->deactivate = failure.gone ? "gone" : "failing";
-		stored_tell(endpoint);
-	}
+		verdict_switch_off(endpoint, failure.gone ? "gone" : "failing", delivery->configured_at);
 	return action;
 }
 
@@ -172,13 +167,20 @@ failed(Delivery *delivery, TimestampTz now, const HttpResult *result)
 		dispatch_put_aside(endpoint);
 }
 
+/* Is it switched on, and not about to be switched off? */
+static bool
+may_be_sent_to(const Endpoint *endpoint)
+{
+	return endpoint->active && endpoint->deactivate == NULL;
+}
+
 /* Its endpoint has agreed: may the delivery be sent still? */
 static bool
 may_go_on(const Delivery *delivery)
 {
 	const Endpoint *endpoint = delivery->endpoint;
 
-	return endpoint->active && (delivery->probe || !endpoint->health.failing);
+	return may_be_sent_to(endpoint) && (delivery->probe || !endpoint->health.failing);
 }
 
 /* It is next: it has been prepared, and was the first before. */
@@ -308,6 +310,7 @@ send_delivery(Delivery *delivery, TimestampTz now)
 	char		error[256] = "";
 
 	delivery->sent_at = now;
+	delivery->configured_at = delivery->endpoint->updated_at;
 	if (delivery->withheld != NULL)
 	{
 		withhold(delivery, now);
@@ -366,7 +369,7 @@ attempt_send(TimestampTz now)
 		Delivery   *delivery = dlist_head_element(Delivery, ready_node, &endpoint->ready);
 
 		/* Switched off or deleted while this turn was reading: the next one puts it aside. */
-		if (!endpoint->exists || (!endpoint->active && !payload_is_test(delivery->message)))
+		if (!endpoint->exists || (!may_be_sent_to(endpoint) && !payload_is_test(delivery->message)))
 			continue;
 		dlist_delete(&delivery->ready_node);
 		endpoint->nready--;

@@ -36,6 +36,7 @@ typedef struct Delivery
 	bool		to_store;		/* listed in stored.c */
 	TimestampTz ready_at;
 	TimestampTz sent_at;
+	TimestampTz configured_at;	/* when what it was sent with had last been changed */
 	struct Request *request;	/* while sending */
 
 	/* how the row is to be written, see stored.c */

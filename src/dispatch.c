@@ -287,7 +287,8 @@ dispatch_to(Message *message, Endpoint *endpoint)
 	/* A crash can leave an endpoint failing whose last row has gone: now there is something to try it with. */
 	if (endpoint->health.failing && !endpoint->in_probe_queue)
 		stored_plan_probe(endpoint);
-	if (endpoint->backlog || endpoint->health.failing || orderkey_blocked(endpoint->id, order_key))
+	if (endpoint->backlog || endpoint->health.failing || endpoint->deactivate != NULL ||
+		orderkey_blocked(endpoint->id, order_key))
 		stored_write_later(create(message, endpoint, order_key), DELIVERY_WAITING, 0, NULL);
 	else
 		enqueue(create(message, endpoint, order_key));

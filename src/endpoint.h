@@ -114,7 +114,8 @@ typedef struct Endpoint
 	bool		to_wait;		/* its rows to be retried become waiting ones, see stored.c */
 	bool		to_drop;		/* its rows are to be removed, see stored.c */
 	int			warning;		/* percent, to be told; 0: nothing */
-	const char *deactivate;		/* reason why it is to be switched off, or NULL */
+	const char *deactivate;		/* reason why it is to be switched off, or NULL; see verdict.c */
+	TimestampTz deactivate_as_of;	/* ... while this is when its configuration was last changed */
 
 	/* Rows wait in the delivery table: newer messages must go there too. */
 	bool		backlog;

@@ -31,16 +31,19 @@
 #define CHANNEL			"webhook"
 #define TOKEN_BYTES		24
 
+/* Nothing of one that has just been deleted. */
 static Statement insert_statement = {
 	"INSERT INTO webhook.notification (webhook_id, kind, message, token, created_at)"
-	" VALUES ($1, $2, $3, $4, $5) RETURNING id",
+	" SELECT $1, $2, $3, $4, $5 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1) RETURNING id",
 	5, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
+/* What others have made of it in the meantime counts; only another owner makes up for one that is no more. */
 static Statement deactivate_statement = {
 	"UPDATE webhook.webhook SET active = false, buffering = true, deactivated_at = $2,"
-	" deactivation_reason = $3, updated_at = $2 WHERE id = $1",
-	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}
+	" deactivation_reason = $3, updated_at = $2 WHERE id = $1 AND active AND CASE $3 WHEN 'owner'"
+	"  THEN NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = owner) ELSE updated_at = $4 END",
+	4, {INT8OID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
 };
 
 
@@ -130,7 +133,8 @@ raise_notification(const Endpoint *endpoint, const char *kind, const char *messa
 	values[3] = token ? CStringGetTextDatum(token) : (Datum) 0;
 	nulls[3] = token ? ' ' : 'n';
 	values[4] = TimestampTzGetDatum(clock_now());
-	statement_execute(&insert_statement, values, nulls);
+	if (statement_execute(&insert_statement, values, nulls) == 0)
+		return;
 	id = DatumGetInt64(statement_value(0, 1, &isnull));
 
 	Async_Notify(CHANNEL, news(endpoint, id, kind, message, reason, NULL, NULL));
@@ -186,21 +190,24 @@ explain(const Endpoint *endpoint, const char *reason)
 	return "its retry schedule has been used up without a success";
 }
 
-void
-notify_deactivate(const Endpoint *endpoint, const char *reason)
+bool
+notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_of)
 {
 	char	   *token = make_token();
 	char	   *link = make_link(token);
 	char	   *message;
-	Datum		values[3];
+	Datum		values[4];
 
 	values[0] = Int64GetDatum(endpoint->id);
 	values[1] = TimestampTzGetDatum(clock_now());
 	values[2] = CStringGetTextDatum(reason);
-	statement_execute(&deactivate_statement, values, NULL);
+	values[3] = TimestampTzGetDatum(as_of);
+	if (statement_execute(&deactivate_statement, values, NULL) == 0)
+		return false;
 
 	message = psprintf("%s was switched off: %s; %s for %d hours", describe(endpoint), explain(endpoint, reason),
 					   strcmp(reason, "owner") == 0 ? "what waited to be sent is kept" : "messages are kept",
 					   webhook_buffer_retention / 3600);
 	raise_notification(endpoint, "deactivated", message, reason, token, link);
+	return true;
 }

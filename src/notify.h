@@ -19,7 +19,10 @@
 /* So many percent of the schedule have passed without a success. */
 extern void notify_warning(const Endpoint *endpoint, int percent);
 
-/* Switch a webhook off: what is pending is buffered, and so is what comes in. */
-extern void notify_deactivate(const Endpoint *endpoint, const char *reason);
+/*
+ * Switch a webhook off: what is pending is buffered, and so is what comes in.  False, and nothing done, if it is off
+ * already, or has been changed after this time; only a new owner counts when it had none.
+ */
+extern bool notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_of);
 
 #endif							/* WEBHOOK_NOTIFY_H */

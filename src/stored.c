@@ -31,12 +31,12 @@
 #include "claim.h"
 #include "clock.h"
 #include "dispatch.h"
-#include "notify.h"
 #include "orderkey.h"
 #include "record.h"
 #include "statement.h"
 #include "stored.h"
 #include "trim.h"
+#include "verdict.h"
 
 /* Rows read in one go: of one endpoint, of those that are due, to choose a probe from. */
 #define BACKLOG_ROWS		200
@@ -52,7 +52,6 @@ static HTAB *in_memory;			/* DeliveryId alone: a set */
 static List *to_write = NIL;	/* of Delivery */
 static List *to_delete = NIL;	/* of DeliveryId */
 static List *to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
-static List *to_tell = NIL;		/* of Endpoint */
 static List *to_drop = NIL;		/* of Endpoint: switched off, nothing is to be kept */
 static List *backlogs = NIL;	/* of Endpoint */
 static pairingheap *probes;		/* of Endpoint, by next_probe_at */
@@ -85,6 +84,7 @@ stored_init(MemoryContext dispatch_context)
 	next_due = DT_NOBEGIN;
 	MemoryContextSwitchTo(old);
 	blocker_init(dispatch_context);
+	verdict_init(dispatch_context);
 }
 
 static List *
@@ -185,52 +185,12 @@ stored_start_failing(Endpoint *endpoint)
 }
 
 void
-stored_tell(Endpoint *endpoint)
-{
-	if (!list_member_ptr(to_tell, endpoint))
-		to_tell = remember(to_tell, endpoint);
-}
-
-void
-stored_punish(int64 webhook_id)
-{
-	Endpoint   *endpoint = endpoint_get(webhook_id);
-
-	endpoint->deactivate = "transform";
-	stored_tell(endpoint);
-}
-
-void
-stored_find_orphans(void)
-{
-	static Statement orphans = {
-		"SELECT w.id FROM webhook.webhook AS w WHERE w.active"
-		" AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = w.owner)",
-		0
-	};
-	uint64		n = statement_execute(&orphans, NULL, NULL);
-	int64	   *ids = palloc(Max(n, 1) * sizeof(int64));
-	bool		isnull;
-
-	for (uint64 i = 0; i < n; i++)
-		ids[i] = DatumGetInt64(statement_value(i, 1, &isnull));
-	for (uint64 i = 0; i < n; i++)
-	{
-		Endpoint   *endpoint = endpoint_get(ids[i]);
-
-		endpoint->deactivate = "owner";
-		stored_tell(endpoint);
-	}
-	pfree(ids);
-}
-
-void
 stored_plan_probe(Endpoint *endpoint)
 {
 	if (endpoint->in_probe_queue)
 		pairingheap_remove(probes, &endpoint->probe_node);
 	endpoint->in_probe_queue = endpoint->exists && endpoint->active && endpoint->health.failing &&
-		!endpoint->probing;
+		!endpoint->probing && endpoint->deactivate == NULL;
 	if (endpoint->in_probe_queue)
 		pairingheap_add(probes, &endpoint->probe_node);
 }
@@ -309,7 +269,7 @@ settle_state(Delivery *delivery)
 static bool
 may_send(const Endpoint *endpoint)
 {
-	return endpoint->exists && endpoint->active && !endpoint->health.failing;
+	return endpoint->exists && endpoint->active && !endpoint->health.failing && endpoint->deactivate == NULL;
 }
 
 /*
@@ -408,36 +368,6 @@ drop_rows(void *item)
 	return true;
 }
 
-static void
-switch_off(Endpoint *endpoint)
-{
-	notify_deactivate(endpoint, endpoint->deactivate);
-	endpoint->active = false;
-	endpoint->buffering = true;
-	endpoint->deactivated_at = clock_now();
-	orderkey_unblock_all(endpoint->id);
-	stored_plan_probe(endpoint);
-}
-
-static bool
-tell(void *item)
-{
-	Endpoint   *endpoint = item;
-
-	if (!claim_try(endpoint->id))
-		return false;
-	if (endpoint->exists && endpoint->active)
-	{
-		if (endpoint->deactivate != NULL)
-			switch_off(endpoint);
-		else if (endpoint->warning > 0)
-			notify_warning(endpoint, endpoint->warning);
-	}
-	endpoint->deactivate = NULL;
-	endpoint->warning = 0;
-	return true;
-}
-
 void
 stored_save(void)
 {
@@ -446,7 +376,7 @@ stored_save(void)
 	work_off(&to_write, write_row);
 	work_off(&to_wait, make_rows_wait);
 	work_off(&to_drop, drop_rows);
-	work_off(&to_tell, tell);
+	verdict_save();
 }
 
 /* ---------- reading ---------- */
@@ -718,7 +648,8 @@ stored_known(int64 webhook_id, int64 id)
 bool
 stored_to_save(void)
 {
-	return to_write != NIL || to_delete != NIL || to_wait != NIL || to_tell != NIL || to_drop != NIL;
+	return to_write != NIL || to_delete != NIL || to_wait != NIL || to_drop != NIL ||
+		verdict_any();
 }
 
 bool

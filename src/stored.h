@@ -31,17 +31,8 @@ extern void stored_start_backlog(Endpoint *endpoint);
 /* The endpoint is failing: what it has in the table waits for probes. */
 extern void stored_start_failing(Endpoint *endpoint);
 
-/* Have the notifications sent and the endpoint switched off with the next transaction, as its fields say. */
-extern void stored_tell(Endpoint *endpoint);
-
-/* Have the webhooks switched off whose owner does not exist any more. */
-extern void stored_find_orphans(void);
-
 /* Somebody has switched the endpoint off. */
 extern void stored_switched_off(Endpoint *endpoint);
-
-/* Switch off the webhook whose transform ended the worker before this one.  In a transaction with SPI connected. */
-extern void stored_punish(int64 webhook_id);
 
 /* The time of the endpoint's next probe has changed. */
 extern void stored_plan_probe(Endpoint *endpoint);

@@ -61,6 +61,7 @@
 #include "statement.h"
 #include "stored.h"
 #include "trim.h"
+#include "verdict.h"
 #include "webhook.h"
 
 /* Messages read from the outbox that are not dealt with yet: so many, and so many bytes. */
@@ -236,7 +237,7 @@ check_home(void)
 
 		stored_recover();
 		if (culprit != 0)
-			stored_punish(culprit);
+			verdict_punish(culprit);
 		recovered = true;
 		foreign = false;
 		return;
@@ -285,7 +286,7 @@ do_transaction(TimestampTz now, bool record)
 
 		taken = 0;
 		if (access_note_due(now))
-			stored_find_orphans();
+			verdict_find_orphans();
 		stored_save();
 		if (access_changed())
 			dispatch_check_access();

@@ -1,0 +1,141 @@
+# What a session and the worker do to the same webhook in the same moment.
+#
+# Mission: M3 M7, W3 W5.
+
+use strict;
+use warnings;
+
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookTest qw(sql becomes let_pass);
+
+my $node = WebhookTest::start_node('same_time', 'webhook.timeout = 1min');
+my $receiver = WebhookTest::Receiver->start;
+
+sub create
+{
+	my ($path, %more) = @_;
+
+	return WebhookTest::create_webhook($node,
+		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
+}
+
+sub emit
+{
+	my ($n, $entity) = @_;
+
+	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', '$entity')");
+}
+
+# The numbers that have arrived at a path.
+sub numbers
+{
+	return join(' ', map { /"n": ?(\d+)/ ? $1 : '?' } $receiver->bodies($_[0]));
+}
+
+sub end_test
+{
+	sql('SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()');
+	sql('DELETE FROM webhook.notification');
+	$receiver->reset;
+	return;
+}
+
+# A session that stays in its transaction: begin_session(), say() and end_session().
+my ($in, $out, $session);
+
+sub begin_session
+{
+	($in, $out) = ('', '');
+	$session = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') ],
+		'<', \$in, '>', \$out, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+	return say_to_it('BEGIN');
+}
+
+sub say_to_it
+{
+	my ($statement) = @_;
+
+	$out = '';
+	$in .= "$statement;\n\\echo said\n";
+	$session->pump until $out =~ /said/;
+	return;
+}
+
+sub end_session
+{
+	my ($statement) = @_;
+
+	say_to_it($statement);
+	$in .= "\\q\n";
+	$session->finish;
+	return;
+}
+
+# Send a message that is refused for good, and do this after the failure has been judged and before it has been written.
+sub after_the_verdict
+{
+	my ($statement) = @_;
+
+	begin_session();
+	say_to_it('LOCK TABLE webhook.delivery IN SHARE MODE');
+	emit(1, 'a');
+	becomes("SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+			WHERE NOT granted AND mode = 'RowExclusiveLock' AND relation = 'webhook.delivery'::regclass AND backend_type = 'webhook worker'", 1,
+		'the worker is about to write');
+	say_to_it($statement);
+	end_session('COMMIT');
+	return;
+}
+
+# M7: who has been mended in the same moment goes on
+
+my $id = create('/broken');
+$receiver->behave('/broken', status => 410);
+after_the_verdict("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver->url('/mended') . "\"}')");
+ok($receiver->wait_for_count(1, '/mended'), 'M7: what waited is sent where it belongs now');
+WebhookTest::wait_until_delivered($node);
+is(sql("SELECT active FROM webhook.webhook WHERE id = $id"), 't', 'M7: it is still active');
+is(sql('SELECT count(*) FROM webhook.notification'), 0, 'M8: nobody is told');
+end_test();
+
+# M7: who is condemned and has been switched off by hand in the same moment stays as the hand has left it
+
+$id = create('/off');
+$receiver->behave('/off', status => 410);
+after_the_verdict("SELECT webhook.deactivate_webhook($id)");
+becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", 1, 'M7: what was not sent is dropped');
+is(sql("SELECT active, deactivation_reason, buffering FROM webhook.webhook WHERE id = $id"), 'f|manual|f',
+	'M7: switched off by hand, without a buffer');
+is(sql('SELECT count(*) FROM webhook.undelivered'), 0, 'M7: nothing is kept');
+is(sql('SELECT count(*) FROM webhook.notification'), 0, 'M8: the system has nothing to tell');
+end_test();
+
+# M8: nothing is told of who has been deleted in the same moment
+
+$id = create('/deleted');
+$receiver->behave('/deleted', status => 410);
+after_the_verdict("SELECT webhook.delete_webhook_by_id($id)");
+becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'M4: its message is dealt with');
+is(sql('SELECT count(*) FROM webhook.notification'), 0, 'M8: nothing is told of it');
+end_test();
+
+# M7: who is condemned is sent nothing more, though a session keeps the worker from switching it off
+
+$id = create('/gone');
+$receiver->behave('/gone', status => 410);
+begin_session();
+say_to_it("SELECT webhook.update_webhook($id, '{}')");
+emit(1, 'a');
+becomes('SELECT count(*) FROM webhook.undelivered WHERE attempts = 1', 1, 'M7: it is condemned');
+emit(2, 'b');
+becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'M9: what comes then is kept');
+end_session('ROLLBACK');
+becomes("SELECT active, buffered FROM webhook.get_webhooks()", 'f|2', 'M7: it is switched off when the session has ended');
+is($receiver->count('/gone'), 1, 'M7: nothing was sent in between');
+end_test();
+
+$node->stop;
+$receiver->stop;
+done_testing();
