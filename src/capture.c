@@ -16,7 +16,7 @@
  * A guest may be inserted before the event that it belongs to, in one
  * transaction.  When an expression does not find the event UID or the profile,
  * and somebody asks for them, the row is kept and told when the transaction
- * commits, in the place in the log that it has drawn.
+ * commits (kept.c).
  *
  * Most changes do not get as far as the trigger: shortcut.c hands them to
  * capture_at_once() while the statement runs.
@@ -29,23 +29,15 @@
  */
 #include "postgres.h"
 
-#include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
-#include "utils/fmgrprotos.h"
 #include "utils/inval.h"
-#include "utils/json.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "api.h"
 #include "capture.h"
@@ -54,40 +46,12 @@
 #include "entity.h"
 #include "evaluate.h"
 #include "inforce.h"
+#include "kept.h"
 #include "match.h"
 #include "moved.h"
 #include "outbox.h"
 #include "screen.h"
 #include "shmem.h"
-
-/* A row whose event UID or profile is looked for once more before the commit. */
-typedef struct DeferredRow
-{
-	struct DeferredRow *next;
-	Oid			relid;
-	Oid			root;
-	WatchAction action;
-	SubTransactionId subid;
-	TupleDesc	desc;			/* the root's layout */
-	HeapTuple	old;			/* in that; may be NULL, as the action says */
-	HeapTuple	new;
-	int			nids;			/* places in the log, one for each message that it may become */
-	OutboxId	ids[FLEXIBLE_ARRAY_MEMBER];
-} DeferredRow;
-
-/* More than this do without, so that memory stays bounded. */
-#define MAX_DEFERRED		10000
-#define MAX_DEFERRED_BYTES	(64 * 1024 * 1024)
-
-static DeferredRow *deferred_first = NULL;	/* in TopTransactionContext */
-static DeferredRow *deferred_last = NULL;
-static int	ndeferred = 0;
-static Size deferred_bytes = 0;
-static TupleDesc kept_layout = NULL;	/* of the row kept last, in TopTransactionContext */
-
-/* While a deferred row is told: the places that are left. */
-static const OutboxId *drawn_ids = NULL;
-static int	ndrawn_ids = 0;
 
 PG_FUNCTION_INFO_V1(webhook_capture);
 PG_FUNCTION_INFO_V1(webhook_notify_payment);
@@ -187,11 +151,7 @@ tell(WatchedTable *table, const WatchAudience *audience, WatchAction action,
 	message.entity_id = values->text[WATCH_ID];
 	if (watch_audience_sees(table, audience, WATCH_PROFILE))
 		message.profile = values->text[WATCH_PROFILE];
-	if (ndrawn_ids > 0)
-	{
-		message.id = drawn_ids++;
-		ndrawn_ids--;
-	}
+	message.id = kept_place();
 	outbox_append(&message, &message_id);
 }
 
@@ -274,77 +234,6 @@ context_matters(const WatchedTable *table)
 	return false;
 }
 
-/*
- * A copy of a row to be told later in this transaction, when its TOAST table
- * may have been truncated or replaced.
- */
-static HeapTuple
-keep_row(TupleTableSlot *slot)
-{
-	HeapTuple	tuple = ExecCopySlotHeapTuple(slot);
-	HeapTuple	flat;
-
-	if (!HeapTupleHasExternal(tuple))
-		return tuple;
-	flat = toast_flatten_tuple(tuple, slot->tts_tupleDescriptor);
-	heap_freetuple(tuple);
-	return flat;
-}
-
-/* A copy of the layout; usually that of the row kept before. */
-static TupleDesc
-keep_layout(TupleDesc desc)
-{
-	if (kept_layout == NULL || !equalTupleDescs(kept_layout, desc))
-		kept_layout = CreateTupleDescCopy(desc);
-	return kept_layout;
-}
-
-/* Refuse to take a row for what it is not, if columns have got other types since it was kept. */
-static void
-check_layout(TupleDesc then, Relation root)
-{
-	TupleDesc	now = RelationGetDescr(root);
-
-	for (int i = 0; i < then->natts; i++)
-		if (!TupleDescAttr(now, i)->attisdropped &&
-			TupleDescAttr(now, i)->atttypid != TupleDescAttr(then, i)->atttypid)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("the type of column \"%s\" was changed in the transaction that wrote to table \"%s\"",
-							NameStr(TupleDescAttr(now, i)->attname), RelationGetRelationName(root)),
-					 errdetail("A row that has yet to be told to webhooks has the former type."),
-					 errhint("Commit the rows before ALTER TABLE, or write what their event or profile is found by first.")));
-}
-
-/* Keep a change to be told before the commit. */
-static void
-defer_row(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
-{
-	int			nids = 2 * table->naudiences;	/* an override can make two messages of one change */
-	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
-	DeferredRow *row = palloc0(offsetof(DeferredRow, ids) + nids * sizeof(OutboxId));
-
-	row->relid = table->relid;
-	row->root = table->root;
-	row->action = action;
-	row->subid = GetCurrentSubTransactionId();
-	row->desc = keep_layout((new ? new : old)->tts_tupleDescriptor);
-	row->old = old ? keep_row(old) : NULL;
-	row->new = new ? keep_row(new) : NULL;
-	deferred_bytes += (old ? row->old->t_len : 0) + (new ? row->new->t_len : 0);
-	row->nids = nids;
-	for (int i = 0; i < nids; i++)
-		outbox_draw_id(&row->ids[i]);
-	if (deferred_last != NULL)
-		deferred_last->next = row;
-	else
-		deferred_first = row;
-	deferred_last = row;
-	ndeferred++;
-	MemoryContextSwitchTo(context);
-}
-
 /* One change of one row; old and new in the root's layout. */
 static void
 capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
@@ -359,12 +248,9 @@ capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleT
 	if (!seen && (table->query == NULL || !any_column_changed(old, new)))
 		return;
 	evaluate_row(table, new ? new : old, action == WATCH_DELETE, &values);
-	if (action != WATCH_DELETE && evaluate_context_missing(table, &values) && drawn_ids == NULL &&
-		ndeferred < MAX_DEFERRED && deferred_bytes < MAX_DEFERRED_BYTES && context_matters(table))
-	{
-		defer_row(table, action, old, new);
+	if (action != WATCH_DELETE && evaluate_context_missing(table, &values) && context_matters(table) &&
+		kept_add(table, action, old, new))
 		return;
-	}
 	if (!seen && !values_changed(table, old, &values))
 		return;
 	action = effective_action(table, action, old, new, &values);
@@ -394,14 +280,11 @@ remember_moved(WatchedTable *table, HeapTuple tuple, TupleTableSlot *root_slot)
 {
 	CommandId	command = HeapTupleHeaderGetCmax(tuple->t_data);
 	MovedRow   *before = moved_find(table->root, command);
-	MemoryContext old;
 
 	if (before != NULL)
 		moved_lose(before);
-	old = MemoryContextSwitchTo(TopTransactionContext);
 	moved_remember(table->relid, table->root, command,
-				   keep_layout(root_slot->tts_tupleDescriptor), keep_row(root_slot));
-	MemoryContextSwitchTo(old);
+				   kept_layout(root_slot->tts_tupleDescriptor), kept_copy(root_slot));
 }
 
 /* Tell of a change from copies of the rows, in the root's layout. */
@@ -420,7 +303,7 @@ capture_copies(Oid relid, Oid root_oid, WatchAction action, TupleDesc desc, Heap
 		TupleTableSlot *old_slot = MakeSingleTupleTableSlot(RelationGetDescr(root), &TTSOpsHeapTuple);
 		TupleTableSlot *new_slot = MakeSingleTupleTableSlot(RelationGetDescr(root), &TTSOpsHeapTuple);
 
-		check_layout(desc, root);
+		kept_check_layout(desc, root);
 		if (old != NULL)
 			ExecStoreHeapTuple(old, old_slot, false);
 		if (new != NULL)
@@ -440,27 +323,11 @@ tell_lost_move(const MovedRow *lost)
 	capture_copies(lost->relid, lost->root, WATCH_DELETE, lost->desc, lost->tuple, NULL);
 }
 
-/* Now the transaction has done all that it does: tell of the rows that were kept. */
+/* A row that was kept, at the end of the transaction. */
 static void
-report_deferred(void)
+tell_kept(const KeptRow *row)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook deferred rows",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-
-	for (DeferredRow *row = deferred_first; row != NULL; row = row->next)
-	{
-		if (row->subid == InvalidSubTransactionId)
-			continue;
-		drawn_ids = row->ids;
-		ndrawn_ids = row->nids;
-		capture_copies(row->relid, row->root, row->action, row->desc, row->old, row->new);
-		drawn_ids = NULL;
-		ndrawn_ids = 0;
-		MemoryContextReset(context);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	capture_copies(row->relid, row->root, row->action, row->desc, row->old, row->new);
 }
 
 /* Have they got one id? */
@@ -745,47 +612,6 @@ webhook_notify_payment(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(entity_visit(entity_type, entity_id, tell_payment));
 }
 
-static void
-xact_callback(XactEvent event, void *arg)
-{
-	switch (event)
-	{
-		case XACT_EVENT_PRE_COMMIT:
-		case XACT_EVENT_PRE_PREPARE:
-			if (deferred_first == NULL)
-				break;
-			PushActiveSnapshot(GetTransactionSnapshot());
-			report_deferred();
-			PopActiveSnapshot();
-			break;
-
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:
-			deferred_first = deferred_last = NULL;	/* the memory goes with the transaction */
-			ndeferred = 0;
-			deferred_bytes = 0;
-			kept_layout = NULL;
-			drawn_ids = NULL;
-			ndrawn_ids = 0;
-			break;
-
-		default:
-			break;
-	}
-}
-
-static void
-subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
-{
-	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
-		return;
-
-	for (DeferredRow *row = deferred_first; row != NULL; row = row->next)
-		if (row->subid == subid)
-			row->subid = event == SUBXACT_EVENT_ABORT_SUB ? InvalidSubTransactionId : parent;
-}
-
 void
 capture_init(void)
 {
@@ -794,8 +620,7 @@ capture_init(void)
 
 	moved_init(tell_lost_move);
 
-	/* Callbacks run last in, first out: deferred rows are told before the outbox is flushed. */
+	/* Callbacks run last in, first out: kept rows are told before the outbox is flushed. */
 	outbox_init();
-	RegisterXactCallback(xact_callback, NULL);
-	RegisterSubXactCallback(subxact_callback, NULL);
+	kept_init(tell_kept);
 }

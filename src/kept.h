@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * kept.h
+ *		Rows that are told later in the transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_KEPT_H
+#define WEBHOOK_KEPT_H
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "outbox.h"
+#include "utils/rel.h"
+#include "watch.h"
+
+/* A row whose event UID or profile is looked for once more before the commit. */
+typedef struct KeptRow
+{
+	struct KeptRow *next;
+	Oid			relid;
+	Oid			root;
+	WatchAction action;
+	SubTransactionId subid;
+	TupleDesc	desc;			/* the root's layout */
+	HeapTuple	old;			/* in that; may be NULL, as the action says */
+	HeapTuple	new;
+	int			nids;			/* places in the log, one for each message that it may become */
+	OutboxId	ids[FLEXIBLE_ARRAY_MEMBER];
+} KeptRow;
+
+/* The callback tells of a row, before the commit. */
+extern void kept_init(void (*tell) (const KeptRow *row));
+
+/*
+ * Keep a change, in the place in the log that is due now.  False: no more are
+ * kept in this transaction, or this one has been kept and is being told.
+ */
+extern bool kept_add(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new);
+
+/* While a row is told: the next of its places in the log.  Else NULL. */
+extern const OutboxId *kept_place(void);
+
+/* A copy of a row that outlives its TOAST table; and of its layout, for the rest of the transaction. */
+extern HeapTuple kept_copy(TupleTableSlot *slot);
+extern TupleDesc kept_layout(TupleDesc desc);
+
+/* Refuse to take a row for what it is not, if columns have got other types since it was kept. */
+extern void kept_check_layout(TupleDesc then, Relation root);
+
+#endif							/* WEBHOOK_KEPT_H */
