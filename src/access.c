@@ -342,23 +342,14 @@ get_verdict(Oid role, Oid relid)
 	return verdict;
 }
 
-/* Is there something in the payload that the role may not read, or that nobody knows any more? */
+/* The first key of a payload that is no column which the role may read; NULL: there is none. */
 static const char *
-hidden_part(const Verdict *verdict, const Message *message)
+hidden_key(const Verdict *verdict, const Jsonb *payload)
 {
-	JsonbIterator *it;
+	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &payload->root));
 	JsonbIteratorToken token;
 	JsonbValue	v;
-	Jsonb	   *payload;
 
-	if (verdict->event_uid_hidden && message->event_uid != NULL)
-		return "permission denied for the event UID";
-	if (message->payload == NULL)
-		return NULL;
-	payload = match_parse_payload(message->payload);
-	if (!JB_ROOT_IS_OBJECT(payload))
-		return "permission denied for part of the payload";
-	it = JsonbIteratorInit(&payload->root);
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
 		char	   *name;
@@ -367,9 +358,40 @@ hidden_part(const Verdict *verdict, const Message *message)
 			continue;
 		name = pnstrdup(v.val.string.val, v.val.string.len);
 		if (!bms_is_member(get_attnum(verdict->key.relid, name), verdict->readable))
-			return psprintf("permission denied for column %s of table %s", name, get_rel_name(verdict->key.relid));
+			return name;
 	}
 	return NULL;
+}
+
+/*
+ * Is there something in the payload that the role may not read, or that nobody
+ * knows any more?  A parsed payload can be many times as large as its text, and
+ * there are as many of them in a transaction as there are deliveries.
+ */
+static const char *
+hidden_part(const Verdict *verdict, const Message *message)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext scratch;
+	const char *result = NULL;
+	const char *key;
+	Jsonb	   *payload;
+
+	if (verdict->event_uid_hidden && message->event_uid != NULL)
+		return "permission denied for the event UID";
+	if (message->payload == NULL)
+		return NULL;
+	scratch = AllocSetContextCreate(caller, "webhook parsed payload", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(scratch);
+	payload = match_parse_payload(message->payload);
+	key = JB_ROOT_IS_OBJECT(payload) ? hidden_key(verdict, payload) : NULL;
+	MemoryContextSwitchTo(caller);
+	if (!JB_ROOT_IS_OBJECT(payload))
+		result = "permission denied for part of the payload";
+	else if (key != NULL)
+		result = psprintf("permission denied for column %s of table %s", key, get_rel_name(verdict->key.relid));
+	MemoryContextDelete(scratch);
+	return result;
 }
 
 const char *

@@ -62,6 +62,21 @@ $node->reload;
 $peak = peak_until('SELECT sum(in_flight) > 0 FROM webhook.stat_workers');
 cmp_ok($peak // LIMIT, '<', LIMIT, 'P9: no more messages are read than there is room for their deliveries');
 
+# Messages of which the worker must look into the payload: their owner may see some columns only.
+
+sql("ALTER SYSTEM SET webhook.dispatch = off");
+$node->reload;
+sql(q{CREATE ROLE reader; CREATE TABLE deep (id integer PRIMARY KEY, body json, pin text);
+	SELECT webhook.watch('deep', 'deep', exclude => '{pin}'); GRANT SELECT (id, body) ON deep TO reader});
+sql(q{SELECT webhook.update_webhook(webhook.create_webhook('deep', 'deep.*', '}, $receiver->url('/deep'),
+	q{'), '{"owner": "reader"}') FROM generate_series(1, 5)});
+sql(q{INSERT INTO deep SELECT i, (repeat('[', 5000) || repeat(']', 5000))::json FROM generate_series(1, 100) AS i});
+sql("ALTER SYSTEM SET webhook.dispatch = on");
+$node->reload;
+$peak = peak_until('SELECT webhook.pending() = 0');
+cmp_ok($peak // LIMIT, '<', LIMIT, 'P9, W14: parsed payloads are not kept');
+is($receiver->count('/deep'), 500, 'W14: all of them have arrived');
+
 $receiver->stop;
 $node->stop('immediate');
 done_testing();
