@@ -249,7 +249,7 @@ UPDATE thing SET price = NULL WHERE id = 2;
 UPDATE thing SET price = 1 WHERE id = 2;
 DELETE FROM thing;
 SELECT event, entity_id, webhooks, payload FROM new_messages();
--- What json takes and jsonb refuses matches no filter, and does no harm.
+-- What json takes and jsonb refuses does no harm; a filter sees what jsonb can hold of it, if it can.
 INSERT INTO thing VALUES (3, 1, 'x', '"\u0000"'), (4, 1, 'x', '1e1000000');
 SELECT event, entity_id, webhooks, payload FROM new_messages();
 -- In the transaction that creates, changes and deletes it, and after a rollback of that.

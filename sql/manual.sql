@@ -66,6 +66,15 @@ SELECT webhook.fire_webhook(:guest_hook, '1') <> '' AS fired;
 ROLLBACK;
 SELECT count(*) FROM sent;
 
+-- What json takes and jsonb refuses keeps no filter from looking at the rest.
+CREATE TABLE note (id int PRIMARY KEY, body json);
+SELECT webhook.watch('note', 'note');
+INSERT INTO note VALUES (1, '"\u0000"'), (2, '1e1000000');
+SELECT webhook.create_webhook('note', 'note.manual', 'http://127.0.0.1:1/', filter => '{"id": 1}') AS note_hook \gset
+SELECT webhook.fire_webhook(:note_hook, '1') <> '' AS fired;
+SELECT * FROM refused(format('SELECT webhook.fire_webhook(%s, %L)', :note_hook, '2'));
+SELECT webhook.delete_webhook_by_id(:note_hook);
+
 -- R6: refused
 SELECT * FROM refused(format('SELECT webhook.fire_webhook(%s, %L)', :guest_hook, '99'));
 SELECT * FROM refused(format('SELECT webhook.fire_webhook(%s, %L)', :guest_hook, 'no number'));

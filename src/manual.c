@@ -26,6 +26,7 @@
 #include "entity.h"
 #include "inforce.h"
 #include "integration.h"
+#include "match.h"
 #include "shmem.h"
 
 #define MANUAL_ACTION	".manual"
@@ -126,7 +127,7 @@ find_entity(const ManualWebhook *webhook, const char *entity_id, OutboxRow *row)
 static bool
 filter_matches(const ManualWebhook *webhook, const OutboxRow *row)
 {
-	Datum		payload = DirectFunctionCall1(jsonb_in, CStringGetDatum(row->payload));
+	Datum		payload = JsonbPGetDatum(match_parse_payload(row->payload));
 	Datum		filter = DirectFunctionCall1(jsonb_in, CStringGetDatum(webhook->filter));
 
 	return DatumGetBool(DirectFunctionCall2(jsonb_contains, payload, filter));

@@ -17,6 +17,7 @@
 #include "utils/jsonb.h"
 
 #include "compat.h"
+#include "jsonfield.h"
 #include "match.h"
 
 bool
@@ -49,16 +50,17 @@ columns_match(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTabl
 	return false;
 }
 
-Jsonb *
-match_parse_payload(const char *payload)
+/* A text as jsonb; NULL if jsonb cannot hold it. */
+static Jsonb *
+try_parse(const char *text)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Datum		parsed = (Datum) 0;
+	Jsonb	   *volatile parsed = NULL;
 
 	/* The input function has no side effects, so there is nothing to roll back. */
 	PG_TRY();
 	{
-		parsed = DirectFunctionCall1(jsonb_in, CStringGetDatum(payload));
+		parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 	}
 	PG_CATCH();
 	{
@@ -69,10 +71,24 @@ match_parse_payload(const char *payload)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		FlushErrorState();
-		parsed = DirectFunctionCall1(jsonb_in, CStringGetDatum("null"));
 	}
 	PG_END_TRY();
-	return DatumGetJsonbP(parsed);
+	return parsed;
+}
+
+Jsonb *
+match_parse_payload(const char *payload)
+{
+	Jsonb	   *parsed = try_parse(payload);
+
+	if (parsed == NULL)
+	{
+		char	   *possible = pstrdup(payload);
+
+		jsonfield_replace_impossible(possible);
+		parsed = try_parse(possible);
+	}
+	return parsed != NULL ? parsed : try_parse("null");
 }
 
 static bool

@@ -39,9 +39,9 @@ typedef struct Match
 extern bool match_column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum);
 
 /*
- * A payload as jsonb.  What json accepts and jsonb does not, "\u0000" or a number
- * with a million digits, contains nothing that a filter could ask for: it
- * counts as null.
+ * A payload as jsonb.  Escapes that json accepts and jsonb does not become U+FFFD,
+ * see jsonfield_document().  What cannot be mended, a number with a million digits,
+ * contains nothing that a filter could ask for: it counts as null.
  */
 extern Jsonb *match_parse_payload(const char *payload);
 

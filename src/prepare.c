@@ -39,6 +39,7 @@
 
 #include "check.h"
 #include "compat.h"
+#include "jsonfield.h"
 #include "payload.h"
 #include "prepare.h"
 #include "settings.h"
@@ -107,7 +108,7 @@ call_transform(const Endpoint *endpoint, const Message *message, char *payload)
 
 	fmgr_info(find_transform(endpoint), &finfo);
 	InitFunctionCallInfoData(*fcinfo, &finfo, finfo.fn_nargs, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = DirectFunctionCall1(jsonb_in, CStringGetDatum(payload ? payload : "null"));
+	fcinfo->args[0].value = JsonbPGetDatum(jsonfield_document(pstrdup(payload ? payload : "null")));
 	fcinfo->args[0].isnull = false;
 	if (finfo.fn_nargs == 3)
 	{

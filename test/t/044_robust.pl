@@ -56,6 +56,16 @@ ok($node->poll_query_until('postgres',
 is($receiver->count('/replaced'), 0, 'I17: nothing was sent to it');
 sql("SELECT webhook.delete_webhook_by_id($replaced)");
 
+# I17: a transform is given what jsonb can hold of a payload that json holds.
+
+sql(q{CREATE TABLE odd (id integer PRIMARY KEY, body json); SELECT webhook.watch('odd', 'odd')});
+sql(q{CREATE FUNCTION same(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1'});
+my $odd = create('/odd', event => "'odd.*'", transform => "'same(jsonb)'");
+sql(q{INSERT INTO odd VALUES (1, '"\\u0000"')});
+ok($receiver->wait_for_count(1, '/odd'), 'I17: what jsonb cannot hold is replaced');
+is(decode_json(($receiver->requests('/odd'))[0]->{body})->{result}{body}, "\x{fffd}", 'I17: as everywhere');
+sql("SELECT webhook.delete_webhook_by_id($odd)");
+
 # I17: a transform that catches being cancelled ends its worker once, and is switched off by the next.
 
 sql(q{CREATE FUNCTION stubborn(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
