@@ -283,7 +283,10 @@ append_entities(StringInfo out, const char *event)
 	}
 }
 
-/* The newest messages of this name that were for the caller's webhooks, as far as they are still at hand. */
+/*
+ * The newest messages of this name that were for the caller's webhooks, as far as they are still at hand.  Not
+ * those about rows of tables: what may be seen of these now, append_entities() knows.
+ */
 static void
 append_messages(StringInfo out, const char *event)
 {
@@ -302,7 +305,7 @@ append_messages(StringInfo out, const char *event)
 						 " UNION ALL (SELECT * FROM webhook.outbox_1 ORDER BY xid DESC, id DESC LIMIT 1000)"
 						 " UNION ALL (SELECT * FROM webhook.outbox_2 ORDER BY xid DESC, id DESC LIMIT 1000)"
 						 " UNION ALL (SELECT * FROM webhook.outbox_3 ORDER BY xid DESC, id DESC LIMIT 1000)) AS o"
-						 " WHERE o.event = $1 AND o.payload IS NOT NULL"
+						 " WHERE o.event = $1 AND o.payload IS NOT NULL AND o.relation IS NULL"
 						 " AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = ANY (o.webhook_ids)"
 						 "             AND pg_has_role($2, w.owner::oid, 'USAGE'))"
 						 " ORDER BY o.id DESC LIMIT $3",

@@ -205,6 +205,22 @@ sql('REVOKE SELECT (id, event_uid, name) ON crm.guest FROM reader; GRANT SELECT 
 redeliver_all($reader);
 is(arrived('reader'), 'k l none', 'W11: the others later');
 
+# Samples for REST hooks, and what jsonb cannot hold
+
+sql(q{CREATE TABLE crm.note (id integer PRIMARY KEY, name text, body json, pin text);
+	SELECT webhook.watch('crm.note', 'note', exclude => '{pin}');
+	GRANT SELECT ON crm.note TO reader});
+my $note = subscribe('reader', 'note.*');
+dispatch('off');
+sql(q{INSERT INTO crm.note VALUES (1, 's', '{}', '4'); REVOKE SELECT ON crm.note FROM reader});
+is(sql("SET ROLE reader; SELECT webhook.rest_hook_sample('note.create')"), '[]', 'W14: what is withheld is no sample either');
+sql('GRANT SELECT (id, name, body) ON crm.note TO reader');
+sql(q{INSERT INTO crm.note VALUES (2, 't', '"\\u0000"', '5')});
+dispatch('on');
+is(arrived('reader'), 's t', 'W14: a payload that is no jsonb is judged by its columns as any other');
+sql("SELECT webhook.delete_webhook_by_id($note)");
+sql('DROP TABLE crm.note');
+
 # Memberships, schemas, and tests
 
 arrived('member');
