@@ -1,95 +1,16 @@
 # No one gets the server to connect where it must not: every special address, however it is written.
 #
-# The test runs in a network of its own, in which every address of the world is this machine, and with a name server
-# of its own (dnsmasq).  So a connection that should not be made would succeed, and the receiver would see it.
+# The whole table, each address in all spellings and formats, is in 052_ssrf_table.pl.
 #
 # Mission: W9, R7.
 
 use strict;
 use warnings;
 
-use Cwd qw(abs_path);
-use File::Path qw(make_path);
-use Test::More;
-use Time::HiRes qw(usleep);
-
-my ($dnsmasq, $ip);
-
-# Start again inside of the network, before PostgreSQL's modules take hold of the standard output.
-BEGIN
-{
-	my @path = (split(/:/, $ENV{PATH}), '/usr/sbin', '/sbin');
-
-	($dnsmasq) = grep { -x } map { "$_/dnsmasq" } @path;
-	($ip) = grep { -x } map { "$_/ip" } @path;
-	if (!$ENV{WEBHOOK_NAMESPACE})
-	{
-		plan skip_all => 'dnsmasq or iproute2 is not installed' unless $dnsmasq && $ip;
-
-		my $dir = $ENV{TESTDATADIR} // 'tmp_check';
-		make_path($dir);
-		my $resolv_conf = abs_path($dir) . '/resolv.conf';
-		open(my $file, '>', $resolv_conf) or die "could not write $resolv_conf: $!";
-		print $file "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n";
-		close($file);
-
-		# Root inside of the first name space may do all that; the second one makes us the user again.
-		my ($uid, $gid) = ($>, (split(/ /, $)))[0]);
-		my $setup = join(' && ',
-			"$ip link set lo up",
-			"$ip route add local 0.0.0.0/0 dev lo",
-			"$ip -6 route add local ::/0 dev lo",
-			'echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start',
-			"mount --bind '$resolv_conf' /etc/resolv.conf",
-			qq(exec unshare -U --map-user=$uid --map-group=$gid "\$@"));
-		my @enter = ('unshare', '-Urmn', 'sh', '-c', $setup, 'sh');
-
-		# Not everywhere may users make name spaces.
-		open(my $null, '>>', '/dev/null');
-		my $pid = fork // die "fork: $!";
-		if ($pid == 0)
-		{
-			open(STDERR, '>&', $null);
-			exec(@enter, 'true') or exit(1);
-		}
-		waitpid($pid, 0);
-		plan skip_all => 'users may not make name spaces here' if $?;
-		$ENV{WEBHOOK_NAMESPACE} = 1;
-		exec(@enter, $^X, (map { "-I$_" } @INC), abs_path(__FILE__)) or die "exec: $!";
-	}
-}
-
+use PrivateNetwork;
 use PostgreSQL::Test::Utils;
+use Test::More;
 use WebhookTest;
-
-# Names and their addresses, changed by naming and a signal.
-my $dir = PostgreSQL::Test::Utils::tempdir();
-my %names;
-my $dns_pid;
-
-sub publish
-{
-	open(my $hosts, '>', "$dir/hosts.new") or die $!;
-	print $hosts "$_->[1] $_->[0]\n" foreach map { my $n = $_; map { [ $n, $_ ] } @{ $names{$n} } } sort keys %names;
-	close($hosts);
-	rename("$dir/hosts.new", "$dir/hosts") or die $!;
-	kill('HUP', $dns_pid) if $dns_pid;
-	return;
-}
-
-sub resolved
-{
-	my ($name, $address) = @_;
-
-	foreach (1 .. 20 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		return if `getent ahosts '$name'` =~ /^\Q$address\E\s/m;
-		usleep(50_000);
-	}
-	die "$name does not resolve";
-}
-
-# The table: each range with its first, its last or another address of it.
 
 my @special_ipv4 = qw(0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.127.255.255 127.0.0.1 127.255.255.254
   169.254.0.1 169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.1 192.0.2.1 192.88.99.1 192.168.0.1 192.168.255.255
@@ -100,19 +21,15 @@ my @special_ipv6 = qw(:: ::1 fe80::1 febf::1 fec0::1 fc00::1 fdff::1 ff02::1 200
 my @disguised = qw(0177.0.0.1 0x7f.0.0.1 0x7f000001 2130706433 017700000001 127.1 127.0.1 0 0x0 localhost localhost.
   0251.0376.0251.0376 0xa9fea9fe 2852039166 169.16689662 0xC0.0xA8.0.1 10.1 3232235521 LOCALHOST);
 
-$names{"v4-$_.test"} = [ $special_ipv4[$_] ] foreach 0 .. $#special_ipv4;
-$names{"v6-$_.test"} = [ $special_ipv6[$_] ] foreach 0 .. $#special_ipv6;
-$names{'xn--bcher-kva.test'} = ['10.0.0.1'];
-$names{'localhost'} = ['127.0.0.1'];
-$names{'public.test'} = ['93.184.216.34'];
-$names{'public6.test'} = ['2606:2800:220:1::1'];
-$names{'both.test'} = [ '10.0.0.1', '93.184.216.35' ];
-$names{'rebind.test'} = ['93.184.216.36'];
-publish();
-$dns_pid = open(my $dns, '-|', $dnsmasq, '--keep-in-foreground', '--no-resolv', '--no-hosts', "--addn-hosts=$dir/hosts",
-	'--listen-address=127.0.0.1', '--bind-interfaces', '--conf-file=/dev/null', '--user=', '--group=', '--pid-file=',
-	'--local-ttl=0', '--log-facility=-', '--cache-size=0') or die "could not start dnsmasq: $!";
-resolved('public.test', '93.184.216.34');
+PrivateNetwork::publish(
+	(map { ("v4-$_.test" => [ $special_ipv4[$_] ]) } 0 .. $#special_ipv4),
+	(map { ("v6-$_.test" => [ $special_ipv6[$_] ]) } 0 .. $#special_ipv6),
+	'xn--bcher-kva.test' => ['10.0.0.1'],
+	'localhost' => ['127.0.0.1'],
+	'public6.test' => ['2606:2800:220:1::1'],
+	'both.test' => [ '10.0.0.1', '93.184.216.35' ],
+	'rebind.test' => ['93.184.216.36'],
+	'public.test' => ['93.184.216.34']);
 
 # Proxies of the environment must not be asked.
 my $proxy = WebhookTest::Receiver->start;
@@ -234,9 +151,7 @@ my $rebind = WebhookTest::create_webhook($node, app => "'rebind'", event => "'re
 	url => "'http://rebind.test:" . $v4->port . "/rebind'", retry_schedule => "'{0,1 s,1 s,1 s}'");
 sql("SELECT webhook.emit('rebind', '{}')");
 ok($v4->wait_for_count(1, '/rebind'), 'R7: the first attempt reaches the public address');
-$names{'rebind.test'} = ['127.0.0.1'];
-publish();
-resolved('rebind.test', '127.0.0.1');
+PrivateNetwork::publish('rebind.test' => ['127.0.0.1']);
 my $before = scalar($v4->requests('/rebind'));
 sql("SELECT pg_terminate_backend(pid, 60000) FROM webhook.stat_workers WHERE pid IS NOT NULL");
 WebhookTest::wait_until_delivered($node);
@@ -268,5 +183,4 @@ foreach my $url ('unix:/run/postgresql/.s', 'file:///etc/passwd', 'http://user:s
 		"R7: refused when it is created: $url");
 }
 
-kill('TERM', $dns_pid);
 done_testing();
