@@ -8,6 +8,7 @@
 use strict;
 use warnings;
 
+use Needs;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WebhookTest qw(sql becomes let_pass worker_pid worker_memory);
@@ -164,7 +165,7 @@ becomes("SELECT string_agg(outcome || ' ' || attempt, ',') FROM webhook.get_webh
 
 SKIP:
 {
-	skip 'Python has no package h2 (python3-h2) here', 1 unless WebhookTest::Receiver::can_http2();
+	Needs::skip_block('Python has no package h2 (python3-h2) here', 1) unless WebhookTest::Receiver::can_http2();
 
 	my $http2 = WebhookTest::Receiver->start(tls => [ "$dir/good.crt", "$dir/good.key" ], http2 => 1);
 	my $broken_off = '^broken off by the receiver while';

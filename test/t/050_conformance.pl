@@ -10,6 +10,7 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Copy;
 use JSON::PP;
+use Needs;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
@@ -19,13 +20,14 @@ my $source = dirname(dirname(abs_path(__FILE__))) . '/conformance';
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
 # The packages go to a directory of this run; nothing is written to the sources or to anybody's home.
-plan skip_all => 'node and npm are not installed' if system('node --version >/dev/null 2>&1 && npm --version >/dev/null 2>&1');
+Needs::skip_all('node and npm are not installed')
+  if system('node --version >/dev/null 2>&1 && npm --version >/dev/null 2>&1');
 copy("$source/$_", "$dir/$_") or die "could not copy $_: $!" foreach qw(package.json package-lock.json receiver.js);
 if (system("cd '$dir' && HOME='$dir' npm_config_cache='$dir/cache' npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1"))
 {
 	my $log = slurp_file("$dir/npm.log");
 
-	plan skip_all => 'the npm registry cannot be reached'
+	Needs::skip_all('the npm registry cannot be reached')
 	  if $log =~ /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ECONNRESET|ENETUNREACH|FETCH_ERROR|SELF_SIGNED_CERT/;
 	die "npm ci failed: $log";
 }
