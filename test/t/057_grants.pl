@@ -42,7 +42,7 @@ sql(q{
 	GRANT EXECUTE ON FUNCTION webhook.watch, webhook.unwatch, webhook.emit, webhook.create_webhook, webhook.update_webhook,
 		webhook.get_webhooks, webhook.activate_webhook, webhook.deactivate_webhook, webhook.delete_webhook_by_id,
 		webhook.get_webhook_log, webhook.get_secret, webhook.get_public_key, webhook.rotate_secret, webhook.test_webhook,
-		webhook.fire_webhook, webhook.pending, webhook.describe_format TO app;
+		webhook.get_manual_actions, webhook.fire_webhook, webhook.redeliver, webhook.pending, webhook.describe_format TO app;
 
 	GRANT SELECT ON webhook.stat_webhooks, webhook.stat_workers, webhook.undelivered, webhook.withheld TO monitor, operator;
 	GRANT SELECT (id, webhook_id, kind, message, created_at, read_at) ON webhook.notification TO monitor;
@@ -66,6 +66,8 @@ may('app', "SELECT webhook.$_") foreach ("get_secret($id)", "rotate_secret($id)"
 	"fire_webhook($id, '1')", "deactivate_webhook($id)", "activate_webhook($id)", "update_webhook($id, '{}')", 'pending()');
 WebhookTest::wait_until_delivered($node);
 is(scalar($receiver->requests('/app')), 4, 'W14: what it sends arrives');
+may('app', "SELECT webhook.redeliver($id, message_id) FROM webhook.get_webhook_log($id) WHERE event = 'x.y'");
+may('app', "SELECT * FROM webhook.get_manual_actions('guest')");
 may('app', "SELECT * FROM webhook.get_webhooks(), webhook.get_webhook_log($id)");
 may_not('app', $_) foreach ('SELECT * FROM webhook.webhook', 'SELECT * FROM webhook.outbox', 'SELECT * FROM webhook.stat_webhooks',
 	'SELECT * FROM webhook.undelivered', 'SELECT * FROM webhook.notification', 'SELECT * FROM webhook.outbox_unread()',
