@@ -29,6 +29,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -57,10 +58,15 @@
 	" k.entity_type || '.update', k.entity_type || '.delete']"
 #define SUBSCRIBES	"('*' = ANY (w.events) OR " SUBSCRIBES_BY_NAME ")"
 
+/* What is wrong with table k: all rows are withheld, or these columns.  It must not be too long for a NOTIFY. */
+#define PROBLEM \
+	"CASE WHEN k.columns IS NULL THEN k.problem ELSE 'permission denied for column ' ||" \
+	" pg_catalog.left(pg_catalog.array_to_string(k.columns, ', '), 500) END"
+
 /*
- * Bring webhook.withheld up to date, and tell of what is new in it.  What
- * cannot be judged now (NULL) stays as it is.  The result says whether there
- * is such a thing.
+ * Bring webhook.withheld up to date, and tell of what is new in it; less than
+ * before is no news.  What cannot be judged now (NULL) stays as it is.  The
+ * result says whether there is such a thing.
  *
  * The bootstrap superuser (10) may see everything.  He is among the owners so
  * that each watched table is looked at: only then does this process hear of
@@ -70,20 +76,25 @@ static Statement note_statement = {
 	"WITH owner AS (SELECT DISTINCT w.owner FROM webhook.webhook AS w WHERE w.active OR w.buffering"
 	"  UNION SELECT 10::oid::regrole),"
 	" judged AS MATERIALIZED (SELECT o.owner, k.relation, k.entity_type,"
-	"  webhook.access_problem(o.owner::oid, k.relation) AS problem FROM owner AS o, webhook.watch AS k),"
-	" bad AS MATERIALIZED (SELECT w.id, k.relation, k.problem FROM judged AS k"
-	"  JOIN webhook.webhook AS w ON w.owner = k.owner"
-	"  WHERE k.problem <> '' AND (w.active OR w.buffering) AND " SUBSCRIBES "),"
+	"  webhook.access_problem(o.owner::oid, k.relation) AS problem,"
+	"  webhook.access_hidden(o.owner::oid, k.relation) AS columns FROM owner AS o, webhook.watch AS k),"
+	" bad AS MATERIALIZED (SELECT w.id, k.relation, k.columns, " PROBLEM " AS problem,"
+	"  h.webhook_id IS NULL OR CASE WHEN k.columns IS NULL THEN h.columns IS NOT NULL OR h.problem <> k.problem"
+	"   ELSE NOT k.columns <@ h.columns END AS news"
+	"  FROM judged AS k JOIN webhook.webhook AS w ON w.owner = k.owner"
+	"  LEFT JOIN webhook.withheld AS h ON h.webhook_id = w.id AND h.relation = k.relation"
+	"  WHERE (k.problem <> '' OR k.columns IS NOT NULL) AND (w.active OR w.buffering) AND " SUBSCRIBES "),"
 	" over AS (DELETE FROM webhook.withheld AS h"
 	"  WHERE NOT EXISTS (SELECT FROM bad AS b WHERE b.id = h.webhook_id AND b.relation = h.relation)"
 	"  AND NOT EXISTS (SELECT FROM judged AS j WHERE j.relation = h.relation AND j.problem IS NULL)),"
-	" news AS (INSERT INTO webhook.withheld AS h (webhook_id, relation, problem)"
-	"  SELECT b.id, b.relation, b.problem FROM bad AS b"
-	"  ON CONFLICT (webhook_id, relation) DO UPDATE SET problem = excluded.problem, since = now()"
-	"  WHERE h.problem <> excluded.problem RETURNING webhook_id, relation, problem),"
+	" kept AS (INSERT INTO webhook.withheld AS h (webhook_id, relation, problem, columns)"
+	"  SELECT b.id, b.relation, b.problem, b.columns FROM bad AS b"
+	"  ON CONFLICT (webhook_id, relation) DO UPDATE SET problem = excluded.problem, columns = excluded.columns, since = now()"
+	"  WHERE (h.problem, h.columns) IS DISTINCT FROM (excluded.problem, excluded.columns)),"
 	" noted AS (INSERT INTO webhook.notification (webhook_id, kind, message)"
-	"  SELECT n.webhook_id, 'withheld', format('rows of %s are no longer sent: %s', n.relation, n.problem)"
-	"  FROM news AS n RETURNING id, webhook_id, kind, message),"
+	"  SELECT b.id, 'withheld', format('%s of %s are no longer sent: %s',"
+	"   CASE WHEN b.columns IS NULL THEN 'rows' ELSE 'columns' END, b.relation, b.problem)"
+	"  FROM bad AS b WHERE b.news RETURNING id, webhook_id, kind, message),"
 	" told AS (SELECT count(pg_notify('webhook', json_build_object('id', n.id, 'webhook_id', n.webhook_id,"
 	"  'kind', n.kind, 'message', n.message)::text)) AS n FROM noted AS n)"
 	" SELECT EXISTS (SELECT FROM judged AS j WHERE j.problem IS NULL) FROM told",
@@ -94,6 +105,7 @@ static uint64 noted_changes = 0;	/* rights have been looked at up to this change
 static TimestampTz look_again = DT_NOEND;	/* for what could not be judged */
 
 PG_FUNCTION_INFO_V1(webhook_access_problem);
+PG_FUNCTION_INFO_V1(webhook_access_hidden);
 
 
 static bool
@@ -168,33 +180,75 @@ problem_text(Access access, Oid role, Oid relid)
 }
 
 /*
+ * What may the role see of a watched table?  ACCESS_ALL if it is not watched,
+ * or does not exist.  False if it cannot be told now because somebody has
+ * locked the table; the worker must not wait for that.
+ */
+static bool
+judge_watched(Oid role, Oid relid, Access *access, Bitmapset **hidden)
+{
+	Relation	rel;
+	WatchedTable *table;
+	Bitmapset  *readable;
+
+	*access = ACCESS_ALL;
+	*hidden = NULL;
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		return false;
+	rel = try_relation_open(relid, NoLock);
+	if (rel == NULL)
+	{
+		UnlockRelationOid(relid, AccessShareLock);
+		return true;
+	}
+	table = watch_settings_unchecked(rel);
+	if (table != NULL)
+		*access = access_check(role, relid, &table->access_columns, &readable);
+	if (*access == ACCESS_COLUMNS)
+		*hidden = bms_difference(table->access_columns.useful, readable);
+	relation_close(rel, NoLock);
+	return true;
+}
+
+/*
  * access_problem(role, relation) returns text: why rows of a watched table are
- * kept from a role; '' if they are not.  NULL when it cannot be told now
- * because somebody has locked the table; the worker must not wait for that.
+ * kept from a role; '' if they are not.  NULL when it cannot be told now.
  */
 Datum
 webhook_access_problem(PG_FUNCTION_ARGS)
 {
 	Oid			role = PG_GETARG_OID(0);
 	Oid			relid = PG_GETARG_OID(1);
-	Bitmapset  *readable;
-	Relation	rel;
-	WatchedTable *table;
-	char	   *problem = "";
+	Access		access;
+	Bitmapset  *hidden;
 
-	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+	if (!judge_watched(role, relid, &access, &hidden))
 		PG_RETURN_NULL();
-	rel = try_relation_open(relid, NoLock);
-	if (rel == NULL)
-	{
-		UnlockRelationOid(relid, AccessShareLock);
-		PG_RETURN_TEXT_P(cstring_to_text(""));
-	}
-	table = watch_settings_unchecked(rel);
-	if (table != NULL)
-		problem = problem_text(access_check(role, relid, &table->access_columns, &readable), role, relid);
-	relation_close(rel, NoLock);
-	PG_RETURN_TEXT_P(cstring_to_text(problem));
+	PG_RETURN_TEXT_P(cstring_to_text(problem_text(access, role, relid)));
+}
+
+/*
+ * access_hidden(role, relation) returns text[]: the columns of a watched table
+ * that are kept from a role which is sent its rows.  NULL if there are none,
+ * or when it cannot be told now.
+ */
+Datum
+webhook_access_hidden(PG_FUNCTION_ARGS)
+{
+	Oid			role = PG_GETARG_OID(0);
+	Oid			relid = PG_GETARG_OID(1);
+	Access		access;
+	Bitmapset  *hidden;
+	Datum	   *names;
+	int			n = 0;
+	int			attnum = -1;
+
+	if (!judge_watched(role, relid, &access, &hidden) || bms_is_empty(hidden))
+		PG_RETURN_NULL();
+	names = palloc(bms_num_members(hidden) * sizeof(Datum));
+	while ((attnum = bms_next_member(hidden, attnum)) >= 0)
+		names[n++] = CStringGetTextDatum(get_attname(relid, attnum, false));
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 void
@@ -206,12 +260,13 @@ access_check_webhook(int64 webhook_id)
 
 	as_owner_execute("DELETE FROM webhook.withheld WHERE webhook_id = $1",
 					 SPI_OK_DELETE, 1, types, values, NULL);
-	n = as_owner_execute("INSERT INTO webhook.withheld (webhook_id, relation, problem)"
-						 " SELECT j.id, j.relation, j.problem FROM ("
-						 "  SELECT w.id, k.relation, webhook.access_problem(w.owner::oid, k.relation) AS problem"
+	n = as_owner_execute("INSERT INTO webhook.withheld (webhook_id, relation, problem, columns)"
+						 " SELECT k.id, k.relation, " PROBLEM ", k.columns FROM ("
+						 "  SELECT w.id, k.relation, webhook.access_problem(w.owner::oid, k.relation) AS problem,"
+						 "  webhook.access_hidden(w.owner::oid, k.relation) AS columns"
 						 "  FROM webhook.webhook AS w, webhook.watch AS k"
-						 "  WHERE w.id = $1 AND " SUBSCRIBES ") AS j WHERE j.problem <> ''"
-						 " RETURNING problem, EXISTS (SELECT FROM webhook.webhook AS w, webhook.watch AS k"
+						 "  WHERE w.id = $1 AND " SUBSCRIBES ") AS k WHERE k.problem <> '' OR k.columns IS NOT NULL"
+						 " RETURNING problem, columns IS NULL AND EXISTS (SELECT FROM webhook.webhook AS w, webhook.watch AS k"
 						 "  WHERE w.id = $1 AND k.relation = withheld.relation AND " SUBSCRIBES_BY_NAME ")",
 						 SPI_OK_INSERT_RETURNING, 1, types, values, NULL);
 	for (uint64 i = 0; i < n; i++)

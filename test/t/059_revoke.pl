@@ -221,6 +221,50 @@ is(arrived('reader'), 's t', 'W14: a payload that is no jsonb is judged by its c
 sql("SELECT webhook.delete_webhook_by_id($note)");
 sql('DROP TABLE crm.note');
 
+# A column that is lost is told, as a table is; one that was never seen, or that comes back, is not
+
+sub told
+{
+	my ($webhook) = @_;
+
+	return "SELECT count(*), (array_agg(message ORDER BY id DESC))[1] FROM webhook.notification WHERE webhook_id = $webhook AND kind = 'withheld'";
+}
+
+sql(q{CREATE TABLE crm.staff (id integer PRIMARY KEY, name text, salary integer, "home, phone" text, pin text);
+	SELECT webhook.watch('crm.staff', 'staff', exclude => '{pin}');
+	GRANT SELECT (id, name, salary, pin) ON crm.staff TO reader, readers});
+my $staff = subscribe('reader', 'staff.*');
+sql(q{INSERT INTO crm.staff VALUES (1, 'q', 1, '2', '3')});
+is(arrived('reader'), 'q', 'W14: a webhook on some columns');
+is(sql("SELECT relation, problem, columns, clock_timestamp() > since FROM webhook.withheld WHERE webhook_id = $staff"),
+	'crm.staff|permission denied for column home, phone|{"home, phone"}|t', 'W14: what it is not sent can be seen');
+my $other_staff = subscribe('member', 'staff.*');
+my $listener = $node->background_psql('postgres');
+$listener->query_safe('LISTEN webhook');
+sql('REVOKE SELECT (salary, pin) ON crm.staff FROM reader');
+becomes(told($staff), '1|columns of crm.staff are no longer sent: permission denied for column salary, home, phone',
+	'W14: REVOKE of a column raises a notification, of an excluded one does not');
+like($listener->query_safe('SELECT 1'), qr/Asynchronous notification "webhook".*columns of crm\.staff are no longer sent/, 'W14: a NOTIFY, too');
+$listener->quit;
+is(sql(told($other_staff)), '0|', 'W14: not for the webhook of another role');
+sql(q{UPDATE crm.staff SET name = 'r', salary = 2});
+is(arrived('reader'), 'r', 'W14: the rest goes on');
+is((map { join(' ', sort keys %{ decode_json($_->{body})->{result} }) } $receiver->requests('/reader'))[-1], 'id name',
+	'W14: without the column');
+sql('GRANT SELECT (salary) ON crm.staff TO reader');
+becomes("SELECT columns FROM webhook.withheld WHERE webhook_id = $staff", '{"home, phone"}', 'W14: the column is back');
+sql('REVOKE SELECT ON crm.staff FROM reader');
+becomes(told($staff), '2|rows of crm.staff are no longer sent: permission denied for table staff', 'W14: then all of them are lost');
+sql('GRANT SELECT (id, salary) ON crm.staff TO reader');
+becomes("SELECT columns FROM webhook.withheld WHERE webhook_id = $staff", '{name,"home, phone"}', 'W14: two come back');
+sql('GRANT SELECT ON crm.staff TO reader');
+becomes("SELECT count(*) FROM webhook.withheld WHERE webhook_id = $staff", 0, 'W14: all of them');
+sql('REVOKE SELECT ON crm.staff FROM reader; GRANT SELECT (id, name, salary) ON crm.staff TO reader');
+becomes(told($staff), '3|columns of crm.staff are no longer sent: permission denied for column home, phone',
+	'W14: REVOKE on the table that leaves columns raises one as well');
+sql("SELECT webhook.delete_webhook_by_id($_)") foreach $staff, $other_staff;
+sql('DROP TABLE crm.staff');
+
 # Memberships, schemas, and tests
 
 arrived('member');
