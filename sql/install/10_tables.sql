@@ -3,7 +3,7 @@
 CREATE SEQUENCE webhook.webhook_id_seq AS bigint;
 
 CREATE TABLE webhook.webhook (
-    id                    bigint PRIMARY KEY DEFAULT nextval('webhook.webhook_id_seq'),
+    id                    bigint PRIMARY KEY DEFAULT pg_catalog.nextval('webhook.webhook_id_seq'),
     owner                 regrole NOT NULL,
     app                   text NOT NULL,
     name                  text,

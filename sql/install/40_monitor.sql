@@ -59,25 +59,25 @@ CREATE VIEW webhook.undelivered AS
     UNION ALL
     SELECT w.id, o.message_id::text, o.event, o.entity_id #>> '{}', 0, NULL, NULL,
            CASE WHEN h.active THEN 'pending' ELSE 'buffered' END, o.created_at
-    FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS w (id)
+    FROM webhook.outbox_unread() AS o, pg_catalog.unnest(o.webhook_ids) AS w (id)
     JOIN webhook.webhook AS h ON h.id = w.id
-    WHERE (h.active OR h.buffering) AND NOT COALESCE(pg_visible_in_snapshot(o.xid, h.discarded), false)
+    WHERE (h.active OR h.buffering) AND NOT COALESCE(pg_catalog.pg_visible_in_snapshot(o.xid, h.discarded), false)
       AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id);
 COMMENT ON VIEW webhook.undelivered IS 'one row per unfinished delivery';
 
 CREATE VIEW webhook.stat_webhooks AS
     WITH unread AS (
-        SELECT w.id AS webhook_id, count(*) AS n, min(o.created_at) AS oldest
-        FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS w (id)
+        SELECT w.id AS webhook_id, pg_catalog.count(*) AS n, pg_catalog.min(o.created_at) AS oldest
+        FROM webhook.outbox_unread() AS o, pg_catalog.unnest(o.webhook_ids) AS w (id)
         JOIN webhook.webhook AS h ON h.id = w.id
-        WHERE NOT COALESCE(pg_visible_in_snapshot(o.xid, h.discarded), false)
+        WHERE NOT COALESCE(pg_catalog.pg_visible_in_snapshot(o.xid, h.discarded), false)
           AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id)
         GROUP BY w.id
     ), stored AS (
         SELECT d.webhook_id,
-               count(*) AS n,
-               count(*) FILTER (WHERE d.state = 'retrying') AS retrying,
-               min(d.created_at) AS oldest
+               pg_catalog.count(*) AS n,
+               pg_catalog.count(*) FILTER (WHERE d.state = 'retrying') AS retrying,
+               pg_catalog.min(d.created_at) AS oldest
         FROM webhook.delivery AS d
         WHERE d.state IN ('waiting', 'retrying')
         GROUP BY d.webhook_id

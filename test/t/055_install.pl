@@ -58,31 +58,85 @@ none("SELECT objid::regclass FROM pg_depend d JOIN pg_class c ON c.oid = objid
 		AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = d.objid AND e.deptype IN ('e', 'i', 'a'))",
 	'everything belongs to the extension');
 
-# The script itself: whatever is named after one of these words must name its schema, as must functions called outside
-# of function bodies, whose search_path is set.
+# The script itself: tables, types and the like are named with their schema everywhere, because of pg_temp; functions
+# outside of function bodies, in which only pg_catalog can have them.  A definer's function says where it looks for names.
 
-my $sources = dirname(dirname(dirname(abs_path(__FILE__)))) . '/sql/install';
-foreach my $file (sort glob("$sources/*.sql"))
+my $syntax = join('|', qw(all and any array as between cast check coalesce else exists extract filter foreign greatest in key least
+	like not nullif on operator or over partition primary row select setof some table then unique using values when where with));
+
+sub flaws
 {
-	my $script = slurp_file($file);
+	my ($script) = @_;
 	my @found;
+	my %known = map { $_ => 1 } qw(public current_user only lateral select);
 
-	$script =~ s/--[^\n]*//g;
-	# Strings, then bodies of functions and of EXECUTE.
+	$script =~ s/--[^\n]*|\/\*.*?\*\///gs;
 	$script =~ s/'(?:[^']|'')*'/''/g;
-	while ($script =~ /\b((?:CREATE|ALTER|DROP|COMMENT ON|GRANT [A-Z, ]+ ON|REVOKE [A-Z, ]+ ON)\s+(?:OR REPLACE\s+)?
-						 (?:UNIQUE\s+)?(?:TABLE|VIEW|FUNCTION|PROCEDURE|SEQUENCE|TYPE|DOMAIN)\s+(?:IF\s+\w+\s+\w*\s*)?
-						 |\bINSERT\s+INTO\s+|\bUPDATE\s+|\bDELETE\s+FROM\s+|\bREFERENCES\s+)([A-Za-z_]\w*)(\.?)/gx)
+	while ($script =~ /\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\b((?:(\$\w*\$).*?\2|[^;])*);/gis)
 	{
-		my ($command, $name, $dot) = ($1, $2, $3);
+		my $function = $1;
 
-		next if $dot && $name =~ /^(webhook|pg_catalog)$/;
-		next if $command =~ /^UPDATE/ && $name =~ /^(OR|SET|ON|SKIP|OF|CASCADE|RESTRICT|NO)$/i;
+		next if $function =~ /\bLANGUAGE\s+(?:c|internal)\b/i && $function !~ /\bSECURITY\s+DEFINER\b/i;
+		push @found, 'function without search_path:' . substr($function, 0, 40)
+		  unless $function =~ /\bSET\s+search_path\s*(?:=|TO)\s*pg_catalog,\s*pg_temp\b/i;
+	}
+	$known{ lc($1) } = 1 while $script =~ /\b(\w+)\s*(?:\([\w\s,]*\)\s*)?AS\s+(?:(?:NOT\s+)?MATERIALIZED\s*)?\(/gi;
+	while ($script =~ /\b((?:CREATE|ALTER|DROP|COMMENT\s+ON|(?:GRANT|REVOKE)\s+[\w\s,]+\sON)\s+(?:OR\s+REPLACE\s+)?(?:UNIQUE\s+)?
+						 (?:TABLE|VIEW|FUNCTION|PROCEDURE|SEQUENCE|TYPE|DOMAIN|AGGREGATE)\s+(?:IF\s+\w+\s+(?:EXISTS\s+)?)?
+						 |INSERT\s+INTO\s+|UPDATE\s+|DELETE\s+FROM\s+|REFERENCES\s+|TRUNCATE\s+|EXECUTE\s+FUNCTION\s+
+						 |(?<!DISTINCT\s)FROM\s+|JOIN\s+)([A-Za-z_]\w*)(\.|\s*\()?/gisx)
+	{
+		my ($command, $name, $next) = ($1, $2, $3 // '');
+
+		next if $next eq '.' && $name =~ /^(webhook|pg_catalog)$/;
+		next if $command =~ /^(UPDATE|TRUNCATE)/i && $name =~ /^(OR|SET|ON|SKIP|OF|CASCADE|RESTRICT|NO|DELETE|INSERT)$/i;
+		next if $command =~ /^(FROM|JOIN)/i && ($known{ lc($name) } || $next =~ /\(/);
 		push @found, "$command$name";
 	}
-	is(join("\n", @found), '', 'no unqualified name in ' . (split(/\//, $file))[-1]);
-	unlike($script, qr/\bSET\s+(SESSION\s+|LOCAL\s+)?search_path\b(?!\s*=\s*pg_catalog,\s*pg_temp)/i,
-		'no other search_path in ' . (split(/\//, $file))[-1]);
+	push @found, $1 while $script =~ /\b(SET\s+(?:SESSION\s+|LOCAL\s+)?search_path\b(?!\s*(?:=|TO)\s*pg_catalog,\s*pg_temp).*)/gi;
+
+	# Function calls, without the bodies that have a search_path of their own.
+	$script =~ s/(\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\b(?:(?!\$\w*\$)[^;])*)(\$\w*\$).*?\2/$1/gis;
+	while ($script =~ /(?<![\w."\x24])([A-Za-z_]\w*)\s*\(/g)
+	{
+		my $name = $1;
+
+		push @found, "$name()" unless $name =~ /^(?:$syntax)$/i || $script =~ /\b(?:AS|INTO)\s+(?:[\w.]+\.)?\Q$name\E\s*\(/i;
+	}
+	return join("\n", @found);
+}
+
+# It sees what it is to see
+
+foreach my $bad (
+	'CREATE TABLE t (id int)', 'create table if not exists t (id int)', 'CREATE OR REPLACE VIEW v AS SELECT 1',
+	'CREATE FUNCTION f() RETURNS int LANGUAGE c AS \'x\';', 'ALTER TABLE t ADD c int', 'DROP TYPE t', 'COMMENT ON TABLE t IS \'\'',
+	'GRANT SELECT, INSERT ON TABLE t TO webhook_user', 'INSERT INTO t VALUES (1)', 'UPDATE t SET a = 1', 'DELETE FROM t',
+	'CREATE VIEW webhook.v AS SELECT * FROM t', 'CREATE VIEW webhook.v AS SELECT * FROM webhook.a AS a JOIN t ON true',
+	'CREATE VIEW webhook.v AS SELECT * FROM other.t', 'CREATE VIEW webhook.v AS SELECT now()',
+	'CREATE TABLE webhook.t (id int DEFAULT nextval(\'webhook.s\'))', 'CREATE TABLE webhook.t (id int REFERENCES t)',
+	'DO $$ BEGIN PERFORM set_config(\'a\', \'b\', true); END $$', 'SET search_path = webhook', 'SET LOCAL search_path TO public',
+	'CREATE FUNCTION webhook.f() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$;',
+	'CREATE FUNCTION webhook.f() RETURNS int LANGUAGE plpgsql SET search_path = webhook AS $$ BEGIN RETURN 1; END $$;',
+	'CREATE FUNCTION webhook.f() RETURNS int LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT id FROM t $$;',
+	'CREATE FUNCTION webhook.f() RETURNS int LANGUAGE sql SET search_path = pg_temp AS \'SELECT 1\';',
+	'CREATE FUNCTION webhook.f() RETURNS int LANGUAGE c SECURITY DEFINER AS \'x\';',
+	'CREATE TRIGGER t AFTER INSERT ON webhook.t EXECUTE FUNCTION f()')
+{
+	isnt(flaws($bad), '', "the check sees: $bad");
+}
+is(flaws(q{
+	CREATE FUNCTION webhook.f(a int) RETURNS TABLE (b int) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+		$$ WITH c AS (SELECT count(*) FROM webhook.t) SELECT 1 FROM c, unnest(ARRAY[1]) WHERE 1 IS DISTINCT FROM a $$;
+	CREATE VIEW webhook.v AS SELECT pg_catalog.now(), COALESCE(x, y) FROM webhook.t WHERE z IN (1, 2); -- FROM t
+	CREATE FUNCTION webhook.g() RETURNS int LANGUAGE c AS 'g';
+	REVOKE ALL ON ALL TABLES IN SCHEMA webhook FROM PUBLIC;
+}), '', 'the check does not see what is not there');
+
+my $sources = dirname(dirname(dirname(abs_path(__FILE__)))) . '/sql';
+foreach my $file (sort glob("$sources/install/*.sql"), glob("$sources/upgrade/*.sql"))
+{
+	is(flaws(slurp_file($file)), '', 'W14: nothing unqualified in ' . (split(/\//, $file))[-1]);
 }
 
 # A role that may create schemas waits for the extension to come
