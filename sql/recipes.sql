@@ -79,7 +79,57 @@ DELETE FROM payment;
 SELECT o.event, o.entity_id, (SELECT string_agg(w.app, ',' ORDER BY w.app) FROM webhook.webhook AS w WHERE w.id = ANY (o.webhook_ids)) AS apps
 FROM webhook.outbox AS o WHERE o.entity_type = 'guest' ORDER BY o.id;
 SELECT count(*) FROM sent();
+-- I12: the receiver hears of a guest once that it is paid, however often, when and by what that is noticed.
+CREATE FUNCTION told(OUT entity_id text, OUT heard text) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
+    WITH now_seen AS (INSERT INTO seen SELECT o.id FROM webhook.outbox AS o WHERE o.id NOT IN (SELECT id FROM seen) RETURNING id)
+    SELECT o.entity_id::text, string_agg(substr(o.event, 7), ' ' ORDER BY o.id) FROM webhook.outbox AS o JOIN now_seen USING (id)
+    WHERE (SELECT id FROM webhook.get_webhooks('paid')) = ANY (o.webhook_ids) GROUP BY 1 ORDER BY 1
+$$;
+INSERT INTO guest SELECT i, 'guest ' || i FROM generate_series(3, 9) AS i;
+SELECT webhook.notify_payment('guest', '3');
+SELECT * FROM told();
+-- Instalments: in one command, in commands of one transaction, later.
+INSERT INTO payment VALUES (30, 3, 50), (31, 3, 50);
+BEGIN;
+INSERT INTO payment VALUES (40, 4, 50);
+INSERT INTO payment VALUES (41, 4, 50);
+COMMIT;
+INSERT INTO payment VALUES (42, 4, 1);
+-- Taken back before it was told.
+BEGIN;
+SAVEPOINT s;
+INSERT INTO payment VALUES (50, 5, 50);
+ROLLBACK TO s;
+INSERT INTO payment VALUES (51, 5, 50);
+DELETE FROM payment WHERE id = 51;
+INSERT INTO payment VALUES (52, 5, 50);
+COMMIT;
+SELECT * FROM told();
+-- Said by the application, in another transaction, after the guest was changed or not.
+ALTER TABLE payment DISABLE TRIGGER tell_payment;
+INSERT INTO payment VALUES (60, 6, 50), (70, 7, 50);
+UPDATE guest SET name = upper(name) WHERE id = 6;
+SELECT webhook.notify_payment('guest', '6'), webhook.notify_payment('guest', '7'), webhook.notify_payment('guest', '7');
+SELECT * FROM told();
+ALTER TABLE payment ENABLE TRIGGER tell_payment;
+-- The payment goes first, and then the guest; one who never paid.
+BEGIN;
+DELETE FROM payment WHERE guest_id = 7;
+DELETE FROM guest WHERE id = 7;
+COMMIT;
+DELETE FROM guest WHERE id = 8;
+SELECT * FROM told();
+-- What was told before unpaid guests were left out is known, too.
+SELECT webhook.override_event('gala', 'recipes');
+INSERT INTO guest VALUES (10, 'guest 10');
+INSERT INTO payment VALUES (100, 10, 50);
+SELECT webhook.override_event('gala', 'recipes', only_paid => true);
+INSERT INTO payment VALUES (101, 10, 50);
+SELECT webhook.override_event('gala', 'recipes', send_on_payment => true, only_paid => true);
+INSERT INTO payment VALUES (90, 9, 50), (102, 10, 50);
+SELECT * FROM told();
 SELECT webhook.delete_integration('recipes'), webhook.clear_event_override('gala');
+SELECT count(*) FROM webhook.paid_entity;
 
 -- Partitions: watch the table at the root; a row that moves is updated.
 CREATE TABLE visit (id int, day date, door text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);

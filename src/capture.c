@@ -50,6 +50,7 @@
 #include "match.h"
 #include "moved.h"
 #include "outbox.h"
+#include "paid.h"
 #include "screen.h"
 #include "shmem.h"
 
@@ -168,6 +169,7 @@ payment_action(WatchedTable *table, const InForce *rule, WatchAction action,
 {
 	bool		paid = values->is_true[WATCH_PAID];
 	bool		was_paid = paid;
+	bool		same_event = true;
 
 	if (!rule->overridden || !watch_has_field(table, WATCH_PAID))
 		return action;
@@ -177,6 +179,16 @@ payment_action(WatchedTable *table, const InForce *rule, WatchAction action,
 
 		evaluate_row(table, old, false, &before);
 		was_paid = before.is_true[WATCH_PAID];
+		same_event = before.text[WATCH_EVENT_UID] != NULL &&
+			strcmp(before.text[WATCH_EVENT_UID], values->text[WATCH_EVENT_UID]) == 0;
+	}
+	if (rule->only_paid && table->field_position[WATCH_PAID] > 0)
+	{
+		WatchAction known_action = paid_action(table, action, values);
+
+		/* Who comes from another event may have been told of there, under other rules. */
+		if (same_event)
+			return known_action;
 	}
 	if (!rule->only_paid)
 		return action == WATCH_UPDATE && !was_paid && paid && !rule->send_on_payment ?
@@ -197,29 +209,38 @@ integration_wants(const WatchedTable *table, const WatchAudience *audience, Watc
 		 audience->events[WATCH_DELETE]->by_integration != NULL);
 }
 
+/* What the integration in force hears of a change, for all audiences. */
+typedef struct Ruling
+{
+	bool		made;
+	InForce		rule;
+	WatchAction action;
+} Ruling;
+
 /* Tell an audience of a change, as the integration in force says if that matters. */
 static void
 tell_audience(WatchedTable *table, const WatchAudience *audience, WatchAction action,
-			  TupleTableSlot *old, TupleTableSlot *new, const WatchValues *values)
+			  TupleTableSlot *old, TupleTableSlot *new, const WatchValues *values, Ruling *ruling)
 {
-	WatchAction paid_action;
-	InForce		rule;
-
 	if (!integration_wants(table, audience, action))
 	{
 		tell(table, audience, action, old, new, values, MATCH_FREE, NULL);
 		return;
 	}
-	inforce_lookup(values->text[WATCH_EVENT_UID], values->text[WATCH_PROFILE], &rule);
-	paid_action = payment_action(table, &rule, action, old, new, values);
-	if (paid_action == action)
+	if (!ruling->made)
 	{
-		tell(table, audience, action, old, new, values, MATCH_ALL, rule.integration);
+		inforce_lookup(values->text[WATCH_EVENT_UID], values->text[WATCH_PROFILE], &ruling->rule);
+		ruling->action = payment_action(table, &ruling->rule, action, old, new, values);
+		ruling->made = true;
+	}
+	if (ruling->action == action)
+	{
+		tell(table, audience, action, old, new, values, MATCH_ALL, ruling->rule.integration);
 		return;
 	}
 	tell(table, audience, action, old, new, values, MATCH_FREE, NULL);
-	if (paid_action != WATCH_NACTIONS)
-		tell(table, audience, paid_action, old, new, values, MATCH_INTEGRATED, rule.integration);
+	if (ruling->action != WATCH_NACTIONS)
+		tell(table, audience, ruling->action, old, new, values, MATCH_INTEGRATED, ruling->rule.integration);
 }
 
 /* Does any audience ask for event UIDs or integrations? */
@@ -241,6 +262,7 @@ capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleT
 	WatchAudience *audiences = table->audiences;
 	int			naudiences = table->naudiences;
 	WatchValues values;
+	Ruling		ruling = {false};
 	bool		seen = action != WATCH_UPDATE ||
 	row_changed(table->compare, table->ncompare, old, new);
 
@@ -262,7 +284,7 @@ capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleT
 		if (i > 0 && action == WATCH_UPDATE &&
 			!row_changed(audiences[i].compare, audiences[i].ncompare, old, new))
 			continue;
-		tell_audience(table, &audiences[i], action, old, new, &values);
+		tell_audience(table, &audiences[i], action, old, new, &values, &ruling);
 	}
 }
 
@@ -569,28 +591,39 @@ webhook_config_changed(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(NULL);
 }
 
+/* What the integration in force hears of a payment that somebody tells us of. */
+static WatchAction
+notified_action(WatchedTable *table, const InForce *rule, TupleTableSlot *slot, const WatchValues *values)
+{
+	if (rule->overridden && !rule->only_paid && !rule->send_on_payment && values->is_true[WATCH_PAID])
+		return WATCH_NACTIONS;
+	return payment_action(table, rule, WATCH_UPDATE, NULL, slot, values);
+}
+
 /* The payment of this row has changed, though the row has not. */
 static void
 tell_payment(WatchedTable *table, TupleTableSlot *slot, void *found)
 {
 	WatchValues values;
-	WatchAction action = WATCH_UPDATE;
-	InForce		rule;
+	Ruling		ruling = {false};
 
 	*(bool *) found = true;
 	evaluate_row(table, slot, false, &values);
-	inforce_lookup(values.text[WATCH_EVENT_UID], values.text[WATCH_PROFILE], &rule);
-	if (rule.only_paid)
-		action = values.is_true[WATCH_PAID] ? WATCH_CREATE : WATCH_DELETE;
-	else if (rule.overridden && !rule.send_on_payment && values.is_true[WATCH_PAID])
-		action = WATCH_NACTIONS;
 	for (int i = 0; i < table->naudiences; i++)
 	{
 		const WatchAudience *audience = &table->audiences[i];
 
 		tell(table, audience, WATCH_UPDATE, NULL, slot, &values, MATCH_FREE, NULL);
-		if (action != WATCH_NACTIONS)
-			tell(table, audience, action, NULL, slot, &values, MATCH_INTEGRATED, rule.integration);
+		if (!integration_wants(table, audience, WATCH_UPDATE))
+			continue;
+		if (!ruling.made)
+		{
+			inforce_lookup(values.text[WATCH_EVENT_UID], values.text[WATCH_PROFILE], &ruling.rule);
+			ruling.action = notified_action(table, &ruling.rule, slot, &values);
+			ruling.made = true;
+		}
+		if (ruling.action != WATCH_NACTIONS)
+			tell(table, audience, ruling.action, NULL, slot, &values, MATCH_INTEGRATED, ruling.rule.integration);
 	}
 }
 

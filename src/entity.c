@@ -43,6 +43,7 @@
 typedef struct EntityQuery
 {
 	StringInfoData sql;
+	bool		locks;			/* it locks rows */
 	int			nargs;
 	Oid			types[MAX_ARGS];
 	Datum		values[MAX_ARGS];
@@ -62,10 +63,13 @@ entity_relations(const char *entity_type)
 	if (oids == NULL)
 		return NIL;
 	watch = table_open(oids->watch, AccessShareLock);
-	ScanKeyInit(&key, Anum_watch_entity_type, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(entity_type));
-	key.sk_collation = DEFAULT_COLLATION_OID;
-	scan = systable_beginscan(watch, InvalidOid, false, NULL, 1, &key);
+	if (entity_type != NULL)
+	{
+		ScanKeyInit(&key, Anum_watch_entity_type, BTEqualStrategyNumber, F_TEXTEQ,
+					CStringGetTextDatum(entity_type));
+		key.sk_collation = DEFAULT_COLLATION_OID;
+	}
+	scan = systable_beginscan(watch, InvalidOid, false, NULL, entity_type ? 1 : 0, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
@@ -326,7 +330,7 @@ run(EntityQuery *query, const WatchedTable *table, Datum **result, int16 typlen,
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args(query->sql.data, query->nargs, query->types, query->values, NULL,
-							  true, 0) != SPI_OK_SELECT)
+							  !query->locks, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not execute \"%s\"", query->sql.data);
 	n = (int) SPI_processed;
 	old = MemoryContextSwitchTo(caller);
@@ -379,7 +383,7 @@ make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slo
 /* Call back for each row, in order. */
 static void
 visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 offset, int64 limit,
-		   EntityVisitor visit, void *arg)
+		   bool lock, EntityVisitor visit, void *arg)
 {
 	EntityQuery query = {0};
 	TupleTableSlot *slot;
@@ -394,6 +398,10 @@ visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 
 	append_order(&query, table, rel, filter->newest_first);
 	appendStringInfo(&query.sql, " OFFSET $%d", add_argument(&query, INT8OID, Int64GetDatum(offset)));
 	appendStringInfo(&query.sql, " LIMIT $%d", add_argument(&query, INT8OID, Int64GetDatum(limit)));
+	/* Locking asks for policies that allow an UPDATE; the owner is subject to them only if they are forced on him. */
+	query.locks = lock && !rel->rd_rel->relforcerowsecurity;
+	if (query.locks)
+		appendStringInfoString(&query.sql, " FOR NO KEY UPDATE");
 	n = run(&query, table, &rows, -1, false);
 
 	slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
@@ -486,7 +494,7 @@ entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 			else
 				here = offset;
 			list.audience = &audience;
-			visit_rows(table, rel, filter, here, limit, add_row, &list);
+			visit_rows(table, rel, filter, here, limit, false, add_row, &list);
 			offset -= here;
 			limit -= list_length(list.rows) - before;
 		}
@@ -530,13 +538,35 @@ entity_visit(const char *entity_type, const char *entity_id, EntityVisitor visit
 		WatchedTable *table = rel ? watch_lookup(rel) : NULL;
 
 		if (table != NULL)
-			visit_rows(table, rel, &filter, 0, 1, visit, &found);
+			visit_rows(table, rel, &filter, 0, 1, true, visit, &found);
 		if (rel != NULL)
 			relation_close(rel, AccessShareLock);
 		if (found)
 			break;
 	}
 	return found;
+}
+
+void
+entity_visit_event(const char *event_uid, EntityVisitor visit, void *arg)
+{
+	EntityFilter filter = {0};
+	ListCell   *lc;
+
+	filter.event_uid = event_uid;
+	foreach(lc, entity_relations(NULL))
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		WatchedTable *table = rel ? watch_settings(rel) : NULL;
+
+		if (table != NULL && table->field_position[WATCH_PAID] > 0)
+		{
+			filter.entity_type = table->entity_type;
+			visit_rows(table, rel, &filter, 0, PG_INT64_MAX, false, visit, arg);
+		}
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+	}
 }
 
 bool

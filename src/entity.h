@@ -41,11 +41,14 @@ extern int64 entity_count(const EntityFilter *filter);
 extern bool entity_fetch(const char *entity_type, const char *entity_id, Oid reader, OutboxRow *row);
 
 /*
- * Call back for the row of this entity; the visitor sets *(bool *) arg.  False
- * when there is none.
+ * Call back for the row of this entity, which is locked as by an UPDATE; the
+ * visitor sets *(bool *) arg.  False when there is none.
  */
 typedef void (*EntityVisitor) (WatchedTable *table, TupleTableSlot *slot, void *arg);
 extern bool entity_visit(const char *entity_type, const char *entity_id, EntityVisitor visit);
+
+/* Call back for all entities of an event whose payment is an expression. */
+extern void entity_visit_event(const char *event_uid, EntityVisitor visit, void *arg);
 
 /*
  * Call back for each column of the payload of the tables watched as this
@@ -55,7 +58,7 @@ extern bool entity_visit(const char *entity_type, const char *entity_id, EntityV
 extern bool entity_foreach_column(const char *entity_type,
 								  void (*callback) (const char *name, void *arg), void *arg);
 
-/* Oids of the tables that are watched as this entity type, in order. */
+/* Oids of the tables that are watched as this entity type, NULL: as any, in order. */
 extern List *entity_relations(const char *entity_type);
 extern bool entity_type_watched(const char *entity_type);
 

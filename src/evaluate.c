@@ -316,13 +316,6 @@ evaluate_context_missing(const WatchedTable *table, const WatchValues *values)
 		(table->field_position[WATCH_PROFILE] > 0 && values->text[WATCH_PROFILE] == NULL);
 }
 
-/* Is there a payment that an expression did not find?  It may have been deleted before what it paid for. */
-static bool
-payment_missing(const WatchedTable *table, const WatchValues *values)
-{
-	return table->field_position[WATCH_PAID] > 0 && !values->is_true[WATCH_PAID];
-}
-
 /*
  * Look at the database as it was when the transaction began: our own changes
  * have not happened yet for a snapshot of command 0.
@@ -364,7 +357,7 @@ evaluate_row(WatchedTable *table, TupleTableSlot *slot, bool deleted, WatchValue
 		Datum		row = heap_copy_tuple_as_datum(tuple, desc);
 
 		run_query(table, row, desc->tdtypeid, InvalidSnapshot, false, values);
-		if (deleted && (evaluate_context_missing(table, values) || payment_missing(table, values)))
+		if (deleted && evaluate_context_missing(table, values))
 			run_query_in_the_past(table, row, desc->tdtypeid, values);
 	}
 	if (table->nkeys > 0)

@@ -30,6 +30,7 @@
 #include "catalog.h"
 #include "claim.h"
 #include "integration.h"
+#include "paid.h"
 #include "settings.h"
 #include "shmem.h"
 
@@ -495,6 +496,14 @@ check_event(const AsOwner *state, const char *event_uid)
 					  "event", event_uid);
 }
 
+/* Is the event told of paid entities only?  Leaves its override locked. */
+static bool
+only_paid_counts(const char *event_uid)
+{
+	return execute("SELECT FROM webhook.event_override WHERE event_uid = $1 AND only_paid FOR UPDATE",
+				   SPI_OK_SELECT, event_uid, NULL) > 0;
+}
+
 /*
  * override_event(event_uid, integration, send_on_payment, only_paid) returns void
  */
@@ -506,6 +515,7 @@ webhook_override_event(PG_FUNCTION_ARGS)
 	bool		nulls[5] = {false};
 	char	   *event_uid;
 	char	   *integration = NULL;
+	bool		only_paid_before = false;
 	AsOwner		state;
 
 	shmem_require();
@@ -528,12 +538,17 @@ webhook_override_event(PG_FUNCTION_ARGS)
 							SPI_OK_INSERT, 5, types, values, nulls) == 0)
 	{
 		check_event(&state, event_uid);
+		only_paid_before = only_paid_counts(event_uid);
 		if (as_owner_execute("UPDATE webhook.event_override SET integration = $2, send_on_payment = $3,"
 							 " only_paid = $4, owner = $5 WHERE event_uid = $1",
 							 SPI_OK_UPDATE, 5, types, values, nulls) > 0)
 			break;
 	}
 	as_owner_end(&state);
+	if (DatumGetBool(values[3]) && !only_paid_before)
+		paid_begin_event(event_uid);
+	else if (!DatumGetBool(values[3]) && only_paid_before)
+		paid_end_event(event_uid);
 	PG_RETURN_VOID();
 }
 
@@ -555,5 +570,6 @@ webhook_clear_event_override(PG_FUNCTION_ARGS)
 	overridden = execute("DELETE FROM webhook.event_override WHERE event_uid = $1",
 						 SPI_OK_DELETE, event_uid, NULL) > 0;
 	as_owner_end(&state);
+	paid_end_event(event_uid);
 	PG_RETURN_BOOL(overridden);
 }

@@ -42,6 +42,15 @@ CREATE TABLE webhook.event_override (
 );
 COMMENT ON TABLE webhook.event_override IS 'events with another integration than their profile''s, or none';
 
+-- Where an expression of watch() says what is paid: see src/paid.c.
+CREATE TABLE webhook.paid_entity (
+    entity_type text NOT NULL,
+    entity_id   text NOT NULL,
+    event_uid   text NOT NULL,
+    PRIMARY KEY (entity_type, entity_id)
+);
+COMMENT ON TABLE webhook.paid_entity IS 'entities of events with only_paid that their receivers know';
+
 -- The target is '' for an account's mapping, else a profile, an event UID or an entity type.
 CREATE TABLE webhook.shape (
     integration text REFERENCES webhook.integration ON UPDATE CASCADE ON DELETE CASCADE,
@@ -67,6 +76,7 @@ BEGIN
     PERFORM pg_catalog.pg_extension_config_dump('webhook.active_integration', pg_catalog.concat('WHERE ', integrated));
     integrated := pg_catalog.concat('WHERE ', owned, ' AND (integration IS NULL OR ', integrated, ')');
     PERFORM pg_catalog.pg_extension_config_dump('webhook.event_override', integrated);
+    PERFORM pg_catalog.pg_extension_config_dump('webhook.paid_entity', '');
     PERFORM pg_catalog.pg_extension_config_dump('webhook.shape', integrated);
 END
 $$;

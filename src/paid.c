@@ -1,0 +1,93 @@
+/*-------------------------------------------------------------------------
+ *
+ * paid.c
+ *		Entities whose payment their receivers have heard of.
+ *
+ * With only_paid an entity is created for its receivers by being paid.  Where
+ * payment is a column, the old row and the new one say whether that happens.
+ * Where it is an expression over other tables, they do not: those have been
+ * changed before, maybe in another transaction, maybe several times.  So what
+ * receivers know is written down in webhook.paid_entity, in the transaction
+ * that tells it; its key makes concurrent payments wait for each other.
+ *
+ * Other events, and tables with a column, never get here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+
+#include "asowner.h"
+#include "entity.h"
+#include "paid.h"
+
+/* Run a command on webhook.paid_entity; NULL arguments are left out at the end. */
+static bool
+execute(const char *sql, int expected, const char *first, const char *second, const char *third)
+{
+	const char *const texts[] = {first, second, third};
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[3];
+	int			nargs = 0;
+	uint64		n;
+	AsOwner		state;
+
+	for (; nargs < lengthof(texts) && texts[nargs] != NULL; nargs++)
+		values[nargs] = CStringGetTextDatum(texts[nargs]);
+	as_owner_begin(&state);
+	n = as_owner_execute(sql, expected, nargs, types, values, NULL);
+	as_owner_end(&state);
+	return n > 0;
+}
+
+/* False if it was known already. */
+static bool
+remember(const WatchedTable *table, const WatchValues *values)
+{
+	return execute("INSERT INTO webhook.paid_entity VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", SPI_OK_INSERT,
+				   table->entity_type, values->text[WATCH_ID], values->text[WATCH_EVENT_UID]);
+}
+
+/* False if it was not known. */
+static bool
+forget(const WatchedTable *table, const WatchValues *values)
+{
+	return execute("DELETE FROM webhook.paid_entity WHERE entity_type = $1 AND entity_id = $2", SPI_OK_DELETE,
+				   table->entity_type, values->text[WATCH_ID], NULL);
+}
+
+WatchAction
+paid_action(const WatchedTable *table, WatchAction action, const WatchValues *values)
+{
+	if (values->text[WATCH_ID] == NULL)
+		return WATCH_NACTIONS;
+	if (action == WATCH_DELETE || !values->is_true[WATCH_PAID])
+		return forget(table, values) ? WATCH_DELETE : WATCH_NACTIONS;
+	return remember(table, values) ? WATCH_CREATE : action;
+}
+
+static void
+remember_if_paid(WatchedTable *table, TupleTableSlot *slot, void *arg)
+{
+	WatchValues values;
+
+	evaluate_row(table, slot, false, &values);
+	if (values.is_true[WATCH_PAID] && values.text[WATCH_ID] != NULL)
+		(void) remember(table, &values);
+}
+
+void
+paid_begin_event(const char *event_uid)
+{
+	paid_end_event(event_uid);
+	entity_visit_event(event_uid, remember_if_paid, NULL);
+}
+
+void
+paid_end_event(const char *event_uid)
+{
+	(void) execute("DELETE FROM webhook.paid_entity WHERE event_uid = $1", SPI_OK_DELETE, event_uid, NULL, NULL);
+}

@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * paid.h
+ *		Entities whose payment their receivers have heard of.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_PAID_H
+#define WEBHOOK_PAID_H
+
+#include "evaluate.h"
+
+/*
+ * What a change is for receivers to whom an unpaid entity does not exist, for
+ * a table that says by an expression what is paid; WATCH_NACTIONS: nothing.
+ * Takes down what they know from now on.
+ */
+extern WatchAction paid_action(const WatchedTable *table, WatchAction action, const WatchValues *values);
+
+/* An event begins to be told of paid entities only: what is paid now is known. */
+extern void paid_begin_event(const char *event_uid);
+
+/* It ends. */
+extern void paid_end_event(const char *event_uid);
+
+#endif							/* WEBHOOK_PAID_H */
