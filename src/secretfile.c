@@ -11,7 +11,8 @@
  * can have somebody else's secret sent to a receiver of its own.  The
  * superuser's webhooks may name any file there.
  *
- * Symbolic links are followed as long as they stay in the directory.
+ * Symbolic links are followed as long as they stay in the directory and lead
+ * to a file that the role could have named.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +24,6 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
-#include "storage/fd.h"
 #include "utils/acl.h"
 
 #include "secretfile.h"
@@ -32,6 +32,13 @@
 #define PREFIX			"file:"
 #define MAX_NAME		255
 #define MAX_FILE_SIZE	(256 * 1024)
+
+/* A directory that may be passed through need not be one that may be listed. */
+#ifdef O_PATH
+#define PASS_THROUGH	(O_PATH | O_DIRECTORY)
+#else
+#define PASS_THROUGH	(O_RDONLY | O_DIRECTORY)
+#endif
 
 
 bool
@@ -92,21 +99,49 @@ secretfile_problem(const char *reference, Oid role)
 	return NULL;
 }
 
-/* The path with all links followed, if it is still in the directory. */
-static bool
-resolve(const char *name, char *path)
+/* The rest of the path behind the directory, with all links followed, if the file is still in there; else NULL. */
+static char *
+resolve(const char *name, char *directory, char *path)
 {
-	char		directory[PATH_MAX];
 	size_t		len;
 
 	if (realpath(webhook_secrets_directory, directory) == NULL ||
 		realpath(psprintf("%s/%s", directory, name), path) == NULL)
-		return false;
+		return NULL;
 	len = strlen(directory);
 	if (strncmp(path, directory, len) == 0 && path[len] == '/')
-		return true;
+		return path + len + 1;
 	errno = EACCES;
-	return false;
+	return NULL;
+}
+
+/*
+ * Open what resolve() has found, part by part and without following a link:
+ * whoever may write into a role's directory could have put one there since.
+ */
+static int
+open_below(const char *directory, char *rest)
+{
+	int			fd = open(directory, PASS_THROUGH | O_CLOEXEC);
+
+	while (fd >= 0)
+	{
+		char	   *slash = strchr(rest, '/');
+		int			parent = fd;
+		int			error;
+
+		if (slash != NULL)
+			*slash = '\0';
+		/* The file may be a pipe that nobody writes to. */
+		fd = openat(parent, rest, O_NOFOLLOW | O_CLOEXEC | (slash ? PASS_THROUGH : O_RDONLY | O_NONBLOCK));
+		error = errno;
+		close(parent);
+		errno = error;
+		if (slash == NULL)
+			break;
+		rest = slash + 1;
+	}
+	return fd;
 }
 
 /* Read at most so many bytes; -1 with errno set on failure. */
@@ -130,35 +165,41 @@ read_all(int fd, char *buf, size_t size)
 	return (ssize_t) len;
 }
 
-/* The content, NULL with errno set on failure. */
+/* The content, NULL with errno set on failure.  Nothing here throws but for want of memory, which ends the worker. */
 static char *
-read_file(const char *name)
+read_file(const char *name, Oid role, size_t *len)
 {
+	char		directory[PATH_MAX];
 	char		path[PATH_MAX];
+	char	   *rest = resolve(name, directory, path);
 	struct stat st;
 	char	   *content = NULL;
-	int			error = 0;
+	ssize_t		n = -1;
+	int			error = EINVAL;
 	int			fd;
 
-	if (!resolve(name, path))
+	if (rest == NULL)
 		return NULL;
-	/* It may be a pipe that nobody writes to. */
-	fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK);
+	if (!belongs_to(rest, role))
+	{
+		errno = EACCES;
+		return NULL;
+	}
+	fd = open_below(directory, rest);
 	if (fd < 0)
 		return NULL;
 	if (fstat(fd, &st) != 0)
 		error = errno;
-	else if (!S_ISREG(st.st_mode) || st.st_size > MAX_FILE_SIZE)
-		error = EINVAL;
-	else
+	else if (S_ISREG(st.st_mode) && st.st_size <= MAX_FILE_SIZE)
 	{
 		content = palloc0(st.st_size + 1);
-		if (read_all(fd, content, st.st_size) < 0)
-			error = errno;
+		n = read_all(fd, content, st.st_size);
+		error = errno;
 	}
-	CloseTransientFile(fd);
+	close(fd);
 	errno = error;
-	return error == 0 ? content : NULL;
+	*len = Max(n, 0);
+	return n >= 0 ? content : NULL;
 }
 
 char *
@@ -174,13 +215,17 @@ secretfile_read(const char *reference, Oid role, char **problem)
 		*problem = pstrdup(refused);
 		return NULL;
 	}
-	content = read_file(name);
+	content = read_file(name, role, &len);
 	if (content == NULL)
 	{
 		*problem = psprintf("could not read file \"%s\": %s", name, strerror(errno));
 		return NULL;
 	}
-	len = strlen(content);
+	if (strlen(content) != len)
+	{
+		*problem = psprintf("file \"%s\" contains a byte 0", name);
+		return NULL;
+	}
 	while (len > 0 && (content[len - 1] == '\n' || content[len - 1] == '\r'))
 		content[--len] = '\0';
 	return content;

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use JSON::PP;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WebhookTest;
@@ -210,9 +211,35 @@ like(log_of(as_alice($plain, 'missing', headers => q('{"X": "file:alice/missing"
 	qr/invalid.*|could not read file/, 'W14: a file that is not there');
 like(log_of(as_alice($plain, 'outside', headers => q('{"X": "file:alice/outside"}'))),
 	qr/could not read file/, 'W14: a link that leads out of the directory');
+
+# What else may stand where a file is expected
+
+put('alice/zero', "Bearer z3ro\0more");
+put('alice/huge', 'h' x (256 * 1024 + 1));
+put('alice/locked', 'Bearer l0cked');
+chmod(0, "$secrets/alice/locked");
+mkdir("$secrets/alice/directory");
+POSIX::mkfifo("$secrets/alice/pipe", 0600) or die $!;
+symlink('../bob/token', "$secrets/alice/theirs") or die $!;
+symlink('../bob', "$secrets/alice/their_directory") or die $!;
+symlink('loop', "$secrets/alice/loop") or die $!;
+symlink("$secrets/team/token", "$secrets/alice/ours") or die $!;
+foreach my $case ([ 'zero', 'contains a byte 0' ], [ 'huge', 'Invalid argument' ], [ 'directory', 'Invalid argument' ],
+	[ 'pipe', 'Invalid argument' ], [ 'locked', 'Permission denied' ], [ 'token/x', 'Not a directory' ], [ 'theirs', 'Permission denied' ],
+	[ 'their_directory/token', 'Permission denied' ], [ 'loop', 'Too many levels' ], [ 'outside', 'Permission denied' ])
+{
+	my ($name, $error) = @$case;
+
+	like(log_of(as_alice($plain, 'odd', headers => qq('{"X": "file:alice/$name"}'))), qr{alice/$name"+:? $error},
+		"W14: no file that may be read: $name");
+}
+is(scalar($plain->requests('/odd')), 0, 'W14: none of these was sent');
+as_alice($plain, 'ours', headers => q('{"X-Team": "file:alice/ours"}'));
+is(($plain->requests('/ours'))[0]{headers}{'x-team'}, 'of the team', 'W14: a link to a file that the role may name itself');
+
 like(log_of(as_alice($plain, 'split', headers => q('{"X": "file:alice/split"}'))), qr/line break/, 'R6: a file that splits a header');
 like(log_of(as_alice($plain, 'unsigned', secret => q('file:alice/token'))), qr/secret: /, 'W6: a file that is no secret');
-is(scalar(grep { $_->{path} ne '/header' } $plain->requests), 0, 'W6, R6: none of these was sent');
+is(scalar(grep { $_->{path} !~ m{^/(header|ours)$} } $plain->requests), 0, 'W6, R6: none of these was sent');
 
 foreach my $name ('bob/token', 'token', 'alice/../bob/token', '/etc/passwd', 'alice//token', '../alice/token', 'alice/', '.', '')
 {
@@ -227,6 +254,6 @@ WebhookTest::fails_with($node, "SET ROLE alice; SET webhook.secrets_directory = 
 WebhookTest::fails_with($node, 'SET ROLE alice; SHOW webhook.secrets_directory', '42501', 'must be superuser|permission denied',
 	'W14: or sees it');
 
-unlike(slurp_file($node->logfile), qr/s3cr3t|n3w|of the team/, 'W14: nothing of it is in the server log');
+unlike(slurp_file($node->logfile), qr/s3cr3t|n3w|of the team|z3ro|l0cked/, 'W14: nothing of it is in the server log');
 
 done_testing();
