@@ -54,6 +54,10 @@
 #include "screen.h"
 #include "shmem.h"
 
+/* One scratch context serves all rows; a payload function may bring us here again. */
+static MemoryContext scratch = NULL;
+static int	scratch_depth = 0;
+
 PG_FUNCTION_INFO_V1(webhook_capture);
 PG_FUNCTION_INFO_V1(webhook_notify_payment);
 PG_FUNCTION_INFO_V1(webhook_config_changed);
@@ -418,13 +422,20 @@ leaves(const TriggerData *trigger, WatchAction action)
 	return action == WATCH_DELETE && HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data);
 }
 
-/* The row that decides who hears of the change, in the root's layout. */
+/* A row in the root's layout.  The table has room for that, but it is the outermost trigger's, which still needs it. */
+static TupleTableSlot *
+root_slot(WatchedTable *table, TupleTableSlot *slot, int which)
+{
+	return watch_root_slot(table, slot, scratch_depth > 1 ? -1 : which);
+}
+
+/* The row that decides who hears of the change. */
 static TupleTableSlot *
 deciding_slot(WatchedTable *table, const TriggerData *trigger, WatchAction action)
 {
 	if (action == WATCH_UPDATE)
-		return watch_root_slot(table, trigger->tg_newslot, 1);
-	return watch_root_slot(table, trigger->tg_trigslot, 0);
+		return root_slot(table, trigger->tg_newslot, 1);
+	return root_slot(table, trigger->tg_trigslot, 0);
 }
 
 /*
@@ -444,10 +455,6 @@ error_callback(void *arg)
 	errcontext("webhook capture of table \"%s\", set up by webhook.watch()",
 			   RelationGetRelationName((Relation) arg));
 }
-
-/* One scratch context serves all rows; a payload function may bring us here again. */
-static MemoryContext scratch = NULL;
-static int	scratch_depth = 0;
 
 /* Run this for a change of a row, in scratch memory. */
 static bool
@@ -496,7 +503,7 @@ capture_event(void *arg)
 			break;
 		case WATCH_UPDATE:
 			if (is_wanted(table, WATCH_UPDATE, slot))
-				capture_row(table, WATCH_UPDATE, watch_root_slot(table, trigger->tg_trigslot, 0), slot);
+				capture_row(table, WATCH_UPDATE, root_slot(table, trigger->tg_trigslot, 0), slot);
 			break;
 		default:
 			if (!leaves(trigger, action))
@@ -529,7 +536,7 @@ webhook_capture(PG_FUNCTION_ARGS)
 	/* Half of a move is told with the other half. */
 	table = watch_recent(trigger->tg_relation);
 	action = trigger_action(trigger);
-	if (table == NULL || moved_rows != NULL || leaves(trigger, action) ||
+	if (scratch_depth > 0 || table == NULL || moved_rows != NULL || leaves(trigger, action) ||
 		!known_to_be_unwanted(table, action, deciding_slot(table, trigger, action)))
 		(void) run_in_scratch(trigger->tg_relation, capture_event, trigger);
 	PG_RETURN_POINTER(NULL);

@@ -50,8 +50,19 @@ static const AttrNumber field_attnums[WATCH_NFIELDS] = {
 	Anum_watch_paid, Anum_watch_deleted, Anum_watch_payload
 };
 
-static HTAB *tables = NULL;
-static WatchedTable *recent = NULL; /* looked up last; entries are never removed */
+/*
+ * What is known of one table.  It is replaced, never changed, when it has become
+ * invalid: an expression may write to its own table, which looks the table
+ * up again, while the row that it was evaluated for still needs what it began with.
+ */
+typedef struct TableEntry
+{
+	Oid			relid;			/* hash key */
+	WatchedTable *table;		/* or NULL */
+} TableEntry;
+
+static HTAB *tables = NULL;		/* entries are never removed */
+static WatchedTable *recent = NULL; /* looked up last, and still in an entry */
 static uint64 invalidations = 0;
 static uint64 role_changes = 0;	/* anything about roles and schemas that rights depend on */
 static uint64 table_changes = 1;	/* anything about tables that we know to be watched */
@@ -61,7 +72,7 @@ static void
 relcache_callback(Datum arg, Oid relid)
 {
 	HASH_SEQ_STATUS status;
-	WatchedTable *table;
+	TableEntry *entry;
 
 	invalidations++;
 	if (relid == InvalidOid || relid == catalog_watch_relid())
@@ -69,11 +80,12 @@ relcache_callback(Datum arg, Oid relid)
 	if (tables == NULL)
 		return;
 	hash_seq_init(&status, tables);
-	while ((table = hash_seq_search(&status)) != NULL)
-		if (relid == InvalidOid || table->relid == relid || table->root == relid ||
-			relid == catalog_watch_relid())
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (relid == InvalidOid || entry->relid == relid || relid == catalog_watch_relid() ||
+			(entry->table != NULL && entry->table->root == relid))
 		{
-			table->valid = false;
+			if (entry->table != NULL)
+				entry->table->valid = false;
 			table_changes++;
 		}
 }
@@ -394,16 +406,24 @@ build_table(WatchedTable *table, Relation rel)
 	return true;
 }
 
-/* Forget what an entry holds. */
-static void
-clear_table(WatchedTable *table)
+/* What is to be known of a table from now on; without an entity type if it is not watched. */
+static WatchedTable *
+create_table(Relation rel)
 {
-	Oid			relid = table->relid;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook watched table",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	WatchedTable *table = palloc0(sizeof(WatchedTable));
+	uint64		before = invalidations;
 
-	if (table->context != NULL)
-		catalog_retire(table->context);
-	memset(table, 0, sizeof(*table));
-	table->relid = relid;
+	table->relid = RelationGetRelid(rel);
+	table->context = context;
+	if (!build_table(table, rel))
+		table->entity_type = NULL;
+	table->valid = (before == invalidations);
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	return table;
 }
 
 /* ---------- audiences ---------- */
@@ -599,7 +619,7 @@ WatchedTable *
 watch_settings_unchecked(Relation rel)
 {
 	Oid			relid = RelationGetRelid(rel);
-	WatchedTable *table;
+	TableEntry *entry;
 	bool		found;
 
 	if (tables == NULL)
@@ -607,39 +627,26 @@ watch_settings_unchecked(Relation rel)
 		HASHCTL		ctl = {0};
 
 		ctl.keysize = sizeof(Oid);
-		ctl.entrysize = sizeof(WatchedTable);
+		ctl.entrysize = sizeof(TableEntry);
 		tables = hash_create("watched tables", 16, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
-	table = hash_search(tables, &relid, HASH_ENTER, &found);
+	entry = hash_search(tables, &relid, HASH_ENTER, &found);
 	if (!found)
-	{
-		memset(table, 0, sizeof(*table));
-		table->relid = relid;
-	}
+		entry->table = NULL;
 
-	if (!table->valid)
+	if (entry->table == NULL || !entry->table->valid)
 	{
-		WatchedTable built = {0};
-		MemoryContext old;
-		uint64		before = invalidations;
-		bool		watched;
+		WatchedTable *table;
 
 		if (catalog_oids() == NULL)
 			return NULL;
-		clear_table(table);
-		built.relid = relid;
-		built.context = AllocSetContextCreate(CurrentMemoryContext, "webhook watched table",
-											  ALLOCSET_SMALL_SIZES);
-		old = MemoryContextSwitchTo(built.context);
-		watched = build_table(&built, rel);
-		MemoryContextSwitchTo(old);
-		built.valid = (before == invalidations);
-		MemoryContextSetParent(built.context, CacheMemoryContext);
-		*table = built;
-		if (!watched)
-			table->entity_type = NULL;
+		table = create_table(rel);
+		recent = NULL;
+		if (entry->table != NULL)
+			catalog_retire(entry->table->context);
+		entry->table = table;
 	}
-	return table->entity_type != NULL ? table : NULL;
+	return entry->table->entity_type != NULL ? entry->table : NULL;
 }
 
 static bool
@@ -690,7 +697,8 @@ watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which)
 {
 	if (table->map == NULL)
 		return slot;
-	return execute_attr_map_slot(table->map->attrMap, slot, table->root_slot[which]);
+	return execute_attr_map_slot(table->map->attrMap, slot, which >= 0 ? table->root_slot[which] :
+								 MakeSingleTupleTableSlot(table->root_slot[0]->tts_tupleDescriptor, &TTSOpsVirtual));
 }
 
 void

@@ -67,7 +67,7 @@ typedef struct Screen Screen;
 
 typedef struct WatchedTable
 {
-	Oid			relid;			/* hash key */
+	Oid			relid;
 	Oid			root;			/* the table that was watched */
 	bool		valid;			/* false: to be built again before use */
 	MemoryContext context;		/* holds all that follows */
@@ -164,7 +164,7 @@ extern bool watch_audience_for(const WatchedTable *table, Relation root, Oid rol
 
 /*
  * The row in the layout of the table that was watched.  which: 0 or 1, there
- * is room for an old and a new row.
+ * is room for an old and a new row; -1: in the current memory context.
  */
 extern TupleTableSlot *watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which);
 
