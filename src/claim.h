@@ -8,11 +8,20 @@
 #ifndef WEBHOOK_CLAIM_H
 #define WEBHOOK_CLAIM_H
 
+#include "datatype/timestamp.h"
+
 /* A session: wait until nobody else does, and keep others from it until the end of the transaction. */
 extern void claim_wait(int64 webhook_id);
 
 /* The worker: at the start of each transaction, and before it changes rows that exist.  False: later. */
 extern void claim_begin(void);
 extern bool claim_try(int64 webhook_id);
+
+/* Was a claim refused because the transaction has so many?  Then another one can go on at once. */
+extern bool claim_limited(void);
+
+/* When to ask again for what somebody else has; DT_NOEND: nobody has.  And: do so the next time. */
+extern TimestampTz claim_next_try(void);
+extern void claim_ask_again(void);
 
 #endif							/* WEBHOOK_CLAIM_H */

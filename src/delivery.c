@@ -105,11 +105,13 @@ static Statement next_statement = {
 	2, {INT8OID, INT8OID}
 };
 
-/* Of the oldest rows those that are the first with their key. */
+/* Of the oldest rows those that are the first with their key.  Some may still be said to be retried, see stored.c. */
 static Statement probes_statement = {
-	"SELECT " ROW_COLUMNS " FROM (SELECT *, row_number() OVER (PARTITION BY order_key ORDER BY id) AS place"
-	"  FROM (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state = 'waiting'"
-	"   ORDER BY id LIMIT $2) AS oldest) AS d"
+	"SELECT " ROW_COLUMNS " FROM (SELECT *, row_number() OVER (PARTITION BY order_key ORDER BY id) AS place FROM ("
+	"  (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state = 'waiting' ORDER BY id LIMIT $2)"
+	"  UNION ALL"
+	"  (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state = 'retrying' ORDER BY id LIMIT $2)"
+	"  ORDER BY id LIMIT $2) AS oldest) AS d"
 	" WHERE order_key = 0 OR place = 1 ORDER BY id",
 	2, {INT8OID, INT4OID}
 };

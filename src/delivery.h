@@ -34,6 +34,7 @@ typedef struct Delivery
 	bool		waiting;		/* behind another one with the same key */
 	bool		preparing;		/* listed for dispatch_prepare() */
 	bool		to_store;		/* listed in stored.c */
+	bool		holds_key;		/* ... where it waits for a claim, later ones behind it */
 	TimestampTz ready_at;
 	TimestampTz sent_at;
 	TimestampTz configured_at;	/* when what it was sent with had last been changed */

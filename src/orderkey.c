@@ -99,6 +99,18 @@ orderkey_release(OrderKey *key)
 }
 
 void
+orderkey_follow_all(int64 webhook_id)
+{
+	HASH_SEQ_STATUS status;
+	OrderKey   *key;
+
+	hash_seq_init(&status, order_keys);
+	while ((key = hash_seq_search(&status)) != NULL)
+		if (key->tag.webhook_id == webhook_id && key->blocked && key->holder == NULL)
+			orderkey_follow(key);
+}
+
+void
 orderkey_unblock_all(int64 webhook_id)
 {
 	HASH_SEQ_STATUS status;

@@ -38,6 +38,7 @@ extern void orderkey_follow(OrderKey *key);
 
 /* The same with all that are blocked and have no holder, of the webhooks for which this is true. */
 extern void orderkey_follow_blocked(bool (*wanted) (int64 webhook_id));
+extern void orderkey_follow_all(int64 webhook_id);
 extern OrderKey *orderkey_take_to_follow(void);
 extern bool orderkey_any_to_follow(void);
 

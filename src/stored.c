@@ -53,6 +53,7 @@ static List *to_write = NIL;	/* of Delivery */
 static List *to_delete = NIL;	/* of DeliveryId */
 static List *to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
 static List *to_drop = NIL;		/* of Endpoint: switched off, nothing is to be kept */
+static bool news = false;		/* in these lists: not just what has had no claim so far */
 static List *backlogs = NIL;	/* of Endpoint */
 static pairingheap *probes;		/* of Endpoint, by next_probe_at */
 static DuePosition due_after;	/* rows due up to this one have been read */
@@ -92,6 +93,7 @@ remember(List *list, void *item)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 
+	news = true;
 	list = lappend(list, item);
 	MemoryContextSwitchTo(old);
 	return list;
@@ -218,6 +220,7 @@ reread_due(void)
 void
 stored_clock_set_back(void)
 {
+	claim_ask_again();
 	reread_due();
 }
 
@@ -248,6 +251,13 @@ settle_state(Delivery *delivery)
 		return false;
 	if (delivery->next_state == DELIVERY_FAILED)
 		return true;
+
+	if (delivery->next_state == DELIVERY_RETRYING && endpoint->health.failing)
+	{
+		/* All that it has waits for a probe, and blocks no key. */
+		delivery->next_state = DELIVERY_WAITING;
+		delivery->holds_key = true;
+	}
 	if (!delivery->stored && endpoint_discards(endpoint, delivery->message->xid))
 	{
 		record_dropped(endpoint);
@@ -285,6 +295,25 @@ needs_reader(const Delivery *delivery)
 		may_send(endpoint) && !orderkey_blocked(endpoint->id, delivery->order_key);
 }
 
+/* It cannot be written yet: later ones must not overtake it while it is neither queued nor to be read. */
+static void
+hold_back(Delivery *delivery)
+{
+	OrderKey   *key = orderkey_get(delivery->endpoint->id, delivery->order_key, true);
+
+	if (key != NULL && !delivery->sending && delivery->next_state != DELIVERY_FAILED)
+		delivery->holds_key = key->blocked = true;
+}
+
+/* It has been written, or is not needed: the key's next is in the table. */
+static void
+let_pass(Delivery *delivery)
+{
+	if (delivery->holds_key && delivery->order_key != 0)
+		orderkey_follow(orderkey_get(delivery->endpoint->id, delivery->order_key, true));
+	delivery->holds_key = false;
+}
+
 static bool
 write_row(void *item)
 {
@@ -292,7 +321,10 @@ write_row(void *item)
 	Endpoint   *endpoint = delivery->endpoint;
 
 	if (delivery->stored && !claim_try(endpoint->id))
+	{
+		hold_back(delivery);
 		return false;
+	}
 	delivery->to_store = false;
 	if (settle_state(delivery))
 	{
@@ -322,6 +354,7 @@ write_row(void *item)
 	if (delivery->last_error != NULL)
 		pfree(delivery->last_error);
 	delivery->last_error = NULL;
+	let_pass(delivery);
 	if (!delivery->sending)
 		dispatch_forget(delivery);
 	else if (delivery->message->window != NULL)
@@ -329,21 +362,29 @@ write_row(void *item)
 	return true;
 }
 
+/*
+ * Until this is done the rows of a failing endpoint are still to be retried, and
+ * their keys blocked.  If it is well again before, they are retried: what came
+ * due in the meantime was passed over, and so were those behind.
+ */
 static bool
 make_rows_wait(void *item)
 {
 	Endpoint   *endpoint = item;
 
-	if (!claim_try(endpoint->id))
+	if (!endpoint->health.failing)
+	{
+		reread_due();
+		orderkey_follow_all(endpoint->id);
+	}
+	else if (!claim_try(endpoint->id))
 		return false;
-	endpoint->to_wait = false;
-	if (endpoint->health.failing)
+	else
 	{
 		delivery_all_waiting(endpoint->id);
 		orderkey_unblock_all(endpoint->id);
 	}
-	else
-		reread_due();			/* well again: what came due in the meantime was passed over */
+	endpoint->to_wait = false;
 	return true;
 }
 
@@ -377,6 +418,7 @@ stored_save(void)
 	work_off(&to_wait, make_rows_wait);
 	work_off(&to_drop, drop_rows);
 	verdict_save();
+	news = false;
 }
 
 /* ---------- reading ---------- */
@@ -473,7 +515,7 @@ load_followers(void)
 		Endpoint   *endpoint = endpoint_get(key->tag.webhook_id);
 		StoredDelivery row;
 
-		if (key->holder != NULL)
+		if (key->holder != NULL || (endpoint->to_wait && !may_send(endpoint)))
 			continue;
 		if (!may_send(endpoint) ||
 			delivery_read_next(endpoint->id, key->tag.order_key, context, &row) == 0)
@@ -627,6 +669,7 @@ stored_recover(void)
 void
 stored_config_changed(void)
 {
+	claim_ask_again();
 	delivery_foreach_backlog(recover_backlog);
 	reread_due();
 	blocker_follow_changed();
@@ -645,11 +688,28 @@ stored_known(int64 webhook_id, int64 id)
 
 /* ---------- what the worker asks ---------- */
 
-bool
-stored_to_save(void)
+static bool
+anything_to_save(void)
 {
-	return to_write != NIL || to_delete != NIL || to_wait != NIL || to_drop != NIL ||
-		verdict_any();
+	return to_write != NIL || to_delete != NIL || to_wait != NIL || to_drop != NIL || verdict_any();
+}
+
+void
+stored_note_news(void)
+{
+	news = true;
+}
+
+bool
+stored_to_save(TimestampTz now)
+{
+	return anything_to_save() && (news || claim_limited() || now >= claim_next_try());
+}
+
+TimestampTz
+stored_next_save(void)
+{
+	return anything_to_save() ? claim_next_try() : DT_NOEND;
 }
 
 bool

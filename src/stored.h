@@ -16,6 +16,9 @@ extern void stored_init(MemoryContext context);
 extern void stored_write_later(Delivery *delivery, DeliveryState state,
 							   TimestampTz next_attempt_at, const char *error);
 
+/* verdict_save() has got something to do. */
+extern void stored_note_news(void);
+
 /* It is queued again: it need not be written after all. */
 extern void stored_keep(Delivery *delivery);
 
@@ -52,7 +55,8 @@ extern bool stored_known(int64 webhook_id, int64 id);
 extern void stored_save(void);
 extern void stored_load(TimestampTz now);
 
-extern bool stored_to_save(void);
+extern bool stored_to_save(TimestampTz now);
+extern TimestampTz stored_next_save(void);	/* when there may be a claim on what has had none so far */
 extern bool stored_to_load(TimestampTz now);
 extern TimestampTz stored_next_event(void);
 

@@ -40,6 +40,7 @@ list_endpoint(Endpoint *endpoint)
 	MemoryContext old = MemoryContextSwitchTo(context);
 
 	condemned = list_append_unique_ptr(condemned, endpoint);
+	stored_note_news();
 	MemoryContextSwitchTo(old);
 }
 

@@ -282,7 +282,7 @@ do_transaction(TimestampTz now, bool record)
 	}
 	if (!foreign)
 	{
-		bool		news = cursor_moved() || stored_to_save();
+		bool		news = cursor_moved() || stored_to_save(now);
 
 		taken = 0;
 		if (access_note_due(now))
@@ -342,7 +342,7 @@ read_due(TimestampTz now)
 static bool
 save_due(TimestampTz now)
 {
-	bool		unsaved = cursor_moved() || stored_to_save();
+	bool		unsaved = cursor_moved() || stored_to_save(now);
 
 	if (!unsaved)
 		moved_at = 0;
@@ -366,6 +366,8 @@ time_to_sleep(TimestampTz now)
 		until = Min(until, last_read + READ_INTERVAL_US);
 	if (moved_at != 0)
 		until = Min(until, after_ms(moved_at, SAVE_INTERVAL_MS));
+	else
+		until = Min(until, stored_next_save());
 	if (record_us < until - now)
 		until = now + record_us;
 	if (!foreign && webhook_dispatch && dispatch_to_prepare())

@@ -136,6 +136,51 @@ becomes("SELECT active, buffered FROM webhook.get_webhooks()", 'f|2', 'M7: it is
 is($receiver->count('/gone'), 1, 'M7: nothing was sent in between');
 end_test();
 
+# W3: what cannot be written because of a session is not overtaken by what follows it, not even by a probe
+
+$id = create('/order', retry_schedule => "ARRAY['0', '1 hour', '1 hour', '1 hour', '1 hour']::interval[]");
+my $other = create('/other', event => "'thing.other'");
+$receiver->behave('/order', status => 500);
+emit(1, 'k');
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'retrying'", 1, 'W3: the first message is to be retried');
+emit(2, 'k');
+emit(3, 'a');
+emit(4, 'b');
+emit(5, 'c');
+becomes("SELECT string_agg(state, ' ' ORDER BY state) FROM webhook.undelivered", 'retrying retrying retrying retrying waiting',
+	'W3: the second one waits for it');
+begin_session();
+say_to_it("SELECT webhook.rotate_secret($id)");
+let_pass(4400);
+ok($receiver->wait_for_count(8, '/order'), 'W5: the fifth failure in a row: it is failing');
+emit(9, 'z');
+becomes('SELECT count(*) FROM webhook.undelivered', 6, 'W3: a message of something else');
+$receiver->behave('/order');
+let_pass(4400);
+ok($receiver->wait_for_count(9, '/order'), 'W5: a probe finds that it works again');
+sql("SELECT webhook.emit('thing.other', '{}')");
+ok($receiver->wait_for_count(1, '/other'), 'W5: others are served');
+is(numbers('/order') =~ s/^.* //r, 9, 'W3: what follows the first message was not sent yet');
+end_session('ROLLBACK');
+WebhookTest::wait_until_delivered($node);
+like(numbers('/order'), qr/^[^2]* 9 [^2]*\b1\b[^2]* 2\b[^2]*$/, 'W3: it is, after it');
+end_test();
+
+# W2: a delivery that cannot be written because of a session
+
+$id = create('/held', retry_schedule => "ARRAY['0', '1 hour']::interval[]");
+$receiver->behave('/held', fail => 1);
+emit(1, 'k');
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'retrying'", 1, 'W2: a message is to be retried');
+begin_session();
+say_to_it("SELECT webhook.rotate_secret($id)");
+let_pass(4400);
+ok($receiver->wait_for_count(2, '/held'), 'W2: it is delivered');
+end_session('ROLLBACK');
+WebhookTest::wait_until_delivered($node);
+is($receiver->count('/held'), 2, 'W2: nothing was sent again');
+end_test();
+
 $node->stop;
 $receiver->stop;
 done_testing();
