@@ -42,6 +42,9 @@
 #define IDLE_PAUSE_US	5000
 #define BUSY_PAUSE_US	20000
 
+/* Before the end larger pieces will do, each in a transaction of its own. */
+#define LAST_SLICE_US	200000
+
 /* Entries may take so much memory until they are written. */
 #define LOG_MEMORY		(32 * 1024 * 1024)
 #define LOG_BLOCK_MAX	(1024 * 1024)
@@ -534,10 +537,12 @@ record_save_few(void)
 	return true;
 }
 
-void
+bool
 record_save_all(void)
 {
 	int64		now = steady_now();
+	int64		end = now + LAST_SLICE_US;
 
-	save(now, now, PG_INT64_MAX);
+	save(now, now, end);
+	return steady_now() < end && !claim_limited();
 }

@@ -37,10 +37,11 @@ extern int64 record_due_in(bool idle);
 
 /*
  * Write logs and counters, in a transaction with SPI connected: some of what is due; all if there is
- * so little that it does not matter, else false; all.
+ * so little that it does not matter, else false; as much as can be written at once before the end, false if
+ * that was not all.
  */
 extern void record_save(bool idle);
 extern bool record_save_few(void);
-extern void record_save_all(void);
+extern bool record_save_all(void);
 
 #endif							/* WEBHOOK_RECORD_H */

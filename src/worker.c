@@ -83,8 +83,9 @@
 /* A look at the outbox without being called: COMMIT PREPARED tells nobody. */
 #define POLL_MS					1000
 
-/* When asked to go: wait so long for requests, and break off a turn that takes longer than this. */
+/* When asked to go: wait so long for requests, record for so long, and break off a turn that takes longer than this. */
 #define FINISH_MS				1000
+#define RECORD_MS				4000
 #define LONG_TURN_MS			1000
 
 static DatabaseSlot *slot;
@@ -555,25 +556,39 @@ wait_for_requests(void)
 	}
 }
 
+/* Record as much of what has been done as one transaction can; true if that is all. */
+static bool
+record_rest(void)
+{
+	bool		all = true;
+
+	begin_turn();
+	begin_transaction();
+	if (catalog_oids() != NULL && position_is_current())
+	{
+		stored_save();
+		all = record_save_all();
+		if (cursor_moved())
+			cursor_save();
+	}
+	commit_transaction(true);
+	end_turn();
+	return all;
+}
+
 /* Record what has been done, and go. */
 static void
 finish(void)
 {
+	TimestampTz until;
+
 	wait_for_requests();
 	if (recovered)
 	{
+		until = after_ms(GetCurrentTimestamp(), RECORD_MS);
 		dispatch_spill_overtaken();
-		begin_turn();
-		begin_transaction();
-		if (catalog_oids() != NULL && position_is_current())
-		{
-			stored_save();
-			record_save_all();
-			if (cursor_moved())
-				cursor_save();
-		}
-		commit_transaction(true);
-		end_turn();
+		while (!record_rest() && GetCurrentTimestamp() < until)
+			CHECK_FOR_INTERRUPTS();
 	}
 	proc_exit(0);
 }

@@ -75,6 +75,17 @@ $node->safe_psql('postgres', q{ROLLBACK PREPARED 'lock'});
 WebhookTest::wait_until_delivered($node);
 is(scalar(@{ ids('/a') }) >= 7, 1, 'W2: the message is delivered afterwards');
 
+# The counters of thousands of webhooks are written before the end.
+
+my $many = 2500;
+$node->safe_psql('postgres', "SELECT count(webhook.create_webhook('many', 'wide', '" . $receiver->url('/many') . "')) FROM generate_series(1, $many)");
+$node->safe_psql('postgres', q{SELECT webhook.emit('wide', '{}')});
+ok($receiver->wait_for_count($many, '/many'), 'a message has arrived for thousands of webhooks');
+$node->stop('fast');
+$node->start;
+is($node->safe_psql('postgres', q{SELECT sum(delivered), sum(attempts) FROM webhook.stat_webhooks WHERE app = 'many'}),
+	"$many|$many", 'W12: a clean shutdown loses no counters');
+
 # DDL on the database does not wait either.
 
 $node->safe_psql('postgres', 'CREATE DATABASE other');
