@@ -40,9 +40,13 @@
 #define PREPARE_MS			50
 #define PREPARE_REST_FACTOR	4
 
+/* So long an endpoint whose transform has taken longer than that is expected to do so again. */
+#define SLOW_MEMORY_MS		(600 * 1000)
+
 static MemoryContext dispatch_context;
 static dlist_head to_prepare = DLIST_STATIC_INIT(to_prepare);
 static TimestampTz next_prepare = 0;	/* when there is something to do in it */
+static TimestampTz slow_rest_until = 0; /* for all endpoints with a slow transform */
 static int	in_memory = 0;
 static Size own_bytes = 0;		/* of messages that the cursor does not hold */
 static int64 last_dealt_with = 0;	/* greatest message id of which a delivery has been done or stored */
@@ -71,7 +75,7 @@ dispatch_ready(Delivery *delivery)
 	if (delivery->preparing)
 	{
 		dlist_push_tail(&to_prepare, &delivery->ready_node);
-		next_prepare = Min(next_prepare, endpoint->prepare_after);
+		next_prepare = Min(next_prepare, endpoint->prepare_after == 0 ? 0 : slow_rest_until);
 		return;
 	}
 	dlist_push_tail(&endpoint->ready, &delivery->ready_node);
@@ -304,44 +308,65 @@ dispatch_message(Message *message)
 	message_done(message);
 }
 
+/* Has its transform been slow lately? */
+static bool
+is_slow_to_prepare(const Endpoint *endpoint, TimestampTz now)
+{
+	return endpoint->prepare_after != 0 &&
+		now < TimestampTzPlusMilliseconds(endpoint->prepare_after, SLOW_MEMORY_MS);
+}
+
+/* Prepare one delivery; now is the time before, and the result that after it. */
+static TimestampTz
+prepare(Delivery *delivery, TimestampTz now)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+	TimestampTz before = now;
+
+	dlist_delete(&delivery->ready_node);
+	delivery->preparing = false;
+	if (delivery->withheld == NULL)
+		prepare_delivery(delivery, dispatch_context);
+	dispatch_ready(delivery);
+	now = clock_now();
+	if (TimestampDifferenceExceeds(before, now, PREPARE_MS))
+		endpoint->prepare_after = slow_rest_until = now + PREPARE_REST_FACTOR * (now - before);
+	return now;
+}
+
 /*
- * A transform that takes long holds up everybody, so its endpoint then rests for a
- * multiple of that time, and the others go on.
+ * A transform that takes long holds up everybody, so then all that have done so
+ * rest for a multiple of that time, and the others go on: a thousand of them hold
+ * up no more than one does.  After the rest it is the turn of the one that has
+ * waited for the longest time.
  */
 void
 dispatch_prepare(void)
 {
 	TimestampTz start = clock_now();
 	TimestampTz now = start;
-	TimestampTz next = DT_NOEND;
+	Delivery   *slow = NULL;
 	dlist_mutable_iter iter;
 
+	next_prepare = DT_NOEND;
 	dlist_foreach_modify(iter, &to_prepare)
 	{
 		Delivery   *delivery = dlist_container(Delivery, ready_node, iter.cur);
-		Endpoint   *endpoint = delivery->endpoint;
-		TimestampTz before = now;
 
 		if (TimestampDifferenceExceeds(start, now, PREPARE_MS))
 		{
-			next = now;
+			next_prepare = now;
 			break;
 		}
-		if (endpoint->prepare_after > now)
-		{
-			next = Min(next, endpoint->prepare_after);
-			continue;
-		}
-		dlist_delete(&delivery->ready_node);
-		delivery->preparing = false;
-		if (delivery->withheld == NULL)
-			prepare_delivery(delivery, dispatch_context);
-		dispatch_ready(delivery);
-		now = clock_now();
-		if (TimestampDifferenceExceeds(before, now, PREPARE_MS))
-			endpoint->prepare_after = now + PREPARE_REST_FACTOR * (now - before);
+		if (!is_slow_to_prepare(delivery->endpoint, now))
+			now = prepare(delivery, now);
+		else if (slow == NULL || delivery->endpoint->prepare_after < slow->endpoint->prepare_after)
+			slow = delivery;
 	}
-	next_prepare = next;
+	if (slow != NULL && slow_rest_until <= now)
+		now = prepare(slow, now);
+	if (slow != NULL)
+		next_prepare = Min(next_prepare, Max(now, slow_rest_until));
 }
 
 bool
@@ -508,6 +533,7 @@ dispatch_clock_set_back(TimestampTz now)
 {
 	endpoint_foreach(forget_future);
 	next_prepare = Min(next_prepare, now);
+	slow_rest_until = Min(slow_rest_until, now);
 	stored_clock_set_back();
 }
 

@@ -80,7 +80,7 @@ typedef struct Endpoint
 	char	   *integration;	/* whose shape payloads get, or NULL */
 	char	   *transform;		/* function of the owner, or NULL */
 
-	TimestampTz prepare_after;	/* its transform was slow: let others come first */
+	TimestampTz prepare_after;	/* its transform was slow: it is its turn again then; 0: it was not */
 
 	/* what the dispatcher has acted upon; the configuration may have been loaded again since */
 	struct

@@ -8,6 +8,7 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 use WebhookTest;
 
 my $node = WebhookTest::start_node('shapes');
@@ -195,6 +196,24 @@ cmp_ok($receiver->count('/slow'), '<', 20, 'W5: a slow transform delays its own 
 arrived('/slow');
 is($receiver->count('/slow'), 30, 'W5: and nothing is lost of it');
 sql("SELECT webhook.delete_webhook_by_id(id) FROM unnest(ARRAY[$slow, $fast]) id");
+
+# W5: many that are slow hold up the others no more than one does
+
+sql(q{CREATE FUNCTION slower(jsonb) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.2); RETURN $1; END'});
+my @slow = map { webhook('/slower', ", transform => 'slower(jsonb)'") } 1 .. 12;
+my $other = sql("SELECT webhook.create_webhook('t', 'other.told', '", $receiver->url('/other'), "')");
+sql("INSERT INTO guest (id, profile) SELECT i, 'p' FROM generate_series(200, 209) i");
+ok($receiver->wait_for_count(12, '/slower'), 'each has been slow once');
+my ($start, $before, $n) = (time, $receiver->count('/slower'), 0);
+while (time < $start + 5)
+{
+	$n++;
+	sql("SELECT webhook.emit('other.told', '{}')");
+	$receiver->wait_for_count($n, '/other') or last;
+}
+cmp_ok(0.2 * ($receiver->count('/slower') - $before) / (time - $start), '<', 0.5,
+	'W5: slow transforms together take but a part of the time');
+sql("SELECT webhook.delete_webhook_by_id($_)") foreach @slow, $other;
 
 # I9: an old key is reported once
 
