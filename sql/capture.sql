@@ -473,6 +473,14 @@ DELETE FROM early_guest WHERE id = 1;
 COMMIT;
 SELECT event, entity_id, uid, payload FROM new_messages();
 
+-- Deleted again before the event comes: who hears of the guest hears that it has gone.
+BEGIN;
+INSERT INTO early_guest VALUES (5, 10, 'Eve');
+DELETE FROM early_guest WHERE id = 5;
+INSERT INTO late_event VALUES (10, 'LATE');
+COMMIT;
+SELECT event, entity_id, uid FROM new_messages();
+
 -- More rows than fit into a batch, with a parent's message waiting meanwhile; from a table without statistics and all.
 CREATE TABLE many (id integer PRIMARY KEY);
 SELECT webhook.watch('many', 'many');

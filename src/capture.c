@@ -274,8 +274,10 @@ capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleT
 	if (!seen && (table->query == NULL || !any_column_changed(old, new)))
 		return;
 	evaluate_row(table, new ? new : old, action == WATCH_DELETE, &values);
-	if (action != WATCH_DELETE && evaluate_context_missing(table, &values) && context_matters(table) &&
-		kept_add(table, action, old, new))
+
+	/* What a row was deleted from may be gone; it still comes only if the row did, in this transaction. */
+	if ((action != WATCH_DELETE || kept_any()) && evaluate_context_missing(table, &values) &&
+		context_matters(table) && kept_add(table, action, old, new))
 		return;
 	if (!seen && !values_changed(table, old, &values))
 		return;

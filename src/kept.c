@@ -110,6 +110,12 @@ kept_add(const WatchedTable *table, WatchAction action, TupleTableSlot *old, Tup
 	return true;
 }
 
+bool
+kept_any(void)
+{
+	return first != NULL;
+}
+
 const OutboxId *
 kept_place(void)
 {

@@ -38,6 +38,9 @@ extern void kept_init(void (*tell) (const KeptRow *row));
  */
 extern bool kept_add(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new);
 
+/* Has a change been kept in this transaction? */
+extern bool kept_any(void);
+
 /* While a row is told: the next of its places in the log.  Else NULL. */
 extern const OutboxId *kept_place(void);
 
