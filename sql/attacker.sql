@@ -131,6 +131,26 @@ CREATE TEMP TABLE webhook (id bigint, owner regrole, secret text);
 SELECT count(*) > 0 AS listed FROM webhook.get_webhooks();
 RESET search_path;
 
+-- The same in a schema where others may create things, and that is in the search path of a table's owner.
+SET SESSION AUTHORIZATION regress_victim;
+CREATE TYPE victim.colour AS ENUM ('red', 'blue');
+CREATE TABLE victim.palette (id victim.colour, n varchar(9), PRIMARY KEY (id, n));
+INSERT INTO victim.palette VALUES ('red', 'a');
+GRANT USAGE ON SCHEMA victim TO regress_attacker;
+SET SESSION AUTHORIZATION regress_attacker;
+GRANT USAGE ON SCHEMA attack TO regress_victim;
+CREATE FUNCTION attack.equal(victim.colour, victim.colour) RETURNS boolean LANGUAGE sql AS 'SELECT attack.hit(1)';
+CREATE FUNCTION attack.equal(varchar, varchar) RETURNS boolean LANGUAGE sql AS 'SELECT attack.hit(1)';
+CREATE OPERATOR attack.= (LEFTARG = victim.colour, RIGHTARG = victim.colour, FUNCTION = attack.equal);
+CREATE OPERATOR attack.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = attack.equal);
+SET SESSION AUTHORIZATION regress_victim;
+SET search_path = victim, attack;
+SELECT webhook.watch('palette', 'palette');
+RESET search_path;
+SELECT webhook.create_webhook('victim', 'palette.*', 'https://victim.example/') AS palette_hook \gset
+SELECT webhook.fire_webhook(:palette_hook, 'red,a') <> '' AS fired;
+SET SESSION AUTHORIZATION regress_attacker;
+
 -- Headers and URLs that would say something else than they seem to.
 SELECT header, (attack.attempt(format('SELECT webhook.create_webhook(''a'', ''x.y'', ''https://h/'', headers => %L)', header))).*
     FROM unnest(ARRAY['{"X": "a\r\nHost: evil"}', '{"X": "a\nb"}', '{"X\r\nHost": "a"}', '{"X:Y": "a"}', '{"X ": "a"}', '{"": "a"}',
@@ -144,7 +164,7 @@ SELECT url, (attack.attempt(format('SELECT webhook.create_webhook(''a'', ''x.y''
 RESET SESSION AUTHORIZATION;
 SELECT id FROM webhook.webhook WHERE url LIKE '%evil%';
 SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks() WHERE app IN ('a', 'victim');
-SELECT webhook.unwatch('victim.guest'), webhook.unwatch('attack.guest'), webhook.unwatch('attack.trap'), webhook.unwatch('attack.function_trap');
+SELECT webhook.unwatch('victim.guest'), webhook.unwatch('attack.guest'), webhook.unwatch('victim.palette'), webhook.unwatch('attack.trap'), webhook.unwatch('attack.function_trap');
 DROP SCHEMA attack CASCADE;
 DROP SCHEMA victim CASCADE;
 DROP OWNED BY regress_attacker, regress_victim;

@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -162,6 +163,24 @@ is_compared_as_text(Oid type)
 		!OidIsValid(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr);
 }
 
+/* The equality of the type.  By its bare name the search path might lead to somebody else's. */
+static char *
+equality(Oid type)
+{
+	Oid			operator = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char	   *result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	result = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
+					  NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 /*
  * Compare a column or an expression of this type with a text: by the type itself, so that
  * an index serves and it does not matter how the text is written; a text that does
@@ -174,10 +193,10 @@ append_value_is(EntityQuery *query, const char *sql, Oid type, char *text)
 
 	type = getBaseType(type);
 	if (is_compared_as_text(type))
-		appendStringInfo(&query->sql, " AND %s::text = $%d", sql,
+		appendStringInfo(&query->sql, " AND %s::text %s $%d", sql, equality(TEXTOID),
 						 add_argument(query, TEXTOID, CStringGetTextDatum(text)));
 	else if (read_value(type, text, &value))
-		appendStringInfo(&query->sql, " AND %s = $%d", sql, add_argument(query, type, value));
+		appendStringInfo(&query->sql, " AND %s %s $%d", sql, equality(type), add_argument(query, type, value));
 	else
 		appendStringInfoString(&query->sql, " AND false");
 }
@@ -193,7 +212,7 @@ append_value_is_any(EntityQuery *query, const char *sql, Oid type, ArrayType *te
 	type = getBaseType(type);
 	if (is_compared_as_text(type) || !OidIsValid(get_array_type(type)))
 	{
-		appendStringInfo(&query->sql, " AND %s::text = ANY ($%d)", sql,
+		appendStringInfo(&query->sql, " AND %s::text %s ANY ($%d)", sql, equality(TEXTOID),
 						 add_argument(query, TEXTARRAYOID, PointerGetDatum(texts)));
 		return;
 	}
@@ -201,7 +220,7 @@ append_value_is_any(EntityQuery *query, const char *sql, Oid type, ArrayType *te
 	for (int i = 0; i < n; i++)
 		if (read_value(type, TextDatumGetCString(elements[i]), &elements[fitting]))
 			fitting++;
-	appendStringInfo(&query->sql, " AND %s = ANY ($%d)", sql,
+	appendStringInfo(&query->sql, " AND %s %s ANY ($%d)", sql, equality(type),
 					 add_argument(query, get_array_type(type), array_of(type, elements, fitting)));
 }
 
