@@ -39,5 +39,7 @@ COMMENT ON FUNCTION webhook.config_changed() IS 'statement trigger: every proces
 
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.webhook
     FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
+ALTER TABLE webhook.webhook ENABLE ALWAYS TRIGGER config_changed;
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.watch
     FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
+ALTER TABLE webhook.watch ENABLE ALWAYS TRIGGER config_changed;

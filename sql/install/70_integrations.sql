@@ -83,10 +83,13 @@ $$;
 
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.active_integration
     FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
+ALTER TABLE webhook.active_integration ENABLE ALWAYS TRIGGER config_changed;
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.event_override
     FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
+ALTER TABLE webhook.event_override ENABLE ALWAYS TRIGGER config_changed;
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.shape
     FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
+ALTER TABLE webhook.shape ENABLE ALWAYS TRIGGER config_changed;
 
 -- Managing them: src/integration.c.
 
