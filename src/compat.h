@@ -140,6 +140,17 @@
 #define WEBHOOK_CURL_QUICK_EXIT 1
 #endif
 
+/*
+ * libcurl fails without a word over HTTP/2 (CURLE_HTTP2, no text) when, up to 8.0, the receiver took leave and the
+ * request was not among those to be answered (GOAWAY).  Newer releases send such a request again themselves, and
+ * have no word for a connection that was just closed: then the request may have been taken.
+ */
+#if LIBCURL_VERSION_NUM < 0x080100
+#define WEBHOOK_CURL_SILENT_GOAWAY true
+#else
+#define WEBHOOK_CURL_SILENT_GOAWAY false
+#endif
+
 /* What is above one of libcurl's own limits has a code of its own since 8.6. */
 #if LIBCURL_VERSION_NUM >= 0x080600
 #define WEBHOOK_CURLE_TOO_LARGE CURLE_TOO_LARGE

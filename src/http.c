@@ -295,9 +295,9 @@ http_perform(Http *http)
 
 /*
  * A receiver that is about to close a connection (HTTP/2 GOAWAY) has taken leave
- * of requests that were already on their way.  libcurl sends most of
- * them again over another connection; this does it for the others.  False if the
- * request has ended for good.
+ * of requests that were already on their way; others are sent over a kept
+ * connection that is closed already.  libcurl sends most of them again over another
+ * connection; this does it for the rest.  False if the request has ended for good.
  */
 static bool
 send_again(Http *http, Transfer *transfer, CURLcode code)
@@ -313,7 +313,7 @@ send_again(Http *http, Transfer *transfer, CURLcode code)
 		return false;
 
 	curl_multi_remove_handle(http->multi, transfer->easy);
-	transfer_begin_again(transfer, left, duration);
+	transfer_begin_again(transfer, left, duration, outcome_stale_connection(transfer, code));
 	return curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK;
 }
 

@@ -187,21 +187,30 @@ judge_broken(Transfer *transfer, CURLcode code)
 }
 
 /*
- * Something is wrong with HTTP/2.  libcurl names the reason, but for two cases in
- * which the receiver has merely done with the request: before it has begun to answer,
- * when it takes leave of the connection (GOAWAY), or with an answer that is complete
- * before all of the request has been sent.
+ * Something is wrong with HTTP/2.  libcurl names the reason, but when the receiver
+ * has done with the request (an answer that is complete before all of the request has
+ * been sent), or with the connection: see WEBHOOK_CURL_SILENT_GOAWAY.
  */
 static bool
-receiver_is_done(const Transfer *transfer, CURLcode code)
+ended_in_silence(const Transfer *transfer, CURLcode code)
 {
 	return (code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM) && transfer->curl_error[0] == '\0';
+}
+
+/* A connection that was kept from an earlier request, and closed since: newer releases do not always look. */
+bool
+outcome_stale_connection(const Transfer *transfer, CURLcode code)
+{
+	return code == CURLE_SEND_ERROR && !transfer->socket_opened && !request_begun(transfer);
 }
 
 bool
 outcome_not_taken(const Transfer *transfer, CURLcode code)
 {
-	return receiver_is_done(transfer, code) && transfer->header_bytes == 0;
+	if (outcome_stale_connection(transfer, code))
+		return true;
+	return ended_in_silence(transfer, code) && transfer->header_bytes == 0 &&
+		(WEBHOOK_CURL_SILENT_GOAWAY || !request_begun(transfer));
 }
 
 static HttpOutcome
@@ -211,8 +220,10 @@ judge_http2(Transfer *transfer, CURLcode code, int status)
 		"PROTOCOL_ERROR", "FRAME_SIZE_ERROR", "FLOW_CONTROL_ERROR", "COMPRESSION_ERROR", "header fields"
 	};
 
-	if (receiver_is_done(transfer, code) && transfer->headers_done)
+	if (ended_in_silence(transfer, code) && transfer->headers_done)
 		return judge_status(transfer, status);
+	if (ended_in_silence(transfer, code) && !WEBHOOK_CURL_SILENT_GOAWAY)
+		return judge_broken(transfer, code);
 	for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++)
 		if (curl_said(transfer, nonsense[i]))
 			return judge_protocol(transfer, code);

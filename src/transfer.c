@@ -174,6 +174,7 @@ on_connected(void *arg, char *remote, char *local, int remote_port, int local_po
 	(void) local;
 	(void) remote_port;
 	(void) local_port;
+	transfer->times_sent++;
 	if (inet_pton(AF_INET, remote, &v4.sin_addr) == 1)
 		ok = address_allowed(transfer, (struct sockaddr *) &v4, sizeof(v4));
 	else if (inet_pton(AF_INET6, remote, &v6.sin6_addr) == 1)
@@ -314,6 +315,17 @@ set_client_certificate(Transfer *transfer)
 	return rc;
 }
 
+/* After the handle has lost its options: set those that never change, and know that there are no others. */
+static CURLcode
+start_over(Transfer *transfer)
+{
+	transfer->method[0] = '\0';
+	free(transfer->url);
+	transfer->url = NULL;
+	transfer->own_certificates = false;
+	return set_constant_options(transfer);
+}
+
 /*
  * Certificates of the request's own.  A handle that has had some is not used
  * for a request without before everything has been reset.
@@ -329,11 +341,7 @@ set_certificates(Transfer *transfer)
 	if (transfer->own_certificates)
 	{
 		curl_easy_reset(transfer->easy);
-		transfer->method[0] = '\0';
-		free(transfer->url);
-		transfer->url = NULL;
-		transfer->own_certificates = false;
-		rc = set_constant_options(transfer);
+		rc = start_over(transfer);
 		if (rc != CURLE_OK)
 			return rc;
 	}
@@ -510,6 +518,28 @@ transfer_create(Http *http)
 	return transfer;
 }
 
+/*
+ * A new handle for one whose request has been sent again.  If libcurl did that, because
+ * the receiver had refused the request, it may remember it, even through
+ * curl_easy_reset(): the next request that fails would be sent again as well, taken by
+ * the receiver or not.  If we did, there may be options that the next one is not to have.
+ */
+static bool
+renew_handle(Transfer *transfer)
+{
+	CURL	   *easy = curl_easy_init();
+
+	if (easy == NULL)
+		return false;
+	curl_easy_cleanup(transfer->easy);
+	transfer->easy = easy;
+	if (start_over(transfer) != CURLE_OK)
+		return false;
+	transfer->times_sent = 0;
+	transfer->resent = 0;
+	return true;
+}
+
 /* One from the pool, or a new one. NULL: out of memory. */
 Transfer *
 transfer_take(Http *http)
@@ -518,6 +548,8 @@ transfer_take(Http *http)
 
 	if (transfer == NULL)
 		return transfer_create(http);
+	if ((transfer->times_sent > 1 || transfer->resent > 0) && !renew_handle(transfer))
+		return NULL;
 	http->free = transfer->next_free;
 	return transfer;
 }
@@ -557,16 +589,19 @@ transfer_begin(Transfer *transfer, const HttpRequest *request)
 {
 	transfer->request = *request;
 	transfer->resent = 0;
+	transfer->times_sent = 0;
 	transfer->spent_before = 0;
 	forget_response(transfer);
 }
 
 void
-transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent)
+transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection)
 {
 	forget_response(transfer);
 	transfer->resent++;
 	transfer->spent_before += spent;
 	transfer->request.timeout_ms = timeout_ms;
 	curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, timeout_ms);
+	if (own_connection)
+		curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, 1L);
 }

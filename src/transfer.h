@@ -41,7 +41,8 @@ typedef struct Transfer
 	CURL	   *easy;
 
 	HttpRequest request;
-	int			resent;			/* so often */
+	int			resent;			/* so often, by us */
+	int			times_sent;		/* by us and by libcurl */
 	int64_t		spent_before;	/* microseconds, before it was sent again */
 	struct curl_slist *lines;	/* nodes for the header lines */
 	int			nlines;			/* allocated */
@@ -87,8 +88,11 @@ extern void transfer_destroy(Transfer *transfer);
 /* Forget the request before and set what this one needs. */
 extern void transfer_begin(Transfer *transfer, const HttpRequest *request);
 
-/* Get ready to send the same request once more, with so much time left and so much spent. */
-extern void transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent);
+/*
+ * Get ready to send the same request once more, with so much time left and so
+ * much spent, over a connection of its own or any.
+ */
+extern void transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection);
 extern CURLcode transfer_set_request_options(Transfer *transfer);
 
 /* How it ended; writes the transfer's error. */
@@ -96,6 +100,9 @@ extern HttpOutcome outcome_judge(Transfer *transfer, CURLcode code, int status);
 
 /* Has nobody but the connection seen this request?  Then it can be sent again. */
 extern bool outcome_not_taken(const Transfer *transfer, CURLcode code);
+
+/* Is that so because nothing could be sent over a connection that was kept?  Then there may be more of them. */
+extern bool outcome_stale_connection(const Transfer *transfer, CURLcode code);
 
 /* libcurl's own words, or its general ones for the code. */
 extern const char *outcome_curl_words(const Transfer *transfer, CURLcode code);

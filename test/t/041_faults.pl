@@ -219,6 +219,45 @@ SKIP:
 	}
 	is($version_2, scalar(@http2_faults), 'R3: HTTP/2: all of it was HTTP/2');
 
+	# What may have been taken is not sent again at once, neither over a new connection nor over one that was kept
+	foreach my $fault ({ goaway => 'seen' }, { cut => 'before' })
+	{
+		foreach my $kept (0, 1)
+		{
+			my $name = 'R3: HTTP/2: ' . join(' ', %$fault) . ($kept ? ', kept connection' : ', new connection');
+			my $fresh = WebhookTest::Receiver->start(tls => [ "$dir/good.crt", "$dir/good.key" ], http2 => 1);
+			my $id = WebhookTest::create_webhook($node, app => "'taken'", event => "'taken'", ordering => "'strict'",
+				ca_cert => "'$ca'", url => "'" . $fresh->url('/taken') . "'");
+
+			if ($kept)
+			{
+				sql("SELECT webhook.emit('taken', '1')");
+				WebhookTest::wait_until_delivered($node);
+			}
+			$fresh->behave('/taken', %$fault, times => 1);
+			sql("SELECT webhook.emit('taken', '2')");
+			becomes("SELECT outcome FROM webhook.get_webhook_log($id) ORDER BY attempted_at DESC LIMIT 1", 'reset', "$name: lost");
+			is($fresh->count('/taken'), $kept + 1, "$name: sent once");
+			sql("SELECT webhook.delete_webhook_by_id($id)");
+		}
+	}
+
+	# A request that was refused is; one that fails after it with the same handle of libcurl is not
+	my $refused = WebhookTest::create_webhook($node, app => "'refused'", event => "'refused'", ca_cert => "'$ca'",
+		url => "'" . $http2->url('/refused') . "'");
+	my $after = WebhookTest::create_webhook($node, app => "'refused'", event => "'after'", url => "'" . $receiver->url('/after') . "'");
+	sql("SELECT webhook.emit('refused', '1')");
+	WebhookTest::wait_until_delivered($node);
+	$http2->behave('/refused', rst => 7, times => 1);
+	sql("SELECT webhook.emit('refused', '2')");
+	WebhookTest::wait_until_delivered($node);
+	is($http2->count('/refused'), 3, 'R3: HTTP/2: what was refused is sent again');
+	$receiver->behave('/after', reset => 1, times => 1);
+	sql("SELECT webhook.emit('after', '3')");
+	becomes("SELECT outcome FROM webhook.get_webhook_log($after)", 'reset', 'R3: HTTP/2: what was lost after that is not');
+	is($receiver->count('/after'), 1, 'R3: HTTP/2: it was sent once');
+	sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('refused')");
+
 	# Requests share a connection, but max_in_flight counts them; many at once in spite of connections that go away
 	my $few = WebhookTest::Receiver->start(tls => [ "$dir/good.crt", "$dir/good.key" ], http2 => 1, max_streams => 4);
 	my $id = WebhookTest::create_webhook($node, app => "'http2'", event => "'many'", ordering => "'none'", max_in_flight => 7,
