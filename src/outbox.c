@@ -58,6 +58,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "outbox.h"
+#include "settings.h"
 #include "shmem.h"
 
 #define BATCH_ROWS		500
@@ -368,6 +369,19 @@ outbox_draw_id(OutboxId *id)
 	id->fence = id->id % FENCE_INTERVAL == 0 ? ReadNextFullTransactionId() : InvalidFullTransactionId;
 }
 
+/* Something larger could end the worker, again and again. */
+static void
+check_size(const OutboxRow *row)
+{
+	if (row->payload_len <= (int64) webhook_max_payload_size * 1024)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("payload of a message \"%s\" is too large: %d bytes", row->event, row->payload_len),
+			 errdetail("\"webhook.max_payload_size\" is %d kB.", webhook_max_payload_size),
+			 errhint("Leave large columns out, with argument \"exclude\" of webhook.watch(), or raise that setting.")));
+}
+
 void
 outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 {
@@ -382,6 +396,7 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"%s\" is not installed", "webhook")));
+	check_size(row);
 	prepare_to_write();
 
 	if (row->id != NULL)

@@ -30,6 +30,11 @@
 #define MIN_MAX_RESPONSE_SIZE		1024
 #define MAX_MAX_RESPONSE_SIZE		(64 * 1024 * 1024)
 
+/* A message is copied into the worker's memory, and into a request with its envelope: half of what can be allocated. */
+#define DEFAULT_MAX_PAYLOAD_SIZE_KB	(64 * 1024)
+#define MIN_MAX_PAYLOAD_SIZE_KB		64
+#define MAX_MAX_PAYLOAD_SIZE_KB		(512 * 1024)
+
 #define DEFAULT_TIMEOUT_MS			(15 * 1000)
 #define MIN_TIMEOUT_MS				100
 #define MAX_TIMEOUT_MS				(10 * 60 * 1000)
@@ -71,6 +76,7 @@ char	   *webhook_secrets_directory = NULL;
 char	   *webhook_request_origin = NULL;
 int			webhook_max_connections = DEFAULT_MAX_CONNECTIONS;
 int			webhook_max_response_size = DEFAULT_MAX_RESPONSE_SIZE;
+int			webhook_max_payload_size = DEFAULT_MAX_PAYLOAD_SIZE_KB;
 int			webhook_timeout = DEFAULT_TIMEOUT_MS;
 char	   *webhook_retry_schedule = NULL;
 int			webhook_buffer_retention = DEFAULT_BUFFER_RETENTION_S;
@@ -235,6 +241,17 @@ define_request_settings(void)
 							MAX_MAX_RESPONSE_SIZE,
 							PGC_SIGHUP,
 							GUC_UNIT_BYTE,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("webhook.max_payload_size",
+							"Sets the maximum size of the payload of a message.",
+							"What would cause a larger one is an error.",
+							&webhook_max_payload_size,
+							DEFAULT_MAX_PAYLOAD_SIZE_KB,
+							MIN_MAX_PAYLOAD_SIZE_KB,
+							MAX_MAX_PAYLOAD_SIZE_KB,
+							PGC_SIGHUP,
+							GUC_UNIT_KB,
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("webhook.timeout",

@@ -14,6 +14,7 @@
 extern char *webhook_allowed_networks;	/* text; parsed form below */
 extern int	webhook_max_connections;	/* open requests at once, per database */
 extern int	webhook_max_response_size;	/* bytes */
+extern int	webhook_max_payload_size;	/* kilobytes */
 extern int	webhook_timeout;			/* milliseconds, whole request */
 extern char *webhook_retry_schedule;	/* text; parsed form below */
 extern int	webhook_buffer_retention;	/* seconds */

@@ -77,6 +77,29 @@ $peak = peak_until('SELECT webhook.pending() = 0');
 cmp_ok($peak // LIMIT, '<', LIMIT, 'P9, W14: parsed payloads are not kept');
 is($receiver->count('/deep'), 500, 'W14: all of them have arrived');
 
+# What is larger than can be sent is refused where it is written, as a whole.
+
+sub refused
+{
+	my ($statement, $test_name) = @_;
+	my ($status, $out, $err) = $node->psql('postgres', $statement, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+
+	like($err, qr/ERROR:  54000: payload of a message .* is too large.*HINT: .*exclude/s, $test_name);
+	return;
+}
+
+$receiver->reset;
+sql("ALTER SYSTEM SET webhook.max_payload_size = '1MB'");
+$node->reload;
+becomes('SHOW webhook.max_payload_size', '1MB', 'the limit is a megabyte');
+my $of_size = q[jsonb_build_object('t', repeat('x', %d))];
+refused("SELECT webhook.emit('large.done', " . sprintf($of_size, 1024 * 1024) . ')', 'R6: emit() refuses a payload that is too large');
+refused("INSERT INTO deep VALUES (1000, '{}'), (1001, " . sprintf($of_size, 1024 * 1024) . ')', 'R6: so does a watched table');
+is(sql('SELECT count(*) FROM deep WHERE id >= 1000'), 0, 'W1: nothing of the statement is stored');
+sql("SELECT webhook.emit('large.done', " . sprintf($of_size, 1024 * 1024 - 100) . ')');
+WebhookTest::wait_until_delivered($node);
+is($receiver->count('/large'), 1, 'R6: what is almost as large is sent');
+
 $receiver->stop;
 $node->stop('immediate');
 done_testing();
