@@ -75,9 +75,13 @@
 
 #define webhook_owns_database(database, role) \
 	object_ownercheck(DatabaseRelationId, (database), (role))
+#define webhook_owns_extension(extension, role) \
+	object_ownercheck(ExtensionRelationId, (extension), (role))
 #else
 #define webhook_owns_database(database, role) \
 	pg_database_ownercheck((database), (role))
+#define webhook_owns_extension(extension, role) \
+	pg_extension_ownercheck((extension), (role))
 #endif
 
 /* So it does for the right to execute a function. */

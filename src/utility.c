@@ -20,6 +20,10 @@
  * ALTER DATABASE ... SET TABLESPACE commits before it is done.  A worker that is
  * started then waits in its connection attempt for the lock on the database.
  *
+ * DROP EXTENSION and ALTER EXTENSION lock the tables one after the other, and
+ * so does the worker.  It begins with webhook.cursor, so before these commands
+ * that one is locked, too: they wait for its transaction and not it for them.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -30,16 +34,20 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/condition_variable.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
 #include "compat.h"
 #include "shmem.h"
 #include "utility.h"
@@ -241,6 +249,32 @@ end_transaction(XactEvent event, void *arg)
 	shmem_wake_launcher();
 }
 
+/* Does the command drop or alter our extension? */
+static bool
+is_about_extension(Node *command)
+{
+	ListCell   *cell;
+
+	if (IsA(command, AlterExtensionStmt))
+		return strcmp(((AlterExtensionStmt *) command)->extname, "webhook") == 0;
+	if (!IsA(command, DropStmt) || ((DropStmt *) command)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(cell, ((DropStmt *) command)->objects)
+		if (strcmp(strVal(lfirst(cell)), "webhook") == 0)
+			return true;
+	return false;
+}
+
+/* Who may not do that to it makes nobody wait. */
+static void
+lock_cursor(void)
+{
+	Oid			extension = get_extension_oid("webhook", true);
+
+	if (OidIsValid(extension) && webhook_owns_extension(extension, GetUserId()) && catalog_oids() != NULL)
+		LockRelationOid(catalog_oids()->cursor, AccessExclusiveLock);
+}
+
 static void
 process_utility(WEBHOOK_UTILITY_PARAMS)
 {
@@ -251,6 +285,8 @@ process_utility(WEBHOOK_UTILITY_PARAMS)
 		databases_changed = true;
 	if (OidIsValid(database))
 		hold_database(database);
+	if (is_about_extension(pstmt->utilityStmt))
+		lock_cursor();
 
 	if (prev_process_utility)
 		prev_process_utility(WEBHOOK_UTILITY_ARGS);

@@ -1,6 +1,6 @@
 # What a session and the worker do to the same webhook in the same moment.
 #
-# Mission: M3 M7, W3 W5.
+# Mission: M3 M7, W2 W3 W5 W16.
 
 use strict;
 use warnings;
@@ -180,6 +180,27 @@ end_session('ROLLBACK');
 WebhookTest::wait_until_delivered($node);
 is($receiver->count('/held'), 2, 'W2: nothing was sent again');
 end_test();
+
+# W16: the extension is dropped while the worker is writing: it locks tables in the order in which the worker does
+
+$id = create('/dropped');
+$receiver->behave('/dropped', status => 500);
+begin_session();
+say_to_it('LOCK TABLE webhook.delivery IN SHARE MODE');
+emit(1, 'a');
+becomes("SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+		WHERE NOT granted AND relation = 'webhook.delivery'::regclass AND backend_type = 'webhook worker'", 1,
+	'W16: the worker is in its transaction');
+my ($drop_out, $drop_err) = ('', '');
+my $drop = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'DROP EXTENSION webhook' ],
+	'>', \$drop_out, '2>', \$drop_err, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+becomes("SELECT count(*) FROM pg_stat_activity WHERE query = 'DROP EXTENSION webhook' AND wait_event_type = 'Lock'", 1,
+	'W16: DROP EXTENSION waits');
+end_session('COMMIT');
+$drop->finish;
+is($drop_err, '', 'W16: it is dropped');
+becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook worker'", 0, 'W16: the worker has gone');
+unlike(slurp_file($node->logfile), qr/deadlock detected/, 'W16: without a deadlock');
 
 $node->stop;
 $receiver->stop;
