@@ -302,7 +302,8 @@ kernel_register(Mux *mux, int fd, int before, int after)
 		if (!add && (before & filters[i].what) == 0)
 			continue;
 		EV_SET(&change, fd, filters[i].filter, add ? EV_ADD : EV_DELETE, 0, 0, 0);
-		if (kevent(mux->fd, &change, 1, NULL, 0, NULL) < 0 && add)
+		/* A signal interrupts it after the change has been made. */
+		if (kevent(mux->fd, &change, 1, NULL, 0, NULL) < 0 && add && errno != EINTR)
 			ok = false;
 	}
 	return ok;
