@@ -35,7 +35,7 @@ PROVE_TESTS ?= $(src_top)/test/t/*.pl
 
 PG_CPPFLAGS = -DWEBHOOK_VERSION=\"$(EXTVERSION)\" \
 	$(shell pkg-config --cflags libcurl libcrypto 2>/dev/null || curl-config --cflags)
-SHLIB_LINK = $(shell pkg-config --libs libcurl 2>/dev/null || curl-config --libs) -lcrypto $(export_flags)
+SHLIB_LINK = $(shell pkg-config --libs libcurl libcrypto 2>/dev/null || echo "$$(curl-config --libs) -lcrypto") $(export_flags)
 
 # What -Wextra says about PostgreSQL's own headers and its conventions is not for us to change: callbacks have
 # parameters they do not need, Size meets int, and tables of settings end in a short entry.  Declarations may
@@ -68,6 +68,11 @@ include $(PGXS)
 
 # Objects go below the current directory, which need not be the one of the sources.
 $(shell mkdir -p src)
+
+# PostgreSQL has the flags and attributes of the compiler that it was built with, which clang need not know.
+ifneq ($(findstring clang,$(shell $(CC) --version 2>/dev/null)),)
+override CFLAGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes
+endif
 
 PROVE_FLAGS += -I $(src_top)/test/perl
 
