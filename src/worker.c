@@ -363,6 +363,8 @@ time_to_sleep(TimestampTz now)
 
 	if (!foreign && webhook_dispatch)
 		until = Min(until, dispatch_next_event(now));
+	if (more_to_read && room_to_read())
+		until = now;			/* of what has been read nothing may have been left to send */
 	if (woken && room_to_read())
 		until = Min(until, last_read + READ_INTERVAL_US);
 	if (moved_at != 0)

@@ -28,8 +28,13 @@ sql("SELECT count(webhook.emit('thing.few', '{}', n::text)) FROM generate_series
 sql('SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()');
 sql('ALTER SYSTEM SET webhook.dispatch = on');
 $node->reload;
-becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'W12: all of it has been dealt with');
-becomes('SELECT through IS NULL FROM webhook.cursor ORDER BY seq DESC LIMIT 1', 't', 'W12: and is not looked at any more');
+{
+	# Not two thousand a second, and the position is saved by itself, not with whatever comes next.
+	local $PostgreSQL::Test::Utils::timeout_default = $PostgreSQL::Test::Utils::timeout_default / 6;
+
+	becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'W12: all of it has been dealt with, at once as nobody wants it');
+	becomes('SELECT through IS NULL FROM webhook.cursor ORDER BY seq DESC LIMIT 1', 't', 'W12: and is not looked at any more');
+}
 sql("ROLLBACK PREPARED 'open'");
 
 $node->stop;
