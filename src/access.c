@@ -46,6 +46,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "match.h"
+#include "notify.h"
 #include "statement.h"
 #include "watch.h"
 
@@ -481,6 +482,11 @@ access_note_withheld(TimestampTz now)
 	bool		isnull;
 
 	noted_changes = watch_access_changes();
+	if (!notify_possible())
+	{
+		look_again = TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS);
+		return;
+	}
 	statement_execute(&note_statement, NULL, NULL);
 	look_again = DatumGetBool(statement_value(0, 1, &isnull)) ?
 		TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS) : DT_NOEND;

@@ -30,6 +30,7 @@
 #include "catalog.h"
 #include "claim.h"
 #include "integration.h"
+#include "notify.h"
 #include "paid.h"
 #include "settings.h"
 #include "shmem.h"
@@ -45,6 +46,7 @@
 
 /* Ages are looked at so often; it is a matter of months. */
 #define REPORT_INTERVAL_MS	(3600 * 1000)
+#define TRY_AGAIN_MS		(60 * 1000)
 
 static TimestampTz next_report = 0;
 
@@ -214,6 +216,11 @@ integration_report_ages(TimestampTz now)
 	int			result;
 
 	next_report = TimestampTzPlusMilliseconds(now, REPORT_INTERVAL_MS);
+	if (!notify_possible())
+	{
+		next_report = TimestampTzPlusMilliseconds(now, TRY_AGAIN_MS);
+		return;
+	}
 	result = SPI_execute_with_args("WITH old AS (UPDATE webhook.integration SET age_reported_at = pg_catalog.now()"
 								   "  WHERE age_reported_at IS NULL"
 								   "   AND api_key_created_at < pg_catalog.now() - pg_catalog.make_interval(secs => $1)"

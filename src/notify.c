@@ -11,14 +11,17 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "port/pg_bitutils.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
@@ -46,6 +49,14 @@ static Statement deactivate_statement = {
 	4, {INT8OID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
 };
 
+
+bool
+notify_possible(void)
+{
+	Oid			relid = get_relname_relid("notification", get_namespace_oid(WEBHOOK_SCHEMA, true));
+
+	return OidIsValid(relid) && ConditionalLockRelationOid(relid, RowExclusiveLock);
+}
 
 /* How a person calls the webhook. */
 static char *

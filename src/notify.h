@@ -16,6 +16,12 @@
  * subscribe to such news.
  */
 
+/*
+ * Can a notification be written without waiting?  Who may delete notifications may lock their table, and stay in his
+ * transaction; the worker must not wait for him.  If so, it can be for the rest of our transaction.
+ */
+extern bool notify_possible(void);
+
 /* So many percent of the schedule have passed without a success. */
 extern void notify_warning(const Endpoint *endpoint, int percent);
 

@@ -117,13 +117,13 @@ acquit(Endpoint *endpoint)
 		stored_start_backlog(endpoint);
 }
 
-/* False: somebody else has a claim on it. */
+/* False: somebody else has a claim on it, or has locked the notifications. */
 static bool
 carry_out(Endpoint *endpoint)
 {
 	const char *reason = endpoint->deactivate;
 
-	if (!claim_try(endpoint->id))
+	if (!notify_possible() || !claim_try(endpoint->id))
 		return false;
 	if (reason != NULL)
 	{

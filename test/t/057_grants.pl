@@ -63,9 +63,10 @@ my $id = may('app', "SELECT webhook.create_webhook('app', 'guest.*,x.y', '" . $r
 may('app', "INSERT INTO guest VALUES (1, 'Ada')");
 may('app', "SELECT webhook.emit('x.y', '{}')");
 may('app', "SELECT webhook.$_") foreach ("get_secret($id)", "rotate_secret($id)", "get_public_key($id)", "test_webhook($id)",
-	"fire_webhook($id, '1')", "deactivate_webhook($id)", "activate_webhook($id)", "update_webhook($id, '{}')", 'pending()');
+	"fire_webhook($id, '1')", "update_webhook($id, '{}')", 'pending()');
+ok($receiver->wait_for_count(4, '/app'), 'W14: what it sends arrives');
 WebhookTest::wait_until_delivered($node);
-is(scalar($receiver->requests('/app')), 4, 'W14: what it sends arrives');
+may('app', "SELECT webhook.$_") foreach ("deactivate_webhook($id)", "activate_webhook($id)");
 may('app', "SELECT webhook.redeliver($id, message_id) FROM webhook.get_webhook_log($id) WHERE event = 'x.y'");
 may('app', "SELECT * FROM webhook.get_manual_actions('guest')");
 may('app', "SELECT * FROM webhook.get_webhooks(), webhook.get_webhook_log($id)");
@@ -95,5 +96,26 @@ may('operator', $_) foreach ('SELECT token FROM webhook.notification', 'UPDATE w
 	'SELECT * FROM webhook.stat_webhooks', 'DELETE FROM webhook.notification');
 may_not('operator', 'SELECT * FROM webhook.webhook');
 may_not('operator', 'UPDATE webhook.notification SET message = NULL');
+
+# What it may lock is not waited for
+
+$receiver->behave('/app');
+sql("SELECT webhook.activate_webhook($id)");
+WebhookTest::wait_until_delivered($node);
+my $gone = sql("SELECT webhook.create_webhook('gone', 'gone.z', '" . $receiver->url('/gone') . "')");
+$receiver->behave('/gone', status => 410);
+my $locker = $node->background_psql('postgres');
+$locker->query_safe('SET ROLE operator; BEGIN; LOCK TABLE webhook.notification');
+sql("SELECT webhook.emit('gone.z', '{}')");
+ok($receiver->wait_for_count(1, '/gone'), 'a webhook is to be switched off while the notifications are locked');
+my $count = $receiver->count('/app');
+sql("SELECT webhook.emit('x.y', '{}')");
+ok($receiver->wait_for_count($count + 1, '/app'), 'W13: others are sent their messages');
+sql("REVOKE SELECT ON guest FROM app; SELECT webhook.emit('x.y', '{}')");
+ok($receiver->wait_for_count($count + 2, '/app'), 'W13: also when there is another notification to be written');
+$locker->query_safe('COMMIT');
+$locker->quit;
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.notification WHERE webhook_id = $gone AND kind = 'deactivated'"),
+	'M8: it is raised when they are free');
 
 done_testing();
