@@ -75,7 +75,8 @@
 #define Anum_outbox_payload					11
 #define Anum_outbox_created_at				12
 #define Anum_outbox_relation				13
-#define Natts_outbox						13
+#define Anum_outbox_more					14
+#define Natts_outbox						14
 #define Anum_outbox_index_xid				1
 #define Anum_outbox_index_id				2
 

@@ -229,16 +229,14 @@ apply_fences(void)
 		fence = PG_INT64_MAX;
 }
 
-/* Take in the row that the scan stands on; the bytes that takes. */
+/* Take in the message that the scan stands on; the bytes that takes. */
 static Size
-hold_row(LogScan *scan)
+hold_message(LogScan *scan)
 {
-	TupleTableSlot *slot = scan->slot[scan->current];
-	bool		isnull;
-	Datum		d = slot_getattr(slot, Anum_outbox_fence, &isnull);
+	FullTransactionId carried = logscan_fence(scan);
 
-	if (!isnull)
-		add_fence(U64FromFullTransactionId(DatumGetFullTransactionId(d)), scan->id[scan->current]);
+	if (FullTransactionIdIsValid(carried))
+		add_fence(U64FromFullTransactionId(carried), scan->id[scan->current]);
 	if (scan->id[scan->current] <= after_id)
 		return 0;
 	if (nheld == held_space)
@@ -249,8 +247,7 @@ hold_row(LogScan *scan)
 		else
 			held = repalloc(held, held_space * sizeof(Message *));
 	}
-	held[nheld] = logscan_message(slot, message_context);
-	held[nheld]->xid = scan->xid[scan->current];
+	held[nheld] = logscan_message(scan, message_context);
 	nheld++;
 	return MESSAGE_SIZE(held[nheld - 1]);
 }
@@ -319,7 +316,7 @@ open_streams(void)
 			all_opened = false;
 			break;
 		}
-		bytes += hold_row(&scan);
+		bytes += hold_message(&scan);
 		rows++;
 		rows_of_xid++;
 	}
@@ -347,7 +344,7 @@ read_stream(int s)
 			exhausted = false;
 			break;
 		}
-		bytes += hold_row(&scan);
+		bytes += hold_message(&scan);
 		rows++;
 	}
 	logscan_end(&scan);

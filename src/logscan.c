@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * logscan.c
- *		Rows of the outbox, in the order of transaction id and message id.
+ *		Messages of the outbox, in the order of transaction id and message id.
  *
- * One index scan per partition, merged.
+ * One index scan per partition, merged.  A row can hold a run of messages, of
+ * which the index knows the first (run.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -28,11 +29,62 @@
 #include "compat.h"
 #include "logscan.h"
 
+/* A column of the row that the next message is in; the copy, if there had to be one, in *copy. */
+static RunText
+column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
+{
+	RunText		text = {NULL, 0};
+	struct varlena *value;
+	bool		isnull;
+	Datum		datum = slot_getattr(slot, attnum, &isnull);
+
+	*copy = NULL;
+	if (isnull)
+		return text;
+	value = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(datum));
+	if (value != (struct varlena *) DatumGetPointer(datum))
+		*copy = value;
+	text.data = VARDATA_ANY(value);
+	text.len = VARSIZE_ANY_EXHDR(value);
+	return text;
+}
+
+/* The row has been read: forget what was made of it. */
+static void
+leave_row(LogScan *scan, int p)
+{
+	if (scan->more[p] != NULL)
+		pfree(scan->more[p]);
+	scan->more[p] = NULL;
+	scan->run[p].at = scan->run[p].end = NULL;
+	scan->follows[p] = false;
+}
+
+/* Begin to read what follows the first message of a row.  Rows that have that are small, so nothing else is copied. */
+static void
+begin_run(LogScan *scan, int p)
+{
+	struct varlena *copies[2];
+	RunText		more = column_text(scan->slot[p], Anum_outbox_more, &scan->more[p]);
+
+	if (more.data == NULL)
+		return;
+	run_begin(&scan->run[p], column_text(scan->slot[p], Anum_outbox_event_uid, &copies[0]),
+			  column_text(scan->slot[p], Anum_outbox_profile, &copies[1]), more.data, more.len);
+}
+
 static void
 advance(LogScan *scan, int p)
 {
 	bool		isnull;
 
+	if (run_next(&scan->run[p], &scan->follower[p]))
+	{
+		scan->follows[p] = true;
+		scan->id[p] = scan->follower[p].id;
+		return;
+	}
+	leave_row(scan, p);
 	if (!index_getnext_slot(scan->scan[p], ForwardScanDirection, scan->slot[p]))
 	{
 		ExecClearTuple(scan->slot[p]);
@@ -41,6 +93,48 @@ advance(LogScan *scan, int p)
 	scan->xid[p] = U64FromFullTransactionId(
 		DatumGetFullTransactionId(slot_getattr(scan->slot[p], Anum_outbox_xid, &isnull)));
 	scan->id[p] = DatumGetInt64(slot_getattr(scan->slot[p], Anum_outbox_id, &isnull));
+	begin_run(scan, p);
+}
+
+/* Look for rows of a transaction, with ids in one direction from this one. */
+static void
+rescan_ids(LogScan *scan, int p, uint64 xid, StrategyNumber strategy, RegProcedure compare, int64 id)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], Anum_outbox_index_xid, BTEqualStrategyNumber, F_XID8EQ,
+				FullTransactionIdGetDatum(FullTransactionIdFromU64(xid)));
+	ScanKeyInit(&keys[1], Anum_outbox_index_id, strategy, compare, Int64GetDatum(id));
+	index_rescan(scan->scan[p], keys, lengthof(keys), NULL, 0);
+}
+
+/* Stand before the messages of a transaction from this id on, which may lie within a row. */
+static void
+start_at_id(LogScan *scan, int p, uint64 xid, int64 id)
+{
+	int64		first = id;
+	bool		isnull;
+
+	rescan_ids(scan, p, xid, BTLessEqualStrategyNumber, F_INT8LE, id);
+	if (index_getnext_slot(scan->scan[p], BackwardScanDirection, scan->slot[p]))
+		first = DatumGetInt64(slot_getattr(scan->slot[p], Anum_outbox_id, &isnull));
+	rescan_ids(scan, p, xid, BTGreaterEqualStrategyNumber, F_INT8GE, first);
+	do
+		advance(scan, p);
+	while (!TTS_EMPTY(scan->slot[p]) && scan->id[p] < id);
+}
+
+static void
+start_at_xid(LogScan *scan, int p, uint64 from_xid, uint64 to_xid)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], Anum_outbox_index_xid, BTGreaterEqualStrategyNumber, F_XID8GE,
+				FullTransactionIdGetDatum(FullTransactionIdFromU64(from_xid)));
+	ScanKeyInit(&keys[1], Anum_outbox_index_xid, BTLessStrategyNumber, F_XID8LT,
+				FullTransactionIdGetDatum(FullTransactionIdFromU64(to_xid)));
+	index_rescan(scan->scan[p], keys, lengthof(keys), NULL, 0);
+	advance(scan, p);
 }
 
 void
@@ -50,8 +144,6 @@ logscan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int 
 	scan->current = -1;
 	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
 	{
-		ScanKeyData keys[2];
-
 		if (partition >= 0 && p != partition)
 			continue;
 		scan->heap[p] = table_open(catalog_oids()->outbox[p], AccessShareLock);
@@ -59,21 +151,11 @@ logscan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int 
 			continue;
 		scan->index[p] = index_open(catalog_oids()->outbox_index[p], AccessShareLock);
 		scan->slot[p] = table_slot_create(scan->heap[p], NULL);
-		scan->scan[p] = webhook_index_beginscan(scan->heap[p], scan->index[p],
-												GetActiveSnapshot(), lengthof(keys));
-		ScanKeyInit(&keys[0], Anum_outbox_index_xid, BTGreaterEqualStrategyNumber, F_XID8GE,
-					FullTransactionIdGetDatum(FullTransactionIdFromU64(from_xid)));
-		ScanKeyInit(&keys[1], Anum_outbox_index_xid, BTLessStrategyNumber, F_XID8LT,
-					FullTransactionIdGetDatum(FullTransactionIdFromU64(to_xid)));
+		scan->scan[p] = webhook_index_beginscan(scan->heap[p], scan->index[p], GetActiveSnapshot(), 2);
 		if (from_id > 0)
-		{
-			ScanKeyInit(&keys[0], Anum_outbox_index_xid, BTEqualStrategyNumber, F_XID8EQ,
-						FullTransactionIdGetDatum(FullTransactionIdFromU64(from_xid)));
-			ScanKeyInit(&keys[1], Anum_outbox_index_id, BTGreaterEqualStrategyNumber, F_INT8GE,
-						Int64GetDatum(from_id));
-		}
-		index_rescan(scan->scan[p], keys, lengthof(keys), NULL, 0);
-		advance(scan, p);
+			start_at_id(scan, p, from_xid, from_id);
+		else
+			start_at_xid(scan, p, from_xid, to_xid);
 	}
 }
 
@@ -100,6 +182,7 @@ logscan_end(LogScan *scan)
 	{
 		if (scan->scan[p] != NULL)
 		{
+			leave_row(scan, p);
 			index_endscan(scan->scan[p]);
 			ExecDropSingleTupleTableSlot(scan->slot[p]);
 			index_close(scan->index[p], AccessShareLock);
@@ -109,70 +192,124 @@ logscan_end(LogScan *scan)
 	}
 }
 
-static Size
-text_size(TupleTableSlot *slot, int attnum)
+FullTransactionId
+logscan_fence(LogScan *scan)
 {
-	return slot->tts_isnull[attnum - 1] ? 0 :
-		toast_raw_datum_size(slot->tts_values[attnum - 1]) - VARHDRSZ + 1;
+	int			p = scan->current;
+	bool		isnull;
+	Datum		fence;
+
+	if (scan->follows[p])
+		return scan->follower[p].fence;
+	fence = slot_getattr(scan->slot[p], Anum_outbox_fence, &isnull);
+	return isnull ? InvalidFullTransactionId : DatumGetFullTransactionId(fence);
 }
 
-/* Copy a text value behind *to and move *to on; NULL for NULL. */
-static char *
-copy_text(TupleTableSlot *slot, int attnum, char **to, int *len)
+/* The texts of a message, and what there is to be freed of them. */
+enum
 {
-	text	   *value;
-	char	   *copy = *to;
-	int			size;
+	EVENT, ENTITY_TYPE, ENTITY_ID, EVENT_UID, PROFILE, PAYLOAD, NTEXTS
+};
 
-	if (slot->tts_isnull[attnum - 1])
+typedef struct MessageTexts
+{
+	RunText		text[NTEXTS];
+	struct varlena *copies[NTEXTS];
+	Size		size;			/* of all, each with a NUL */
+} MessageTexts;
+
+static void
+gather_texts(LogScan *scan, MessageTexts *texts)
+{
+	static const int attnums[NTEXTS] = {Anum_outbox_event, Anum_outbox_entity_type, Anum_outbox_entity_id,
+		Anum_outbox_event_uid, Anum_outbox_profile, Anum_outbox_payload};
+	int			p = scan->current;
+	const RunMessage *follower = scan->follows[p] ? &scan->follower[p] : NULL;
+
+	memset(texts, 0, sizeof(*texts));
+	for (int i = EVENT; i <= (follower ? ENTITY_TYPE : PAYLOAD); i++)
+		texts->text[i] = column_text(scan->slot[p], attnums[i], &texts->copies[i]);
+	if (follower != NULL)
+	{
+		texts->text[ENTITY_ID] = follower->entity_id;
+		texts->text[EVENT_UID] = follower->event_uid;
+		texts->text[PROFILE] = follower->profile;
+		texts->text[PAYLOAD] = follower->payload;
+	}
+	for (int i = 0; i < NTEXTS; i++)
+		texts->size += texts->text[i].data ? texts->text[i].len + 1 : 0;
+}
+
+/* Copy a text behind *to and move *to on; NULL for NULL. */
+static char *
+copy_text(MessageTexts *texts, int i, char **to)
+{
+	RunText		text = texts->text[i];
+	char	   *copy = *to;
+
+	if (text.data == NULL)
 		return NULL;
-	value = DatumGetTextPP(slot->tts_values[attnum - 1]);
-	size = VARSIZE_ANY_EXHDR(value);
-	memcpy(copy, VARDATA_ANY(value), size);
-	copy[size] = '\0';
-	*to += size + 1;
-	if (len != NULL)
-		*len = size;
-	if ((Pointer) value != DatumGetPointer(slot->tts_values[attnum - 1]))
-		pfree(value);
+	memcpy(copy, text.data, text.len);
+	copy[text.len] = '\0';
+	*to += text.len + 1;
+	if (texts->copies[i] != NULL)
+		pfree(texts->copies[i]);
 	return copy;
 }
 
-Message *
-logscan_message(TupleTableSlot *slot, MemoryContext context)
+/* What is not text. */
+static void
+set_numbers(LogScan *scan, Message *message)
 {
-	static const int text_attnums[] = {Anum_outbox_event, Anum_outbox_entity_type,
-		Anum_outbox_entity_id, Anum_outbox_event_uid, Anum_outbox_profile, Anum_outbox_payload};
+	int			p = scan->current;
+	const Datum *values = scan->slot[p]->tts_values;
+
+	message->id = scan->id[p];
+	message->xid = scan->xid[p];
+	if (scan->follows[p])
+	{
+		message->message_id = scan->follower[p].message_id;
+		message->created_at = scan->follower[p].created_at;
+	}
+	else
+	{
+		message->message_id = *DatumGetUUIDP(values[Anum_outbox_message_id - 1]);
+		message->created_at = DatumGetTimestampTz(values[Anum_outbox_created_at - 1]);
+	}
+	if (!scan->slot[p]->tts_isnull[Anum_outbox_relation - 1])
+		message->relation = DatumGetObjectId(values[Anum_outbox_relation - 1]);
+}
+
+Message *
+logscan_message(LogScan *scan, MemoryContext context)
+{
+	TupleTableSlot *slot = scan->slot[scan->current];
+	MessageTexts texts;
 	ArrayType  *ids;
 	Message    *message;
-	Size		size = MAXALIGN(sizeof(Message));
 	int			nids;
 	char	   *to;
 
 	slot_getallattrs(slot);
-	for (int i = 0; i < lengthof(text_attnums); i++)
-		size += text_size(slot, text_attnums[i]);
+	gather_texts(scan, &texts);
 	ids = DatumGetArrayTypeP(slot->tts_values[Anum_outbox_webhook_ids - 1]);
 	nids = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
 
-	message = MemoryContextAlloc(context, size + nids * sizeof(int64));
+	message = MemoryContextAlloc(context, MAXALIGN(sizeof(Message)) + nids * sizeof(int64) + texts.size);
 	memset(message, 0, sizeof(Message));
 	dlist_init(&message->deliveries);
+	set_numbers(scan, message);
 	message->webhook_ids = (int64 *) ((char *) message + MAXALIGN(sizeof(Message)));
 	memcpy(message->webhook_ids, ARR_DATA_PTR(ids), nids * sizeof(int64));
 	message->nwebhooks = nids;
-	message->id = DatumGetInt64(slot->tts_values[Anum_outbox_id - 1]);
-	message->message_id = *DatumGetUUIDP(slot->tts_values[Anum_outbox_message_id - 1]);
-	message->created_at = DatumGetTimestampTz(slot->tts_values[Anum_outbox_created_at - 1]);
-	if (!slot->tts_isnull[Anum_outbox_relation - 1])
-		message->relation = DatumGetObjectId(slot->tts_values[Anum_outbox_relation - 1]);
 
 	to = (char *) (message->webhook_ids + nids);
-	message->event = copy_text(slot, Anum_outbox_event, &to, NULL);
-	message->entity_type = copy_text(slot, Anum_outbox_entity_type, &to, NULL);
-	message->entity_id = copy_text(slot, Anum_outbox_entity_id, &to, NULL);
-	message->event_uid = copy_text(slot, Anum_outbox_event_uid, &to, NULL);
-	message->profile = copy_text(slot, Anum_outbox_profile, &to, NULL);
-	message->payload = copy_text(slot, Anum_outbox_payload, &to, &message->payload_len);
+	message->payload_len = texts.text[PAYLOAD].len;
+	message->event = copy_text(&texts, EVENT, &to);
+	message->entity_type = copy_text(&texts, ENTITY_TYPE, &to);
+	message->entity_id = copy_text(&texts, ENTITY_ID, &to);
+	message->event_uid = copy_text(&texts, EVENT_UID, &to);
+	message->profile = copy_text(&texts, PROFILE, &to);
+	message->payload = copy_text(&texts, PAYLOAD, &to);
 	return message;
 }

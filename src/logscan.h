@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * logscan.h
- *		Rows of the outbox, in the order of transaction id and message id.
+ *		Messages of the outbox, in the order of transaction id and message id.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,32 +13,40 @@
 #include "utils/relcache.h"
 
 #include "message.h"
+#include "run.h"
 #include "webhook.h"
 
-/* Reads rows of the index from all partitions, in the order (xid, id). */
+/* Reads all partitions, in the order (xid, id). */
 typedef struct LogScan
 {
 	Relation	heap[WEBHOOK_PARTITIONS];
 	Relation	index[WEBHOOK_PARTITIONS];
 	IndexScanDesc scan[WEBHOOK_PARTITIONS];
-	TupleTableSlot *slot[WEBHOOK_PARTITIONS];	/* next row, empty: none */
+	TupleTableSlot *slot[WEBHOOK_PARTITIONS];	/* row of the next message, empty: none */
 	uint64		xid[WEBHOOK_PARTITIONS];
 	int64		id[WEBHOOK_PARTITIONS];
-	int			current;		/* partition of the row last returned, -1: none */
+	bool		follows[WEBHOOK_PARTITIONS];	/* the next message is not the first of its row, but this one: */
+	RunMessage	follower[WEBHOOK_PARTITIONS];
+	RunReader	run[WEBHOOK_PARTITIONS];
+	struct varlena *more[WEBHOOK_PARTITIONS];	/* what that reads, if it had to be copied */
+	int			current;		/* partition of the message last returned, -1: none */
 } LogScan;
 
 /*
- * Rows with from_xid <= xid < to_xid; with from_id > 0 only those of from_xid
+ * Messages with from_xid <= xid < to_xid; with from_id > 0 only those of from_xid
  * with ids from there on.  partition: -1 for all.  In a transaction with an
  * active snapshot.
  */
 extern void logscan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int partition);
 
-/* Move to the next row; false at the end. */
+/* Move to the next message; false at the end. */
 extern bool logscan_next(LogScan *scan);
 extern void logscan_end(LogScan *scan);
 
-/* A row as a message, in one piece of memory. */
-extern Message *logscan_message(TupleTableSlot *slot, MemoryContext context);
+/* The fence that the current message carries, or invalid. */
+extern FullTransactionId logscan_fence(LogScan *scan);
+
+/* The current message in one piece of memory. */
+extern Message *logscan_message(LogScan *scan, MemoryContext context);
 
 #endif							/* WEBHOOK_LOGSCAN_H */

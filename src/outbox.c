@@ -5,8 +5,12 @@
  *
  * A message is formed as a heap tuple at once, but written later, together
  * with others, by heap_multi_insert(): at the end of the transaction or when
- * a batch is full.  That costs one WAL record and one buffer lock for
- * a page full of messages instead of for each.
+ * a batch is full.  Messages that follow each other in the log and have much in
+ * common become one tuple, see run.c, as long as that fits into a page.  For this
+ * the transaction counts the places that it has drawn: where one is left out,
+ * for a message that is written later or by another subtransaction, a new tuple
+ * begins.  So all ids of a tuple lie before or behind all of any other tuple
+ * of the transaction, and the reader finds them in order.
  *
  * A tuple must be inserted by the subtransaction it belongs to, or by one of
  * its parents after that subtransaction has committed.  So every buffered
@@ -58,19 +62,34 @@
 #include "clock.h"
 #include "compat.h"
 #include "outbox.h"
+#include "run.h"
 #include "settings.h"
 #include "shmem.h"
 
 #define BATCH_ROWS		500
-#define BATCH_BYTES		(1024 * 1024)
+#define BATCH_BYTES		(256 * 1024)
 #define FENCE_INTERVAL	256
+
+/* What its messages have in common with the first, as it stands in the tuple. */
+typedef struct CommonFields
+{
+	Datum		values[Natts_outbox];
+	bool		nulls[Natts_outbox];
+	RunMessage	first;
+} CommonFields;
 
 typedef struct BufferedTuple
 {
-	HeapTuple	tuple;
-	int64		id;
+	HeapTuple	tuple;			/* of the first message */
+	int64		id;				/* its id */
+	int64		last_nth;		/* place of the last message */
 	SubTransactionId subid;
+	CommonFields *common;		/* NULL until there is a second message to compare */
+	StringInfoData more;		/* further messages, data NULL: none */
 } BufferedTuple;
+
+/* A page holds so many bytes of the first message and the others; 16 for the column's header and alignment. */
+#define RUN_BYTES		(MaxHeapTupleSize - 16)
 
 /* All of this is empty between transactions. */
 static MemoryContext buffer_context = NULL; /* child of TopTransactionContext */
@@ -81,6 +100,7 @@ static int	batch_rows = 0;			/* added since the last flush */
 static Size batch_bytes = 0;
 static Size buffered_bytes = 0; /* of all that are buffered */
 static bool wake_at_commit = false;
+static int64 places_drawn = 0;
 
 /* These stay. */
 static TupleDesc outbox_desc = NULL;
@@ -100,6 +120,7 @@ buffer_reset(void)
 	buffered = buffer_space = 0;
 	batch_rows = 0;
 	batch_bytes = buffered_bytes = 0;
+	places_drawn = 0;
 }
 
 int
@@ -196,6 +217,23 @@ batch_slot(int i)
 	return batch_slots[i];
 }
 
+/* The tuple with all its messages. */
+static HeapTuple
+complete_tuple(const BufferedTuple *entry)
+{
+	Datum		values[Natts_outbox];
+	bool		nulls[Natts_outbox];
+
+	if (entry->more.data == NULL)
+		return entry->tuple;
+	memcpy(values, entry->common->values, sizeof(values));
+	memcpy(nulls, entry->common->nulls, sizeof(nulls));
+	values[Anum_outbox_more - 1] =
+		PointerGetDatum(cstring_to_text_with_len(entry->more.data, entry->more.len));
+	nulls[Anum_outbox_more - 1] = false;
+	return heap_form_tuple(outbox_desc, values, nulls);
+}
+
 /* Insert one batch of tuples, all of the current subtransaction. */
 static void
 write_batch(Relation rel, Relation index, const BufferedTuple *const *batch, int n)
@@ -205,7 +243,7 @@ write_batch(Relation rel, Relation index, const BufferedTuple *const *batch, int
 	bool		isnull[2] = {false, false};
 
 	for (int i = 0; i < n; i++)
-		ExecStoreHeapTuple(batch[i]->tuple, batch_slot(i), false);
+		ExecStoreHeapTuple(complete_tuple(batch[i]), batch_slot(i), false);
 	table_multi_insert(rel, batch_slots, n, GetCurrentCommandId(true), 0, NULL);
 	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	for (int i = 0; i < n; i++)
@@ -231,6 +269,13 @@ buffer_drop(SubTransactionId subid)
 		}
 		buffered_bytes -= buffer[i].tuple->t_len;
 		heap_freetuple(buffer[i].tuple);
+		if (buffer[i].common != NULL)
+			pfree(buffer[i].common);
+		if (buffer[i].more.data != NULL)
+		{
+			buffered_bytes -= buffer[i].more.len;
+			pfree(buffer[i].more.data);
+		}
 	}
 	buffered = kept;
 }
@@ -288,23 +333,116 @@ buffer_flush(SubTransactionId subid)
 }
 
 static void
-buffer_add(HeapTuple tuple, int64 id)
+buffer_add(HeapTuple tuple, const OutboxId *id)
 {
 	if (buffered == buffer_space)
 	{
 		buffer_space = Max(16, buffer_space * 2);
 		if (buffer == NULL)
-			buffer = palloc(buffer_space * sizeof(BufferedTuple));
+			buffer = MemoryContextAlloc(buffer_context, buffer_space * sizeof(BufferedTuple));
 		else
 			buffer = repalloc(buffer, buffer_space * sizeof(BufferedTuple));
 	}
+	memset(&buffer[buffered], 0, sizeof(BufferedTuple));
 	buffer[buffered].tuple = tuple;
-	buffer[buffered].id = id;
+	buffer[buffered].id = id->id;
+	buffer[buffered].last_nth = id->nth;
 	buffer[buffered].subid = GetCurrentSubTransactionId();
 	buffered++;
 	batch_rows++;
 	batch_bytes += tuple->t_len;
 	buffered_bytes += tuple->t_len;
+}
+
+static RunText
+run_text(const char *data, int len)
+{
+	RunText		text = {data, data == NULL ? 0 : len < 0 ? (int) strlen(data) : len};
+
+	return text;
+}
+
+/* A column of the first message, in place. */
+static RunText
+column_text(const CommonFields *common, int attnum)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(common->values[attnum - 1]);
+	RunText		text = {NULL, 0};
+
+	if (!common->nulls[attnum - 1])
+	{
+		text.data = VARDATA_ANY(value);
+		text.len = VARSIZE_ANY_EXHDR(value);
+	}
+	return text;
+}
+
+static bool
+text_is(RunText text, const char *other)
+{
+	return other == NULL ? text.data == NULL :
+		text.data != NULL && text.len == (int) strlen(other) && memcmp(text.data, other, text.len) == 0;
+}
+
+/* Does the message have in common with the first what those of a tuple must? */
+static bool
+belongs_to(const CommonFields *common, const OutboxRow *row)
+{
+	RunText		ids = column_text(common, Anum_outbox_webhook_ids);
+	Oid			relation = common->nulls[Anum_outbox_relation - 1] ? InvalidOid :
+		DatumGetObjectId(common->values[Anum_outbox_relation - 1]);
+
+	return relation == row->relation &&
+		ids.len == (int) (VARSIZE(row->webhook_ids) - VARHDRSZ) &&
+		memcmp(ids.data, VARDATA(row->webhook_ids), ids.len) == 0 &&
+		text_is(column_text(common, Anum_outbox_event), row->event) &&
+		text_is(column_text(common, Anum_outbox_entity_type), row->entity_type);
+}
+
+static CommonFields *
+read_common_fields(HeapTuple tuple)
+{
+	CommonFields *common = MemoryContextAllocZero(buffer_context, sizeof(CommonFields));
+
+	heap_deform_tuple(tuple, outbox_desc, common->values, common->nulls);
+	common->first.event_uid = column_text(common, Anum_outbox_event_uid);
+	common->first.profile = column_text(common, Anum_outbox_profile);
+	return common;
+}
+
+/* Add a message to the tuple buffered last, if it belongs and fits there. */
+static bool
+buffer_add_behind(const OutboxRow *row, const OutboxId *id, RunMessage *message)
+{
+	BufferedTuple *last = buffered > 0 ? &buffer[buffered - 1] : NULL;
+	Size		size;
+
+	if (last == NULL || last->last_nth + 1 != id->nth || last->subid != GetCurrentSubTransactionId())
+		return false;
+	message->entity_id = run_text(row->entity_id, -1);
+	message->event_uid = run_text(row->event_uid, -1);
+	message->profile = run_text(row->profile, -1);
+	message->payload = run_text(row->payload, row->payload_len);
+	if (last->tuple->t_len + last->more.len + run_message_size(message) > RUN_BYTES)
+		return false;
+	if (last->common == NULL)
+		last->common = read_common_fields(last->tuple);
+	if (!belongs_to(last->common, row))
+		return false;
+	if (last->more.data == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(buffer_context);
+
+		initStringInfo(&last->more);
+		MemoryContextSwitchTo(old);
+	}
+	size = last->more.len;
+	run_add(&last->more, &last->common->first, message);
+	size = last->more.len - size;
+	last->last_nth = id->nth;
+	batch_bytes += size;
+	buffered_bytes += size;
+	return true;
 }
 
 /* Random bytes for message ids, drawn a page at a time: a system call each would show. */
@@ -366,6 +504,7 @@ outbox_draw_id(OutboxId *id)
 	/* The order of these three makes the fence true; see the head of this file. */
 	(void) GetTopFullTransactionId();
 	id->id = nextval_internal(catalog_oids()->outbox_id_seq, false);
+	id->nth = ++places_drawn;
 	id->fence = id->id % FENCE_INTERVAL == 0 ? ReadNextFullTransactionId() : InvalidFullTransactionId;
 }
 
@@ -382,17 +521,44 @@ check_size(const OutboxRow *row)
 			 errhint("Leave large columns out, with argument \"exclude\" of webhook.watch(), or raise that setting.")));
 }
 
+/* A tuple of its own for the message. */
+static HeapTuple
+form_tuple(const OutboxRow *row, const RunMessage *message)
+{
+	Datum		values[Natts_outbox];
+	bool		nulls[Natts_outbox] = {0};
+	MemoryContext old;
+	HeapTuple	tuple;
+
+	values[Anum_outbox_id - 1] = Int64GetDatum(message->id);
+	values[Anum_outbox_xid - 1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	nulls[Anum_outbox_fence - 1] = !FullTransactionIdIsValid(message->fence);
+	values[Anum_outbox_fence - 1] = FullTransactionIdGetDatum(message->fence);
+	values[Anum_outbox_message_id - 1] = UUIDPGetDatum(&message->message_id);
+	set_text(values, nulls, Anum_outbox_event, row->event, -1);
+	set_text(values, nulls, Anum_outbox_entity_type, row->entity_type, -1);
+	set_text(values, nulls, Anum_outbox_entity_id, row->entity_id, -1);
+	set_text(values, nulls, Anum_outbox_event_uid, row->event_uid, -1);
+	set_text(values, nulls, Anum_outbox_profile, row->profile, -1);
+	values[Anum_outbox_webhook_ids - 1] = PointerGetDatum(row->webhook_ids);
+	set_text(values, nulls, Anum_outbox_payload, row->payload, row->payload_len);
+	values[Anum_outbox_created_at - 1] = TimestampTzGetDatum(message->created_at);
+	nulls[Anum_outbox_relation - 1] = !OidIsValid(row->relation);
+	values[Anum_outbox_relation - 1] = ObjectIdGetDatum(row->relation);
+	nulls[Anum_outbox_more - 1] = true;
+	old = MemoryContextSwitchTo(buffer_context);
+	tuple = heap_form_tuple(outbox_desc, values, nulls);
+	MemoryContextSwitchTo(old);
+	return tuple;
+}
+
 void
 outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 {
-	const CatalogOids *oids = catalog_oids();
-	Datum		values[Natts_outbox];
-	bool		nulls[Natts_outbox] = {0};
+	RunMessage	message = {0};
 	OutboxId	id;
-	TimestampTz now = clock_now();
-	MemoryContext old;
 
-	if (oids == NULL)
+	if (catalog_oids() == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"%s\" is not installed", "webhook")));
@@ -403,29 +569,17 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 		id = *row->id;
 	else
 		outbox_draw_id(&id);
-	nulls[Anum_outbox_fence - 1] = !FullTransactionIdIsValid(id.fence);
-	values[Anum_outbox_fence - 1] = FullTransactionIdGetDatum(id.fence);
-	generate_uuid(now, message_id);
-	values[Anum_outbox_id - 1] = Int64GetDatum(id.id);
-	values[Anum_outbox_xid - 1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	values[Anum_outbox_message_id - 1] = UUIDPGetDatum(message_id);
-	set_text(values, nulls, Anum_outbox_event, row->event, -1);
-	set_text(values, nulls, Anum_outbox_entity_type, row->entity_type, -1);
-	set_text(values, nulls, Anum_outbox_entity_id, row->entity_id, -1);
-	set_text(values, nulls, Anum_outbox_event_uid, row->event_uid, -1);
-	set_text(values, nulls, Anum_outbox_profile, row->profile, -1);
-	values[Anum_outbox_webhook_ids - 1] = PointerGetDatum(row->webhook_ids);
-	set_text(values, nulls, Anum_outbox_payload, row->payload, row->payload_len);
-	values[Anum_outbox_created_at - 1] = TimestampTzGetDatum(now);
-	nulls[Anum_outbox_relation - 1] = !OidIsValid(row->relation);
-	values[Anum_outbox_relation - 1] = ObjectIdGetDatum(row->relation);
+	message.id = id.id;
+	message.fence = id.fence;
+	message.created_at = clock_now();
+	generate_uuid(message.created_at, message_id);
+	message.message_id = *message_id;
 
 	if (buffer_context == NULL)
 		buffer_context = AllocSetContextCreate(TopTransactionContext, "webhook outbox buffer",
 											   ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(buffer_context);
-	buffer_add(heap_form_tuple(outbox_desc, values, nulls), id.id);
-	MemoryContextSwitchTo(old);
+	if (!buffer_add_behind(row, &id, &message))
+		buffer_add(form_tuple(row, &message), &id);
 	wake_at_commit = true;
 
 	if (batch_rows >= BATCH_ROWS || batch_bytes >= BATCH_BYTES)

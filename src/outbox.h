@@ -13,12 +13,14 @@
 #include "utils/uuid.h"
 
 /*
- * The place of a message in the log.  fence is the next unassigned transaction
- * id at that moment, or invalid, see outbox.c.
+ * The place of a message in the log.  nth counts the places that the
+ * transaction has drawn; fence is the next unassigned transaction id at that
+ * moment, or invalid, see outbox.c.
  */
 typedef struct OutboxId
 {
 	int64		id;
+	int64		nth;
 	FullTransactionId fence;
 } OutboxId;
 

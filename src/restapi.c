@@ -300,15 +300,17 @@ append_messages(StringInfo out, const char *event)
 	values[1] = ObjectIdGetDatum(state.caller);
 
 	/* There may be millions: look at the end of each partition, which its index leads to. */
-	n = as_owner_execute("SELECT o.payload::text FROM"
+	n = as_owner_execute("SELECT COALESCE(m.payload, o.payload)::text FROM"
 						 " ((SELECT * FROM webhook.outbox_0 ORDER BY xid DESC, id DESC LIMIT 1000)"
 						 " UNION ALL (SELECT * FROM webhook.outbox_1 ORDER BY xid DESC, id DESC LIMIT 1000)"
 						 " UNION ALL (SELECT * FROM webhook.outbox_2 ORDER BY xid DESC, id DESC LIMIT 1000)"
 						 " UNION ALL (SELECT * FROM webhook.outbox_3 ORDER BY xid DESC, id DESC LIMIT 1000)) AS o"
-						 " WHERE o.event = $1 AND o.payload IS NOT NULL AND o.relation IS NULL"
+						 " CROSS JOIN LATERAL webhook.run_followers(o.event_uid, o.profile, o.more) AS m"
+						 " WHERE o.event = $1 AND o.relation IS NULL"
+						 " AND CASE WHEN m.id IS NULL THEN o.payload ELSE m.payload END IS NOT NULL"
 						 " AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = ANY (o.webhook_ids)"
 						 "             AND pg_has_role($2, w.owner::oid, 'USAGE'))"
-						 " ORDER BY o.id DESC LIMIT $3",
+						 " ORDER BY COALESCE(m.id, o.id) DESC LIMIT $3",
 						 SPI_OK_SELECT, lengthof(types), types, values, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{

@@ -59,7 +59,8 @@ CREATE TABLE webhook.watch (
 );
 COMMENT ON TABLE webhook.watch IS 'the watched tables and the settings given to watch()';
 
--- The outbox: a log in a ring of partitions, see src/outbox.c.  The order of the columns is known there.
+-- The outbox: a log in a ring of partitions, see src/outbox.c.  The order of the columns is known there.  A row can hold
+-- several messages of a transaction, as many as there is room for in a page: see src/run.c.
 --
 -- Here and below: a table without a primary key has a replica identity all the same.  In a database with a publication
 -- of all tables nothing could be changed in it otherwise.
@@ -81,21 +82,48 @@ BEGIN
                 webhook_ids bigint[] NOT NULL,
                 payload     json,
                 created_at  timestamptz NOT NULL,
-                relation    regclass
-            ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+                relation    regclass,
+                more        bytea       -- the messages behind the first
+            ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off, toast_tuple_target = %2$s);
             CREATE INDEX outbox_%1$s_xid_id_idx ON webhook.outbox_%1$s (xid, id);
             ALTER TABLE webhook.outbox_%1$s REPLICA IDENTITY FULL;
             COMMENT ON TABLE webhook.outbox_%1$s IS 'messages, a partition of the outbox; truncated when all of it is dealt with';
-        $ddl$, i);
+        $ddl$, i, pg_catalog.current_setting('block_size')::integer - 32);
     END LOOP;
 END
 $$;
 
+CREATE TYPE webhook.follower AS (
+    id          bigint,
+    message_id  uuid,
+    created_at  timestamptz,
+    entity_id   json,
+    event_uid   text,
+    profile     text,
+    payload     json
+);
+COMMENT ON TYPE webhook.follower IS 'a message behind the first one of a row of the outbox, as far as it has not the same values';
+
+CREATE FUNCTION webhook.run_followers(event_uid text, profile text, more bytea) RETURNS SETOF webhook.follower
+    LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE ROWS 2
+    AS 'MODULE_PATHNAME', 'webhook_run_followers';
+COMMENT ON FUNCTION webhook.run_followers(text, text, bytea) IS
+    'the messages of a row of the outbox: NULL, which stands for the first, and those behind it';
+
 CREATE VIEW webhook.outbox AS
-    SELECT * FROM webhook.outbox_0 UNION ALL
-    SELECT * FROM webhook.outbox_1 UNION ALL
-    SELECT * FROM webhook.outbox_2 UNION ALL
-    SELECT * FROM webhook.outbox_3;
+    SELECT COALESCE((r.m).id, r.id) AS id, r.xid, r.fence, COALESCE((r.m).message_id, r.message_id) AS message_id,
+           r.event, r.entity_type,
+           CASE WHEN (r.m).id IS NULL THEN r.entity_id ELSE (r.m).entity_id END AS entity_id,
+           CASE WHEN (r.m).id IS NULL THEN r.event_uid ELSE (r.m).event_uid END AS event_uid,
+           CASE WHEN (r.m).id IS NULL THEN r.profile ELSE (r.m).profile END AS profile,
+           r.webhook_ids,
+           CASE WHEN (r.m).id IS NULL THEN r.payload ELSE (r.m).payload END AS payload,
+           COALESCE((r.m).created_at, r.created_at) AS created_at, r.relation
+    FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m
+          FROM (SELECT * FROM webhook.outbox_0 UNION ALL
+                SELECT * FROM webhook.outbox_1 UNION ALL
+                SELECT * FROM webhook.outbox_2 UNION ALL
+                SELECT * FROM webhook.outbox_3) AS o) AS r;
 COMMENT ON VIEW webhook.outbox IS 'the messages that are still in the log, delivered ones included';
 
 CREATE TABLE webhook.ring (

@@ -111,6 +111,15 @@ BEGIN
         -- What has been dealt with of an earlier adoption would count as news.
         EXECUTE format('DELETE FROM webhook.outbox_%s WHERE xid = ''2'' AND pg_visible_in_snapshot(xid, $1)', i)
             USING own.done;
+        -- One row for each message, as only some of a row may be left to be sent.
+        EXECUTE format('INSERT INTO webhook.outbox_%1$s (id, xid, fence, message_id, event, entity_type, entity_id, event_uid,'
+                       '  profile, webhook_ids, payload, created_at, relation)'
+                       ' SELECT (r.m).id, r.xid, r.fence, (r.m).message_id, r.event, r.entity_type, (r.m).entity_id,'
+                       '  (r.m).event_uid, (r.m).profile, r.webhook_ids, (r.m).payload, (r.m).created_at, r.relation'
+                       ' FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m'
+                       '       FROM webhook.outbox_%1$s AS o WHERE o.xid = ''0'' AND o.more IS NOT NULL) AS r'
+                       ' WHERE (r.m).id IS NOT NULL', i);
+        EXECUTE format('UPDATE webhook.outbox_%s SET more = NULL WHERE xid = ''0'' AND more IS NOT NULL', i);
         IF pending = 'send' THEN
             EXECUTE format('UPDATE webhook.outbox_%s SET xid = ''2'', fence = NULL WHERE xid = ''0'''
                            ' AND NOT coalesce(pg_visible_in_snapshot(fence, $1), false)'

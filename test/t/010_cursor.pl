@@ -134,13 +134,13 @@ WebhookTest::create_webhook($node, app => "'ledger'", event => "'*'", format => 
 
 my $giant = $node->background_psql('postgres');
 $giant->query_safe('BEGIN');
-$giant->query_safe('INSERT INTO big SELECT i FROM generate_series(1, 1500) AS i');
+$giant->query_safe('INSERT INTO big SELECT i FROM generate_series(1, 6000) AS i');
 my $changes = start_changes(8, 100);
-$giant->query_safe('INSERT INTO big SELECT i FROM generate_series(1501, 3000) AS i');
-sql('INSERT INTO big SELECT i FROM generate_series(3001, 6000) AS i');
+$giant->query_safe('INSERT INTO big SELECT i FROM generate_series(6001, 12000) AS i');
+sql('INSERT INTO big SELECT i FROM generate_series(12001, 15000) AS i');
 $changes->finish or BAIL_OUT('pgbench failed');
 $giant->query_safe('COMMIT');
-cmp_ok(sql('SELECT count(*) FROM webhook.outbox_unread()'), '>', 7000, 'a backlog longer than a page');
+cmp_ok(sql('SELECT count(*) FROM webhook.outbox_unread()'), '>', 15000, 'a backlog longer than a page');
 set_dispatch('on');
 check_ledger('backlog');
 
@@ -154,7 +154,7 @@ $old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM th
 
 set_dispatch('off');
 $changes = start_changes(8, 100);
-$giant->query_safe('BEGIN; INSERT INTO big SELECT i FROM generate_series(6001, 8000) AS i');
+$giant->query_safe('BEGIN; INSERT INTO big SELECT i FROM generate_series(15001, 22000) AS i');
 $changes->finish or BAIL_OUT('pgbench failed');
 $giant->query_safe('COMMIT');
 my $already = scalar $receiver->requests('/ledger');

@@ -15,6 +15,9 @@ my $node = WebhookTest::start_node('main', 'webhook.partition_size = 64kB');
 my $receiver = WebhookTest::Receiver->start;
 my $expected = 0;
 
+# Of a transaction.  A message takes some 60 bytes.
+use constant ROWS => 1000;
+
 sub sql
 {
 	return $node->safe_psql('postgres', join('', @_));
@@ -29,8 +32,8 @@ sub fill
 
 	foreach (1 .. 3)
 	{
-		sql('INSERT INTO thing SELECT i FROM generate_series(', $expected + 1, ', ', $expected + 300, ') AS i');
-		$expected += 300;
+		sql('INSERT INTO thing SELECT i FROM generate_series(', $expected + 1, ', ', $expected + ROWS, ') AS i');
+		$expected += ROWS;
 	}
 	ok($node->poll_query_until('postgres', "SELECT switched_at <> '$before' FROM webhook.ring"), "$what: the ring moves on");
 	return;
@@ -124,29 +127,30 @@ fill('nothing open');
 complete('nothing open');
 emptied('nothing open');
 
-# A transaction that wrote, is open, and writes more after the ring has moved on.
+# A transaction that wrote so much that part of it is in the partition already, is open, and writes more after the ring has
+# moved on.
 
 my $writer = $node->background_psql('postgres');
 my $partition = sql('SELECT current FROM webhook.ring');
-$writer->query_safe('BEGIN; INSERT INTO thing SELECT -i FROM generate_series(1, 600) AS i');
+$writer->query_safe('BEGIN; INSERT INTO thing SELECT -i FROM generate_series(1, 6000) AS i');
 fill('open writer');
 complete('open writer');
 held('open writer', $partition);
 fill('open writer, again');
 held('open writer, again', $partition);
-$writer->query_safe('INSERT INTO thing SELECT -i FROM generate_series(601, 700) AS i; COMMIT');
-is(arrived(-700, -1), 700, 'open writer: its messages have arrived');
+$writer->query_safe('INSERT INTO thing SELECT -i FROM generate_series(6001, 6100) AS i; COMMIT');
+is(arrived(-6100, -1), 6100, 'open writer: its messages have arrived');
 emptied('open writer');
 
 # One whose snapshot is older than the change of the partition.
 
 $writer->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM thing');
 fill('REPEATABLE READ');
-$writer->query_safe('INSERT INTO thing SELECT -i FROM generate_series(1001, 1600) AS i');
+$writer->query_safe('INSERT INTO thing SELECT -i FROM generate_series(10001, 16000) AS i');
 fill('REPEATABLE READ, again');
 $writer->query_safe('COMMIT');
 complete('REPEATABLE READ');
-is(arrived(-1600, -1001), 600, 'REPEATABLE READ: its messages have arrived');
+is(arrived(-16000, -10001), 6000, 'REPEATABLE READ: its messages have arrived');
 emptied('REPEATABLE READ');
 
 # Somebody who reads a partition, such as pg_dump: nothing is truncated under his eyes.
@@ -162,7 +166,7 @@ emptied('reader');
 # A prepared transaction, which holds its partition over a crash.
 
 $partition = sql('SELECT current FROM webhook.ring');
-sql(q{BEGIN; INSERT INTO thing SELECT -i FROM generate_series(2001, 2600) AS i; PREPARE TRANSACTION 'prepared'});
+sql(q{BEGIN; INSERT INTO thing SELECT -i FROM generate_series(20001, 26000) AS i; PREPARE TRANSACTION 'prepared'});
 fill('prepared');
 held('prepared', $partition);
 crash();
@@ -170,15 +174,15 @@ fill('prepared, after a crash');
 held('prepared, after a crash', $partition);
 complete('prepared');
 sql(q{COMMIT PREPARED 'prepared'});
-ok(arrives(-2600), 'prepared: its messages arrive though nobody wakes the worker');
-is(arrived(-2600, -2001), 600, 'prepared: all of them');
+ok(arrives(-26000), 'prepared: its messages arrive though nobody wakes the worker');
+is(arrived(-26000, -20001), 6000, 'prepared: all of them');
 emptied('prepared');
 
 # A crash while a partition is left, with a writer that dies in it and messages that wait.
 
 $writer->quit;
 $writer = $node->background_psql('postgres', on_error_stop => 0);
-$writer->query_safe('BEGIN; INSERT INTO thing SELECT -i FROM generate_series(3001, 3600) AS i');
+$writer->query_safe('BEGIN; INSERT INTO thing SELECT -i FROM generate_series(30001, 36000) AS i');
 fill('crash');
 $receiver->behave('/ring', hold => 1);
 sql('INSERT INTO thing SELECT i FROM generate_series(', $expected + 1, ', ', $expected + 700, ') AS i');
@@ -186,7 +190,7 @@ $expected += 700;
 crash();
 $receiver->behave('/ring');
 complete('crash');
-is(arrived(-3600, -3001), 0, 'crash: nothing of the transaction that died');
+is(arrived(-36000, -30001), 0, 'crash: nothing of the transaction that died');
 emptied('crash');
 fill('after the crash');
 complete('after the crash');
