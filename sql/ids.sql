@@ -22,14 +22,14 @@ CREATE DOMAIN day AS date CHECK (VALUE > '2000-01-01');
 CREATE TABLE keyed (
     a_day day, a_timestamp timestamp, an_instant timestamptz, an_interval interval, a_float double precision, a_real real,
     some_bytes bytea, a_time timetz, a_range tstzrange, some_days date[], a_table regclass, padded char(5), a_colour colour,
-    a_number numeric, a_bool boolean, changes integer);
+    a_number numeric, a_bool boolean, some_money money, changes integer);
 INSERT INTO keyed VALUES ('2026-01-02', '2026-01-02 03:04:05.678', '2026-01-02 03:04:05+00', '-1 day 02:03:04', 0.1, 1e-7,
     '\x00ff41', '12:00:00+02', '[2026-01-02 00:00:00+00,)', '{2026-01-02,2026-02-01}', 'found', 'ab', 'green',
-    1.50, true, 0);
+    1.50, true, 1.5, 0);
 -- Each column as the id, the event UID and the profile.  The row is changed in sessions of either kind, and found again.
 \set ECHO none
 SELECT s FROM unnest('{a_day,a_timestamp,an_instant,an_interval,a_float,a_real,some_bytes,a_time,a_range,some_days,a_table,
-    padded,a_colour,a_number,a_bool}'::text[]) WITH ORDINALITY AS c (name, n), LATERAL (VALUES
+    padded,a_colour,a_number,a_bool,some_money}'::text[]) WITH ORDINALITY AS c (name, n), LATERAL (VALUES
     (1, format('DO $do$ BEGIN PERFORM webhook.watch(%L, %2$L, id => %2$L, event_uid => %2$L, profile => %3$L); END $do$',
                'keyed', c.name, format('(SELECT %I)', c.name))),
     (2, 'DO $$ BEGIN PERFORM foreign_settings(); UPDATE keyed SET changes = changes + 1; END $$'),

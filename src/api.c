@@ -644,14 +644,15 @@ webhook_get_webhook_log(PG_FUNCTION_ARGS)
  * pending(webhook_id) returns bigint
  *
  * As for get_webhook_log(), a webhook of another role's is one that does not
- * exist: it has nothing pending.
+ * exist and has nothing pending, but for who may see it in stat_webhooks.
  */
 Datum
 webhook_pending(PG_FUNCTION_ARGS)
 {
 	static const char *const sql =
 		"WITH seen AS MATERIALIZED (SELECT w.id, w.discarded FROM webhook.webhook AS w"
-		"  WHERE w.active AND (w.id = $1 OR $1 IS NULL) AND pg_has_role($2, w.owner::oid, 'USAGE'))"
+		"  WHERE w.active AND (w.id = $1 OR $1 IS NULL) AND (pg_has_role($2, w.owner::oid, 'USAGE')"
+		"  OR has_table_privilege($2, 'webhook.stat_webhooks', 'SELECT')))"
 		" SELECT (SELECT count(*) FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS u (id)"
 		"  JOIN seen AS s ON s.id = u.id"
 		"  WHERE NOT COALESCE(pg_visible_in_snapshot(o.xid, s.discarded), false)"
@@ -659,15 +660,13 @@ webhook_pending(PG_FUNCTION_ARGS)
 		" + (SELECT count(*) FROM webhook.delivery AS d JOIN seen AS s ON s.id = d.webhook_id"
 		"  WHERE d.state IN ('waiting', 'retrying'))";
 	Oid			types[] = {INT8OID, OIDOID};
-	Datum		values[2];
+	Datum		values[] = {PG_GETARG_DATUM(0), ObjectIdGetDatum(GetUserId())};
 	bool		nulls[] = {PG_ARGISNULL(0), false};
 	int64		result;
 	AsOwner		state;
 
 	shmem_require();
 	as_owner_begin(&state);
-	values[0] = nulls[0] ? (Datum) 0 : PG_GETARG_DATUM(0);
-	values[1] = ObjectIdGetDatum(state.caller);
 	as_owner_execute(sql, SPI_OK_SELECT, 2, types, values, nulls);
 	result = DatumGetInt64(result_datum(1));
 	as_owner_end(&state);

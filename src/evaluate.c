@@ -48,7 +48,8 @@
  */
 static const char *const fixed_settings[][2] = {
 	{"datestyle", "ISO, YMD"}, {"timezone", "UTC"}, {"intervalstyle", "postgres"},
-	{"extra_float_digits", "1"}, {"bytea_output", "hex"}, {"search_path", "pg_catalog, pg_temp"}
+	{"extra_float_digits", "1"}, {"bytea_output", "hex"}, {"lc_monetary", "C"},
+	{"search_path", "pg_catalog, pg_temp"}
 };
 
 int

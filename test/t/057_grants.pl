@@ -52,6 +52,15 @@ sql(q{
 	GRANT EXECUTE ON FUNCTION webhook.get_webhooks, webhook.get_webhook_log, webhook.activate_webhook, webhook.deactivate_webhook,
 		webhook.reactivate, webhook.test_webhook TO operator;
 	GRANT app TO operator;
+
+	CREATE ROLE organiser; CREATE ROLE gateway; CREATE ROLE cashier;
+	GRANT USAGE ON SCHEMA webhook TO organiser, gateway, cashier;
+	GRANT EXECUTE ON FUNCTION webhook.create_integration, webhook.rotate_api_key, webhook.delete_integration,
+		webhook.connect_profile, webhook.disconnect_profile, webhook.activate_integration, webhook.deactivate_integration,
+		webhook.override_event, webhook.clear_event_override, webhook.set_field_mapping, webhook.set_payload_template,
+		webhook.set_form, webhook.check_form, webhook.configure_form, webhook.get_integrations TO organiser;
+	GRANT EXECUTE ON FUNCTION webhook.get_events, webhook.get_attendees TO gateway;
+	GRANT EXECUTE ON FUNCTION webhook.notify_payment TO cashier;
 });
 
 # An application works with what it has been given
@@ -80,6 +89,8 @@ sql("INSERT INTO webhook.notification (webhook_id, kind, message, token) VALUES 
 $receiver->behave('/app', status => 503);
 sql("SELECT webhook.emit('x.y', '{}')");
 $node->poll_query_until('postgres', 'SELECT count(*) > 0 FROM webhook.undelivered WHERE attempts > 0');
+is(may('monitor', 'SELECT webhook.pending()'), may('app', 'SELECT webhook.pending()'), 'W12: a monitor is told what is pending for others');
+is(may('monitor', "SELECT webhook.pending($id) > 0"), 't', 'W12: for each webhook');
 my $seen = join("\n", map { may('monitor', $_) } ('SELECT * FROM webhook.stat_webhooks', 'SELECT * FROM webhook.stat_workers',
 	'SELECT * FROM webhook.undelivered', 'SELECT * FROM webhook.withheld', 'SELECT webhook.pending()',
 	'SELECT id, webhook_id, kind, message, created_at, read_at FROM webhook.notification'));
@@ -88,6 +99,20 @@ unlike($seen, qr/s3cr3t|whsec|t0ken/, 'W14: and no secret');
 may_not('monitor', $_) foreach ('SELECT token FROM webhook.notification', 'SELECT * FROM webhook.webhook', 'SELECT * FROM webhook.log',
 	'SELECT payload FROM webhook.outbox', "SELECT webhook.get_secret($id)", "SELECT webhook.deactivate_webhook($id)",
 	"SELECT webhook.emit('x.y', '{}')", 'DELETE FROM webhook.notification');
+
+# Who manages integrations has the API keys, who asks with one and who takes payments have nothing else
+
+my $key = may('organiser', "SELECT webhook.create_integration('crm')");
+may('organiser', "SELECT $_") foreach ("webhook.connect_profile('crm', 'p', true)", "webhook.activate_integration('p', 'crm')",
+	"webhook.override_event('e', 'crm')", "webhook.set_field_mapping('[]', 'crm')", "webhook.set_payload_template('crm', 'guest', '{}')",
+	q{webhook.set_form('crm', 'guest', '[{"name": "name", "type": "text"}]')}, "webhook.check_form('crm', 'guest')",
+	'webhook.get_integrations()', "webhook.clear_event_override('e')", "webhook.deactivate_integration('p')");
+like(may('gateway', "SELECT webhook.$_('$key')"), qr/"total": 0/, "I8: $_, of profiles with access") foreach qw(get_events get_attendees);
+is(may('cashier', "SELECT webhook.notify_payment('guest', '1')"), 't', 'I12: a payment is told');
+$key = may('organiser', "SELECT webhook.rotate_api_key('crm')");
+may('organiser', "SELECT $_") foreach ("webhook.disconnect_profile('crm', 'p')", "webhook.delete_integration('crm')");
+may_not($_, "SELECT webhook.create_integration('x')") foreach qw(app gateway cashier);
+may_not('cashier', "SELECT webhook.get_attendees('$key')");
 
 # An operator acts on what it sees
 
