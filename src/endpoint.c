@@ -38,7 +38,7 @@ static Statement load_statement = {
 	"SELECT url, method, format, ordering, secret, previous_secret, previous_secret_until,"
 	" (EXTRACT(epoch FROM timeout) * 1000)::bigint, max_in_flight, client_cert, client_key, ca_cert,"
 	" active, buffering,"
-	" ARRAY(SELECT CASE value WHEN '' THEN key || ';' ELSE key || ': ' || value END FROM jsonb_each_text(headers)),"
+	" ARRAY(SELECT CASE btrim(value, E' \\t') WHEN '' THEN key || ';' ELSE key || ': ' || value END FROM jsonb_each_text(headers)),"
 	" ARRAY(SELECT key || ': ***' FROM jsonb_each_text(headers)),"
 	" CASE WHEN retry_schedule IS NOT NULL THEN"
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END"

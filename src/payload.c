@@ -145,19 +145,30 @@ payload_init(void)
 	event_source = MemoryContextStrdup(TopMemoryContext, buf.data);
 }
 
+/* What a CloudEvent is about, or NULL: it may be missing, but must not be empty. */
+static const char *
+event_subject(const Message *message)
+{
+	const char *subject = message->entity_id ? payload_entity_id_text(message) : "";
+
+	return *subject ? subject : NULL;
+}
+
 /* A CloudEvent 1.0 in structured mode. */
 static void
 append_cloudevent(const Message *message, StringInfo body)
 {
+	const char *subject = event_subject(message);
+
 	appendStringInfo(body, "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":",
 					 outbox_message_id_text(&message->message_id));
 	append_json_text(body, event_source);
 	appendStringInfoString(body, ",\"type\":");
 	append_json_text(body, message->event);
-	if (message->entity_id != NULL)
+	if (subject != NULL)
 	{
 		appendStringInfoString(body, ",\"subject\":");
-		append_json_text(body, payload_entity_id_text(message));
+		append_json_text(body, subject);
 	}
 	appendStringInfoString(body, ",\"time\":\"");
 	append_timestamp(body, message->created_at);
@@ -187,6 +198,7 @@ append_ce_header(StringInfo lines, const char *name, const char *value)
 static int
 append_cloudevent_headers(const Message *message, StringInfo lines)
 {
+	const char *subject = event_subject(message);
 	StringInfoData time;
 
 	append_ce_header(lines, "specversion", "1.0");
@@ -196,9 +208,9 @@ append_cloudevent_headers(const Message *message, StringInfo lines)
 	initStringInfo(&time);
 	append_timestamp(&time, message->created_at);
 	append_ce_header(lines, "time", time.data);
-	if (message->entity_id == NULL)
+	if (subject == NULL)
 		return 5;
-	append_ce_header(lines, "subject", payload_entity_id_text(message));
+	append_ce_header(lines, "subject", subject);
 	return 6;
 }
 

@@ -8,7 +8,7 @@ DECLARE
     event   jsonb := '{"type": "string", "pattern": "^[A-Za-z0-9_.]+$", "description": "the trigger name, such as guest.create"}';
     moment  jsonb := '{"type": "string", "format": "date-time", "pattern": "Z$", "description": "when it was captured, in UTC"}';
     source  jsonb := '{"type": "string", "format": "uri-reference", "pattern": "^/postgresql/", "description": "the database"}';
-    subject jsonb := '{"type": "string", "description": "the id of the entity; absent if there is none"}';
+    subject jsonb := '{"type": "string", "minLength": 1, "description": "the id of the entity; absent if there is none"}';
     payload jsonb := '{"description": "the record as it was captured, or what emit() was given"}';
     headers jsonb := jsonb_build_object('type', 'object', 'properties', jsonb_build_object(
         'webhook-id', id,

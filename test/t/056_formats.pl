@@ -30,8 +30,8 @@ sub type_of
 	return $json->encode($value) =~ /^"/ ? 'string' : $value =~ /^-?\d+$/ ? 'integer' : 'number';
 }
 
-# The keywords that are used: type, const, pattern, properties, required, additionalProperties, not, if.
-my %keywords = map { $_ => 1 } qw($schema $comment $defs title description format type const pattern properties required
+# The keywords that are used: type, const, pattern, minLength, properties, required, additionalProperties, not, if.
+my %keywords = map { $_ => 1 } qw($schema $comment $defs title description format type const pattern minLength properties required
   additionalProperties not if then else);
 
 sub problems
@@ -43,6 +43,7 @@ sub problems
 	push @found, "$at: is " . type_of($value) if @types && !grep { $_ eq type_of($value) } @types;
 	push @found, "$at: not $schema->{const}" if exists $schema->{const} && ($value // '') ne $schema->{const};
 	push @found, "$at: $value" if exists $schema->{pattern} && ($value // '') !~ /$schema->{pattern}/;
+	push @found, "$at: too short" if exists $schema->{minLength} && length($value // '') < $schema->{minLength};
 	push @found, "$at: fits what it must not" if exists $schema->{not} && !problems($schema->{not}, $value, $at);
 	if (exists $schema->{if})
 	{
@@ -102,5 +103,21 @@ foreach my $format (@formats)
 }
 WebhookTest::fails_with($node, "SELECT webhook.describe_format('xml')", '22023', 'argument "format"', 'R6: unknown format');
 WebhookTest::fails_with($node, 'SELECT webhook.describe_format(NULL)', '22023', 'argument "format"', 'R6: no format');
+
+# An id may be empty, the subject of an event may not; and a header without a value is sent all the same
+
+WebhookTest::create_webhook($node, app => "'empty'", event => "'app.empty'", format => "'$_'", url => "'" . $receiver->url("/empty-$_") . "'",
+	headers => q('{"X-Empty": "", "X-Blank": " "}')) foreach @formats;
+sql(q{SELECT webhook.emit('app.empty', '1', entity_id => '')});
+WebhookTest::wait_until_delivered($node);
+foreach my $format (@formats)
+{
+	my ($request) = $receiver->requests("/empty-$format");
+
+	is( join("\n", problems($schema{$format}, $json->decode($request->{body}), 'body'),
+			problems($schema{$format}{'$defs'}{headers}, $request->{headers}, 'headers')),
+		'', "W7: $format: an empty id is as described");
+	is(join(',', grep { /^x-(empty|blank)$/ } sort keys %{ $request->{headers} }), 'x-blank,x-empty', "I5: $format: headers without a value");
+}
 
 done_testing();
