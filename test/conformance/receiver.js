@@ -1,14 +1,15 @@
 // A receiver that believes nothing: every request is verified by the official libraries of those who wrote the
 // specifications, and by Node's own crypto where they have none (v1a).
 //
-//   node receiver.js LEDGER SECRETS
+//   node receiver.js LEDGER SECRETS SCHEMAS
 //
 // It listens on a port of its own, prints it, and ends with its standard input.  SECRETS is a file of JSON, read for
-// each request: {"/path": {"secrets": ["whsec_..."], "public_keys": ["whpk_..."]}, ...}.  The ledger gets one line of
-// JSON per request:
+// each request: {"/path": {"secrets": ["whsec_..."], "public_keys": ["whpk_..."]}, ...}.  SCHEMAS has the JSON Schema of
+// each format, with that of the headers in "$defs": {"entity": {...}, ...}.  The ledger gets one line of JSON per request:
 //
 //   {"path": ..., "method": ..., "format": the last part of the path, "length": of the body in bytes,
-//    "signatures": ["v1", "v1a"], "standardwebhooks": [...], "svix": [...], "v1a": [...], "event": {...} or "error": ...}
+//    "signatures": ["v1", "v1a"], "standardwebhooks": [...], "svix": [...], "v1a": [...], "event": {...} or "error": ...,
+//    "schema": what ajv finds wrong with headers and body}
 //
 // "standardwebhooks", "svix" and "v1a" tell for each secret or public key whether it verified the request; "event" is
 // what the CloudEvents SDK read.
@@ -18,11 +19,19 @@
 const crypto = require("crypto");
 const fs = require("fs");
 const http = require("http");
+const Ajv = require("ajv/dist/2020");
+const addFormats = require("ajv-formats");
 const { HTTP } = require("cloudevents");
 const standardwebhooks = require("standardwebhooks");
 const svix = require("svix");
 
-const [ledger, secretsFile] = process.argv.slice(2);
+const [ledger, secretsFile, schemasFile] = process.argv.slice(2);
+const ajv = addFormats(new Ajv({ strict: true, strictTypes: false, strictRequired: false, allErrors: true }));
+const validators = Object.entries(JSON.parse(fs.readFileSync(schemasFile, "utf8"))).map(([format, schema]) => [
+  format,
+  { body: ajv.compile(schema), headers: ajv.compile(schema.$defs.headers) },
+]);
+const schemas = Object.fromEntries(validators);
 
 // Do the libraries accept it?  They parse the body, too, which a GET does not have.
 function verified(library, secret, body, headers) {
@@ -60,6 +69,18 @@ function readEvent(headers, body) {
   return event.toJSON();
 }
 
+function schemaErrors(format, headers, text) {
+  const { [format]: validate } = schemas;
+
+  if (!validate) {
+    return [`no schema for ${format}`];
+  }
+  const values = text === "" ? { headers } : { headers, body: JSON.parse(text) };
+
+  return Object.entries(values).flatMap(([part, value]) =>
+    validate[part](value) ? [] : validate[part].errors.map((error) => `${part}${error.instancePath} ${error.message}`));
+}
+
 function examine(request, body) {
   const path = request.url.split("?")[0];
   const { secrets = [], public_keys: publicKeys = [] } = JSON.parse(fs.readFileSync(secretsFile, "utf8"))[path] || {};
@@ -78,6 +99,7 @@ function examine(request, body) {
     changed: secrets.map((secret) => verified(standardwebhooks, secret, text + " ", headers)),
   };
 
+  entry.schema = schemaErrors(path.split("/").pop(), headers, text);
   if (/cloudevents/.test(path) && body.length > 0) {
     try {
       entry.event = readEvent(headers, text);

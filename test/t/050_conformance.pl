@@ -1,5 +1,5 @@
 # Every delivery is verified by libraries that nobody here wrote: standardwebhooks, svix and cloudevents from the npm
-# registry, in the versions of test/conformance/package-lock.json.
+# registry, in the versions of test/conformance/package-lock.json; and compared by ajv with what describe_format() says of it.
 #
 # Mission: W6, W7, I4.
 
@@ -32,10 +32,17 @@ if (system("cd '$dir' && HOME='$dir' npm_config_cache='$dir/cache' npm ci --igno
 	die "npm ci failed: $log";
 }
 
+# Libraries that compute in JavaScript take their time for bodies of a megabyte.
+my $node = WebhookTest::start_node('conformance', "webhook.timeout = '2min'");
+my @formats = qw(entity rest standard cloudevents cloudevents-binary);
+
 my $ledger = "$dir/ledger";
 append_to_file($ledger, '');
 append_to_file("$dir/secrets.json", '{}');
-my $pid = open(my $pipe, '|-', 'node', "$dir/receiver.js", $ledger, "$dir/secrets.json") or die "could not start node: $!";
+append_to_file("$dir/schemas.json",
+	$node->safe_psql('postgres', "SELECT json_object_agg(f, webhook.describe_format(f)) FROM unnest('{" . join(',', @formats) . "}'::text[]) f"));
+my $pid = open(my $pipe, '|-', 'node', "$dir/receiver.js", $ledger, "$dir/secrets.json", "$dir/schemas.json")
+  or die "could not start node: $!";
 foreach (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
 {
 	last if -s "$ledger.port";
@@ -44,8 +51,6 @@ foreach (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
 }
 chomp(my $port = slurp_file("$ledger.port"));
 
-# Libraries that compute in JavaScript take their time for bodies of a megabyte.
-my $node = WebhookTest::start_node('conformance', "webhook.timeout = '2min'");
 my %verify;		# by path: secrets and public keys
 my $taken = 0;
 
@@ -101,6 +106,7 @@ sub all_verified
 	is(scalar(@bad), 0, "$name: all are verified") or diag(JSON::PP->new->pretty->encode(\@bad));
 	is(scalar(grep { my $r = $_; grep { $_ } @{ $r->{changed} } } grep { $_->{length} > 0 } @$requests),
 		0, "$name: none is verified with another body");
+	is_deeply([ map { @{ $_->{schema} // ['none'] } } @$requests ], [], "$name: all are as describe_format() says");
 	return;
 }
 
@@ -132,7 +138,6 @@ sql(q{
 	CREATE TABLE doc (id integer PRIMARY KEY, "naïve ""key""" text, body jsonb, raw text);
 	SELECT webhook.watch('doc', 'doc');
 });
-my @formats = qw(entity rest standard cloudevents cloudevents-binary);
 my @methods = qw(POST PUT PATCH DELETE GET);
 my %ids;
 foreach my $format (@formats)
@@ -181,6 +186,11 @@ sql(q{SELECT webhook.emit('note.odd', 'null', entity_id => E'100% "ü" \x01 ' ||
 all_verified(\@requests, $n, 'W6: null, with an odd id');
 is(scalar(grep { subject($_) eq "100% \"\x{fc}\" \x01 " . "\x{e9}" x 50 } grep { $_->{event} } @requests),
 	8, 'W7: the odd id is the subject');
+sql(q{SELECT webhook.emit('note.nothing', '[]', entity_id => '')});
+@requests = arrived();
+all_verified(\@requests, $n, 'W6: an empty array, with an empty id');
+is(scalar(grep { $_->{event} && !exists $_->{event}{subject} } @requests), 8, 'W7: the SDK reads it: no subject, as an empty one is not allowed')
+  or diag(join("\n", map { $_->{error} // () } @requests));
 sql(q{DELETE FROM doc WHERE id = 1; UPDATE doc SET body = '[]' WHERE id = 2});
 @requests = arrived();
 all_verified(\@requests, 2 * $n, 'W6: update and delete');
