@@ -64,6 +64,10 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 ifeq ($(wildcard $(PGXS)),)
 $(error $(PG_CONFIG) or its makefiles were not found. Install the server's development package (postgresql-server-dev-NN) or give PG_CONFIG=/path/to/pg_config)
 endif
+# PGXS finds this out by itself, but not that of a PostgreSQL which was built among its sources.
+ifneq ($(CURDIR),$(src_top))
+VPATH = $(src_top)
+endif
 include $(PGXS)
 
 # Objects go below the current directory, which need not be the one of the sources.
