@@ -55,7 +55,7 @@ override with_llvm = no
 EXTRA_CLEAN = src/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
 # Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
-own_goals = test test-chaos test-many test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist
+own_goals = test test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist
 
 PG_CONFIG ?= pg_config
 
@@ -104,6 +104,10 @@ test-chaos:
 test-many:
 	@TESTS=043_many WEBHOOK_MANY=$${WEBHOOK_MANY:-10000} sh $(src_top)/test/run tap
 
+# The tests with a PostgreSQL that checks itself, built from source; ASSERT=regress for one kind of tests.
+test-assert:
+	@sh $(src_top)/test/assert $(ASSERT)
+
 # The extension under the undefined behaviour sanitizer: the server falls where it finds something.
 test-sanitize:
 	@WEBHOOK_COPT='-fsanitize=undefined -fno-sanitize-recover=undefined' sh $(src_top)/test/run regress isolation tap
@@ -147,4 +151,4 @@ dist:
 
 endif
 
-.PHONY: test test-chaos test-many test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist
+.PHONY: test test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist

@@ -188,7 +188,8 @@ build_extension()
 		make -s -j2 -f '$src/Makefile' PG_CONFIG='$pg_config' DESTDIR='$prefix' COPT='$WEBHOOK_COPT' all install"
 }
 
-# start_server directory port [line for postgresql.conf]...: a cluster that listens on a unix socket only.
+# start_server directory port [line for postgresql.conf]...: a cluster that listens on a unix socket only.  What stands
+# in the file $TEMP_CONFIG counts as well, as it does for the clusters of the TAP tests.
 start_server()
 {
 	data=$1
@@ -198,6 +199,7 @@ start_server()
 	{
 		printf '%s\n' "port = $port" "listen_addresses = ''" "unix_socket_directories = '$work/socket'" \
 			"shared_preload_libraries = 'webhook'" "fsync = off" "max_prepared_transactions = 10" "$@"
+		[ -z "$TEMP_CONFIG" ] || cat "$TEMP_CONFIG"
 	} | as_user tee -a "$data/postgresql.conf" >/dev/null
 	quietly start as_user "$pg_bin/pg_ctl" -D "$data" -l "$data.log" -w start || {
 		tail -n 20 "$data.log" >&2
