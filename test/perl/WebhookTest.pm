@@ -119,6 +119,15 @@ sub wait_until_delivered
 	return;
 }
 
+# A session in database postgres that stays open.  Its time limit is for all that it does, from the first query to the
+# last, so it is a multiple of what one thing may take.
+sub session
+{
+	my ($node, %options) = @_;
+
+	return $node->background_psql('postgres', timeout => 10 * $PostgreSQL::Test::Utils::timeout_default, %options);
+}
+
 # Create a webhook and return its id; the named arguments are SQL expressions.
 sub create_webhook
 {

@@ -132,7 +132,7 @@ WebhookTest::create_webhook($node, app => "'ledger'", event => "'*'", format => 
 
 # A long backlog: transactions that overlap, and two giant ones that began before and in the middle.
 
-my $giant = $node->background_psql('postgres');
+my $giant = WebhookTest::session($node);
 $giant->query_safe('BEGIN');
 $giant->query_safe('INSERT INTO big SELECT i FROM generate_series(1, 6000) AS i');
 my $changes = start_changes(8, 100);
@@ -146,7 +146,7 @@ check_ledger('backlog');
 
 # Somebody who looks with an old snapshot from now on.
 
-my $old = $node->background_psql('postgres');
+my $old = WebhookTest::session($node);
 my $file = sql(q{SELECT pg_relation_filenode('webhook.cursor')});
 $old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM thing');
 

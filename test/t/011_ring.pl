@@ -130,7 +130,7 @@ emptied('nothing open');
 # A transaction that wrote so much that part of it is in the partition already, is open, and writes more after the ring has
 # moved on.
 
-my $writer = $node->background_psql('postgres');
+my $writer = WebhookTest::session($node);
 my $partition = sql('SELECT current FROM webhook.ring');
 $writer->query_safe('BEGIN; INSERT INTO thing SELECT -i FROM generate_series(1, 6000) AS i');
 fill('open writer');
@@ -181,7 +181,7 @@ emptied('prepared');
 # A crash while a partition is left, with a writer that dies in it and messages that wait.
 
 $writer->quit;
-$writer = $node->background_psql('postgres', on_error_stop => 0);
+$writer = WebhookTest::session($node, on_error_stop => 0);
 $writer->query_safe('BEGIN; INSERT INTO thing SELECT -i FROM generate_series(30001, 36000) AS i');
 fill('crash');
 $receiver->behave('/ring', hold => 1);

@@ -53,7 +53,7 @@ WebhookTest::create_webhook($node, app => "'few'", event => "'thing.create'", fi
 my $gone = WebhookTest::create_webhook($node, app => "'gone'", event => "'thing.create'", url => "'$url'");
 my $idle = worker_memory();
 
-my $open = $node->background_psql('postgres');
+my $open = WebhookTest::session($node);
 $open->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_xact_id()');
 sql("INSERT INTO thing SELECT i, CASE i % 2000 WHEN 0 THEN 'sent' ELSE 'dropped' END FROM generate_series(1, $rows) AS i");
 is(sql('SELECT count(*) FROM webhook.outbox'), $rows, 'a million messages in the log');

@@ -22,7 +22,7 @@ sub sql
 # A session that is asked more than once.
 sub session
 {
-	return $node->background_psql('postgres', on_error_stop => 0);
+	return WebhookTest::session($node, on_error_stop => 0);
 }
 
 # Start a statement that has to wait for a lock, and wait until it does.

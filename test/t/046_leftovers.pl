@@ -62,7 +62,7 @@ becomes('SELECT webhook.pending() = 0', 't', 'W2, R1: and delivered');
 
 # W2: a delivery fails while a session holds the webhook, which it gives back without having changed anything.
 
-my $session = $node->background_psql('postgres');
+my $session = WebhookTest::session($node);
 my $held = create('/held', event => "'held.done'", retry_schedule => q{'{0,100ms,100ms,100ms,3s,100ms,10min}'});
 $receiver->behave('/held', status => 500);
 sql(q{SELECT webhook.emit('held.done', '{}', 'a')});

@@ -130,7 +130,7 @@ WebhookTest::fails_with($node, "SET ROLE nobody; SELECT webhook.fire_webhook($ma
 
 # A right is lost while messages flow, in a session that has captured before
 
-my $session = $node->background_psql('postgres');
+my $session = WebhookTest::session($node);
 $session->query_safe(q{UPDATE crm.guest SET name = 'before'});
 sql('REVOKE SELECT ON crm.guest FROM reader');
 $session->query_safe(q{UPDATE crm.guest SET name = 'after'});

@@ -129,7 +129,7 @@ sql("SELECT webhook.activate_webhook($id)");
 WebhookTest::wait_until_delivered($node);
 my $gone = sql("SELECT webhook.create_webhook('gone', 'gone.z', '" . $receiver->url('/gone') . "')");
 $receiver->behave('/gone', status => 410);
-my $locker = $node->background_psql('postgres');
+my $locker = WebhookTest::session($node);
 $locker->query_safe('SET ROLE operator; BEGIN; LOCK TABLE webhook.notification');
 sql("SELECT webhook.emit('gone.z', '{}')");
 ok($receiver->wait_for_count(1, '/gone'), 'a webhook is to be switched off while the notifications are locked');

@@ -239,7 +239,7 @@ is(arrived('reader'), 'q', 'W14: a webhook on some columns');
 is(sql("SELECT relation, problem, columns, clock_timestamp() > since FROM webhook.withheld WHERE webhook_id = $staff"),
 	'crm.staff|permission denied for column home, phone|{"home, phone"}|t', 'W14: what it is not sent can be seen');
 my $other_staff = subscribe('member', 'staff.*');
-my $listener = $node->background_psql('postgres');
+my $listener = WebhookTest::session($node);
 $listener->query_safe('LISTEN webhook');
 sql('REVOKE SELECT (salary, pin) ON crm.staff FROM reader');
 becomes(told($staff), '1|columns of crm.staff are no longer sent: permission denied for column salary, home, phone',
@@ -299,7 +299,7 @@ is(arrived('reader'), 'dropped o', 'W14: what was captured of a table that has b
 sql('REVOKE SELECT ON crm.guest FROM reader; GRANT SELECT (id, name) ON crm.guest TO reader');
 dispatch('off');
 sql(q{UPDATE crm.guest SET name = 'p'});
-my $session = $node->background_psql('postgres');
+my $session = WebhookTest::session($node);
 $session->query_safe('BEGIN; LOCK TABLE crm.guest IN ACCESS EXCLUSIVE MODE');
 sql("SELECT pg_terminate_backend(pid, 60000) FROM webhook.stat_workers WHERE pid IS NOT NULL");
 dispatch('on');
