@@ -108,8 +108,31 @@ ROLLBACK;
 SELECT webhook.run_followers('uid', NULL, '\x02');
 SELECT webhook.run_followers('uid', NULL, '\x');
 SELECT webhook.run_followers('uid', NULL, '\x0142');
-SELECT webhook.run_followers(NULL, NULL, ('\x0104' || repeat('00', 32) || 'ffffffff')::bytea);
-SELECT webhook.run_followers(NULL, NULL, ('\x0104' || repeat('00', 32) || '00000005' || '6162')::bytea);
+SELECT webhook.run_followers('uid', NULL, '\x010604');
+SELECT webhook.run_followers(NULL, NULL, ('\x010604' || repeat('00', 32) || 'ffffffff')::bytea);
+SELECT webhook.run_followers(NULL, NULL, ('\x010604' || repeat('00', 32) || '00000005' || '6162')::bytea);
+SELECT webhook.run_followers(NULL, NULL, ('\x010604' || repeat('00', 32) || '00000001' || 'fc')::bytea);
+-- Nor are random changes of bytes more than an error.
+CREATE FUNCTION reads(more bytea) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM f FROM webhook.run_followers('uid', 'profile', more) AS f;
+    RETURN true;
+EXCEPTION WHEN data_corrupted OR character_not_in_repertoire OR untranslatable_character THEN
+    RETURN false;
+END
+$$;
+SELECT setseed(0.75);
+SELECT count(DISTINCT r) AS outcomes FROM generate_series(1, 20000) AS i,
+    LATERAL (SELECT ('\x0106' || repeat('7f' || repeat('00', 40) || repeat('00000002' || '6162', 4), 4))::bytea) AS sound (more),
+    LATERAL (SELECT set_byte(sound.more, (random() * (length(sound.more) - 1))::integer, (random() * 255)::integer)) AS once (more),
+    LATERAL (SELECT set_byte(once.more, (i % length(once.more)), (random() * 255)::integer)) AS twice (more),
+    LATERAL (SELECT reads(substring(twice.more, 1, CASE WHEN i % 3 = 0 THEN i % 262 ELSE 262 END))) AS result (r);
+
+-- W2: what comes from a database with another encoding, here LATIN1 and EUC_JP, is converted.
+SELECT (f).event_uid, (f).entity_id, (f).profile FROM webhook.run_followers('für alle', NULL,
+    ('\x01081a' || repeat('00', 32) || '00000005' || '22fc6265' || '22' || '00000002' || '61fc')::bytea) AS f;
+SELECT (f).event_uid, (f).entity_id FROM webhook.run_followers('für alle', NULL,
+    ('\x01010a' || repeat('00', 32) || '00000004' || '22c6fc22')::bytea) AS f;
 
 SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('runs');
 SELECT count(webhook.unwatch(relation)) FROM webhook.watch;

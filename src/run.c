@@ -9,13 +9,16 @@
  * in the log, in column "more".  They have its transaction id, trigger name,
  * entity type, table and webhooks.
  *
- * In there is the number of the format, and for each message
+ * In there is the number of the format, the encoding of the database that wrote
+ * it, and for each message
  *
  *		flags		which of the following there are
  *		id, message_id, created_at, fence
  *		entity_id, event_uid, profile, payload: length and text
  *
- * all numbers in network byte order: a dump may be restored elsewhere.
+ * all numbers in network byte order.  A dump may be restored elsewhere: on another
+ * machine, or in a database with another encoding, to which COPY converts text
+ * columns, but not this one.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +28,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "libpq/pqformat.h"
+#include "mb/pg_wchar.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -32,6 +36,7 @@
 #include "run.h"
 
 #define FORMAT			1
+#define HEADER_SIZE		2		/* format and encoding */
 
 /* What a message has. */
 #define HAS_FENCE		0x01
@@ -51,7 +56,7 @@ PG_FUNCTION_INFO_V1(webhook_run_followers);
 Size
 run_message_size(const RunMessage *message)
 {
-	return 1 + FIXED_SIZE + 4 * sizeof(int32) + message->entity_id.len + message->event_uid.len +
+	return HEADER_SIZE + FIXED_SIZE + 4 * sizeof(int32) + message->entity_id.len + message->event_uid.len +
 		message->profile.len + message->payload.len;
 }
 
@@ -84,7 +89,10 @@ run_add(StringInfo run, const RunMessage *first, const RunMessage *message)
 
 	enlargeStringInfo(run, run_message_size(message));
 	if (run->len == 0)
+	{
 		pq_writeint8(run, FORMAT);
+		pq_writeint8(run, GetDatabaseEncoding());
+	}
 	pq_writeint8(run, flags);
 	pq_writeint64(run, message->id);
 	memcpy(run->data + run->len, message->message_id.data, UUID_LEN);
@@ -134,6 +142,14 @@ take_text(RunReader *reader)
 	memcpy(&len, take(reader, sizeof(len)), sizeof(len));
 	text.len = (int) pg_ntoh32(len);
 	text.data = take(reader, text.len);
+	if (reader->convert)
+	{
+		const char *converted = pg_any_to_server(text.data, text.len, reader->encoding);
+
+		if (converted != text.data)
+			text.len = strlen(converted);
+		text.data = converted;
+	}
 	return text;
 }
 
@@ -149,6 +165,13 @@ run_begin(RunReader *reader, RunText event_uid, RunText profile, const char *dat
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("the outbox holds a row that cannot be read"),
 				 errdetail("Column \"more\" has an unknown format.")));
+	reader->encoding = (uint8) *take(reader, 1);
+	if (!PG_VALID_BE_ENCODING(reader->encoding))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the outbox holds a row that cannot be read"),
+				 errdetail("Column \"more\" has an unknown encoding.")));
+	reader->convert = reader->encoding != GetDatabaseEncoding();
 }
 
 bool
@@ -253,6 +276,9 @@ webhook_run_followers(PG_FUNCTION_ARGS)
 				elog(ERROR, "return type must be a row type");
 			call->tuple_desc = BlessTupleDesc(desc);
 			run_begin(&followers->reader, text_argument(fcinfo, 0), text_argument(fcinfo, 1), more.data, more.len);
+
+			/* What comes from a dump has been checked by nobody. */
+			followers->reader.convert = true;
 		}
 		call->user_fctx = followers;
 		MemoryContextSwitchTo(old);

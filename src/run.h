@@ -38,6 +38,8 @@ typedef struct RunReader
 {
 	const char *at;				/* at == end: there are no more */
 	const char *end;
+	int			encoding;
+	bool		convert;		/* check texts, and bring them into the database's encoding */
 	RunText		event_uid;
 	RunText		profile;
 } RunReader;
@@ -48,7 +50,7 @@ extern Size run_message_size(const RunMessage *message);
 /* Add a message behind the first; run is what column "more" is to hold, empty to begin with. */
 extern void run_add(StringInfo run, const RunMessage *first, const RunMessage *message);
 
-/* data: the contents of column "more".  What is read points into it. */
+/* data: the contents of column "more".  What is read points into it, unless it is converted: then it is palloc'd. */
 extern void run_begin(RunReader *reader, RunText event_uid, RunText profile, const char *data, int len);
 extern bool run_next(RunReader *reader, RunMessage *message);
 

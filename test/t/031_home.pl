@@ -129,6 +129,22 @@ is( $other->safe_psql('restored4',
 	'W16: the webhooks of a copy are switched off, nothing is pending');
 is($receiver->count, $before, 'W16: and nothing was sent');
 
+# ... in a database with another encoding: several messages that stand in one row
+
+$node->safe_psql('postgres', q{CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0});
+$node->safe_psql('latin',
+	q{CREATE EXTENSION webhook; SELECT webhook.create_webhook('a', '*', '} . $receiver->url('/latin') . q{', format => 'rest');});
+$node->safe_psql('latin', q{SELECT webhook.emit('e', to_jsonb('gr' || chr(252) || i)) FROM generate_series(1, 3) AS i});
+is($node->safe_psql('latin', 'SELECT count(*) FROM webhook.outbox_0'), 1, 'they stand in one row');
+command_ok([ 'pg_dump', '-Fc', '-f', "$dump.latin", $node->connstr('latin') ], 'a database in LATIN1 is dumped');
+$other->safe_psql('postgres', q{CREATE DATABASE utf8 ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0});
+command_ok([ 'pg_restore', '-d', $other->connstr('utf8'), "$dump.latin" ], 'restored in UTF8');
+is_foreign($other, 'utf8', 'restored in another encoding');
+is($other->safe_psql('utf8', q{SELECT webhook.adopt('send')}), 3, 'W2: what came from another encoding can be sent');
+ok($receiver->wait_for(sub { my @requests = $receiver->requests('/latin'); @requests >= 3 }), 'W2: and arrives');
+is_deeply([ map { $_->{body} } $receiver->requests('/latin') ],
+	[ map { qq{"gr\xc3\xbc$_"} } 1 .. 3 ], 'W2: in UTF-8, all of it');
+
 $other->stop;
 
 # Copies made with CREATE DATABASE ... TEMPLATE, on the same server
