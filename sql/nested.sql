@@ -1,5 +1,6 @@
 -- Expressions and payload functions that write to the table they are asked about, which brings the row trigger into itself.
--- Proves W15 (any existing schema) and R6 (what a table's owner writes cannot harm the server).
+-- And those that send messages, change settings or call themselves; what of it a transform may do.
+-- Proves W15 (any existing schema), I17 and R6 (what a table's owner writes cannot harm the server).
 SET client_min_messages = warning;
 CREATE SCHEMA nested_test;
 SET search_path = nested_test;
@@ -82,5 +83,78 @@ SELECT webhook.watch('place', 'seat', event_uid => 'unwatch_it(place)');
 INSERT INTO place VALUES (8, 'eight'), (9, 'nine');
 SELECT * FROM new_messages();
 
+-- Payload functions that send messages and change settings: theirs come first, and the row is told as it was asked for.
+CREATE FUNCTION attempt(command text, OUT code text, OUT message text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE command;
+    message := 'NOT REFUSED';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+END
+$$;
+CREATE TABLE ticket (id integer PRIMARY KEY, name text);
+SELECT webhook.create_integration('nested') <> '' AS created, webhook.create_webhook('nested', 'told.*', 'http://127.0.0.1:9/') AS told,
+    webhook.create_webhook('nested', 'seat.manual', 'http://127.0.0.1:9/') AS manual \gset
+CREATE FUNCTION tell(ticket) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    manual bigint := (SELECT id FROM webhook.get_webhooks('nested', 'seat.manual') WHERE event = 'seat.manual');
+BEGIN
+    IF $1.name = 'fire' THEN
+        PERFORM webhook.fire_webhook(manual, $1.id::text);
+    END IF;
+    PERFORM webhook.emit('told.emit', jsonb_build_object('of', $1.id)), webhook.update_webhook(manual, '{"url": "http://127.0.0.1:9/changed"}'),
+        webhook.set_field_mapping('[{"name": "a", "value": 1}]', 'nested');
+    RETURN to_jsonb($1);
+END
+$$;
+SELECT webhook.watch('ticket', 'seat', payload => 'tell(ticket)');
+INSERT INTO ticket VALUES (1, 'plain');
+SELECT * FROM new_messages();
+SELECT url, (SELECT count(*) FROM webhook.shape WHERE integration = 'nested') AS mappings FROM webhook.get_webhooks('nested', 'seat.manual') WHERE id = :manual;
+-- To fire at the entity in question is to ask the function for its payload again: an endless recursion, and nothing is stored of it.
+SELECT * FROM attempt($$INSERT INTO ticket VALUES (2, 'fire')$$);
+SELECT * FROM new_messages();
+TABLE ticket;
+
+-- Those that call themselves without an end: by name, by an expression, and by writing to the table.
+CREATE FUNCTION endless(ticket) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN
+    CASE $1.name
+        WHEN 'itself' THEN RETURN endless($1);
+        WHEN 'insert' THEN INSERT INTO ticket VALUES ($1.id + 1, 'insert');
+        WHEN 'update' THEN UPDATE ticket SET name = 'update' WHERE id = $1.id; UPDATE ticket SET name = $1.id::text WHERE id = $1.id;
+        ELSE NULL;
+    END CASE;
+    RETURN row_to_json($1);
+END
+$$;
+SELECT webhook.watch('ticket', 'seat', payload => 'endless(ticket)');
+SELECT name, a.* FROM unnest(ARRAY['itself', 'insert']) AS name, attempt(format('INSERT INTO ticket VALUES (100, %L)', name)) AS a;
+SELECT webhook.watch('ticket', 'seat', event_uid => '(endless(ticket)->>''id'')');
+SELECT name, a.* FROM unnest(ARRAY['itself', 'insert']) AS name, attempt(format('INSERT INTO ticket VALUES (100, %L)', name)) AS a;
+SELECT * FROM new_messages();
+-- The server and the session are as before; one that comes to an end is told from the inside out.
+INSERT INTO ticket VALUES (100, 'update');
+SELECT * FROM new_messages();
+TABLE ticket;
+
+-- A transform (I17) runs in a read-only transaction, so it can send, store and change nothing; t/055_shapes.pl has the worker call some.
+SELECT webhook.override_event('e', 'nested', only_paid => true);
+SELECT token FROM (SELECT webhook.emit('told.token', '{}') AS token) AS t \gset
+BEGIN READ ONLY;
+SELECT split_part(command, '(', 1) AS function, a.* FROM unnest(ARRAY['watch(''ticket'', ''seat'')', 'unwatch(''ticket'')', 'emit(''told.emit'', ''{}'')',
+    'create_webhook(''nested'', ''seat.*'', ''http://127.0.0.1:9/'', transform => ''jsonb_strip_nulls(jsonb)'')',
+    'update_webhook(%1$s, ''{"transform": "jsonb_strip_nulls(jsonb)"}'')', 'activate_webhook(%1$s)', 'deactivate_webhook(%1$s)', 'delete_webhook_by_id(%1$s)',
+    'test_webhook(%1$s)', 'fire_webhook(%1$s, ''1'')', 'redeliver(%1$s, %2$L)', 'rotate_secret(%1$s)', 'create_integration(''other'')', 'rotate_api_key(''nested'')',
+    'delete_integration(''nested'')', 'connect_profile(''nested'', ''p'')', 'disconnect_profile(''nested'', ''p'')', 'activate_integration(''p'', ''nested'')',
+    'deactivate_integration(''p'')', 'override_event(''e'', ''nested'')', 'clear_event_override(''e'')', 'set_field_mapping(NULL, ''nested'')',
+    'set_payload_template(''nested'', ''seat'', ''{}'')', 'set_form(''nested'', ''seat'', ''[{"name": "id", "type": "text"}]'')', 'configure_form(''nested'', ''seat'')',
+    'notify_payment(''seat'', ''1'')', 'rest_hook_subscribe(''nested'', ''told.*'', ''http://127.0.0.1:9/'')', 'rest_hook_unsubscribe(%1$s)']) AS command,
+    attempt(format('SELECT webhook.' || command, :manual, :'token')) AS a;
+SELECT * FROM attempt('INSERT INTO ticket VALUES (200)');
+COMMIT;
+SELECT count(*) FROM new_messages() WHERE event <> 'told.token';
+
+SELECT webhook.clear_event_override('e'), webhook.delete_integration('nested');
 SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('nested');
 DROP SCHEMA nested_test CASCADE;

@@ -134,7 +134,7 @@ sql(q{
 	CREATE ROLE alice;
 	GRANT USAGE ON SCHEMA webhook, public TO alice;
 	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO alice;
-	GRANT SELECT ON guest TO alice;
+	GRANT SELECT, INSERT ON guest TO alice;
 	CREATE TABLE secret (s text);
 	CREATE TABLE seen (payload jsonb);
 	GRANT INSERT ON seen TO alice;
@@ -145,6 +145,10 @@ sql(q{
 			WHEN 'fail' THEN RAISE EXCEPTION 'no "%"', entity_id;
 			WHEN 'spy' THEN PERFORM FROM public.secret;
 			WHEN 'write' THEN INSERT INTO public.seen VALUES (payload);
+			WHEN 'again' THEN INSERT INTO public.guest (id, firstname) VALUES (99, 'again');
+			WHEN 'fire' THEN PERFORM webhook.fire_webhook((SELECT id FROM webhook.get_webhooks()), entity_id);
+			WHEN 'change' THEN PERFORM webhook.update_webhook(id, '{"transform": null}') FROM webhook.get_webhooks();
+			WHEN 'allow' THEN SET transaction_read_only = off;
 			WHEN 'emit' THEN PERFORM webhook.emit('guest.loop', payload);
 			WHEN 'slow' THEN PERFORM pg_sleep(60);
 			WHEN 'deep' THEN payload := public.transform(payload, event, entity_id);
@@ -158,7 +162,7 @@ $node->append_conf('postgresql.conf', "webhook.transform_timeout = 100ms\nwebhoo
 $node->reload;
 sql('SET ROLE alice; ', "SELECT webhook.create_webhook('alice', 'guest.create', '",
 	$receiver->url('/transformed'), "', format => 'rest', transform => 'transform(jsonb,text,text)')");
-my @bad = qw(fail spy write emit slow deep);
+my @bad = qw(fail spy write emit slow deep again fire change allow);
 my $n = 10;
 sql("INSERT INTO guest (id, firstname) VALUES ($n, '$_')"), $n++ foreach ('first', 'drop', @bad, 'last');
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'", scalar(@bad),
@@ -167,13 +171,17 @@ is_deeply(
 	[ map { $json->decode($_) } sort @{ arrived('/transformed') } ],
 	[
 		{ who => 'alice', event => 'guest.create', id => '10', name => 'first' },
-		{ who => 'alice', event => 'guest.create', id => '18', name => 'last' }
+		{ who => 'alice', event => 'guest.create', id => '22', name => 'last' }
 	],
 	'I17: the rest is sent as the function returns it, with the rights of its owner');
 my $errors = sql("SELECT entity_id || ': ' || last_error FROM webhook.undelivered WHERE state = 'failed' ORDER BY entity_id::int");
 like($errors, qr/^12: no "12"\n13: permission denied for table secret\n14: cannot execute INSERT in a read-only transaction\n/,
 	'I17: what went wrong is recorded');
 like($errors, qr/^15: cannot execute webhook.emit\(\) in a read-only transaction$/m, 'I17: it cannot send messages');
+like($errors, qr/^18: cannot execute INSERT in a read-only/m, 'I17: it cannot write to the table it is called for');
+like($errors, qr/^19: cannot execute webhook.fire_webhook\(\) in/m, 'I17: it cannot fire a webhook, such as its own');
+like($errors, qr/^20: cannot execute SELECT FOR NO KEY UPDATE in a read-only/m, 'I17: it cannot change its webhook');
+like($errors, qr/^21: cannot set transaction read-write mode inside a read-only/m, 'I17: nor allow itself to');
 like($errors, qr/^16: canceling statement due to statement timeout$/m, 'I17: it has a time limit');
 like($errors, qr/^17: stack depth limit exceeded/m, 'I17: it can recurse as deep as any other function');
 becomes("SELECT dropped FROM webhook.stat_webhooks WHERE app = 'alice'", 1, 'I17: what it drops is counted');
