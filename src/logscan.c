@@ -73,27 +73,56 @@ begin_run(LogScan *scan, int p)
 			  column_text(scan->slot[p], Anum_outbox_profile, &copies[1]), more.data, more.len);
 }
 
+/* Where a scan is. */
+typedef struct RowPlace
+{
+	LogScan    *scan;
+	int			p;
+} RowPlace;
+
+/* Whoever has to repair or remove a row that cannot be read must find it. */
 static void
-advance(LogScan *scan, int p)
+error_callback(void *arg)
+{
+	const RowPlace *place = arg;
+	TupleTableSlot *slot = place->scan->slot[place->p];
+	bool		isnull;
+
+	if (!TTS_EMPTY(slot))
+		errcontext("row with id " INT64_FORMAT " in table \"webhook.%s\"",
+				   DatumGetInt64(slot_getattr(slot, Anum_outbox_id, &isnull)),
+				   RelationGetRelationName(place->scan->heap[place->p]));
+}
+
+/* Move to the next row, if there is one. */
+static void
+advance_row(LogScan *scan, int p)
 {
 	bool		isnull;
 
-	if (run_next(&scan->run[p], &scan->follower[p]))
-	{
-		scan->follows[p] = true;
-		scan->id[p] = scan->follower[p].id;
-		return;
-	}
 	leave_row(scan, p);
+	ExecClearTuple(scan->slot[p]);
 	if (!index_getnext_slot(scan->scan[p], ForwardScanDirection, scan->slot[p]))
-	{
-		ExecClearTuple(scan->slot[p]);
 		return;
-	}
 	scan->xid[p] = U64FromFullTransactionId(
 		DatumGetFullTransactionId(slot_getattr(scan->slot[p], Anum_outbox_xid, &isnull)));
 	scan->id[p] = DatumGetInt64(slot_getattr(scan->slot[p], Anum_outbox_id, &isnull));
 	begin_run(scan, p);
+}
+
+static void
+advance(LogScan *scan, int p)
+{
+	RowPlace	place = {scan, p};
+	ErrorContextCallback callback = {error_context_stack, error_callback, &place};
+
+	error_context_stack = &callback;
+	scan->follows[p] = run_next(&scan->run[p], &scan->follower[p]);
+	if (scan->follows[p])
+		scan->id[p] = scan->follower[p].id;
+	else
+		advance_row(scan, p);
+	error_context_stack = callback.previous;
 }
 
 /* Look for rows of a transaction, with ids in one direction from this one. */

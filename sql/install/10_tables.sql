@@ -60,7 +60,8 @@ CREATE TABLE webhook.watch (
 COMMENT ON TABLE webhook.watch IS 'the watched tables and the settings given to watch()';
 
 -- The outbox: a log in a ring of partitions, see src/outbox.c.  The order of the columns is known there.  A row can hold
--- several messages of a transaction, as many as there is room for in a page: see src/run.c.
+-- several messages of a transaction, as many as there is room for in a page: see src/run.c.  toast_tuple_target is what a
+-- page holds, so that such a row is stored as it is, neither compressed nor out of line.
 --
 -- Here and below: a table without a primary key has a replica identity all the same.  In a database with a publication
 -- of all tables nothing could be changed in it otherwise.

@@ -137,6 +137,26 @@ is($after[-1], 7, 'W3: in order: the later message comes last');
 ok((grep { $_ == 6 } @after) >= 1, 'W2: the retried one was not lost');
 sql("SELECT webhook.delete_webhook_by_id($hanging)");
 
+# A row of the outbox that cannot be read is not passed over; the log says which one it is.
+
+$node->append_conf('postgresql.conf', 'webhook.dispatch = off');
+$node->reload;
+$node->poll_query_until('postgres', 'SELECT activity FROM webhook.stat_workers WHERE database = current_database()', 'paused')
+  or BAIL_OUT('the worker does not pause');
+sql(q{SELECT webhook.emit('thing.done', '{"n": 70}', 'broken') FROM generate_series(1, 3)});
+my ($broken, $partition) = split /\|/, sql('SELECT r.id, r.tableoid::regclass FROM (',
+	join(' UNION ALL ', map { "SELECT id, more, tableoid FROM webhook.outbox_$_" } 0 .. 3),
+	') AS r WHERE r.more IS NOT NULL ORDER BY r.id DESC LIMIT 1');
+sql("UPDATE $partition SET more = substring(more, 1, 60) WHERE id = $broken");
+my $logged = -s $node->logfile;
+$node->append_conf('postgresql.conf', 'webhook.dispatch = on');
+$node->reload;
+ok($node->wait_for_log(qr/cannot be read\n.*more" ends too early\.\n.*row with id $broken in table "$partition"/, $logged),
+	'R6: the log says which row cannot be read');
+ok(!(grep { $_ == 70 } @{ numbers('/plain') }), 'W2: nothing of it was sent');
+sql("UPDATE $partition SET more = NULL WHERE id = $broken");
+ok($receiver->wait_for(sub { grep { $_ == 70 } @{ numbers('/plain') } }), 'R6: the worker goes on when it has been repaired');
+
 # Defaults of the database are not for the worker.
 
 sql('ALTER DATABASE postgres SET default_transaction_read_only = on; ALTER DATABASE postgres SET statement_timeout = 1;'
