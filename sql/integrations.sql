@@ -177,6 +177,67 @@ UPDATE guest SET name = 'both!';
 UPDATE guest SET paid = false;
 SELECT sent();
 DELETE FROM guest;
+-- From event to event: what its integration knows of a guest is what counts, whether a column says what is paid or another table.
+CREATE TABLE walker (id integer PRIMARY KEY, event_uid text, profile text, paid boolean, n integer);
+CREATE TABLE walker_payment (walker integer PRIMARY KEY);
+SELECT webhook.connect_profile('crm', 'q'), webhook.connect_profile('crm', 'r');
+SELECT webhook.activate_integration('q', 'crm'), webhook.activate_integration('r', 'crm'),
+    webhook.create_webhook('walk', 'walker.*', 'http://127.0.0.1:1/', integration => 'crm') AS walk_id \gset
+CREATE FUNCTION walked(first integer, last integer) RETURNS TABLE (event text, entity_id integer, n integer) LANGUAGE sql AS $$
+    SELECT o.event::text, (o.entity_id #>> '{}')::integer, (o.payload->>'n')::integer FROM webhook.outbox AS o
+    WHERE o.entity_type = 'walker' AND (o.payload->>'n')::integer BETWEEN first AND last ORDER BY o.id
+$$;
+SELECT webhook.watch('walker', 'walker', event_uid => 'event_uid', profile => 'profile', paid => 'paid');
+INSERT INTO walker VALUES (1, 'strict', 'q', false, 1);
+UPDATE walker SET event_uid = 'usual', n = 2;
+UPDATE walker SET event_uid = 'strict', n = 3;
+UPDATE walker SET paid = true, n = 4;
+UPDATE walker SET event_uid = 'both', n = 5;
+UPDATE walker SET event_uid = 'quiet', paid = false, n = 6;
+UPDATE walker SET event_uid = 'strict', paid = true, n = 7;
+UPDATE walker SET event_uid = NULL, n = 8;
+UPDATE walker SET event_uid = 'both', paid = NULL, n = 9;
+DELETE FROM walker;
+SELECT * FROM walked(1, 9);
+-- At random: created when unknown, updated and deleted when known, and known in the end is who is to be.
+CREATE PROCEDURE walk(first integer, last integer) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN first .. last LOOP
+        INSERT INTO walker VALUES (1 + i % 9, 'strict', 'q', false, i) ON CONFLICT DO NOTHING;
+        IF random() < 0.5 THEN
+            INSERT INTO walker_payment VALUES (1 + i % 9) ON CONFLICT DO NOTHING;
+        ELSE
+            DELETE FROM walker_payment WHERE walker = 1 + i % 9;
+        END IF;
+        UPDATE walker SET event_uid = (ARRAY['strict', 'both', 'quiet', 'loud', 'usual', NULL])[1 + floor(random() * 6)::integer],
+            profile = (ARRAY['q', 'r'])[1 + floor(random() * 2)::integer], n = i,
+            paid = EXISTS (SELECT FROM walker_payment AS p WHERE p.walker = id) WHERE id = 1 + i % 9;
+        DELETE FROM walker WHERE id = 1 + i % 9 AND random() < 0.1;
+    END LOOP;
+END
+$$;
+CREATE FUNCTION known(first integer, last integer) RETURNS TABLE (messages boolean, wrong bigint, known_are_right boolean) LANGUAGE sql AS $$
+    SELECT count(*) > 100,
+        count(*) FILTER (WHERE (m.event = 'walker.create') <> (m.previous IS NULL OR m.previous = 'walker.delete')),
+        array_agg(m.entity_id ORDER BY m.entity_id) FILTER (WHERE m.next IS NULL AND m.event <> 'walker.delete') =
+            (SELECT array_agg(w.id ORDER BY w.id) FROM walker AS w WHERE w.paid OR w.event_uid IS NULL OR w.event_uid IN ('quiet', 'loud', 'usual'))
+    FROM (SELECT w.event, w.entity_id, lag(w.event) OVER entity AS previous, lead(w.event) OVER entity AS next
+          FROM walked(first, last) WITH ORDINALITY AS w (event, entity_id, n, position) WINDOW entity AS (PARTITION BY w.entity_id ORDER BY w.position)) AS m
+$$;
+SELECT setseed(0.25);
+CALL walk(101, 600);
+SELECT * FROM known(101, 600);
+DELETE FROM walker;
+DELETE FROM walker_payment;
+SELECT webhook.watch('walker', 'walker', event_uid => 'event_uid', profile => 'profile', paid => 'EXISTS (SELECT FROM walker_payment p WHERE p.walker = id)');
+CREATE FUNCTION tell_payment() RETURNS trigger LANGUAGE plpgsql AS
+    $$BEGIN PERFORM webhook.notify_payment('walker', COALESCE(NEW.walker, OLD.walker)::text); RETURN NULL; END$$;
+CREATE TRIGGER tell_payment AFTER INSERT OR DELETE ON walker_payment FOR EACH ROW EXECUTE FUNCTION tell_payment();
+CALL walk(701, 1200);
+SELECT * FROM known(701, 1200);
+SELECT entity_id, event_uid FROM webhook.paid_entity WHERE entity_type = 'walker'
+EXCEPT SELECT id::text, event_uid FROM walker WHERE paid AND event_uid IN ('strict', 'both');
+SELECT webhook.unwatch('walker'), webhook.delete_webhook_by_id(:walk_id), webhook.disconnect_profile('crm', 'q'), webhook.disconnect_profile('crm', 'r');
 -- Also when nobody listens to anything but creations.
 SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('free');
 SELECT webhook.update_webhook(:crm_id, '{"event": "guest.create"}'), webhook.update_webhook(:e9_id, '{"event": "guest.create"}');

@@ -160,8 +160,63 @@ tell(WatchedTable *table, const WatchAudience *audience, WatchAction action,
 	outbox_append(&message, &message_id);
 }
 
+/* Does an unpaid entity exist for whom this rule is made? */
+static bool
+shows_unpaid(const InForce *rule)
+{
+	return !rule->overridden || !rule->only_paid;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 /*
- * What the integration in force hears of a change, if the event's override
+ * Where the row was before an update, and by what rule its integration heard of
+ * it.  False: this is the same event and profile.
+ */
+static bool
+has_moved(WatchedTable *table, TupleTableSlot *old, const WatchValues *values, bool *was_paid, InForce *old_rule)
+{
+	WatchValues before;
+
+	evaluate_row(table, old, false, &before);
+	*was_paid = before.is_true[WATCH_PAID];
+	if (same_text(before.text[WATCH_EVENT_UID], values->text[WATCH_EVENT_UID]) &&
+		same_text(before.text[WATCH_PROFILE], values->text[WATCH_PROFILE]))
+		return false;
+	inforce_lookup(before.text[WATCH_EVENT_UID], before.text[WATCH_PROFILE], old_rule);
+	return true;
+}
+
+/*
+ * The same integration hears of the entity in another event, where payment may
+ * mean something else: what does it know of it, and what is it to know?
+ */
+static WatchAction
+moved_action(WatchedTable *table, const InForce *rule, const InForce *old_rule,
+			 bool was_paid, const WatchValues *values)
+{
+	bool		known = shows_unpaid(old_rule) || was_paid;
+	bool		shown = shows_unpaid(rule) || values->is_true[WATCH_PAID];
+
+	if (table->field_position[WATCH_PAID] > 0)
+	{
+		bool		forgotten = paid_forget(table, values);
+
+		known = shows_unpaid(old_rule) || forgotten;
+		if (!shows_unpaid(rule) && shown)
+			(void) paid_action(table, WATCH_UPDATE, values);
+	}
+	if (known)
+		return shown ? WATCH_UPDATE : WATCH_DELETE;
+	return shown ? WATCH_CREATE : WATCH_NACTIONS;
+}
+
+/*
+ * What the integration in force hears of a change, if an event's override
  * says something about payment; WATCH_NACTIONS: nothing.  With only_paid an
  * unpaid entity does not exist for the receiver: it is created by being paid
  * and deleted by not being paid any more, so that it never hears of anything
@@ -173,25 +228,26 @@ payment_action(WatchedTable *table, const InForce *rule, WatchAction action,
 {
 	bool		paid = values->is_true[WATCH_PAID];
 	bool		was_paid = paid;
-	bool		same_event = true;
+	bool		moved = false;
+	InForce		old_rule;
 
-	if (!rule->overridden || !watch_has_field(table, WATCH_PAID))
+	if (!watch_has_field(table, WATCH_PAID) || !inforce_overridden())
 		return action;
 	if (old != NULL && new != NULL)
-	{
-		WatchValues before;
-
-		evaluate_row(table, old, false, &before);
-		was_paid = before.is_true[WATCH_PAID];
-		same_event = before.text[WATCH_EVENT_UID] != NULL &&
-			strcmp(before.text[WATCH_EVENT_UID], values->text[WATCH_EVENT_UID]) == 0;
-	}
+		moved = has_moved(table, old, values, &was_paid, &old_rule);
+	if (moved && action == WATCH_UPDATE && !(shows_unpaid(rule) && shows_unpaid(&old_rule)) &&
+		rule->integration != NULL && same_text(rule->integration, old_rule.integration))
+		return moved_action(table, rule, &old_rule, was_paid, values);
+	if (moved && !shows_unpaid(&old_rule) && table->field_position[WATCH_PAID] > 0)
+		(void) paid_forget(table, values);
+	if (!rule->overridden)
+		return action;
 	if (rule->only_paid && table->field_position[WATCH_PAID] > 0)
 	{
 		WatchAction known_action = paid_action(table, action, values);
 
-		/* Who comes from another event may have been told of there, under other rules. */
-		if (same_event)
+		/* Another integration has been told of who comes from another event. */
+		if (!moved)
 			return known_action;
 	}
 	if (!rule->only_paid)

@@ -197,3 +197,9 @@ inforce_lookup(const char *event_uid, const char *profile, InForce *result)
 	if (found->integration != NULL)
 		result->integration = pstrdup(found->integration);
 }
+
+bool
+inforce_overridden(void)
+{
+	return !overrides.empty;
+}

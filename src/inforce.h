@@ -22,4 +22,7 @@ typedef struct InForce
  */
 extern void inforce_lookup(const char *event_uid, const char *profile, InForce *result);
 
+/* Did the last lookup find that any event at all has an override? */
+extern bool inforce_overridden(void);
+
 #endif							/* WEBHOOK_INFORCE_H */

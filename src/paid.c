@@ -51,12 +51,12 @@ remember(const WatchedTable *table, const WatchValues *values)
 				   table->entity_type, values->text[WATCH_ID], values->text[WATCH_EVENT_UID]);
 }
 
-/* False if it was not known. */
-static bool
-forget(const WatchedTable *table, const WatchValues *values)
+bool
+paid_forget(const WatchedTable *table, const WatchValues *values)
 {
-	return execute("DELETE FROM webhook.paid_entity WHERE entity_type = $1 AND entity_id = $2", SPI_OK_DELETE,
-				   table->entity_type, values->text[WATCH_ID], NULL);
+	return values->text[WATCH_ID] != NULL &&
+		execute("DELETE FROM webhook.paid_entity WHERE entity_type = $1 AND entity_id = $2", SPI_OK_DELETE,
+				table->entity_type, values->text[WATCH_ID], NULL);
 }
 
 WatchAction
@@ -65,7 +65,7 @@ paid_action(const WatchedTable *table, WatchAction action, const WatchValues *va
 	if (values->text[WATCH_ID] == NULL)
 		return WATCH_NACTIONS;
 	if (action == WATCH_DELETE || !values->is_true[WATCH_PAID])
-		return forget(table, values) ? WATCH_DELETE : WATCH_NACTIONS;
+		return paid_forget(table, values) ? WATCH_DELETE : WATCH_NACTIONS;
 	return remember(table, values) ? WATCH_CREATE : action;
 }
 

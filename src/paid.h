@@ -17,6 +17,9 @@
  */
 extern WatchAction paid_action(const WatchedTable *table, WatchAction action, const WatchValues *values);
 
+/* Receivers do not know it any more.  False if they did not. */
+extern bool paid_forget(const WatchedTable *table, const WatchValues *values);
+
 /* An event begins to be told of paid entities only: what is paid now is known. */
 extern void paid_begin_event(const char *event_uid);
 
