@@ -236,6 +236,16 @@ UPDATE thing SET cost = 11;
 ALTER TABLE thing DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (id, event_code);
 UPDATE thing SET cost = 12;
 SELECT event, entity_id, event_uid, payload FROM sent();
+-- It goes, and nothing says what identifies a row: an error instead of a message about no entity.
+ALTER TABLE thing DROP CONSTRAINT thing_pkey;
+SELECT r.* FROM refused('UPDATE thing SET cost = 13') AS r;
+SELECT webhook.watch('thing', 'item', id => 'event_code || id');
+UPDATE thing SET cost = 13;
+ALTER TABLE thing ADD PRIMARY KEY (id);
+SELECT webhook.watch('thing', 'item');
+ALTER TABLE thing DROP id;
+SELECT r.* FROM refused('INSERT INTO thing (event_code) VALUES (1)') AS r;
+SELECT event, entity_id, event_uid, payload FROM sent();
 
 SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('recipes');
 DROP SCHEMA "Box ""office""" CASCADE;

@@ -675,6 +675,11 @@ watch_settings(Relation rel)
 				 errmsg("watched column \"%s\" has been renamed to \"%s\"", table->renamed_from,
 						table->renamed_to),
 				 errhint("Call webhook.watch() again with its new name.")));
+	if (table != NULL && table->nkeys == 0 && !watch_has_field(table, WATCH_ID))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("watched table \"%s\" has no primary key any more", get_rel_name(table->root)),
+				 errhint("Add one, or call webhook.watch() again with argument \"id\".")));
 	return table;
 }
 
