@@ -49,7 +49,7 @@ SELECT count(*) FROM webhook.shape;
 --
 -- I14
 --
-SELECT template, r.* FROM (VALUES ('"{{firstname"'), ('{"a": ["{{firstname}}", "x {{ "]}'), ('"{{}}"'), ('"{{ }}"'), ('"{{a..b}}"'), ('"{{nope}}"'),
+SELECT template, r.* FROM (VALUES ('"{{firstname"'), ('{"a": ["{{firstname}}", "x {{ "]}'), ('{"{{firstname}}": 1}'), ('[{"a": {"x{{firstname}}": "{{firstname}}"}}]'), ('{"{{": 1}'), ('"{{}}"'), ('"{{ }}"'), ('"{{a..b}}"'), ('"{{nope}}"'),
     ('{"deep": {"er": "Dear {{nope}}"}}'), ('"{{secret}}"')) AS v (template),
     refused(format('SELECT webhook.set_payload_template(''shapes'', ''guest'', %L)', template)) AS r;
 SELECT * FROM refused($$SELECT webhook.set_payload_template('nobody', 'guest', '{}')$$);

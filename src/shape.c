@@ -400,7 +400,14 @@ compile_container(ShapeTemplate *template, StringInfo text, JsonbContainer *cont
 			first = false;
 		}
 		if (token == WJB_KEY)
-			appendStringInfoString(text, json_prefix(value_string(&v)));
+		{
+			char	   *key = value_string(&v);
+			PathHole	hole;
+
+			if (path_next_hole(key, &hole) != PATH_NO_HOLE)
+				refuse("template", "a key holds a placeholder", TEMPLATE_HINT);
+			appendStringInfoString(text, json_prefix(key));
+		}
 		else if (token == WJB_VALUE || token == WJB_ELEM)
 		{
 			if (v.type == jbvBinary)
