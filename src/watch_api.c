@@ -286,6 +286,10 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 					(errcode(ERRCODE_SYNTAX_ERROR),
 					 errmsg("not a single expression")));
 		check_result(plan);
+
+		/* One value for each row, whatever the other expressions are: no aggregates, no sets. */
+		if (SPI_prepare(psprintf("SELECT FROM (SELECT ($1).*) AS %s WHERE (%s\n) IS NULL", name, text), 1, &rowtype) == NULL)
+			elog(ERROR, "SPI_prepare failed");
 		if (boolean)
 			check_boolean(psprintf(query, text, "", name), rowtype);
 	}
