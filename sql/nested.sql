@@ -138,6 +138,25 @@ INSERT INTO ticket VALUES (100, 'update');
 SELECT * FROM new_messages();
 TABLE ticket;
 
+-- W3: what an expression writes when a row is told at the end of the transaction has places in the log of its own.
+CREATE TABLE late (id integer PRIMARY KEY, uid text);
+CREATE TABLE visitor (id integer PRIMARY KEY, late integer);
+CREATE TABLE trace (id serial PRIMARY KEY);
+SELECT webhook.watch('trace', 'trace');
+CREATE FUNCTION traced(late integer) RETURNS text LANGUAGE sql AS $$
+    INSERT INTO nested_test.trace DEFAULT VALUES; INSERT INTO nested_test.trace DEFAULT VALUES;
+    INSERT INTO nested_test.trace DEFAULT VALUES; SELECT l.uid FROM nested_test.late AS l WHERE l.id = $1
+$$;
+SELECT webhook.watch('visitor', 'visitor', event_uid => 'nested_test.traced(late)');
+SELECT webhook.create_webhook('nested', 'visitor.*', 'http://127.0.0.1:9/', event_uids => 'e') > 0 AS asks_for_events,
+    webhook.create_webhook('nested', 'trace.*', 'http://127.0.0.1:9/') > 0 AS hears_of_traces;
+BEGIN;
+INSERT INTO visitor VALUES (1, 7);
+SELECT webhook.emit('told.between', '{}') <> '' AS emitted;
+INSERT INTO late VALUES (7, 'e');
+COMMIT;
+SELECT event, payload FROM new_messages();
+
 -- A transform (I17) runs in a read-only transaction, so it can send, store and change nothing; t/055_shapes.pl has the worker call some.
 SELECT webhook.override_event('e', 'nested', only_paid => true);
 SELECT token FROM (SELECT webhook.emit('told.token', '{}') AS token) AS t \gset

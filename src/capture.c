@@ -156,7 +156,9 @@ tell(WatchedTable *table, const WatchAudience *audience, WatchAction action,
 	message.entity_id = values->text[WATCH_ID];
 	if (watch_audience_sees(table, audience, WATCH_PROFILE))
 		message.profile = values->text[WATCH_PROFILE];
-	message.id = kept_place();
+
+	/* What an expression of a kept row writes has a place of its own. */
+	message.id = scratch_depth == 0 ? kept_place() : NULL;
 	outbox_append(&message, &message_id);
 }
 
