@@ -19,6 +19,9 @@ sub sql
 	return $node->safe_psql('postgres', join('', @_));
 }
 
+# The tests' framework of PostgreSQL 13 has no pg_version().
+my $release = sql('SHOW server_version_num');
+
 # A session that is asked more than once.
 sub session
 {
@@ -310,7 +313,7 @@ WebhookTest::create_webhook($node, app => "'crowd'", event => "'crowd.create'", 
 	integration => "'of_alice'");
 is(sql(q{BEGIN; INSERT INTO crowd SELECT i, 'U' || i FROM generate_series(1, 35000) AS i;
 	SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'webhook integrations in force'; COMMIT}),
-	'1', 'I10: old caches of event overrides are gone before the transaction ends') if $node->pg_version >= 14;
+	'1', 'I10: old caches of event overrides are gone before the transaction ends') if $release >= 140000;
 sql(q{INSERT INTO crowd VALUES (0, 'X')});
 ok($receiver->wait_for_count(1, '/crowd'), 'I10: the event with the override is told');
 
@@ -411,7 +414,7 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 
 SKIP:
 {
-	skip 'there are no virtual generated columns before PostgreSQL 18', 4 if $node->pg_version < 18;
+	skip 'there are no virtual generated columns before PostgreSQL 18', 4 if $release < 180000;
 	sql(q{CREATE TABLE computed (id int PRIMARY KEY, n int, uid text GENERATED ALWAYS AS ('U' || n) VIRTUAL,
 		paid boolean GENERATED ALWAYS AS (n > 0) VIRTUAL)});
 	foreach my $argument ("id => 'uid'", "event_uid => 'uid'", "paid => 'paid'", "columns => '{id,uid}'")
