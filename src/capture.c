@@ -21,9 +21,10 @@
  * Most changes do not get as far as the trigger: shortcut.c hands them to
  * capture_at_once() while the statement runs.
  *
- * An error in here, which only an expression or a payload function can raise, makes
- * the application's statement fail: the alternatives are a change that
- * nobody is told of, and a message that says something wrong.
+ * An error in here, raised by an expression, a payload function, settings that
+ * do not fit the table any more or a payload that is too large, makes the
+ * application's statement fail: the alternatives are a change that nobody is
+ * told of, and a message that says something wrong.
  *
  *-------------------------------------------------------------------------
  */

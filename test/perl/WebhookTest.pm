@@ -23,7 +23,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT_OK = qw($clock sql becomes let_pass worker_pid kill_worker worker_memory);
+our @EXPORT_OK = qw($clock sql emit emit_many becomes let_pass worker_pid kill_worker worker_memory);
 
 # The server that start_node() made last, and by how many seconds its clock is ahead.
 my $the_node;
@@ -61,6 +61,24 @@ sub start_node
 sub sql
 {
 	return $the_node->safe_psql('postgres', join('', @_));
+}
+
+# A message "thing.done" with a number, of an entity or none; its id.
+sub emit
+{
+	my ($n, $entity) = @_;
+	$entity = defined $entity ? "'$entity'" : 'NULL';
+
+	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', $entity)");
+}
+
+# Messages with these numbers, about ten entities in turn.
+sub emit_many
+{
+	my ($from, $to) = @_;
+
+	sql("SELECT count(webhook.emit('thing.done', jsonb_build_object('n', n), (n % 10)::text)) FROM generate_series($from, $to) n");
+	return;
 }
 
 # Expect a query to return this, now or soon.

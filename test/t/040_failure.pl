@@ -10,7 +10,7 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest qw($clock sql becomes let_pass kill_worker);
+use WebhookTest qw($clock sql emit becomes let_pass kill_worker);
 
 my $node = WebhookTest::start_node('failure', "webhook.reactivation_url = 'https://ops.example/on?token={token}'",
 	'restart_after_crash = on');
@@ -22,14 +22,6 @@ sub create
 
 	return WebhookTest::create_webhook($node,
 		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
-}
-
-sub emit
-{
-	my ($n, $entity) = @_;
-	$entity = defined $entity ? "'$entity'" : 'NULL';
-
-	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', $entity)");
 }
 
 # The numbers that arrived at a path, in order.

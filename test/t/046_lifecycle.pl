@@ -9,7 +9,7 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest qw(sql becomes let_pass);
+use WebhookTest qw(sql emit emit_many becomes let_pass);
 
 my $node = WebhookTest::start_node('lifecycle', 'webhook.timeout = 1min');
 my $receiver = WebhookTest::Receiver->start;
@@ -20,23 +20,6 @@ sub create
 
 	return WebhookTest::create_webhook($node,
 		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
-}
-
-sub emit
-{
-	my ($n, $entity) = @_;
-	$entity = defined $entity ? "'$entity'" : 'NULL';
-
-	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', $entity)");
-}
-
-# Messages with these numbers, about ten entities in turn.
-sub emit_many
-{
-	my ($from, $to) = @_;
-
-	sql("SELECT count(webhook.emit('thing.done', jsonb_build_object('n', n), (n % 10)::text)) FROM generate_series($from, $to) n");
-	return;
 }
 
 sub numbers

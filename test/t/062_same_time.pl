@@ -8,7 +8,7 @@ use warnings;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest qw(sql becomes let_pass);
+use WebhookTest qw(sql emit becomes let_pass);
 
 my $node = WebhookTest::start_node('same_time', 'webhook.timeout = 1min');
 my $receiver = WebhookTest::Receiver->start;
@@ -19,13 +19,6 @@ sub create
 
 	return WebhookTest::create_webhook($node,
 		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
-}
-
-sub emit
-{
-	my ($n, $entity) = @_;
-
-	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', '$entity')");
 }
 
 # The numbers that have arrived at a path.
