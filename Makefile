@@ -68,6 +68,9 @@ endif
 ifneq ($(CURDIR),$(src_top))
 VPATH = $(src_top)
 endif
+# Debian's makefiles know where its headers are by themselves.  What pg_config says counts: it may be that of headers
+# unpacked elsewhere.
+override includedir_server := $(shell $(PG_CONFIG) --includedir-server)
 include $(PGXS)
 
 # Objects go below the current directory, which need not be the one of the sources.
