@@ -76,7 +76,10 @@ on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 		 */
 		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &transfer);
 		if (transfer != NULL)
+		{
 			transfer->connected = transfer->socket_opened;
+			transfer->fd = fd;
+		}
 		wanted |= MUX_READ;
 	}
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)

@@ -12,7 +12,7 @@
  * per request, a good part of what a small request costs at all.  So a socket
  * that is watched for reading alone is left in the kernel's set when its owner
  * loses interest: an idle connection is silent, and when it is not (the peer closed
- * it), mux_poll() takes it out then.  This needs to know when descriptors
+ * it, or sends what nobody has asked for), mux_poll() takes it out then.  This needs to know when descriptors
  * are closed and reused, hence mux_opened() and mux_closed(); descriptors that
  * were not announced are never left behind.
  *
@@ -43,6 +43,7 @@ typedef struct MuxSocket
 	unsigned char wanted;		/* by the owner */
 	unsigned char registered;	/* in the kernel's set; superset of wanted */
 	bool		announced;
+	bool		silent;			/* while nobody wants to read */
 } MuxSocket;
 
 struct Mux
@@ -131,6 +132,13 @@ mux_closed(Mux *mux, int fd)
 		memset(&mux->sockets[fd], 0, sizeof(MuxSocket));
 }
 
+void
+mux_expect_silence(Mux *mux, int fd)
+{
+	if (fd >= 0 && fd < mux->nsockets && mux->sockets[fd].announced)
+		mux->sockets[fd].silent = true;
+}
+
 bool
 mux_watch(Mux *mux, int fd, int what)
 {
@@ -155,6 +163,26 @@ mux_watch(Mux *mux, int fd, int what)
 	return true;
 }
 
+static bool
+has_input(int fd)
+{
+	char		byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* Something has happened to a socket that nobody watches. */
+static void
+leave_alone(Mux *mux, int fd)
+{
+	MuxSocket  *socket = &mux->sockets[fd];
+
+	if (socket->silent && has_input(fd))
+		shutdown(fd, SHUT_RDWR);
+	if (kernel_register(mux, fd, socket->registered, 0))
+		socket->registered = 0;
+}
+
 int
 mux_poll(Mux *mux, MuxEvent *events, int max)
 {
@@ -163,13 +191,10 @@ mux_poll(Mux *mux, MuxEvent *events, int max)
 
 	for (int i = 0; i < fetched; i++)
 	{
-		int			fd = events[i].fd;
-		MuxSocket  *socket = &mux->sockets[fd];
-
-		if (socket->wanted != 0)
+		if (mux->sockets[events[i].fd].wanted != 0)
 			events[wanted++] = events[i];
-		else if (kernel_register(mux, fd, socket->registered, 0))
-			socket->registered = 0;
+		else
+			leave_alone(mux, events[i].fd);
 	}
 	return wanted;
 }

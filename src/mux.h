@@ -40,6 +40,12 @@ extern int	mux_fd(const Mux *mux);
 extern bool mux_opened(Mux *mux, int fd);
 extern void mux_closed(Mux *mux, int fd);
 
+/*
+ * From now on the other end of this announced socket may send nothing while nobody watches it.  When it does, mux_poll()
+ * shuts the socket down: whoever uses it next finds it closed and cannot take those bytes for an answer.
+ */
+extern void mux_expect_silence(Mux *mux, int fd);
+
 /* Watch fd for what (MUX_READ, MUX_WRITE, both, or 0: no longer). */
 extern bool mux_watch(Mux *mux, int fd, int what);
 

@@ -204,6 +204,10 @@ on_header(char *data, size_t size, size_t nitems, void *arg)
 
 	if (len > 5 && memcmp(data, "HTTP/", 5) == 0)
 	{
+		/* Between the responses of HTTP/1 there is nothing to send; whatever came would count as the next one. */
+		if (data[5] == '1')
+			mux_expect_silence(transfer->http->mux, transfer->fd);
+
 		/* Whatever came before was an interim response. */
 		buffer_clear(&transfer->headers);
 		transfer->headers_done = false;
@@ -570,6 +574,7 @@ transfer_put_back(Transfer *transfer)
 static void
 forget_response(Transfer *transfer)
 {
+	transfer->fd = -1;
 	buffer_clear(&transfer->headers);
 	buffer_clear(&transfer->body);
 	transfer->header_bytes = 0;

@@ -54,6 +54,7 @@ typedef struct Transfer
 	bool		own_certificates;
 
 	/* written by the callbacks */
+	int			fd;				/* of the connection, -1 before it is known */
 	Buffer		headers;
 	Buffer		body;
 	size_t		header_bytes;	/* of all responses, interim ones too */

@@ -47,6 +47,9 @@ wins.  Without any, the answer is 200 "ok".  What cannot be read as described is
     reset=1               reset the connection instead of answering
     close=1               answer and close the connection without having said so
     drop_next=1           answer; when the next request arrives on this connection, close it without an answer
+    stray=TEXT            answer; 20 ms later send TEXT as well, which nobody has asked for, and with close=1 close the
+                          connection then.  Each counts as a request for the path /_stray that is not in the ledger.
+    excess=TEXT           the same, but at once, as if it belonged to the answer
     hold=1                (run time only) do not answer until the behaviour of the path is changed, then obey the new one
 
 CONTROL, on the same port, is not in the ledger:
@@ -82,10 +85,12 @@ REASONS = {200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently
 KEYS = {"status": int, "body": str, "size": int, "location": str, "retry_after": str,
         "allowed_origin": str, "allowed_rate": str, "headers": int,
         "informational": int, "delay": int, "fail": int, "hang": str, "drip": int, "endless": int, "gzip_bomb": int,
-        "broken": str, "reset": int, "close": int, "drop_next": int}
+        "broken": str, "reset": int, "close": int, "drop_next": int,
+        "stray": str, "excess": str}
 
 PLAIN_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 WAIT_MS = 30000
+STRAY_SECONDS = 0.02
 
 
 class Request:
@@ -120,6 +125,11 @@ class Ledger:
         self.count = 0
         self.count_by_path = collections.Counter()
         self.waiting = []
+
+    def add_stray(self):
+        self.count_by_path["/_stray"] += 1
+        if self.waiting:
+            self.wake()
 
     def add(self, request, connection):
         self.count += 1
@@ -427,8 +437,11 @@ class Connection(asyncio.Protocol):
 
         body = answer_body(behaviour)
         extra = allowed(request, behaviour) if request.method == "OPTIONS" else ()
-        await self.send(answer_head(behaviour, len(body), extra) + body, behaviour.get("drip"))
-        if behaviour.get("close"):
+        excess = behaviour.get("excess", "").encode()
+        await self.send(answer_head(behaviour, len(body), extra) + body + excess, behaviour.get("drip"))
+        if "stray" in behaviour:
+            asyncio.get_running_loop().call_later(STRAY_SECONDS, self.send_stray, behaviour)
+        elif behaviour.get("close"):
             self.transport.close()
         self.drop_next = bool(behaviour.get("drop_next"))
 
@@ -440,6 +453,12 @@ class Connection(asyncio.Protocol):
         for at in range(len(data)):
             self.transport.write(data[at:at + 1])
             await asyncio.sleep(drip / 1000)
+
+    def send_stray(self, behaviour):
+        self.transport.write(behaviour["stray"].encode())
+        if behaviour.get("close"):
+            self.transport.close()
+        self.ledger.add_stray()
 
     async def reset(self, behaviour):
         sock = self.transport.get_extra_info("socket")

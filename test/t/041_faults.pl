@@ -3,7 +3,7 @@
 # Each fault has a webhook; all get the same message at once.  The receiver behaves badly once, then well, so that the
 # retry, made by setting the clock, is the proof that nothing is left behind.
 #
-# Mission: W4 W5 W9, E7; goals: R3.
+# Mission: W4 W5 W9, E7; goals: R3; cases: C1.
 
 use strict;
 use warnings;
@@ -160,6 +160,30 @@ sql(q{SELECT webhook.emit('drop', to_jsonb(n)) FROM generate_series(1, 3) n});
 WebhookTest::wait_until_delivered($node);
 becomes("SELECT string_agg(outcome || ' ' || attempt, ',') FROM webhook.get_webhook_log($drop)", 'delivered 1,delivered 1,delivered 1',
 	'R3: a connection closed under a request costs no attempt');
+
+# An answer that nobody has asked for is none to the next request; what is silent between requests is used again
+
+foreach my $stray ([ 'plain', $receiver ], [ 'tls', $good ])
+{
+	my ($name, $from) = @$stray;
+	my $id = WebhookTest::create_webhook($node, app => "'stray'", event => "'stray.$name'", ordering => "'strict'", ca_cert => "'$ca'",
+		url => "'" . $from->url("/stray.$name") . "'");
+
+	$from->behave("/stray.$name", stray => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", times => 1);
+	sql("SELECT webhook.emit('stray.$name', '0')");
+	ok($from->wait_for_count(1, '/_stray'), "C1: $name: the receiver has answered twice");
+	$from->behave("/stray.$name", status => 503, times => 1);
+	sql("SELECT webhook.emit('stray.$name', '1')");
+	becomes("SELECT count(*) FROM webhook.get_webhook_log($id)", 2, "C1: $name: the next message is sent");
+	is(sql("SELECT outcome, status FROM webhook.get_webhook_log($id) LIMIT 1"), 'server_error|503', "C1: $name: its answer is its own");
+	let_pass(10);
+	WebhookTest::wait_until_delivered($node);
+	sql("SELECT webhook.emit('stray.$name', to_jsonb(n)) FROM generate_series(2, 6) n");
+	WebhookTest::wait_until_delivered($node);
+	is(join(' ', map { $_->{body} =~ /"result":(\d)/ } $from->requests("/stray.$name")), '0 1 1 2 3 4 5 6', "C1: $name: all of them arrive");
+	my %connections = map { $_->{connection} => 1 } ($from->requests("/stray.$name"))[-5 .. -1];
+	is(scalar(keys %connections), 1, "C1: $name: one connection is used again and again");
+}
 
 # HTTP/2: what goes wrong with one request, with a new connection and with one that is in use
 

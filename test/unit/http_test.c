@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * http_test.c
- *		W9, R3, I4, I18: requests to receivers good and bad.
+ *		W9, R3, I4, I18, C1: requests to receivers good and bad.
  *
  * The receiver is test/receiver.py, over plain HTTP and over TLS; what it does is
  * asked for in the URL.  Certificates are made with the openssl command.  TEST_DIR is
@@ -549,6 +549,59 @@ test_keep_alive(void)
 	ok(last_connection() != connection, "R3 over a new one");
 }
 
+/* Wait until the receiver has sent so many, with connections other than the tested ones. */
+static void
+wait_for_strays(const char *scheme, int port, const char *ca, size_t count)
+{
+	Http	   *tested = http;
+	char		url[128];
+	HttpRequest request;
+
+	http = http_create(&rules, 1);
+	if (http == NULL)
+		die("http_create failed");
+	snprintf(url, sizeof(url), "%s://127.0.0.1:%d/_wait?path=/_stray&count=%zu", scheme, port, count);
+	request = make_request(url);
+	request.method = "GET";
+	request.ca_cert = ca;
+	if (send_request(&request)->status != 200)
+		die("the receiver has sent nothing unasked");
+	http_destroy(http);
+	http = tested;
+}
+
+/* Bytes that arrive over an idle connection are no answer to the request that comes next. */
+static void
+test_stray_bytes(const char *scheme, int port, const char *ca)
+{
+	static const char *const strays[] = {
+		"HTTP/1.1%20200%20OK%0D%0AContent-Length:%200%0D%0A%0D%0A",
+		"HTTP/1.1%20400%20Bad%20Request%0D%0AContent-Length:%200%0D%0A%0D%0A",
+		"HTTP/1.1%20408%20Request%20Timeout%0D%0AConnection:%20close%0D%0A%0D%0A&close=1",
+		"0%0D%0A%0D%0A&status=204",
+		"x",
+	};
+
+	for (size_t i = 0; i < lengthof(strays); i++)
+	{
+		char		url[512];
+		HttpRequest request;
+
+		snprintf(url, sizeof(url), "%s://127.0.0.1:%d/?stray=%s", scheme, port, strays[i]);
+		request = make_request(url);
+		request.ca_cert = ca;
+		send_request(&request);
+		wait_for_strays(scheme, port, ca, i + 1);
+		snprintf(url, sizeof(url), "%s://127.0.0.1:%d/status/503", scheme, port);
+		is_outcome(send_request(&request), HTTP_SERVER_ERROR, 503, "503", "C1 the answer is the request's own");
+
+		snprintf(url, sizeof(url), "%s://127.0.0.1:%d/?excess=%s", scheme, port, strays[i]);
+		send_request(&request);
+		snprintf(url, sizeof(url), "%s://127.0.0.1:%d/status/503", scheme, port);
+		is_outcome(send_request(&request), HTTP_SERVER_ERROR, 503, "503", "C1 and so it is behind an answer that is too long");
+	}
+}
+
 static void
 test_cancel(void)
 {
@@ -675,6 +728,7 @@ test_tls(void)
 	is_outcome(post_tls(&good, ca, NULL, NULL), HTTP_DELIVERED, 200, "", "I18 and accepted when it is the webhook's own");
 	is_outcome(post_tls(&good, NULL, NULL, NULL), HTTP_TLS, 0, "certificate", "I18 which counts for this webhook alone");
 	is_outcome(post_tls(&good, "nonsense", NULL, NULL), HTTP_TLS, 0, "TLS", "I18 an authority that is none");
+	test_stray_bytes("https", good.port, ca);
 	is_outcome(post_tls(&other, ca, NULL, NULL), HTTP_TLS, 0, "name", "R3 wrong host name");
 	is_outcome(post_tls(&expired, ca, NULL, NULL), HTTP_TLS, 0, "expired", "R3 expired certificate");
 	is_outcome(post("/after"), HTTP_DELIVERED, 200, "", "R3 and the next one is delivered");
@@ -727,6 +781,7 @@ main(void)
 	test_large_body();
 	test_response_headers();
 	test_keep_alive();
+	test_stray_bytes("http", plain.port, NULL);
 	test_cancel();
 	test_parallel();
 	test_tls();
