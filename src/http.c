@@ -27,6 +27,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include <curl/curl.h>
 
@@ -50,6 +51,10 @@
 #define OTHER_DESCRIPTORS	1024
 #define RESERVED_DESCRIPTORS	64
 
+/* What has stood still for so long has missed something, perhaps; and what catching up may take. */
+#define PAUSE_MS			200
+#define GRACE_MS			1000
+
 /* So often a request is sent again that a connection on its last legs has not taken. */
 #define RESENDS_MAX			3
 
@@ -63,27 +68,26 @@ static int
 on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
 	Http	   *http = arg;
+	Transfer   *transfer = NULL;
 	int			wanted = 0;
 
 	(void) socket_arg;
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
-	{
-		Transfer   *transfer = NULL;
-
-		/*
-		 * A socket is watched for writing until the connection is there.  Newer releases of
-		 * libcurl, such as 8.22, also watch sockets for themselves, with a handle of their own.
-		 */
-		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &transfer);
-		if (transfer != NULL)
-		{
-			transfer->connected = transfer->socket_opened;
-			transfer->fd = fd;
-		}
 		wanted |= MUX_READ;
-	}
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		wanted |= MUX_WRITE;
+
+	/* Newer releases of libcurl, such as 8.22, also watch sockets for themselves, with a handle of their own. */
+	if (wanted != 0)
+		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &transfer);
+	if (transfer != NULL)
+	{
+		transfer->fd = fd;
+
+		/* A socket is watched for writing until the connection is there. */
+		if (wanted & MUX_READ)
+			transfer->connected = transfer->socket_opened;
+	}
 	mux_watch(http->mux, fd, wanted);
 	return 0;
 }
@@ -262,17 +266,15 @@ block_signals(sigset_t *before)
 	pthread_sigmask(SIG_SETMASK, &all, before);
 }
 
-void
-http_perform(Http *http)
+/* Handle what has happened to sockets; false: libcurl has failed. */
+static bool
+perform_sockets(Http *http)
 {
 	MuxEvent	events[PERFORM_EVENTS];
-	sigset_t	signals;
+	int			n = mux_poll(http->mux, events, PERFORM_EVENTS);
+	bool		good = true;
 	int			running;
-	int			n;
 
-	block_signals(&signals);
-
-	n = mux_poll(http->mux, events, PERFORM_EVENTS);
 	for (int i = 0; i < n; i++)
 	{
 		int			what = 0;
@@ -283,17 +285,75 @@ http_perform(Http *http)
 			what |= CURL_CSELECT_OUT;
 		if (events[i].what & MUX_ERROR)
 			what |= CURL_CSELECT_ERR;
-		curl_multi_socket_action(http->multi, events[i].fd, what, &running);
+		good &= curl_multi_socket_action(http->multi, events[i].fd, what, &running) == CURLM_OK;
 	}
+	return good;
+}
+
+/*
+ * The process may have stood still (a stopped machine, a transaction that took long) while answers arrived.  libcurl
+ * looks at the clock before it looks at a socket: everything whose time is over by now would fail.  So give all
+ * of them more time, take what has arrived, and let libcurl look at the clock for the rest.
+ */
+static bool
+catch_up(Http *http, int64_t pause_ms)
+{
+	int			rounds = http->running / PERFORM_EVENTS + 1;
+	bool		good = true;
+	int			running;
+
+	for (Transfer *transfer = http->all; transfer != NULL; transfer = transfer->next_all)
+		if (transfer->state == TRANSFER_RUNNING)
+			good &= transfer_allow_more(transfer, (long) pause_ms + GRACE_MS);
+	for (int i = 0; i < rounds; i++)
+		good &= perform_sockets(http);
+	for (Transfer *transfer = http->all; transfer != NULL; transfer = transfer->next_all)
+	{
+		if (transfer->state != TRANSFER_RUNNING)
+			continue;
+		good &= transfer_allow_more(transfer, 0);
+
+		/* The timer that was to end it may have passed unnoticed. */
+		if (transfer->fd >= 0)
+			good &= curl_multi_socket_action(http->multi, transfer->fd, 0, &running) == CURLM_OK;
+	}
+	return good;
+}
+
+static int64_t
+monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool
+http_perform(Http *http)
+{
+	int64_t		pause_ms = monotonic_ms() - http->performed_at;
+	sigset_t	signals;
+	bool		good;
+	int			running;
+
+	block_signals(&signals);
+
+	if (http->running > 0 && pause_ms >= PAUSE_MS)
+		good = catch_up(http, pause_ms);
+	else
+		good = perform_sockets(http);
+	http->performed_at = monotonic_ms();
 
 	if (mux_timer_left(http->mux) == 0)
 	{
 		/* Before the call, which may set it again. */
 		mux_set_timer(http->mux, -1);
-		curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+		good &= curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running) == CURLM_OK;
 	}
 
 	pthread_sigmask(SIG_SETMASK, &signals, NULL);
+	return good;
 }
 
 /*
@@ -316,8 +376,8 @@ send_again(Http *http, Transfer *transfer, CURLcode code)
 		return false;
 
 	curl_multi_remove_handle(http->multi, transfer->easy);
-	transfer_begin_again(transfer, left, duration, outcome_stale_connection(transfer, code));
-	return curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK;
+	return transfer_begin_again(transfer, left, duration, outcome_stale_connection(transfer, code)) &&
+		curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK;
 }
 
 bool

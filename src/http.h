@@ -93,8 +93,11 @@ extern int	http_running(const Http *http); /* started, result not yet taken */
  */
 extern bool http_start(Http *http, const HttpRequest *request, char *error);
 
-/* Drive all transfers as far as they go without waiting. */
-extern void http_perform(Http *http);
+/*
+ * Drive all transfers as far as they go without waiting.  false: libcurl is out of order and its timeouts with it, so
+ * what runs may never end.
+ */
+extern bool http_perform(Http *http);
 
 /* Take the next finished one; false when there is none. */
 extern bool http_result(Http *http, HttpResult *result);

@@ -599,14 +599,20 @@ transfer_begin(Transfer *transfer, const HttpRequest *request)
 	forget_response(transfer);
 }
 
-void
+bool
 transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection)
 {
 	forget_response(transfer);
 	transfer->resent++;
 	transfer->spent_before += spent;
 	transfer->request.timeout_ms = timeout_ms;
-	curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, timeout_ms);
-	if (own_connection)
-		curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, 1L);
+	return curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, timeout_ms) == CURLE_OK &&
+		(!own_connection || curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK);
+}
+
+bool
+transfer_allow_more(Transfer *transfer, long ms)
+{
+	return curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, transfer->request.timeout_ms + ms) == CURLE_OK &&
+		curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS + ms) == CURLE_OK;
 }

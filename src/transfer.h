@@ -54,7 +54,7 @@ typedef struct Transfer
 	bool		own_certificates;
 
 	/* written by the callbacks */
-	int			fd;				/* of the connection, -1 before it is known */
+	int			fd;				/* that it waits for or has waited for last, -1: none */
 	Buffer		headers;
 	Buffer		body;
 	size_t		header_bytes;	/* of all responses, interim ones too */
@@ -79,6 +79,7 @@ struct Http
 	Transfer   *free;
 	int			running;		/* started, result not taken */
 	int			fd_limit;		/* sockets are below it */
+	int64_t		performed_at;	/* milliseconds on the monotonic clock */
 };
 
 /* One from the pool, or a new one.  NULL: out of memory. */
@@ -91,9 +92,12 @@ extern void transfer_begin(Transfer *transfer, const HttpRequest *request);
 
 /*
  * Get ready to send the same request once more, with so much time left and so
- * much spent, over a connection of its own or any.
+ * much spent, over a connection of its own or any.  false: libcurl refuses.
  */
-extern void transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection);
+extern bool transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection);
+
+/* Let the running request take so much longer than it should; 0: no longer.  false: libcurl refuses. */
+extern bool transfer_allow_more(Transfer *transfer, long ms);
 extern CURLcode transfer_set_request_options(Transfer *transfer);
 
 /* How it ended; writes the transfer's error. */

@@ -472,6 +472,16 @@ check_clock(TimestampTz now)
 }
 
 static void
+perform_requests(void)
+{
+	/* The next worker begins with a libcurl that is in order, and sends again what was under way. */
+	if (!http_perform(http))
+		ereport(ERROR,
+				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+				 errmsg("libcurl failed to process its connections")));
+}
+
+static void
 turn(void)
 {
 	TimestampTz now;
@@ -479,7 +489,7 @@ turn(void)
 
 	handle_interrupts();
 
-	http_perform(http);
+	perform_requests();
 	now = clock_now();
 	check_clock(now);
 	attempt_results(now);
@@ -553,7 +563,7 @@ wait_for_requests(void)
 			break;
 		wait_for_events(http_ms < 0 ? ms : Min(ms, http_ms));
 		CHECK_FOR_INTERRUPTS();
-		http_perform(http);
+		perform_requests();
 		attempt_results(clock_now());
 	}
 }

@@ -672,6 +672,44 @@ test_parallel(void)
 	is_outcome(post("/"), HTTP_DELIVERED, 200, "", "W5 however many kept connections are closed");
 }
 
+/* The process is stopped for longer than its requests may take, and half of the answers arrive meanwhile. */
+static void
+test_stopped(void)
+{
+	enum
+	{
+		REQUESTS = 300
+	};
+	char		answered[128];
+	char		unanswered[128];
+	char		error[256];
+	HttpRequest request;
+	HttpResult	result;
+	int			outcomes[HTTP_INVALID + 1] = {0};
+
+	snprintf(answered, sizeof(answered), "http://127.0.0.1:%d/?delay=500", plain.port);
+	snprintf(unanswered, sizeof(unanswered), "http://127.0.0.1:%d/?hang=before", plain.port);
+	for (int i = 0; i < REQUESTS; i++)
+	{
+		request = make_request(i % 2 ? answered : unanswered);
+		request.timeout_ms = BEGUN_MS;
+		if (!http_start(http, &request, error))
+			die(error);
+	}
+	for (int i = 0; i < 20; i++)
+		turn();
+	poll(NULL, 0, (int) (BEGUN_MS + BEGUN_MS / 2));
+	for (int i = 0; i < REQUESTS; i++)
+	{
+		while (!http_result(http, &result))
+			turn();
+		outcomes[result.outcome]++;
+		http_release(http, result.transfer);
+	}
+	is_int(outcomes[HTTP_DELIVERED], REQUESTS / 2, "C42 what was answered while we stood still has been delivered");
+	is_int(outcomes[HTTP_TIMEOUT], REQUESTS / 2, "C42 the rest has run out of time");
+}
+
 /*
  * TLS.
  */
@@ -784,6 +822,7 @@ main(void)
 	test_stray_bytes("http", plain.port, NULL);
 	test_cancel();
 	test_parallel();
+	test_stopped();
 	test_tls();
 	test_two_way_tls();
 
