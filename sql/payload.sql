@@ -1,4 +1,4 @@
--- The payload of a message equals row_to_json() to the byte, for every kind of column.
+-- The payload of a message equals row_to_json() to the byte, for every kind of column, with settings that are always the same.
 -- Proves E3, I2 and W15 for types; webhook.dispatch = off in the test cluster keeps the messages in the outbox.
 SET client_min_messages = warning;
 SET timezone = 'Europe/Rome';
@@ -96,7 +96,8 @@ SELECT webhook.watch('t', 'thing');
 SELECT webhook.create_webhook('payload test', 'thing.*', 'http://127.0.0.1:9/', format => 'rest') > 0 AS created;
 
 -- The newest message (messages are in the outbox when their transaction has committed) against the row it came from.  Shows nothing but the verdict unless they differ.
-CREATE FUNCTION check_payload(row_id bigint) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION check_payload(row_id bigint) RETURNS text LANGUAGE plpgsql
+    SET timezone = 'UTC' SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 SET lc_monetary = 'C' AS $$
 DECLARE
     expected text := (SELECT row_to_json(thing)::text FROM t AS thing WHERE id = row_id);
     got      text := (SELECT payload::text FROM webhook.outbox ORDER BY id DESC LIMIT 1);

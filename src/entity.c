@@ -27,7 +27,6 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
@@ -37,6 +36,7 @@
 #include "catalog.h"
 #include "entity.h"
 #include "evaluate.h"
+#include "pinned.h"
 
 /* Values for the key's columns, and one each for the event UID, the profiles, the offset and the limit. */
 #define MAX_ARGS	(INDEX_MAX_KEYS + 4)
@@ -131,10 +131,10 @@ read_value(Oid type, char *text, Datum *value)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		int			nest_level = evaluate_fix_settings();
+		int			nest_level = pinned_begin(PINNED_ALL);
 
 		*value = OidInputFunctionCall(function, text, io_param, -1);
-		AtEOXact_GUC(false, nest_level);
+		pinned_end(nest_level);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();

@@ -27,8 +27,6 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
-#include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -37,46 +35,11 @@
 
 #include "compat.h"
 #include "evaluate.h"
+#include "pinned.h"
 
 /* Sign and digits of the longest bigint, and a NUL. */
 #define INTEGER_SIZE	21
 
-
-/*
- * Two sessions must give one entity the same id, whatever their settings are: the
- * text of a value is made with these, in which any session can read it, too.
- */
-static const char *const fixed_settings[][2] = {
-	{"datestyle", "ISO, YMD"}, {"timezone", "UTC"}, {"intervalstyle", "postgres"},
-	{"extra_float_digits", "1"}, {"bytea_output", "hex"}, {"lc_monetary", "C"},
-	{"search_path", "pg_catalog, pg_temp"}
-};
-
-int
-evaluate_fix_settings(void)
-{
-	int			nest_level = NewGUCNestLevel();
-
-	for (int i = 0; i < lengthof(fixed_settings); i++)
-		(void) set_config_option(fixed_settings[i][0], fixed_settings[i][1], PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	return nest_level;
-}
-
-/* Known by what they are, so that a domain or citext counts as well. */
-static bool
-heeds_no_settings(const FmgrInfo *output)
-{
-	static const PGFunction functions[] = {
-		boolout, charout, nameout, int2out, int4out, int8out, oidout, numeric_out, textout, varcharout, bpcharout,
-		enum_out, uuid_out, inet_out, cidr_out, macaddr_out, macaddr8_out, bit_out, varbit_out, time_out
-	};
-
-	for (int i = 0; i < lengthof(functions); i++)
-		if (output->fn_addr == functions[i])
-			return true;
-	return false;
-}
 
 /* How values of this type become text, looked up once for a field or a key column. */
 static const WatchTextForm *
@@ -91,7 +54,7 @@ text_form(const WatchedTable *table, WatchTextForm *form, Oid type)
 	form->base = getBaseType(type);
 	getTypeOutputInfo(type, &output, &varlena);
 	fmgr_info_cxt(output, &form->output, table->context);
-	form->fixed = heeds_no_settings(&form->output);
+	form->settings = pinned_for_type(type);
 	form->type = type;
 	return form;
 }
@@ -136,11 +99,9 @@ value_text(const WatchTextForm *form, Datum value)
 			double_to_shortest_decimal_buf(DatumGetFloat8(value), result);
 			return result;
 		default:
-			if (form->fixed)
-				return OutputFunctionCall((FmgrInfo *) &form->output, value);
-			nest_level = evaluate_fix_settings();
+			nest_level = pinned_begin(form->settings);
 			result = OutputFunctionCall((FmgrInfo *) &form->output, value);
-			AtEOXact_GUC(false, nest_level);
+			pinned_end(nest_level);
 			return result;
 	}
 }

@@ -39,12 +39,6 @@ extern char *evaluate_column(WatchedTable *table, TupleTableSlot *slot, WatchFie
 /* The type of a field that is an expression; rowtype is the watched table's. */
 extern Oid	evaluate_field_type(WatchedTable *table, Oid rowtype, WatchField field);
 
-/*
- * The settings with which values become text, and are read from it, in the place of the session's,
- * until AtEOXact_GUC(false, result).
- */
-extern int	evaluate_fix_settings(void);
-
 /* Is there an event UID or profile that an expression did not find? */
 extern bool evaluate_context_missing(const WatchedTable *table, const WatchValues *values);
 

@@ -19,6 +19,7 @@
 
 #include "access/transam.h"
 #include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -31,6 +32,7 @@
 #include "utils/lsyscache.h"
 
 #include "compat.h"
+#include "pinned.h"
 #include "rowjson.h"
 
 /* Sign and digits of the longest bigint, and a NUL. */
@@ -43,9 +45,11 @@ typedef enum RowJsonKind
 	KIND_INT2,
 	KIND_INT4,
 	KIND_INT8,
+	KIND_FLOAT4,
+	KIND_FLOAT8,
 	KIND_NUMBER,				/* output function; quoted when it is no number */
 	KIND_TEXT,					/* the bytes of a varlena, escaped */
-	KIND_DATETIME,				/* ISO 8601, whatever DateStyle says */
+	KIND_DATETIME,				/* ISO 8601 in UTC */
 	KIND_JSON,					/* the bytes of a varlena, as they are */
 	KIND_JSONB,					/* output function, as it is */
 	KIND_TO_JSON,				/* a function that returns json */
@@ -60,11 +64,15 @@ typedef struct RowJsonColumn
 	char	   *prefix;			/* {"name":  or  ,"name":  */
 	int			prefix_len;
 	FmgrInfo	function;		/* output function, to_json() or the cast */
+	int			settings;		/* that it heeds, for the whole row if possible */
+	int			own_settings;	/* those of them that are for this column alone */
 } RowJsonColumn;
 
 struct RowJson
 {
 	int			ncolumns;
+	int			settings;		/* that the columns heed, see pinned.h */
+	bool		calls_users;	/* see rowjson_calls_users() */
 	RowJsonColumn columns[FLEXIBLE_ARRAY_MEMBER];
 };
 
@@ -214,18 +222,30 @@ append_varlena(StringInfo buf, Datum value, bool escape)
 static void
 append_datetime(StringInfo buf, Datum value, Oid type)
 {
+	static const int utc = 0;
 	char	   *s = reserve(buf, MAXDATELEN + 3);
 
 	*s++ = '"';
-	JsonEncodeDateTime(s, value, type, NULL);
+	JsonEncodeDateTime(s, value, type, &utc);
 	s += strlen(s);
 	*s++ = '"';
 	buf->len = (int) (s - buf->data);
 }
 
 static void
+append_text(StringInfo buf, RowJsonColumn *column, Datum value)
+{
+	int			nest_level = pinned_begin(column->own_settings);
+	char	   *s = OutputFunctionCall(&column->function, value);
+
+	pinned_end(nest_level);
+	append_string(buf, s, strlen(s));
+}
+
+static void
 append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 {
+	char		number[DOUBLE_SHORTEST_DECIMAL_LEN];
 	char	   *s;
 
 	switch (column->kind)
@@ -244,6 +264,14 @@ append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 			break;
 		case KIND_INT8:
 			buf->len += webhook_int64_to_text(DatumGetInt64(value), reserve(buf, INTEGER_SIZE));
+			break;
+		case KIND_FLOAT4:
+			float_to_shortest_decimal_buf(DatumGetFloat4(value), number);
+			append_number(buf, number);
+			break;
+		case KIND_FLOAT8:
+			double_to_shortest_decimal_buf(DatumGetFloat8(value), number);
+			append_number(buf, number);
 			break;
 		case KIND_NUMBER:
 			append_number(buf, OutputFunctionCall(&column->function, value));
@@ -265,8 +293,7 @@ append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 			append_varlena(buf, FunctionCall1(&column->function, value), false);
 			break;
 		case KIND_OTHER:
-			s = OutputFunctionCall(&column->function, value);
-			append_string(buf, s, strlen(s));
+			append_text(buf, column, value);
 			break;
 	}
 }
@@ -325,6 +352,7 @@ resolve_other_type(RowJsonColumn *column)
 static void
 resolve_type(RowJsonColumn *column, Oid type)
 {
+	column->settings = 0;
 	column->type = getBaseType(type);
 	switch (column->type)
 	{
@@ -341,7 +369,11 @@ resolve_type(RowJsonColumn *column, Oid type)
 			column->kind = KIND_INT8;
 			break;
 		case FLOAT4OID:
+			column->kind = KIND_FLOAT4;
+			break;
 		case FLOAT8OID:
+			column->kind = KIND_FLOAT8;
+			break;
 		case NUMERICOID:
 			use_output_function(column, KIND_NUMBER);
 			break;
@@ -363,6 +395,7 @@ resolve_type(RowJsonColumn *column, Oid type)
 			break;
 		default:
 			resolve_other_type(column);
+			column->settings = pinned_for_type(column->type);
 			break;
 	}
 }
@@ -381,6 +414,18 @@ set_prefix(RowJsonColumn *column, const char *name, bool first)
 	column->prefix_len = buf.len;
 }
 
+/*
+ * A cast to json may be anybody's function, and to_json() finds it inside of
+ * composite types and arrays, too.
+ */
+static bool
+column_calls_users(const RowJsonColumn *column)
+{
+	Oid			element = get_element_type(column->type);
+
+	return column->kind == KIND_TO_JSON && (!OidIsValid(element) || element >= FirstNormalObjectId);
+}
+
 RowJson *
 rowjson_create(TupleDesc desc, const AttrNumber *attnums, const char *const *names, int n)
 {
@@ -395,7 +440,17 @@ rowjson_create(TupleDesc desc, const AttrNumber *attnums, const char *const *nam
 		Assert(!att->attisdropped);
 		row->columns[i].index = attnums[i] - 1;
 		resolve_type(&row->columns[i], att->atttypid);
+		row->settings |= row->columns[i].settings;
+		row->calls_users |= column_calls_users(&row->columns[i]);
 		set_prefix(&row->columns[i], name, i == 0);
+	}
+
+	/* Functions of users have the search path that the table was watched with. */
+	if (row->calls_users)
+	{
+		row->settings &= ~PINNED_NAMES;
+		for (int i = 0; i < n; i++)
+			row->columns[i].own_settings = row->columns[i].settings & PINNED_NAMES;
 	}
 	return row;
 }
@@ -403,6 +458,8 @@ rowjson_create(TupleDesc desc, const AttrNumber *attnums, const char *const *nam
 void
 rowjson_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls)
 {
+	int			nest_level = pinned_begin(row->settings);
+
 	for (int i = 0; i < row->ncolumns; i++)
 	{
 		RowJsonColumn *column = &row->columns[i];
@@ -417,22 +474,11 @@ rowjson_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nu
 		append_byte(buf, '{');
 	append_byte(buf, '}');
 	*reserve(buf, 0) = '\0';
+	pinned_end(nest_level);
 }
 
-/*
- * A cast to json may be anybody's function, and to_json() finds it inside of
- * composite types and arrays, too.
- */
 bool
 rowjson_calls_users(const RowJson *row)
 {
-	for (int i = 0; i < row->ncolumns; i++)
-	{
-		const RowJsonColumn *column = &row->columns[i];
-		Oid			element = get_element_type(column->type);
-
-		if (column->kind == KIND_TO_JSON && (!OidIsValid(element) || element >= FirstNormalObjectId))
-			return true;
-	}
-	return false;
+	return row->calls_users;
 }

@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/numeric.h"
@@ -563,6 +564,31 @@ is_date(const char *s, bool *time)
 	return s[10] == '\0' || *time;
 }
 
+/*
+ * The date and time of a moment, as is_date() accepts it: replace the date by
+ * that in UTC if an offset says how far away that is.
+ */
+static void
+date_to_utc(char *s)
+{
+	char	   *offset = strpbrk(s + 11, "+-");
+	int			year,
+				month,
+				day,
+				hour,
+				minute,
+				hours,
+				minutes = 0;
+
+	if (offset == NULL || sscanf(s, "%4d-%2d-%2d%*c%2d:%2d", &year, &month, &day, &hour, &minute) != 5 ||
+		sscanf(offset + 1, strchr(offset, ':') ? "%2d:%2d" : "%2d%2d", &hours, &minutes) < 1)
+		return;
+	minutes = hour * MINS_PER_HOUR + minute - (*offset == '-' ? -1 : 1) * (hours * MINS_PER_HOUR + minutes);
+	day += minutes < 0 ? -1 : minutes / (HOURS_PER_DAY * MINS_PER_HOUR);
+	j2date(date2j(year, month, day), &year, &month, &day);
+	snprintf(s, strlen(s) + 1, "%04d-%02d-%02d", year, month, day);
+}
+
 static bool
 append_boolean(StringInfo out, const char *s)
 {
@@ -611,6 +637,8 @@ append_typed(StringInfo out, ShapeType type, JsonbValue *value)
 		case SHAPE_TIMESTAMP:
 			if (!is_date(plain.data, &time))
 				return false;
+			if (type == SHAPE_DATE && time)
+				date_to_utc(plain.data);
 			if (type == SHAPE_DATE)
 				plain.data[10] = '\0';
 			break;

@@ -40,6 +40,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "pinned.h"
 #include "screen.h"
 #include "watch.h"
 
@@ -713,6 +714,7 @@ watch_owner_begin(const WatchedTable *table, WatchOwner *state)
 	SetUserIdAndSecContext(table->owner, state->sec_context | SECURITY_RESTRICTED_OPERATION |
 						   SECURITY_LOCAL_USERID_CHANGE);
 	state->nest_level = NewGUCNestLevel();
+	pinned_apply(PINNED_ALL & ~PINNED_NAMES);
 	(void) set_config_option("search_path", table->search_path, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 }

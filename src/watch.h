@@ -58,7 +58,7 @@ typedef struct WatchTextForm
 {
 	Oid			type;
 	Oid			base;			/* what it is a domain over, or the type itself */
-	bool		fixed;			/* the output function heeds no settings */
+	int			settings;		/* that the output function heeds, see pinned.h */
 	FmgrInfo	output;
 } WatchTextForm;
 
@@ -173,8 +173,8 @@ extern bool watch_audience_sees(const WatchedTable *table, const WatchAudience *
 
 /*
  * What happens between these two has the rights of the table's owner, the
- * search path that the table was watched with, and is a security-restricted
- * operation.
+ * search path that the table was watched with and the settings of pinned.h, and
+ * is a security-restricted operation.
  */
 extern void watch_owner_begin(const WatchedTable *table, WatchOwner *state);
 extern void watch_owner_end(const WatchOwner *state);

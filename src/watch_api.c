@@ -34,6 +34,7 @@
 #include "asowner.h"
 #include "catalog.h"
 #include "compat.h"
+#include "pinned.h"
 #include "shmem.h"
 #include "watch.h"
 
@@ -270,6 +271,7 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 	GetUserIdAndSecContext(&save_userid, &save_sec_context);
 	SetUserIdAndSecContext(rel->rd_rel->relowner, save_sec_context |
 						   SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE);
+	pinned_apply(PINNED_ALL & ~PINNED_NAMES);
 	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
