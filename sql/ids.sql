@@ -54,6 +54,28 @@ SELECT i AS id, webhook.notify_payment('keyed', i) FROM unnest(ARRAY['2026-01-02
     '2026-01-02,2026-01-02T12:04:05+09:00,ab', '2026-01-02,yesterday?,ab', '2026-01-02,2026-01-02T03:04:05+00:00',
     '1.1.1999,2026-01-02T03:04:05+00:00,ab', ',,', '']) AS i;
 
+-- C2: char(n) is its text without padding: what a webhook lists, integrations, profiles, overrides, mappings, keys, the API.
+CREATE DOMAIN code AS char(8);
+CREATE TABLE gala (code code PRIMARY KEY, profile char(12));
+CREATE TABLE seat (room char(10), nr char(4), event code, profile code, paid boolean, PRIMARY KEY (room, nr));
+CREATE TABLE badge (nr char(4) PRIMARY KEY, event code);
+SELECT webhook.watch('gala', 'event', event_uid => 'code', profile => 'profile'), webhook.watch('seat', 'seat', event_uid => 'event', profile => 'profile', paid => '(SELECT paid)'),
+    webhook.watch('badge', 'guest', event_uid => '(SELECT g.code FROM gala g WHERE g.code = badge.event)', profile => '(SELECT g.profile FROM gala g WHERE g.code = badge.event)');
+SELECT webhook.create_integration('padded') AS key \gset
+SELECT webhook.connect_profile('padded', 'fairs', true), webhook.activate_integration('fairs', 'padded'), webhook.override_event('BALL', 'padded', only_paid => true),
+    webhook.set_field_mapping('[{"name": "number", "mapped_to": "nr"}]', 'padded', profile => 'fairs');
+SELECT webhook.create_webhook('padded', 'event.*,seat.*,guest.*', 'http://127.0.0.1:9/', event_uids => 'GALA') AS listed,
+    webhook.create_webhook('padded', 'event.*,seat.*,guest.*', 'http://127.0.0.1:9/', integration => 'padded') AS integrated \gset
+INSERT INTO gala VALUES ('GALA', 'fairs'), ('OTHER', 'nobody');
+INSERT INTO seat VALUES ('red hall', 'a,1', 'GALA', 'fairs', NULL), ('x ', '2', 'OTHER', 'nobody', NULL), ('x', '3', 'BALL', 'nobody', true);
+INSERT INTO badge VALUES ('7', 'GALA'), ('8', 'OTHER');
+SELECT event, '<' || (entity_id #>> '{}') || '>' AS id, '<' || event_uid || '>' AS event_uid, '<' || profile || '>' AS profile, :listed = ANY (webhook_ids) AS listed,
+    :integrated = ANY (webhook_ids) AS integrated FROM webhook.outbox WHERE webhook_ids && ARRAY[:listed, :integrated]::bigint[] ORDER BY id;
+SELECT '<' || entity_id || '>' AS paid, '<' || event_uid || '>' AS event_uid FROM webhook.paid_entity;
+SELECT webhook.get_events(:'key', 'GALA') AS event, webhook.get_events(:'key', 'GALA   ') -> 'meta' AS padded, webhook.get_attendees(:'key', 'GALA', '7') AS guest;
+SELECT webhook.notify_payment('seat', 'red hall,a\,1'), webhook.notify_payment('seat', 'x,3');
+SELECT webhook.delete_integration('padded'), webhook.delete_webhook_by_id(:listed), webhook.unwatch('gala'), webhook.unwatch('badge');
+
 -- The look-up uses the index, whatever the type.
 CREATE TABLE many (id timestamptz PRIMARY KEY, name text);
 INSERT INTO many SELECT '2026-01-01 00:00:00+00'::timestamptz + i * interval '1 minute' FROM generate_series(1, 20000) AS i;

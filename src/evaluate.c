@@ -65,10 +65,12 @@ is_number(const WatchTextForm *form)
 	return form->base == INT2OID || form->base == INT4OID || form->base == INT8OID;
 }
 
+/* The blanks that pad a char(n) are not part of its value. */
 static char *
 value_text(const WatchTextForm *form, Datum value)
 {
 	static const int utc = 0;
+	BpChar	   *padded;
 	char	   *result;
 	int			nest_level;
 
@@ -76,8 +78,10 @@ value_text(const WatchTextForm *form, Datum value)
 	{
 		case TEXTOID:
 		case VARCHAROID:
-		case BPCHAROID:
 			return TextDatumGetCString(value);
+		case BPCHAROID:
+			padded = DatumGetBpCharPP(value);
+			return pnstrdup(VARDATA_ANY(padded), bpchartruelen(VARDATA_ANY(padded), VARSIZE_ANY_EXHDR(padded)));
 		case INT4OID:
 			result = palloc(INTEGER_SIZE);
 			pg_ltoa(DatumGetInt32(value), result);
