@@ -233,6 +233,13 @@ webhook_valid_prefix(const char *p, int len)
 #define webhook_no_transaction_timeout() ((void) 0)
 #endif
 
+/* Up to where WAL is on disk; a timeline can be asked for as well since 15. */
+#if PG_VERSION_NUM >= 150000
+#define webhook_flushed_wal() GetFlushRecPtr(NULL)
+#else
+#define webhook_flushed_wal() GetFlushRecPtr()
+#endif
+
 /* The oldest transaction whose commit status is still there to be looked up. */
 #if PG_VERSION_NUM >= 170000
 #define webhook_oldest_known_xid() (TransamVariables->oldestClogXid)

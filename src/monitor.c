@@ -50,6 +50,8 @@ activity_name(WorkerActivity activity)
 			return "sending";
 		case WORKER_PAUSED:
 			return "paused";
+		case WORKER_UNCONFIRMED:
+			return "unconfirmed";
 		case WORKER_FOREIGN:
 			return "foreign";
 	}

@@ -35,6 +35,7 @@ typedef enum WorkerActivity
 	WORKER_IDLE,
 	WORKER_SENDING,
 	WORKER_PAUSED,				/* webhook.dispatch = off */
+	WORKER_UNCONFIRMED,			/* waiting for synchronous standbys */
 	WORKER_FOREIGN				/* the outbox came from elsewhere: a person must decide */
 } WorkerActivity;
 

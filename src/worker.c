@@ -58,6 +58,7 @@
 #include "ring.h"
 #include "settings.h"
 #include "shmem.h"
+#include "standby.h"
 #include "statement.h"
 #include "stored.h"
 #include "trim.h"
@@ -99,6 +100,7 @@ static bool more_to_read = true;
 static int	taken;				/* messages read in this turn */
 static bool woken = false;		/* somebody has committed messages, or changed something */
 static bool recovered = false;	/* ... it is, and the position has been loaded */
+static bool confirmed = false;	/* the synchronous standbys have what we have read */
 static uint64 cursor_generation = 0;	/* of webhook.cursor as we know it */
 static uint64 generation = 0;	/* of the configuration that the dispatcher knows */
 static TimestampTz last_read;
@@ -180,7 +182,7 @@ take_message(Message *message)
 static bool
 room_to_read(void)
 {
-	return webhook_dispatch && !foreign && cursor_outstanding() < LOW_WATER &&
+	return webhook_dispatch && !foreign && confirmed && !ShutdownRequestPending && cursor_outstanding() < LOW_WATER &&
 		cursor_outstanding_bytes() < MAX_OUTSTANDING_BYTES &&
 		dispatch_in_memory() < DISPATCH_MAX_IN_MEMORY;
 }
@@ -305,6 +307,8 @@ do_transaction(TimestampTz now, bool record)
 									   MAX_OUTSTANDING_BYTES - cursor_outstanding_bytes(),
 									   take_message);
 			last_read = now;
+			if (taken > 0)
+				standby_note_read();
 		}
 		if (webhook_dispatch)
 			dispatch_prepare();
@@ -356,12 +360,12 @@ save_due(TimestampTz now)
 static long
 time_to_sleep(TimestampTz now)
 {
-	TimestampTz until = after_ms(now, POLL_MS);
+	TimestampTz until = Min(after_ms(now, POLL_MS), standby_next_check());
 	int64		record_us = record_due_in(dispatch_in_memory() == 0);
 	long		http_ms = http_timeout(http);
 	long		ms;
 
-	if (!foreign && webhook_dispatch)
+	if (!foreign && webhook_dispatch && confirmed)
 		until = Min(until, dispatch_next_event(now));
 	if (more_to_read && room_to_read())
 		until = now;			/* of what has been read nothing may have been left to send */
@@ -393,6 +397,8 @@ report_activity(void)
 		activity = WORKER_FOREIGN;
 	else if (!webhook_dispatch)
 		activity = WORKER_PAUSED;
+	else if (!confirmed)
+		activity = WORKER_UNCONFIRMED;
 	else
 		activity = dispatch_in_memory() > 0 ? WORKER_SENDING : WORKER_IDLE;
 	pg_atomic_write_u32(&slot->in_flight, dispatch_in_flight());
@@ -413,6 +419,9 @@ report_activity(void)
 			break;
 		case WORKER_PAUSED:
 			pgstat_report_activity(STATE_IDLE, "paused by webhook.dispatch = off");
+			break;
+		case WORKER_UNCONFIRMED:
+			pgstat_report_activity(STATE_IDLE, "waiting for synchronous standbys");
 			break;
 		case WORKER_FOREIGN:
 			pgstat_report_activity(STATE_IDLE, "outbox comes from another database; call webhook.adopt()");
@@ -494,6 +503,7 @@ turn(void)
 	check_clock(now);
 	attempt_results(now);
 	dispatch_check_slow(now);
+	confirmed = standby_has_all(now);
 
 	/* A configuration that others have committed by now must not be overlooked. */
 	AcceptInvalidationMessages();
@@ -506,7 +516,8 @@ turn(void)
 		do_transaction(now, record);
 		now = clock_now();
 	}
-	if (!foreign && webhook_dispatch && !ShutdownRequestPending)
+	confirmed = standby_has_all(now);
+	if (!foreign && webhook_dispatch && confirmed && !ShutdownRequestPending)
 		attempt_send(now);
 	report_activity();
 	MemoryContextReset(turn_context);
@@ -670,6 +681,9 @@ webhook_worker_main(Datum arg)
 				 errmsg("could not initialize libcurl")));
 	before_shmem_exit(destroy_http, (Datum) 0);
 	dispatch_init(http);
+
+	/* The delivery table may hold what the last worker has read and nobody has confirmed. */
+	standby_note_read();
 
 	wait_set = webhook_create_wait_event_set(3);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);

@@ -1,0 +1,22 @@
+/*-------------------------------------------------------------------------
+ *
+ * standby.h
+ *		What the synchronous standbys have.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_STANDBY_H
+#define WEBHOOK_STANDBY_H
+
+#include "utils/timestamp.h"
+
+/* Messages have been read, or may have been read by an earlier worker: everything visible now must reach the standbys first. */
+extern void standby_note_read(void);
+
+/* Do the synchronous standbys have all that has been read?  True if the server has none. */
+extern bool standby_has_all(TimestampTz now);
+
+/* While they do not: when to ask again. */
+extern TimestampTz standby_next_check(void);
+
+#endif							/* WEBHOOK_STANDBY_H */
