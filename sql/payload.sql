@@ -196,6 +196,34 @@ ALTER TABLE t ALTER COLUMN later TYPE text;
 UPDATE t SET later = 'x' WHERE id = 2;
 SELECT check_payload(2);
 
+-- C14: a value that its type's own cast to json refuses is sent as its text, with one warning per table; the statement goes on.
+CREATE TYPE geometry AS ENUM ('POINT(1 2)', 'CIRCULARSTRING(0 0,1 1,2 0)', 'ZERO', 'NULL', 'CANCEL', 'MEMORY');
+CREATE FUNCTION geometry_to_json(geometry) RETURNS json LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    CASE $1
+        WHEN 'CIRCULARSTRING(0 0,1 1,2 0)' THEN RAISE EXCEPTION 'type not supported' USING ERRCODE = 'XX000';
+        WHEN 'ZERO' THEN RETURN (1 / 0)::text;
+        WHEN 'NULL' THEN RETURN NULL;
+        WHEN 'CANCEL' THEN RAISE EXCEPTION 'cancelled' USING ERRCODE = '57014';
+        WHEN 'MEMORY' THEN RAISE EXCEPTION 'out of memory' USING ERRCODE = '53200';
+        ELSE RETURN '{"type": "Point"}';
+    END CASE;
+END
+$$;
+CREATE CAST (geometry AS json) WITH FUNCTION geometry_to_json(geometry);
+CREATE TYPE spot AS (name text, place geometry);
+CREATE TABLE map (id integer PRIMARY KEY, g geometry, ga geometry[], s spot, after text);
+CREATE TABLE second_map (LIKE map INCLUDING ALL);
+SELECT webhook.watch('map', 'thing'), webhook.watch('second_map', 'thing');
+INSERT INTO map VALUES (1, 'POINT(1 2)', '{POINT(1 2)}', ROW ('a', 'POINT(1 2)'), 'after'), (2, 'CIRCULARSTRING(0 0,1 1,2 0)', NULL, NULL, 'after'),
+    (3, 'ZERO', '{POINT(1 2),ZERO}', ROW ('b', 'ZERO'), 'after'), (4, 'NULL', NULL, NULL, 'after');
+INSERT INTO second_map VALUES (5, NULL, NULL, ROW ('c', 'ZERO'), 'after');
+UPDATE map SET after = 'changed' WHERE id = 2;
+INSERT INTO map VALUES (6, 'CANCEL');
+INSERT INTO map VALUES (7, 'POINT(1 2)', NULL, ROW ('d', 'MEMORY'));
+SELECT event, payload FROM webhook.outbox WHERE payload::text ~ '^{"id":\d,"g"' ORDER BY id;
+SELECT webhook.unwatch('map'), webhook.unwatch('second_map');
+
 SELECT webhook.unwatch('t');
 SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('payload test');
 DROP SCHEMA payload CASCADE;

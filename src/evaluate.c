@@ -330,12 +330,32 @@ evaluate_row(WatchedTable *table, TupleTableSlot *slot, bool deleted, WatchValue
 		values->text[WATCH_ID] = key_id(table, slot);
 }
 
+/* Warn of a value that is sent as its text, once per table and session. */
+static void
+warn_of_text(const WatchedTable *table, TupleDesc desc, AttrNumber attnum)
+{
+	static List *warned = NIL;
+	MemoryContext old;
+
+	if (list_member_oid(warned, table->root))
+		return;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	warned = lappend_oid(warned, table->root);
+	MemoryContextSwitchTo(old);
+	ereport(WARNING,
+			(errmsg("a value of column \"%s\" of table \"%s\" is sent as text",
+					NameStr(TupleDescAttr(desc, attnum - 1)->attname), get_rel_name(table->root)),
+			 errdetail("The cast of type %s to json cannot express it.",
+					   format_type_be(TupleDescAttr(desc, attnum - 1)->atttypid))));
+}
+
 char *
 evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
 			  const WatchValues *values, int *len)
 {
 	StringInfoData buf;
 	WatchOwner	state;
+	AttrNumber	as_text;
 
 	if (table->json == NULL)
 	{
@@ -348,9 +368,11 @@ evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableS
 	slot_getallattrs(slot);
 	if (table->calls_users)
 		watch_owner_begin(table, &state);
-	rowjson_append(audience->json, &buf, slot->tts_values, slot->tts_isnull);
+	as_text = rowjson_append(audience->json, &buf, slot->tts_values, slot->tts_isnull);
 	if (table->calls_users)
 		watch_owner_end(&state);
+	if (as_text != InvalidAttrNumber)
+		warn_of_text(table, slot->tts_tupleDescriptor, as_text);
 	*len = buf.len;
 	return buf.data;
 }

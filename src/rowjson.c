@@ -18,6 +18,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
 #include "fmgr.h"
@@ -30,6 +31,7 @@
 #include "utils/fmgroids.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
+#include "utils/resowner.h"
 
 #include "compat.h"
 #include "pinned.h"
@@ -66,6 +68,8 @@ typedef struct RowJsonColumn
 	FmgrInfo	function;		/* output function, to_json() or the cast */
 	int			settings;		/* that it heeds, for the whole row if possible */
 	int			own_settings;	/* those of them that are for this column alone */
+	bool		calls_users;	/* function may be a user's, or call one */
+	FmgrInfo	output;			/* in that case: the type's output function */
 } RowJsonColumn;
 
 struct RowJson
@@ -242,7 +246,73 @@ append_text(StringInfo buf, RowJsonColumn *column, Datum value)
 	append_string(buf, s, strlen(s));
 }
 
-static void
+/* Does an error say that a function cannot make anything of a value, rather than that something is wrong? */
+static bool
+is_about_value(int code)
+{
+	switch (ERRCODE_TO_CATEGORY(code))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
+		case ERRCODE_PLPGSQL_ERROR:
+			return true;
+		default:
+			/* What a function in C raises without saying more. */
+			return code == ERRCODE_INTERNAL_ERROR;
+	}
+}
+
+/*
+ * Append what a user's cast to json makes of a value, or the value's text where
+ * it raises an error: not every value of a type need have a form in JSON, and
+ * the application's statement shall not fail for that.  False: it was the text.
+ */
+static bool
+append_by_user(StringInfo buf, RowJsonColumn *column, Datum value)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile Datum json = (Datum) 0;
+	volatile bool success = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		json = FunctionCall1(&column->function, value);
+		ReleaseCurrentSubTransaction();
+		success = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		CurrentResourceOwner = owner;
+		if (!is_about_value(error->sqlerrcode))
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (success)
+		append_varlena(buf, json, false);
+	else
+	{
+		char	   *s = OutputFunctionCall(&column->output, value);
+
+		append_string(buf, s, strlen(s));
+	}
+	return success;
+}
+
+/* False: the value's text had to do. */
+static bool
 append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 {
 	char		number[DOUBLE_SHORTEST_DECIMAL_LEN];
@@ -290,12 +360,15 @@ append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 			append_bytes(buf, s, strlen(s));
 			break;
 		case KIND_TO_JSON:
+			if (column->calls_users)
+				return append_by_user(buf, column, value);
 			append_varlena(buf, FunctionCall1(&column->function, value), false);
 			break;
 		case KIND_OTHER:
 			append_text(buf, column, value);
 			break;
 	}
+	return true;
 }
 
 /* Let the column use its type's output function. */
@@ -419,11 +492,19 @@ set_prefix(RowJsonColumn *column, const char *name, bool first)
  * composite types and arrays, too.
  */
 static bool
-column_calls_users(const RowJsonColumn *column)
+resolve_users(RowJsonColumn *column)
 {
 	Oid			element = get_element_type(column->type);
+	Oid			output;
+	bool		is_varlena;
 
-	return column->kind == KIND_TO_JSON && (!OidIsValid(element) || element >= FirstNormalObjectId);
+	column->calls_users = column->kind == KIND_TO_JSON && (!OidIsValid(element) || element >= FirstNormalObjectId);
+	if (column->calls_users)
+	{
+		getTypeOutputInfo(column->type, &output, &is_varlena);
+		fmgr_info(output, &column->output);
+	}
+	return column->calls_users;
 }
 
 RowJson *
@@ -441,7 +522,7 @@ rowjson_create(TupleDesc desc, const AttrNumber *attnums, const char *const *nam
 		row->columns[i].index = attnums[i] - 1;
 		resolve_type(&row->columns[i], att->atttypid);
 		row->settings |= row->columns[i].settings;
-		row->calls_users |= column_calls_users(&row->columns[i]);
+		row->calls_users |= resolve_users(&row->columns[i]);
 		set_prefix(&row->columns[i], name, i == 0);
 	}
 
@@ -455,10 +536,11 @@ rowjson_create(TupleDesc desc, const AttrNumber *attnums, const char *const *nam
 	return row;
 }
 
-void
+AttrNumber
 rowjson_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls)
 {
 	int			nest_level = pinned_begin(row->settings);
+	AttrNumber	as_text = InvalidAttrNumber;
 
 	for (int i = 0; i < row->ncolumns; i++)
 	{
@@ -467,14 +549,15 @@ rowjson_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nu
 		append_bytes(buf, column->prefix, column->prefix_len);
 		if (nulls[column->index])
 			append_bytes(buf, "null", 4);
-		else
-			append_value(buf, column, values[column->index]);
+		else if (!append_value(buf, column, values[column->index]))
+			as_text = column->index + 1;
 	}
 	if (row->ncolumns == 0)
 		append_byte(buf, '{');
 	append_byte(buf, '}');
 	*reserve(buf, 0) = '\0';
 	pinned_end(nest_level);
+	return as_text;
 }
 
 bool

@@ -24,9 +24,11 @@ extern RowJson *rowjson_create(TupleDesc desc, const AttrNumber *attnums,
 
 /*
  * Append "{...}" for a row given as arrays indexed by attnum - 1.  Garbage goes
- * to the current memory context, so call it in a short-lived one.
+ * to the current memory context, so call it in a short-lived one.  Returns a
+ * column whose value is sent as text because its type's own cast to json
+ * cannot express it; 0: there is none.
  */
-extern void rowjson_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls);
+extern AttrNumber rowjson_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls);
 
 /* May a function that a user wrote be called, a cast of a type of his? */
 extern bool rowjson_calls_users(const RowJson *row);
