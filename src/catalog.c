@@ -323,7 +323,7 @@ build_cache(const CatalogOids *rel_oids)
 
 	rel = table_open(rel_oids->webhook, AccessShareLock);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = table_beginscan(rel, snapshot, 0, NULL);
+	scan = webhook_table_beginscan(rel, snapshot);
 	slot = table_slot_create(rel, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{

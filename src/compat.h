@@ -4,7 +4,7 @@
  *		Everything that depends on the version of PostgreSQL or libcurl.
  *
  * No other file tests PG_VERSION_NUM or LIBCURL_VERSION_NUM.  PostgreSQL 13
- * to 18 are supported.
+ * to 19 are supported.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,9 +15,35 @@
 #error "webhook needs PostgreSQL 13 or newer"
 #endif
 
+/* It may compile with a release that is not known yet, and still misread the executor's structures. */
+#if defined(PG_VERSION_NUM) && PG_VERSION_NUM >= 200000 && !defined(WEBHOOK_UNTESTED_POSTGRESQL)
+#error "webhook is tested with PostgreSQL 13 to 19; build with COPT=-DWEBHOOK_UNTESTED_POSTGRESQL to try it with another"
+#endif
+
 /* The varlena macros have a header of their own since 16. */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
+#endif
+
+/* The library's name and version can be seen in pg_get_loaded_modules() since 18. */
+#if PG_VERSION_NUM >= 180000
+#define WEBHOOK_MODULE_MAGIC(module, number) PG_MODULE_MAGIC_EXT(.name = (module), .version = (number))
+#else
+#define WEBHOOK_MODULE_MAGIC(module, number) PG_MODULE_MAGIC
+#endif
+
+/* A word for a case that goes on with the next one: comments no longer count since 19. */
+#if defined(PG_VERSION_NUM) && PG_VERSION_NUM < 190000
+#define pg_fallthrough __attribute__((fallthrough))
+#endif
+
+/* Signal handlers learn since 19 which process sent the signal.  die() reads it, so there must always be one. */
+#if PG_VERSION_NUM >= 190000
+#define WEBHOOK_SIGNAL_ARGS_TO_PASS postgres_signal_arg, pg_siginfo
+#define webhook_die() die(SIGTERM, &(const pg_signal_info) {0})
+#else
+#define WEBHOOK_SIGNAL_ARGS_TO_PASS postgres_signal_arg
+#define webhook_die() die(SIGTERM)
 #endif
 
 /* WaitEventSets belong to a resource owner since 17; ours live as long as the process. */
@@ -29,6 +55,8 @@
 
 /* Extensions can name their wait events since 17. */
 #if PG_VERSION_NUM >= 170000
+#include "utils/wait_event.h"
+
 #define webhook_wait_event(name) WaitEventExtensionNew(name)
 #else
 #define webhook_wait_event(name) PG_WAIT_EXTENSION
@@ -48,8 +76,17 @@
 #define webhook_guc_malloc(size) malloc(size)
 #endif
 
-/* Index scans carry an instrumentation pointer since 18. */
-#if PG_VERSION_NUM >= 180000
+/* Scans have flags since 19; index scans carry an instrumentation pointer since 18. */
+#if PG_VERSION_NUM >= 190000
+#define webhook_table_beginscan(rel, snapshot) table_beginscan((rel), (snapshot), 0, NULL, SO_NONE)
+#else
+#define webhook_table_beginscan(rel, snapshot) table_beginscan((rel), (snapshot), 0, NULL)
+#endif
+
+#if PG_VERSION_NUM >= 190000
+#define webhook_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan((heap), (index), (snapshot), NULL, (nkeys), 0, SO_NONE)
+#elif PG_VERSION_NUM >= 180000
 #define webhook_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan((heap), (index), (snapshot), NULL, (nkeys), 0)
 #else

@@ -53,6 +53,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "catalog.h"
@@ -671,7 +672,7 @@ read_cursor_table(CursorTable *table)
 {
 	Relation	rel = table_open(catalog_oids()->cursor, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = webhook_table_beginscan(rel, GetActiveSnapshot());
 
 	if (cursor_context == NULL)
 	{

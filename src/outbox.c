@@ -141,7 +141,7 @@ outbox_current_partition(void)
 	/* First use since the server started: what the worker persisted last. */
 	rel = table_open(catalog_oids()->ring, AccessShareLock);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = table_beginscan(rel, snapshot, 0, NULL);
+	scan = webhook_table_beginscan(rel, snapshot);
 	tts = table_slot_create(rel, NULL);
 	if (table_scan_getnextslot(scan, ForwardScanDirection, tts))
 	{
@@ -625,7 +625,7 @@ xact_callback(XactEvent event, void *arg)
 				shmem_wake_worker();
 			if (announce_at_commit)
 				shmem_extension_created();
-			/* FALLTHROUGH */
+			pg_fallthrough;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			wake_at_commit = announce_at_commit = false;

@@ -64,7 +64,7 @@ static void
 handle_hard_limit(void)
 {
 	pg_atomic_write_u64(&slot->culprit, (uint64) transforming);
-	die(SIGTERM);
+	webhook_die();
 }
 
 void

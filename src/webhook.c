@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 
 #include "capture.h"
+#include "compat.h"
 #include "launcher.h"
 #include "settings.h"
 #include "shmem.h"
@@ -18,7 +19,7 @@
 #include "utility.h"
 #include "webhook.h"
 
-PG_MODULE_MAGIC;
+WEBHOOK_MODULE_MAGIC("webhook", WEBHOOK_VERSION);
 
 PGDLLEXPORT void _PG_init(void);
 

@@ -38,6 +38,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
@@ -532,9 +533,9 @@ turn(void)
 static void
 handle_sigterm(SIGNAL_ARGS)
 {
-	SignalHandlerForShutdownRequest(postgres_signal_arg);
+	SignalHandlerForShutdownRequest(WEBHOOK_SIGNAL_ARGS_TO_PASS);
 	if (turn_is_long)
-		die(postgres_signal_arg);
+		die(WEBHOOK_SIGNAL_ARGS_TO_PASS);
 }
 
 static void
@@ -542,7 +543,7 @@ handle_long_turn(void)
 {
 	turn_is_long = true;
 	if (ShutdownRequestPending)
-		die(SIGTERM);
+		webhook_die();
 }
 
 static void

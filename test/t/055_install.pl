@@ -184,4 +184,21 @@ sql('CREATE DATABASE empty');
 $node->safe_psql('empty', 'CREATE SCHEMA webhook; CREATE EXTENSION webhook');
 pass('an empty schema of our own is accepted');
 
+# Releases of PostgreSQL that are not known are refused by the compiler, unless one insists
+
+sub compiler_says
+{
+	my ($release, @options) = @_;
+	my ($output, $errors);
+
+	IPC::Run::run([ 'cc', '-E', '-x', 'c', "-DPG_VERSION_NUM=$release", @options, '-include', "$sources/../src/compat.h", '/dev/null' ],
+		'>', \$output, '2>', \$errors);
+	return join(' ', $errors =~ /#error "webhook ([^"]*)"/g);
+}
+
+like(compiler_says(120022), qr/^needs PostgreSQL 13 or newer\b/, 'PostgreSQL 12 is refused');
+is(compiler_says(190099), '', 'PostgreSQL 19 is not');
+like(compiler_says(200000), qr/^is tested with PostgreSQL 13 to 19;.*WEBHOOK_UNTESTED_POSTGRESQL/, 'PostgreSQL 20 is');
+is(compiler_says(200000, '-DWEBHOOK_UNTESTED_POSTGRESQL'), '', 'unless it is to be tried');
+
 done_testing();
