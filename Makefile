@@ -1,13 +1,17 @@
 # Makefile of the webhook extension.
 #
-#   make, make install          build and install (PGXS: needs pg_config in PATH, or PG_CONFIG=...)
+#   make, make install          build and install with PGXS; PG_CONFIG=... chooses a PostgreSQL
 #   make test                   everything, in throw-away servers; installs what it needs on Debian
 #   make quickstart             a demonstration in a throw-away server; make quickstart-stop removes it
-#   make story                  another one: integrations, mappings, manual actions and the API
+#   make help                   says what else there is
 #
 # It can be run from another directory with make -f /path/to/Makefile; nothing is then written to the sources.
 
-src_top := $(patsubst %/,%,$(dir $(abspath $(firstword $(MAKEFILE_LIST)))))
+# Only in the directory of the sources may there be blanks in its path, which make takes for the end of a name.
+src_top := $(if $(filter Makefile,$(firstword $(MAKEFILE_LIST))),.,$(patsubst %/,%,$(dir $(abspath $(firstword $(MAKEFILE_LIST))))))
+ifeq ($(wildcard $(src_top)/webhook.control),)
+$(error There must be no blanks in the path to the Makefile; change to its directory first)
+endif
 
 EXTENSION = webhook
 MODULE_big = webhook
@@ -55,17 +59,23 @@ override with_llvm = no
 EXTRA_CLEAN = src/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
 # Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
-own_goals = test test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist
-
-PG_CONFIG ?= pg_config
+own_goals = help test test-bare test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
+	matrix lint format dist
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(own_goals),$(MAKECMDGOALS)),all),)
-PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-ifeq ($(wildcard $(PGXS)),)
-$(error $(PG_CONFIG) or its makefiles were not found. Install the server's development package (postgresql-server-dev-NN) or give PG_CONFIG=/path/to/pg_config)
+# Its path, or why there is none.
+found := $(shell PG_CONFIG='$(PG_CONFIG)'; . '$(src_top)/test/postgres.sh'; find_postgres build && echo "$$pg_config" || echo "$$problem")
+ifneq ($(words $(found)),1)
+ifneq ($(MAKECMDGOALS),clean)
+$(error $(found))
 endif
+clean:
+	rm -rf webhook.so webhook--*.sql $(EXTRA_CLEAN)
+else
+override PG_CONFIG := $(found)
+PGXS := $(shell $(PG_CONFIG) --pgxs)
 # PGXS finds this out by itself, but not that of a PostgreSQL which was built among its sources.
-ifneq ($(CURDIR),$(src_top))
+ifeq ($(filter . $(CURDIR),$(src_top)),)
 VPATH = $(src_top)
 endif
 # Debian's makefiles know where its headers are by themselves.  What pg_config says counts: it may be that of headers
@@ -94,10 +104,20 @@ $(install_script): $(install_parts) $(src_top)/webhook.control
 $(upgrade_scripts): webhook--%.sql: $(src_top)/sql/upgrade/webhook--%.sql
 	cp $< $@
 
+endif
+
 else
+
+# The first lines of README's table of these commands.
+help:
+	@sed -n 's/^| `\(make[^`]*\)`[^|]*| \(.*\) |$$/\1\t\2/p' $(src_top)/README.md | tr -d '`' | expand -t 34
 
 test:
 	@sh $(src_top)/test/run
+
+# The README's commands on machines made new; BARE="bookworm trixie" chooses some.
+test-bare:
+	@sh $(src_top)/test/bare $(BARE)
 
 # The tests that take long: 50 rounds of killing under load.
 test-chaos:
@@ -154,4 +174,4 @@ dist:
 
 endif
 
-.PHONY: test test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist
+.PHONY: help test test-bare test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist

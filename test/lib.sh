@@ -1,4 +1,5 @@
-# Functions shared by test/run, test/quickstart.sh and test/matrix; sourced by them, with $top set to the sources.
+# Functions shared by test/run, test/quickstart.sh, test/bench/run and test/assert; sourced by them, with $top set to the
+# sources.
 #
 # Everything happens in a scratch directory: a copy of the sources, so that the server's user can read them whoever
 # owns them; a build; and a copy of the PostgreSQL installation, made of links, into which the extension is
@@ -71,54 +72,72 @@ end_child()
 	fi
 }
 
-# PostgreSQL's paths, as far as it is installed: PG_CONFIG if given, else the newest complete installation.
-find_postgres()
+# can_enter directory: may the user whom the server runs as?  Before there is such a user, anybody stands for it.
+can_enter()
 {
-	pg_config=${PG_CONFIG:-}
-	if [ -z "$pg_config" ]
+	if [ "$user" = postgres ] && ! id postgres >/dev/null 2>&1
 	then
-		for candidate in $(ls -d /usr/lib/postgresql/*/bin/pg_config /usr/local/pgsql/bin/pg_config 2>/dev/null |
-						   sort -t / -k 5 -n -r) $(command -v pg_config)
-		do
-			if [ -x "$(dirname "$candidate")/postgres" ] && [ -f "$("$candidate" --pgxs)" ]
-			then
-				pg_config=$candidate
-				break
-			fi
-		done
+		runuser -u nobody -- test -x "$1"
+	else
+		as_user test -x "$1"
 	fi
-	[ -n "$pg_config" ] || return 1
-	bindir=$("$pg_config" --bindir) || return 1
-	pgxs=$("$pg_config" --pgxs)
-	[ -x "$bindir/postgres" ] && [ -f "$pgxs" ]
 }
 
-# The directory $scratch, empty but for our mark.  What an earlier run left there is stopped and removed.
+# A private directory for temporary files, such as a PAM module gives to root, is of no use to the server's user.
+if ! can_enter "${TMPDIR:-/tmp}"
+then
+	say "User $user may not enter $TMPDIR; /tmp is used instead."
+	TMPDIR=/tmp
+	export TMPDIR
+fi
+
+. "$top/test/postgres.sh"
+
+# make_scratch name megabytes ["again"]: the directory $scratch with our mark, and $work in it, which belongs to the server's
+# user and which nobody else may enter: the servers there trust whoever reaches their sockets.  What an earlier run left there
+# is stopped and removed; "again" leaves the copies of PostgreSQL and the sources, and what was built of these.
 make_scratch()
 {
 	scratch=${TMPDIR:-/tmp}/$1.$(id -u)
+	work=$scratch/work
 	if [ -e "$scratch" ]
 	then
-		remove_scratch
+		check_scratch
+		if [ -n "$3" ] && [ "$(cat "$scratch/built" 2>/dev/null)" = "$(built_with)" ]
+		then
+			echo $$ >"$scratch/run.pid"
+			find "$work" -mindepth 1 -maxdepth 1 ! -name pg ! -name src ! -name build -exec rm -rf {} +
+			return
+		fi
+		rm -rf "$scratch"
 	fi
-	mkdir -m 755 "$scratch" || die "could not create $scratch"
-	echo $$ >"$scratch/run.pid"
-	mkdir "$scratch/work" && chown "$user" "$scratch/work" || die "could not create $scratch/work"
-	work=$scratch/work
+	free=$(df -Pk "${scratch%/*}" | awk 'NR == 2 {print int($4 / 1024)}')
+	[ "${free:-$2}" -ge "$2" ] || die "${scratch%/*} has $free MB left and $2 MB are needed; set TMPDIR to another directory."
+	mkdir -m 755 "$scratch" && echo $$ >"$scratch/run.pid" &&
+		mkdir -m 700 "$work" && chown "$user" "$work" || die "$scratch could not be made."
+	printf '#!/bin/sh\n' | as_user tee "$work/try" >/dev/null && as_user chmod 700 "$work/try" && as_user "$work/try" ||
+		die "Programs cannot be run in ${scratch%/*} (is it mounted noexec?); set TMPDIR to another directory."
 }
 
-remove_scratch()
+# What a build depends on besides the sources.
+built_with()
+{
+	echo "$WEBHOOK_COPT"
+	ls -lL "$pg_config" "$bindir/postgres"
+}
+
+# What is there must be ours and nobody at work in it.  Its servers are stopped.
+check_scratch()
 {
 	[ -O "$scratch" ] && [ ! -L "$scratch" ] && [ -f "$scratch/run.pid" ] ||
-		die "$scratch is in the way and is not ours; remove it or set TMPDIR"
+		die "$scratch is in the way and is not ours; remove it or set TMPDIR."
 	other=$(cat "$scratch/run.pid")
 	if [ "$other" != $$ ] && grep -qs "${0##*/}" "/proc/$other/cmdline"
 	then
-		die "another run, with process id $other, is under way in $scratch"
+		die "Another run, with process id $other, is under way in $scratch."
 	fi
 	end_child
 	stop_servers "$scratch"
-	rm -rf "$scratch"
 }
 
 # Stop the servers whose data directories are below a directory, and the receivers that left a pid file there.
@@ -134,9 +153,29 @@ stop_servers()
 		pid=$(cat "$pid_file")
 		if grep -qs receiver.py "/proc/$pid/cmdline"
 		then
-			kill "$pid"
+			as_user kill "$pid"
 		fi
 	done
+}
+
+# Among the kinds of tests, or the names of them, that were asked for?  All are if none was.
+want()
+{
+	case " ${kinds:-$1} " in
+		*" $1 "*) return 0 ;;
+	esac
+	return 1
+}
+
+wanted()
+{
+	for word in ${TESTS:-""}
+	do
+		case $1 in
+			*"$word"*) return 0 ;;
+		esac
+	done
+	return 1
 }
 
 # Run something, show what it says only when it fails.
@@ -157,9 +196,12 @@ quietly()
 copy_postgres()
 {
 	prefix=$work/pg
-	echo "$prefix$bindir" >"$scratch/bindir"
-	as_user mkdir -p "$prefix$bindir" "$work/socket" &&
-	as_user cp -L "$bindir"/* "$prefix$bindir/" || return 1
+	pg_bin=$prefix$bindir
+	PATH=$pg_bin:$PATH
+	export PATH
+	[ ! -d "$pg_bin" ] || return 0
+	echo "$pg_bin" >"$scratch/bindir"
+	as_user mkdir -p "$pg_bin" && as_user cp -L "$bindir"/* "$pg_bin/" || return 1
 	for directory in $("$pg_config" --pkglibdir) $("$pg_config" --sharedir)
 	do
 		case $prefix$directory/ in
@@ -171,21 +213,20 @@ copy_postgres()
 	# Whatever webhook the system has is not the one to be tested.
 	as_user rm -f "$prefix$("$pg_config" --pkglibdir)/webhook.so"
 	as_user find "$prefix$("$pg_config" --sharedir)/extension" -name 'webhook*' -exec rm -f {} +
-	pg_bin=$prefix$bindir
-	PATH=$pg_bin:$PATH
-	export PATH
 }
 
 # Copy the sources, build them outside of the copy, install into the private PostgreSQL.
 build_extension()
 {
 	src=$work/src
-	as_user mkdir -p "$src" "$work/build" || return 1
+	rm -f "$scratch/built"
+	as_user rm -rf "$src" && as_user mkdir -p "$src" "$work/build" || return 1
 	(cd "$top" && tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude='./webhook--*.sql' .) |
 		as_user tar -C "$src" --no-same-owner -xf - || return 1
 	# With the original pg_config: Debian's for PostgreSQL 13 does not notice that it has been copied.
 	quietly build as_user sh -c "cd '$work/build' &&
-		make -s -j2 -f '$src/Makefile' PG_CONFIG='$pg_config' DESTDIR='$prefix' COPT='$WEBHOOK_COPT' all install"
+		make -s -j2 -f '$src/Makefile' PG_CONFIG='$pg_config' DESTDIR='$prefix' COPT='$WEBHOOK_COPT' all install" &&
+		built_with >"$scratch/built"
 }
 
 # start_server directory port [line for postgresql.conf]...: a cluster that listens on a unix socket only.  What stands
@@ -195,6 +236,7 @@ start_server()
 	data=$1
 	port=$2
 	shift 2
+	as_user mkdir -p "$work/socket" || return 1
 	quietly initdb as_user "$pg_bin/initdb" -D "$data" -A trust -U postgres -E UTF8 --locale=C --no-sync || return 1
 	{
 		printf '%s\n' "port = $port" "listen_addresses = ''" "unix_socket_directories = '$work/socket'" \

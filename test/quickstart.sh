@@ -7,9 +7,10 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 database=conference
 port=54328
 
+# What the user types to come here.
 psql_command()
 {
-	echo "$pg_bin/psql -h $work/socket -p $port -U postgres $database"
+	echo "$to_user $pg_bin/psql -h $work/socket -p $port -U postgres $database" | sed 's/^ //'
 }
 
 # The server's log is the place for messages below WARNING.
@@ -149,46 +150,56 @@ SELECT webhook.watch('guest', 'guest',
        webhook.create_webhook('badges', 'guest.create', '$receiver/badges/{event_uid}/{entity_id}',
            method => 'PUT', format => 'rest', event_uids => 'PGDAY-2026') AS badges;"
 
-	value "UPDATE event SET city = 'Milano (MI)' WHERE uid = 'GALA-2026'"
-	wait_for_requests 1
-
 	insert="INSERT INTO guest (event_id, firstname, lastname, email)
     VALUES (1, 'Ada', 'Lovelace', 'ada@example.org')"
 	announce "3. A guest registers." "BEGIN;
 $insert;
 COMMIT;"
 	committed=$(commit_time "$insert")
-	wait_for_requests 3
+	wait_for_requests 2
 	say "" "${bold}What the receiver got:$normal" ""
-	show_requests 2 "$committed"
+	show_requests 1 "$committed"
 
-	commit_time "UPDATE guest SET payment_status = 'paid' WHERE lastname = 'Lovelace'" >/dev/null
+	changes="UPDATE guest SET payment_status = 'paid' WHERE lastname = 'Lovelace';
+UPDATE event SET city = 'Milano (MI)' WHERE uid = 'GALA-2026';
+BEGIN;
+INSERT INTO guest (event_id, firstname, lastname) VALUES (1, 'Rolled', 'Back');
+ROLLBACK;"
+	announce "4. The guest pays, a gala moves, and somebody changes their mind." "$changes"
+	say "$changes" | sql -d $database -f -
 	wait_for_requests 4
-	value "BEGIN; INSERT INTO guest (event_id, firstname, lastname) VALUES (1, 'Rolled', 'Back'); ROLLBACK"
 
-	show "4. The webhooks." \
+	show "5. The webhooks." \
 "SELECT id, app, event, method, active, pending FROM webhook.get_webhooks() ORDER BY id;"
 
-	show "5. The log of the first one: the newest of its last ten requests come first." \
-"SELECT event, status, outcome, duration, request_headers, request_body
-  FROM webhook.get_webhook_log(1) \\gx"
+	show "6. The last ten requests of the first one, from the newest on." \
+"SELECT event, attempt, status, outcome, duration FROM webhook.get_webhook_log(1);"
+}
+
+# prepare name: a server with the extension, and a receiver.  They end with this script.  It is built to be there soon.
+prepare()
+{
+	sh "$top/test/bootstrap" quickstart || exit 1
+	find_postgres || die "$problem."
+	WEBHOOK_COPT=${WEBHOOK_COPT:--O1 -g0}
+	make_scratch "$1" 300 again
+	trap 'stop_servers "$scratch"' EXIT
+	trap 'exit 1' HUP INT TERM
+	cd "$scratch" || exit 1
+	say "Building the extension and starting a server of its own in $scratch ..."
+	copy_postgres || die "PostgreSQL could not be copied to $work."
+	build_extension || die "The extension could not be built."
+	start_server "$work/data" $port "webhook.allowed_networks = '127.0.0.1'" || die "The server did not start."
+	start_receiver
 }
 
 # Profiles, integrations, mappings, a manual action and the API: what story.sql says, and what the receiver got.
 story()
 {
-	sh "$top/test/bootstrap" quickstart && find_postgres || die "the packages needed are not there"
-	make_scratch webhook-story
-	trap 'stop_servers "$scratch"' EXIT
-	trap 'exit 1' HUP INT TERM
-	cd "$scratch" || exit 1
-	say "Building the extension and starting a server of its own in $scratch ..."
-	copy_postgres && build_extension || die "the extension could not be built"
-	start_server "$work/data" $port "webhook.allowed_networks = '127.0.0.1'" || die "the server did not start"
-	start_receiver
+	prepare webhook-story
 	sql -d postgres -c "CREATE DATABASE $database"
 	sql -d $database -c "CREATE EXTENSION webhook"
-	sql -a -P footer=off -d $database -v receiver="$receiver" -f "$src/test/story.sql"
+	sql -e -P footer=off -d $database -v receiver="$receiver" -f "$src/test/story.sql"
 	wait_for_requests 4
 	say "" "${bold}What the receivers got:$normal" ""
 	show_requests 1 0
@@ -199,15 +210,7 @@ story()
 
 start()
 {
-	sh "$top/test/bootstrap" quickstart && find_postgres || die "the packages needed are not there"
-	make_scratch webhook-quickstart
-	trap 'stop_servers "$scratch"' EXIT
-	trap 'exit 1' HUP INT TERM
-	cd "$scratch" || exit 1
-	say "Building the extension and starting a server of its own in $scratch ..."
-	copy_postgres && build_extension || die "the extension could not be built"
-	start_server "$work/data" $port "webhook.allowed_networks = '127.0.0.1'" || die "the server did not start"
-	start_receiver
+	prepare webhook-quickstart
 	create_schema
 	demonstrate
 	echo 0 >"$scratch/run.pid"		# from here on it may be stopped from elsewhere
@@ -215,13 +218,13 @@ start()
 
 	say "" "${bold}Try more:$normal" "" \
 		"    UPDATE guest SET payment_status = 'refunded' WHERE id = 1;" \
-		"    SELECT * FROM webhook.stat_webhooks;" \
-		"    \\! tail -n 1 $work/ledger" "" \
+		"    SELECT request_headers, request_body FROM webhook.get_webhook_log(1) LIMIT 1 \\gx" \
+		"    SELECT * FROM webhook.stat_webhooks WHERE webhook_id = 1 \\gx" "" \
 		"The server and the receiver go on until: make quickstart-stop" ""
 	if [ -t 0 ] && [ -t 1 ]
 	then
 		say "This is psql; \\q leaves it." ""
-		as_user $(psql_command)
+		as_user "$pg_bin/psql" -h "$work/socket" -p $port -U postgres $database
 		say "" "To come back:"
 	else
 		say "Connect with:"
@@ -234,10 +237,19 @@ stop()
 	scratch=${TMPDIR:-/tmp}/webhook-quickstart.$(id -u)
 	if [ -e "$scratch" ]
 	then
-		remove_scratch
-		say "removed $scratch"
-	else
-		say "nothing to stop"
+		check_scratch
+		rm -rf "$scratch"
+		say "Removed $scratch."
+	elif [ ! -O "$files" ]
+	then
+		say "There is nothing to stop."
+	fi
+	if [ -O "$files" ] && [ ! -L "$files" ]
+	then
+		[ ! -f "$files/installed" ] ||
+			say "These packages were installed and stay; to remove them: apt-get autoremove --purge $(tr '\n' ' ' <"$files/installed")"
+		rm -rf "$files"
+		say "Removed $files."
 	fi
 }
 

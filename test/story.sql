@@ -39,6 +39,8 @@ SELECT webhook.watch('attendee', 'guest', id => 'uid', event_uid => 'event_uid',
 \echo '--- Two integrations. Their API keys are shown this once.'
 SELECT webhook.create_integration('crm', 'customers of all conferences') AS crm_key \gset
 SELECT webhook.create_integration('newsletter', 'people who like parties') AS newsletter_key \gset
+\echo crm: :crm_key
+\echo newsletter: :newsletter_key
 SELECT webhook.connect_profile('crm', 'conferences', api_access => true), webhook.connect_profile('newsletter', 'parties'),
        webhook.activate_integration('conferences', 'crm'), webhook.activate_integration('parties', 'newsletter');
 
