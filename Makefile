@@ -93,6 +93,10 @@ endif
 
 PROVE_FLAGS += -I $(src_top)/test/perl
 
+install: installing
+installing:
+	@echo 'Installing for $(shell $(PG_CONFIG) --version) into $(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)'
+
 $(OBJS): $(headers) $(src_top)/webhook.control
 
 $(shlib): $(src_top)/src/exports.map
@@ -174,4 +178,4 @@ dist:
 
 endif
 
-.PHONY: help test test-bare test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist
+.PHONY: installing help test test-bare test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist
