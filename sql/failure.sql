@@ -151,6 +151,24 @@ RESET ROLE;
 SELECT event, entity_type, entity_id, payload, webhook_ids = ARRAY[:id::bigint] AS this_one_alone
     FROM webhook.outbox ORDER BY id DESC LIMIT 1;
 
+-- C26: of two types that have this id the one that is named, also one that the webhook does not subscribe to
+CREATE TABLE failure_event (id int PRIMARY KEY, title text);
+CREATE TABLE failure_guest (id int PRIMARY KEY, name text);
+CREATE TABLE failure_user (id int PRIMARY KEY, login text);
+SELECT webhook.watch('failure_event', 'failure_event'), webhook.watch('failure_guest', 'failure_guest'), webhook.watch('failure_user', 'failure_user');
+INSERT INTO failure_event VALUES (1, 'Gala');
+INSERT INTO failure_guest VALUES (1, 'Ada'), (2, 'Max');
+INSERT INTO failure_user VALUES (7, 'me');
+SELECT webhook.create_webhook('types', 'failure_event.*,failure_guest.*', 'http://127.0.0.1/') AS types \gset
+SELECT count(webhook.test_webhook(:types, entity_id, entity_type)) FROM (VALUES ('1', NULL), ('1', 'failure_guest'), (NULL, 'failure_guest'),
+    ('7', 'failure_user'), (NULL, 'failure_user')) AS v (entity_id, entity_type);
+SELECT event, entity_type, entity_id, payload FROM webhook.outbox WHERE webhook_ids = ARRAY[:types::bigint] ORDER BY id;
+SELECT webhook.test_webhook(:types, '7');
+SELECT webhook.test_webhook(:types, '1', 'failure_user');
+SELECT webhook.test_webhook(:types, '1', 'nothing');
+SELECT webhook.delete_webhook_by_id(:types);
+DROP TABLE failure_event, failure_guest, failure_user;
+
 -- The log is for its owner, ten entries at the most (E7)
 
 INSERT INTO webhook.log (webhook_id, slot, seq, attempted_at, message_id, event, attempt, method, url, duration, outcome)

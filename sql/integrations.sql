@@ -124,6 +124,8 @@ SELECT sent();
 SELECT webhook.clear_event_override('e2'), webhook.clear_event_override('e2') AS again;
 INSERT INTO guest (name, event_uid, profile) VALUES ('o', 'e2', 'conferences');
 SELECT sent();
+-- C21: every override is seen, those of events without an integration under no name.
+SELECT name, override_events, webhooks FROM webhook.get_integrations();
 SELECT * FROM refused($$SELECT webhook.override_event(NULL)$$);
 SELECT * FROM refused($$SELECT webhook.override_event('e1', 'nobody')$$);
 SELECT * FROM refused($$SELECT webhook.override_event('e1', 'crm', only_paid => NULL)$$);
@@ -248,13 +250,23 @@ UPDATE guest SET name = 'x';
 SELECT sent();
 
 --
--- Deleting: what belongs to it goes, an event that it was chosen for has none.
+-- Deleting: what belongs to it goes, with it what was chosen for an event (C21).
 --
 SELECT webhook.disconnect_profile('crm', 'conferences'), webhook.disconnect_profile('crm', 'conferences') AS again;
 SELECT name, profiles, active_profiles FROM webhook.get_integrations();
 SELECT webhook.delete_integration('crm');
 SELECT app FROM webhook.get_webhooks() ORDER BY app;
 SELECT event_uid, integration FROM webhook.event_override ORDER BY 1;
+SELECT count(*) AS known_to_be_paid FROM webhook.paid_entity;
+SELECT name, override_events FROM webhook.get_integrations();
+-- C21: made again, it works as if it had never been there.
+SELECT webhook.create_integration('crm') <> '' AS created;
+SELECT webhook.connect_profile('crm', 'conferences'), webhook.activate_integration('conferences', 'crm');
+SELECT webhook.create_webhook('again', 'guest.*', 'http://127.0.0.1:1/', integration => 'crm') <> 0 AS created;
+SELECT count(*) > 0 AS told FROM sent();
+INSERT INTO guest (name, event_uid, profile) VALUES ('p', 'strict', 'conferences');
+SELECT sent();
+SELECT webhook.delete_integration('crm'), webhook.clear_event_override('e3');
 SELECT webhook.delete_integration('news');
 SELECT count(*) AS integrations FROM webhook.get_integrations();
 
@@ -285,4 +297,4 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA webhook FROM integrations_test_a, integrat
 DROP SCHEMA integrations_test CASCADE;
 REVOKE ALL ON SCHEMA webhook FROM integrations_test_a, integrations_test_b;
 DROP ROLE integrations_test_a, integrations_test_b;
-DELETE FROM webhook.event_override;
+

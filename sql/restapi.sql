@@ -64,7 +64,7 @@ FROM generate_series(1, 40) AS page, jsonb_array_elements(webhook.get_attendees(
 SELECT jsonb_array_length(webhook.get_attendees(:'key', page => 2147483647)->'data') AS beyond, jsonb_array_length(webhook.get_attendees(:'key')->'data') AS by_default;
 
 -- Fields
-SELECT webhook.get_events(:'key', 'e1', fields => ' title , uid,nope');
+SELECT webhook.get_events(:'key', 'e1', fields => ' title , uid');
 -- What json accepts and jsonb does not must not keep a page of others from being seen.
 UPDATE guest SET j = '["\u0000", "a\\u0000", "\ud83d\ude00", "\ud83d", "\ude00", "\u00E9", "\uDBff\u0041"]', t = '\u0000' WHERE n = (SELECT max(n) FROM guest WHERE event_uid = 'e1' AND NOT gone);
 SELECT webhook.get_attendees(:'key', 'e1', page_size => 1000) #>> '{meta,total}' = count(*)::text AS all_of_them FROM guest WHERE event_uid = 'e1' AND NOT gone;
@@ -75,6 +75,10 @@ SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, page_size => 1001
 SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, page => NULL)', :'key'));
 SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, fields => ''a,,b'')', :'key'));
 SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, fields => '''')', :'key'));
+-- C31: what is no field is refused, whether there is a row or not.
+SELECT * FROM refused(format('SELECT webhook.get_events(%L, fields => ''title, nope'')', :'key'));
+SELECT * FROM refused(format('SELECT webhook.get_events(%L, ''nobody'', fields => ''nope'')', :'key'));
+SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, fields => ''secret'')', :'key'));
 
 -- The caller needs no right but to call; the key's integration shows what its owner may select.
 CREATE ROLE restapi_test_caller;
@@ -111,17 +115,38 @@ SELECT webhook.rotate_api_key('api') AS new_key \gset
 SELECT * FROM refused(format('SELECT webhook.get_events(%L)', :'key'));
 SELECT webhook.get_events(:'new_key')->'meta' AS meta;
 SELECT :'new_key' AS key \gset
+-- C32: with a grace period the old key goes on working until it is over; the one before it does not.
+SELECT webhook.rotate_api_key('api', grace => '1 day') AS second_key \gset
+SELECT webhook.get_events(:'key')->'meta' AS old, webhook.get_events(:'second_key')->'meta' AS new;
+SELECT webhook.rotate_api_key('api', '1 day') AS third_key \gset
+SELECT * FROM refused(format('SELECT webhook.get_events(%L)', :'key'));
+SELECT webhook.get_events(:'second_key')->'meta' AS old;
+UPDATE webhook.integration SET previous_api_key_until = now() - interval '1 s' WHERE name = 'api';
+SELECT * FROM refused(format('SELECT webhook.get_events(%L)', :'second_key'));
+SELECT * FROM refused($$SELECT webhook.rotate_api_key('api', grace => '-1 s')$$);
+SELECT * FROM refused($$SELECT webhook.rotate_api_key('api', grace => NULL)$$);
+SELECT webhook.rotate_api_key('api') AS key \gset
+SELECT * FROM refused(format('SELECT webhook.get_events(%L)', :'third_key'));
 
 -- I13: mappings count here, too, unless they are to be ignored; the form counts in any case.
-SELECT webhook.set_field_mapping('[{"name": "t", "mapped_to": "title"}, {"name": "v", "value": 1}]', 'api'),
-       webhook.set_field_mapping('[{"name": "v", "value": 2}]', 'api', profile => 'shown'),
-       webhook.set_field_mapping('[{"name": "t", "value": "hidden"}]', 'api', event_uid => 'e2');
+SELECT webhook.set_field_mapping('[{"name": "t", "mapped_to": "title"}, {"name": "v", "value": 1}]', 'api', entity_type => 'event'),
+       webhook.set_field_mapping('[{"name": "v", "value": 2}]', 'api', profile => 'shown', entity_type => 'event'),
+       webhook.set_field_mapping('[{"name": "t", "value": "hidden"}, {"name": "w", "value": 3}]', 'api', event_uid => 'e2', entity_type => 'event');
 SELECT webhook.get_events(:'key')->'data' AS mapped, webhook.get_events(:'key', 'e1', fields => 't')->'data' AS field;
+-- C31: a field that a mapping has for some of them is a field; one that is not sent under this name is none.
+SELECT webhook.get_events(:'key', 'e1', fields => 'w')->'data' AS of_another_event;
+SELECT * FROM refused(format('SELECT webhook.get_events(%L, fields => ''title'')', :'key'));
+-- C24: a mapping belongs to an entity type, guests if none is named.
+SELECT webhook.set_field_mapping('[{"name": "id", "mapped_to": "uid"}]', 'api');
+SELECT (webhook.get_attendees(:'key', 'e1', page_size => 1)->'data'->0) - 'id'::text AS guests_alone, webhook.get_events(:'key', 'e1')->'data' AS as_before;
+SELECT webhook.set_field_mapping(NULL, 'api');
+SELECT webhook.get_attendees(:'key', 'e1', page_size => 1)->'data'->0 ? 'event_uid' AS plain, webhook.get_events(:'key', 'e1')->'data' AS as_before;
 SELECT webhook.get_events(:'key', 'e2', ignore_fields_mapping => true)->'data' AS plain;
 SELECT webhook.set_form('api', 'event', '[{"name": "title", "type": "text"}]'), webhook.set_payload_template('api', 'event', '["{{title}}"]');
 SELECT webhook.get_events(:'key')->'data' AS structured, webhook.get_events(:'key', 'e1', ignore_fields_mapping => true)->'data' AS form;
-SELECT webhook.set_form('api', 'event', NULL), webhook.set_payload_template('api', 'event', NULL), webhook.set_field_mapping(NULL, 'api'),
-       webhook.set_field_mapping(NULL, 'api', profile => 'shown'), webhook.set_field_mapping(NULL, 'api', event_uid => 'e2');
+SELECT webhook.set_form('api', 'event', NULL), webhook.set_payload_template('api', 'event', NULL), webhook.set_field_mapping(NULL, 'api', entity_type => 'event'),
+       webhook.set_field_mapping(NULL, 'api', profile => 'shown', entity_type => 'event'),
+       webhook.set_field_mapping(NULL, 'api', event_uid => 'e2', entity_type => 'event');
 
 --
 -- I3: the menu; I10, I11: an integration's actions where it is in force
@@ -169,6 +194,21 @@ DELETE FROM guest WHERE uid = '00000000-0000-0000-0000-000000000001';
 COMMIT;
 SELECT * FROM sent;
 SELECT webhook.notify_payment('guest', '00000000-0000-0000-0000-000000000001'), webhook.notify_payment('nobody', '1');
+-- C9: to whom an unpaid guest does not exist, the API does not show it, nor does a manual action or a test send it.
+INSERT INTO guest (uid, event_uid) VALUES ('00000000-0000-0000-0000-000000000002', 'e2'), ('00000000-0000-0000-0000-000000000003', 'e2'),
+    ('00000000-0000-0000-0000-000000000004', 'e1');
+INSERT INTO payment VALUES ('00000000-0000-0000-0000-000000000002', 10);
+SELECT webhook.get_attendees(:'key', 'e2', fields => 'uid') AS paid_ones, webhook.get_attendees(:'key', 'e1')->'meta'->>'total' = count(*)::text AS others_all
+FROM guest WHERE event_uid = 'e1' AND NOT gone;
+SELECT webhook.get_attendees(:'key', guest_uid => g)->'meta'->'total' AS total
+FROM unnest('{00000000-0000-0000-0000-000000000002,00000000-0000-0000-0000-000000000003,00000000-0000-0000-0000-000000000004}'::text[]) AS g;
+SELECT webhook.get_attendees(:'key')->'meta'->>'total' = count(*)::text AS total_right FROM guest
+WHERE NOT gone AND (event_uid = 'e1' OR uid = '00000000-0000-0000-0000-000000000002');
+SELECT webhook.fire_webhook(:c, '00000000-0000-0000-0000-000000000002') <> '' AS fired;
+SELECT * FROM refused(format('SELECT webhook.fire_webhook(%s, ''00000000-0000-0000-0000-000000000003'')', :c));
+SELECT * FROM refused(format('SELECT webhook.test_webhook(%s, ''00000000-0000-0000-0000-000000000003'')', :c));
+SELECT webhook.fire_webhook(:a, '00000000-0000-0000-0000-000000000003') <> '' AS without_an_integration;
+DELETE FROM guest WHERE uid::text LIKE '00000000-%';
 SELECT * FROM refused($$SELECT webhook.notify_payment('guest', NULL)$$);
 
 --

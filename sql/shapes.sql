@@ -43,6 +43,13 @@ SELECT count(*) FROM webhook.shape;
 SELECT webhook.set_field_mapping('[{"name": "a", "value": null}]', 'shapes'), webhook.set_field_mapping('[{"name": "b", "mapped_to": "x[0][1].y"}]', 'shapes');
 SELECT webhook.set_field_mapping('[{"name": "a", "value": 1}]', profile => 'p'), webhook.set_field_mapping('[{"name": "a", "value": 1}]', 'shapes', event_uid => 'e');
 SELECT integration, kind, target, value FROM webhook.shape ORDER BY 1, 2, 3;
+-- C24: one mapping per entity type.
+SELECT webhook.set_field_mapping('[{"name": "c", "value": 2}]', 'shapes', entity_type => 'event'), webhook.set_field_mapping('[{"name": "d", "value": 3}]', 'shapes');
+SELECT value FROM webhook.shape WHERE kind = 'account';
+SELECT webhook.set_field_mapping(NULL, 'shapes', entity_type => 'event'), webhook.set_field_mapping(NULL, 'shapes', entity_type => 'party');
+SELECT value FROM webhook.shape WHERE kind = 'account';
+SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', 'shapes', entity_type => '')$$);
+SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', 'shapes', entity_type => NULL)$$);
 SELECT webhook.set_field_mapping(NULL, 'shapes'), webhook.set_field_mapping('[]', profile => 'p'), webhook.set_field_mapping(NULL, 'shapes', event_uid => 'e');
 SELECT count(*) FROM webhook.shape;
 

@@ -62,6 +62,11 @@ SELECT app, event FROM webhook.get_webhooks(event => 'guest.delete');
 SELECT app, event FROM webhook.get_webhooks(event => 'guest.delete, event.*');
 SELECT app, event FROM webhook.get_webhooks('billing', '*');
 SELECT app, event FROM webhook.get_webhooks('billing', 'guest.create');
+-- C28: whoever would be sent it is found, also by a pattern.
+SELECT webhook.create_webhook('pattern', e, 'http://h/') <> 0 AS created FROM unnest('{guest.*,*,guest.manual,guest_x.*,webhook.*}'::text[]) AS e;
+SELECT n AS name, (SELECT string_agg(w.event, ' ' ORDER BY w.id) FROM webhook.get_webhooks('pattern', n) AS w) AS found
+FROM unnest('{guest.create,guest.*,guest.manual,guest_x.create,*,webhook.failing,guest,ticket.x}'::text[]) AS n;
+SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('pattern');
 SELECT app, event FROM webhook.get_webhooks('nobody');
 
 -- Secrets are generated, and shown by get_secret() alone.

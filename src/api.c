@@ -37,8 +37,6 @@
 #include "shmem.h"
 #include "sign.h"
 
-#define MAX_GRACE_MS	(INT64CONST(365) * 24 * 3600 * 1000)
-
 PG_FUNCTION_INFO_V1(webhook_create_webhook);
 PG_FUNCTION_INFO_V1(webhook_update_webhook);
 PG_FUNCTION_INFO_V1(webhook_get_webhooks);
@@ -608,7 +606,11 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 		" w.handshake"
 		" FROM webhook.webhook w JOIN webhook.stat_webhooks s ON s.webhook_id = w.id"
 		" WHERE ($1 IS NULL OR w.app = $1)"
-		" AND ($2 IS NULL OR w.events @> string_to_array(replace($2, ' ', ''), ','))"
+	/* as catalog_event_matches() */
+		" AND ($2 IS NULL OR NOT EXISTS (SELECT FROM unnest(string_to_array(replace($2, ' ', ''), ',')) AS n (name)"
+		"  WHERE NOT EXISTS (SELECT FROM unnest(w.events) AS p (pattern) WHERE p.pattern = n.name"
+		"   OR (p.pattern = '*' AND n.name NOT LIKE 'webhook.%')"
+		"   OR (p.pattern LIKE '_%.*' AND starts_with(n.name, left(p.pattern, -1))))))"
 		" AND pg_has_role($3, w.owner::oid, 'USAGE')"
 		" ORDER BY w.id";
 	Oid			types[] = {TEXTOID, TEXTOID};
@@ -776,7 +778,7 @@ webhook_rotate_secret(PG_FUNCTION_ARGS)
 	values[0] = api_argument(fcinfo, 0, "id");
 	values[3] = api_argument(fcinfo, 1, "grace");
 	grace_us = check_interval_us("grace", DatumGetIntervalP(values[3]), 0, MAX_GRACE_MS,
-								 "Give an interval of 0 to 365 days, without months or years.");
+								 GRACE_HINT);
 	if (!PG_ARGISNULL(2))
 		secret = DatumGetTextPP(field_check(FIELD_SECRET, PG_GETARG_DATUM(2), false).value);
 

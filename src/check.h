@@ -49,6 +49,10 @@ extern Datum check_certificate(const Field *field, Datum value);
 extern Datum check_private_key(const Field *field, Datum value);
 extern Datum check_nothing(const Field *field, Datum value);
 
+/* How long a secret that has been replaced may go on working, for check_interval_us(). */
+#define MAX_GRACE_MS	(INT64CONST(365) * 24 * 3600 * 1000)
+#define GRACE_HINT		"Specify an interval of 0 to 365 days, without months or years."
+
 /* Report that a value is not accepted.  problem completes the message. */
 extern void check_refuse(const Field *field, const char *problem);
 

@@ -38,8 +38,8 @@
 #include "evaluate.h"
 #include "pinned.h"
 
-/* Values for the key's columns, and one each for the event UID, the profiles, the offset and the limit. */
-#define MAX_ARGS	(INDEX_MAX_KEYS + 4)
+/* Values for the key's columns, and one each for the event UID, the two lists, the offset and the limit. */
+#define MAX_ARGS	(INDEX_MAX_KEYS + 5)
 
 typedef struct EntityQuery
 {
@@ -285,6 +285,17 @@ append_id_is(EntityQuery *query, WatchedTable *table, Relation rel, const char *
 	}
 }
 
+/* Leave out what does not exist for receivers as long as it is not paid. */
+static void
+append_paid(EntityQuery *query, WatchedTable *table, Relation rel, ArrayType *only_paid)
+{
+	if (table->field_sql[WATCH_PAID] == NULL || table->field_sql[WATCH_EVENT_UID] == NULL)
+		return;
+	appendStringInfo(&query->sql, " AND ((%s)::boolean IS TRUE OR (true", table->field_sql[WATCH_PAID]);
+	append_value_is_any(query, table->field_sql[WATCH_EVENT_UID], field_type(table, rel, WATCH_EVENT_UID), only_paid);
+	appendStringInfoString(&query->sql, ") IS NOT TRUE)");
+}
+
 /* "FROM ... WHERE ...": the rows that the filter lets through. */
 static void
 append_source(EntityQuery *query, WatchedTable *table, Relation rel, const EntityFilter *filter)
@@ -316,6 +327,8 @@ append_source(EntityQuery *query, WatchedTable *table, Relation rel, const Entit
 		appendStringInfoString(&query->sql, " AND false");
 	if (table->field_sql[WATCH_DELETED] != NULL)
 		appendStringInfo(&query->sql, " AND (%s)::boolean IS NOT TRUE", table->field_sql[WATCH_DELETED]);
+	if (filter->only_paid != NULL)
+		append_paid(query, table, rel, filter->only_paid);
 }
 
 static void
@@ -528,7 +541,7 @@ entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 }
 
 bool
-entity_fetch(const char *entity_type, const char *entity_id, Oid reader, OutboxRow *row)
+entity_fetch(const char *entity_type, const char *entity_id, ArrayType *only_paid, Oid reader, OutboxRow *row)
 {
 	EntityFilter filter = {0};
 	List	   *list;
@@ -536,6 +549,7 @@ entity_fetch(const char *entity_type, const char *entity_id, Oid reader, OutboxR
 	filter.entity_type = entity_type;
 	filter.entity_id = entity_id;
 	filter.newest_first = true;
+	filter.only_paid = only_paid;
 	filter.reader = reader;
 	list = entity_list(&filter, 0, 1);
 	if (list == NIL)

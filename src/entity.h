@@ -20,6 +20,7 @@ typedef struct EntityFilter
 	const char *entity_id;		/* as text, not as JSON */
 	const char *event_uid;
 	ArrayType  *profiles;		/* text[] */
+	ArrayType  *only_paid;		/* text[]: event UIDs of which unpaid entities are left out */
 	bool		newest_first;	/* by id */
 	Oid			reader;			/* only what this role may see; InvalidOid: everything */
 } EntityFilter;
@@ -36,9 +37,10 @@ extern int64 entity_count(const EntityFilter *filter);
 
 /*
  * One entity, as this role may see it: the one with this id, the newest one
- * when it is NULL.  False when there is none.
+ * when it is NULL.  only_paid is as in a filter.  False when there is none.
  */
-extern bool entity_fetch(const char *entity_type, const char *entity_id, Oid reader, OutboxRow *row);
+extern bool entity_fetch(const char *entity_type, const char *entity_id, ArrayType *only_paid, Oid reader,
+						 OutboxRow *row);
 
 /*
  * Call back for the row of this entity, which is locked as by an UPDATE; the

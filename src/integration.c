@@ -28,6 +28,7 @@
 
 #include "api.h"
 #include "catalog.h"
+#include "check.h"
 #include "claim.h"
 #include "integration.h"
 #include "notify.h"
@@ -43,6 +44,11 @@
 #define KEY_ID_LENGTH		(2 * KEY_ID_BYTES)
 #define KEY_LENGTH			(sizeof(KEY_PREFIX) - 1 + KEY_ID_LENGTH + 1 + 2 * KEY_SECRET_BYTES)
 #define HASH_BYTES			32
+
+/* What integration_of_key() reads after the name and a hash. */
+#define KEY_COLUMNS \
+	"ARRAY(SELECT p.profile FROM webhook.integration_profile AS p WHERE p.integration = i.name AND p.api_access), i.owner" \
+	" FROM webhook.integration AS i"
 
 /* Ages are looked at so often; it is a matter of months. */
 #define REPORT_INTERVAL_MS	(3600 * 1000)
@@ -181,9 +187,10 @@ integration_of_key(const char *api_key, IntegrationKey *result)
 	hash = key_hash(key);
 
 	as_owner_begin(&state);
-	if (execute("SELECT i.name, i.api_key_hash, ARRAY(SELECT p.profile FROM webhook.integration_profile AS p"
-				"  WHERE p.integration = i.name AND p.api_access), i.owner"
-				" FROM webhook.integration AS i WHERE i.api_key_id = $1",
+	if (execute("SELECT i.name, i.api_key_hash, " KEY_COLUMNS " WHERE i.api_key_id = $1",
+				SPI_OK_SELECT, key_id(key), NULL) > 0 ||
+		execute("SELECT i.name, i.previous_api_key_hash, " KEY_COLUMNS " WHERE i.previous_api_key_id = $1"
+				" AND i.previous_api_key_until > now()",
 				SPI_OK_SELECT, key_id(key), NULL) > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
@@ -273,20 +280,43 @@ webhook_create_integration(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(key));
 }
 
+/* Let the present key work for some time after it has been replaced; null: it does not. */
+static void
+keep_key(const char *integration, Datum grace, bool isnull)
+{
+	Oid			types[] = {TEXTOID, INTERVALOID};
+	Datum		values[] = {CStringGetTextDatum(integration), grace};
+	bool		nulls[] = {false, isnull};
+
+	as_owner_execute("UPDATE webhook.integration SET previous_api_key_until = now() + $2,"
+					 " previous_api_key_id = CASE WHEN $2 IS NOT NULL THEN api_key_id END,"
+					 " previous_api_key_hash = CASE WHEN $2 IS NOT NULL THEN api_key_hash END WHERE name = $1",
+					 SPI_OK_UPDATE, 2, types, values, nulls);
+}
+
 /*
- * rotate_api_key(integration) returns text
+ * rotate_api_key(integration, grace) returns text
+ *
+ * The function of version 0.1.0 has no grace period, nor has the table of that version columns for it.
  */
 Datum
 webhook_rotate_api_key(PG_FUNCTION_ARGS)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, BYTEAOID};
 	Datum		values[3];
+	Datum		grace = (Datum) 0;
+	bool		at_once = true;
 	char	   *name;
 	char	   *key;
 	AsOwner		state;
 
 	shmem_require();
 	name = integration_label(fcinfo, 0, "integration");
+	if (PG_NARGS() > 1)
+	{
+		grace = api_argument(fcinfo, 1, "grace");
+		at_once = check_interval_us("grace", DatumGetIntervalP(grace), 0, MAX_GRACE_MS, GRACE_HINT) == 0;
+	}
 	key = generate_key();
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(key_id(key));
@@ -294,6 +324,8 @@ webhook_rotate_api_key(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	integration_require(&state, name);
+	if (PG_NARGS() > 1)
+		keep_key(name, grace, at_once);
 	as_owner_execute("UPDATE webhook.integration SET api_key_id = $2, api_key_hash = $3,"
 					 " api_key_created_at = pg_catalog.now(), age_reported_at = NULL WHERE name = $1",
 					 SPI_OK_UPDATE, 3, types, values, NULL);
@@ -333,6 +365,9 @@ webhook_delete_integration(PG_FUNCTION_ARGS)
 	/* While we wait some may be taken out of the integration; none comes in. */
 	foreach_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 ORDER BY id", name, claim_wait);
 	foreach_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 FOR UPDATE", name, api_delete_webhook);
+	execute("WITH gone AS (DELETE FROM webhook.event_override WHERE integration = $1 RETURNING event_uid)"
+			" DELETE FROM webhook.paid_entity AS p USING gone WHERE p.event_uid = gone.event_uid",
+			SPI_OK_DELETE, name, NULL);
 	execute("DELETE FROM webhook.integration WHERE name = $1", SPI_OK_DELETE, name, NULL);
 	as_owner_end(&state);
 	PG_RETURN_BOOL(true);
@@ -353,7 +388,12 @@ webhook_get_integrations(PG_FUNCTION_ARGS)
 		" (SELECT count(*) FROM webhook.webhook w WHERE w.integration = i.name),"
 		" i.api_key_created_at, now() - i.api_key_created_at,"
 		" $1 > 0 AND i.api_key_created_at < now() - make_interval(secs => $1), i.created_at"
-		" FROM webhook.integration i WHERE pg_has_role($2, i.owner::oid, 'USAGE') ORDER BY i.name";
+		" FROM webhook.integration i WHERE pg_has_role($2, i.owner::oid, 'USAGE')"
+	/* events that were given none */
+		" UNION ALL SELECT NULL, NULL, o.owner, '{}', '{}', '{}', array_agg(o.event_uid ORDER BY o.event_uid), 0,"
+		" NULL, NULL, NULL, NULL FROM webhook.event_override o"
+		" WHERE o.integration IS NULL AND pg_has_role($2, o.owner::oid, 'USAGE') GROUP BY o.owner"
+		" ORDER BY 1, 3";
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(webhook_api_key_max_age)};
 	bool		nulls[] = {false};

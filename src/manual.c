@@ -27,6 +27,7 @@
 #include "inforce.h"
 #include "integration.h"
 #include "match.h"
+#include "paid.h"
 #include "shmem.h"
 
 #define MANUAL_ACTION	".manual"
@@ -101,6 +102,7 @@ manual_entity_type(const char *pattern)
 static void
 find_entity(const ManualWebhook *webhook, const char *entity_id, OutboxRow *row)
 {
+	ArrayType  *only_paid = webhook->integration ? paid_only_events() : NULL;
 	bool		manual = false;
 
 	for (int i = 0; i < webhook->nevents; i++)
@@ -110,7 +112,7 @@ find_entity(const ManualWebhook *webhook, const char *entity_id, OutboxRow *row)
 		if (entity_type == NULL)
 			continue;
 		manual = true;
-		if (entity_fetch(entity_type, entity_id, webhook->owner, row))
+		if (entity_fetch(entity_type, entity_id, only_paid, webhook->owner, row))
 			return;
 	}
 	if (!manual)
@@ -121,7 +123,8 @@ find_entity(const ManualWebhook *webhook, const char *entity_id, OutboxRow *row)
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg("entity \"%s\" does not exist", entity_id),
-			 errhint("Give the id that messages about the entity carry; one made of several columns is joined by commas.")));
+			 errhint("Use the id that messages about the entity carry; one made of several columns is joined by commas.%s",
+					 only_paid ? " An unpaid entity of an event with \"only_paid\" does not exist for an integration." : "")));
 }
 
 static bool

@@ -91,3 +91,27 @@ paid_end_event(const char *event_uid)
 {
 	(void) execute("DELETE FROM webhook.paid_entity WHERE event_uid = $1", SPI_OK_DELETE, event_uid, NULL, NULL);
 }
+
+ArrayType *
+paid_only_events(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ArrayType  *result = NULL;
+	bool		isnull;
+	Datum		uids;
+	AsOwner		state;
+
+	as_owner_begin(&state);
+	as_owner_execute("SELECT array_agg(event_uid) FROM webhook.event_override WHERE only_paid", SPI_OK_SELECT,
+					 0, NULL, NULL, NULL);
+	uids = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		result = DatumGetArrayTypePCopy(uids);
+		MemoryContextSwitchTo(old);
+	}
+	as_owner_end(&state);
+	return result;
+}

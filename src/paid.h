@@ -26,4 +26,7 @@ extern void paid_begin_event(const char *event_uid);
 /* It ends. */
 extern void paid_end_event(const char *event_uid);
 
+/* UIDs (text[]) of the events of which unpaid entities do not exist for an integration; NULL: there are none. */
+extern ArrayType *paid_only_events(void);
+
 #endif							/* WEBHOOK_PAID_H */

@@ -17,14 +17,17 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
 #include "api.h"
+#include "check.h"
 #include "entity.h"
 #include "integration.h"
 #include "jsonfield.h"
+#include "paid.h"
 #include "shapes.h"
 #include "shmem.h"
 
@@ -137,6 +140,91 @@ append_fields(StringInfo out, char *text, List *fields)
 	appendStringInfoChar(out, '}');
 }
 
+/* Add the names of the members of an object to a list. */
+static List *
+add_names(List *names, const char *text)
+{
+	Jsonb	   *object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(unconstify(char *, text))));
+	JsonbIterator *it = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	v;
+
+	if (!JB_ROOT_IS_OBJECT(object))
+		return names;
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		if (token == WJB_KEY)
+			names = list_append_unique(names, makeString(pnstrdup(v.val.string.val, v.val.string.len)));
+	return names;
+}
+
+static void
+add_column(const char *name, void *arg)
+{
+	List	  **names = arg;
+
+	*names = list_append_unique(*names, makeString(pstrdup(name)));
+}
+
+/* Names that the integration gives to fields of the entity type, for whatever event or profile; forms are optional. */
+static List *
+add_shape_names(List *names, const Question *question, bool forms)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, BOOLOID};
+	Datum		values[3];
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext old;
+	uint64		n;
+	AsOwner		state;
+
+	values[0] = CStringGetTextDatum(question->key.integration);
+	values[1] = CStringGetTextDatum(question->filter.entity_type);
+	values[2] = BoolGetDatum(forms);
+	as_owner_begin(&state);
+	n = as_owner_execute("SELECT e.entry->>'name' FROM webhook.shape AS s, jsonb_array_elements(CASE"
+						 "  WHEN s.kind IN ('account', 'profile', 'event') THEN " SHAPES_MAPPING("s.value", "$2")
+						 "  WHEN s.kind = 'form' AND s.target = $2 AND $3 THEN s.value END) AS e (entry)"
+						 " WHERE COALESCE(s.integration, '') IN ($1, '')"
+						 " UNION SELECT k.name FROM webhook.shape AS s, jsonb_object_keys(CASE"
+						 "  WHEN jsonb_typeof(s.value) = 'object' THEN s.value END) AS k (name)"
+						 " WHERE s.integration = $1 AND s.kind = 'template' AND s.target = $2 ORDER BY 1",
+						 SPI_OK_SELECT, 3, types, values, NULL);
+	old = MemoryContextSwitchTo(context);
+	for (uint64 i = 0; i < n; i++)
+		add_column(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), &names);
+	MemoryContextSwitchTo(old);
+	as_owner_end(&state);
+	return names;
+}
+
+/*
+ * Refuse what is no field of any of these entities.  If there are none, their table says what they would have, unless
+ * a function makes the payload.
+ */
+static void
+check_fields(const Question *question, List *payloads)
+{
+	List	   *names = NIL;
+	StringInfoData list;
+	ListCell   *lc;
+
+	foreach(lc, payloads)
+		names = add_names(names, lfirst(lc));
+	if (question->mapping)
+		names = add_shape_names(names, question, payloads == NIL);
+	if (payloads == NIL && !entity_foreach_column(question->filter.entity_type, add_column, &names))
+		return;
+	initStringInfo(&list);
+	foreach(lc, names)
+		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", strVal(lfirst(lc)));
+	foreach(lc, question->fields)
+		if (names != NIL && !list_member(names, makeString(lfirst(lc))))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("invalid value for argument \"%s\": there is no field \"%s\"", "fields",
+							check_shown(lfirst(lc), strlen(lfirst(lc)))),
+					 errhint("The fields are %s.", list.data)));
+}
+
 /* The payloads of the page, in the integration's shape. */
 static List *
 shaped_payloads(const Question *question, List *rows)
@@ -169,18 +257,22 @@ static Datum
 answer(Question *question)
 {
 	StringInfoData out;
-	List	   *rows;
+	List	   *payloads;
 	ListCell   *lc;
 	int64		total;
 
 	question->filter.profiles = question->key.profiles;
+	question->filter.only_paid = paid_only_events();
 	question->filter.reader = question->key.owner;
 	total = entity_count(&question->filter);
-	rows = entity_list(&question->filter, (question->page - 1) * question->page_size, question->page_size);
+	payloads = entity_list(&question->filter, (question->page - 1) * question->page_size, question->page_size);
+	payloads = shaped_payloads(question, payloads);
+	if (question->fields != NIL)
+		check_fields(question, payloads);
 
 	initStringInfo(&out);
 	appendStringInfoString(&out, "{\"data\":[");
-	foreach(lc, shaped_payloads(question, rows))
+	foreach(lc, payloads)
 	{
 		if (out.data[out.len - 1] != '[')
 			appendStringInfoChar(&out, ',');

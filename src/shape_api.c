@@ -25,6 +25,7 @@
 #include "entity.h"
 #include "integration.h"
 #include "shape.h"
+#include "shapes.h"
 #include "shmem.h"
 
 PG_FUNCTION_INFO_V1(webhook_set_field_mapping);
@@ -59,33 +60,46 @@ refuse_other_setter(const ShapeKey *key)
 			 errhint("Another role has set it. Name an integration of yours to add to it.")));
 }
 
+/* A mapping as it is stored, with those of other entity types; see SHAPES_MAPPING. */
+#define ALL_MAPPINGS(value) \
+	"CASE WHEN jsonb_typeof(" value ") = 'object' THEN " value \
+	" ELSE jsonb_build_object('" SHAPES_DEFAULT_TYPE "', " value ") END"
+
+#define WHERE_KEY \
+	" WHERE COALESCE(integration, '') = COALESCE($1, '') AND kind = $2 AND target = $3" \
+	" AND (integration IS NOT NULL OR pg_has_role($4, owner::oid, 'USAGE'))"
+
 /*
- * Within as_owner_begin(): put a document in the place of the one that was there; NULL leaves none.  What another
- * role has put there at the same moment, and belongs to it, stays.
+ * Within as_owner_begin(): put a document in the place of the one that was there; NULL leaves none.  A mapping is that
+ * of an entity type, which is NULL for anything else.  What another role has put there at the same moment, and belongs
+ * to it, stays.
  */
 static void
-store(const AsOwner *state, const ShapeKey *key, Jsonb *document)
+store(const AsOwner *state, const ShapeKey *key, const char *entity_type, Jsonb *document)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, OIDOID, JSONBOID};
-	Datum		values[5];
-	bool		nulls[5] = {false};
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, JSONBOID};
+	Datum		values[6];
+	bool		nulls[6] = {false};
 
 	values[0] = text_or_null(key->integration, &nulls[0]);
 	values[1] = CStringGetTextDatum(key->kind);
 	values[2] = CStringGetTextDatum(key->target);
 	values[3] = ObjectIdGetDatum(state->caller);
-	values[4] = document ? JsonbPGetDatum(document) : (Datum) 0;
+	values[4] = text_or_null(entity_type, &nulls[4]);
+	values[5] = document ? JsonbPGetDatum(document) : (Datum) 0;
 	if (document == NULL)
-		as_owner_execute("DELETE FROM webhook.shape WHERE COALESCE(integration, '') = COALESCE($1, '')"
-						 " AND kind = $2 AND target = $3"
-						 " AND (integration IS NOT NULL OR pg_has_role($4, owner::oid, 'USAGE'))",
-						 SPI_OK_DELETE, 4, types, values, nulls);
+	{
+		as_owner_execute("UPDATE webhook.shape SET value = " ALL_MAPPINGS("value") " - $5" WHERE_KEY " AND $5 IS NOT NULL",
+						 SPI_OK_UPDATE, 5, types, values, nulls);
+		as_owner_execute("DELETE FROM webhook.shape" WHERE_KEY " AND ($5 IS NULL OR value = '{}')",
+						 SPI_OK_DELETE, 5, types, values, nulls);
+	}
 	else if (as_owner_execute("INSERT INTO webhook.shape AS s (integration, kind, target, owner, value)"
-							  " VALUES ($1, $2, $3, $4, $5)"
-							  " ON CONFLICT (COALESCE(integration, ''), kind, target) DO UPDATE"
-							  " SET owner = excluded.owner, value = excluded.value"
+							  " VALUES ($1, $2, $3, $4, CASE WHEN $5 IS NULL THEN $6 ELSE jsonb_build_object($5, $6) END)"
+							  " ON CONFLICT (COALESCE(integration, ''), kind, target) DO UPDATE SET owner = excluded.owner,"
+							  "  value = CASE WHEN $5 IS NULL THEN excluded.value ELSE " ALL_MAPPINGS("s.value") " || excluded.value END"
 							  " WHERE s.integration IS NOT NULL OR pg_has_role($4, s.owner::oid, 'USAGE')",
-							  SPI_OK_INSERT, 5, types, values, nulls) == 0)
+							  SPI_OK_INSERT, 6, types, values, nulls) == 0)
 		refuse_other_setter(key);
 }
 
@@ -133,18 +147,23 @@ check_setter(const AsOwner *state, const ShapeKey *key)
 }
 
 /*
- * set_field_mapping(mapping, integration, profile, event_uid) returns void
+ * set_field_mapping(mapping, integration, profile, event_uid, entity_type) returns void
+ *
+ * In version 0.1.0 it does not have the last argument.
  */
 Datum
 webhook_set_field_mapping(PG_FUNCTION_ARGS)
 {
 	Jsonb	   *mapping = document_argument(fcinfo, 0);
 	ShapeKey	key = {NULL, "account", ""};
+	const char *entity_type = SHAPES_DEFAULT_TYPE;
 	AsOwner		state;
 
 	shmem_require();
 	if (mapping != NULL)
 		(void) shape_compile_mapping(mapping);
+	if (PG_NARGS() > 4)
+		entity_type = integration_label(fcinfo, 4, "entity_type");
 	if (!PG_ARGISNULL(1))
 		key.integration = integration_label(fcinfo, 1, "integration");
 	if (!PG_ARGISNULL(2))
@@ -175,7 +194,9 @@ webhook_set_field_mapping(PG_FUNCTION_ARGS)
 		check_setter(&state, &key);
 	if (strcmp(key.kind, "profile") == 0)
 		check_profile(&state, key.integration, key.target);
-	store(&state, &key, mapping != NULL && JB_ROOT_COUNT(mapping) > 0 ? mapping : NULL);
+	if (mapping != NULL && JB_ROOT_COUNT(mapping) == 0)
+		mapping = NULL;
+	store(&state, &key, entity_type, mapping);
 	as_owner_end(&state);
 	PG_RETURN_VOID();
 }
@@ -267,7 +288,7 @@ webhook_set_payload_template(PG_FUNCTION_ARGS)
 	form = find_form(key.integration, key.target, context);
 	if (compiled != NULL)
 		check_placeholders(compiled, form, key.target);
-	store(&state, &key, template);
+	store(&state, &key, NULL, template);
 	as_owner_end(&state);
 	PG_RETURN_VOID();
 }
@@ -290,7 +311,7 @@ webhook_set_form(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	integration_require(&state, key.integration);
-	store(&state, &key, fields);
+	store(&state, &key, NULL, fields);
 	as_owner_end(&state);
 	PG_RETURN_VOID();
 }

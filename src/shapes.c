@@ -92,8 +92,9 @@ load(ShapeSet *set, MemoryContext target, const char **names)
 		values[i] = names[i] ? CStringGetTextDatum(names[i]) : (Datum) 0;
 	}
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (SPI_execute_with_args("SELECT kind, value FROM webhook.shape"
-							  " WHERE COALESCE(integration, '') IN ($1, '')"
+	if (SPI_execute_with_args("SELECT kind, value FROM (SELECT kind, target, integration, CASE WHEN kind IN ('form', 'template')"
+							  "  THEN value ELSE " SHAPES_MAPPING("value", "$2") " END AS value FROM webhook.shape) AS s"
+							  " WHERE COALESCE(integration, '') IN ($1, '') AND value IS NOT NULL"
 							  " AND ((kind = 'account' AND target = '') OR (kind IN ('form', 'template') AND target = $2)"
 							  "  OR (kind = 'profile' AND target = $3) OR (kind = 'event' AND target = $4))"
 							  " ORDER BY array_position('{account,profile,event}', kind), integration NULLS FIRST",

@@ -11,6 +11,15 @@
 typedef struct ShapeSet ShapeSet;
 
 /*
+ * SQL for the mapping of an entity type in a column of webhook.shape that has one for each type, {"guest": [...]}.
+ * What version 0.1.0 has stored, an array, is that of guests.
+ */
+#define SHAPES_DEFAULT_TYPE		"guest"
+#define SHAPES_MAPPING(value, entity_type) \
+	"CASE WHEN jsonb_typeof(" value ") = 'object' THEN " value "->" entity_type \
+	" WHEN " entity_type " = '" SHAPES_DEFAULT_TYPE "' THEN " value " END"
+
+/*
  * What is set for this entity type, profile and event, which may be NULL.
  * NULL: nothing, the payload stays as it is.  With SPI connected and the
  * rights of the extension's owner; stays valid until the end of the

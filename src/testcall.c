@@ -20,24 +20,27 @@
 
 #include "api.h"
 #include "asowner.h"
+#include "check.h"
 #include "entity.h"
 #include "outbox.h"
+#include "paid.h"
 #include "shmem.h"
 
 PG_FUNCTION_INFO_V1(webhook_test_webhook);
 
-/* The trigger names of a webhook, in the given context. */
+/* The trigger names of a webhook, in the given context; whose it is, and whether it belongs to an integration. */
 static char *
-subscription(int64 id, Oid *owner, MemoryContext context)
+subscription(int64 id, Oid *owner, bool *integrated, MemoryContext context)
 {
 	Oid			types[1] = {INT8OID};
 	Datum		values[1] = {Int64GetDatum(id)};
 	char	   *event;
 	bool		isnull;
 
-	as_owner_execute("SELECT event, owner FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, 1, types,
-					 values, NULL);
+	as_owner_execute("SELECT event, owner, integration IS NOT NULL FROM webhook.webhook WHERE id = $1",
+					 SPI_OK_SELECT, 1, types, values, NULL);
 	*owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	*integrated = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
 	event = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	return MemoryContextStrdup(context, event);
 }
@@ -59,21 +62,39 @@ watched_types(MemoryContext context)
  * types; "guest.create" stands for "guest".
  */
 static bool
-find_entity(char *list, const char *entity_id, Oid owner, OutboxRow *row)
+find_entity(char *list, const char *entity_id, ArrayType *only_paid, Oid owner, OutboxRow *row)
 {
 	char	   *state;
 
 	for (char *type = strtok_r(list, ",", &state); type != NULL; type = strtok_r(NULL, ",", &state))
 	{
 		type[strcspn(type, ".")] = '\0';
-		if (entity_type_watched(type) && entity_fetch(type, entity_id, owner, row))
+		if (entity_type_watched(type) && entity_fetch(type, entity_id, only_paid, owner, row))
 			return true;
 	}
 	return false;
 }
 
+/* The argument entity_type, which version 0.1.0 does not have; NULL: those that the webhook subscribes to. */
+static char *
+entity_type_argument(FunctionCallInfo fcinfo)
+{
+	char	   *entity_type;
+
+	if (PG_NARGS() < 3 || PG_ARGISNULL(2))
+		return NULL;
+	entity_type = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	if (!entity_type_watched(entity_type))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\": no table is watched as \"%s\"", "entity_type",
+						check_shown(entity_type, strlen(entity_type))),
+				 errhint("Specify an entity type that was given to webhook.watch().")));
+	return entity_type;
+}
+
 /*
- * test_webhook(id, entity_id) returns text: the message id.  entity_id NULL
+ * test_webhook(id, entity_id, entity_type) returns text: the message id.  entity_id NULL
  * is the newest record; without any record the payload is an empty object.
  */
 Datum
@@ -83,8 +104,10 @@ webhook_test_webhook(PG_FUNCTION_ARGS)
 	int64		id;
 	char	   *entity_id = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Oid			owner;
+	bool		integrated;
 	char	   *events;
 	char	   *types;
+	char	   *entity_type;
 	char	   *first;
 	OutboxRow	row = {0};
 	pg_uuid_t	message_id;
@@ -94,21 +117,25 @@ webhook_test_webhook(PG_FUNCTION_ARGS)
 	shmem_require();
 	PreventCommandIfReadOnly("webhook.test_webhook()");
 	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+	entity_type = entity_type_argument(fcinfo);
 
 	as_owner_begin(&state);
 	(void) api_lock_webhook(&state, id);
-	events = subscription(id, &owner, context);
+	events = subscription(id, &owner, &integrated, context);
 	types = watched_types(context);
 	as_owner_end(&state);
 
+	if (entity_type != NULL)
+		events = entity_type;
 	first = pnstrdup(events, strcspn(events, ",."));
-	if (!find_entity(strstr(events, "*") == events ? types : events, entity_id, owner, &row))
+	if (!find_entity(strstr(events, "*") == events ? types : events, entity_id,
+					 integrated ? paid_only_events() : NULL, owner, &row))
 	{
 		if (entity_id != NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_NO_DATA_FOUND),
 					 errmsg("webhook " INT64_FORMAT " has no entity \"%s\" to test with", id, entity_id),
-					 errhint("Give the id of a row of a watched table, or leave it out to send the newest row.")));
+					 errhint("Use the id of a row of a table that is watched as one of the webhook's entity types or as argument \"entity_type\", or leave it out to send the newest row.")));
 		row.entity_type = strcmp(first, "*") == 0 ? "webhook" : first;
 		row.payload = "{}";
 		row.payload_len = 2;

@@ -90,11 +90,11 @@ AS 'MODULE_PATHNAME', 'webhook_reactivate';
 COMMENT ON FUNCTION webhook.reactivate(text, boolean)
     IS 'let a webhook work again by the token of a notification, which works once; returns how many buffered messages will be sent';
 
-CREATE FUNCTION webhook.test_webhook(id bigint, entity_id text DEFAULT NULL) RETURNS text
+CREATE FUNCTION webhook.test_webhook(id bigint, entity_id text DEFAULT NULL, entity_type text DEFAULT NULL) RETURNS text
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_test_webhook';
-COMMENT ON FUNCTION webhook.test_webhook(bigint, text)
-    IS 'send one request with the record of this entity, or the newest one, even if the webhook is switched off; returns the message id';
+COMMENT ON FUNCTION webhook.test_webhook(bigint, text, text)
+    IS 'sends one request with the record of this entity, or the newest one, of any watched entity type, even if the webhook is not active; returns the message id';
 
 CREATE FUNCTION webhook.redeliver(webhook_id bigint, message_id text) RETURNS boolean
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE

@@ -8,7 +8,10 @@ CREATE TABLE webhook.integration (
     api_key_hash       bytea NOT NULL,
     api_key_created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     age_reported_at    timestamptz,
-    created_at         timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at         timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    previous_api_key_id    text,
+    previous_api_key_hash  bytea,
+    previous_api_key_until timestamptz
 );
 COMMENT ON TABLE webhook.integration IS 'the integrations; their API keys are kept as hashes only';
 
@@ -32,10 +35,9 @@ CREATE TABLE webhook.active_integration (
 );
 COMMENT ON TABLE webhook.active_integration IS 'the integration whose webhooks fire for a profile';
 
--- An event whose integration is deleted has none from then on: another one must not get its data unasked.
 CREATE TABLE webhook.event_override (
     event_uid       text PRIMARY KEY,
-    integration     text REFERENCES webhook.integration ON UPDATE CASCADE ON DELETE SET NULL,
+    integration     text REFERENCES webhook.integration ON UPDATE CASCADE ON DELETE CASCADE,
     send_on_payment boolean NOT NULL,
     only_paid       boolean NOT NULL,
     owner           regrole NOT NULL
@@ -99,11 +101,11 @@ AS 'MODULE_PATHNAME', 'webhook_create_integration';
 COMMENT ON FUNCTION webhook.create_integration(text, text)
     IS 'creates an integration that belongs to the current role; returns its API key, which is not shown again';
 
-CREATE FUNCTION webhook.rotate_api_key(integration text) RETURNS text
+CREATE FUNCTION webhook.rotate_api_key(integration text, grace interval DEFAULT '0') RETURNS text
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_rotate_api_key';
-COMMENT ON FUNCTION webhook.rotate_api_key(text)
-    IS 'replaces the API key of an integration at once; returns the new one, which is not shown again';
+COMMENT ON FUNCTION webhook.rotate_api_key(text, interval)
+    IS 'replaces the API key of an integration; returns the new one, which is not shown again; the old one works until the grace period is over';
 
 CREATE FUNCTION webhook.delete_integration(name text) RETURNS boolean
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -163,4 +165,5 @@ RETURNS TABLE (
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_integrations';
-COMMENT ON FUNCTION webhook.get_integrations() IS 'lists the integrations of the current role, with the age of their API keys';
+COMMENT ON FUNCTION webhook.get_integrations()
+    IS 'lists the integrations of the current role, with the age of their API keys; under no name the events that were given none';

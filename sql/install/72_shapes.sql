@@ -1,11 +1,11 @@
 -- What an integration makes of payloads: src/shape_api.c.
 
 CREATE FUNCTION webhook.set_field_mapping(mapping jsonb, integration text DEFAULT NULL, profile text DEFAULT NULL,
-    event_uid text DEFAULT NULL) RETURNS void
+    event_uid text DEFAULT NULL, entity_type text DEFAULT 'guest') RETURNS void
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_set_field_mapping';
-COMMENT ON FUNCTION webhook.set_field_mapping(jsonb, text, text, text)
-    IS 'sets which fields are sent under which names, for an integration, a profile or an event; NULL removes it';
+COMMENT ON FUNCTION webhook.set_field_mapping(jsonb, text, text, text, text)
+    IS 'sets which fields of an entity type are sent under which names, for an integration, a profile or an event; NULL removes it';
 
 CREATE FUNCTION webhook.set_payload_template(integration text, entity_type text, template jsonb) RETURNS void
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE

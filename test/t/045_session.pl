@@ -145,7 +145,7 @@ foreach my $second ([ 'alice', qr/^$/, '2' ], [ 'bob', qr/permission denied for 
 	start_waiting($other, 'SELECT ' . sprintf($set, 2));
 	$first->query_safe('COMMIT');
 	$other->query('SELECT 1');
-	is(sql(q{SELECT value -> 0 ->> 'value' FROM webhook.shape WHERE kind = 'event'}), $value,
+	is(sql(q{SELECT value -> 'guest' -> 0 ->> 'value' FROM webhook.shape WHERE kind = 'event'}), $value,
 		"I13: $role sets a mapping that alice sets at the same moment");
 	like($other->{stderr}, $error, 'W14: without an error, but for the right to do so');
 	$first->quit;
@@ -162,12 +162,12 @@ sql(q{SELECT webhook.connect_profile('crm', 'conferences', true); TRUNCATE event
 	my $reader = session();
 
 	$reader->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
-	sql(q{SELECT webhook.set_field_mapping('[{"name": "code", "mapped_to": "uid"}]', 'crm')});
+	sql(q{SELECT webhook.set_field_mapping('[{"name": "code", "mapped_to": "uid"}]', 'crm', entity_type => 'event')});
 	$reader->query_safe("SELECT webhook.get_events('$key'); COMMIT");
 	is($reader->query("SELECT webhook.get_events('$key') -> 'data'"), '[{"code": "1.e5"}]',
 		'I14: after a transaction with an old snapshot the session knows the mapping');
 	$reader->quit;
-	sql(q{SELECT webhook.set_field_mapping(NULL, 'crm')});
+	sql(q{SELECT webhook.set_field_mapping(NULL, 'crm', entity_type => 'event')});
 }
 
 # I15: what PostgreSQL would take for a number, but JSON would not, is none.
