@@ -71,7 +71,8 @@ SELECT webhook.set_payload_template('shapes', 'subscriber', NULL);
 SELECT fields, r.* FROM (VALUES ('{}'), ('[]'), ('[1]'), ('[{"name": "a"}]'), ('[{"name": "a", "type": "whole"}]'), ('[{"type": "text"}]'),
     ('[{"name": "a", "type": "text", "required": "yes"}]'), ('[{"name": "a", "type": "integer", "default": "x"}]'),
     ('[{"name": "a", "type": "boolean", "default": 7}]'), ('[{"name": "a", "type": "date", "default": "today"}]'),
-    ('[{"name": "a", "type": "text"}, {"name": "a", "type": "text"}]'), ('[{"name": "a", "type": "text", "defualt": "x"}]')) AS v (fields),
+    ('[{"name": "a", "type": "text"}, {"name": "a", "type": "text"}]'), ('[{"name": "a", "type": "text", "defualt": "x"}]'),
+    ('[{"name": "a", "type": "text", "on_missing": "drop"}]'), ('[{"name": "a", "type": "text", "on_missing": true}]')) AS v (fields),
     refused(format('SELECT webhook.set_form(''shapes'', ''guest'', %L)', fields)) AS r;
 SELECT * FROM refused($$SELECT webhook.check_form('shapes', 'guest')$$);
 SELECT * FROM refused($$SELECT webhook.configure_form('shapes', 'guest')$$);
@@ -86,7 +87,7 @@ SELECT * FROM webhook.check_form('shapes', 'guest');
 SELECT webhook.configure_form('shapes', 'guest');
 SELECT webhook.configure_form('shapes', 'guest') AS again;
 SELECT * FROM webhook.check_form('shapes', 'guest');
-INSERT INTO guest (id) VALUES (1);
+INSERT INTO guest (id, firstname) VALUES (1, 'Ada');
 SELECT * FROM guest \gx
 SELECT columns FROM webhook.watch WHERE entity_type = 'guest';
 -- The form is what a template can name.
@@ -102,6 +103,22 @@ SELECT * FROM webhook.check_form('shapes', 'member');
 SELECT webhook.configure_form('shapes', 'member');
 SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'member' AND table_schema = 'shapes_test' ORDER BY ordinal_position;
 SELECT webhook.unwatch('member');
+
+-- C25: what is required and can be null is reported, and becomes NOT NULL where no row is in the way.
+CREATE TABLE required (id int PRIMARY KEY, has_null text, has_none text, has_default text, optional text);
+SELECT webhook.watch('required', 'required');
+SELECT webhook.set_form('shapes', 'required', '[{"name": "has_null", "type": "text", "required": true, "on_missing": "hold"},
+    {"name": "has_none", "type": "text", "required": true, "on_missing": "send"}, {"name": "has_default", "type": "text", "required": true, "default": "x"},
+    {"name": "optional", "type": "text"}, {"name": "new", "type": "integer", "required": true}, {"name": "new_default", "type": "integer", "required": true, "default": 1}]');
+INSERT INTO required VALUES (1, NULL, 'x', NULL, NULL), (2, 'x', 'x', NULL, NULL);
+SELECT * FROM webhook.check_form('shapes', 'required');
+SELECT webhook.configure_form('shapes', 'required');
+SELECT * FROM webhook.check_form('shapes', 'required');
+SELECT attname, attnotnull FROM pg_attribute WHERE attrelid = 'required'::regclass AND attnum > 0 ORDER BY attnum;
+DELETE FROM required;
+SELECT webhook.configure_form('shapes', 'required');
+SELECT * FROM webhook.check_form('shapes', 'required');
+SELECT webhook.unwatch('required');
 
 SELECT webhook.set_form('shapes', 'user', '[{"name": "x", "type": "text"}]');
 SELECT * FROM webhook.check_form('shapes', 'user');

@@ -273,18 +273,18 @@ drop(Delivery *delivery)
 
 /* It has failed without an attempt, and is no fault of the receiver's. */
 static void
-withhold(Delivery *delivery, TimestampTz now)
+withhold(Delivery *delivery, const char *reason, TimestampTz now)
 {
 	OrderKey   *key = delivery->key;
 
 	if (payload_is_test(delivery->message))
 	{
-		could_not_send(delivery, delivery->withheld, now);
+		could_not_send(delivery, reason, now);
 		return;
 	}
 	delivery->key = NULL;
 	record_failed(delivery->endpoint);
-	stored_write_later(delivery, DELIVERY_FAILED, 0, delivery->withheld);
+	stored_write_later(delivery, DELIVERY_FAILED, 0, reason);
 	if (key != NULL)
 		dispatch_pass_on(key);
 }
@@ -311,9 +311,9 @@ send_delivery(Delivery *delivery, TimestampTz now)
 
 	delivery->sent_at = now;
 	delivery->configured_at = delivery->endpoint->updated_at;
-	if (delivery->withheld != NULL)
+	if (delivery->withheld != NULL || delivery->held)
 	{
-		withhold(delivery, now);
+		withhold(delivery, delivery->withheld ? delivery->withheld : delivery->faults, now);
 		return;
 	}
 	if (delivery->dropped)
@@ -373,7 +373,7 @@ attempt_send(TimestampTz now)
 			continue;
 		dlist_delete(&delivery->ready_node);
 		endpoint->nready--;
-		if (endpoint->send_interval > 0 && delivery->withheld == NULL && !delivery->dropped)
+		if (endpoint->send_interval > 0 && delivery->withheld == NULL && !delivery->held && !delivery->dropped)
 			endpoint->next_send_at = Max(endpoint->next_send_at, now - RATE_CATCH_UP_US) +
 				endpoint->send_interval;
 		send_delivery(delivery, now);

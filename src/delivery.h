@@ -52,6 +52,8 @@ typedef struct Delivery
 	bool		dropped;		/* by the transform: not to be sent */
 	char	   *payload;		/* NULL: the message's */
 	char	   *prepare_error;	/* NULL: none */
+	char	   *faults;			/* what does not fit the form, or NULL */
+	bool		held;			/* not to be sent for that reason */
 
 	struct OrderKey *key;
 	dlist_node	key_node;		/* in the key's queue */

@@ -405,6 +405,8 @@ endpoint_trim(void)
 		ended_release(endpoint->discarded);
 		if (endpoint->last_error != NULL)
 			free(endpoint->last_error);
+		if (endpoint->reported_faults != NULL)
+			free(endpoint->reported_faults);
 		if (endpoint->context != NULL)
 			MemoryContextDelete(endpoint->context);
 		hash_search(endpoints, &endpoint->id, HASH_REMOVE, NULL);

@@ -79,6 +79,7 @@ typedef struct Endpoint
 	char	   *problem;		/* why no request can be made, or NULL */
 	char	   *integration;	/* whose shape payloads get, or NULL */
 	char	   *transform;		/* function of the owner, or NULL */
+	char	   *reported_faults;	/* what of a form's faults was reported last, or NULL; malloc() */
 
 	TimestampTz prepare_after;	/* its transform was slow: it is its turn again then; 0: it was not */
 

@@ -41,6 +41,11 @@ static Statement insert_statement = {
 	5, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
+static Statement find_form_statement = {
+	"SELECT FROM webhook.notification WHERE webhook_id = $1 AND kind = 'form' AND message = $2 LIMIT 1",
+	2, {INT8OID, TEXTOID}
+};
+
 /* What others have made of it in the meantime counts; only another owner makes up for one that is no more. */
 static Statement deactivate_statement = {
 	"UPDATE webhook.webhook SET active = false, buffering = true, deactivated_at = $2,"
@@ -160,6 +165,16 @@ notify_warning(const Endpoint *endpoint, int percent)
 					   psprintf("%s fails: %d %% of its retry schedule have passed without a success",
 								describe(endpoint), percent),
 					   NULL, NULL, NULL);
+}
+
+void
+notify_form(const Endpoint *endpoint, const char *faults)
+{
+	char	   *message = psprintf("%s: %s", describe(endpoint), faults);
+	Datum		values[2] = {Int64GetDatum(endpoint->id), CStringGetTextDatum(message)};
+
+	if (statement_execute(&find_form_statement, values, NULL) == 0)
+		raise_notification(endpoint, "form", message, NULL, NULL, NULL);
 }
 
 static char *

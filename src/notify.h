@@ -25,6 +25,9 @@ extern bool notify_possible(void);
 /* So many percent of the schedule have passed without a success. */
 extern void notify_warning(const Endpoint *endpoint, int percent);
 
+/* A payload does not fit the form of the webhook's integration.  Reported once, as long as the notification is there. */
+extern void notify_form(const Endpoint *endpoint, const char *faults);
+
 /*
  * Switch a webhook off: what is pending is buffered, and so is what comes in.  False, and nothing done, if it is off
  * already, or has been changed after this time; only a new owner counts when it had none.

@@ -40,6 +40,7 @@
 #include "check.h"
 #include "compat.h"
 #include "jsonfield.h"
+#include "notify.h"
 #include "payload.h"
 #include "prepare.h"
 #include "settings.h"
@@ -161,9 +162,18 @@ run_transform(const Endpoint *endpoint, const Message *message, char *payload)
 	return result;
 }
 
+/* A deletion says nothing about the fields of what is gone. */
+static bool
+is_deletion(const Message *message)
+{
+	const char *dot = strrchr(message->event, '.');
+
+	return dot != NULL && strcmp(dot, ".delete") == 0;
+}
+
 /* What is to be sent, NULL: nothing; errors out if something goes wrong. */
 static char *
-make_payload(const Endpoint *endpoint, const Message *message)
+make_payload(const Endpoint *endpoint, const Message *message, ShapeFaults *faults)
 {
 	char	   *payload = message->payload;
 	int			len;
@@ -174,7 +184,7 @@ make_payload(const Endpoint *endpoint, const Message *message)
 										 message->profile, message->event_uid);
 
 		if (set != NULL)
-			payload = shapes_apply(set, payload, true, &len);
+			payload = shapes_apply(set, payload, true, is_deletion(message) ? NULL : faults, &len);
 	}
 	if (endpoint->transform != NULL)
 		return run_transform(endpoint, message, payload);
@@ -190,6 +200,27 @@ take_payload(Delivery *delivery, const char *payload, MemoryContext context)
 		delivery->payload = MemoryContextStrdup(context, payload);
 }
 
+/* Remember what does not fit the form, to be logged with the attempt, and have it reported once. */
+static void
+take_faults(Delivery *delivery, const ShapeFaults *faults, MemoryContext context)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+	char	   *text;
+
+	if (faults->text.len == 0)
+		return;
+	text = psprintf("%sthe payload does not fit the form: %s", faults->hold ? "withheld: " : "", faults->text.data);
+	delivery->faults = MemoryContextStrdup(context, text);
+	delivery->held = faults->hold;
+	if ((endpoint->reported_faults == NULL || strcmp(endpoint->reported_faults, text) != 0) && notify_possible())
+	{
+		notify_form(endpoint, text);
+		if (endpoint->reported_faults != NULL)
+			free(endpoint->reported_faults);
+		endpoint->reported_faults = strdup(text);
+	}
+}
+
 /*
  * Only a function needs a subtransaction, but an error needs one, too: without
  * it, what SPI and the caches hold would not be given back.
@@ -200,13 +231,14 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 	MemoryContext old = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext scratch = AllocSetContextCreate(old, "webhook preparation", ALLOCSET_DEFAULT_SIZES);
+	ShapeFaults faults = {0};
 
 	prepare_forget(delivery);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(scratch);
 	PG_TRY();
 	{
-		take_payload(delivery, make_payload(delivery->endpoint, delivery->message), context);
+		take_payload(delivery, make_payload(delivery->endpoint, delivery->message, &faults), context);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -221,8 +253,10 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 		delivery->prepare_error = MemoryContextStrdup(context, edata->message);
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(old);
 	CurrentResourceOwner = owner;
+	if (delivery->prepare_error == NULL)
+		take_faults(delivery, &faults, context);
+	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 
 	/* What pg_advisory_lock() took would stay with the worker for ever. */
@@ -257,6 +291,8 @@ prepare_forget(Delivery *delivery)
 		pfree(delivery->payload);
 	if (delivery->prepare_error != NULL)
 		pfree(delivery->prepare_error);
-	delivery->payload = delivery->prepare_error = NULL;
-	delivery->prepared = delivery->dropped = false;
+	if (delivery->faults != NULL)
+		pfree(delivery->faults);
+	delivery->payload = delivery->prepare_error = delivery->faults = NULL;
+	delivery->prepared = delivery->dropped = delivery->held = false;
 }

@@ -238,6 +238,8 @@ create_entry(const Delivery *delivery, const Request *request, const HttpResult 
 	const Endpoint *endpoint = delivery->endpoint;
 	const char *url = request ? request->url.data : endpoint->url;
 	const char *configured = endpoint->exists ? endpoint->shown_headers : "";
+	const char *error = result->error[0] == '\0' && delivery->faults != NULL && !delivery->handshake ?
+		delivery->faults : result->error;
 	size_t		size;
 	LogEntry   *entry;
 	char	   *ends[LOG_TEXTS];
@@ -247,7 +249,7 @@ create_entry(const Delivery *delivery, const Request *request, const HttpResult 
 		log_context = AllocSetContextCreate(TopMemoryContext, "webhook log",
 											ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, LOG_BLOCK_MAX);
 	size = offsetof(LogEntry, text) + shown(strlen(message->event)) + shown(strlen(url)) +
-		shown(result->headers_len) + shown(result->body_len) + shown(strlen(result->error));
+		shown(result->headers_len) + shown(result->body_len) + shown(strlen(error));
 	if (request != NULL)
 		size += own_headers_len(request) + shown(strlen(configured)) + shown(request->http.body_len);
 	entry = MemoryContextAlloc(log_context, size);
@@ -272,7 +274,7 @@ create_entry(const Delivery *delivery, const Request *request, const HttpResult 
 	ends[LOG_REQUEST_BODY] = end;
 	ends[LOG_RESPONSE_HEADERS] = end = put_lines(end, result->headers, result->headers_len);
 	ends[LOG_RESPONSE_BODY] = end = put(end, result->body, result->body_len);
-	ends[LOG_ERROR] = put(end, result->error, strlen(result->error));
+	ends[LOG_ERROR] = put(end, error, strlen(error));
 	for (int i = 0; i < LOG_TEXTS; i++)
 		entry->len[i] = (int) (ends[i] - (i == 0 ? entry->text : ends[i - 1]));
 	return entry;

@@ -245,7 +245,7 @@ shaped_payloads(const Question *question, List *rows)
 		int			len;
 
 		if (set != NULL)
-			payload = shapes_apply(set, payload, question->mapping, &len);
+			payload = shapes_apply(set, payload, question->mapping, NULL, &len);
 		jsonfield_replace_impossible(payload);
 		result = lappend(result, payload);
 	}

@@ -30,6 +30,7 @@
 
 #define MAX_FIELDS		1600
 #define MAX_NAME		200		/* bytes of a name */
+#define MAX_FAULTS		500		/* bytes after which no more faults are listed */
 
 /* One line of a mapping. */
 typedef struct MapEntry
@@ -474,8 +475,8 @@ shape_apply_template(const ShapeTemplate *template, Jsonb *payload, StringInfo o
 /* ---------- forms ---------- */
 
 #define FORM_HINT \
-	"Give an array such as [{\"name\": \"firstname\", \"type\": \"text\", \"required\": true, \"default\": null}]; " \
-	"types are text, integer, number, boolean, date, timestamp and json, or SQL's names for these."
+	"Specify an array such as [{\"name\": \"firstname\", \"type\": \"text\", \"required\": true, \"default\": null, \"on_missing\": \"send\"}]; " \
+	"types are text, integer, number, boolean, date, timestamp and json, or SQL's names for these; on_missing is send or hold."
 
 static ShapeType
 field_type(Jsonb *object, const char *name)
@@ -498,7 +499,7 @@ static bool append_typed(StringInfo out, ShapeType type, JsonbValue *value);
 static void
 compile_field(ShapeField *field, Jsonb *object, List **names)
 {
-	static const char *const keys[] = {"name", "type", "required", "default", NULL};
+	static const char *const keys[] = {"name", "type", "required", "default", "on_missing", NULL};
 	JsonbValue	v;
 
 	check_keys(object, keys, "fields", FORM_HINT);
@@ -512,6 +513,14 @@ compile_field(ShapeField *field, Jsonb *object, List **names)
 		if (v.type != jbvBool)
 			refuse("fields", psprintf("\"required\" of \"%s\" is not a boolean", field->name), FORM_HINT);
 		field->required = v.val.boolean;
+	}
+	if (object_get(object, "on_missing", &v))
+	{
+		const char *choice = value_string(&v);
+
+		field->hold = choice != NULL && strcmp(choice, "hold") == 0;
+		if (!field->hold && (choice == NULL || strcmp(choice, "send") != 0))
+			refuse("fields", psprintf("\"on_missing\" of \"%s\" is neither \"send\" nor \"hold\"", field->name), FORM_HINT);
 	}
 	field->default_json = "null";
 	if (object_get(object, "default", &v) && v.type != jbvNull)
@@ -649,23 +658,47 @@ append_typed(StringInfo out, ShapeType type, JsonbValue *value)
 	return true;
 }
 
+/* A field has no value, or one (found) that is not of its type. */
+static void
+note_fault(const ShapeField *field, bool found, ShapeFaults *faults)
+{
+	faults->hold |= field->hold;
+	if (faults->text.len > MAX_FAULTS)
+		return;
+	if (faults->text.len > 0)
+		appendStringInfoString(&faults->text, ", ");
+	if (found)
+		appendStringInfo(&faults->text, "field \"%s\" is not of type %s", field->name, types[field->type].name);
+	else
+		appendStringInfo(&faults->text, "required field \"%s\" is missing", field->name);
+}
+
 void
-shape_apply_form(const ShapeForm *form, Jsonb *payload, StringInfo out)
+shape_apply_form(const ShapeForm *form, Jsonb *payload, StringInfo out, ShapeFaults *faults)
 {
 	bool		object = JB_ROOT_IS_OBJECT(payload);
+
+	if (faults != NULL)
+	{
+		initStringInfo(&faults->text);
+		faults->hold = false;
+	}
 
 	appendStringInfoChar(out, '{');
 	for (int i = 0; i < form->nfields; i++)
 	{
 		const ShapeField *field = &form->fields[i];
 		JsonbValue	v;
+		bool		found = object && object_get(payload, field->name, &v) && v.type != jbvNull;
 
 		if (i > 0)
 			appendStringInfoChar(out, ',');
 		appendStringInfoString(out, field->prefix);
-		if (!object || !object_get(payload, field->name, &v) || v.type == jbvNull ||
-			!append_typed(out, field->type, &v))
-			appendStringInfoString(out, field->default_json);
+		if (found && append_typed(out, field->type, &v))
+			continue;
+		appendStringInfoString(out, field->default_json);
+		if (faults != NULL && (found || (field->required && strcmp(field->default_json, "null") == 0)))
+			note_fault(field, found, faults);
 	}
 	appendStringInfoChar(out, '}');
 }

@@ -32,6 +32,7 @@ typedef struct ShapeField
 	char	   *name;
 	ShapeType	type;
 	bool		required;
+	bool		hold;			/* nothing is sent when there is no value, or none of this type */
 	char	   *default_json;	/* JSON text, "null" without a default */
 	char	   *default_text;	/* the same as input for the SQL type, or NULL */
 	char	   *prefix;			/* "name": as JSON */
@@ -62,8 +63,15 @@ extern ShapeMapping *shape_merge_mappings(ShapeMapping *first, ShapeMapping *sec
 extern const char *shape_template_unknown(const ShapeTemplate *template,
 										  bool (*known) (const char *name, void *arg), void *arg);
 
-/* Append what becomes of a payload, as JSON text. */
-extern void shape_apply_form(const ShapeForm *form, Jsonb *payload, StringInfo out);
+/* What does not fit a form: text is empty when everything does. */
+typedef struct ShapeFaults
+{
+	StringInfoData text;
+	bool		hold;			/* so that it is not to be sent */
+} ShapeFaults;
+
+/* Append what becomes of a payload, as JSON text, and to faults (unless NULL) what is wrong with it. */
+extern void shape_apply_form(const ShapeForm *form, Jsonb *payload, StringInfo out, ShapeFaults *faults);
 extern void shape_apply_mapping(const ShapeMapping *mapping, Jsonb *payload, StringInfo out);
 extern void shape_apply_template(const ShapeTemplate *template, Jsonb *payload, StringInfo out);
 

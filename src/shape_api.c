@@ -358,6 +358,7 @@ webhook_check_form(PG_FUNCTION_ARGS)
 		" WHEN a.attname IS NULL THEN format('table %s has no such column', w.relation)"
 		" WHEN a.attname = ANY (w.exclude) OR a.attname <> ALL (w.columns)"
 		"  THEN format('the column of table %s is not in the payload', w.relation)"
+		" WHEN x.fits THEN format('the column of table %s can be null and is required', w.relation)"
 		" ELSE format('the column of table %s is of type %s', w.relation, format_type(a.atttypid, NULL)) END"
 		" FROM webhook.shape s CROSS JOIN LATERAL jsonb_array_elements(s.value) WITH ORDINALITY AS f (field, n)"
 		" LEFT JOIN (webhook.watch w JOIN pg_class c ON c.oid = w.relation) ON w.entity_type = $2"
@@ -365,14 +366,16 @@ webhook_check_form(PG_FUNCTION_ARGS)
 		"  AND a.attnum > 0 AND NOT a.attisdropped"
 		" LEFT JOIN pg_type t ON t.oid = CASE WHEN EXISTS (SELECT FROM pg_type b WHERE b.oid = a.atttypid AND b.typtype = 'd')"
 		"  THEN (SELECT b.typbasetype FROM pg_type b WHERE b.oid = a.atttypid) ELSE a.atttypid END"
-		" WHERE s.integration = $1 AND s.kind = 'form' AND s.target = $2 AND w.payload IS NULL"
-		" AND NOT COALESCE((CASE $3[f.n]"
+		" CROSS JOIN LATERAL (SELECT CASE $3[f.n]"
 		"  WHEN 'integer' THEN t.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)"
 		"  WHEN 'number' THEN t.typcategory = 'N'"
 		"  WHEN 'boolean' THEN t.typcategory = 'B'"
 		"  WHEN 'date' THEN t.oid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)"
 		"  WHEN 'timestamp' THEN t.oid IN ('timestamp'::regtype, 'timestamptz'::regtype)"
-		"  ELSE t.oid IS NOT NULL END)"
+		"  ELSE t.oid IS NOT NULL END AS fits) AS x"
+		" WHERE s.integration = $1 AND s.kind = 'form' AND s.target = $2 AND w.payload IS NULL"
+		" AND NOT COALESCE(x.fits AND (a.attnotnull OR f.field->'required' IS DISTINCT FROM 'true' OR f.field->>'default' IS NOT NULL"
+		"   OR EXISTS (SELECT FROM pg_type b WHERE b.oid = a.atttypid AND b.typnotnull))"
 		"  AND (w.exclude IS NULL OR a.attname <> ALL (w.exclude))"
 		"  AND (w.columns IS NULL OR a.attname = ANY (w.columns)), false)"
 		" AND EXISTS (SELECT FROM webhook.integration i WHERE i.name = s.integration AND pg_has_role($4, i.owner::oid, 'USAGE'))"
@@ -404,13 +407,39 @@ require_owner(Oid relid)
 				 errhint("Have the table's owner call webhook.configure_form().")));
 }
 
-/* Add the columns that a table lacks, as the caller, who must own it; returns their names. */
+/* Does a query (with SPI connected) return a row? */
+static bool
+finds_any(const char *query)
+{
+	if (SPI_execute(query, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not execute \"%s\"", query);
+	return SPI_processed > 0;
+}
+
+/* The part of ALTER TABLE for a column that the table lacks. */
+static void
+append_column(StringInfo sql, const ShapeField *field, bool empty)
+{
+	appendStringInfo(sql, " ADD COLUMN %s pg_catalog.%s", quote_identifier(field->name), shape_sql_type(field->type));
+	if (field->default_text != NULL)
+		appendStringInfo(sql, " DEFAULT %s", quote_literal_cstr(field->default_text));
+	if (field->required && (field->default_text != NULL || empty))
+		appendStringInfoString(sql, " NOT NULL");
+	appendStringInfoChar(sql, ',');
+}
+
+/*
+ * Add the columns that a table lacks, as the caller, who must own it; returns their names.  What is required becomes
+ * NOT NULL where no row is in the way.
+ */
 static List *
 add_columns(Oid relid, const ShapeForm *form)
 {
+	MemoryContext context = CurrentMemoryContext;
 	List	   *added = NIL;
 	Relation	rel;
 	char	   *table;
+	bool		empty;
 	StringInfoData sql;
 
 	/* Before waiting for a lock and making others wait; and it may have changed hands while we waited. */
@@ -419,27 +448,39 @@ add_columns(Oid relid, const ShapeForm *form)
 	require_owner(relid);
 	table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 									   RelationGetRelationName(rel));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	empty = !finds_any(psprintf("SELECT FROM %s", table));
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "ALTER TABLE %s", table);
 	for (int i = 0; i < form->nfields; i++)
 	{
 		const ShapeField *field = &form->fields[i];
+		const char *name = quote_identifier(field->name);
+		AttrNumber	attnum = get_attnum(relid, field->name);
 
-		if (get_attnum(relid, field->name) != InvalidAttrNumber)
-			continue;
-		appendStringInfo(&sql, "%s ADD COLUMN %s pg_catalog.%s", added == NIL ? "" : ",",
-						 quote_identifier(field->name), shape_sql_type(field->type));
-		if (field->default_text != NULL)
-			appendStringInfo(&sql, " DEFAULT %s", quote_literal_cstr(field->default_text));
-		added = lappend(added, field->name);
+		if (attnum == InvalidAttrNumber)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+
+			append_column(&sql, field, empty);
+			added = lappend(added, field->name);
+			MemoryContextSwitchTo(old);
+		}
+		else if (field->required && field->default_text == NULL && attnum > 0 &&
+				 !TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull &&
+				 !finds_any(psprintf("SELECT FROM %s WHERE %s IS NULL", table, name)))
+			appendStringInfo(&sql, " ALTER COLUMN %s SET NOT NULL,", name);
 	}
 	relation_close(rel, NoLock);
-	if (added != NIL)
+	if (sql.len > 0)
 	{
-		if (SPI_connect() != SPI_OK_CONNECT || SPI_execute(sql.data, false, 0) != SPI_OK_UTILITY)
-			elog(ERROR, "could not execute \"%s\"", sql.data);
-		SPI_finish();
+		char	   *command = psprintf("ALTER TABLE %s%s", table, sql.data);
+
+		command[strlen(command) - 1] = '\0';
+		if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "could not execute \"%s\"", command);
 	}
+	SPI_finish();
 	return added;
 }
 

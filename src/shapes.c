@@ -151,7 +151,7 @@ shapes_get(const char *integration, const char *entity_type, const char *profile
 }
 
 char *
-shapes_apply(const ShapeSet *set, const char *payload, bool mapping, int *len)
+shapes_apply(const ShapeSet *set, const char *payload, bool mapping, ShapeFaults *faults, int *len)
 {
 	StringInfoData out;
 	bool		mapped = mapping && (set->mapping || set->template);
@@ -166,7 +166,7 @@ shapes_apply(const ShapeSet *set, const char *payload, bool mapping, int *len)
 	}
 	document = jsonfield_document(pstrdup(payload));
 	if (set->form != NULL)
-		shape_apply_form(set->form, document, &out);
+		shape_apply_form(set->form, document, &out, faults);
 	if (mapped)
 	{
 		if (set->form != NULL)

@@ -8,6 +8,8 @@
 #ifndef WEBHOOK_SHAPES_H
 #define WEBHOOK_SHAPES_H
 
+#include "shape.h"
+
 typedef struct ShapeSet ShapeSet;
 
 /*
@@ -31,7 +33,8 @@ extern const ShapeSet *shapes_get(const char *integration, const char *entity_ty
 /*
  * The payload in this shape, in the current memory context.  An error when it
  * is not JSON that jsonb can hold.  Without mapping only the form counts.
+ * faults, unless NULL, is all zeros and gets what does not fit the form.
  */
-extern char *shapes_apply(const ShapeSet *set, const char *payload, bool mapping, int *len);
+extern char *shapes_apply(const ShapeSet *set, const char *payload, bool mapping, ShapeFaults *faults, int *len);
 
 #endif							/* WEBHOOK_SHAPES_H */

@@ -66,7 +66,7 @@ make(char kind, Jsonb *document, Jsonb *payload)
 		switch (kind)
 		{
 			case 'f':
-				shape_apply_form(shape_compile_form(document), payload, &out);
+				shape_apply_form(shape_compile_form(document), payload, &out, NULL);
 				break;
 			case 'm':
 				{

@@ -121,6 +121,33 @@ is_deeply(
 		"{\"firstname\":\"\xc3\x84nn\",\"amount\":0,\"vip\":false,\"id\":\"1\",\"city\":null}"
 	],
 	'I15: always these fields, in this order, of these types');
+# C25: what does not fit is sent all the same, stands in the log, and is reported once
+
+becomes("SELECT outcome || ': ' || error FROM webhook.get_webhook_log($mapped) LIMIT 1",
+	'delivered: the payload does not fit the form: field "amount" is not of type integer',
+	'C25: a value of another type stands in the log');
+sql(q{UPDATE guest SET firstname = NULL WHERE id IN (1, 2)});
+is_deeply([ sort @{ arrived('/mapped') } ],
+	[ map { "{\"firstname\":null,\"amount\":$_,\"vip\":false,\"id\":\"" . ($_ ? 2 : 1) . "\",\"city\":null}" } 0, 1000 ],
+	'C25: without a required field it is sent by default');
+sql(q{UPDATE guest SET firstname = 'A' WHERE id IN (1, 2); UPDATE guest SET amount = 7.5 WHERE id = 1});
+arrived('/mapped');
+is( sql("SELECT count(*), count(DISTINCT message), min(webhook_id) FROM webhook.notification WHERE kind = 'form'"),
+	"3|3|$mapped", 'C25: each fault is reported once');
+sql(q{
+	SELECT webhook.set_form('crm', 'guest', '[{"name": "firstname", "type": "text", "required": true, "on_missing": "hold"}, {"name": "id", "type": "integer"}]');
+	UPDATE guest SET firstname = NULL WHERE id = 1;
+	UPDATE guest SET firstname = 'Ada' WHERE id = 1;
+});
+is_deeply(arrived('/mapped'), ['{"firstname":"Ada","id":1}'], 'C25: by choice it is withheld');
+becomes("SELECT state || ' ' || last_error FROM webhook.undelivered WHERE webhook_id = $mapped",
+	'failed withheld: the payload does not fit the form: required field "firstname" is missing',
+	'C25: where undelivered says why');
+sql(q{UPDATE guest SET firstname = NULL WHERE id = 1; DELETE FROM guest WHERE id = 1;
+	INSERT INTO guest VALUES (1, 'e1', 'p', 'Ada', 12.50, '{"name": "VIP"}', '["x", "y"]')});
+is_deeply([ map { /"id":(\d+)/ ? $1 : $_ } @{ arrived('/mapped') } ], [ 1, 1 ], 'C25: a deletion is not');
+sql(q{SELECT webhook.set_form('crm', 'guest', '[{"name": "firstname", "type": "text"}, {"name": "vip", "type": "boolean", "default": false}]')});
+
 sql(q{
 	SELECT webhook.set_field_mapping('[{"name": "v", "mapped_to": "vip"}, {"name": "e", "mapped_to": "event_uid"}]', 'crm');
 	UPDATE guest SET amount = 8 WHERE id = 1;
