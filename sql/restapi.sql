@@ -245,4 +245,5 @@ SELECT webhook.delete_integration('api');
 SELECT * FROM refused(format('SELECT webhook.get_events(%L)', :'key'));
 SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks() WHERE app IN ('rest', 'crm', 'print', 'off');
 SELECT count(webhook.clear_event_override(u)) FROM unnest('{e1,e2}'::text[]) AS u;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 DROP SCHEMA restapi_test CASCADE;

@@ -71,6 +71,7 @@ sub flaws
 	my %known = map { $_ => 1 } qw(public current_user only lateral select);
 
 	$script =~ s/--[^\n]*|\/\*.*?\*\///gs;
+	$script =~ s/^\\.*//gm;
 	$script =~ s/'(?:[^']|'')*'/''/g;
 	while ($script =~ /\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\b((?:(\$\w*\$).*?\2|[^;])*);/gis)
 	{
