@@ -26,7 +26,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/pg_locale.h"
 #include "utils/xml.h"
 
 #include "pinned.h"
@@ -35,21 +34,26 @@
 #define SEARCH_PATH		"pg_catalog, pg_temp"
 #define ZONE			"UTC"
 
-
 static void
 pinned_set(const char *name, const char *value)
 {
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+/* utils/pg_locale.h, which declares the variables of these settings, needs the headers of ICU. */
+static void
+pinned_set_locale_c(const char *name)
+{
+	if (strcmp(GetConfigOption(name, false, false), "C") != 0)
+		pinned_set(name, "C");
+}
+
 /* What only functions heed. */
 static void
 pinned_apply_formats(void)
 {
-	if (strcmp(locale_numeric, "C") != 0)
-		pinned_set("lc_numeric", "C");
-	if (strcmp(locale_time, "C") != 0)
-		pinned_set("lc_time", "C");
+	pinned_set_locale_c("lc_numeric");
+	pinned_set_locale_c("lc_time");
 	if (xmlbinary != XMLBINARY_BASE64)
 		pinned_set("xmlbinary", "base64");
 	if (xmloption != XMLOPTION_CONTENT)
@@ -71,8 +75,8 @@ pinned_apply(int settings)
 		pinned_set("extra_float_digits", "1");
 	if ((settings & PINNED_BYTEA) && bytea_output != BYTEA_OUTPUT_HEX)
 		pinned_set("bytea_output", "hex");
-	if ((settings & PINNED_MONEY) && strcmp(locale_monetary, "C") != 0)
-		pinned_set("lc_monetary", "C");
+	if (settings & PINNED_MONEY)
+		pinned_set_locale_c("lc_monetary");
 	if ((settings & PINNED_NAMES) && strcmp(namespace_search_path, SEARCH_PATH) != 0)
 		pinned_set("search_path", SEARCH_PATH);
 	if ((settings & (PINNED_NAMES | PINNED_FORMATS)) && quote_all_identifiers)
