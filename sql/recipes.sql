@@ -66,8 +66,12 @@ CREATE TABLE guest (id int PRIMARY KEY, name text);
 CREATE TABLE payment (id int PRIMARY KEY, guest_id int REFERENCES guest, amount int);
 SELECT webhook.watch('guest', 'guest', paid => 'EXISTS (SELECT FROM payment p WHERE p.guest_id = guest.id)');
 CREATE FUNCTION tell_payment() RETURNS trigger LANGUAGE plpgsql AS
-    $$BEGIN PERFORM webhook.notify_payment('guest', COALESCE(NEW.guest_id, OLD.guest_id)::text); RETURN NULL; END$$;
-CREATE TRIGGER tell_payment AFTER INSERT OR DELETE ON payment FOR EACH ROW EXECUTE FUNCTION tell_payment();
+    $$BEGIN
+        IF TG_OP <> 'INSERT' THEN PERFORM webhook.notify_payment('guest', OLD.guest_id::text); END IF;
+        IF TG_OP <> 'DELETE' THEN PERFORM webhook.notify_payment('guest', NEW.guest_id::text); END IF;
+        RETURN NULL;
+    END$$;
+CREATE TRIGGER tell_payment AFTER INSERT OR UPDATE OR DELETE ON payment FOR EACH ROW EXECUTE FUNCTION tell_payment();
 SELECT webhook.create_integration('recipes') <> '' AS created;
 SELECT webhook.connect_profile('recipes', 'p'), webhook.override_event('gala', 'recipes', only_paid => true);
 SELECT webhook.watch('guest', 'guest', event_uid => $$'gala'$$, paid => 'EXISTS (SELECT FROM payment p WHERE p.guest_id = guest.id)');

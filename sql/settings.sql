@@ -3,6 +3,7 @@
 SET client_min_messages = warning;
 CREATE SCHEMA settings_test;
 SET search_path = settings_test;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 CREATE FUNCTION settings_test.use(kind text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     pair text[];

@@ -71,7 +71,7 @@ row_changed(const AttrNumber *compare, int ncompare, TupleTableSlot *old, TupleT
 	slot_getallattrs(old);
 	slot_getallattrs(new);
 	for (int i = 0; i < ncompare; i++)
-		if (match_column_changed(old, new, compare[i]))
+		if (evaluate_column_changed(old, new, compare[i]))
 			return true;
 	return false;
 }
@@ -83,53 +83,114 @@ any_column_changed(TupleTableSlot *old, TupleTableSlot *new)
 	TupleDesc	desc = new->tts_tupleDescriptor;
 
 	for (int a = 0; a < desc->natts; a++)
-		if (!TupleDescAttr(desc, a)->attisdropped && match_column_changed(old, new, a + 1))
+		if (!TupleDescAttr(desc, a)->attisdropped && evaluate_column_changed(old, new, a + 1))
 			return true;
 	return false;
 }
 
-/* Do the fields of the old row differ from these? */
+/* Has a column changed that an expression reads?  What else changes cannot change what they say. */
 static bool
-values_changed(WatchedTable *table, TupleTableSlot *old, const WatchValues *values)
+expression_may_differ(const WatchedTable *table, TupleTableSlot *old, TupleTableSlot *new)
 {
-	WatchValues before;
-
-	evaluate_row(table, old, false, &before);
 	for (int f = 0; f < WATCH_NFIELDS; f++)
-	{
-		if (before.is_true[f] != values->is_true[f] ||
-			(before.text[f] == NULL) != (values->text[f] == NULL) ||
-			(before.text[f] != NULL && strcmp(before.text[f], values->text[f]) != 0))
+		if (table->field_position[f] > 0 && evaluate_field_may_differ(table, f, old, new))
 			return true;
-	}
 	return false;
 }
 
-/* What happened, as the receiver shall see it; WATCH_NACTIONS: nothing. */
-static WatchAction
-effective_action(WatchedTable *table, WatchAction action, TupleTableSlot *old,
-				 TupleTableSlot *new, WatchValues *values)
+/* One change of one row, and what the settings say of it. */
+typedef struct Change
 {
-	WatchValues before;
+	WatchedTable *table;
+	WatchAction action;			/* to the receiver: a row that counts as deleted does not exist */
+	TupleTableSlot *old;		/* in the root's layout, NULL where the action has none */
+	TupleTableSlot *new;
+	WatchValues values;			/* of the new row, or of the old one if there is none */
+	WatchValues before;			/* of the old row, see change_before() */
+	bool		before_known;
 
-	if (!watch_has_field(table, WATCH_DELETED))
-		return action;
+	/* what the integration in force is sent */
+	bool		ruled;
+	InForce		rule;
+	WatchAction ruling;			/* WATCH_NACTIONS: nothing */
+	bool		payment_alone_is_nothing;	/* nothing if only what says that it is paid has changed */
+} Change;
 
-	if (action != WATCH_UPDATE)
-		return values->is_true[WATCH_DELETED] ? WATCH_NACTIONS : action;
-
-	evaluate_row(table, old, false, &before);
-	if (before.is_true[WATCH_DELETED])
-		return values->is_true[WATCH_DELETED] ? WATCH_NACTIONS : WATCH_CREATE;
-	return values->is_true[WATCH_DELETED] ? WATCH_DELETE : WATCH_UPDATE;
+/* What the settings say of the row before an update. */
+static const WatchValues *
+change_before(Change *change)
+{
+	if (!change->before_known)
+		evaluate_row(change->table, change->old, InvalidCommandId, &change->before);
+	change->before_known = true;
+	return &change->before;
 }
 
-/* Tell one audience, or a part of it, of a change: what it may see of it. */
-static void
-tell(WatchedTable *table, const WatchAudience *audience, WatchAction action,
-	 TupleTableSlot *old, TupleTableSlot *new, const WatchValues *values,
-	 MatchPart part, const char *integration)
+static bool
+same_text(const char *a, const char *b)
 {
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* Do the fields of the two rows of an update differ? */
+static bool
+values_changed(Change *change)
+{
+	const WatchValues *before = change_before(change);
+
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+		if (before->is_true[f] != change->values.is_true[f] || !same_text(before->text[f], change->values.text[f]))
+			return true;
+	return false;
+}
+
+/* Does an update give the row another id? */
+static bool
+id_changed(Change *change)
+{
+	return evaluate_field_may_differ(change->table, WATCH_ID, change->old, change->new) &&
+		!same_text(change_before(change)->text[WATCH_ID], change->values.text[WATCH_ID]);
+}
+
+/* Take an update for the end of the entity: who is sent it depends on where the entity was. */
+static void
+change_into_delete(Change *change)
+{
+	char	   *payload = change->values.text[WATCH_PAYLOAD];
+
+	change->action = WATCH_DELETE;
+	change->values = *change_before(change);
+	change->values.text[WATCH_PAYLOAD] = payload;
+}
+
+/* What happened, as the receiver shall see it.  False: nothing. */
+static bool
+set_effective_action(Change *change)
+{
+	bool		deleted = change->values.is_true[WATCH_DELETED];
+
+	if (!watch_has_field(change->table, WATCH_DELETED))
+		return true;
+	if (change->action != WATCH_UPDATE)
+		return !deleted;
+	if (!deleted && change_before(change)->is_true[WATCH_DELETED])
+		change->action = WATCH_CREATE;
+	else if (deleted)
+	{
+		if (change_before(change)->is_true[WATCH_DELETED])
+			return false;
+		change_into_delete(change);
+	}
+	return true;
+}
+
+/* Append the message for one audience, or a part of it: what it may see of the change. */
+static void
+append_message(const Change *change, const WatchAudience *audience, WatchAction action, MatchPart part,
+			   const char *integration)
+{
+	WatchedTable *table = change->table;
+	const WatchValues *values = &change->values;
 	const CatalogEvent *event = audience->events[action];
 	const CatalogWebhookList *lists[MATCH_LISTS];
 	Match		match = {part, integration, audience->columns};
@@ -144,10 +205,11 @@ tell(WatchedTable *table, const WatchAudience *audience, WatchAction action,
 	if (match_lists(event, &match, lists) == 0)
 		return;
 
-	message.payload = evaluate_payload(table, audience, new ? new : old, values, &message.payload_len);
+	message.payload = evaluate_payload(table, audience, change->new ? change->new : change->old, values,
+									   &message.payload_len);
 	match.payload = message.payload;
-	match.old = action == WATCH_UPDATE ? old : NULL;
-	match.new = new;
+	match.old = action == WATCH_UPDATE ? change->old : NULL;
+	match.new = change->new;
 	message.webhook_ids = match_webhooks(event, &match);
 	if (message.webhook_ids == NULL)
 		return;
@@ -170,48 +232,25 @@ shows_unpaid(const InForce *rule)
 	return !rule->overridden || !rule->only_paid;
 }
 
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
 /*
- * Where the row was before an update, and by what rule its integration heard of
- * it.  False: this is the same event and profile.
- */
-static bool
-has_moved(WatchedTable *table, TupleTableSlot *old, const WatchValues *values, bool *was_paid, InForce *old_rule)
-{
-	WatchValues before;
-
-	evaluate_row(table, old, false, &before);
-	*was_paid = before.is_true[WATCH_PAID];
-	if (same_text(before.text[WATCH_EVENT_UID], values->text[WATCH_EVENT_UID]) &&
-		same_text(before.text[WATCH_PROFILE], values->text[WATCH_PROFILE]))
-		return false;
-	inforce_lookup(before.text[WATCH_EVENT_UID], before.text[WATCH_PROFILE], old_rule);
-	return true;
-}
-
-/*
- * The same integration hears of the entity in another event, where payment may
- * mean something else: what does it know of it, and what is it to know?
+ * An update takes the entity to another event or profile of the same
+ * integration, where payment may mean something else: what does the integration
+ * know of it, and what should it know?
  */
 static WatchAction
-moved_action(WatchedTable *table, const InForce *rule, const InForce *old_rule,
-			 bool was_paid, const WatchValues *values)
+moved_action(Change *change, const InForce *old_rule)
 {
-	bool		known = shows_unpaid(old_rule) || was_paid;
-	bool		shown = shows_unpaid(rule) || values->is_true[WATCH_PAID];
+	WatchedTable *table = change->table;
+	bool		known = shows_unpaid(old_rule) || change_before(change)->is_true[WATCH_PAID];
+	bool		shown = shows_unpaid(&change->rule) || change->values.is_true[WATCH_PAID];
 
 	if (table->field_position[WATCH_PAID] > 0)
 	{
-		bool		forgotten = paid_forget(table, values);
+		bool		forgotten = paid_forget(table, &change->values);
 
 		known = shows_unpaid(old_rule) || forgotten;
-		if (!shows_unpaid(rule) && shown)
-			(void) paid_action(table, WATCH_UPDATE, values);
+		if (!shows_unpaid(&change->rule) && shown)
+			(void) paid_action(table, WATCH_UPDATE, &change->values);
 	}
 	if (known)
 		return shown ? WATCH_UPDATE : WATCH_DELETE;
@@ -219,46 +258,79 @@ moved_action(WatchedTable *table, const InForce *rule, const InForce *old_rule,
 }
 
 /*
- * What the integration in force hears of a change, if an event's override
- * says something about payment; WATCH_NACTIONS: nothing.  With only_paid an
- * unpaid entity does not exist for the receiver: it is created by being paid
- * and deleted by not being paid any more, so that it never hears of anything
- * that it does not know.
+ * What an integration that is sent paid entities only is sent of this one: it
+ * is created by being paid and deleted by not being paid any more, so that the
+ * receiver is never sent anything about what it does not know.
  */
 static WatchAction
-payment_action(WatchedTable *table, const InForce *rule, WatchAction action,
-			   TupleTableSlot *old, TupleTableSlot *new, const WatchValues *values)
+only_paid_action(Change *change)
 {
-	bool		paid = values->is_true[WATCH_PAID];
-	bool		was_paid = paid;
+	bool		paid = change->values.is_true[WATCH_PAID];
+
+	if (change->action != WATCH_UPDATE || change->old == NULL)
+		return paid ? change->action : WATCH_NACTIONS;
+	if (change_before(change)->is_true[WATCH_PAID] != paid)
+		return paid ? WATCH_CREATE : WATCH_DELETE;
+	return paid ? WATCH_UPDATE : WATCH_NACTIONS;
+}
+
+/*
+ * What the integration in force is sent of a change, if an event's override
+ * says something about payment.  Sets change->payment_alone_is_nothing as well.
+ */
+static WatchAction
+payment_action(Change *change)
+{
+	WatchedTable *table = change->table;
+	const InForce *rule = &change->rule;
+	bool		update = change->action == WATCH_UPDATE && change->old != NULL;
+	bool		is_expression = table->field_position[WATCH_PAID] > 0;
 	bool		moved = false;
 	InForce		old_rule;
 
 	if (!watch_has_field(table, WATCH_PAID) || !inforce_overridden())
-		return action;
-	if (old != NULL && new != NULL)
-		moved = has_moved(table, old, values, &was_paid, &old_rule);
-	if (moved && action == WATCH_UPDATE && !(shows_unpaid(rule) && shows_unpaid(&old_rule)) &&
-		rule->integration != NULL && same_text(rule->integration, old_rule.integration))
-		return moved_action(table, rule, &old_rule, was_paid, values);
-	if (moved && !shows_unpaid(&old_rule) && table->field_position[WATCH_PAID] > 0)
-		(void) paid_forget(table, values);
-	if (!rule->overridden)
-		return action;
-	if (rule->only_paid && table->field_position[WATCH_PAID] > 0)
+		return change->action;
+	if (update)
 	{
-		WatchAction known_action = paid_action(table, action, values);
+		const WatchValues *before = change_before(change);
+
+		moved = !same_text(before->text[WATCH_EVENT_UID], change->values.text[WATCH_EVENT_UID]) ||
+			!same_text(before->text[WATCH_PROFILE], change->values.text[WATCH_PROFILE]);
+		change->payment_alone_is_nothing = rule->overridden && !rule->only_paid && !rule->send_on_payment &&
+			!moved && !before->is_true[WATCH_PAID] && change->values.is_true[WATCH_PAID];
+		if (moved)
+			inforce_lookup(before->text[WATCH_EVENT_UID], before->text[WATCH_PROFILE], &old_rule);
+	}
+	if (moved && !(shows_unpaid(rule) && shows_unpaid(&old_rule)) &&
+		rule->integration != NULL && same_text(rule->integration, old_rule.integration))
+		return moved_action(change, &old_rule);
+	if (moved && !shows_unpaid(&old_rule) && is_expression)
+		(void) paid_forget(table, &change->values);
+	if (shows_unpaid(rule))
+		return change->action;
+	if (is_expression)
+	{
+		WatchAction known_action = paid_action(table, change->action, &change->values);
 
 		/* Another integration has been told of who comes from another event. */
 		if (!moved)
 			return known_action;
 	}
-	if (!rule->only_paid)
-		return action == WATCH_UPDATE && !was_paid && paid && !rule->send_on_payment ?
-			WATCH_NACTIONS : action;
-	if (action == WATCH_UPDATE && was_paid != paid)
-		return paid ? WATCH_CREATE : WATCH_DELETE;
-	return (action == WATCH_DELETE ? was_paid : paid) ? action : WATCH_NACTIONS;
+	return only_paid_action(change);
+}
+
+/* Has a column that this audience sees changed, other than those that say what is paid? */
+static bool
+more_than_payment(const Change *change, const WatchAudience *audience)
+{
+	const WatchedTable *table = change->table;
+
+	for (int i = 0; i < audience->ncompare; i++)
+		if (audience->compare[i] != table->field_column[WATCH_PAID] &&
+			!bms_is_member(audience->compare[i], table->reads[WATCH_PAID]) &&
+			evaluate_column_changed(change->old, change->new, audience->compare[i]))
+			return true;
+	return false;
 }
 
 /* Does a webhook of any integration subscribe to what this change may be for it? */
@@ -272,38 +344,41 @@ integration_wants(const WatchedTable *table, const WatchAudience *audience, Watc
 		 audience->events[WATCH_DELETE]->by_integration != NULL);
 }
 
-/* What the integration in force hears of a change, for all audiences. */
-typedef struct Ruling
-{
-	bool		made;
-	InForce		rule;
-	WatchAction action;
-} Ruling;
-
-/* Tell an audience of a change, as the integration in force says if that matters. */
+/* Find out which integration is in force, and what it is sent. */
 static void
-tell_audience(WatchedTable *table, const WatchAudience *audience, WatchAction action,
-			  TupleTableSlot *old, TupleTableSlot *new, const WatchValues *values, Ruling *ruling)
+rule_on(Change *change, WatchAction (*action) (Change *change))
 {
-	if (!integration_wants(table, audience, action))
+	if (change->ruled)
+		return;
+	inforce_lookup(change->values.text[WATCH_EVENT_UID], change->values.text[WATCH_PROFILE], &change->rule);
+	change->ruling = action(change);
+	change->ruled = true;
+}
+
+/* Append the messages for an audience, as the integration in force says if that matters. */
+static void
+append_for_audience(Change *change, const WatchAudience *audience)
+{
+	WatchAction action = change->action;
+	WatchAction ruling;
+
+	if (!integration_wants(change->table, audience, action))
 	{
-		tell(table, audience, action, old, new, values, MATCH_FREE, NULL);
+		append_message(change, audience, action, MATCH_FREE, NULL);
 		return;
 	}
-	if (!ruling->made)
+	rule_on(change, payment_action);
+	ruling = change->ruling;
+	if (change->payment_alone_is_nothing && !more_than_payment(change, audience))
+		ruling = WATCH_NACTIONS;
+	if (ruling == action)
 	{
-		inforce_lookup(values->text[WATCH_EVENT_UID], values->text[WATCH_PROFILE], &ruling->rule);
-		ruling->action = payment_action(table, &ruling->rule, action, old, new, values);
-		ruling->made = true;
-	}
-	if (ruling->action == action)
-	{
-		tell(table, audience, action, old, new, values, MATCH_ALL, ruling->rule.integration);
+		append_message(change, audience, action, MATCH_ALL, change->rule.integration);
 		return;
 	}
-	tell(table, audience, action, old, new, values, MATCH_FREE, NULL);
-	if (ruling->action != WATCH_NACTIONS)
-		tell(table, audience, ruling->action, old, new, values, MATCH_INTEGRATED, ruling->rule.integration);
+	append_message(change, audience, action, MATCH_FREE, NULL);
+	if (ruling != WATCH_NACTIONS)
+		append_message(change, audience, ruling, MATCH_INTEGRATED, change->rule.integration);
 }
 
 /* Does any audience ask for event UIDs or integrations? */
@@ -318,47 +393,101 @@ context_matters(const WatchedTable *table)
 	return false;
 }
 
-/* One change of one row; old and new in the root's layout. */
-static void
-capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
-{
-	WatchAudience *audiences = table->audiences;
-	int			naudiences = table->naudiences;
-	WatchValues values;
-	Ruling		ruling = {false};
-	bool		seen = action != WATCH_UPDATE ||
-	row_changed(table->compare, table->ncompare, old, new);
-
-	/* An expression may read columns that are not in the payload. */
-	if (!seen && (table->query == NULL || !any_column_changed(old, new)))
-		return;
-	evaluate_row(table, new ? new : old, action == WATCH_DELETE, &values);
-
-	/* What a row was deleted from may be gone; it still comes only if the row did, in this transaction. */
-	if ((action != WATCH_DELETE || kept_any()) && evaluate_context_missing(table, &values) &&
-		context_matters(table) && kept_add(table, action, old, new))
-		return;
-	if (!seen && !values_changed(table, old, &values))
-		return;
-	action = effective_action(table, action, old, new, &values);
-	if (action == WATCH_NACTIONS)
-		return;
-	for (int i = 0; i < naudiences; i++)
-	{
-		/* What was changed in the first place may be hidden from this one. */
-		if (i > 0 && action == WATCH_UPDATE &&
-			!row_changed(audiences[i].compare, audiences[i].ncompare, old, new))
-			continue;
-		tell_audience(table, &audiences[i], action, old, new, &values, &ruling);
-	}
-}
-
 /* Could anybody want this? */
 static bool
 is_wanted(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
 	return table->wanted[action] &&
 		(!screen_applies(table, action) || screen_decide(table, action, slot) != SCREEN_NOBODY);
+}
+
+/*
+ * May an update matter to those who were sent the old row, whoever is sent the
+ * new one?  It does if the id changes, and if the row is deleted at once with
+ * its move to another event.
+ */
+static bool
+old_row_matters(const WatchedTable *table, TupleTableSlot *old, TupleTableSlot *new)
+{
+	if ((table->wanted[WATCH_CREATE] || table->wanted[WATCH_DELETE]) &&
+		evaluate_field_may_differ(table, WATCH_ID, old, new))
+		return true;
+	return table->wanted[WATCH_UPDATE] && watch_has_field(table, WATCH_DELETED) &&
+		(evaluate_field_may_differ(table, WATCH_EVENT_UID, old, new) ||
+		 evaluate_field_may_differ(table, WATCH_PROFILE, old, new));
+}
+
+/* Capture what capture_row() has found to be wanted. */
+static void
+capture_change_of(Change *change)
+{
+	WatchedTable *table = change->table;
+	WatchAudience *audiences = table->audiences;
+	int			naudiences = table->naudiences;
+
+	if (!set_effective_action(change))
+		return;
+	for (int i = 0; i < naudiences; i++)
+	{
+		/* What was changed in the first place may be hidden from this one. */
+		if (i > 0 && change->action == WATCH_UPDATE &&
+			!row_changed(audiences[i].compare, audiences[i].ncompare, change->old, change->new))
+			continue;
+		append_for_audience(change, &audiences[i]);
+	}
+}
+
+/*
+ * Should a change be captured at the end of the transaction, because it is not
+ * yet known where the row belongs?  What a row was deleted from may be gone; it
+ * still comes only if the row did, in this transaction.  What is noted about
+ * payment must come in the order of the changes.
+ */
+static bool
+must_wait(const WatchedTable *table, WatchAction action, const WatchValues *values)
+{
+	if (!context_matters(table))
+		return false;
+	if (kept_any() && table->field_position[WATCH_PAID] > 0 && inforce_overridden())
+		return true;
+	return (action != WATCH_DELETE || kept_any()) && evaluate_context_missing(table, values);
+}
+
+/*
+ * One change of one row; old and new in the root's layout.  An update that
+ * changes the id is the end of one entity and the beginning of another.  past is
+ * what evaluate_past() says of the old row.
+ */
+static void
+capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new, CommandId past)
+{
+	Change		change = {table, action, old, new};
+	bool		seen = action != WATCH_UPDATE || row_changed(table->compare, table->ncompare, old, new);
+
+	/* An expression may read columns that are not in the payload. */
+	if (!seen && (table->query == NULL || !any_column_changed(old, new) || !expression_may_differ(table, old, new)))
+		return;
+	evaluate_row(table, new ? new : old, action == WATCH_DELETE ? past : InvalidCommandId, &change.values);
+	if (action == WATCH_UPDATE && id_changed(&change))
+	{
+		if (is_wanted(table, WATCH_DELETE, old))
+			capture_row(table, WATCH_DELETE, old, NULL, past);
+		if (is_wanted(table, WATCH_CREATE, new))
+			capture_row(table, WATCH_CREATE, NULL, new, past);
+		return;
+	}
+
+	if (must_wait(table, action, &change.values) && kept_add(table, action, old, new, past))
+		return;
+	if (seen || values_changed(&change))
+		capture_change_of(&change);
+}
+
+static void
+capture_update(WatchedTable *table, TupleTableSlot *old, TupleTableSlot *new, CommandId past)
+{
+	if (is_wanted(table, WATCH_UPDATE, new) || old_row_matters(table, old, new))
+		capture_row(table, WATCH_UPDATE, old, new, past);
 }
 
 /* Keep a row that is on its way to another partition.  The one before it, if still there, will not arrive. */
@@ -371,12 +500,13 @@ remember_moved(WatchedTable *table, HeapTuple tuple, TupleTableSlot *root_slot)
 	if (before != NULL)
 		moved_lose(before);
 	moved_remember(table->relid, table->root, command,
-				   kept_layout(root_slot->tts_tupleDescriptor), kept_copy(root_slot));
+				   kept_layout(root_slot->tts_tupleDescriptor), kept_copy(root_slot), evaluate_past(tuple));
 }
 
 /* Tell of a change from copies of the rows, in the root's layout. */
 static void
-capture_copies(Oid relid, Oid root_oid, WatchAction action, TupleDesc desc, HeapTuple old, HeapTuple new)
+capture_copies(Oid relid, Oid root_oid, WatchAction action, TupleDesc desc, HeapTuple old, HeapTuple new,
+			   CommandId past)
 {
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	WatchedTable *table;
@@ -395,7 +525,7 @@ capture_copies(Oid relid, Oid root_oid, WatchAction action, TupleDesc desc, Heap
 			ExecStoreHeapTuple(old, old_slot, false);
 		if (new != NULL)
 			ExecStoreHeapTuple(new, new_slot, false);
-		capture_row(table, action, old ? old_slot : NULL, new ? new_slot : NULL);
+		capture_row(table, action, old ? old_slot : NULL, new ? new_slot : NULL, past);
 		ExecDropSingleTupleTableSlot(old_slot);
 		ExecDropSingleTupleTableSlot(new_slot);
 		relation_close(root, AccessShareLock);
@@ -407,14 +537,14 @@ capture_copies(Oid relid, Oid root_oid, WatchAction action, TupleDesc desc, Heap
 static void
 tell_lost_move(const MovedRow *lost)
 {
-	capture_copies(lost->relid, lost->root, WATCH_DELETE, lost->desc, lost->tuple, NULL);
+	capture_copies(lost->relid, lost->root, WATCH_DELETE, lost->desc, lost->tuple, NULL, lost->past);
 }
 
 /* A row that was kept, at the end of the transaction. */
 static void
 tell_kept(const KeptRow *row)
 {
-	capture_copies(row->relid, row->root, row->action, row->desc, row->old, row->new);
+	capture_copies(row->relid, row->root, row->action, row->desc, row->old, row->new, row->past);
 }
 
 /* Have they got one id? */
@@ -424,8 +554,8 @@ same_entity(WatchedTable *table, TupleTableSlot *a, TupleTableSlot *b)
 	WatchValues of_a;
 	WatchValues of_b;
 
-	evaluate_row(table, a, false, &of_a);
-	evaluate_row(table, b, false, &of_b);
+	evaluate_row(table, a, InvalidCommandId, &of_a);
+	evaluate_row(table, b, InvalidCommandId, &of_b);
 	return of_a.text[WATCH_ID] != NULL && of_b.text[WATCH_ID] != NULL &&
 		strcmp(of_a.text[WATCH_ID], of_b.text[WATCH_ID]) == 0;
 }
@@ -436,6 +566,7 @@ capture_moved(WatchedTable *table, MovedRow *row, TupleTableSlot *slot)
 {
 	TupleTableSlot *old = MakeSingleTupleTableSlot(slot->tts_tupleDescriptor, &TTSOpsHeapTuple);
 	HeapTuple	tuple = row->tuple;
+	CommandId	past = row->past;
 	bool		same;
 
 	ExecStoreHeapTuple(tuple, old, false);
@@ -444,8 +575,7 @@ capture_moved(WatchedTable *table, MovedRow *row, TupleTableSlot *slot)
 	{
 		/* From now on it belongs to us, whatever capturing it brings about. */
 		(void) moved_take(row);
-		if (table->wanted[WATCH_UPDATE])
-			capture_row(table, WATCH_UPDATE, old, slot);
+		capture_update(table, old, slot, past);
 	}
 	ExecDropSingleTupleTableSlot(old);
 	if (same)
@@ -465,7 +595,7 @@ capture_insert(WatchedTable *table, HeapTuple tuple, TupleTableSlot *slot)
 	if (row != NULL && capture_moved(table, row, slot))
 		return;
 	if (is_wanted(table, WATCH_CREATE, slot))
-		capture_row(table, WATCH_CREATE, NULL, slot);
+		capture_row(table, WATCH_CREATE, NULL, slot, InvalidCommandId);
 }
 
 static WatchAction
@@ -490,7 +620,7 @@ root_slot(WatchedTable *table, TupleTableSlot *slot, int which)
 	return watch_root_slot(table, slot, scratch_depth > 1 ? -1 : which);
 }
 
-/* The row that decides who hears of the change. */
+/* The row that decides who is sent the change. */
 static TupleTableSlot *
 deciding_slot(WatchedTable *table, const TriggerData *trigger, WatchAction action)
 {
@@ -501,13 +631,26 @@ deciding_slot(WatchedTable *table, const TriggerData *trigger, WatchAction actio
 
 /*
  * Is it known that nobody wants this, from a change like it?  Most of what an
- * application writes may be of that kind, so this is to cost nothing.
+ * application writes may be of that kind, so this should cost nothing.
  */
 static bool
-known_to_be_unwanted(WatchedTable *table, WatchAction action, TupleTableSlot *deciding)
+known_to_be_unwanted(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
 {
-	return !table->wanted[action] ||
-		(screen_applies(table, action) && screen_recall(table, action, deciding) == SCREEN_NOBODY);
+	if (table->wanted[action] &&
+		!(screen_applies(table, action) && screen_recall(table, action, new ? new : old) == SCREEN_NOBODY))
+		return false;
+	return action != WATCH_UPDATE || !old_row_matters(table, old, new);
+}
+
+/* The same for the row trigger. */
+static bool
+event_is_unwanted(WatchedTable *table, WatchAction action, const TriggerData *trigger)
+{
+	TupleTableSlot *deciding = deciding_slot(table, trigger, action);
+
+	if (action != WATCH_UPDATE)
+		return known_to_be_unwanted(table, action, deciding, NULL);
+	return known_to_be_unwanted(table, action, root_slot(table, trigger->tg_trigslot, 0), deciding);
 }
 
 static void
@@ -563,14 +706,14 @@ capture_event(void *arg)
 			capture_insert(table, trigger->tg_trigtuple, slot);
 			break;
 		case WATCH_UPDATE:
-			if (is_wanted(table, WATCH_UPDATE, slot))
-				capture_row(table, WATCH_UPDATE, root_slot(table, trigger->tg_trigslot, 0), slot);
+			capture_update(table, root_slot(table, trigger->tg_trigslot, 0), slot,
+						   evaluate_past(trigger->tg_trigtuple));
 			break;
 		default:
 			if (!leaves(trigger, action))
 			{
 				if (is_wanted(table, WATCH_DELETE, slot))
-					capture_row(table, WATCH_DELETE, slot, NULL);
+					capture_row(table, WATCH_DELETE, slot, NULL, evaluate_past(trigger->tg_trigtuple));
 			}
 			else if (table->wanted[WATCH_CREATE] || table->wanted[WATCH_UPDATE] || table->wanted[WATCH_DELETE])
 				remember_moved(table, trigger->tg_trigtuple, slot);
@@ -598,7 +741,7 @@ webhook_capture(PG_FUNCTION_ARGS)
 	table = watch_recent(trigger->tg_relation);
 	action = trigger_action(trigger);
 	if (scratch_depth > 0 || table == NULL || moved_rows != NULL || leaves(trigger, action) ||
-		!known_to_be_unwanted(table, action, deciding_slot(table, trigger, action)))
+		!event_is_unwanted(table, action, trigger))
 		(void) run_in_scratch(trigger->tg_relation, capture_event, trigger);
 	PG_RETURN_POINTER(NULL);
 }
@@ -617,14 +760,16 @@ capture_change(void *arg)
 {
 	const RowChange *change = arg;
 	WatchedTable *table = watch_lookup(change->rel);
+	bool		update = change->action == WATCH_UPDATE;
 
-	if (table == NULL || !is_wanted(table, change->action, change->new ? change->new : change->old))
+	if (table == NULL || (!is_wanted(table, change->action, change->new ? change->new : change->old) &&
+						  !(update && old_row_matters(table, change->old, change->new))))
 		return true;
 
-	/* What others wrote is to see the statement's work done. */
+	/* User-defined expressions must see the completed statement; leave them to the trigger. */
 	if (table->query != NULL || table->calls_users)
 		return false;
-	capture_row(table, change->action, change->old, change->new);
+	capture_row(table, change->action, change->old, change->new, FirstCommandId);
 	return true;
 }
 
@@ -640,7 +785,7 @@ capture_at_once(Relation rel, TupleTableSlot *old, TupleTableSlot *new)
 		change.action = WATCH_CREATE;
 	else if (new == NULL)
 		change.action = WATCH_DELETE;
-	return (table != NULL && known_to_be_unwanted(table, change.action, new ? new : old)) ||
+	return (table != NULL && known_to_be_unwanted(table, change.action, old, new)) ||
 		run_in_scratch(rel, capture_change, &change);
 }
 
@@ -659,39 +804,35 @@ webhook_config_changed(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(NULL);
 }
 
-/* What the integration in force hears of a payment that somebody tells us of. */
+/* What the integration in force is sent when notify_payment() is called: the payment alone has changed. */
 static WatchAction
-notified_action(WatchedTable *table, const InForce *rule, TupleTableSlot *slot, const WatchValues *values)
+notified_action(Change *change)
 {
-	if (rule->overridden && !rule->only_paid && !rule->send_on_payment && values->is_true[WATCH_PAID])
+	const InForce *rule = &change->rule;
+
+	if (rule->overridden && !rule->only_paid && !rule->send_on_payment && change->values.is_true[WATCH_PAID])
 		return WATCH_NACTIONS;
-	return payment_action(table, rule, WATCH_UPDATE, NULL, slot, values);
+	return payment_action(change);
 }
 
 /* The payment of this row has changed, though the row has not. */
 static void
 tell_payment(WatchedTable *table, TupleTableSlot *slot, void *found)
 {
-	WatchValues values;
-	Ruling		ruling = {false};
+	Change		change = {table, WATCH_UPDATE, NULL, slot};
 
 	*(bool *) found = true;
-	evaluate_row(table, slot, false, &values);
+	evaluate_row(table, slot, InvalidCommandId, &change.values);
 	for (int i = 0; i < table->naudiences; i++)
 	{
 		const WatchAudience *audience = &table->audiences[i];
 
-		tell(table, audience, WATCH_UPDATE, NULL, slot, &values, MATCH_FREE, NULL);
+		append_message(&change, audience, WATCH_UPDATE, MATCH_FREE, NULL);
 		if (!integration_wants(table, audience, WATCH_UPDATE))
 			continue;
-		if (!ruling.made)
-		{
-			inforce_lookup(values.text[WATCH_EVENT_UID], values.text[WATCH_PROFILE], &ruling.rule);
-			ruling.action = notified_action(table, &ruling.rule, slot, &values);
-			ruling.made = true;
-		}
-		if (ruling.action != WATCH_NACTIONS)
-			tell(table, audience, ruling.action, NULL, slot, &values, MATCH_INTEGRATED, ruling.rule.integration);
+		rule_on(&change, notified_action);
+		if (change.ruling != WATCH_NACTIONS)
+			append_message(&change, audience, change.ruling, MATCH_INTEGRATED, change.rule.integration);
 	}
 }
 

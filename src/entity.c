@@ -402,7 +402,7 @@ make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slo
 	OutboxRow  *row = palloc0(sizeof(OutboxRow));
 	WatchValues values;
 
-	evaluate_row(table, slot, false, &values);
+	evaluate_row(table, slot, InvalidCommandId, &values);
 	row->relation = table->root;
 	row->entity_type = table->entity_type;
 	row->entity_id = values.text[WATCH_ID];

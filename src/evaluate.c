@@ -19,14 +19,17 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
+#include "utils/datum.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -189,6 +192,50 @@ hint_at_watch(void *arg)
 	errhint("A table was changed since it was watched. Call webhook.watch() again with settings that fit.");
 }
 
+/* The columns of the row that an expression reads, by the subquery that has the row's columns. */
+static Bitmapset *
+columns_read(Node *expression, const Query *row)
+{
+	Bitmapset  *columns = NULL;
+	List	   *vars = pull_vars_of_level(expression, 0);
+	ListCell   *lc;
+
+	foreach(lc, vars)
+	{
+		const Var  *var = lfirst(lc);
+		ListCell   *column;
+
+		foreach(column, row->targetList)
+		{
+			const TargetEntry *entry = lfirst(column);
+
+			if (var->varattno == InvalidAttrNumber || var->varattno == entry->resno)
+				columns = bms_add_member(columns, castNode(FieldSelect, entry->expr)->fieldnum);
+		}
+	}
+	return columns;
+}
+
+/* Note what each expression reads. */
+static void
+set_reads(WatchedTable *table, SPIPlanPtr plan)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+	const Query *query = linitial_node(Query, source->query_list);
+	const Query *row = linitial_node(RangeTblEntry, query->rtable)->subquery;
+	MemoryContext old = MemoryContextSwitchTo(table->context);
+
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+		if (f != WATCH_PAYLOAD && table->field_position[f] > 0)
+		{
+			TargetEntry *entry = list_nth(query->targetList, table->field_position[f] - 1);
+
+			table->reads[f] = columns_read((Node *) entry->expr, row);
+		}
+	table->reads_known = true;
+	MemoryContextSwitchTo(old);
+}
+
 static void
 free_plan(void *arg)
 {
@@ -212,6 +259,7 @@ prepare_query(WatchedTable *table, Oid rowtype)
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);
+	set_reads(table, plan);
 	table->plan = plan;
 	callback = MemoryContextAlloc(table->context, sizeof(MemoryContextCallback));
 	callback->func = free_plan;
@@ -283,23 +331,73 @@ evaluate_context_missing(const WatchedTable *table, const WatchValues *values)
 }
 
 /*
- * Look at the database as it was when the transaction began: our own changes
- * have not happened yet for a snapshot of command 0.
+ * Look at the database as it was before a command of this transaction.  Before
+ * the first one our own changes have not happened yet.
  */
 static void
-run_query_in_the_past(WatchedTable *table, Datum row, Oid rowtype, WatchValues *values)
+run_query_in_the_past(WatchedTable *table, Datum row, Oid rowtype, CommandId command, WatchValues *values)
 {
 	Snapshot	snapshot;
 
 	PushCopiedSnapshot(GetTransactionSnapshot());
 	snapshot = GetActiveSnapshot();
-	snapshot->curcid = FirstCommandId;
+	snapshot->curcid = command;
 	run_query(table, row, rowtype, snapshot, true, values);
 	PopActiveSnapshot();
 }
 
+CommandId
+evaluate_past(HeapTuple tuple)
+{
+	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+		return FirstCommandId;
+	return HeapTupleHeaderGetCmin(tuple->t_data) + 1;
+}
+
+bool
+evaluate_column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum)
+{
+	Form_pg_attribute att = TupleDescAttr(new->tts_tupleDescriptor, attnum - 1);
+	bool		old_null = old->tts_isnull[attnum - 1];
+	bool		new_null = new->tts_isnull[attnum - 1];
+
+	if (old_null || new_null)
+		return old_null != new_null;
+	return !datum_image_eq(old->tts_values[attnum - 1], new->tts_values[attnum - 1],
+						   att->attbyval, att->attlen);
+}
+
+static bool
+column_differs(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum)
+{
+	slot_getsomeattrs(old, attnum);
+	slot_getsomeattrs(new, attnum);
+	return evaluate_column_changed(old, new, attnum);
+}
+
+bool
+evaluate_field_may_differ(const WatchedTable *table, WatchField field, TupleTableSlot *old, TupleTableSlot *new)
+{
+	int			attnum = -1;
+
+	if (table->field_column[field] > 0)
+		return column_differs(old, new, table->field_column[field]);
+	if (table->field_position[field] > 0)
+	{
+		if (!table->reads_known || field == WATCH_PAYLOAD)
+			return true;
+		while ((attnum = bms_next_member(table->reads[field], attnum)) >= 0)
+			if (column_differs(old, new, attnum))
+				return true;
+	}
+	for (int i = 0; field == WATCH_ID && i < table->nkeys; i++)
+		if (column_differs(old, new, table->keys[i]))
+			return true;
+	return false;
+}
+
 void
-evaluate_row(WatchedTable *table, TupleTableSlot *slot, bool deleted, WatchValues *values)
+evaluate_row(WatchedTable *table, TupleTableSlot *slot, CommandId past, WatchValues *values)
 {
 	TupleDesc	desc = slot->tts_tupleDescriptor;
 
@@ -323,8 +421,10 @@ evaluate_row(WatchedTable *table, TupleTableSlot *slot, bool deleted, WatchValue
 		Datum		row = heap_copy_tuple_as_datum(tuple, desc);
 
 		run_query(table, row, desc->tdtypeid, InvalidSnapshot, false, values);
-		if (deleted && evaluate_context_missing(table, values))
-			run_query_in_the_past(table, row, desc->tdtypeid, values);
+		if (past != InvalidCommandId && evaluate_context_missing(table, values))
+			run_query_in_the_past(table, row, desc->tdtypeid, past, values);
+		if (past != InvalidCommandId && past != FirstCommandId && evaluate_context_missing(table, values))
+			run_query_in_the_past(table, row, desc->tdtypeid, FirstCommandId, values);
 	}
 	if (table->nkeys > 0)
 		values->text[WATCH_ID] = key_id(table, slot);

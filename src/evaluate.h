@@ -20,11 +20,25 @@ typedef struct WatchValues
 /*
  * Evaluate all fields for a row (in the root's layout).  An event UID or
  * profile that an expression cannot find any more because its row was deleted
- * earlier in the same transaction is looked up as of the transaction's start
- * when deleted is true.
+ * earlier in the same transaction is looked up as of the command that wrote the
+ * row, see evaluate_past(), and of the transaction's start.  InvalidCommandId:
+ * the row has not been deleted.
  */
-extern void evaluate_row(WatchedTable *table, TupleTableSlot *slot, bool deleted,
-						 WatchValues *values);
+extern void evaluate_row(WatchedTable *table, TupleTableSlot *slot, CommandId past, WatchValues *values);
+
+/* The command before which the database was as it was when this version of a row had just been written. */
+extern CommandId evaluate_past(HeapTuple tuple);
+
+/* Do the two rows, deformed up to there, differ in this column? */
+extern bool evaluate_column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum);
+
+/*
+ * Do two versions of a row differ in a column that this field is read from?
+ * True if that is not known; table->reads has the columns of expressions once
+ * one has been evaluated.
+ */
+extern bool evaluate_field_may_differ(const WatchedTable *table, WatchField field, TupleTableSlot *old,
+									  TupleTableSlot *new);
 
 /*
  * The payload that this audience sees, for a row whose fields have been

@@ -82,7 +82,7 @@ kept_check_layout(TupleDesc then, Relation root)
 }
 
 bool
-kept_add(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
+kept_add(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new, CommandId past)
 {
 	int			nids = 2 * table->naudiences;	/* an override can make two messages of one change */
 	KeptRow    *row;
@@ -97,6 +97,7 @@ kept_add(const WatchedTable *table, WatchAction action, TupleTableSlot *old, Tup
 	row->desc = kept_layout((new ? new : old)->tts_tupleDescriptor);
 	row->old = old ? kept_copy(old) : NULL;
 	row->new = new ? kept_copy(new) : NULL;
+	row->past = past;
 	bytes += (old ? row->old->t_len : 0) + (new ? row->new->t_len : 0);
 	row->nids = nids;
 	for (int i = 0; i < nids; i++)

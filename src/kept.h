@@ -25,6 +25,7 @@ typedef struct KeptRow
 	TupleDesc	desc;			/* the root's layout */
 	HeapTuple	old;			/* in that; may be NULL, as the action says */
 	HeapTuple	new;
+	CommandId	past;			/* of a deleted row, see evaluate_row() */
 	int			nids;			/* places in the log, one for each message that it may become */
 	OutboxId	ids[FLEXIBLE_ARRAY_MEMBER];
 } KeptRow;
@@ -36,7 +37,8 @@ extern void kept_init(void (*tell) (const KeptRow *row));
  * Keep a change, in the place in the log that is due now.  False: no more are
  * kept in this transaction, or this one has been kept and is being told.
  */
-extern bool kept_add(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new);
+extern bool kept_add(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new,
+					 CommandId past);
 
 /* Has a change been kept in this transaction? */
 extern bool kept_any(void);

@@ -12,26 +12,13 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
 #include "compat.h"
+#include "evaluate.h"
 #include "jsonfield.h"
 #include "match.h"
-
-bool
-match_column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum)
-{
-	Form_pg_attribute att = TupleDescAttr(new->tts_tupleDescriptor, attnum - 1);
-	bool		old_null = old->tts_isnull[attnum - 1];
-	bool		new_null = new->tts_isnull[attnum - 1];
-
-	if (old_null || new_null)
-		return old_null != new_null;
-	return !datum_image_eq(old->tts_values[attnum - 1], new->tts_values[attnum - 1],
-						   att->attbyval, att->attlen);
-}
 
 /* Has one of the columns that the webhook asks for, and may see, changed? */
 static bool
@@ -45,7 +32,7 @@ columns_match(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTabl
 			if (!TupleDescAttr(desc, a)->attisdropped &&
 				(visible == NULL || bms_is_member(a + 1, visible)) &&
 				strcmp(NameStr(TupleDescAttr(desc, a)->attname), webhook->columns[i]) == 0 &&
-				match_column_changed(old, new, a + 1))
+				evaluate_column_changed(old, new, a + 1))
 				return true;
 	return false;
 }

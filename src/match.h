@@ -35,9 +35,6 @@ typedef struct Match
 	Jsonb	   *parsed;			/* the payload, once somebody has needed it so */
 } Match;
 
-/* Do the two rows, deformed, differ in this column? */
-extern bool match_column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum);
-
 /*
  * A payload as jsonb.  Escapes that json accepts and jsonb does not become U+FFFD,
  * see jsonfield_document().  What cannot be mended, a number with a million digits,

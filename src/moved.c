@@ -38,7 +38,7 @@ static bool plain_update = false;
 
 
 void
-moved_remember(Oid relid, Oid root, CommandId command, TupleDesc desc, HeapTuple tuple)
+moved_remember(Oid relid, Oid root, CommandId command, TupleDesc desc, HeapTuple tuple, CommandId past)
 {
 	MovedRow   *row = MemoryContextAlloc(TopTransactionContext, sizeof(MovedRow));
 
@@ -49,6 +49,7 @@ moved_remember(Oid relid, Oid root, CommandId command, TupleDesc desc, HeapTuple
 	row->subid = GetCurrentSubTransactionId();
 	row->desc = desc;
 	row->tuple = tuple;
+	row->past = past;
 	row->next = moved_rows;
 	moved_rows = row;
 }

@@ -22,6 +22,7 @@ typedef struct MovedRow
 	SubTransactionId subid;
 	TupleDesc	desc;			/* the root's layout */
 	HeapTuple	tuple;
+	CommandId	past;			/* see evaluate_row() */
 } MovedRow;
 
 /* Is any on its way? */
@@ -31,7 +32,7 @@ extern MovedRow *moved_rows;
 extern void moved_init(void (*lost) (const MovedRow *row));
 
 /* Descriptor and tuple live as long as the transaction. */
-extern void moved_remember(Oid relid, Oid root, CommandId command, TupleDesc desc, HeapTuple tuple);
+extern void moved_remember(Oid relid, Oid root, CommandId command, TupleDesc desc, HeapTuple tuple, CommandId past);
 
 /* The row that this command moves below the root, or NULL. */
 extern MovedRow *moved_find(Oid root, CommandId command);

@@ -74,7 +74,7 @@ remember_if_paid(WatchedTable *table, TupleTableSlot *slot, void *arg)
 {
 	WatchValues values;
 
-	evaluate_row(table, slot, false, &values);
+	evaluate_row(table, slot, InvalidCommandId, &values);
 	if (values.is_true[WATCH_PAID] && values.text[WATCH_ID] != NULL)
 		(void) remember(table, &values);
 }

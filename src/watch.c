@@ -194,8 +194,8 @@ find_renamed(WatchedTable *table, TupleDesc desc, char **names, int n, HeapTuple
 }
 
 /*
- * The columns of the payload, and those whose change matters: the payload's
- * and the ones the fields are read from.  With a payload function any column
+ * The columns of the payload, and those whose change matters: the payload's,
+ * the key's and the ones the fields are read from.  With a payload function any column
  * may matter.
  */
 static void
@@ -236,6 +236,8 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 
 			for (int f = 0; f < WATCH_NFIELDS; f++)
 				used |= (table->field_column[f] == att->attnum);
+			for (int k = 0; k < table->nkeys; k++)
+				used |= (table->keys[k] == att->attnum);
 			if (!used)
 				continue;
 		}
@@ -389,9 +391,9 @@ build_table(WatchedTable *table, Relation rel)
 	for (int a = 0; a < WATCH_NACTIONS; a++)
 		table->event_names[a] = psprintf("%s.%s", table->entity_type, action_names[a]);
 	set_fields(table, root, settings, settings_desc);
-	set_columns(table, RelationGetDescr(root), settings, settings_desc);
 	if (table->field_column[WATCH_ID] == 0 && table->field_position[WATCH_ID] == 0)
 		set_keys(table, root);
+	set_columns(table, RelationGetDescr(root), settings, settings_desc);
 	set_access_columns(table);
 	if (root != rel)
 	{

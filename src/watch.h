@@ -111,6 +111,8 @@ typedef struct WatchedTable
 	WatchTextForm field_form[WATCH_NFIELDS];
 	char	   *query;			/* evaluates the expressions for one row; NULL: there are none */
 	struct _SPI_plan *plan;		/* kept, NULL until first used */
+	bool		reads_known;	/* since then: */
+	Bitmapset  *reads[WATCH_NFIELDS];	/* the columns that each expression reads */
 	Oid			owner;			/* of the table; expressions run with its rights */
 	char	   *search_path;
 } WatchedTable;
