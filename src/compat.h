@@ -262,14 +262,6 @@ webhook_valid_prefix(const char *p, int len)
 #define HASH_STRINGS 0
 #endif
 
-/* transaction_timeout has come with 17. */
-#if PG_VERSION_NUM >= 170000
-#define webhook_no_transaction_timeout() \
-	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE)
-#else
-#define webhook_no_transaction_timeout() ((void) 0)
-#endif
-
 /* Up to where WAL is on disk; a timeline can be asked for as well since 15. */
 #if PG_VERSION_NUM >= 150000
 #define webhook_flushed_wal() GetFlushRecPtr(NULL)

@@ -47,6 +47,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "island.h"
 #include "launcher.h"
 #include "shmem.h"
 #include "webhook.h"
@@ -628,6 +629,7 @@ prepare_launcher(void)
 	BackgroundWorkerUnblockSignals();
 
 	shmem_attach_launcher();
+	island_before_connection();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
 	memset(&info, 0, sizeof(info));

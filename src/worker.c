@@ -52,6 +52,7 @@
 #include "cursor.h"
 #include "dispatch.h"
 #include "integration.h"
+#include "island.h"
 #include "launcher.h"
 #include "prepare.h"
 #include "payload.h"
@@ -657,18 +658,11 @@ webhook_worker_main(Datum arg)
 	slot = shmem_attach_worker(args.slot, args.generation);
 	if (slot == NULL)
 		proc_exit(0);
+	island_before_connection();
 	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
+	island_after_connection();
 	pgstat_report_appname("webhook worker");
 
-	/* Our SQL runs with all rights: no schema in which others may create things is to be searched. */
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
-
-	/* Defaults of the database are meant for its users. */
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	webhook_no_transaction_timeout();
 	check_extension();
 
 	long_turn = RegisterTimeout(USER_TIMEOUT, handle_long_turn);
