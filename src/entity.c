@@ -356,6 +356,7 @@ static int
 run(EntityQuery *query, const WatchedTable *table, Datum **result, int16 typlen, bool typbyval)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	ErrorContextCallback hint = {error_context_stack, watch_owner_callback, unconstify(WatchedTable *, table)};
 	WatchOwner	state;
 	MemoryContext old;
 	int			n;
@@ -363,9 +364,11 @@ run(EntityQuery *query, const WatchedTable *table, Datum **result, int16 typlen,
 	watch_owner_begin(table, &state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	error_context_stack = &hint;
 	if (SPI_execute_with_args(query->sql.data, query->nargs, query->types, query->values, NULL,
 							  !query->locks, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not execute \"%s\"", query->sql.data);
+	error_context_stack = hint.previous;
 	n = (int) SPI_processed;
 	old = MemoryContextSwitchTo(caller);
 	*result = palloc(Max(n, 1) * sizeof(Datum));
@@ -432,8 +435,7 @@ visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 
 	append_order(&query, table, rel, filter->newest_first);
 	appendStringInfo(&query.sql, " OFFSET $%d", add_argument(&query, INT8OID, Int64GetDatum(offset)));
 	appendStringInfo(&query.sql, " LIMIT $%d", add_argument(&query, INT8OID, Int64GetDatum(limit)));
-	/* Locking asks for policies that allow an UPDATE; the owner is subject to them only if they are forced on him. */
-	query.locks = lock && !rel->rd_rel->relforcerowsecurity;
+	query.locks = lock;
 	if (query.locks)
 		appendStringInfoString(&query.sql, " FOR NO KEY UPDATE");
 	n = run(&query, table, &rows, -1, false);

@@ -292,15 +292,18 @@ run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool o
 		  WatchValues *values)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	ErrorContextCallback hint = {error_context_stack, watch_owner_callback, table};
 	WatchOwner	state;
 	int			rc;
 
 	watch_owner_begin(table, &state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	error_context_stack = &hint;
 	prepare_query(table, rowtype);
 	rc = SPI_execute_snapshot(table->plan, &row, " ", snapshot, InvalidSnapshot,
 							  snapshot != InvalidSnapshot, true, 1);
+	error_context_stack = hint.previous;
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(rc));
 	for (int f = 0; f < WATCH_NFIELDS && SPI_processed == 1; f++)

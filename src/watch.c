@@ -37,6 +37,7 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -710,15 +711,44 @@ watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which)
 }
 
 void
+watch_owner_settings(const char *search_path)
+{
+	pinned_apply(PINNED_ALL & ~PINNED_NAMES);
+	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+
+	/*
+	 * A query to which a policy of somebody else would apply is an error: the
+	 * policy may depend on the session.  It also keeps plans that functions
+	 * make here, without the policies that the owner forces on itself, from
+	 * being used elsewhere.
+	 */
+	if (row_security)
+		(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
+int
+watch_hint_at_owner(Oid owner)
+{
+	return errhint("Tables are read as role \"%s\", the owner of the watched table. It needs the right to SELECT, and BYPASSRLS where row-level security of other roles' tables applies to it.",
+				   GetUserNameFromId(owner, true));
+}
+
+void
+watch_owner_callback(void *table)
+{
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		(void) watch_hint_at_owner(((const WatchedTable *) table)->owner);
+}
+
+void
 watch_owner_begin(const WatchedTable *table, WatchOwner *state)
 {
 	GetUserIdAndSecContext(&state->userid, &state->sec_context);
-	SetUserIdAndSecContext(table->owner, state->sec_context | SECURITY_RESTRICTED_OPERATION |
-						   SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(table->owner, state->sec_context | WATCH_OWNER_CONTEXT);
 	state->nest_level = NewGUCNestLevel();
-	pinned_apply(PINNED_ALL & ~PINNED_NAMES);
-	(void) set_config_option("search_path", table->search_path, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	watch_owner_settings(table->search_path);
 }
 
 void

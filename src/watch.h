@@ -13,6 +13,7 @@
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "rowjson.h"
 #include "utils/snapshot.h"
 
@@ -176,9 +177,18 @@ extern bool watch_audience_sees(const WatchedTable *table, const WatchAudience *
 /*
  * What happens between these two has the rights of the table's owner, the
  * search path that the table was watched with and the settings of pinned.h, and
- * is a security-restricted operation.
+ * is a security-restricted operation.  Row-level security that the owner forces
+ * on itself does not apply, and where that of others would it is an error.
  */
+#define WATCH_OWNER_CONTEXT \
+	(SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS)
+
+extern void watch_owner_settings(const char *search_path);	/* for the caller's GUC nest level */
 extern void watch_owner_begin(const WatchedTable *table, WatchOwner *state);
 extern void watch_owner_end(const WatchOwner *state);
+
+/* What to do if the owner may not read what an expression or the API asks for; as an error context callback. */
+extern int	watch_hint_at_owner(Oid owner);
+extern void watch_owner_callback(void *table);
 
 #endif							/* WEBHOOK_WATCH_H */

@@ -34,7 +34,6 @@
 #include "asowner.h"
 #include "catalog.h"
 #include "compat.h"
-#include "pinned.h"
 #include "shmem.h"
 #include "watch.h"
 
@@ -269,11 +268,8 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 						 EXPRESSION_MAX)));
 
 	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(rel->rd_rel->relowner, save_sec_context |
-						   SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE);
-	pinned_apply(PINNED_ALL & ~PINNED_NAMES);
-	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	SetUserIdAndSecContext(rel->rd_rel->relowner, save_sec_context | WATCH_OWNER_CONTEXT);
+	watch_owner_settings(search_path);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PG_TRY();
@@ -305,6 +301,7 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 		ereport(ERROR,
 				(errcode(edata->sqlerrcode),
 				 errmsg("invalid value for argument \"%s\": %s", arg_names[arg], edata->message),
+				 edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ? watch_hint_at_owner(rel->rd_rel->relowner) :
 				 errhint("Give a column of table \"%s\", or an SQL expression over its columns%s.",
 						 RelationGetRelationName(rel), boolean ? " that is true or false" : "")));
 	}
