@@ -27,6 +27,7 @@
 #include "catalog.h"
 #include "check.h"
 #include "compat.h"
+#include "http.h"
 #include "payload.h"
 #include "retry.h"
 #include "secretfile.h"
@@ -558,6 +559,22 @@ check_max_in_flight(const Field *field, Datum value)
 	return value;
 }
 
+/* With another TLS library than OpenSSL, libcurl takes certificates from files only. */
+static void
+check_has_certificates(const Field *field)
+{
+	HttpLibrary library;
+
+	http_library(&library);
+	if (!library.has_certificates)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("argument \"%s\" is not supported with this libcurl", field->name),
+				 errdetail("libcurl %s uses %s.", library.version,
+						   library.tls[0] != '\0' ? library.tls : "no TLS library"),
+				 errhint("Build webhook with a libcurl that uses OpenSSL, such as that of libcurl4-openssl-dev.")));
+}
+
 /*
  * Text that holds a PEM block of this kind.  What is inside of it shows when it
  * is used.
@@ -567,6 +584,7 @@ check_pem(const Field *field, Datum value, const char *kind)
 {
 	char	   *s = text_to_cstring(DatumGetTextPP(value));
 
+	check_has_certificates(field);
 	if (check_file_reference(field, s, ""))
 		return s;
 	if (strlen(s) > MAX_PEM_LENGTH)

@@ -182,6 +182,20 @@
 #endif
 
 /*
+ * Transfers share their resolver threads since 8.20, two for each name.  There are 20 by default, so ten names whose
+ * servers do not answer would hold up all others, and curl_multi_cleanup() would wait for them.
+ */
+#if LIBCURL_VERSION_NUM >= 0x081400
+#define webhook_curl_set_resolver(multi, transfers) \
+	do { \
+		curl_multi_setopt((multi), CURLMOPT_RESOLVE_THREADS_MAX, 2L * (transfers)); \
+		curl_multi_setopt((multi), CURLMOPT_QUICK_EXIT, 1L); \
+	} while (0)
+#else
+#define webhook_curl_set_resolver(multi, transfers) ((void) 0)
+#endif
+
+/*
  * libcurl fails without a word over HTTP/2 (CURLE_HTTP2, no text) when, up to 8.0, the receiver took leave and the
  * request was not among those to be answered (GOAWAY).  Newer releases send such a request again themselves, and
  * have no word for a connection that was just closed: then the request may have been taken.

@@ -32,6 +32,7 @@
 #include <curl/curl.h>
 
 #include "compat.h"
+#include "curlbuild.h"
 #include "http.h"
 #include "mux.h"
 #include "transfer.h"
@@ -128,10 +129,22 @@ share_descriptors(Http *http, int max_connections)
 /*
  * The interface.
  */
+void
+http_library(HttpLibrary *library)
+{
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+
+	library->version = info->version;
+	library->tls = info->ssl_version != NULL ? info->ssl_version : "";
+	library->fault = curlbuild_fault(info->version_num);
+	library->has_certificates = curlbuild_has_certificates(info->ssl_version);
+}
+
 Http *
 http_create(const NetguardList *allowed, int max_connections)
 {
 	Http	   *http;
+	HttpLibrary library;
 
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return NULL;
@@ -142,6 +155,8 @@ http_create(const NetguardList *allowed, int max_connections)
 		curl_global_cleanup();
 		return NULL;
 	}
+	http_library(&library);
+	http->has_certificates = library.has_certificates;
 	http->allowed = allowed;
 	http->mux = mux_create();
 	http->multi = curl_multi_init();
@@ -156,6 +171,7 @@ http_create(const NetguardList *allowed, int max_connections)
 		http_destroy(http);
 		return NULL;
 	}
+	webhook_curl_set_resolver(http->multi, max_connections);
 	return http;
 }
 

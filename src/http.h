@@ -60,6 +60,15 @@ typedef struct HttpRequest
 	void	   *owner;			/* handed back in the result */
 } HttpRequest;
 
+/* The libcurl that is loaded. */
+typedef struct HttpLibrary
+{
+	const char *version;
+	const char *tls;			/* its TLS library, "" if it has none */
+	const char *fault;			/* of this release, or NULL: see curlbuild.h */
+	bool		has_certificates;	/* requests can have some of their own */
+} HttpLibrary;
+
 /* The buffers belong to the transfer and live until http_release(). */
 typedef struct HttpResult
 {
@@ -74,6 +83,9 @@ typedef struct HttpResult
 	const char *error;			/* "" or what went wrong, one line */
 	int64_t		duration_us;
 } HttpResult;
+
+/* Needs no Http, and does not initialize libcurl. */
+extern void http_library(HttpLibrary *library);
 
 /*
  * allowed is looked at whenever a socket is opened; it must outlive the Http.

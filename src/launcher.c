@@ -47,6 +47,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "http.h"
 #include "island.h"
 #include "launcher.h"
 #include "shmem.h"
@@ -619,6 +620,25 @@ sleep_until(TimestampTz wake_at)
 	}
 }
 
+/* Here, and not when the library is loaded: by now the message reaches the log. */
+static void
+launcher_check_libcurl(void)
+{
+	HttpLibrary library;
+
+	http_library(&library);
+	if (library.fault != NULL)
+		ereport(WARNING,
+				(errmsg("libcurl %s %s", library.version, library.fault),
+				 errhint("Install the newest libcurl that there is for this system, and restart the server.")));
+	if (!library.has_certificates)
+		ereport(WARNING,
+				(errmsg("webhooks with certificates of their own cannot be served"),
+				 errdetail("libcurl %s uses %s.", library.version,
+						   library.tls[0] != '\0' ? library.tls : "no TLS library"),
+				 errhint("Build webhook with a libcurl that uses OpenSSL, such as that of libcurl4-openssl-dev.")));
+}
+
 static void
 prepare_launcher(void)
 {
@@ -645,8 +665,8 @@ webhook_launcher_main(Datum arg)
 	TimestampTz next_scan = 0;
 	MemoryContext turn_context;
 
-
 	prepare_launcher();
+	launcher_check_libcurl();
 	turn_context = AllocSetContextCreate(TopMemoryContext, "webhook launcher turn",
 										 ALLOCSET_DEFAULT_SIZES);
 

@@ -351,6 +351,13 @@ set_certificates(Transfer *transfer)
 	}
 	if (!wanted)
 		return CURLE_OK;
+	if (!transfer->http->has_certificates)
+	{
+		/* It would refuse some and ignore others. */
+		snprintf(transfer->curl_error, sizeof(transfer->curl_error),
+				 "certificates of a webhook need a libcurl that was built with OpenSSL");
+		return CURLE_NOT_BUILT_IN;
+	}
 
 	transfer->own_certificates = true;
 	if (request->client_cert != NULL)

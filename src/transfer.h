@@ -79,6 +79,7 @@ struct Http
 	Transfer   *free;
 	int			running;		/* started, result not taken */
 	int			fd_limit;		/* sockets are below it */
+	bool		has_certificates;	/* requests can have some of their own */
 	int64_t		performed_at;	/* milliseconds on the monotonic clock */
 };
 

@@ -9,14 +9,19 @@
  *
  *-------------------------------------------------------------------------
  */
+#define _GNU_SOURCE				/* RTLD_NEXT */
+
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "http.h"
@@ -26,6 +31,8 @@
 #define SHORT_MS		150L
 #define BEGUN_MS		1500L		/* by then the receiver has begun to answer, also on a busy machine */
 #define ANY_STATUS		(-1)
+#define SLOW_NAME_MS	10000
+#define SLOW_NAMES		40
 
 typedef struct Receiver
 {
@@ -711,6 +718,69 @@ test_stopped(void)
 }
 
 /*
+ * Names.  libcurl calls this instead of the system's function: names of "slow" hosts are not found before the pipe is
+ * closed or a while has passed, and "fast" is this machine.
+ */
+static int	slow_names[2];
+
+int
+getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result)
+{
+	static int	(*system_function) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+	if (strncmp(node, "slow", 4) == 0)
+	{
+		struct pollfd pollfd = {.fd = slow_names[0], .events = POLLIN};
+
+		poll(&pollfd, 1, SLOW_NAME_MS);
+		return EAI_AGAIN;
+	}
+	if (system_function == NULL)
+		*(void **) &system_function = dlsym(RTLD_NEXT, "getaddrinfo");
+	return system_function(strcmp(node, "fast.test") == 0 ? "127.0.0.1" : node, service, hints, result);
+}
+
+static double
+seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+static void
+test_slow_names(void)
+{
+	Http	   *all = http;
+	char		urls[SLOW_NAMES][64];
+	char		error[256];
+	double		started;
+	int			begun = 0;
+
+	if (pipe(slow_names) != 0)
+		die("could not make a pipe");
+	http = http_create(&rules, SLOW_NAMES + 1);
+	for (int i = 0; i < SLOW_NAMES; i++)
+	{
+		HttpRequest request;
+
+		snprintf(urls[i], sizeof(urls[i]), "http://slow%d.test/", i);
+		request = make_request(urls[i]);
+		begun += http_start(http, &request, error);
+	}
+	is_int(begun, SLOW_NAMES, "R6 names that are looked up for long");
+	started = seconds_now();
+	is_outcome(send_to("http", "fast.test", plain.port, "/", LONG_MS), HTTP_DELIVERED, 200, "", "R6 delay no other");
+	ok(seconds_now() - started < SLOW_NAME_MS / 2000.0, "R6 so it is delivered at once");
+	started = seconds_now();
+	http_destroy(http);
+	ok(seconds_now() - started < SLOW_NAME_MS / 2000.0, "W13 nor the end");
+	close(slow_names[1]);
+	http = all;
+}
+
+/*
  * TLS.
  */
 static void
@@ -825,6 +895,7 @@ main(void)
 	test_stopped();
 	test_tls();
 	test_two_way_tls();
+	test_slow_names();
 
 	http_destroy(http);
 	stop_receiver(&plain);
