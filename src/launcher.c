@@ -67,7 +67,7 @@
 /* Is the backend that holds a database still there? */
 #define HOLDER_CHECK_INTERVAL	(10 * USECS_PER_SEC)
 
-/* Back-off of a worker that dies: doubled each time, forgotten when it has lived for the maximum. */
+/* Back-off of a worker that ends: doubled each time, forgotten when one has made progress or lived for the maximum. */
 #define BACKOFF_MIN				(1 * USECS_PER_SEC)
 #define BACKOFF_MAX				(60 * USECS_PER_SEC)
 

@@ -11,12 +11,15 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "shmem.h"
 
 #define WORKER_SLOTS_COLUMNS	7
+#define WORKER_FAILURES_COLUMNS	3
 
 PG_FUNCTION_INFO_V1(webhook_worker_slots);
+PG_FUNCTION_INFO_V1(webhook_worker_failures);
 
 static const char *
 state_name(DatabaseState state)
@@ -94,10 +97,33 @@ slot_tuple(DatabaseSlot *slot, TupleDesc desc)
 }
 
 /*
- * worker_slots() → (database, pid, state, activity, in_flight, delivered, failed)
+ * A row for the slot of a database whose last worker has failed, else NULL.
  */
-Datum
-webhook_worker_slots(PG_FUNCTION_ARGS)
+static HeapTuple
+failure_tuple(DatabaseSlot *slot, TupleDesc desc)
+{
+	Datum		values[WORKER_FAILURES_COLUMNS];
+	bool		nulls[WORKER_FAILURES_COLUMNS] = {false};
+	DatabaseSlot copy;
+
+	LWLockAcquire(shmem_lock(), LW_SHARED);
+	memcpy(&copy, slot, sizeof(copy));
+	LWLockRelease(shmem_lock());
+
+	if (!OidIsValid(copy.database) || (copy.state != DATABASE_BACKOFF && copy.last_error[0] == '\0'))
+		return NULL;
+
+	values[0] = ObjectIdGetDatum(copy.database);
+	values[1] = TimestampTzGetDatum(copy.restart_at);
+	nulls[1] = copy.state != DATABASE_BACKOFF;
+	values[2] = PointerGetDatum(cstring_to_text(copy.last_error));
+	nulls[2] = copy.last_error[0] == '\0';
+	return heap_form_tuple(desc, values, nulls);
+}
+
+/* A set with a row for each slot of which make_tuple makes one. */
+static Datum
+slot_rows(PG_FUNCTION_ARGS, HeapTuple (*make_tuple) (DatabaseSlot *slot, TupleDesc desc))
 {
 	FuncCallContext *context;
 	int		   *next;
@@ -122,10 +148,28 @@ webhook_worker_slots(PG_FUNCTION_ARGS)
 	next = context->user_fctx;
 	while (*next < shmem_slots())
 	{
-		HeapTuple	tuple = slot_tuple(shmem_slot((*next)++), context->tuple_desc);
+		HeapTuple	tuple = make_tuple(shmem_slot((*next)++), context->tuple_desc);
 
 		if (tuple != NULL)
 			SRF_RETURN_NEXT(context, HeapTupleGetDatum(tuple));
 	}
 	SRF_RETURN_DONE(context);
+}
+
+/*
+ * worker_slots() → (database, pid, state, activity, in_flight, delivered, failed)
+ */
+Datum
+webhook_worker_slots(PG_FUNCTION_ARGS)
+{
+	return slot_rows(fcinfo, slot_tuple);
+}
+
+/*
+ * worker_failures() → (database, restart_at, last_error)
+ */
+Datum
+webhook_worker_failures(PG_FUNCTION_ARGS)
+{
+	return slot_rows(fcinfo, failure_tuple);
 }

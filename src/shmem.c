@@ -437,6 +437,28 @@ shmem_mark_absent(DatabaseSlot *slot)
 	LWLockRelease(lock);
 }
 
+void
+shmem_note_progress(DatabaseSlot *slot)
+{
+	static bool noted = false;
+
+	if (noted)
+		return;
+	noted = true;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot->failures = 0;
+	slot->last_error[0] = '\0';
+	LWLockRelease(lock);
+}
+
+void
+shmem_note_error(DatabaseSlot *slot, const char *message)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	strlcpy(slot->last_error, message, SHMEM_ERROR_MAX);
+	LWLockRelease(lock);
+}
+
 static void
 detach_launcher(int code, Datum arg)
 {

@@ -16,6 +16,8 @@
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
+#define SHMEM_ERROR_MAX	256
+
 #define WEBHOOK_PARTITION_UNKNOWN	PG_UINT32_MAX
 
 /* What the launcher knows of a database. */
@@ -47,8 +49,9 @@ typedef struct DatabaseSlot
 	uint32		generation;		/* distinguishes workers of the same slot */
 	pid_t		worker_pid;		/* 0: none attached */
 	pid_t		holder_pid;		/* backend that holds it for DDL, or 0 */
-	int			failures;		/* in a row, for the back-off */
+	int			failures;		/* in a row without progress, for the back-off */
 	TimestampTz restart_at;
+	char		last_error[SHMEM_ERROR_MAX];	/* that ended a worker, "": none since it last made progress */
 	bool		recheck;		/* said to have the extension since the worker was started */
 
 	/* set by the worker under the lock, read with a barrier */
@@ -116,6 +119,10 @@ extern DatabaseSlot *shmem_attach_worker(int i, uint32 generation);
 /* In a worker: this database has the extension; or has not, or not any more. */
 extern void shmem_mark_served(DatabaseSlot *slot);
 extern void shmem_mark_absent(DatabaseSlot *slot);
+
+/* In a worker: it has done some of its work, or is ending as it was asked to; or this error is ending it. */
+extern void shmem_note_progress(DatabaseSlot *slot);
+extern void shmem_note_error(DatabaseSlot *slot, const char *message);
 
 /*
  * For the launcher and for DDL that needs a database to itself.  The lock must

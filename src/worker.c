@@ -27,6 +27,7 @@
 #include "commands/dbcommands.h"
 #include "executor/spi.h"
 #include "libpq/pqsignal.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -231,6 +232,7 @@ check_home(void)
 		/* What we know is about another outbox. */
 		ereport(LOG,
 				(errmsg("webhook worker starts again because the position in the outbox has been changed")));
+		shmem_note_progress(slot);
 		proc_exit(1);
 	}
 	if (cursor_generation == catalog_cursor_generation())
@@ -269,6 +271,7 @@ static void
 do_transaction(TimestampTz now, bool record)
 {
 	bool		lasting = true;
+	bool		progress = false;
 
 	begin_transaction();
 	if (catalog_oids() == NULL)
@@ -289,6 +292,7 @@ do_transaction(TimestampTz now, bool record)
 	{
 		bool		news = cursor_moved() || stored_to_save(now);
 
+		progress = news;
 		taken = 0;
 		if (access_note_due(now))
 			verdict_find_orphans();
@@ -328,6 +332,8 @@ do_transaction(TimestampTz now, bool record)
 			record_save(dispatch_in_memory() == 0);
 	}
 	commit_transaction(lasting);
+	if (progress)
+		shmem_note_progress(slot);
 	ring_publish(slot);
 
 	/* Autovacuum is to hear of what we have written. */
@@ -610,6 +616,7 @@ finish(void)
 	wait_for_requests();
 	if (recovered)
 	{
+		shmem_note_progress(slot);
 		until = after_ms(GetCurrentTimestamp(), RECORD_MS);
 		dispatch_spill_overtaken();
 		while (!record_rest() && GetCurrentTimestamp() < until)
@@ -646,20 +653,11 @@ destroy_http(int code, Datum arg)
 	http = NULL;
 }
 
-void
-webhook_worker_main(Datum arg)
+static void
+run(const WorkerArgs *args)
 {
-	WorkerArgs	args = launcher_worker_args(arg);
-
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
-
-	slot = shmem_attach_worker(args.slot, args.generation);
-	if (slot == NULL)
-		proc_exit(0);
 	island_before_connection();
-	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
+	BackgroundWorkerInitializeConnectionByOid(args->database, InvalidOid, 0);
 	island_after_connection();
 	pgstat_report_appname("webhook worker");
 
@@ -696,4 +694,44 @@ webhook_worker_main(Datum arg)
 		turn();
 		end_turn();
 	}
+}
+
+/* The log says why a worker has ended; stat_workers says it as well. */
+static void
+note_error(void)
+{
+	ErrorData  *error;
+	char	   *message;
+	int			len;
+
+	MemoryContextSwitchTo(TopMemoryContext);
+	error = CopyErrorData();
+	message = error->message != NULL ? error->message : pstrdup("");
+	len = pg_mbcliplen(message, strlen(message), SHMEM_ERROR_MAX - 1);
+	message[len] = '\0';
+	shmem_note_error(slot, message);
+}
+
+void
+webhook_worker_main(Datum arg)
+{
+	WorkerArgs	args = launcher_worker_args(arg);
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	slot = shmem_attach_worker(args.slot, args.generation);
+	if (slot == NULL)
+		proc_exit(0);
+	PG_TRY();
+	{
+		run(&args);
+	}
+	PG_CATCH();
+	{
+		note_error();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }

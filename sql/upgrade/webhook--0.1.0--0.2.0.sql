@@ -44,3 +44,33 @@ AS 'MODULE_PATHNAME', 'webhook_test_webhook';
 COMMENT ON FUNCTION webhook.test_webhook(bigint, text, text)
     IS 'sends one request with the record of this entity, or the newest one, of any watched entity type, even if the webhook is not active; returns the message id';
 REVOKE ALL ON FUNCTION webhook.test_webhook FROM PUBLIC;
+
+-- Why a worker has ended, and when the next one is started.  Who may see the workers may see this.
+
+CREATE FUNCTION webhook.worker_failures(
+    OUT database   oid,
+    OUT restart_at timestamptz,
+    OUT last_error text
+) RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_worker_failures';
+COMMENT ON FUNCTION webhook.worker_failures() IS 'the databases whose worker has ended with an error, or is to be started again later';
+REVOKE ALL ON FUNCTION webhook.worker_failures FROM PUBLIC;
+DO $$
+DECLARE
+    grantee text;
+BEGIN
+    FOR grantee IN
+        SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::text END
+        FROM pg_catalog.pg_proc AS p, LATERAL pg_catalog.aclexplode(p.proacl) AS a
+        WHERE p.oid = 'webhook.worker_slots()'::pg_catalog.regprocedure AND a.grantee <> p.proowner
+    LOOP
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION webhook.worker_failures TO %s', grantee);
+    END LOOP;
+END
+$$;
+CREATE OR REPLACE VIEW webhook.stat_workers AS
+    SELECT d.datname AS database, s.pid, s.state, s.activity, s.in_flight, s.delivered, s.failed, f.restart_at, f.last_error
+      FROM webhook.worker_slots() AS s
+      LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.database
+      LEFT JOIN webhook.worker_failures() AS f ON f.database = s.database;

@@ -153,9 +153,14 @@ $node->append_conf('postgresql.conf', 'webhook.dispatch = on');
 $node->reload;
 ok($node->wait_for_log(qr/cannot be read\n.*more" ends too early\.\n.*row with id $broken in table "$partition"/, $logged),
 	'R6: the log says which row cannot be read');
+ok( $node->poll_query_until('postgres', q{SELECT last_error LIKE '%cannot be read' AND restart_at > now() + '3 s' AND restart_at < now() + '1 min'
+		FROM webhook.stat_workers WHERE database = current_database() AND state = 'backoff'}),
+	'C43: stat_workers says so, too, and when the next worker is started, which is later each time');
 ok(!(grep { $_ == 70 } @{ numbers('/plain') }), 'W2: nothing of it was sent');
 sql("UPDATE $partition SET more = NULL WHERE id = $broken");
 ok($receiver->wait_for(sub { grep { $_ == 70 } @{ numbers('/plain') } }), 'R6: the worker goes on when it has been repaired');
+ok($node->poll_query_until('postgres', q{SELECT state = 'served' AND last_error IS NULL AND restart_at IS NULL
+	FROM webhook.stat_workers WHERE database = current_database()}), 'C43: and there is no error any more');
 
 # Defaults of the database are not for the worker.
 

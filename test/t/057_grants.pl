@@ -46,7 +46,7 @@ sql(q{
 
 	GRANT SELECT ON webhook.stat_webhooks, webhook.stat_workers, webhook.undelivered, webhook.withheld TO monitor, operator;
 	GRANT SELECT (id, webhook_id, kind, message, created_at, read_at) ON webhook.notification TO monitor;
-	GRANT EXECUTE ON FUNCTION webhook.outbox_unread, webhook.worker_slots, webhook.pending TO monitor, operator;
+	GRANT EXECUTE ON FUNCTION webhook.outbox_unread, webhook.worker_slots, webhook.worker_failures, webhook.pending TO monitor, operator;
 
 	GRANT SELECT, DELETE, UPDATE (read_at) ON webhook.notification TO operator;
 	GRANT EXECUTE ON FUNCTION webhook.get_webhooks, webhook.get_webhook_log, webhook.activate_webhook, webhook.deactivate_webhook,
