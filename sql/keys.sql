@@ -36,8 +36,22 @@ UPDATE guest SET code = 'NOT SENT' WHERE id = 4;
 UPDATE guest SET code = 'other' WHERE id = 4;
 UPDATE guest SET day = day + 1 WHERE id = 4;
 SELECT * FROM new_messages(:creations);
+-- C6: another primary key is an error until watch() is called again; another name of its column is none, nor is its order.
+SELECT webhook.watch('guest', 'guest');
+ALTER TABLE guest DROP CONSTRAINT guest_pkey, ADD PRIMARY KEY (id, day);
+UPDATE guest SET code = 'refused' WHERE id = 4;
+SELECT webhook.test_webhook(:everything, '4');
+ALTER TABLE guest DROP CONSTRAINT guest_pkey, ADD PRIMARY KEY (day);
+UPDATE guest SET code = 'refused' WHERE id = 4;
+ALTER TABLE guest DROP CONSTRAINT guest_pkey, ADD PRIMARY KEY (id);
+ALTER TABLE guest RENAME id TO number;
+UPDATE guest SET code = 'taken' WHERE number = 4;
+ALTER TABLE guest RENAME number TO id;
+UPDATE guest SET code = 'taken, too' WHERE id = 4;
 ALTER TABLE guest DROP CONSTRAINT guest_pkey, ADD PRIMARY KEY (id, day);
 SELECT webhook.watch('guest', 'guest');
+ALTER TABLE guest DROP CONSTRAINT guest_pkey, ADD PRIMARY KEY (day, id) INCLUDE (code);
+SELECT count(*) FROM new_messages();
 UPDATE guest SET day = day + 1 WHERE id = 4;
 SELECT * FROM new_messages(:everything);
 

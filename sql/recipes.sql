@@ -236,8 +236,10 @@ ALTER TABLE thing DROP old;
 SELECT r.code, r.hint <> '' AS hinted FROM refused('UPDATE thing SET cost = 11') AS r;
 SELECT webhook.watch('thing', 'item', event_uid => 'event_code');
 UPDATE thing SET cost = 11;
--- The key changes.
+-- The key changes: an error until it is said that the ids may (C6).
 ALTER TABLE thing DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (id, event_code);
+SELECT r.* FROM refused('UPDATE thing SET cost = 12') AS r;
+SELECT webhook.watch('thing', 'item', event_uid => 'event_code');
 UPDATE thing SET cost = 12;
 SELECT event, entity_id, event_uid, payload FROM sent();
 -- It goes, and nothing says what identifies a row: an error instead of a message about no entity.

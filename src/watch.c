@@ -251,9 +251,46 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 	}
 }
 
+/* Is it the primary key that the table was watched with?  A column may have got another name, or number by a restore. */
+static bool
+is_watched_key(const WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
+{
+	bool		isnull;
+	Datum		d = heap_getattr(settings, Anum_watch_numbers, settings_desc, &isnull);
+	JsonbValue	key;
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+	char	   *name = NULL;
+	int			found = 0;
+
+	/* A table that an older version has watched. */
+	if (isnull || getKeyJsonValueFromContainer(&DatumGetJsonbP(d)->root, "", 0, &key) == NULL || key.type != jbvBinary)
+		return true;
+	it = JsonbIteratorInit(key.val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		int			number;
+
+		if (token == WJB_KEY)
+			name = pnstrdup(v.val.string.val, v.val.string.len);
+		if (token != WJB_VALUE)
+			continue;
+		number = DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(v.val.numeric)));
+		for (int i = 0; i < table->nkeys; i++)
+			if (table->keys[i] == number ||
+				strcmp(NameStr(TupleDescAttr(desc, table->keys[i] - 1)->attname), name) == 0)
+			{
+				found++;
+				break;
+			}
+	}
+	return found == table->nkeys && found == JsonContainerSize(key.val.binary.data);
+}
+
 /* The columns of the primary key. */
 static void
-set_keys(WatchedTable *table, Relation root)
+set_keys(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc settings_desc)
 {
 	Bitmapset  *key = RelationGetIndexAttrBitmap(root, INDEX_ATTR_BITMAP_PRIMARY_KEY);
 	int			i = -1;
@@ -262,6 +299,7 @@ set_keys(WatchedTable *table, Relation root)
 	table->key_form = palloc0(Max(1, bms_num_members(key)) * sizeof(WatchTextForm));
 	while ((i = bms_next_member(key, i)) >= 0)
 		table->keys[table->nkeys++] = i + FirstLowInvalidHeapAttributeNumber;
+	table->other_key = table->nkeys > 0 && !is_watched_key(table, RelationGetDescr(root), settings, settings_desc);
 }
 
 /* What an owner must be able to read, and what may be left out. */
@@ -393,7 +431,7 @@ build_table(WatchedTable *table, Relation rel)
 		table->event_names[a] = psprintf("%s.%s", table->entity_type, action_names[a]);
 	set_fields(table, root, settings, settings_desc);
 	if (table->field_column[WATCH_ID] == 0 && table->field_position[WATCH_ID] == 0)
-		set_keys(table, root);
+		set_keys(table, root, settings, settings_desc);
 	set_columns(table, RelationGetDescr(root), settings, settings_desc);
 	set_access_columns(table);
 	if (root != rel)
@@ -684,6 +722,12 @@ watch_settings(Relation rel)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("watched table \"%s\" has no primary key any more", get_rel_name(table->root)),
 				 errhint("Add one, or call webhook.watch() again with argument \"id\".")));
+	if (table != NULL && table->other_key)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the primary key of watched table \"%s\" is another one than when it was watched", get_rel_name(table->root)),
+				 errdetail("Its rows would get other ids."),
+				 errhint("Call webhook.watch() again, with argument \"id\" if the ids should stay as they were.")));
 	return table;
 }
 

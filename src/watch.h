@@ -104,6 +104,7 @@ typedef struct WatchedTable
 	/* key columns of the default id, when there is no field for it */
 	int			nkeys;
 	AttrNumber *keys;
+	bool		other_key;		/* than when the table was watched */
 	WatchTextForm *key_form;
 
 	char	   *field_sql[WATCH_NFIELDS];	/* an SQL expression over the table's columns, or NULL */

@@ -74,3 +74,12 @@ CREATE OR REPLACE VIEW webhook.stat_workers AS
       FROM webhook.worker_slots() AS s
       LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.database
       LEFT JOIN webhook.worker_failures() AS f ON f.database = s.database;
+
+-- The primary key that is the id is written down, to notice when it is another one.
+
+UPDATE webhook.watch AS w SET numbers = COALESCE(w.numbers, '{}') || k.key
+    FROM (SELECT i.indrelid, pg_catalog.jsonb_build_object('', pg_catalog.jsonb_object_agg(a.attname, a.attnum)) AS key
+          FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_attribute AS a
+              ON a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+          WHERE i.indisprimary GROUP BY i.indrelid) AS k
+    WHERE k.indrelid = w.relation AND w.id IS NULL;
