@@ -23,6 +23,7 @@
 #include "prepare.h"
 #include "record.h"
 #include "request.h"
+#include "retry.h"
 #include "settings.h"
 #include "stored.h"
 #include "turns.h"
@@ -81,13 +82,23 @@ succeeded(Delivery *delivery)
 		dispatch_pass_on(key);
 }
 
+/* The delay that the receiver asks for, microseconds; 0 if it does not. */
+static int64
+wanted_delay(const HttpResult *result, TimestampTz now)
+{
+	char		value[128];
+
+	if (!http_header(result, "Retry-After", value, sizeof(value)))
+		return 0;
+	return Max(0, retry_parse_after(value, (int64) timestamptz_to_time_t(now)));
+}
+
 /* What the health of the endpoint makes of a failure. */
 static HealthAction
 judge_failure(Delivery *delivery, TimestampTz now, const HttpResult *result, int64 *delay)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 	HealthFailure failure = {0};
-	char		value[128];
 	int			warn;
 	HealthAction action;
 
@@ -98,8 +109,7 @@ judge_failure(Delivery *delivery, TimestampTz now, const HttpResult *result, int
 	failure.handshake = delivery->handshake;
 	if (!pg_strong_random(&failure.random, sizeof(failure.random)))
 		failure.random = PG_UINT32_MAX / 2; /* the schedule as it stands */
-	if (http_header(result, "Retry-After", value, sizeof(value)))
-		failure.retry_after = Max(0, retry_parse_after(value, (int64) timestamptz_to_time_t(now)));
+	failure.retry_after = wanted_delay(result, now);
 
 	/* What cannot be prepared is no fault of the receiver's: it has a schedule of its own. */
 	if (delivery->prepare_error != NULL && !delivery->probe)
@@ -225,6 +235,15 @@ ended(Delivery *delivery, const HttpResult *result, TimestampTz now)
 		failed(delivery, now, result);
 }
 
+/* The log says that the receiver has asked for more than it gets. */
+static void
+note_long_wait(HttpResult *result, TimestampTz now)
+{
+	if (result->outcome != HTTP_DELIVERED &&
+		wanted_delay(result, now) >= (int64) RETRY_MAX_AFTER_SECONDS * USECS_PER_SEC)
+		result->error = psprintf("%s, Retry-After counts as %d hours", result->error, RETRY_MAX_AFTER_SECONDS / 3600);
+}
+
 void
 attempt_results(TimestampTz now)
 {
@@ -238,6 +257,7 @@ attempt_results(TimestampTz now)
 		turns_ended(delivery);
 		if (delivery->handshake)
 			endpoint_answered(endpoint, &result);
+		note_long_wait(&result, now);
 		ended(delivery, &result, now);
 		http_release(http, result.transfer);
 		turns_enter(endpoint);
@@ -276,6 +296,7 @@ static void
 withhold(Delivery *delivery, const char *reason, TimestampTz now)
 {
 	OrderKey   *key = delivery->key;
+	bool		was_probe = delivery->probe;
 
 	if (payload_is_test(delivery->message))
 	{
@@ -283,10 +304,31 @@ withhold(Delivery *delivery, const char *reason, TimestampTz now)
 		return;
 	}
 	delivery->key = NULL;
+	delivery->probe = false;
 	record_failed(delivery->endpoint);
 	stored_write_later(delivery, DELIVERY_FAILED, 0, reason);
 	if (key != NULL)
 		dispatch_pass_on(key);
+	if (was_probe)
+	{
+		/* It has told nothing about the receiver. */
+		delivery->endpoint->probing = false;
+		stored_plan_probe(delivery->endpoint);
+	}
+}
+
+/* It cannot be sent to this webhook as it is configured, now or later. */
+static void
+refuse(Delivery *delivery, const char *reason, TimestampTz now)
+{
+	HttpResult	result = {.outcome = HTTP_INVALID, .error = reason, .headers = "", .body = ""};
+
+	if (!payload_is_test(delivery->message))
+	{
+		delivery->attempts++;
+		record_attempt(delivery, NULL, &result, now, true);
+	}
+	withhold(delivery, reason, now);
 }
 
 /* The request that is next for a delivery: itself, or the question whether it is welcome. */
@@ -308,6 +350,7 @@ send_delivery(Delivery *delivery, TimestampTz now)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	char		error[256] = "";
+	const char *refusal;
 
 	delivery->sent_at = now;
 	delivery->configured_at = delivery->endpoint->updated_at;
@@ -319,6 +362,12 @@ send_delivery(Delivery *delivery, TimestampTz now)
 	if (delivery->dropped)
 	{
 		drop(delivery);
+		return;
+	}
+	refusal = request_check_message(delivery->endpoint, delivery->message);
+	if (refusal != NULL)
+	{
+		refuse(delivery, refusal, now);
 		return;
 	}
 	delivery->handshake = delivery->prepare_error == NULL && endpoint_must_ask(delivery->endpoint);

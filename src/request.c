@@ -156,6 +156,18 @@ checked_length(size_t len)
 	return len;
 }
 
+static UrlValues
+url_values(const Message *message)
+{
+	UrlValues	values = {
+		.entity_id = payload_entity_id_text(message),
+		.event_uid = message->event_uid,
+		.action = payload_action(message)
+	};
+
+	return values;
+}
+
 /*
  * Fill in the placeholders; without a body the envelope travels in the query string.
  * There may be as many requests as connections: each keeps what it needs, not
@@ -165,12 +177,9 @@ static void
 build_url(Request *request, const Endpoint *endpoint, const Message *message, bool has_body)
 {
 	static char url[URL_MAX_LENGTH + 1];
-	UrlValues	values;
+	UrlValues	values = url_values(message);
 	size_t		len;
 
-	values.entity_id = payload_entity_id_text(message);
-	values.event_uid = message->event_uid;
-	values.action = payload_action(message);
 	len = checked_length(url_expand(endpoint->url, &values, url, sizeof(url)));
 	if (!has_body)
 	{
@@ -181,6 +190,17 @@ build_url(Request *request, const Endpoint *endpoint, const Message *message, bo
 		len = checked_length(url_append_query(url, len, sizeof(url), "action_type", values.action));
 	}
 	appendBinaryStringInfo(&request->url, url, (int) len);
+}
+
+const char *
+request_check_message(const Endpoint *endpoint, const Message *message)
+{
+	UrlValues	values;
+
+	if (strchr(endpoint->url, '{') == NULL)
+		return NULL;
+	values = url_values(message);
+	return url_check_values(endpoint->url, &values);
 }
 
 const char *

@@ -30,6 +30,9 @@ typedef struct Request
  * Build the request for one attempt at the given time.  Errors out if the
  * URL becomes too long.  The Request comes from a pool: give it back.
  */
+/* What is wrong with this message for the webhook's URL, NULL: nothing. */
+extern const char *request_check_message(const Endpoint *endpoint, const Message *message);
+
 extern Request *request_build(const Endpoint *endpoint, const Message *message, TimestampTz now);
 extern void request_release(Request *request);
 

@@ -350,6 +350,45 @@ url_expand(const char *url, const UrlValues *values, char *out, size_t size)
 	return finish(&writer);
 }
 
+const char *
+url_check_values(const char *url, const UrlValues *values)
+{
+	bool		filled = false; /* this segment has a placeholder */
+	size_t		dots = 0;
+	size_t		others = 0;
+
+	for (;; url++)
+	{
+		const char *value;
+		size_t		placeholder = match_placeholder(url, values, &value);
+
+		if (placeholder > 0)
+		{
+			size_t		leading = strspn(value, ".");
+
+			if (value[0] == '\0')
+				return "a placeholder in the path of the URL has an empty value";
+			filled = true;
+			dots += leading;
+			others += value[leading] != '\0';
+			url += placeholder - 1;
+		}
+		else if (*url == '/' || *url == '?' || *url == '\0')
+		{
+			if (filled && others == 0 && dots <= 2)
+				return "a placeholder in the path of the URL has the value \".\" or \"..\"";
+			if (*url != '/')
+				return NULL;
+			filled = false;
+			dots = others = 0;
+		}
+		else if (*url == '.')
+			dots++;
+		else
+			others++;
+	}
+}
+
 size_t
 url_append_query(char *url, size_t len, size_t size, const char *name, const char *value)
 {

@@ -34,11 +34,17 @@ extern const char *url_check(const char *url);
 
 /*
  * Fill in the placeholders, percent-encoding everything but unreserved
- * characters (a value of "." or ".." is encoded too, so that it cannot change
- * the path).  out has size bytes; returns the length, or 0 when it does not
+ * characters (those of "." and "..", too).  out has size bytes; returns the length, or 0 when it does not
  * fit.
  */
 extern size_t url_expand(const char *url, const UrlValues *values, char *out, size_t size);
+
+/*
+ * Can these values stand in the path?  An empty one, or one that makes a segment "." or "..", would name another
+ * resource: receivers resolve such segments even if they are percent-encoded.  NULL when they can, else a constant
+ * lower-case phrase.
+ */
+extern const char *url_check_values(const char *url, const UrlValues *values);
 
 /*
  * Append "name=value" to the query string, percent-encoded, with ? or & as

@@ -96,6 +96,7 @@ sql("SELECT webhook.delete_webhook_by_id($locking)");
 # W5: a message for which no request can be made, as its URL would be too long, is no failure of the receiver.
 
 my $templated = create('/long/{entity_id}');
+my $addressed = create('/entity/{entity_id}', method => "'DELETE'", event => "'addressed'");
 emit(3, 'x' x 9000);
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.undelivered WHERE webhook_id = $templated AND state = 'failed'"),
 	'W5: its schedule is used up');
@@ -136,6 +137,23 @@ my @after = grep { $_ >= 6 } @{ numbers('/plain') };
 is($after[-1], 7, 'W3: in order: the later message comes last');
 ok((grep { $_ == 6 } @after) >= 1, 'W2: the retried one was not lost');
 sql("SELECT webhook.delete_webhook_by_id($hanging)");
+
+# An id that would name another resource is not put into a URL; a long wait that a receiver asks for has an end.
+
+sql("SELECT webhook.emit('addressed', '{}', '$_')") foreach '', '.', '..', 'x';
+ok($receiver->wait_for_count(1, '/entity/x'), 'C15: an id that is fit for a URL is sent');
+ok($node->poll_query_until('postgres', "SELECT webhook.pending($addressed) = 0"), 'C15: the others have ended');
+is(scalar(grep { $_->{path} =~ m{^/entity} } $receiver->requests), 1, 'C15: they were not sent');
+is(sql("SELECT string_agg(outcome || ' ' || attempt, ',' ORDER BY outcome) FROM webhook.get_webhook_log($addressed)"),
+	'delivered 1,invalid 1,invalid 1,invalid 1', 'C15: the log says invalid');
+is(sql("SELECT count(*) FROM webhook.undelivered WHERE webhook_id = $addressed AND state = 'failed' AND last_error LIKE '%path of the URL%'"),
+	3, 'C15: they can be redelivered when the URL is another');
+is(sql("SELECT active AND failing_since IS NULL FROM webhook.get_webhooks() WHERE id = $addressed"), 't', 'C15: the webhook is well');
+$receiver->behave('/entity/y', status => 503, retry_after => 2592000);
+sql(q{SELECT webhook.emit('addressed', '{}', 'y')});
+ok($node->poll_query_until('postgres', "SELECT error = 'HTTP status 503, Retry-After counts as 24 hours' FROM webhook.get_webhook_log($addressed) LIMIT 1"),
+	'C17: the log says how long is waited');
+sql("SELECT webhook.delete_webhook_by_id($addressed)");
 
 # A row of the outbox that cannot be read is not passed over; the log says which one it is.
 

@@ -188,6 +188,46 @@ test_expand_several(void)
 	is_text(out, "http://h/", "I4: no placeholder");
 }
 
+/* C15: values that would name another resource. */
+static void
+test_check_values(void)
+{
+	static const char empty[] = "a placeholder in the path of the URL has an empty value";
+	static const char dots[] = "a placeholder in the path of the URL has the value \".\" or \"..\"";
+	static const struct
+	{
+		const char *url;
+		const char *id;
+		const char *expected;
+	}			cases[] = {
+		{"http://h/x/{entity_id}", "1", NULL},
+		{"http://h/x/{entity_id}", "", empty},
+		{"http://h/x/{entity_id}/y", NULL, empty},
+		{"http://h/x/a{entity_id}", "", empty},
+		{"http://h/x/{entity_id}", ".", dots},
+		{"http://h/x/{entity_id}?y", "..", dots},
+		{"http://h/x/{entity_id}/", "..", dots},
+		{"http://h/x/.{entity_id}", ".", dots},
+		{"http://h/x/{entity_id}{entity_id}", ".", dots},
+		{"http://h/x/a{entity_id}", "..", NULL},
+		{"http://h/x/{entity_id}a", "..", NULL},
+		{"http://h/x/{entity_id}", "...", NULL},
+		{"http://h/x/{entity_id}", "..a", NULL},
+		{"http://h/x/{entity_id}", "/", NULL},
+		{"http://h/x?id={entity_id}", "", NULL},
+		{"http://h/x?id=/{entity_id}/", "..", NULL},
+		{"http://h/..", "..", NULL},
+		{"http://h", "", NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		UrlValues	values = {.entity_id = cases[i].id,.action = "update"};
+
+		is_text(url_check_values(cases[i].url, &values), cases[i].expected, "C15: %s, case %zu", cases[i].url, i);
+	}
+}
+
 /* Every size below the right one, so that the sanitizer sees any byte too many. */
 static void
 test_expand_sizes(void)
@@ -382,6 +422,7 @@ main(void)
 	test_long_urls();
 	test_expand();
 	test_expand_several();
+	test_check_values();
 	test_expand_sizes();
 	test_append_query();
 	test_origin();
