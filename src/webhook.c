@@ -13,6 +13,7 @@
 #include "capture.h"
 #include "compat.h"
 #include "launcher.h"
+#include "renamed.h"
 #include "settings.h"
 #include "shmem.h"
 #include "shortcut.h"
@@ -34,6 +35,7 @@ _PG_init(void)
 
 	shmem_init();
 	utility_init();
+	renamed_init();
 	shortcut_init();
 	launcher_init();
 }
