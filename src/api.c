@@ -34,8 +34,8 @@
 #include "integration.h"
 #include "outbox.h"
 #include "owner.h"
-#include "shmem.h"
 #include "sign.h"
+#include "version.h"
 
 PG_FUNCTION_INFO_V1(webhook_create_webhook);
 PG_FUNCTION_INFO_V1(webhook_update_webhook);
@@ -133,7 +133,7 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 	AsOwner		state;
 	int64		id;
 
-	shmem_require();
+	version_require();
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "INSERT INTO webhook.webhook (");
@@ -266,7 +266,7 @@ webhook_activate_webhook(PG_FUNCTION_ARGS)
 	int64		replayed;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
 	replay_events = DatumGetBool(api_argument(fcinfo, 1, "replay_events"));
 
@@ -288,7 +288,7 @@ webhook_deactivate_webhook(PG_FUNCTION_ARGS)
 	bool		was_active;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
 	buffer_events = DatumGetBool(api_argument(fcinfo, 1, "buffer_events"));
 
@@ -330,7 +330,7 @@ webhook_reactivate(PG_FUNCTION_ARGS)
 	int64		replayed;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	values[0] = api_argument(fcinfo, 0, "token");
 	replay_events = DatumGetBool(api_argument(fcinfo, 1, "replay_events"));
 
@@ -371,7 +371,7 @@ webhook_redeliver(PG_FUNCTION_ARGS)
 	bool		result = true;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	values[0] = api_argument(fcinfo, 0, "webhook_id");
 	values[1] = api_argument(fcinfo, 1, "message_id");
 
@@ -528,7 +528,7 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 	bool		was_active;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
 	read_changes(DatumGetJsonbP(api_argument(fcinfo, 1, "changes")), &changes);
 
@@ -580,7 +580,7 @@ webhook_delete_webhook_by_id(PG_FUNCTION_ARGS)
 	int64		id;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
 
 	as_owner_begin(&state);
@@ -617,7 +617,7 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 	Datum		values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
 	bool		nulls[] = {PG_ARGISNULL(0), PG_ARGISNULL(1)};
 
-	shmem_require();
+	version_require();
 	return as_owner_return_query(fcinfo, sql, 2, types, values, nulls);
 }
 
@@ -637,7 +637,7 @@ webhook_get_webhook_log(PG_FUNCTION_ARGS)
 	Datum		values[1];
 	bool		nulls[] = {false};
 
-	shmem_require();
+	version_require();
 	values[0] = api_argument(fcinfo, 0, "id");
 	return as_owner_return_query(fcinfo, sql, 1, types, values, nulls);
 }
@@ -667,7 +667,7 @@ webhook_pending(PG_FUNCTION_ARGS)
 	int64		result;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	as_owner_begin(&state);
 	as_owner_execute(sql, SPI_OK_SELECT, 2, types, values, nulls);
 	result = DatumGetInt64(result_datum(1));
@@ -701,7 +701,7 @@ webhook_get_secret(PG_FUNCTION_ARGS)
 	char	   *secret;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
 
 	as_owner_begin(&state);
@@ -735,7 +735,7 @@ webhook_get_public_key(PG_FUNCTION_ARGS)
 	char		public_key[SIGN_MAX_TEXT];
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
 
 	as_owner_begin(&state);
@@ -774,7 +774,7 @@ webhook_rotate_secret(PG_FUNCTION_ARGS)
 	int64		grace_us;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	values[0] = api_argument(fcinfo, 0, "id");
 	values[3] = api_argument(fcinfo, 1, "grace");
 	grace_us = check_interval_us("grace", DatumGetIntervalP(values[3]), 0, MAX_GRACE_MS,

@@ -27,11 +27,12 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -71,6 +72,7 @@ static HTAB *subscriptions;
 static HTAB *events;
 static bool cache_valid = false;
 static uint64 generation = 1;
+static uint64 outbox_generation = 1;
 static uint64 cursor_generation = 1;
 static uint64 integration_generation = 1;
 
@@ -80,6 +82,8 @@ relcache_callback(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == oids.cursor)
 		cursor_generation++;
+	if (relid == InvalidOid || relid == oids.outbox[0])
+		outbox_generation++;
 	if (relid == InvalidOid || relid == oids.webhook || relid == oids.watch)
 	{
 		cache_valid = false;
@@ -132,6 +136,12 @@ catalog_integration_generation(void)
 }
 
 uint64
+catalog_outbox_generation(void)
+{
+	return outbox_generation;
+}
+
+uint64
 catalog_cursor_generation(void)
 {
 	return cursor_generation;
@@ -156,6 +166,32 @@ catalog_at_eoxact(void)
 	}
 }
 
+/* The version of the extension in this database; false if there is none. */
+static bool
+catalog_read_version(char *version)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("webhook"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		bool		isnull;
+		Datum		d = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+
+		strlcpy(version, TextDatumGetCString(d), CATALOG_VERSION_SIZE);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
 const CatalogOids *
 catalog_oids(void)
 {
@@ -167,7 +203,7 @@ catalog_oids(void)
 		return &oids;
 
 	nsp = get_namespace_oid(WEBHOOK_SCHEMA, true);
-	if (!OidIsValid(nsp) || !OidIsValid(get_extension_oid("webhook", true)))
+	if (!OidIsValid(nsp) || !catalog_read_version(found.version))
 		return NULL;
 
 	tup = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(nsp));
@@ -281,26 +317,26 @@ read_webhook(TupleTableSlot *slot)
 	bool		isnull;
 	Datum		d;
 
-	if (!DatumGetBool(slot_getattr(slot, Anum_webhook_active, &isnull)) &&
-		!DatumGetBool(slot_getattr(slot, Anum_webhook_buffering, &isnull)))
+	if (!DatumGetBool(catalog_slot_column(slot, Anum_webhook_active, &isnull)) &&
+		!DatumGetBool(catalog_slot_column(slot, Anum_webhook_buffering, &isnull)))
 		return NULL;
 
 	/* Who is no more may hear nothing any more, of the application's own events either. */
-	owner = DatumGetObjectId(slot_getattr(slot, Anum_webhook_owner, &isnull));
+	owner = DatumGetObjectId(catalog_slot_column(slot, Anum_webhook_owner, &isnull));
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
 		return NULL;
 
 	webhook = palloc0(sizeof(CatalogWebhook));
-	webhook->id = DatumGetInt64(slot_getattr(slot, Anum_webhook_id, &isnull));
+	webhook->id = DatumGetInt64(catalog_slot_column(slot, Anum_webhook_id, &isnull));
 	webhook->owner = owner;
-	d = slot_getattr(slot, Anum_webhook_uids, &isnull);
+	d = catalog_slot_column(slot, Anum_webhook_uids, &isnull);
 	webhook->nuids = catalog_strings(d, isnull, &webhook->uids);
-	d = slot_getattr(slot, Anum_webhook_columns, &isnull);
+	d = catalog_slot_column(slot, Anum_webhook_columns, &isnull);
 	webhook->ncolumns = catalog_strings(d, isnull, &webhook->columns);
-	d = slot_getattr(slot, Anum_webhook_filter, &isnull);
+	d = catalog_slot_column(slot, Anum_webhook_filter, &isnull);
 	if (!isnull)
 		webhook->filter = DatumGetJsonbPCopy(d);
-	d = slot_getattr(slot, Anum_webhook_integration, &isnull);
+	d = catalog_slot_column(slot, Anum_webhook_integration, &isnull);
 	if (!isnull)
 		webhook->integration = TextDatumGetCString(d);
 	return webhook;
@@ -335,7 +371,7 @@ build_cache(const CatalogOids *rel_oids)
 
 		if (webhook == NULL)
 			continue;
-		d = slot_getattr(slot, Anum_webhook_events, &isnull);
+		d = catalog_slot_column(slot, Anum_webhook_events, &isnull);
 		npatterns = catalog_strings(d, isnull, &patterns);
 		for (int i = 0; i < npatterns; i++)
 		{

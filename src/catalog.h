@@ -8,12 +8,18 @@
 #ifndef WEBHOOK_CATALOG_H
 #define WEBHOOK_CATALOG_H
 
-#include "access/htup.h"
+#include "access/htup_details.h"
+#include "executor/tuptable.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
 #include "utils/relcache.h"
 
 #include "webhook.h"
+
+/*
+ * Columns are read by number.  An update of the extension only adds columns, at
+ * the end; see "Versions" in README.md.
+ */
 
 /* Columns of webhook.webhook */
 #define Anum_webhook_id						1
@@ -97,8 +103,12 @@
  */
 #define CATALOG_NAME_SIZE	256
 
+/* Room for the version of the extension, with its NUL. */
+#define CATALOG_VERSION_SIZE	64
+
 typedef struct CatalogOids
 {
+	char		version[CATALOG_VERSION_SIZE];	/* of the extension, see version.c */
 	Oid			extension_owner;
 	Oid			webhook;
 	Oid			webhook_pkey;
@@ -153,6 +163,24 @@ typedef struct CatalogEvent
 /* Is this webhook to be counted in? */
 typedef bool (*CatalogFilter) (const CatalogWebhook *webhook, void *arg);
 
+/*
+ * A column of one of the extension's tables, for capture: null if the table is that
+ * of an earlier version and lacks it.
+ */
+static inline Datum
+catalog_slot_column(TupleTableSlot *slot, int attnum, bool *isnull)
+{
+	*isnull = true;
+	return attnum <= slot->tts_tupleDescriptor->natts ? slot_getattr(slot, attnum, isnull) : (Datum) 0;
+}
+
+static inline Datum
+catalog_column(HeapTuple tuple, TupleDesc desc, int attnum, bool *isnull)
+{
+	*isnull = true;
+	return attnum <= desc->natts ? heap_getattr(tuple, attnum, desc, isnull) : (Datum) 0;
+}
+
 extern void catalog_init(void);
 
 /*
@@ -172,6 +200,9 @@ extern uint64 catalog_generation(void);
 
 /* The same for the integration in force and the shape of payloads. */
 extern uint64 catalog_integration_generation(void);
+
+/* Changes whenever the columns of the outbox may have changed. */
+extern uint64 catalog_outbox_generation(void);
 
 /* Changes whenever somebody else than the worker may have written to webhook.cursor. */
 extern uint64 catalog_cursor_generation(void);

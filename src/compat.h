@@ -53,6 +53,11 @@
 #define webhook_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, (nevents))
 #endif
 
+/* A row type that was put together must be declared complete since 19. */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(desc) ((void) (desc))
+#endif
+
 /* Extensions can name their wait events since 17. */
 #if PG_VERSION_NUM >= 170000
 #include "utils/wait_event.h"

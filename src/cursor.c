@@ -61,6 +61,7 @@
 #include "cursor.h"
 #include "ended.h"
 #include "logscan.h"
+#include "version.h"
 
 /* Rows taken from the index in one go, and of those at most so many of one transaction. */
 #define SCAN_ROWS			1024
@@ -737,6 +738,7 @@ webhook_outbox_is_foreign(PG_FUNCTION_ARGS)
 {
 	CursorTable table;
 
+	version_require();
 	read_cursor_table(&table);
 	free_cursor_table(&table);
 	PG_RETURN_BOOL(table.foreign);

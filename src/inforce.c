@@ -122,7 +122,7 @@ read_row(const InForceSource *source, Oid relid, Oid index, InForceEntry *entry)
 	if (entry->found)
 	{
 		bool		isnull;
-		Datum		d = heap_getattr(tuple, source->anum_integration, desc, &isnull);
+		Datum		d = catalog_column(tuple, desc, source->anum_integration, &isnull);
 
 		if (!isnull)
 			entry->value.integration = MemoryContextStrdup(context, TextDatumGetCString(d));
@@ -130,9 +130,9 @@ read_row(const InForceSource *source, Oid relid, Oid index, InForceEntry *entry)
 		{
 			entry->value.overridden = true;
 			entry->value.send_on_payment =
-				DatumGetBool(heap_getattr(tuple, source->anum_send_on_payment, desc, &isnull));
+				DatumGetBool(catalog_column(tuple, desc, source->anum_send_on_payment, &isnull));
 			entry->value.only_paid =
-				DatumGetBool(heap_getattr(tuple, source->anum_only_paid, desc, &isnull));
+				DatumGetBool(catalog_column(tuple, desc, source->anum_only_paid, &isnull));
 		}
 	}
 	systable_endscan(scan);

@@ -34,7 +34,7 @@
 #include "notify.h"
 #include "paid.h"
 #include "settings.h"
-#include "shmem.h"
+#include "version.h"
 
 #define MAX_LABEL_LENGTH	200
 
@@ -258,7 +258,7 @@ webhook_create_integration(PG_FUNCTION_ARGS)
 	char	   *key;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	name = integration_label(fcinfo, 0, "name");
 	key = generate_key();
 	values[0] = CStringGetTextDatum(name);
@@ -310,7 +310,7 @@ webhook_rotate_api_key(PG_FUNCTION_ARGS)
 	char	   *key;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	name = integration_label(fcinfo, 0, "integration");
 	if (PG_NARGS() > 1)
 	{
@@ -357,7 +357,7 @@ webhook_delete_integration(PG_FUNCTION_ARGS)
 	char	   *name;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	name = integration_label(fcinfo, 0, "name");
 
 	as_owner_begin(&state);
@@ -398,7 +398,7 @@ webhook_get_integrations(PG_FUNCTION_ARGS)
 	Datum		values[] = {Int32GetDatum(webhook_api_key_max_age)};
 	bool		nulls[] = {false};
 
-	shmem_require();
+	version_require();
 	return as_owner_return_query(fcinfo, sql, 1, types, values, nulls);
 }
 
@@ -415,7 +415,7 @@ webhook_connect_profile(PG_FUNCTION_ARGS)
 	bool		api_access;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	integration = integration_label(fcinfo, 0, "integration");
 	profile = integration_label(fcinfo, 1, "profile");
 	api_access = DatumGetBool(api_argument(fcinfo, 2, "api_access"));
@@ -443,7 +443,7 @@ webhook_disconnect_profile(PG_FUNCTION_ARGS)
 	bool		connected;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	integration = integration_label(fcinfo, 0, "integration");
 	profile = integration_label(fcinfo, 1, "profile");
 
@@ -486,7 +486,7 @@ webhook_activate_integration(PG_FUNCTION_ARGS)
 	char	   *integration;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	profile = integration_label(fcinfo, 0, "profile");
 	integration = integration_label(fcinfo, 1, "integration");
 
@@ -521,7 +521,7 @@ webhook_deactivate_integration(PG_FUNCTION_ARGS)
 	bool		was_active;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	profile = integration_label(fcinfo, 0, "profile");
 
 	as_owner_begin(&state);
@@ -565,7 +565,7 @@ webhook_override_event(PG_FUNCTION_ARGS)
 	bool		only_paid_before = false;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	event_uid = integration_label(fcinfo, 0, "event_uid");
 	values[0] = CStringGetTextDatum(event_uid);
 	nulls[1] = PG_ARGISNULL(1);
@@ -609,7 +609,7 @@ webhook_clear_event_override(PG_FUNCTION_ARGS)
 	bool		overridden;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	event_uid = integration_label(fcinfo, 0, "event_uid");
 
 	as_owner_begin(&state);

@@ -28,7 +28,7 @@
 #include "integration.h"
 #include "match.h"
 #include "paid.h"
-#include "shmem.h"
+#include "version.h"
 
 #define MANUAL_ACTION	".manual"
 
@@ -186,7 +186,7 @@ webhook_fire_webhook(PG_FUNCTION_ARGS)
 	Datum		ids[1];
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	PreventCommandIfReadOnly("webhook.fire_webhook()");
 	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
 	entity_id = TextDatumGetCString(api_argument(fcinfo, 1, "entity_id"));
@@ -236,7 +236,7 @@ webhook_get_manual_actions(PG_FUNCTION_ARGS)
 	Datum		values[3] = {0};
 	bool		nulls[3] = {false, true, true};
 
-	shmem_require();
+	version_require();
 	values[0] = CStringGetTextDatum(integration_label(fcinfo, 0, "entity_type"));
 	if (!PG_ARGISNULL(1))
 	{

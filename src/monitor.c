@@ -57,8 +57,23 @@ activity_name(WorkerActivity activity)
 			return "unconfirmed";
 		case WORKER_FOREIGN:
 			return "foreign";
+		case WORKER_MISMATCHED:
+			return "mismatched";
 	}
 	return "unknown";
+}
+
+/* A row of these columns.  The extension may be of a later version, whose function returns more: those are null. */
+static HeapTuple
+form_row(TupleDesc desc, int n, const Datum *values, const bool *nulls)
+{
+	Datum	   *all_values = palloc0(Max(desc->natts, n) * sizeof(Datum));
+	bool	   *all_nulls = palloc(Max(desc->natts, n) * sizeof(bool));
+
+	memset(all_nulls, true, Max(desc->natts, n) * sizeof(bool));
+	memcpy(all_values, values, n * sizeof(Datum));
+	memcpy(all_nulls, nulls, n * sizeof(bool));
+	return heap_form_tuple(desc, all_values, all_nulls);
 }
 
 /*
@@ -93,7 +108,7 @@ slot_tuple(DatabaseSlot *slot, TupleDesc desc)
 	/* What it did last is of interest only while there is a worker. */
 	nulls[1] = nulls[3] = pid == 0;
 
-	return heap_form_tuple(desc, values, nulls);
+	return form_row(desc, WORKER_SLOTS_COLUMNS, values, nulls);
 }
 
 /*
@@ -118,7 +133,7 @@ failure_tuple(DatabaseSlot *slot, TupleDesc desc)
 	nulls[1] = copy.state != DATABASE_BACKOFF;
 	values[2] = PointerGetDatum(cstring_to_text(copy.last_error));
 	nulls[2] = copy.last_error[0] == '\0';
-	return heap_form_tuple(desc, values, nulls);
+	return form_row(desc, WORKER_FAILURES_COLUMNS, values, nulls);
 }
 
 /* A set with a row for each slot of which make_tuple makes one. */

@@ -104,8 +104,9 @@ static int64 places_drawn = 0;
 
 /* These stay. */
 static TupleDesc outbox_desc = NULL;
+static uint64 outbox_desc_generation;	/* of the table that it is of */
 static TupleTableSlot *batch_slots[BATCH_ROWS];
-static MemoryContext flush_context;
+static MemoryContext flush_context = NULL;
 static bool announce_at_commit = false;
 
 PG_FUNCTION_INFO_V1(webhook_announce);
@@ -184,24 +185,52 @@ open_current_partition(int *partition)
 }
 
 /*
+ * The columns of the outbox, as far as this library knows them, or as far as the
+ * table has them: it may be that of another version of the extension.
+ */
+static TupleDesc
+outbox_create_desc(void)
+{
+	Relation	rel = table_open(catalog_oids()->outbox[0], AccessShareLock);
+	TupleDesc	columns = RelationGetDescr(rel);
+	TupleDesc	desc = CreateTemplateTupleDesc(Min(columns->natts, Natts_outbox));
+
+	for (AttrNumber i = 1; i <= desc->natts; i++)
+		TupleDescCopyEntry(desc, i, columns, i);
+	TupleDescFinalize(desc);
+	table_close(rel, AccessShareLock);
+	return desc;
+}
+
+/*
  * What a flush needs again and again: the row type, one slot for each tuple of a
- * batch, scratch memory.  Made at first use, for the life of the process.
+ * batch, scratch memory.  Made at first use, and again when the table has changed; what
+ * is buffered goes out as it is first.
  */
 static void
 prepare_to_write(void)
 {
 	MemoryContext old;
-	Relation	rel;
+	uint64		generation = catalog_outbox_generation();
 
-	if (outbox_desc != NULL)
+	if (outbox_desc != NULL && (outbox_desc_generation == generation || buffered > 0))
 		return;
-	rel = table_open(catalog_oids()->outbox[0], AccessShareLock);
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	flush_context = AllocSetContextCreate(TopMemoryContext, "webhook outbox flush",
-										  ALLOCSET_DEFAULT_SIZES);
-	outbox_desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	if (flush_context == NULL)
+		flush_context = AllocSetContextCreate(TopMemoryContext, "webhook outbox flush",
+											  ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < BATCH_ROWS; i++)
+	{
+		if (batch_slots[i] != NULL)
+			ExecDropSingleTupleTableSlot(batch_slots[i]);
+		batch_slots[i] = NULL;
+	}
+	if (outbox_desc != NULL)
+		FreeTupleDesc(outbox_desc);
+	outbox_desc = NULL;
+	outbox_desc = outbox_create_desc();
+	outbox_desc_generation = generation;
 	MemoryContextSwitchTo(old);
-	table_close(rel, AccessShareLock);
 }
 
 static TupleTableSlot *
@@ -404,6 +433,7 @@ read_common_fields(HeapTuple tuple)
 {
 	CommonFields *common = MemoryContextAllocZero(buffer_context, sizeof(CommonFields));
 
+	memset(common->nulls, true, sizeof(common->nulls));
 	heap_deform_tuple(tuple, outbox_desc, common->values, common->nulls);
 	common->first.event_uid = column_text(common, Anum_outbox_event_uid);
 	common->first.profile = column_text(common, Anum_outbox_profile);

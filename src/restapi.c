@@ -29,7 +29,7 @@
 #include "jsonfield.h"
 #include "paid.h"
 #include "shapes.h"
-#include "shmem.h"
+#include "version.h"
 
 #define MAX_PAGE_SIZE	1000
 #define MAX_SAMPLES		3
@@ -294,7 +294,7 @@ webhook_get_events(PG_FUNCTION_ARGS)
 {
 	Question	question = {0};
 
-	shmem_require();
+	version_require();
 	integration_of_key(optional_text(fcinfo, 0), &question.key);
 	question.filter.entity_type = "event";
 	question.filter.event_uid = optional_text(fcinfo, 1);
@@ -311,7 +311,7 @@ webhook_get_attendees(PG_FUNCTION_ARGS)
 {
 	Question	question = {0};
 
-	shmem_require();
+	version_require();
 	integration_of_key(optional_text(fcinfo, 0), &question.key);
 	question.filter.entity_type = "guest";
 	question.filter.event_uid = optional_text(fcinfo, 1);
@@ -426,7 +426,7 @@ webhook_rest_hook_sample(PG_FUNCTION_ARGS)
 	StringInfoData out;
 	char	   *event;
 
-	shmem_require();
+	version_require();
 	event = integration_label(fcinfo, 0, "event");
 	initStringInfo(&out);
 	appendStringInfoChar(&out, '[');

@@ -26,7 +26,7 @@
 #include "integration.h"
 #include "shape.h"
 #include "shapes.h"
-#include "shmem.h"
+#include "version.h"
 
 PG_FUNCTION_INFO_V1(webhook_set_field_mapping);
 PG_FUNCTION_INFO_V1(webhook_set_payload_template);
@@ -159,7 +159,7 @@ webhook_set_field_mapping(PG_FUNCTION_ARGS)
 	const char *entity_type = SHAPES_DEFAULT_TYPE;
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	if (mapping != NULL)
 		(void) shape_compile_mapping(mapping);
 	if (PG_NARGS() > 4)
@@ -277,7 +277,7 @@ webhook_set_payload_template(PG_FUNCTION_ARGS)
 	ShapeKey	key = {NULL, "template", NULL};
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	key.integration = integration_label(fcinfo, 0, "integration");
 	key.target = integration_label(fcinfo, 1, "entity_type");
 	if (template != NULL)
@@ -303,7 +303,7 @@ webhook_set_form(PG_FUNCTION_ARGS)
 	ShapeKey	key = {NULL, "form", NULL};
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	key.integration = integration_label(fcinfo, 0, "integration");
 	key.target = integration_label(fcinfo, 1, "entity_type");
 	if (fields != NULL)
@@ -387,7 +387,7 @@ webhook_check_form(PG_FUNCTION_ARGS)
 	char	   *entity_type;
 	ShapeForm  *form;
 
-	shmem_require();
+	version_require();
 	integration = integration_label(fcinfo, 0, "integration");
 	entity_type = integration_label(fcinfo, 1, "entity_type");
 	require_form(integration, entity_type, &form);
@@ -522,7 +522,7 @@ webhook_configure_form(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 	int			added = 0;
 
-	shmem_require();
+	version_require();
 	integration = integration_label(fcinfo, 0, "integration");
 	entity_type = integration_label(fcinfo, 1, "entity_type");
 	require_form(integration, entity_type, &form);

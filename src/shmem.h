@@ -38,7 +38,8 @@ typedef enum WorkerActivity
 	WORKER_SENDING,
 	WORKER_PAUSED,				/* webhook.dispatch = off */
 	WORKER_UNCONFIRMED,			/* waiting for synchronous standbys */
-	WORKER_FOREIGN				/* the outbox came from elsewhere: a person must decide */
+	WORKER_FOREIGN,				/* the outbox came from elsewhere: a person must decide */
+	WORKER_MISMATCHED			/* the extension is of another version than the library */
 } WorkerActivity;
 
 typedef struct DatabaseSlot

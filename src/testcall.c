@@ -24,7 +24,7 @@
 #include "entity.h"
 #include "outbox.h"
 #include "paid.h"
-#include "shmem.h"
+#include "version.h"
 
 PG_FUNCTION_INFO_V1(webhook_test_webhook);
 
@@ -114,7 +114,7 @@ webhook_test_webhook(PG_FUNCTION_ARGS)
 	Datum		ids[1];
 	AsOwner		state;
 
-	shmem_require();
+	version_require();
 	PreventCommandIfReadOnly("webhook.test_webhook()");
 	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
 	entity_type = entity_type_argument(fcinfo);

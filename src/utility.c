@@ -23,6 +23,8 @@
  * DROP EXTENSION and ALTER EXTENSION lock the tables one after the other, and
  * so does the worker.  It begins with webhook.cursor, so before these commands
  * that one is locked, too: they wait for its transaction and not it for them.
+ * ALTER EXTENSION may change nothing but the version of the extension, of which no
+ * process would be notified by the server.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,6 +51,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "outbox.h"
 #include "shmem.h"
 #include "utility.h"
 
@@ -279,19 +282,24 @@ static void
 process_utility(WEBHOOK_UTILITY_PARAMS)
 {
 	bool		changes;
-	Oid			database = database_to_hold(pstmt->utilityStmt, &changes);
+	Node	   *command = pstmt->utilityStmt;
+	bool		alters = IsA(command, AlterExtensionStmt) && is_about_extension(command);
+	Oid			database = database_to_hold(command, &changes);
 
 	if (changes)
 		databases_changed = true;
 	if (OidIsValid(database))
 		hold_database(database);
-	if (is_about_extension(pstmt->utilityStmt))
+	if (is_about_extension(command))
 		lock_cursor();
 
 	if (prev_process_utility)
 		prev_process_utility(WEBHOOK_UTILITY_ARGS);
 	else
 		standard_ProcessUtility(WEBHOOK_UTILITY_ARGS);
+
+	if (alters)
+		outbox_reload_at_commit();
 }
 
 void

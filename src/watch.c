@@ -149,7 +149,7 @@ static char *
 setting_text(HeapTuple settings, TupleDesc desc, int attnum)
 {
 	bool		isnull;
-	Datum		d = heap_getattr(settings, attnum, desc, &isnull);
+	Datum		d = catalog_column(settings, desc, attnum, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(d);
 }
@@ -173,7 +173,7 @@ find_renamed(WatchedTable *table, TupleDesc desc, char **names, int n, HeapTuple
 			 TupleDesc settings_desc)
 {
 	bool		isnull;
-	Datum		d = heap_getattr(settings, Anum_watch_numbers, settings_desc, &isnull);
+	Datum		d = catalog_column(settings, settings_desc, Anum_watch_numbers, &isnull);
 
 	for (int i = 0; i < n && !isnull; i++)
 	{
@@ -209,9 +209,9 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 	bool		isnull;
 	Datum		d;
 
-	d = heap_getattr(settings, Anum_watch_columns, settings_desc, &isnull);
+	d = catalog_column(settings, settings_desc, Anum_watch_columns, &isnull);
 	ncolumns = catalog_strings(d, isnull, &columns);
-	d = heap_getattr(settings, Anum_watch_exclude, settings_desc, &isnull);
+	d = catalog_column(settings, settings_desc, Anum_watch_exclude, &isnull);
 	nexclude = catalog_strings(d, isnull, &exclude);
 
 	find_renamed(table, desc, columns, ncolumns, settings, settings_desc);

@@ -34,7 +34,7 @@
 #include "asowner.h"
 #include "catalog.h"
 #include "compat.h"
-#include "shmem.h"
+#include "version.h"
 #include "watch.h"
 
 #define ENTITY_TYPE_MAX		100
@@ -437,7 +437,7 @@ webhook_watch(PG_FUNCTION_ARGS)
 	AsOwner		state;
 	Relation	rel;
 
-	shmem_require();
+	version_require();
 	for (int i = 0; i < ARG_SEARCH_PATH; i++)
 	{
 		nulls[i] = PG_ARGISNULL(i);
@@ -487,7 +487,7 @@ webhook_unwatch(PG_FUNCTION_ARGS)
 	Relation	rel;
 	bool		watched;
 
-	shmem_require();
+	version_require();
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

@@ -66,6 +66,7 @@
 #include "stored.h"
 #include "trim.h"
 #include "verdict.h"
+#include "version.h"
 #include "webhook.h"
 
 /* Messages read from the outbox that are not dealt with yet: so many, and so many bytes. */
@@ -99,6 +100,8 @@ static MemoryContext turn_context;
 static TimeoutId long_turn;
 static volatile sig_atomic_t turn_is_long = false;
 static bool foreign;			/* the outbox is not ours to send */
+static bool mismatched = false; /* the extension is of another version than this library */
+static bool matched = false;	/* ... was of the same when we looked last */
 static bool more_to_read = true;
 static int	taken;				/* messages read in this turn */
 static bool woken = false;		/* somebody has committed messages, or changed something */
@@ -115,6 +118,13 @@ static TimestampTz
 after_ms(TimestampTz t, int ms)
 {
 	return TimestampTzPlusMilliseconds(t, ms);
+}
+
+/* Is there nothing that a person must do first? */
+static bool
+at_work(void)
+{
+	return !foreign && !mismatched;
 }
 
 /* ---------- the transaction of a turn ---------- */
@@ -185,7 +195,7 @@ take_message(Message *message)
 static bool
 room_to_read(void)
 {
-	return webhook_dispatch && !foreign && confirmed && !ShutdownRequestPending && cursor_outstanding() < LOW_WATER &&
+	return webhook_dispatch && at_work() && confirmed && !ShutdownRequestPending && cursor_outstanding() < LOW_WATER &&
 		cursor_outstanding_bytes() < MAX_OUTSTANDING_BYTES &&
 		dispatch_in_memory() < DISPATCH_MAX_IN_MEMORY;
 }
@@ -258,6 +268,30 @@ check_home(void)
 	foreign = true;
 }
 
+/*
+ * Tables and functions of another version must not be used, not even to record what has
+ * been done: that is sent again.
+ */
+static void
+check_version(void)
+{
+	if (version_fits())
+	{
+		matched = true;
+		mismatched = false;
+		return;
+	}
+	if (matched)
+	{
+		ereport(LOG,
+				(errmsg("webhook worker starts again because the extension has been updated")));
+		proc_exit(1);
+	}
+	if (!mismatched)
+		version_warn();
+	mismatched = true;
+}
+
 static void
 tidy(TimestampTz now)
 {
@@ -281,14 +315,16 @@ do_transaction(TimestampTz now, bool record)
 		shmem_mark_absent(slot);
 		proc_exit(0);
 	}
-	check_home();
+	check_version();
+	if (!mismatched)
+		check_home();
 	if (generation != catalog_generation())
 	{
 		generation = catalog_generation();
-		if (!foreign)
+		if (at_work())
 			dispatch_refresh();
 	}
-	if (!foreign)
+	if (at_work())
 	{
 		bool		news = cursor_moved() || stored_to_save(now);
 
@@ -373,7 +409,7 @@ time_to_sleep(TimestampTz now)
 	long		http_ms = http_timeout(http);
 	long		ms;
 
-	if (!foreign && webhook_dispatch && confirmed)
+	if (at_work() && webhook_dispatch && confirmed)
 		until = Min(until, dispatch_next_event(now));
 	if (more_to_read && room_to_read())
 		until = now;			/* of what has been read nothing may have been left to send */
@@ -385,7 +421,7 @@ time_to_sleep(TimestampTz now)
 		until = Min(until, stored_next_save());
 	if (record_us < until - now)
 		until = now + record_us;
-	if (!foreign && webhook_dispatch && dispatch_to_prepare())
+	if (at_work() && webhook_dispatch && dispatch_to_prepare())
 		until = now;
 	ms = until <= now ? 0 : (long) ((until - now + 999) / 1000);
 	if (http_ms >= 0)
@@ -401,7 +437,9 @@ report_activity(void)
 	uint64		delivered;
 	uint64		failed;
 
-	if (foreign)
+	if (mismatched)
+		activity = WORKER_MISMATCHED;
+	else if (foreign)
 		activity = WORKER_FOREIGN;
 	else if (!webhook_dispatch)
 		activity = WORKER_PAUSED;
@@ -433,6 +471,9 @@ report_activity(void)
 			break;
 		case WORKER_FOREIGN:
 			pgstat_report_activity(STATE_IDLE, "outbox comes from another database; call webhook.adopt()");
+			break;
+		case WORKER_MISMATCHED:
+			pgstat_report_activity(STATE_IDLE, "extension has another version than the library");
 			break;
 	}
 }
@@ -518,14 +559,14 @@ turn(void)
 	record = record_due_in(dispatch_in_memory() == 0) == 0;
 	if (cursor_generation != catalog_cursor_generation() || generation != catalog_generation() ||
 		record || read_due(now) || save_due(now) ||
-		(!foreign && (trim_due(now) || access_note_due(now) || integration_report_due(now) ||
+		(at_work() && (trim_due(now) || access_note_due(now) || integration_report_due(now) ||
 					  (webhook_dispatch && (stored_to_load(now) || dispatch_to_prepare())))))
 	{
 		do_transaction(now, record);
 		now = clock_now();
 	}
 	confirmed = standby_has_all(now);
-	if (!foreign && webhook_dispatch && confirmed && !ShutdownRequestPending)
+	if (at_work() && webhook_dispatch && confirmed && !ShutdownRequestPending)
 		attempt_send(now);
 	report_activity();
 	MemoryContextReset(turn_context);
@@ -595,7 +636,7 @@ record_rest(void)
 
 	begin_turn();
 	begin_transaction();
-	if (catalog_oids() != NULL && position_is_current())
+	if (catalog_oids() != NULL && version_fits() && position_is_current())
 	{
 		stored_save();
 		all = record_save_all();

@@ -1,46 +1,75 @@
-# ALTER EXTENSION webhook UPDATE: an upgraded extension is the same as a new one, and sends what was pending.
+# Releases: a library meets the SQL of another version, then ALTER EXTENSION webhook UPDATE.  Capture goes on with either,
+# the worker waits, an updated extension is the same as a new one, and everything arrives once.
 #
-# Case C40; mission W2, R2; design.md, "A library newer or older than its SQL".
+# Case C40; mission W2, W3, R2; design.md, "A library newer or older than its SQL".
 
 use strict;
 use warnings;
 
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
-use File::Copy qw(copy);
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest qw(sql becomes);
+use WebhookTest qw(sql);
 
 my $fixtures = dirname(dirname(abs_path(__FILE__))) . '/fixtures';
-my $node = WebhookTest::start_node('upgrade', 'webhook.dispatch = off');
+
+# What is installed here is not for other tests: this one has a copy of the installation.
+
+my $prefix = $ENV{WEBHOOK_PREFIX};
+plan skip_all => 'this test needs an installation of its own, which test/run makes' if !$prefix;
+my ($bindir) = grep { -x "$_/postgres" } split(/:/, $ENV{PATH});
+my $copy = "$PostgreSQL::Test::Utils::tmp_check/pg";
+system_or_bail('cp', '-a', $prefix, $copy);
+$bindir =~ s/^\Q$prefix\E// or BAIL_OUT("$bindir is not in $prefix");
+$ENV{PATH} = "$copy$bindir:$ENV{PATH}";
+
+my $node = WebhookTest::start_node('upgrade');
 my $receiver = WebhookTest::Receiver->start;
-
-# The script of the old release is there for this test only.
-
+my $library = sql(q{SELECT setting || '/webhook.so' FROM pg_config WHERE name = 'PKGLIBDIR'});
 my $directory = sql(q{SELECT setting || '/extension' FROM pg_config WHERE name = 'SHAREDIR'});
-plan skip_all => "$directory cannot be written to" if !-w $directory;
-my @added;
+my $version = sql(q{SELECT extversion FROM pg_extension WHERE extname = 'webhook'});
 
-sub add_script
+like($directory, qr/^\Q$copy\E/, 'the copy is complete');
+ok(!-e "$directory/webhook--0.1.0.sql", 'the script of an old release is not installed');
+append_to_file("$directory/webhook--0.1.0.sql", slurp_file("$fixtures/webhook--0.1.0.sql"));
+
+# What the worker of a database is doing.
+sub activity_becomes
 {
-	my ($name, $text) = @_;
+	my ($database, $activity, $name) = @_;
 
-	push @added, "$directory/$name";
-	append_to_file("$directory/$name", $text);
+	ok($node->poll_query_until('postgres', "SELECT activity FROM webhook.stat_workers WHERE database = '$database'", $activity), $name)
+	  or diag(sql('TABLE webhook.stat_workers'));
 	return;
 }
 
-END
+# Expect the functions in C to refuse to work with another version of the extension, but for those that are part of capture
+# or of monitoring.  Each is called with nulls.
+sub refusing
 {
-	unlink @added;
-}
+	my ($database, $name) = @_;
+	my %working = map { $_ => 1 } qw(access_hidden access_problem emit notify_payment run_followers worker_failures worker_slots);
 
-my $version = sql(q{SELECT extversion FROM pg_extension WHERE extname = 'webhook'});
-ok(!-e "$directory/webhook--0.1.0.sql", 'the script of an old release is not installed');
-add_script('webhook--0.1.0.sql', slurp_file("$fixtures/webhook--0.1.0.sql"));
+	$node->safe_psql($database, q{
+		CREATE OR REPLACE FUNCTION refuses(command text) RETURNS boolean LANGUAGE plpgsql AS $$
+		BEGIN
+			EXECUTE command;
+			RETURN false;
+		EXCEPTION WHEN OTHERS THEN
+			RETURN SQLERRM = 'extension "webhook" and its library have different versions' AND SQLSTATE = '55000';
+		END $$});
+	my @others = split(/\n/, $node->safe_psql($database, q{
+			SELECT DISTINCT proname FROM pg_proc p JOIN pg_language l ON l.oid = prolang
+			 WHERE pronamespace = 'webhook'::regnamespace AND lanname = 'c' AND prorettype <> 'trigger'::regtype
+			   AND NOT refuses(format('SELECT %s(%s)', p.oid::regproc,
+					(SELECT string_agg('NULL::' || t.type::regtype, ', ') FROM unnest(proargtypes) AS t (type))))}));
+	is(join(' ', grep { !$working{$_} } @others), '', $name);
+	cmp_ok(scalar(@others), '>', 4, 'they could all be called');
+	return;
+}
 
 # The catalog: see catalog.sql.
 
@@ -111,22 +140,28 @@ is( sql(q{SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class c
 		     AND (xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %s', c.oid::regclass), true, true, '')))[1]::text = '0'}),
 	'outbox_1 outbox_2 outbox_3',
 	'there is something in every table but those partitions of the outbox that are not in use');
-my $pending = sql('SELECT string_agg(webhook_id || state || message_id, chr(10) ORDER BY webhook_id, message_id) FROM webhook.undelivered');
+# The library waits for its SQL
+
+activity_becomes('postgres', 'mismatched', 'C40: the worker waits while the extension is older than the library');
+$node->wait_for_log(qr/WARNING: .*webhook sends nothing from database "postgres"/);
+like(slurp_file($node->logfile), qr/DETAIL: .*extension in this database has version 0\.1\.0,.* version \Q$version\E/, 'C40: the log says why');
+like(slurp_file($node->logfile), qr/HINT: .*Run ALTER EXTENSION webhook UPDATE\./, 'C40: and what to do');
+refusing('postgres', 'C40: functions that manage webhooks refuse to work with older tables');
+like(($node->psql('postgres', 'SELECT webhook.get_webhooks()'))[2], qr/HINT: .*Run ALTER EXTENSION webhook UPDATE\./,
+	'C40: and say what to do');
+like(($node->psql('postgres', q{SELECT webhook.adopt('send')}))[2], qr/different versions/, 'C40: adopt(), too');
+is($receiver->count, 0, 'C40: nothing was sent');
 
 # The update
 
 sql('ALTER EXTENSION webhook UPDATE');
 is(sql(q{SELECT extversion FROM pg_extension WHERE extname = 'webhook'}), $version, 'the extension is updated');
 same_catalog(catalog('postgres'), $fresh, 'C40: an updated extension is the same as a new one');
-is(sql('SELECT string_agg(webhook_id || state || message_id, chr(10) ORDER BY webhook_id, message_id) FROM webhook.undelivered'),
-	$pending, 'W2: what was pending still is');
 
 # Everything arrives
 
 $session->query_safe(q{INSERT INTO guest VALUES (103, 'ball', 'Ada'); SELECT webhook.emit('thing.done', '{"n": 21}', '8')});
 $session->quit;
-$node->append_conf('postgresql.conf', 'webhook.dispatch = on');
-$node->reload;
 WebhookTest::wait_until_delivered($node);
 
 # Numbers, in the order of arrival, of the requests for which this is true.
@@ -151,5 +186,77 @@ is(sql(q{SELECT webhook.redeliver(1, '01a21fa5-4088-7868-98b9-000000000003')}), 
 WebhookTest::wait_until_delivered($node);
 is(numbers('/things')->[-1], 3, 'and arrives');
 cmp_ok(sql('SELECT count(*) FROM webhook.get_webhook_log(1)'), '>', 9, 'the log goes on');
+
+# The SQL waits for its library: version 9.9.9 has columns of which this one knows nothing
+
+append_to_file("$directory/webhook--$version--9.9.9.sql", q{
+	ALTER TABLE webhook.webhook ADD COLUMN colour text NOT NULL DEFAULT 'red';
+	ALTER TABLE webhook.watch ADD COLUMN colour text DEFAULT 'red';
+	ALTER TABLE webhook.event_override ADD COLUMN colour text;
+	ALTER TABLE webhook.active_integration ADD COLUMN colour text;
+	ALTER TABLE webhook.delivery ADD COLUMN colour text NOT NULL DEFAULT 'red';
+	DO $$ BEGIN
+		FOR i IN 0 .. 3 LOOP
+			EXECUTE format('ALTER TABLE webhook.outbox_%s ADD COLUMN colour text, ADD COLUMN shade text DEFAULT ''dark''', i);
+		END LOOP;
+	END $$;
+	DO $$ DECLARE
+		arguments text := pg_get_function_arguments('webhook.worker_slots()'::regprocedure);
+	BEGIN
+		DROP VIEW webhook.stat_workers;
+		DROP FUNCTION webhook.worker_slots();
+		EXECUTE format('CREATE FUNCTION webhook.worker_slots(%s, OUT colour text, OUT shade integer[]) RETURNS SETOF record'
+			' LANGUAGE c AS ''MODULE_PATHNAME'', ''webhook_worker_slots''', arguments);
+	END $$;
+	CREATE VIEW webhook.stat_workers AS SELECT d.datname AS database, s.pid, s.state, s.activity, s.colour, s.shade
+		FROM webhook.worker_slots() AS s LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.database;
+});
+
+sub in_fresh
+{
+	return $node->safe_psql('fresh', join('', @_));
+}
+
+in_fresh(q{CREATE TABLE thing (id integer PRIMARY KEY, n integer); SELECT webhook.watch('thing', 'thing', exclude => '{id}');
+	SELECT webhook.create_webhook('a', 'thing.*', '}, $receiver->url('/fresh'), q{', format => 'rest', ordering => 'strict')});
+$session = $node->background_psql('fresh', timeout => 10 * $PostgreSQL::Test::Utils::timeout_default);
+$session->query_safe('INSERT INTO thing SELECT n, n FROM generate_series(1, 3) AS n');
+WebhookTest::wait_until_delivered($node, 'fresh');
+my $offset = -s $node->logfile;
+in_fresh(q{ALTER EXTENSION webhook UPDATE TO '9.9.9'});
+activity_becomes('fresh', 'mismatched', 'C40: the worker waits while the extension is newer than the library');
+$node->wait_for_log(qr/WARNING: .*webhook sends nothing from database "fresh"/, $offset);
+like(slurp_file($node->logfile, $offset), qr/HINT: .*Restart the server to load the library of version 9\.9\.9\./, 'C40: the log says what to do');
+refusing('fresh', 'C40: functions that manage webhooks refuse to work with newer tables');
+is(in_fresh(q{SELECT count(*) FROM webhook.stat_workers WHERE database = 'fresh' AND colour IS NULL AND shade IS NULL}), 1,
+	'C40: stat_workers with further columns works');
+$session->query_safe('INSERT INTO thing SELECT n, n FROM generate_series(4, 5) AS n');
+in_fresh(q{INSERT INTO thing VALUES (6, 6); SELECT webhook.emit('thing.done', '{"n": 7}'); UPDATE thing SET n = 8 WHERE id = 1});
+is(in_fresh('SELECT count(*) FROM webhook.undelivered'), 5, 'C40: capture goes on with newer tables');
+
+# make install over a running server
+
+my $inode = (stat($library))[1];
+my $build = "$PostgreSQL::Test::Utils::tmp_check/build";
+system_or_bail('cp', '-a', $ENV{WEBHOOK_BUILD}, $build);
+unlink "$build/webhook.so", "$build/src/version.o", "$build/src/request.o";
+my $make = "make -s -C '$build' -f '" . dirname(dirname($fixtures)) . "/Makefile' EXTVERSION=9.9.9 PG_CONFIG='$ENV{WEBHOOK_PG_CONFIG}' DESTDIR='$copy' all install";
+is(system("$make >'$build/log' 2>&1"), 0, 'make install of another version, over the running server') or diag(slurp_file("$build/log"));
+isnt((stat($library))[1], $inode, 'it replaces the library and does not write into it');
+sql(q{SELECT webhook.emit('thing.done', '{"n": 22}', '8')});
+WebhookTest::wait_until_delivered($node);
+is(numbers('/things')->[-1], 22, 'the server goes on with the old library');
+is($receiver->count('/fresh'), 3, 'C40: which sends nothing from the tables of the new one');
+
+$session->quit;
+$node->restart;
+activity_becomes('postgres', 'mismatched', 'after a restart the server has the new library');
+WebhookTest::wait_until_delivered($node, 'fresh');
+is_deeply(numbers('/fresh'), [ 1 .. 8 ], 'C40, W3: everything arrives once, in order');
+sql(q{SELECT webhook.emit('thing.done', '{"n": 23}', '8'); INSERT INTO guest VALUES (104, 'ball', 'Ada')});
+sql(q{ALTER EXTENSION webhook UPDATE TO '9.9.9'});
+WebhookTest::wait_until_delivered($node);
+is(numbers('/things')->[-1], 23, 'C40: and here after ALTER EXTENSION');
+unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal/, 'nothing has crashed');
 
 done_testing();
