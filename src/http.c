@@ -396,6 +396,25 @@ send_again(Http *http, Transfer *transfer, CURLcode code)
 		curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK;
 }
 
+/*
+ * A response that was there before libcurl had to wait for it has come over a socket that we do not know.  To ask for it
+ * is slow with many connections.
+ */
+static void
+expect_silence(Http *http, Transfer *transfer)
+{
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	long		version = 0;
+
+	if (transfer->fd >= 0)
+		return;					/* transfer.c has seen to it */
+	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+	if (version != CURL_HTTP_VERSION_1_0 && version != CURL_HTTP_VERSION_1_1)
+		return;
+	curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd);
+	mux_expect_silence(http->mux, fd);
+}
+
 bool
 http_result(Http *http, HttpResult *result)
 {
@@ -416,6 +435,7 @@ http_result(Http *http, HttpResult *result)
 		code = message->data.result;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
 	} while (send_again(http, transfer, code));
+	expect_silence(http, transfer);
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &duration);
 

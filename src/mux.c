@@ -135,8 +135,13 @@ mux_closed(Mux *mux, int fd)
 void
 mux_expect_silence(Mux *mux, int fd)
 {
-	if (fd >= 0 && fd < mux->nsockets && mux->sockets[fd].announced)
-		mux->sockets[fd].silent = true;
+	if (fd < 0 || fd >= mux->nsockets || !mux->sockets[fd].announced)
+		return;
+	mux->sockets[fd].silent = true;
+
+	/* If all responses came at once, nobody has watched it for reading yet. */
+	if (mux->sockets[fd].wanted == 0)
+		mux_watch(mux, fd, 0);
 }
 
 bool
@@ -151,10 +156,11 @@ mux_watch(Mux *mux, int fd, int what)
 	socket->wanted = what;
 	if (socket->announced)
 	{
+		/* Left in the set, see above; or put there, because silence must be watched. */
+		if (what == 0 && (socket->silent || socket->registered == MUX_READ))
+			what = MUX_READ;
 		if (socket->registered == what)
 			return true;
-		if (what == 0 && socket->registered == MUX_READ)
-			return true;		/* left in the set, see above */
 	}
 
 	if (!kernel_register(mux, fd, socket->registered, what))
