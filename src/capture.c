@@ -417,9 +417,9 @@ old_row_matters(const WatchedTable *table, TupleTableSlot *old, TupleTableSlot *
 		 evaluate_field_may_differ(table, WATCH_PROFILE, old, new));
 }
 
-/* Capture what capture_row() has found to be wanted. */
+/* Append the messages that a change makes, for all audiences. */
 static void
-capture_change_of(Change *change)
+append_messages(Change *change)
 {
 	WatchedTable *table = change->table;
 	WatchAudience *audiences = table->audiences;
@@ -480,7 +480,7 @@ capture_row(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleT
 	if (must_wait(table, action, &change.values) && kept_add(table, action, old, new, past))
 		return;
 	if (seen || values_changed(&change))
-		capture_change_of(&change);
+		append_messages(&change);
 }
 
 static void
