@@ -253,26 +253,42 @@ webhook_int64_to_text(int64 value, char *buffer)
 }
 #endif
 
-/* How many bytes are valid text in the database's encoding; one call since 14. */
+/* How many bytes are valid text in an encoding, and how many can be converted; one call each since 14. */
 #if PG_VERSION_NUM >= 140000
-#define webhook_valid_prefix(p, len) pg_encoding_verifymbstr(GetDatabaseEncoding(), (p), (len))
+#define webhook_valid_prefix(encoding, p, len) pg_encoding_verifymbstr((encoding), (p), (len))
+#define webhook_convert_prefix(function, from, to, p, len, out, size) \
+	pg_do_encoding_conversion_buf((function), (from), (to), (unsigned char *) unconstify(char *, (p)), (len), \
+								  (unsigned char *) (out), (size), true)
 #elif defined(PG_VERSION_NUM)
 #include "mb/pg_wchar.h"
 
 static inline int
-webhook_valid_prefix(const char *p, int len)
+webhook_valid_prefix(int encoding, const char *p, int len)
 {
 	int			valid = 0;
 
 	while (valid < len)
 	{
-		int			n = pg_encoding_verifymb(GetDatabaseEncoding(), p + valid, len - valid);
+		int			n = pg_encoding_verifymb(encoding, p + valid, len - valid);
 
 		if (n <= 0 || p[valid] == '\0')
 			break;
 		valid += n;
 	}
 	return valid;
+}
+
+/* Without a way to convert that does not raise errors: ASCII. */
+static inline int
+webhook_convert_prefix(Oid function, int from, int to, const char *p, int len, char *out, int size)
+{
+	int			n = 0;
+
+	while (n < len && !IS_HIGHBIT_SET(p[n]))
+		n++;
+	memcpy(out, p, n);
+	out[n] = '\0';
+	return n;
 }
 #endif
 

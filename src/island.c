@@ -56,6 +56,7 @@ static const struct
 	{"backslash_quote", "safe_encoding"},
 	{"transform_null_equals", "off"},
 	{"array_nulls", "on"},
+	{"client_encoding", "UTF8"},	/* see wire.c */
 	{"quote_all_identifiers", "off"},
 	{"DateStyle", "ISO, MDY"},
 	{"TimeZone", "UTC"},

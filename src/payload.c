@@ -23,6 +23,7 @@
 
 #include "outbox.h"
 #include "payload.h"
+#include "wire.h"
 
 struct PayloadFormat
 {
@@ -183,6 +184,7 @@ static void
 append_ce_header(StringInfo lines, const char *name, const char *value)
 {
 	appendStringInfo(lines, "ce-%s: ", name);
+	value = wire_from_server(value);
 	for (; *value; value++)
 	{
 		unsigned char c = *value;

@@ -18,6 +18,7 @@
 #include "settings.h"
 #include "url.h"
 #include "webhook.h"
+#include "wire.h"
 
 #define USER_AGENT_HEADER	"User-Agent: webhook/" WEBHOOK_VERSION " (PostgreSQL)"
 
@@ -160,8 +161,8 @@ static UrlValues
 url_values(const Message *message)
 {
 	UrlValues	values = {
-		.entity_id = payload_entity_id_text(message),
-		.event_uid = message->event_uid,
+		.entity_id = wire_from_server(payload_entity_id_text(message)),
+		.event_uid = wire_from_server(message->event_uid),
 		.action = payload_action(message)
 	};
 
@@ -186,7 +187,8 @@ build_url(Request *request, const Endpoint *endpoint, const Message *message, bo
 		if (message->entity_id != NULL)
 			len = checked_length(url_append_query(url, len, sizeof(url), "entity_id", values.entity_id));
 		if (message->entity_type != NULL)
-			len = checked_length(url_append_query(url, len, sizeof(url), "entity_type", message->entity_type));
+			len = checked_length(url_append_query(url, len, sizeof(url), "entity_type",
+												  wire_from_server(message->entity_type)));
 		len = checked_length(url_append_query(url, len, sizeof(url), "action_type", values.action));
 	}
 	appendBinaryStringInfo(&request->url, url, (int) len);
@@ -268,7 +270,7 @@ finish(Request *request, const Endpoint *endpoint, bool has_body)
 
 	request->own_headers = http->nheaders;
 	for (int i = 0; i < endpoint->nheaders; i++)
-		append_line(request, endpoint->headers[i]);
+		append_line(request, wire_from_server(endpoint->headers[i]));
 	point_at_lines(request);
 
 	request->certificates[0] = own_copy(endpoint->client_cert);
@@ -293,7 +295,10 @@ build_delivery(Request *request, const Endpoint *endpoint, const Message *messag
 	begin(request, endpoint, method, has_body);
 	build_url(request, endpoint, message, has_body);
 	if (has_body)
+	{
 		payload_append_body(endpoint->format, message, &request->body);
+		wire_buffer_from_server(&request->body, 0);
+	}
 	request->http.nheaders += payload_append_headers(endpoint->format, message, &request->lines);
 	append_signature_headers(request, endpoint, message, now);
 	finish(request, endpoint, has_body);

@@ -13,6 +13,7 @@
 
 #include "compat.h"
 #include "statement.h"
+#include "wire.h"
 
 uint64
 statement_execute(Statement *statement, Datum *values, const char *nulls)
@@ -50,24 +51,11 @@ statement_value(uint64 row, int column, bool *isnull)
 }
 
 Datum
-statement_safe_text(const char *p, int left)
+statement_safe_text(const char *text, int len)
 {
 	StringInfoData safe;
 
 	initStringInfo(&safe);
-	while (left > 0)
-	{
-		int			good = webhook_valid_prefix(p, left);
-
-		appendBinaryStringInfo(&safe, p, good);
-		p += good;
-		left -= good;
-		if (left > 0)
-		{
-			appendStringInfoChar(&safe, '?');
-			p++;
-			left--;
-		}
-	}
+	wire_to_server(&safe, text, len);
 	return PointerGetDatum(cstring_to_text_with_len(safe.data, safe.len));
 }

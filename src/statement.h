@@ -33,8 +33,7 @@ extern char *statement_text(uint64 row, int column);
 extern Datum statement_value(uint64 row, int column, bool *isnull);
 
 /*
- * Text that may hold anything a receiver sends: made valid in the database's
- * encoding, byte by byte if need be, and without NULs.
+ * Text that may hold anything a receiver sends, made valid in the database's encoding: see wire_to_server().
  */
 extern Datum statement_safe_text(const char *text, int len);
 
