@@ -44,7 +44,7 @@ SHLIB_LINK = $(shell pkg-config --libs libcurl libcrypto 2>/dev/null || echo "$$
 # What -Wextra says about PostgreSQL's own headers and its conventions is not for us to change: callbacks have
 # parameters they do not need, Size meets int, and tables of settings end in a short entry.  Declarations may
 # stand where they are needed.
-PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-Wno-declaration-after-statement
 
 # PostgreSQL hides symbols by itself since 16; on ELF systems the list of exported names does it for every version.
@@ -60,7 +60,7 @@ EXTRA_CLEAN = src/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
 # Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
 own_goals = help test test-bare test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
-	matrix lint format dist
+	matrix lint format dist deb
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(own_goals),$(MAKECMDGOALS)),all),)
 # Its path, or why there is none.
@@ -169,6 +169,10 @@ lint:
 format:
 	cd $(src_top) && git clang-format -- src test
 
+# Packages for Debian, one for each release of PostgreSQL that has its headers here, or for that of PG_CONFIG.
+deb:
+	@sh $(src_top)/test/deb $(CURDIR)
+
 # The archive for PGXN, whose META.json must repeat the version.
 dist:
 	@test "$$(grep -c '"version": "$(EXTVERSION)"' $(src_top)/META.json)" = 2 || \
@@ -178,4 +182,4 @@ dist:
 
 endif
 
-.PHONY: installing help test test-bare test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist
+.PHONY: installing help test test-bare test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist deb

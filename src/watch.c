@@ -256,7 +256,7 @@ static bool
 is_watched_key(const WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
 {
 	bool		isnull;
-	Datum		d = heap_getattr(settings, Anum_watch_numbers, settings_desc, &isnull);
+	Datum		d = catalog_column(settings, settings_desc, Anum_watch_numbers, &isnull);
 	JsonbValue	key;
 	JsonbIterator *it;
 	JsonbIteratorToken token;
