@@ -101,6 +101,30 @@ sub send_to
 
 my %client = (ca_cert => pem('ca.crt'), client_cert => pem('client.crt'), client_key => pem('client.key'));
 
+# A libcurl without OpenSSL has no certificates for single webhooks, and says so
+
+my ($status, $probe, $refusal) = $node->psql('postgres',
+	"SELECT webhook.create_webhook('probe', 'probe', 'http://127.0.0.1:9/', ca_cert => " . pem('ca.crt') . ')',
+	extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+my $warned = slurp_file($node->logfile) =~ /WARNING: +webhooks with certificates of their own cannot be served/;
+
+if ($status != 0)
+{
+	like($refusal, qr/ERROR:  0A000: argument "ca_cert" is not supported with this libcurl\nDETAIL: .*\nHINT: .*OpenSSL/,
+		'I18: certificates are refused');
+	ok($warned, 'I18: with a warning at the start');
+	my $stored = sql("SELECT webhook.create_webhook('probe', 'stored', '", $plain->url('/'), "', retry_schedule => '{0}')");
+	sql("UPDATE webhook.webhook SET client_cert = 'x', client_key = 'x' WHERE id = $stored");
+	sql("SELECT webhook.emit('stored', '{}')");
+	ok($node->poll_query_until('postgres', "SELECT outcome = 'invalid' FROM webhook.get_webhook_log($stored)"),
+		'I18: nothing is sent without those that are stored');
+	is(scalar($plain->requests), 0, 'I18: not even once');
+	done_testing();
+	exit;
+}
+ok(!$warned, 'I18: there is no warning about a libcurl that has certificates');
+sql("SELECT webhook.delete_webhook_by_id($probe)");
+
 # The receiver's certificate
 
 like(send_to($one_way), qr/^tls .*certificate/, 'R3: a certificate of an unknown authority');

@@ -534,6 +534,19 @@ test_response_headers(void)
 	ok(!http_header(&got->result, "retry-after", value, 3), "W4 a value that does not fit is none");
 	ok(!http_header(&got->result, "retry", value, sizeof(value)), "W4 nor does the beginning of a name count");
 	is_text(got->body, "ok", "E7 the body is there");
+	got = post("/?retry_after=2592000");
+	ok(http_header(&got->result, "retry-after", value, sizeof(value)), "W4 a Retry-After of 30 days is found");
+	is_text(value, "2592000", "W4 and not cut short, as libcurl does it");
+}
+
+/* libcurl changes paths with dots by default, and from 8.14 on also if the dots are encoded. */
+static void
+test_path(void)
+{
+	static const char path[] = "/a/../b/%2E%2E/./c/%2e/..";
+
+	post(path);
+	ok(strstr(last_line(), "\"path\": \"/a/../b/%2E%2E/./c/%2e/..\"") != NULL, "W9 the path is sent as it is: %s", path);
 }
 
 static void
@@ -888,6 +901,7 @@ main(void)
 	test_methods();
 	test_large_body();
 	test_response_headers();
+	test_path();
 	test_keep_alive();
 	test_stray_bytes("http", plain.port, NULL);
 	test_cancel();
