@@ -16,6 +16,7 @@
 
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
+#include "utils/lsyscache.h"
 
 #include "catalog.h"
 #include "compat.h"
