@@ -217,7 +217,11 @@ discard_unread(int64 id)
 static int64
 activate(int64 id, bool was_active, bool replay_events)
 {
+	bool		was_buffering;
+
 	owner_require(id);
+	execute_for_id("SELECT buffering FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
+	was_buffering = DatumGetBool(result_datum(1));
 	execute_for_id("UPDATE webhook.webhook SET active = true, buffering = false, deactivated_at = NULL,"
 				   " deactivation_reason = NULL, updated_at = pg_catalog.now() WHERE id = $1",
 				   SPI_OK_UPDATE, id);
@@ -228,7 +232,7 @@ activate(int64 id, bool was_active, bool replay_events)
 				   SPI_OK_UPDATE, id);
 	if (was_active)
 		return 0;
-	if (replay_events)
+	if (replay_events && was_buffering)
 		return replay_buffer(id);
 	drop_buffer(id);
 	discard_unread(id);

@@ -40,6 +40,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "catalog.h"
 #include "compat.h"
@@ -308,6 +309,24 @@ create_set(const char *name, Size keysize)
 	return hash_create(name, 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
+/*
+ * Has a webhook that is not active never been, or is it that of a copied database?  Any other gets its messages all the
+ * same: the worker buffers them, or counts them as dropped.
+ */
+static bool
+expects_nothing(TupleTableSlot *slot)
+{
+	bool		isnull;
+	TimestampTz created_at = DatumGetTimestampTz(catalog_slot_column(slot, Anum_webhook_created_at, &isnull));
+	Datum		deactivated_at = catalog_slot_column(slot, Anum_webhook_deactivated_at, &isnull);
+	Datum		reason;
+
+	if (!isnull && DatumGetTimestampTz(deactivated_at) == created_at)
+		return true;
+	reason = catalog_slot_column(slot, Anum_webhook_deactivation_reason, &isnull);
+	return !isnull && strcmp(TextDatumGetCString(reason), "copy") == 0;
+}
+
 /* One row of webhook.webhook, in the current memory context; NULL when it receives nothing. */
 static CatalogWebhook *
 read_webhook(TupleTableSlot *slot)
@@ -317,8 +336,7 @@ read_webhook(TupleTableSlot *slot)
 	bool		isnull;
 	Datum		d;
 
-	if (!DatumGetBool(catalog_slot_column(slot, Anum_webhook_active, &isnull)) &&
-		!DatumGetBool(catalog_slot_column(slot, Anum_webhook_buffering, &isnull)))
+	if (!DatumGetBool(catalog_slot_column(slot, Anum_webhook_active, &isnull)) && expects_nothing(slot))
 		return NULL;
 
 	/* Who is no more may hear nothing any more, of the application's own events either. */
