@@ -147,6 +147,9 @@ sql(q{UPDATE guest SET firstname = NULL WHERE id = 1; DELETE FROM guest WHERE id
 	INSERT INTO guest VALUES (1, 'e1', 'p', 'Ada', 12.50, '{"name": "VIP"}', '["x", "y"]')});
 is_deeply([ map { /"id":(\d+)/ ? $1 : $_ } @{ arrived('/mapped') } ], [ 1, 1 ], 'C25: a deletion is not');
 sql(q{SELECT webhook.set_form('crm', 'guest', '[{"name": "firstname", "type": "text"}, {"name": "vip", "type": "boolean", "default": false}]')});
+is(sql("SELECT count(*) FROM (SELECT webhook.redeliver(webhook_id, message_id) FROM webhook.undelivered WHERE last_error LIKE 'withheld:%') r"),
+	2, 'C25: what was withheld can be redelivered');
+is_deeply(arrived('/mapped'), [ ('{"firstname":null,"vip":false}') x 2 ], 'C25: and is sent as the form now says');
 
 sql(q{
 	SELECT webhook.set_field_mapping('[{"name": "v", "mapped_to": "vip"}, {"name": "e", "mapped_to": "event_uid"}]', 'crm');
