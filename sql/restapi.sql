@@ -155,18 +155,18 @@ SELECT webhook.create_webhook('crm', 'guest.manual', 'http://127.0.0.1:1/', name
 SELECT webhook.create_webhook('print', 'event.manual,guest.manual', 'http://127.0.0.1:1/', name => 'Print', event_uids => 'e1') AS b \gset
 SELECT webhook.create_webhook('nameless', 'guest.manual', 'http://127.0.0.1:1/', integration => 'api') AS c \gset
 SELECT webhook.create_webhook('off', 'guest.manual', 'http://127.0.0.1:1/', name => 'Off', active => false) AS d \gset
-SELECT label, app FROM webhook.get_manual_actions('guest');
-SELECT label, app FROM webhook.get_manual_actions('event');
-SELECT label FROM webhook.get_manual_actions('user');
-SELECT label FROM webhook.get_manual_actions('guest', 'e1');
-SELECT label FROM webhook.get_manual_actions('guest', 'e2');
+SELECT label, app FROM webhook.get_manual_actions('guest') ORDER BY label COLLATE "C";
+SELECT label, app FROM webhook.get_manual_actions('event') ORDER BY label COLLATE "C";
+SELECT label FROM webhook.get_manual_actions('user') ORDER BY label COLLATE "C";
+SELECT label FROM webhook.get_manual_actions('guest', 'e1') ORDER BY label COLLATE "C";
+SELECT label FROM webhook.get_manual_actions('guest', 'e2') ORDER BY label COLLATE "C";
 SELECT uid AS guest_uid FROM guest WHERE event_uid = 'e2' AND NOT gone ORDER BY uid LIMIT 1 \gset
 SELECT * FROM refused(format('SELECT webhook.fire_webhook(%s, %L)', :c, :'guest_uid'));
 SELECT webhook.activate_integration('shown', 'api');
-SELECT label FROM webhook.get_manual_actions('guest', 'e2');
+SELECT label FROM webhook.get_manual_actions('guest', 'e2') ORDER BY label COLLATE "C";
 SELECT webhook.fire_webhook(:c, :'guest_uid') <> '' AS fired;
 SELECT webhook.override_event('e2');
-SELECT label FROM webhook.get_manual_actions('guest', event_uid => 'e2');
+SELECT label FROM webhook.get_manual_actions('guest', event_uid => 'e2') ORDER BY label COLLATE "C";
 SELECT * FROM refused(format('SELECT webhook.fire_webhook(%s, %L)', :c, :'guest_uid'));
 SELECT * FROM refused('SELECT webhook.get_manual_actions(NULL)');
 

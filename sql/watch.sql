@@ -153,7 +153,7 @@ SELECT r.* FROM unnest(ARRAY[
     $$SELECT webhook.watch('guest', 'x', payload => 'two_arguments(guest, text)')$$,
     $$SELECT webhook.watch('guest', 'x', payload => 'a_set(guest)')$$,
     $$SELECT webhook.watch('guest', 'x', payload => 'no_such_function(guest)')$$,
-    $$SELECT webhook.watch('guest', 'x', payload => 4294967295)$$,
+    $$SELECT webhook.watch('guest', 'x', payload => '4294967295')$$,
     $$SELECT webhook.watch('event', 'x', payload => 'guest_payload(guest)')$$]) AS command, refused(command) AS r;
 
 -- Another's table: not even locked.
@@ -185,6 +185,32 @@ SELECT webhook.unwatch('log_1');
 SELECT * FROM triggers WHERE tgrelid IN ('log'::regclass, 'log_1'::regclass);
 SELECT webhook.unwatch('log');
 SELECT * FROM triggers WHERE tgrelid IN ('log'::regclass, 'log_1'::regclass);
+
+-- C11: a table from which others inherit
+CREATE TABLE parent (id integer PRIMARY KEY);
+CREATE TABLE child (PRIMARY KEY (id)) INHERITS (parent);
+CREATE TABLE "Grand child" (PRIMARY KEY (id)) INHERITS (child);
+SELECT webhook.watch('parent', 'parent');
+SELECT webhook.watch('child', 'child'), webhook.watch('"Grand child"', 'child'), webhook.watch('parent', 'parent');
+
+-- C29: a sub-select that compares a column with itself
+CREATE TABLE party (id integer PRIMARY KEY, uid text);
+CREATE TABLE visitor (id integer PRIMARY KEY, party_id integer, deleted boolean);
+INSERT INTO party VALUES (1, 'a'), (2, 'b');
+SELECT * FROM refused($$SELECT webhook.watch('visitor', 'visitor', event_uid => '(SELECT p.uid FROM party p WHERE p.id = id)')$$);
+SELECT * FROM refused($$SELECT webhook.watch('visitor', 'visitor', deleted => '(SELECT p.uid = ''a'' FROM party p WHERE p.id = id)')$$);
+INSERT INTO visitor VALUES (7, 1);
+SELECT * FROM refused($$SELECT webhook.watch('visitor', 'visitor', event_uid => '(SELECT p.uid FROM party p WHERE p.id < visitor.id)')$$);
+SELECT webhook.watch('visitor', 'visitor', event_uid => '(SELECT p.uid FROM party p WHERE p.id = party_id)', profile => '(SELECT max(p.uid) FROM party p)',
+    paid => 'EXISTS (SELECT FROM party p WHERE 1 / (p.id - 1) > 0 AND p.id = visitor.id)');
+
+-- C30: a payload function by its name alone
+CREATE FUNCTION one_payload(visitor) RETURNS jsonb LANGUAGE sql AS $$ SELECT '{}'::jsonb $$;
+CREATE FUNCTION one_payload(party) RETURNS jsonb LANGUAGE sql AS $$ SELECT '{}'::jsonb $$;
+SELECT webhook.watch('visitor', 'visitor', payload => 'one_payload');
+SELECT payload FROM settings WHERE entity_type = 'visitor';
+SELECT webhook.watch('visitor', 'visitor', payload => 'watch_test.one_payload(visitor)');
+SELECT f, r.* FROM unnest('{guest_payload,nope,one_payload(party)}'::text[]) AS f, refused(format('SELECT webhook.watch(''visitor'', ''visitor'', payload => %L)', f)) AS r;
 
 SELECT webhook.unwatch(relation) FROM webhook.watch;
 SELECT * FROM triggers;

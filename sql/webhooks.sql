@@ -132,7 +132,7 @@ SELECT argument, left(value, 60) AS value, r.*
     ('columns', $$ARRAY[repeat('x', 64)]$$), ('columns', $$ARRAY[repeat('x', 1000000)]$$),
     ('filter', $$'[]'$$), ('filter', $$'1'$$), ('filter', $$'null'$$), ('filter', $$jsonb_build_object('a', repeat('x', 1000000))$$),
     ('transform', $$'f_json(json)'$$), ('transform', $$'f_text(jsonb)'$$), ('transform', $$'f_set(jsonb)'$$),
-    ('transform', $$'f_two(jsonb, text)'$$), ('transform', $$'f_none()'$$), ('transform', $$1::oid::regprocedure$$),
+    ('transform', $$'f_two(jsonb, text)'$$), ('transform', $$'f_none()'$$), ('transform', $$'1'$$),
     ('transform', $$'jsonb_agg(anyelement)'$$),
     ('ordering', 'NULL'), ('ordering', $$'fifo'$$), ('ordering', ''''''),
     ('secret', ''''''), ('secret', $$'secret'$$), ('secret', $$'whsec_'$$), ('secret', $$'whsec_c2hvcnQ='$$), ('secret', $$'whsec_!!!!'$$),
@@ -167,6 +167,30 @@ SELECT count(*) - :before AS stored_by_mistake FROM webhook.webhook;
 -- At the bounds it works.
 BEGIN;
 SELECT webhook.create_integration('any') <> '' AS created;
+-- C30: a function's name alone, if one fits
+CREATE FUNCTION f_one(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION f_one(text) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb($1)';
+CREATE FUNCTION f_several(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION f_several(jsonb, text, text) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+SELECT webhook.create_webhook('named', 'b', 'http://h/', transform => f) <> 0 AS created FROM unnest('{f_one,webhooks_test.f_one,f_several(jsonb)}'::text[]) AS f;
+SELECT transform FROM webhook.get_webhooks('named') ORDER BY id;
+SELECT webhook.update_webhook(id, '{"transform": "f_one"}') FROM webhook.get_webhooks('named') WHERE transform ~ 'f_several';
+SELECT DISTINCT transform FROM webhook.get_webhooks('named');
+SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('named');
+SELECT f, r.* FROM unnest('{f_several,f_text,nope,nowhere.f_one,a.b.c.d,""}'::text[]) AS f,
+    refused(format('SELECT webhook.create_webhook(''a'', ''b'', ''http://h/'', transform => %L)', f)) AS r;
+
+-- C29: what is probably misspelt is taken, with a notice.
+CREATE TABLE guest (id int PRIMARY KEY, email text, name text);
+SELECT webhook.watch('guest', 'guest');
+SET client_min_messages = notice;
+SELECT webhook.create_webhook('typo', 'guest.creat,gast.*,guest.update', 'http://h/', columns => '{emial,name,nothing_like_it}') <> 0 AS created;
+SELECT webhook.create_webhook('typo', 'guest.checked_in,optin_finalized,guest.*,guest.manual,*,webhook.failed', 'http://h/', columns => '{email}') AS typo \gset
+SELECT webhook.update_webhook(:typo, '{"columns": ["nmae"]}'), webhook.update_webhook(:typo, '{"event": "guest.updat"}'), webhook.update_webhook(:typo, '{"name": "x"}');
+SET client_min_messages = warning;
+SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('typo');
+DROP TABLE guest;
+
 SELECT webhook.create_webhook(repeat('é', 200), 'a_1.B.c', 'http://h/', name => repeat('x', 200), transform => 'f_three(jsonb,text,text)',
     secret => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', retry_schedule => array_fill('30 days'::interval, '{32}'),
     timeout => '100 ms', rate_limit => 1, max_in_flight => 1000, integration => 'any',

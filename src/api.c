@@ -31,10 +31,12 @@
 #include "clock.h"
 #include "ended.h"
 #include "fields.h"
+#include "function.h"
 #include "integration.h"
 #include "outbox.h"
 #include "owner.h"
 #include "sign.h"
+#include "suggest.h"
 #include "version.h"
 
 PG_FUNCTION_INFO_V1(webhook_create_webhook);
@@ -139,8 +141,12 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 	appendStringInfoString(&sql, "INSERT INTO webhook.webhook (");
 	for (int i = 0; i < FIELD_COUNT; i++)
 	{
-		FieldValue	value = field_check(i, PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i), PG_ARGISNULL(i));
+		Datum		argument = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+		FieldValue	value;
 
+		if (i == FIELD_TRANSFORM && !PG_ARGISNULL(i))
+			argument = CStringGetTextDatum(function_argument(fcinfo, i));
+		value = field_check(i, argument, PG_ARGISNULL(i));
 		types[i] = field_column_type(i);
 		values[i] = value.value;
 		nulls[i] = value.isnull;
@@ -164,6 +170,7 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 	as_owner_execute(sql.data, SPI_OK_INSERT_RETURNING, FIELD_COUNT + 1, types, values, nulls);
 	id = DatumGetInt64(result_datum(1));
 	access_check_webhook(id);
+	suggest_names(id);
 	as_owner_end(&state);
 	PG_RETURN_INT64(id);
 }
@@ -546,6 +553,8 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 	retry_soon(id);
 	if (changes.changed[FIELD_EVENT] || changes.owner != NULL)
 		access_check_webhook(id);
+	if (changes.changed[FIELD_EVENT] || changes.changed[FIELD_COLUMNS])
+		suggest_names(id);
 	if (changes.changed[FIELD_ACTIVE])
 	{
 		bool		active = DatumGetBool(changes.values[FIELD_ACTIVE].value);

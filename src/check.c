@@ -27,6 +27,7 @@
 #include "catalog.h"
 #include "check.h"
 #include "compat.h"
+#include "function.h"
 #include "http.h"
 #include "payload.h"
 #include "retry.h"
@@ -413,13 +414,19 @@ check_is_transform(Oid function)
 	return fits;
 }
 
+static bool
+transform_fits(Oid function, Oid unused)
+{
+	return check_is_transform(function);
+}
+
 /*
  * Stored as text with the schema, which survives a dump; an oid would not.
  */
 Datum
 check_transform(const Field *field, Datum value)
 {
-	Oid			function = DatumGetObjectId(value);
+	Oid			function = function_find(field->name, TextDatumGetCString(value), transform_fits, InvalidOid, field->hint);
 
 	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
 		check_refuse(field, "the function does not exist");

@@ -71,6 +71,18 @@ static Statement first_failed_statement = {
 	"SELECT min(failed_at) FROM webhook.delivery WHERE state = 'failed'", 0, {0}
 };
 
+#define FORBIDDEN	"state = 'retrying' AND next_attempt_at > $1 AND last_error LIKE 'address % is not allowed%'"
+
+static Statement forbidden_statement = {
+	"SELECT DISTINCT webhook_id FROM webhook.delivery WHERE " FORBIDDEN,
+	1, {TIMESTAMPTZOID}
+};
+
+static Statement retry_forbidden_statement = {
+	"UPDATE webhook.delivery SET next_attempt_at = $1 WHERE webhook_id = $2 AND " FORBIDDEN,
+	2, {TIMESTAMPTZOID, INT8OID}
+};
+
 static Statement delete_all_statement = {
 	"DELETE FROM webhook.delivery WHERE webhook_id = $1",
 	1, {INT8OID}
@@ -281,6 +293,27 @@ delivery_first_failed(void)
 	statement_execute(&first_failed_statement, NULL, NULL);
 	first = statement_value(0, 1, &isnull);
 	return isnull ? DT_NOEND : DatumGetTimestampTz(first);
+}
+
+int
+delivery_read_forbidden(TimestampTz now, int64 **webhook_ids)
+{
+	Datum		values[] = {TimestampTzGetDatum(now)};
+	int			n = (int) statement_execute(&forbidden_statement, values, NULL);
+	bool		isnull;
+
+	*webhook_ids = palloc(Max(n, 1) * sizeof(int64));
+	for (int i = 0; i < n; i++)
+		(*webhook_ids)[i] = DatumGetInt64(statement_value(i, 1, &isnull));
+	return n;
+}
+
+void
+delivery_retry_forbidden(int64 webhook_id, TimestampTz now)
+{
+	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(webhook_id)};
+
+	statement_execute(&retry_forbidden_statement, values, NULL);
 }
 
 void

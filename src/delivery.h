@@ -135,6 +135,13 @@ extern bool delivery_delete_failed(int64 webhook_id, int64 id);
 /* When the oldest of them failed; DT_NOEND: there is none. */
 extern TimestampTz delivery_first_failed(void);
 
+/*
+ * Webhooks with rows that wait to be retried because their address was not allowed, in the current memory context; and
+ * make these of one webhook due.
+ */
+extern int	delivery_read_forbidden(TimestampTz now, int64 **webhook_ids);
+extern void delivery_retry_forbidden(int64 webhook_id, TimestampTz now);
+
 /* Remove what has not been delivered and has not failed for good; how many rows? */
 extern int64 delivery_drop(int64 webhook_id);
 

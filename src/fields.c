@@ -74,8 +74,8 @@ static const Field fields[FIELD_COUNT] =
 		"Give a JSON object of at most 64 kB that the payload must contain."
 	},
 	[FIELD_TRANSFORM] = {
-		"transform", REGPROCEDUREOID, false, NULL, ERRCODE_INVALID_FUNCTION_DEFINITION, check_transform,
-		"Give a function that you may execute, takes (jsonb) or (jsonb, text, text) and returns jsonb."
+		"transform", TEXTOID, false, NULL, ERRCODE_INVALID_FUNCTION_DEFINITION, check_transform,
+		"Specify a function that you may execute, takes (jsonb) or (jsonb, text, text) and returns jsonb."
 	},
 	[FIELD_ORDERING] = {
 		"ordering", TEXTOID, false, "entity", INVALID, check_ordering,
@@ -133,7 +133,7 @@ field_name(FieldId id)
 Oid
 field_column_type(FieldId id)
 {
-	return fields[id].type == REGPROCEDUREOID ? TEXTOID : fields[id].type;
+	return fields[id].type;
 }
 
 int

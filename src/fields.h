@@ -53,7 +53,7 @@ extern const char *field_name(FieldId id);
 /* The field of this name, or -1. */
 extern int	field_find(const char *name, size_t len);
 
-/* Type of the column; that of the argument differs for "transform" only. */
+/* Type of the argument and of the column. */
 extern Oid	field_column_type(FieldId id);
 
 /*

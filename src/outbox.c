@@ -634,6 +634,11 @@ outbox_reload_at_commit(void)
 Datum
 webhook_announce(PG_FUNCTION_ARGS)
 {
+	if (!shmem_available())
+		ereport(WARNING,
+				(errmsg("webhook is not loaded via shared_preload_libraries"),
+				 errdetail("Until it is, nothing can be watched and nothing is sent."),
+				 errhint("Add webhook to shared_preload_libraries in postgresql.conf and restart the server.")));
 	announce_at_commit = true;
 	PG_RETURN_VOID();
 }

@@ -114,7 +114,7 @@ judge_status(Transfer *transfer, int status)
 static HttpOutcome
 judge_forbidden(Transfer *transfer)
 {
-	outcome_set_error(transfer, "address %s is not allowed", transfer->address);
+	outcome_set_error(transfer, "address %s is not allowed by webhook.allowed_networks", transfer->address);
 	return HTTP_FORBIDDEN_ADDRESS;
 }
 

@@ -675,6 +675,19 @@ stored_config_changed(void)
 	blocker_follow_changed();
 }
 
+void
+stored_retry_forbidden(TimestampTz now)
+{
+	int64	   *webhook_ids;
+	int			n = delivery_read_forbidden(now, &webhook_ids);
+
+	for (int i = 0; i < n; i++)
+		if (claim_try(webhook_ids[i]))
+			delivery_retry_forbidden(webhook_ids[i], now);
+	pfree(webhook_ids);
+	reread_due();
+}
+
 bool
 stored_known(int64 webhook_id, int64 id)
 {

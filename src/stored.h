@@ -48,6 +48,12 @@ extern void stored_recover(void);
 extern void stored_config_changed(void);
 
 /*
+ * Other networks are allowed: what waits because its address was not is due now.  What we have no claim on keeps its
+ * time.
+ */
+extern void stored_retry_forbidden(TimestampTz now);
+
+/*
  * Does the table hold this delivery already?  After a crash messages are read again that had been written
  * there, and their rows know more.
  */

@@ -13,6 +13,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -21,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -29,11 +31,14 @@
 #include "utils/plancache.h"
 #include "utils/regproc.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 #include "asowner.h"
 #include "catalog.h"
 #include "compat.h"
+#include "entity.h"
+#include "function.h"
 #include "version.h"
 #include "watch.h"
 
@@ -171,30 +176,39 @@ check_columns(Relation rel, const char *argument, Datum array)
 	}
 }
 
-/* The function must take the table's row and return json or jsonb. */
-static void
-check_payload(Relation rel, Oid function)
+#define PAYLOAD_HINT	"It must take one argument, the row type of the table, and return json or jsonb."
+
+/* It takes the table's row and returns json or jsonb. */
+static bool
+payload_fits(Oid function, Oid rowtype)
 {
 	HeapTuple	tup = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc proc;
 	bool		fits;
 
 	if (!HeapTupleIsValid(tup))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("function with OID %u does not exist", function),
-				 errhint("Give it as 'name(table)'::regprocedure.")));
+		return false;
 	proc = (Form_pg_proc) GETSTRUCT(tup);
 	fits = proc->prokind == PROKIND_FUNCTION && !proc->proretset && proc->pronargs == 1 &&
-		proc->proargtypes.values[0] == rel->rd_rel->reltype &&
+		proc->proargtypes.values[0] == rowtype &&
 		(proc->prorettype == JSONOID || proc->prorettype == JSONBOID);
 	ReleaseSysCache(tup);
-	if (!fits)
+	return fits;
+}
+
+/* The payload function that the argument names, with its schema. */
+static char *
+find_payload(Relation rel, const char *text)
+{
+	Oid			function = function_find(arg_names[ARG_PAYLOAD], text, payload_fits, rel->rd_rel->reltype, PAYLOAD_HINT);
+
+	if (!payload_fits(function, rel->rd_rel->reltype))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("function %s cannot be the payload of table \"%s\"",
 						format_procedure(function), RelationGetRelationName(rel)),
-				 errhint("It must take one argument, the row type of the table, and return json or jsonb.")));
+				 errhint(PAYLOAD_HINT)));
+	return format_procedure_qualified(function);
 }
 
 /* The caller's search path as it resolves now, temporary objects last. */
@@ -247,6 +261,54 @@ check_boolean(const char *query, Oid rowtype)
 }
 
 /*
+ * Refuse a sub-select with several rows, as one has that compares a column of its own tables with itself, where a column
+ * of the watched table was meant: it would make every statement fail.  It is tried with a row of nulls and with one that
+ * is there.  Whatever else goes wrong need not go wrong with other rows.
+ */
+static void
+check_single_row(Relation rel, int arg, const char *text)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Oid			rowtype = rel->rd_rel->reltype;
+	const char *name = quote_identifier(RelationGetRelationName(rel));
+	char	   *query = psprintf("SELECT (%s\n) FROM (SELECT ($1).* UNION ALL (SELECT * FROM %s.%s LIMIT 1)) AS %s", text,
+								 quote_identifier(get_namespace_name(RelationGetNamespace(rel))), name, name);
+	SPIPlanPtr	plan = SPI_prepare(query, 1, &rowtype);
+	CachedPlanSource *source = plan ? linitial(SPI_plan_get_plan_sources(plan)) : NULL;
+	Query	   *parsed = source ? linitial_node(Query, source->query_list) : NULL;
+	Datum		values[] = {(Datum) 0};
+	bool volatile several = false;
+
+	/* What writes must not run without need. */
+	if (parsed == NULL || !parsed->hasSubLinks || contain_volatile_functions((Node *) parsed))
+		return;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		(void) SPI_execute_plan(plan, values, "n", true, 0);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		several = geterrcode() == ERRCODE_CARDINALITY_VIOLATION;
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (several)
+		ereport(ERROR,
+				(errcode(ERRCODE_CARDINALITY_VIOLATION),
+				 errmsg("a sub-select returns more than one row"),
+				 errhint("In a sub-select a bare name is that of a column of its own tables. Qualify columns of the watched table, as in %s.%s.",
+						 name, quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), 0)->attname)))));
+}
+
+/*
  * Prepare an expression over the columns of the table, to see whether it
  * works.  Runs with the table owner's rights and the given search path.
  */
@@ -290,6 +352,7 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 			elog(ERROR, "SPI_prepare failed");
 		if (boolean)
 			check_boolean(psprintf(query, text, "", name), rowtype);
+		check_single_row(rel, arg, text);
 	}
 	PG_CATCH();
 	{
@@ -302,7 +365,8 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 				(errcode(edata->sqlerrcode),
 				 errmsg("invalid value for argument \"%s\": %s", arg_names[arg], edata->message),
 				 edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ? watch_hint_at_owner(rel->rd_rel->relowner) :
-				 errhint("Give a column of table \"%s\", or an SQL expression over its columns%s.",
+				 edata->hint != NULL && edata->sqlerrcode == ERRCODE_CARDINALITY_VIOLATION ? errhint("%s", edata->hint) :
+				 errhint("Specify a column of table \"%s\", or an SQL expression over its columns%s.",
 						 RelationGetRelationName(rel), boolean ? " that is true or false" : "")));
 	}
 	PG_END_TRY();
@@ -423,6 +487,38 @@ store_settings(Datum *values, bool *nulls)
 					 "  AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])"
 					 "  WHERE i.indrelid = $1 AND i.indisprimary) ELSE '{}' END)",
 					 SPI_OK_INSERT, NARGS, types, values, nulls);
+	if (catalog_watch_has_name())
+		as_owner_execute("UPDATE webhook.watch AS w SET name = format('%I.%I', n.nspname, c.relname)"
+						 " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+						 " WHERE w.relation = $1 AND c.oid = w.relation",
+						 SPI_OK_UPDATE, 1, types, values, nulls);
+}
+
+/* The trigger sees no rows of tables that inherit from this one, unless they are its partitions. */
+static void
+warn_of_children(Relation rel)
+{
+	List	   *watched = entity_relations(NULL);
+	StringInfoData names;
+	ListCell   *lc;
+
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		return;
+	initStringInfo(&names);
+	foreach(lc, find_all_inheritors(RelationGetRelid(rel), NoLock, NULL))
+	{
+		Oid			child = lfirst_oid(lc);
+		char	   *name = get_rel_name(child);
+
+		if (child != RelationGetRelid(rel) && name != NULL && !list_member_oid(watched, child))
+			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
+							 quote_qualified_identifier(get_namespace_name(get_rel_namespace(child)), name));
+	}
+	if (names.len > 0)
+		ereport(WARNING,
+				(errmsg("rows of tables that inherit from \"%s\" are not captured", RelationGetRelationName(rel)),
+				 errdetail("These tables are %s.", names.data),
+				 errhint("Call webhook.watch() for each of them.")));
 }
 
 /*
@@ -461,16 +557,13 @@ webhook_watch(PG_FUNCTION_ARGS)
 	if (nulls[ARG_ID])
 		check_key(rel);
 	if (!nulls[ARG_PAYLOAD])
-	{
-		check_payload(rel, DatumGetObjectId(values[ARG_PAYLOAD]));
-		values[ARG_PAYLOAD] =
-			CStringGetTextDatum(format_procedure_qualified(DatumGetObjectId(values[ARG_PAYLOAD])));
-	}
+		values[ARG_PAYLOAD] = CStringGetTextDatum(find_payload(rel, function_argument(fcinfo, ARG_PAYLOAD)));
 
 	as_owner_begin(&state);
 	put_trigger(rel);
 	store_settings(values, nulls);
 	as_owner_end(&state);
+	warn_of_children(rel);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
 }

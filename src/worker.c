@@ -104,6 +104,7 @@ static bool mismatched = false; /* the extension is of another version than this
 static bool matched = false;	/* ... was of the same when we looked last */
 static bool more_to_read = true;
 static int	taken;				/* messages read in this turn */
+static bool networks_changed = false;	/* webhook.allowed_networks is another one than before */
 static bool woken = false;		/* somebody has committed messages, or changed something */
 static bool recovered = false;	/* ... it is, and the position has been loaded */
 static bool confirmed = false;	/* the synchronous standbys have what we have read */
@@ -337,6 +338,11 @@ do_transaction(TimestampTz now, bool record)
 			dispatch_check_access();
 		if (trim_due(now))
 			trim_failed(now);
+		if (networks_changed)
+		{
+			networks_changed = false;
+			stored_retry_forbidden(now);
+		}
 		if (access_note_due(now))
 			access_note_withheld(now);
 		if (webhook_dispatch)
@@ -484,8 +490,12 @@ handle_interrupts(void)
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{
+		char	   *networks = pstrdup(webhook_allowed_networks);
+
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
+		networks_changed |= strcmp(networks, webhook_allowed_networks) != 0;
+		pfree(networks);
 		http_forget_connections(http);
 		endpoint_forget_all();
 		trim_plan();

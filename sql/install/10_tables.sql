@@ -55,8 +55,9 @@ CREATE TABLE webhook.watch (
     exclude     text[],
     payload     text,
     search_path text NOT NULL,
-    numbers     jsonb           -- of the columns named in columns and exclude, to notice when one gets another name; under the
+    numbers     jsonb,          -- of the columns named in columns and exclude, to notice when one gets another name; under the
                                 -- empty name those of the primary key that is the id, to notice when it is another one
+    name        text            -- of the relation, to notice when another one gets it
 );
 COMMENT ON TABLE webhook.watch IS 'the watched tables and the settings given to watch()';
 

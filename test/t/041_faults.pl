@@ -89,7 +89,7 @@ my @faults = (
 	[ 'too short', { broken => 'short' }, 'reset', 200, 'connection lost while receiving the response' ],
 	[ 'refused', $closed_url, 'refused', '', '^connection refused by host "127.0.0.1"$' ],
 	[ 'unresolved', 'http://no-such-host.invalid/', 'unresolved', '', '^could not resolve host "no-such-host.invalid"$' ],
-	[ 'forbidden', 'http://10.1.2.3/', 'forbidden_address', '', '^address 10.1.2.3 is not allowed$' ],
+	[ 'forbidden', 'http://10.1.2.3/', 'forbidden_address', '', '^address 10.1.2.3 is not allowed by webhook.allowed_networks$' ],
 	[ 'expired certificate', $expired->url('/'), 'tls', '', 'expired' ],
 	[ 'certificate of another', $wrong->url('/'), 'tls', '', 'name' ],
 	[ 'self-signed certificate', $self_signed->url('/'), 'tls', '', 'self.signed' ],

@@ -178,6 +178,47 @@ becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks() WHERE id
 is($receiver->count('/atonce'), 4, 'W4: after as many attempts as it has steps');
 end_test();
 
+# First contact: an address that is not allowed; once it is, what waits is sent without waiting for its next attempt
+
+sql("ALTER SYSTEM SET webhook.allowed_networks = '10.0.0.0/8'");
+sql('SELECT pg_reload_conf()');
+becomes("SELECT pg_sleep(0), current_setting('webhook.allowed_networks')", '|10.0.0.0/8', 'W15: another network is allowed');
+$id = create('/allowed', retry_schedule => "ARRAY['0', '1 hour', '1 hour']::interval[]");
+emit(1);
+becomes("SELECT state, last_error FROM webhook.undelivered", 'retrying|address 127.0.0.1 is not allowed by webhook.allowed_networks',
+	'W15: the error names the setting');
+sql('ALTER SYSTEM RESET webhook.allowed_networks');
+sql('SELECT pg_reload_conf()');
+arrived('/allowed', 1, 'W4: after a reload that allows it, the message is due at once');
+end_test();
+
+# C12: a watched table whose place another one takes, in one transaction or in several, and one that is dropped
+
+sub noted
+{
+	my ($pattern, $test_name) = @_;
+
+	becomes("SELECT count(*) FROM webhook.notification WHERE kind = 'watched_table' AND message ~ '$pattern'", 1, $test_name);
+	return;
+}
+
+foreach my $table ('swapped', 'moved', 'renamed', 'dropped')
+{
+	sql("CREATE TABLE $table (id int PRIMARY KEY); CREATE TABLE new_$table (id int PRIMARY KEY); SELECT webhook.watch('$table', '$table')");
+}
+sql('BEGIN; ALTER TABLE swapped RENAME TO old_swapped; ALTER TABLE new_swapped RENAME TO swapped; COMMIT');
+noted('table public.swapped, watched as "swapped", is now public.old_swapped', 'C12: a swap of names is reported');
+sql('ALTER TABLE renamed RENAME TO renamed_now');
+sql('ALTER TABLE moved RENAME TO old_moved');
+sql('ALTER TABLE new_moved RENAME TO moved');
+noted('table public.moved, watched as "moved", is now public.old_moved', 'C12: also one in two transactions');
+sql('DROP TABLE dropped, old_swapped');
+noted('table public.dropped, watched as "dropped", has been dropped', 'C12: and a table that is dropped');
+noted('table public.old_swapped, watched as "swapped", has been dropped', 'C12: under the name that it had in the end');
+sql("SELECT webhook.watch('swapped', 'swapped'); SELECT webhook.unwatch('old_moved'); DROP TABLE old_moved");
+is(sql("SELECT count(*) FROM webhook.notification WHERE kind = 'watched_table'"), 4, 'C12: once each, and not what is only renamed');
+is(sql('SELECT string_agg(name, \' \' ORDER BY name) FROM webhook.watch'), 'public.renamed public.swapped', 'C12: what is gone leaves no settings');
+
 unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal|was terminated/, 'R1: nothing has crashed');
 
 $node->stop;

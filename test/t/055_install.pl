@@ -43,6 +43,12 @@ none("SELECT oid::regprocedure FROM pg_proc p WHERE pronamespace = '$ours AND ob
 none("SELECT oid::regclass FROM pg_class WHERE relnamespace = '$ours AND relkind IN ('r', 'v', 'm', 'p')
 		AND obj_description(oid, 'pg_class') IS NULL",
 	'every table and view has a comment');
+none("SELECT attrelid::regclass || '.' || attname FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped
+		AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = '$ours AND (relname LIKE 'stat\\_%' OR relname LIKE '%history'
+			OR relname IN ('undelivered', 'notification', 'withheld'))) AND col_description(attrelid, attnum) IS NULL",
+	'every column of the tables and views for users has a comment');
+none("SELECT nspname FROM pg_namespace WHERE oid = '$ours AND obj_description(oid, 'pg_namespace') IS NULL",
+	'so has the schema');
 none("SELECT oid::regprocedure FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
 	   WHERE pronamespace = '$ours AND a.grantee = 0",
 	'W14: no function is granted to PUBLIC');
@@ -138,6 +144,32 @@ my $sources = dirname(dirname(dirname(abs_path(__FILE__)))) . '/sql';
 foreach my $file (sort glob("$sources/install/*.sql"), glob("$sources/upgrade/*.sql"))
 {
 	is(flaws(slurp_file($file)), '', 'W14: nothing unqualified in ' . (split(/\//, $file))[-1]);
+}
+
+# The README's quick start can be pasted
+
+{
+	my $readme = slurp_file(dirname($sources) . '/README.md');
+	my ($chapter) = $readme =~ /^## Quick start\n(.*?)^## /ms;
+	my $script = join("\n", $chapter =~ /^```sql\n(.*?)^```/gms);
+
+	sql('CREATE DATABASE quick');
+	like($script, qr/CREATE TABLE/, 'the quick start has its tables');
+	is(scalar($node->psql('quick', "CREATE EXTENSION webhook; $script", on_error_stop => 1)), 0, 'the quick start works as it stands');
+}
+
+# Without the library preloaded, CREATE EXTENSION says what is missing
+
+{
+	my $bare = PostgreSQL::Test::Cluster->new('bare');
+
+	$bare->init;
+	$bare->start;
+	my ($result, $out, $err) = $bare->psql('postgres', 'CREATE EXTENSION webhook');
+	is($result, 0, 'the extension can be created without the library being preloaded');
+	like($err, qr/WARNING:  webhook is not loaded via shared_preload_libraries\n.*\nHINT:  Add webhook to shared_preload_libraries/,
+		'with a warning that says what to do');
+	$bare->stop;
 }
 
 # A role that may create schemas waits for the extension to come

@@ -194,7 +194,7 @@ my $gone = create('/gone');
 my $forbidden = WebhookTest::create_webhook($node, app => "'app'", event => "'thing.done'", url => "'http://10.1.2.3/'", handshake => 'true');
 emit(1);
 becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks() WHERE id = $gone", 'f|gone', 'W4: 410 switches off at once');
-becomes(last_log($forbidden), 'OPTIONS|forbidden_address|no agreement: address 10.1.2.3 is not allowed',
+becomes(last_log($forbidden), 'OPTIONS|forbidden_address|no agreement: address 10.1.2.3 is not allowed by webhook.allowed_networks',
 	'W9: the question goes through the same guard');
 sql('SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks()');
 $receiver->reset;
