@@ -316,8 +316,8 @@ create_set(const char *name, Size keysize)
 }
 
 /*
- * Has a webhook that is not active never been, or is it that of a copied database?  Any other gets its messages all the
- * same: the worker buffers them, or counts them as dropped.
+ * Has a webhook that is not active, and has no buffer, never been active, or is it that of a copied database?  Any other
+ * gets its messages all the same: the worker counts them as dropped.
  */
 static bool
 expects_nothing(TupleTableSlot *slot)
@@ -342,7 +342,8 @@ read_webhook(TupleTableSlot *slot)
 	bool		isnull;
 	Datum		d;
 
-	if (!DatumGetBool(catalog_slot_column(slot, Anum_webhook_active, &isnull)) && expects_nothing(slot))
+	if (!DatumGetBool(catalog_slot_column(slot, Anum_webhook_active, &isnull)) &&
+		!DatumGetBool(catalog_slot_column(slot, Anum_webhook_buffering, &isnull)) && expects_nothing(slot))
 		return NULL;
 
 	/* Who is no more may hear nothing any more, of the application's own events either. */

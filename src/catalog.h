@@ -45,6 +45,7 @@
 #define Anum_webhook_client_key				26
 #define Anum_webhook_ca_cert				27
 #define Anum_webhook_active					28
+#define Anum_webhook_buffering				29
 #define Anum_webhook_deactivated_at			30
 #define Anum_webhook_deactivation_reason	31
 #define Anum_webhook_created_at				32

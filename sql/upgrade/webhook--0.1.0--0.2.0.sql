@@ -1,5 +1,12 @@
 \echo Use "ALTER EXTENSION webhook UPDATE TO '0.2.0'" to load this file. \quit
 
+-- Functions that get other arguments are made anew; who was granted them keeps them.  See the end.
+
+CREATE TABLE webhook.granted AS
+    SELECT p.proname, a.grantee, a.is_grantable
+    FROM pg_catalog.pg_proc AS p, LATERAL pg_catalog.aclexplode(p.proacl) AS a
+    WHERE p.pronamespace = 'webhook'::pg_catalog.regnamespace AND a.grantee <> p.proowner;
+
 -- Integrations: an old API key can be kept for some time, and what an integration was chosen for goes with it.
 
 ALTER TABLE webhook.integration
@@ -188,9 +195,37 @@ COMMENT ON COLUMN webhook.stat_workers.activity IS 'what the worker is doing; fo
 COMMENT ON COLUMN webhook.stat_workers.in_flight IS 'requests that are under way';
 COMMENT ON COLUMN webhook.stat_workers.delivered IS 'messages delivered since the worker was started';
 COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed for good since the worker was started';
+COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is started, if not at once';
+COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended';
 
 COMMENT ON COLUMN webhook.withheld.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.withheld.relation IS 'the watched table';
 COMMENT ON COLUMN webhook.withheld.problem IS 'why its owner is not sent rows or columns of it';
 COMMENT ON COLUMN webhook.withheld.columns IS 'the columns that are left out; null: whole rows are withheld';
 COMMENT ON COLUMN webhook.withheld.since IS 'since when';
+
+-- The grants of functions that were made anew.  They are the administrator's, and must not be taken for the extension's
+-- own, which are left out of dumps.
+
+DO $$
+DECLARE
+    g record;
+BEGIN
+    PERFORM pg_catalog.set_config('allow_system_table_mods', 'on', true);
+    FOR g IN
+        SELECT p.oid, p.proowner, p.oid::pg_catalog.regprocedure AS function, o.is_grantable,
+               CASE WHEN o.grantee = 0 THEN 'PUBLIC' ELSE o.grantee::pg_catalog.regrole::text END AS grantee
+        FROM webhook.granted AS o JOIN pg_catalog.pg_proc AS p ON p.proname = o.proname
+        WHERE p.pronamespace = 'webhook'::pg_catalog.regnamespace
+          AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(p.proacl) AS a WHERE a.grantee = o.grantee)
+    LOOP
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s %s', g.function, g.grantee,
+                                  CASE WHEN g.is_grantable THEN 'WITH GRANT OPTION' END);
+        UPDATE pg_catalog.pg_init_privs AS i
+           SET initprivs = ARRAY[pg_catalog.makeaclitem(g.proowner, g.proowner, 'EXECUTE', false)]
+         WHERE i.objoid = g.oid AND i.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass;
+    END LOOP;
+    PERFORM pg_catalog.set_config('allow_system_table_mods', 'off', true);
+END
+$$;
+DROP TABLE webhook.granted;
