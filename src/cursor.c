@@ -61,6 +61,7 @@
 #include "cursor.h"
 #include "ended.h"
 #include "logscan.h"
+#include "standby.h"
 #include "version.h"
 
 /* Rows taken from the index in one go, and of those at most so many of one transaction. */
@@ -70,8 +71,12 @@
 /* The same in bytes: messages can be large. */
 #define SCAN_BYTES			(4 * 1024 * 1024)
 
-/* Rows in webhook.cursor at which it is truncated. */
+/*
+ * Rows in webhook.cursor at which it is truncated.  A hot standby that replays that waits for its readers, or cancels
+ * them: with one, as rarely as the time allows that it takes to read the table.
+ */
 #define CURSOR_ROWS			1000
+#define CURSOR_ROWS_STANDBY	50000
 
 /*
  * A message restored from a dump has this transaction id, and its old one, which
@@ -754,7 +759,8 @@ truncate_cursor_table(void)
 	Oid			relid = catalog_oids()->cursor;
 	bool		current;
 
-	if (cursor_rows < CURSOR_ROWS || !ConditionalLockRelationOid(relid, AccessExclusiveLock))
+	if (cursor_rows < CURSOR_ROWS || (cursor_rows < CURSOR_ROWS_STANDBY && standby_connected()) ||
+		!ConditionalLockRelationOid(relid, AccessExclusiveLock))
 		return false;
 
 	/* What somebody else has put there is not ours to remove. */

@@ -76,3 +76,12 @@ standby_next_check(void)
 {
 	return missing_since != 0 ? next_check : DT_NOEND;
 }
+
+bool
+standby_connected(void)
+{
+	for (int i = 0; i < max_wal_senders; i++)
+		if (*(volatile pid_t *) &WalSndCtl->walsnds[i].pid != 0)
+			return true;
+	return false;
+}

@@ -19,4 +19,7 @@ extern bool standby_has_all(TimestampTz now);
 /* While they do not: when to ask again. */
 extern TimestampTz standby_next_check(void);
 
+/* Does anything receive our WAL?  Its readers hold locks that nobody sees here. */
+extern bool standby_connected(void);
+
 #endif							/* WEBHOOK_STANDBY_H */

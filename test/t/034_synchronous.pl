@@ -3,7 +3,7 @@
 # A commit that waits for a standby becomes visible when its backend gives up waiting: at a fast shutdown, when it is
 # terminated, when its statement is canceled.  WEBHOOK_STANDBY_ROUNDS is how many times the server is shut down under waiting commits.
 #
-# Mission: W1; cases: C39.
+# Mission: W1; cases: C39, C4.
 
 use strict;
 use warnings;
@@ -95,6 +95,30 @@ $primary->append_conf('postgresql.conf', "synchronous_standby_names = ''");
 $primary->reload;
 ok($receiver->wait_for_count(5, '/cut'), 'C39: until no standby is synchronous any more');
 eval { $_->quit } foreach @sessions;
+
+# The table of positions is truncated when it has grown, but not soon while a standby may have readers that nobody sees here
+
+my $file = q{SELECT pg_relation_filenode('webhook.cursor')};
+$standby->start;
+becomes('SELECT count(*) FROM pg_stat_replication', 1, 'C4: the standby is back');
+sql(q{ALTER TABLE webhook.cursor DISABLE TRIGGER restored});
+sql(q{INSERT INTO webhook.cursor SELECT k.* FROM webhook.cursor AS k, generate_series(1, 1500)
+	WHERE k.seq = (SELECT max(seq) FROM webhook.cursor)});
+sql(q{ALTER TABLE webhook.cursor ENABLE ALWAYS TRIGGER restored});
+my $pid = WebhookTest::worker_pid();
+sql("SELECT pg_terminate_backend($pid)");
+becomes("SELECT pid <> $pid AND state = 'served' FROM webhook.stat_workers WHERE pid IS NOT NULL", 't', 'C4: another worker counts the rows');
+my $before = sql($file);
+my $seq = sql('SELECT max(seq) FROM webhook.cursor');
+sql('INSERT INTO guest VALUES (6)');
+ok($receiver->wait_for_count(6, '/cut'), 'C4: a message is delivered');
+becomes("SELECT max(seq) > $seq FROM webhook.cursor", 't', 'C4: the position is saved');
+is(sql($file), $before, 'C4: without a lock that the standby would have to replay');
+$standby->stop;
+becomes('SELECT count(*) FROM pg_stat_replication', 0, 'C4: the standby is gone');
+sql('INSERT INTO guest VALUES (7)');
+ok($receiver->wait_for_count(7, '/cut'), 'C4: another message is delivered');
+becomes('SELECT count(*) < 100 FROM webhook.cursor', 't', 'C4: now the table is truncated');
 $primary->stop;
 
 # A fast shutdown while commits wait, and the standby takes over
