@@ -193,15 +193,12 @@ catalog_read_version(char *version)
 	return found;
 }
 
-const CatalogOids *
-catalog_oids(void)
+static const CatalogOids *
+catalog_find_oids(void)
 {
 	CatalogOids found = {0};
 	Oid			nsp;
 	HeapTuple	tup;
-
-	if (oids_valid)
-		return &oids;
 
 	nsp = get_namespace_oid(WEBHOOK_SCHEMA, true);
 	if (!OidIsValid(nsp) || !catalog_read_version(found.version))
@@ -238,6 +235,13 @@ catalog_oids(void)
 	oids = found;
 	oids_valid = true;
 	return &oids;
+}
+
+/* Called for every captured row. */
+const CatalogOids *
+catalog_oids(void)
+{
+	return oids_valid ? &oids : catalog_find_oids();
 }
 
 int
