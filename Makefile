@@ -177,7 +177,7 @@ deb:
 dist:
 	@test "$$(grep -c '"version": "$(EXTVERSION)"' $(src_top)/META.json)" = 2 || \
 		{ echo 'META.json does not have version $(EXTVERSION)'; exit 1; }
-	git -C $(src_top) archive --format zip --prefix webhook-$(EXTVERSION)/ -o $(CURDIR)/webhook-$(EXTVERSION).zip HEAD
+	git -c safe.directory='*' -C $(src_top) archive --format zip --prefix webhook-$(EXTVERSION)/ -o $(CURDIR)/webhook-$(EXTVERSION).zip HEAD
 	@echo webhook-$(EXTVERSION).zip
 
 endif

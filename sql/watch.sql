@@ -210,6 +210,7 @@ CREATE FUNCTION one_payload(party) RETURNS jsonb LANGUAGE sql AS $$ SELECT '{}':
 SELECT webhook.watch('visitor', 'visitor', payload => 'one_payload');
 SELECT payload FROM settings WHERE entity_type = 'visitor';
 SELECT webhook.watch('visitor', 'visitor', payload => 'watch_test.one_payload(visitor)');
+SELECT webhook.watch('visitor', 'visitor', payload => 'one_payload(visitor)'::regprocedure);
 SELECT f, r.* FROM unnest('{guest_payload,nope,one_payload(party)}'::text[]) AS f, refused(format('SELECT webhook.watch(''visitor'', ''visitor'', payload => %L)', f)) AS r;
 
 SELECT webhook.unwatch(relation) FROM webhook.watch;

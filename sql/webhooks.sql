@@ -170,12 +170,17 @@ SELECT webhook.create_integration('any') <> '' AS created;
 -- C30: a function's name alone, if one fits
 CREATE FUNCTION f_one(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
 CREATE FUNCTION f_one(text) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb($1)';
+CREATE FUNCTION f_only(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
 CREATE FUNCTION f_several(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
 CREATE FUNCTION f_several(jsonb, text, text) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
 SELECT webhook.create_webhook('named', 'b', 'http://h/', transform => f) <> 0 AS created FROM unnest('{f_one,webhooks_test.f_one,f_several(jsonb)}'::text[]) AS f;
 SELECT transform FROM webhook.get_webhooks('named') ORDER BY id;
 SELECT webhook.update_webhook(id, '{"transform": "f_one"}') FROM webhook.get_webhooks('named') WHERE transform ~ 'f_several';
 SELECT DISTINCT transform FROM webhook.get_webhooks('named');
+SELECT webhook.create_webhook('named', 'b', 'http://h/', transform => 'f_several(jsonb)'::regprocedure) <> 0 AS of_regprocedure,
+    webhook.create_webhook('named', 'b', 'http://h/', transform => 'f_one(jsonb)'::varchar) <> 0 AS of_varchar,
+    webhook.create_webhook('named', 'b', 'http://h/', transform => 'f_only'::regproc) <> 0 AS of_regproc;
+SELECT transform FROM webhook.get_webhooks('named') ORDER BY id DESC LIMIT 3;
 SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('named');
 SELECT f, r.* FROM unnest('{f_several,f_text,nope,nowhere.f_one,a.b.c.d,""}'::text[]) AS f,
     refused(format('SELECT webhook.create_webhook(''a'', ''b'', ''http://h/'', transform => %L)', f)) AS r;

@@ -8,10 +8,10 @@ COMMENT ON FUNCTION webhook.capture() IS 'row trigger that watch() puts on a tab
 CREATE FUNCTION webhook.watch(relation regclass, entity_type text,
     id text DEFAULT NULL, event_uid text DEFAULT NULL, profile text DEFAULT NULL, paid text DEFAULT NULL,
     deleted text DEFAULT NULL, columns text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
-    payload text DEFAULT NULL) RETURNS void
+    payload webhook.function_name DEFAULT NULL) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
     AS 'MODULE_PATHNAME', 'webhook_watch';
-COMMENT ON FUNCTION webhook.watch(regclass, text, text, text, text, text, text, text[], text[], text) IS
+COMMENT ON FUNCTION webhook.watch(regclass, text, text, text, text, text, text, text[], text[], webhook.function_name) IS
     'have every change of a table captured as <entity_type>.create, .update and .delete; calling it again changes the settings';
 
 CREATE FUNCTION webhook.unwatch(relation regclass) RETURNS boolean

@@ -15,7 +15,7 @@ CREATE FUNCTION webhook.create_webhook(
     integration    text DEFAULT NULL,
     columns        text[] DEFAULT NULL,
     filter         jsonb DEFAULT NULL,
-    transform      text DEFAULT NULL,
+    transform      webhook.function_name DEFAULT NULL,
     ordering       text DEFAULT 'entity',
     secret         text DEFAULT NULL,
     retry_schedule interval[] DEFAULT NULL,
@@ -30,7 +30,7 @@ CREATE FUNCTION webhook.create_webhook(
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
-COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, text,
+COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
     text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 

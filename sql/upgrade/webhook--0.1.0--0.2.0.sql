@@ -93,6 +93,23 @@ UPDATE webhook.watch AS w SET numbers = COALESCE(w.numbers, '{}') || k.key
 
 -- A function can be named without its arguments.
 
+-- What an argument that names a function takes: text, with the types of the function's arguments where several have that
+-- name, or a value of PostgreSQL's own types for functions.
+CREATE TYPE webhook.function_name;
+CREATE FUNCTION webhook.function_name_in(cstring) RETURNS webhook.function_name
+LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'textin';
+COMMENT ON FUNCTION webhook.function_name_in(cstring) IS 'input function of type function_name';
+CREATE FUNCTION webhook.function_name_out(webhook.function_name) RETURNS cstring
+LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'textout';
+COMMENT ON FUNCTION webhook.function_name_out(webhook.function_name) IS 'output function of type function_name';
+CREATE TYPE webhook.function_name (INPUT = webhook.function_name_in, OUTPUT = webhook.function_name_out, LIKE = pg_catalog.text);
+COMMENT ON TYPE webhook.function_name IS 'name of a function: ''f'', or ''f(jsonb)'' where several have that name';
+CREATE CAST (pg_catalog.text AS webhook.function_name) WITHOUT FUNCTION AS IMPLICIT;
+CREATE CAST (pg_catalog.varchar AS webhook.function_name) WITHOUT FUNCTION AS IMPLICIT;
+CREATE CAST (pg_catalog.regproc AS webhook.function_name) WITH INOUT AS IMPLICIT;
+CREATE CAST (pg_catalog.regprocedure AS webhook.function_name) WITH INOUT AS IMPLICIT;
+REVOKE ALL ON FUNCTION webhook.function_name_in, webhook.function_name_out FROM PUBLIC;
+
 DROP FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, regprocedure,
     text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean);
 CREATE FUNCTION webhook.create_webhook(
@@ -107,7 +124,7 @@ CREATE FUNCTION webhook.create_webhook(
     integration    text DEFAULT NULL,
     columns        text[] DEFAULT NULL,
     filter         jsonb DEFAULT NULL,
-    transform      text DEFAULT NULL,
+    transform      webhook.function_name DEFAULT NULL,
     ordering       text DEFAULT 'entity',
     secret         text DEFAULT NULL,
     retry_schedule interval[] DEFAULT NULL,
@@ -122,7 +139,7 @@ CREATE FUNCTION webhook.create_webhook(
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
-COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, text,
+COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
     text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 REVOKE ALL ON FUNCTION webhook.create_webhook FROM PUBLIC;
@@ -131,10 +148,10 @@ DROP FUNCTION webhook.watch(regclass, text, text, text, text, text, text, text[]
 CREATE FUNCTION webhook.watch(relation regclass, entity_type text,
     id text DEFAULT NULL, event_uid text DEFAULT NULL, profile text DEFAULT NULL, paid text DEFAULT NULL,
     deleted text DEFAULT NULL, columns text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
-    payload text DEFAULT NULL) RETURNS void
+    payload webhook.function_name DEFAULT NULL) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
     AS 'MODULE_PATHNAME', 'webhook_watch';
-COMMENT ON FUNCTION webhook.watch(regclass, text, text, text, text, text, text, text[], text[], text) IS
+COMMENT ON FUNCTION webhook.watch(regclass, text, text, text, text, text, text, text[], text[], webhook.function_name) IS
     'have every change of a table captured as <entity_type>.create, .update and .delete; calling it again changes the settings';
 REVOKE ALL ON FUNCTION webhook.watch FROM PUBLIC;
 
