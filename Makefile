@@ -59,7 +59,7 @@ override with_llvm = no
 EXTRA_CLEAN = src/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
 # Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
-own_goals = help test test-bare test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
+own_goals = help test test-bare test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
 	matrix lint format dist deb
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(own_goals),$(MAKECMDGOALS)),all),)
@@ -131,6 +131,10 @@ test-chaos:
 test-many:
 	@TESTS=043_many WEBHOOK_MANY=$${WEBHOOK_MANY:-10000} sh $(src_top)/test/run tap
 
+# 10,000 random changes of a ticketing system; make test makes 1,500.
+test-ticketing:
+	@TESTS=063_ticketing WEBHOOK_TICKETING_CHANGES=$${WEBHOOK_TICKETING_CHANGES:-10000} sh $(src_top)/test/run tap
+
 # The tests with a PostgreSQL that checks itself, built from source; ASSERT=regress for one kind of tests.
 test-assert:
 	@sh $(src_top)/test/assert $(ASSERT)
@@ -182,4 +186,4 @@ dist:
 
 endif
 
-.PHONY: installing help test test-bare test-chaos test-many test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist deb
+.PHONY: installing help test test-bare test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist deb
