@@ -470,21 +470,33 @@ access_changed(void)
 
 /* ---------- what is told of it ---------- */
 
+/* Each watched table with the name that it had when it was watched, the one that it has now, and the table that has the former. */
+#define SEEN(watch) \
+	"WITH seen AS MATERIALIZED (SELECT k.relation, k.entity_type, COALESCE(k.name, k.relation::text) AS name, t.name AS now," \
+	"  t.name IS NULL AS dropped, CASE WHEN k.name <> t.name THEN" \
+	"   (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace" \
+	"    WHERE format('%I.%I', n.nspname, c.relname) = k.name) END AS other" \
+	"  FROM " watch " AS k LEFT JOIN (SELECT c.oid," \
+	"   format('%I.%I', n.nspname, c.relname) AS name FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace)" \
+	"  AS t ON t.oid = k.relation)," \
+	" replaced AS (SELECT s.* FROM seen AS s JOIN pg_class AS c ON c.oid = s.other AND c.relkind IN ('r', 'p')" \
+	"  WHERE NOT EXISTS (SELECT FROM webhook.watch AS o WHERE o.relation = s.other))"
+
+/* Is there anything to report, and is there a table that has lost its name to none yet? */
+static Statement look_statement = {
+	SEEN("webhook.watch")
+	" SELECT EXISTS (SELECT FROM seen AS s WHERE s.dropped) OR EXISTS (SELECT FROM replaced),"
+	"  EXISTS (SELECT FROM seen AS s WHERE s.name <> s.now AND s.other IS NULL)",
+	0
+};
+
 /*
  * Watched tables that have been dropped, and those whose name another table has that is not watched: it has taken their
- * place, it may be.  Either is reported once: the settings go, or get the table's new name.  The last column says
- * whether there is a table that has lost its name to none yet.  What watch() is about to change is its business.
+ * place, it may be.  Either is reported once: the settings go, or get the table's new name.  What watch() is about to
+ * change is its business.  Running it counts as a change of the settings, after which everything is looked at again.
  */
 static Statement lost_statement = {
-	"WITH seen AS MATERIALIZED (SELECT k.relation, k.entity_type, COALESCE(k.name, k.relation::text) AS name, t.name AS now,"
-	"  t.name IS NULL AS dropped, CASE WHEN k.name <> t.name THEN"
-	"   (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-	"    WHERE format('%I.%I', n.nspname, c.relname) = k.name) END AS other"
-	"  FROM (SELECT * FROM webhook.watch FOR UPDATE SKIP LOCKED) AS k LEFT JOIN (SELECT c.oid,"
-	"   format('%I.%I', n.nspname, c.relname) AS name FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace)"
-	"  AS t ON t.oid = k.relation),"
-	" replaced AS (SELECT s.* FROM seen AS s JOIN pg_class AS c ON c.oid = s.other AND c.relkind IN ('r', 'p')"
-	"  WHERE NOT EXISTS (SELECT FROM webhook.watch AS o WHERE o.relation = s.other)),"
+	SEEN("(SELECT * FROM webhook.watch FOR UPDATE SKIP LOCKED)") ","
 	" gone AS (DELETE FROM webhook.watch AS k USING seen AS s WHERE k.relation = s.relation AND s.dropped),"
 	" renamed AS (UPDATE webhook.watch AS k SET name = r.now FROM replaced AS r WHERE k.relation = r.relation),"
 	" noted AS (INSERT INTO webhook.notification (kind, message)"
@@ -492,10 +504,8 @@ static Statement lost_statement = {
 	"   s.name, s.entity_type) FROM seen AS s WHERE s.dropped"
 	"  UNION ALL SELECT 'watched_table', format('table %s, watched as \"%s\", is now %s; another table has its name and is not"
 	" watched: call webhook.watch() for it', r.name, r.entity_type, r.now) FROM replaced AS r"
-	"  RETURNING id, kind, message),"
-	" told AS (SELECT count(pg_notify('webhook', json_build_object('id', n.id, 'kind', n.kind, 'message', n.message)::text))"
-	"  AS n FROM noted AS n)"
-	" SELECT EXISTS (SELECT FROM seen AS s WHERE s.name <> s.now AND s.other IS NULL) FROM told",
+	"  RETURNING id, kind, message)"
+	" SELECT count(pg_notify('webhook', json_build_object('id', n.id, 'kind', n.kind, 'message', n.message)::text)) FROM noted AS n",
 	0
 };
 
@@ -503,6 +513,28 @@ bool
 access_note_due(TimestampTz now)
 {
 	return watch_access_changes() != noted_changes || now >= look_again;
+}
+
+/* Report watched tables that have been lost.  True: look again later. */
+static bool
+access_note_lost(TimestampTz now)
+{
+	static TimestampTz last = 0;
+	bool		isnull;
+	bool		found;
+	bool		again;
+
+	statement_execute(&look_statement, NULL, NULL);
+	found = DatumGetBool(statement_value(0, 1, &isnull));
+	again = DatumGetBool(statement_value(0, 2, &isnull));
+
+	/* Settings that somebody has locked are still found afterwards. */
+	if (found && (now >= TimestampTzPlusMilliseconds(last, LOOK_AGAIN_MS) || now < last))
+	{
+		statement_execute(&lost_statement, NULL, NULL);
+		last = now;
+	}
+	return found || again;
 }
 
 void
@@ -519,10 +551,6 @@ access_note_withheld(TimestampTz now)
 	}
 	statement_execute(&note_statement, NULL, NULL);
 	again = DatumGetBool(statement_value(0, 1, &isnull));
-	if (catalog_watch_has_name())
-	{
-		statement_execute(&lost_statement, NULL, NULL);
-		again |= DatumGetBool(statement_value(0, 1, &isnull));
-	}
+	again |= access_note_lost(now);
 	look_again = again ? TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS) : DT_NOEND;
 }

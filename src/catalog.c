@@ -265,12 +265,6 @@ catalog_strings(Datum array, bool isnull, char ***result)
 }
 
 bool
-catalog_watch_has_name(void)
-{
-	return get_attnum(catalog_oids()->watch, "name") != InvalidAttrNumber;
-}
-
-bool
 catalog_event_matches(const char *pattern, const char *event)
 {
 	size_t		len = strlen(pattern);

@@ -192,9 +192,6 @@ extern void catalog_init(void);
  */
 extern const CatalogOids *catalog_oids(void);
 
-/* Does webhook.watch have the column "name"?  In version 0.1.0 it does not. */
-extern bool catalog_watch_has_name(void);
-
 /* webhook.watch, as last looked up; for cache callbacks, which may not look anything up. */
 extern Oid	catalog_watch_relid(void);
 

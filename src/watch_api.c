@@ -485,13 +485,10 @@ store_settings(Datum *values, bool *nulls)
 					 " CASE WHEN $3 IS NULL THEN (SELECT jsonb_build_object('', jsonb_object_agg(a.attname, a.attnum))"
 					 "  FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid"
 					 "  AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])"
-					 "  WHERE i.indrelid = $1 AND i.indisprimary) ELSE '{}' END)",
+					 "  WHERE i.indrelid = $1 AND i.indisprimary) ELSE '{}' END,"
+					 " (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c"
+					 "  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1))",
 					 SPI_OK_INSERT, NARGS, types, values, nulls);
-	if (catalog_watch_has_name())
-		as_owner_execute("UPDATE webhook.watch AS w SET name = format('%I.%I', n.nspname, c.relname)"
-						 " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-						 " WHERE w.relation = $1 AND c.oid = w.relation",
-						 SPI_OK_UPDATE, 1, types, values, nulls);
 }
 
 /* The trigger sees no rows of tables that inherit from this one, unless they are its partitions. */
