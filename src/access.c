@@ -470,7 +470,7 @@ access_changed(void)
 
 /* ---------- what is told of it ---------- */
 
-/* Each watched table with the name that it had when it was watched, the one that it has now, and the table that has the former. */
+/* Each watched table with the name it was watched under, its present name, and the table that has the former now. */
 #define SEEN(watch) \
 	"WITH seen AS MATERIALIZED (SELECT k.relation, k.entity_type, COALESCE(k.name, k.relation::text) AS name, t.name AS now," \
 	"  t.name IS NULL AS dropped, CASE WHEN k.name <> t.name THEN" \

@@ -314,8 +314,9 @@ create_set(const char *name, Size keysize)
 }
 
 /*
- * Has a webhook that is not active, and has no buffer, never been active, or is it that of a copied database?  Any other
- * gets its messages all the same: the worker counts them as dropped.
+ * Has a webhook that is not active, and has no buffer, never been active, or
+ * does it belong to a copied database?  Any other gets its messages all the
+ * same: the worker counts them as dropped.
  */
 static bool
 expects_nothing(TupleTableSlot *slot)

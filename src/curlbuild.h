@@ -16,7 +16,7 @@
  */
 extern const char *curlbuild_fault(unsigned int version);
 
-/* Can a request have certificates of its own with this TLS library (ssl_version of curl_version_info())?  NULL: none. */
+/* Can requests have their own certificates with this TLS library (ssl_version of curl_version_info(), NULL if none)? */
 extern bool curlbuild_has_certificates(const char *tls);
 
 #endif							/* WEBHOOK_CURLBUILD_H */

@@ -397,8 +397,8 @@ send_again(Http *http, Transfer *transfer, CURLcode code)
 }
 
 /*
- * A response that was there before libcurl had to wait for it has come over a socket that we do not know.  To ask for it
- * is slow with many connections.
+ * A response that was there before libcurl had to wait for it has come over a
+ * socket that we do not know.  Asking for it is slow with many connections.
  */
 static void
 expect_silence(Http *http, Transfer *transfer)

@@ -41,8 +41,9 @@ extern bool mux_opened(Mux *mux, int fd);
 extern void mux_closed(Mux *mux, int fd);
 
 /*
- * From now on the other end of this announced socket may send nothing while nobody watches it.  When it does, mux_poll()
- * shuts the socket down: whoever uses it next finds it closed and cannot take those bytes for an answer.
+ * From now on the peer of this announced socket must not send anything while
+ * nobody watches it.  If it does, mux_poll() shuts the socket down: whoever uses
+ * it next finds it closed and cannot take those bytes for an answer.
  */
 extern void mux_expect_silence(Mux *mux, int fd);
 

@@ -25,7 +25,7 @@ extern bool notify_possible(void);
 /* So many percent of the schedule have passed without a success. */
 extern void notify_warning(const Endpoint *endpoint, int percent);
 
-/* A payload does not fit the form of the webhook's integration.  Reported once, as long as the notification is there. */
+/* A payload does not fit the form of the webhook's integration.  Reported once while the notification exists. */
 extern void notify_form(const Endpoint *endpoint, const char *faults);
 
 /*

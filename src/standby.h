@@ -10,7 +10,7 @@
 
 #include "utils/timestamp.h"
 
-/* Messages have been read, or may have been read by an earlier worker: everything visible now must reach the standbys first. */
+/* Messages have been read, perhaps by an earlier worker: everything visible now must reach the standbys first. */
 extern void standby_note_read(void);
 
 /* Do the synchronous standbys have all that has been read?  True if the server has none. */

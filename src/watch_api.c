@@ -261,9 +261,10 @@ check_boolean(const char *query, Oid rowtype)
 }
 
 /*
- * Refuse a sub-select with several rows, as one has that compares a column of its own tables with itself, where a column
- * of the watched table was meant: it would make every statement fail.  It is tried with a row of nulls and with one that
- * is there.  Whatever else goes wrong need not go wrong with other rows.
+ * Refuse a sub-select that returns several rows: it compares a column of its
+ * own tables with itself where a column of the watched table was meant, and
+ * would make every statement fail.  It is tried with a row of nulls and with an
+ * existing one.  Other errors need not occur with other rows.
  */
 static void
 check_single_row(Relation rel, int arg, const char *text)
