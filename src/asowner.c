@@ -84,6 +84,21 @@ as_owner_execute(const char *sql, int expected, int nargs,
 	return execute(sql, expected, nargs, types, values, nulls, false);
 }
 
+uint64
+as_owner_execute_snapshot(const char *sql, int expected, int nargs,
+						  Oid *types, Datum *values, Snapshot snapshot)
+{
+	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
+	int			result;
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	result = SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0);
+	if (result != expected)
+		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
+	return SPI_processed;
+}
+
 /*
  * Prepare to return a set in materialize mode.
  */

@@ -9,6 +9,7 @@
 #define WEBHOOK_ASOWNER_H
 
 #include "fmgr.h"
+#include "utils/snapshot.h"
 
 /* What to go back to; caller is the role to judge permissions by. */
 typedef struct AsOwner
@@ -33,6 +34,10 @@ extern void as_owner_end(AsOwner *state);
  */
 extern uint64 as_owner_execute(const char *sql, int expected, int nargs,
 							   Oid *types, Datum *values, const bool *nulls);
+
+/* The same with this snapshot; InvalidSnapshot: a usual one. */
+extern uint64 as_owner_execute_snapshot(const char *sql, int expected, int nargs,
+										Oid *types, Datum *values, Snapshot snapshot);
 
 /*
  * For a STABLE function that RETURNS TABLE: run the query as the extension's owner

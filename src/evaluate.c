@@ -286,12 +286,22 @@ evaluate_field_type(WatchedTable *table, Oid rowtype, WatchField field)
 	return type;
 }
 
-/* Run the query of expressions for one row, as the table's owner. */
+Snapshot
+evaluate_payment_snapshot(void)
+{
+	return XactIsoLevel == XACT_REPEATABLE_READ ? GetLatestSnapshot() : InvalidSnapshot;
+}
+
+/*
+ * Run the query of expressions for one row, as the table's owner.  past is a
+ * snapshot to read with instead of the usual one, or InvalidSnapshot.
+ */
 static void
-run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool only_missing,
+run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot past, bool only_missing,
 		  WatchValues *values)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	Snapshot	snapshot = past;
 	ErrorContextCallback hint = {error_context_stack, watch_owner_callback, table};
 	WatchOwner	state;
 	int			rc;
@@ -301,8 +311,10 @@ run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot snapshot, bool o
 		elog(ERROR, "SPI_connect failed");
 	error_context_stack = &hint;
 	prepare_query(table, rowtype);
+	if (past == InvalidSnapshot && table->field_position[WATCH_PAID] > 0)
+		snapshot = evaluate_payment_snapshot();
 	rc = SPI_execute_snapshot(table->plan, &row, " ", snapshot, InvalidSnapshot,
-							  snapshot != InvalidSnapshot, true, 1);
+							  past != InvalidSnapshot, true, 1);
 	error_context_stack = hint.previous;
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(rc));

@@ -8,6 +8,8 @@
 #ifndef WEBHOOK_EVALUATE_H
 #define WEBHOOK_EVALUATE_H
 
+#include "utils/snapshot.h"
+
 #include "watch.h"
 
 /* Values of the fields for one row; NULL where the value is NULL. */
@@ -25,6 +27,15 @@ typedef struct WatchValues
  * the row has not been deleted.
  */
 extern void evaluate_row(WatchedTable *table, TupleTableSlot *slot, CommandId past, WatchValues *values);
+
+/*
+ * The snapshot that says whether a locked row is paid; InvalidSnapshot: the
+ * usual one.  Changes of payment are reported under a lock on the row, so once
+ * we hold that lock, others have committed theirs or wait for us.  The snapshot
+ * of a REPEATABLE READ transaction may be older than that and would miss them;
+ * SERIALIZABLE raises an error instead.
+ */
+extern Snapshot evaluate_payment_snapshot(void);
 
 /* The command before which the database was as it was when this version of a row had just been written. */
 extern CommandId evaluate_past(HeapTuple tuple);

@@ -9,6 +9,8 @@
  * changed before, maybe in another transaction, maybe several times.  So what
  * receivers know is written down in webhook.paid_entity, in the transaction
  * that tells it; its key makes concurrent payments wait for each other.
+ * Both are read with evaluate_payment_snapshot(), which a REPEATABLE READ
+ * transaction needs to see what others have committed.
  *
  * Other events, and tables with a column, never get here.
  *
@@ -22,6 +24,7 @@
 
 #include "asowner.h"
 #include "entity.h"
+#include "evaluate.h"
 #include "paid.h"
 
 /* Run a command on webhook.paid_entity; NULL arguments are left out at the end. */
@@ -38,7 +41,7 @@ execute(const char *sql, int expected, const char *first, const char *second, co
 	for (; nargs < lengthof(texts) && texts[nargs] != NULL; nargs++)
 		values[nargs] = CStringGetTextDatum(texts[nargs]);
 	as_owner_begin(&state);
-	n = as_owner_execute(sql, expected, nargs, types, values, NULL);
+	n = as_owner_execute_snapshot(sql, expected, nargs, types, values, evaluate_payment_snapshot());
 	as_owner_end(&state);
 	return n > 0;
 }
