@@ -251,7 +251,7 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 	}
 }
 
-/* Is it the primary key that the table was watched with?  Its columns may have been renamed, or renumbered by a restore. */
+/* Is it the primary key that the table was watched with?  Columns may have been renamed, or renumbered by a restore. */
 static bool
 is_watched_key(const WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
 {
