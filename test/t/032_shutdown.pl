@@ -46,7 +46,7 @@ cmp_ok(seconds(sub { $node->stop('fast') }), '<', $patience, 'W16: a receiver th
 $receiver->behave('/b');
 $node->start;
 WebhookTest::wait_until_delivered($node);
-is_deeply(ids('/a'), \@ids, 'W2: after a clean shutdown nothing that was delivered is sent again');
+is_deeply([ sort @{ ids('/a') } ], [ sort @ids ], 'W2: after a clean shutdown nothing that was delivered is sent again');
 is_deeply([ sort @{ ids('/b') } ], [ sort @ids, @ids ], 'W2: only what had not been answered');
 
 # An answer that comes within the second is waited for.
