@@ -473,9 +473,7 @@ access_changed(void)
 /* Each watched table with the name it was watched under, its present name, and the table that has the former now. */
 #define SEEN(watch) \
 	"WITH seen AS MATERIALIZED (SELECT k.relation, k.entity_type, COALESCE(k.name, k.relation::text) AS name, t.name AS now," \
-	"  t.name IS NULL AS dropped, CASE WHEN k.name <> t.name THEN" \
-	"   (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace" \
-	"    WHERE format('%I.%I', n.nspname, c.relname) = k.name) END AS other" \
+	"  t.name IS NULL AS dropped, CASE WHEN k.name <> t.name THEN to_regclass(k.name)::oid END AS other" \
 	"  FROM " watch " AS k LEFT JOIN (SELECT c.oid," \
 	"   format('%I.%I', n.nspname, c.relname) AS name FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace)" \
 	"  AS t ON t.oid = k.relation)," \
@@ -540,17 +538,23 @@ access_note_lost(TimestampTz now)
 void
 access_note_withheld(TimestampTz now)
 {
+	static bool unsettled = true;
 	bool		isnull;
-	bool		again;
+	bool		changed = watch_access_changes() != noted_changes;
+	bool		lost;
 
 	noted_changes = watch_access_changes();
 	if (!notify_possible())
 	{
+		unsettled = true;
 		look_again = TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS);
 		return;
 	}
-	statement_execute(&note_statement, NULL, NULL);
-	again = DatumGetBool(statement_value(0, 1, &isnull));
-	again |= access_note_lost(now);
-	look_again = again ? TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS) : DT_NOEND;
+	if (changed || unsettled)
+	{
+		statement_execute(&note_statement, NULL, NULL);
+		unsettled = DatumGetBool(statement_value(0, 1, &isnull));
+	}
+	lost = access_note_lost(now);
+	look_again = unsettled || lost ? TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS) : DT_NOEND;
 }

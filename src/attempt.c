@@ -350,7 +350,7 @@ send_delivery(Delivery *delivery, TimestampTz now)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	char		error[256] = "";
-	const char *refusal;
+	const char *volatile refusal = NULL;
 
 	delivery->sent_at = now;
 	delivery->configured_at = delivery->endpoint->updated_at;
@@ -364,12 +364,6 @@ send_delivery(Delivery *delivery, TimestampTz now)
 		drop(delivery);
 		return;
 	}
-	refusal = request_check_message(delivery->endpoint, delivery->message);
-	if (refusal != NULL)
-	{
-		refuse(delivery, refusal, now);
-		return;
-	}
 	delivery->handshake = delivery->prepare_error == NULL && endpoint_must_ask(delivery->endpoint);
 	if (delivery->prepare_error != NULL)
 	{
@@ -378,7 +372,9 @@ send_delivery(Delivery *delivery, TimestampTz now)
 	}
 	PG_TRY();
 	{
-		delivery->request = build_request(delivery, now);
+		refusal = request_check_message(delivery->endpoint, delivery->message);
+		if (refusal == NULL)
+			delivery->request = build_request(delivery, now);
 	}
 	PG_CATCH();
 	{
@@ -395,6 +391,12 @@ send_delivery(Delivery *delivery, TimestampTz now)
 	}
 	PG_END_TRY();
 
+	if (refusal != NULL)
+	{
+		delivery->handshake = false;
+		refuse(delivery, refusal, now);
+		return;
+	}
 	if (delivery->request != NULL)
 	{
 		delivery->request->http.owner = delivery;

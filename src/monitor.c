@@ -10,6 +10,7 @@
 #include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -113,6 +114,8 @@ slot_tuple(DatabaseSlot *slot, TupleDesc desc)
 
 /*
  * A row for the slot of a database whose last worker has failed, else NULL.
+ * The error is shown in that database only: it may hold values from there, and
+ * is in its encoding.
  */
 static HeapTuple
 failure_tuple(DatabaseSlot *slot, TupleDesc desc)
@@ -132,7 +135,7 @@ failure_tuple(DatabaseSlot *slot, TupleDesc desc)
 	values[1] = TimestampTzGetDatum(copy.restart_at);
 	nulls[1] = copy.state != DATABASE_BACKOFF;
 	values[2] = PointerGetDatum(cstring_to_text(copy.last_error));
-	nulls[2] = copy.last_error[0] == '\0';
+	nulls[2] = copy.last_error[0] == '\0' || copy.database != MyDatabaseId;
 	return form_row(desc, WORKER_FAILURES_COLUMNS, values, nulls);
 }
 

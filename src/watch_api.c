@@ -293,10 +293,18 @@ check_single_row(Relation rel, int arg, const char *text)
 	}
 	PG_CATCH();
 	{
-		several = geterrcode() == ERRCODE_CARDINALITY_VIOLATION;
+		ErrorData  *error;
+
 		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
+		{
+			CurrentResourceOwner = owner;
+			ReThrowError(error);
+		}
+		several = error->sqlerrcode == ERRCODE_CARDINALITY_VIOLATION;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);

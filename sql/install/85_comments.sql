@@ -50,7 +50,7 @@ COMMENT ON COLUMN webhook.stat_workers.in_flight IS 'requests that are under way
 COMMENT ON COLUMN webhook.stat_workers.delivered IS 'messages delivered since the worker was started';
 COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed for good since the worker was started';
 COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is started, if not at once';
-COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended';
+COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended; shown in its own database only';
 
 COMMENT ON COLUMN webhook.withheld.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.withheld.relation IS 'the watched table';

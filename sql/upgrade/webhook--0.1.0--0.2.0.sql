@@ -63,19 +63,8 @@ CREATE FUNCTION webhook.worker_failures(
     AS 'MODULE_PATHNAME', 'webhook_worker_failures';
 COMMENT ON FUNCTION webhook.worker_failures() IS 'the databases whose worker has ended with an error, or is to be started again later';
 REVOKE ALL ON FUNCTION webhook.worker_failures FROM PUBLIC;
-DO $$
-DECLARE
-    grantee text;
-BEGIN
-    FOR grantee IN
-        SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::text END
-        FROM pg_catalog.pg_proc AS p, LATERAL pg_catalog.aclexplode(p.proacl) AS a
-        WHERE p.oid = 'webhook.worker_slots()'::pg_catalog.regprocedure AND a.grantee <> p.proowner
-    LOOP
-        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION webhook.worker_failures TO %s', grantee);
-    END LOOP;
-END
-$$;
+INSERT INTO webhook.granted
+    SELECT 'worker_failures', g.grantee, g.is_grantable FROM webhook.granted AS g WHERE g.proname OPERATOR(pg_catalog.=) 'worker_slots';
 CREATE OR REPLACE VIEW webhook.stat_workers AS
     SELECT d.datname AS database, s.pid, s.state, s.activity, s.in_flight, s.delivered, s.failed, f.restart_at, f.last_error
       FROM webhook.worker_slots() AS s
@@ -213,7 +202,7 @@ COMMENT ON COLUMN webhook.stat_workers.in_flight IS 'requests that are under way
 COMMENT ON COLUMN webhook.stat_workers.delivered IS 'messages delivered since the worker was started';
 COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed for good since the worker was started';
 COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is started, if not at once';
-COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended';
+COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended; shown in its own database only';
 
 COMMENT ON COLUMN webhook.withheld.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.withheld.relation IS 'the watched table';
@@ -241,6 +230,10 @@ BEGIN
         UPDATE pg_catalog.pg_init_privs AS i
            SET initprivs = ARRAY[pg_catalog.makeaclitem(g.proowner, g.proowner, 'EXECUTE', false)]
          WHERE i.objoid = g.oid AND i.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass;
+        -- What PostgreSQL 17 notes of the same, and would keep the role from being dropped.
+        DELETE FROM pg_catalog.pg_shdepend AS d
+         WHERE d.dbid = (SELECT b.oid FROM pg_catalog.pg_database AS b WHERE b.datname = pg_catalog.current_database())
+           AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = g.oid AND d.deptype = 'i';
     END LOOP;
     PERFORM pg_catalog.set_config('allow_system_table_mods', 'off', true);
 END

@@ -191,14 +191,16 @@ cmp_ok(sql('SELECT count(*) FROM webhook.get_webhook_log(1)'), '>', 9, 'the log 
 
 sql('CREATE ROLE grantee');
 $node->safe_psql('old', q{CREATE EXTENSION webhook VERSION '0.1.0'; GRANT USAGE ON SCHEMA webhook TO grantee;
-	GRANT EXECUTE ON FUNCTION webhook.watch, webhook.create_webhook, webhook.emit TO grantee; GRANT EXECUTE ON FUNCTION webhook.test_webhook TO grantee WITH GRANT OPTION});
+	GRANT EXECUTE ON FUNCTION webhook.watch, webhook.create_webhook, webhook.emit, webhook.worker_slots TO grantee; GRANT EXECUTE ON FUNCTION webhook.test_webhook TO grantee WITH GRANT OPTION});
 $node->safe_psql('old', 'ALTER EXTENSION webhook UPDATE');
 my $granted = q{SELECT string_agg(p.proname || CASE WHEN a.is_grantable THEN '*' ELSE '' END, ' ' ORDER BY p.proname) FROM pg_proc p, aclexplode(p.proacl) a
 	WHERE a.grantee = 'grantee'::regrole};
-is($node->safe_psql('old', $granted), 'create_webhook emit test_webhook* watch', 'what was granted still is');
+is($node->safe_psql('old', $granted), 'create_webhook emit test_webhook* watch worker_failures worker_slots', 'what was granted still is');
 my ($dump) = run_command([ 'pg_dump', '--no-sync', '-d', $node->connstr('old') ]);
-is_deeply([ sort($dump =~ /^GRANT .* ON FUNCTION webhook\.(\w+)\(.*TO grantee/gm) ], [ qw(create_webhook emit test_webhook watch) ],
+is_deeply([ sort($dump =~ /^GRANT .* ON FUNCTION webhook\.(\w+)\(.*TO grantee/gm) ], [ qw(create_webhook emit test_webhook watch worker_failures worker_slots) ],
 	'and stands in dumps');
+$node->safe_psql('old', 'DROP OWNED BY grantee');
+sql('DROP ROLE grantee');
 
 # The SQL waits for its library: version 9.9.9 has columns of which this one knows nothing
 

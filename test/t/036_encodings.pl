@@ -60,6 +60,15 @@ foreach my $i (0 .. $#cases)
 	is($sql->("SELECT response_body = E'$logged' FROM webhook.get_webhook_log($id)"), 't', "C5: $encoding: and so has the answer");
 }
 
+# An encoding has bytes that are no character of UTF-8: such a message fails alone, wherever it has them.
+
+$node->safe_psql('postgres', "CREATE DATABASE gaps ENCODING 'WIN1252' LOCALE 'C' TEMPLATE template0");
+$node->safe_psql('gaps', q{CREATE EXTENSION webhook; SELECT webhook.create_webhook('a', 'gap', '} . $receiver->url('/gap/{entity_id}') . q{')});
+$node->safe_psql('gaps', q{SELECT webhook.emit('gap', '{}', entity_id => chr(129)), webhook.emit('gap', '{}', entity_id => 'fine')});
+ok($receiver->wait_for_count(1, '/gap/fine'), 'C5: WIN1252: the next message is sent');
+ok($node->poll_query_until('gaps', q{SELECT count(*) = 1 FROM webhook.undelivered WHERE last_error LIKE '%has no equivalent%'}),
+	'C5: WIN1252: one that cannot be converted fails alone');
+
 $node->stop;
 $receiver->stop;
 done_testing();
