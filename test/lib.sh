@@ -93,6 +93,20 @@ fi
 
 . "$top/test/postgres.sh"
 
+# check_directory megabytes: the one for temporary files must have that much left, and programs in it must be allowed to run.
+check_directory()
+{
+	directory=${TMPDIR:-/tmp}
+	free=$(df -Pk "$directory" | awk 'NR == 2 {print int($4 / 1024)}')
+	[ "${free:-$1}" -ge "$1" ] || die "$directory has $free MB left and $1 MB are needed; set TMPDIR to another directory."
+	try=$(mktemp "$directory/webhook-try.XXXXXX") || die "No file can be made in $directory; set TMPDIR to another directory."
+	printf '#!/bin/sh\n' >"$try" && chmod 700 "$try" && "$try" 2>/dev/null
+	may_run=$?
+	rm -f "$try"
+	[ $may_run = 0 ] ||
+		die "Programs cannot be run in $directory (is it mounted noexec?); set TMPDIR to another directory."
+}
+
 # make_scratch name megabytes ["again"]: the directory $scratch with our mark, and $work in it, which belongs to the server's
 # user and which nobody else may enter: the servers there trust whoever reaches their sockets.  What an earlier run left there
 # is stopped and removed; "again" leaves the copies of PostgreSQL and the sources, and what was built of these.
@@ -111,12 +125,9 @@ make_scratch()
 		fi
 		rm -rf "$scratch"
 	fi
-	free=$(df -Pk "${scratch%/*}" | awk 'NR == 2 {print int($4 / 1024)}')
-	[ "${free:-$2}" -ge "$2" ] || die "${scratch%/*} has $free MB left and $2 MB are needed; set TMPDIR to another directory."
+	check_directory "$2"
 	mkdir -m 755 "$scratch" && echo $$ >"$scratch/run.pid" &&
 		mkdir -m 700 "$work" && chown "$user" "$work" || die "$scratch could not be made."
-	printf '#!/bin/sh\n' | as_user tee "$work/try" >/dev/null && as_user chmod 700 "$work/try" && as_user "$work/try" ||
-		die "Programs cannot be run in ${scratch%/*} (is it mounted noexec?); set TMPDIR to another directory."
 }
 
 # What a build depends on besides the sources.
