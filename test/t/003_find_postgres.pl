@@ -133,6 +133,20 @@ is(found(''), "$files/15/pg_config", 'headers that were downloaded');
 headers("$tree/15/include/server", '15.18');
 is(found(''), '15/bin/pg_config', 'those of the system come first');
 
+# What the scripts look for is what the sources can be built with.
+
+sub contents
+{
+	my ($path) = @_;
+
+	open(my $file, '<', $path) or die "could not read $path: $!";
+	local $/;
+	return scalar(<$file>);
+}
+my ($newest) = contents($script) =~ /^newest_release=(\d+)$/m;
+my ($unknown) = contents(dirname($script) . '/../src/compat.h') =~ /PG_VERSION_NUM >= (\d+)0000 && !defined\(WEBHOOK_UNTESTED_POSTGRESQL\)/;
+is($unknown, $newest + 1, 'the newest release of the scripts is that of the sources');
+
 # PG_CONFIG that is none
 
 is(found('', PG_CONFIG => '/nonexistent'), 'PG_CONFIG=/nonexistent is not a pg_config that can be run on this machine', 'PG_CONFIG of nothing');
