@@ -200,7 +200,7 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 	WebhookTest::create_webhook($node, app => "'app'", event => "'event.update'", url => "'" . $receiver->url('/dead') . "'",
 		integration => "'crm'", retry_schedule => "'{0,1s,1s,1s,1s,1s}'");
 	$receiver->behave('/dead', status => 503);
-	sql(q{SELECT webhook.activate_integration('conferences', 'crm'); UPDATE event SET id = 2});
+	sql(q{SELECT webhook.activate_integration('conferences', 'crm'); UPDATE event SET uid = '2'});
 	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM webhook.undelivered WHERE state = 'retrying'});
 	$deleter->query_safe(q{BEGIN; SELECT webhook.delete_integration('crm')});
 	ok($receiver->wait_for_count(2, '/dead'), 'W5: the next attempt is made, its result has to be kept');
