@@ -188,7 +188,7 @@ sql(q{
 		RETURN jsonb_build_object('who', current_user, 'event', event, 'id', entity_id, 'name', payload->'firstname');
 	END $$;
 });
-$node->append_conf('postgresql.conf', "webhook.transform_timeout = 100ms\nwebhook.retry_schedule = '0'");
+$node->append_conf('postgresql.conf', "webhook.transform_timeout = 1s\nwebhook.retry_schedule = '0'");
 $node->reload;
 sql('SET ROLE alice; ', "SELECT webhook.create_webhook('alice', 'guest.create', '",
 	$receiver->url('/transformed'), "', format => 'rest', transform => 'transform(jsonb,text,text)')");

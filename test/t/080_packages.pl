@@ -33,6 +33,7 @@ SKIP:
 	  if !$pg_config || system('command -v dpkg-deb >/dev/null') != 0;
 
 	my $target = PostgreSQL::Test::Utils::tempdir();
+	local $ENV{TMPDIR} = PostgreSQL::Test::Utils::tempdir();
 	my $make = "PG_CONFIG='$pg_config' SOURCE_DATE_EPOCH=1700000000 sh '$top/test/deb' '$target'";
 	my ($name) = run_command([ 'sh', '-c', "$make 2>'$target/log'" ]);
 	like($name, qr/^postgresql-\d+-webhook_\Q$version\E_\w+\.deb$/, 'a package is made')
