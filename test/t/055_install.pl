@@ -146,18 +146,6 @@ foreach my $file (sort glob("$sources/install/*.sql"), glob("$sources/upgrade/*.
 	is(flaws(slurp_file($file)), '', 'W14: nothing unqualified in ' . (split(/\//, $file))[-1]);
 }
 
-# The README's quick start can be pasted
-
-{
-	my $readme = slurp_file(dirname($sources) . '/README.md');
-	my ($chapter) = $readme =~ /^## Quick start\n(.*?)^## /ms;
-	my $script = join("\n", $chapter =~ /^```sql\n(.*?)^```/gms);
-
-	sql('CREATE DATABASE quick');
-	like($script, qr/CREATE TABLE/, 'the quick start has its tables');
-	is(scalar($node->psql('quick', "CREATE EXTENSION webhook; $script", on_error_stop => 1)), 0, 'the quick start works as it stands');
-}
-
 # Without the library preloaded, CREATE EXTENSION says what is missing
 
 {
