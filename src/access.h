@@ -8,10 +8,7 @@
 #ifndef WEBHOOK_ACCESS_H
 #define WEBHOOK_ACCESS_H
 
-#include "datatype/timestamp.h"
 #include "nodes/bitmapset.h"
-
-#include "message.h"
 
 typedef enum Access
 {
@@ -37,29 +34,7 @@ typedef struct AccessColumns
  */
 extern Access access_check(Oid role, Oid relid, const AccessColumns *columns, Bitmapset **readable);
 
-/*
- * Refuse a webhook whose owner may not select from a table that it subscribes
- * to by name; note the tables that "*" does not reach.  To be called within
- * as_owner_begin().
- */
-extern void access_check_webhook(int64 webhook_id);
-
-/*
- * Why may a message that was captured before not be sent to this role now?
- * NULL: it may.  *unknown: it cannot be told now, because somebody has locked
- * the table.  The verdicts are kept: asking costs a look into a hash table.
- * For the worker, in a transaction; the text lives in the current memory context, or longer.
- */
-extern const char *access_withheld(Oid role, const Message *message, bool *unknown);
-
-/* Have the verdicts been given up since the last call?  What was not withheld may be so now. */
-extern bool access_changed(void);
-
-/*
- * The worker's part: has anything changed since it last looked?  If so, it is to call
- * access_note_withheld(), in a transaction with SPI connected.
- */
-extern bool access_note_due(TimestampTz now);
-extern void access_note_withheld(TimestampTz now);
+/* What is wrong, in words; "" if nothing is. */
+extern char *access_problem_text(Access access, Oid role, Oid relid);
 
 #endif							/* WEBHOOK_ACCESS_H */

@@ -4,7 +4,7 @@
  *		The functions that manage webhooks.
  *
  * Each checks its arguments as the caller and then does its work on the tables
- * as the extension's owner, see asowner.c.  A webhook belongs to the role that
+ * as the extension's owner, see as_owner.c.  A webhook belongs to the role that
  * created it; for everybody but superusers and members of that role it does
  * not exist.
  *
@@ -24,20 +24,19 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "access.h"
-#include "api.h"
+#include "argument.h"
 #include "check.h"
 #include "claim.h"
 #include "clock.h"
 #include "ended.h"
 #include "fields.h"
 #include "function.h"
-#include "integration.h"
-#include "outbox.h"
-#include "owner.h"
+#include "manage.h"
 #include "sign.h"
 #include "suggest.h"
 #include "version.h"
+#include "wakeup.h"
+#include "withheld.h"
 
 PG_FUNCTION_INFO_V1(webhook_create_webhook);
 PG_FUNCTION_INFO_V1(webhook_update_webhook);
@@ -52,62 +51,6 @@ PG_FUNCTION_INFO_V1(webhook_pending);
 PG_FUNCTION_INFO_V1(webhook_get_secret);
 PG_FUNCTION_INFO_V1(webhook_get_public_key);
 PG_FUNCTION_INFO_V1(webhook_rotate_secret);
-
-Datum
-api_argument(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", name),
-				 errhint("Give a value, or leave out the argument if it has a default.")));
-	return PG_GETARG_DATUM(n);
-}
-
-/* Run a command whose only argument is the id of a webhook. */
-static uint64
-execute_for_id(const char *sql, int expected, int64 id)
-{
-	Oid			types[] = {INT8OID};
-	Datum		values[] = {Int64GetDatum(id)};
-
-	return as_owner_execute(sql, expected, 1, types, values, NULL);
-}
-
-/* Column of the one row that the last command returned. */
-static Datum
-result_datum(int column)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
-
-	Assert(!isnull);
-	return value;
-}
-
-/*
- * An error unless the webhook is there and the caller may manage it.  Returns
- * whether it is active.
- */
-static bool
-find_webhook(const AsOwner *state, int64 id, const char *sql)
-{
-	if (execute_for_id(sql, SPI_OK_SELECT, id) == 0 ||
-		!has_privs_of_role(state->caller, DatumGetObjectId(result_datum(1))))
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("webhook with id " INT64_FORMAT " does not exist", id),
-				 errhint("The webhooks that you may manage are listed by webhook.get_webhooks().")));
-	return DatumGetBool(result_datum(2));
-}
-
-bool
-api_lock_webhook(const AsOwner *state, int64 id)
-{
-	claim_wait(id);
-	return find_webhook(state, id,
-						"SELECT owner, active FROM webhook.webhook WHERE id = $1 FOR NO KEY UPDATE");
-}
 
 /*
  * A client certificate is of no use without its key.
@@ -132,7 +75,7 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 	Datum		values[FIELD_COUNT + 1];
 	bool		nulls[FIELD_COUNT + 1];
 	StringInfoData sql;
-	AsOwner		state;
+	RunAs		state;
 	int64		id;
 
 	version_require();
@@ -166,10 +109,10 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	if (!nulls[FIELD_INTEGRATION])
-		integration_require(&state, TextDatumGetCString(values[FIELD_INTEGRATION]));
+		manage_require_integration(&state, TextDatumGetCString(values[FIELD_INTEGRATION]));
 	as_owner_execute(sql.data, SPI_OK_INSERT_RETURNING, FIELD_COUNT + 1, types, values, nulls);
-	id = DatumGetInt64(result_datum(1));
-	access_check_webhook(id);
+	id = DatumGetInt64(as_owner_result(1));
+	withheld_check_webhook(id);
 	suggest_names(id);
 	as_owner_end(&state);
 	PG_RETURN_INT64(id);
@@ -179,18 +122,18 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 static int64
 replay_buffer(int64 id)
 {
-	execute_for_id("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
+	as_owner_execute_for_id("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
 				   " WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') AND (attempts > 0 OR state = 'retrying')",
 				   SPI_OK_UPDATE, id);
-	execute_for_id("SELECT webhook.buffered($1)", SPI_OK_SELECT, id);
-	return DatumGetInt64(result_datum(1));
+	as_owner_execute_for_id("SELECT webhook.buffered($1)", SPI_OK_SELECT, id);
+	return DatumGetInt64(as_owner_result(1));
 }
 
 /* What was not delivered, and has not failed for good, is removed and counted. */
 static void
 drop_buffer(int64 id)
 {
-	execute_for_id("WITH dropped AS (DELETE FROM webhook.delivery"
+	as_owner_execute_for_id("WITH dropped AS (DELETE FROM webhook.delivery"
 				   "  WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') RETURNING 1)"
 				   " INSERT INTO webhook.health AS h (webhook_id, dropped) SELECT $1, count(*) FROM dropped HAVING count(*) > 0"
 				   " ON CONFLICT (webhook_id) DO UPDATE SET dropped = h.dropped + excluded.dropped",
@@ -226,16 +169,16 @@ activate(int64 id, bool was_active, bool replay_events)
 {
 	bool		was_buffering;
 
-	owner_require(id);
-	execute_for_id("SELECT buffering FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
-	was_buffering = DatumGetBool(result_datum(1));
-	execute_for_id("UPDATE webhook.webhook SET active = true, buffering = false, deactivated_at = NULL,"
+	manage_require_owner(id);
+	as_owner_execute_for_id("SELECT buffering FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
+	was_buffering = DatumGetBool(as_owner_result(1));
+	as_owner_execute_for_id("UPDATE webhook.webhook SET active = true, buffering = false, deactivated_at = NULL,"
 				   " deactivation_reason = NULL, updated_at = pg_catalog.now() WHERE id = $1",
 				   SPI_OK_UPDATE, id);
-	execute_for_id("UPDATE webhook.health SET failures = 0, failing_since = NULL, probes = 0,"
+	as_owner_execute_for_id("UPDATE webhook.health SET failures = 0, failing_since = NULL, probes = 0,"
 				   " next_probe_at = NULL, warned = 0 WHERE webhook_id = $1",
 				   SPI_OK_UPDATE, id);
-	execute_for_id("UPDATE webhook.notification SET token = NULL WHERE webhook_id = $1 AND token IS NOT NULL",
+	as_owner_execute_for_id("UPDATE webhook.notification SET token = NULL WHERE webhook_id = $1 AND token IS NOT NULL",
 				   SPI_OK_UPDATE, id);
 	if (was_active)
 		return 0;
@@ -275,14 +218,14 @@ webhook_activate_webhook(PG_FUNCTION_ARGS)
 	bool		replay_events;
 	bool		was_active;
 	int64		replayed;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
-	replay_events = DatumGetBool(api_argument(fcinfo, 1, "replay_events"));
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
+	replay_events = DatumGetBool(argument_required(fcinfo, 1, "replay_events"));
 
 	as_owner_begin(&state);
-	was_active = api_lock_webhook(&state, id);
+	was_active = manage_lock_webhook(&state, id);
 	replayed = activate(id, was_active, replay_events);
 	as_owner_end(&state);
 	PG_RETURN_INT64(replayed);
@@ -297,14 +240,14 @@ webhook_deactivate_webhook(PG_FUNCTION_ARGS)
 	int64		id;
 	bool		buffer_events;
 	bool		was_active;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
-	buffer_events = DatumGetBool(api_argument(fcinfo, 1, "buffer_events"));
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
+	buffer_events = DatumGetBool(argument_required(fcinfo, 1, "buffer_events"));
 
 	as_owner_begin(&state);
-	was_active = api_lock_webhook(&state, id);
+	was_active = manage_lock_webhook(&state, id);
 	deactivate(id, buffer_events);
 	as_owner_end(&state);
 	PG_RETURN_BOOL(was_active);
@@ -324,7 +267,7 @@ find_token(Datum token)
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("the token is not valid"),
 				 errhint("A token works once, and only until its webhook is switched on in another way.")));
-	return DatumGetInt64(result_datum(1));
+	return DatumGetInt64(as_owner_result(1));
 }
 
 /*
@@ -339,11 +282,11 @@ webhook_reactivate(PG_FUNCTION_ARGS)
 	bool		replay_events;
 	int64		id;
 	int64		replayed;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	values[0] = api_argument(fcinfo, 0, "token");
-	replay_events = DatumGetBool(api_argument(fcinfo, 1, "replay_events"));
+	values[0] = argument_required(fcinfo, 0, "token");
+	replay_events = DatumGetBool(argument_required(fcinfo, 1, "replay_events"));
 
 	as_owner_begin(&state);
 	id = find_token(values[0]);
@@ -380,14 +323,14 @@ webhook_redeliver(PG_FUNCTION_ARGS)
 	Oid			types[] = {INT8OID, TEXTOID};
 	Datum		values[2];
 	bool		result = true;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	values[0] = api_argument(fcinfo, 0, "webhook_id");
-	values[1] = api_argument(fcinfo, 1, "message_id");
+	values[0] = argument_required(fcinfo, 0, "webhook_id");
+	values[1] = argument_required(fcinfo, 1, "message_id");
 
 	as_owner_begin(&state);
-	if (!api_lock_webhook(&state, DatumGetInt64(values[0])))
+	if (!manage_lock_webhook(&state, DatumGetInt64(values[0])))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("webhook " INT64_FORMAT " is not active", DatumGetInt64(values[0])),
@@ -419,7 +362,7 @@ webhook_redeliver(PG_FUNCTION_ARGS)
 							TextDatumGetCString(values[1])),
 					 errhint("Messages that were delivered are kept for a while only; see the view webhook.undelivered for the others.")));
 	}
-	outbox_reload_at_commit();
+	wakeup_reload_at_commit();
 	as_owner_end(&state);
 	PG_RETURN_BOOL(result);
 }
@@ -475,7 +418,7 @@ read_changes(Jsonb *json, Changes *changes)
 				refuse_unknown_key(v.val.string.val, v.val.string.len);
 		}
 		else if (token == WJB_VALUE && field < 0)
-			changes->owner = owner_from_json(&v);
+			changes->owner = manage_owner_from_json(&v);
 		else if (token == WJB_VALUE)
 		{
 			changes->values[field] = field_check_json(field, &v);
@@ -513,7 +456,7 @@ store_changes(int64 id, const Changes *changes)
 						   "updated_at = pg_catalog.now() WHERE id = $1"
 						   " RETURNING client_cert IS NOT NULL, client_key IS NOT NULL");
 	as_owner_execute(sql.data, SPI_OK_UPDATE_RETURNING, n, types, values, nulls);
-	check_client_pair(DatumGetBool(result_datum(1)), DatumGetBool(result_datum(2)));
+	check_client_pair(DatumGetBool(as_owner_result(1)), DatumGetBool(as_owner_result(2)));
 }
 
 /* Somebody has mended the webhook, it may be: what is to be retried need not wait any longer. */
@@ -537,22 +480,22 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 	int64		id;
 	Changes		changes;
 	bool		was_active;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
-	read_changes(DatumGetJsonbP(api_argument(fcinfo, 1, "changes")), &changes);
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
+	read_changes(DatumGetJsonbP(argument_required(fcinfo, 1, "changes")), &changes);
 
 	as_owner_begin(&state);
-	was_active = api_lock_webhook(&state, id);
+	was_active = manage_lock_webhook(&state, id);
 	if (changes.changed[FIELD_INTEGRATION] && !changes.values[FIELD_INTEGRATION].isnull)
-		integration_require(&state, TextDatumGetCString(changes.values[FIELD_INTEGRATION].value));
+		manage_require_integration(&state, TextDatumGetCString(changes.values[FIELD_INTEGRATION].value));
 	store_changes(id, &changes);
 	if (changes.owner != NULL)
-		owner_change(&state, id, changes.owner);
+		manage_change_owner(&state, id, changes.owner);
 	retry_soon(id);
 	if (changes.changed[FIELD_EVENT] || changes.owner != NULL)
-		access_check_webhook(id);
+		withheld_check_webhook(id);
 	if (changes.changed[FIELD_EVENT] || changes.changed[FIELD_COLUMNS])
 		suggest_names(id);
 	if (changes.changed[FIELD_ACTIVE])
@@ -568,22 +511,6 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-void
-api_delete_webhook(int64 id)
-{
-	static const char *const commands[] = {
-		"DELETE FROM webhook.delivery WHERE webhook_id = $1",
-		"DELETE FROM webhook.log WHERE webhook_id = $1",
-		"DELETE FROM webhook.health WHERE webhook_id = $1",
-		"DELETE FROM webhook.withheld WHERE webhook_id = $1",
-		"DELETE FROM webhook.notification WHERE webhook_id = $1",
-		"DELETE FROM webhook.webhook WHERE id = $1"
-	};
-
-	for (int i = 0; i < lengthof(commands); i++)
-		execute_for_id(commands[i], SPI_OK_DELETE, id);
-}
-
 /*
  * delete_webhook_by_id(id) returns boolean
  */
@@ -591,14 +518,14 @@ Datum
 webhook_delete_webhook_by_id(PG_FUNCTION_ARGS)
 {
 	int64		id;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
 
 	as_owner_begin(&state);
-	api_lock_webhook(&state, id);
-	api_delete_webhook(id);
+	manage_lock_webhook(&state, id);
+	manage_delete_webhook(id);
 	as_owner_end(&state);
 	PG_RETURN_BOOL(true);
 }
@@ -651,7 +578,7 @@ webhook_get_webhook_log(PG_FUNCTION_ARGS)
 	bool		nulls[] = {false};
 
 	version_require();
-	values[0] = api_argument(fcinfo, 0, "id");
+	values[0] = argument_required(fcinfo, 0, "id");
 	return as_owner_return_query(fcinfo, sql, 1, types, values, nulls);
 }
 
@@ -678,12 +605,12 @@ webhook_pending(PG_FUNCTION_ARGS)
 	Datum		values[] = {PG_GETARG_DATUM(0), ObjectIdGetDatum(GetUserId())};
 	bool		nulls[] = {PG_ARGISNULL(0), false};
 	int64		result;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
 	as_owner_begin(&state);
 	as_owner_execute(sql, SPI_OK_SELECT, 2, types, values, nulls);
-	result = DatumGetInt64(result_datum(1));
+	result = DatumGetInt64(as_owner_result(1));
 	as_owner_end(&state);
 	PG_RETURN_INT64(result);
 }
@@ -697,8 +624,8 @@ read_secret(int64 id)
 	text	   *secret;
 	char	   *result;
 
-	execute_for_id("SELECT secret FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
-	secret = DatumGetTextPP(result_datum(1));
+	as_owner_execute_for_id("SELECT secret FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
+	secret = DatumGetTextPP(as_owner_result(1));
 	result = SPI_palloc(VARSIZE_ANY_EXHDR(secret) + 1);
 	text_to_cstring_buffer(secret, result, VARSIZE_ANY_EXHDR(secret) + 1);
 	return result;
@@ -712,13 +639,13 @@ webhook_get_secret(PG_FUNCTION_ARGS)
 {
 	int64		id;
 	char	   *secret;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
 
 	as_owner_begin(&state);
-	find_webhook(&state, id, "SELECT owner, active FROM webhook.webhook WHERE id = $1");
+	manage_find_webhook(&state, id);
 	secret = read_secret(id);
 	as_owner_end(&state);
 	PG_RETURN_TEXT_P(cstring_to_text(secret));
@@ -746,13 +673,13 @@ webhook_get_public_key(PG_FUNCTION_ARGS)
 	int64		id;
 	char	   *secret;
 	char		public_key[SIGN_MAX_TEXT];
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
 
 	as_owner_begin(&state);
-	find_webhook(&state, id, "SELECT owner, active FROM webhook.webhook WHERE id = $1");
+	manage_find_webhook(&state, id);
 	secret = read_secret(id);
 	as_owner_end(&state);
 	if (!has_public_key(secret, public_key))
@@ -785,18 +712,18 @@ webhook_rotate_secret(PG_FUNCTION_ARGS)
 	text	   *secret = NULL;
 	char	   *result;
 	int64		grace_us;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	values[0] = api_argument(fcinfo, 0, "id");
-	values[3] = api_argument(fcinfo, 1, "grace");
+	values[0] = argument_required(fcinfo, 0, "id");
+	values[3] = argument_required(fcinfo, 1, "grace");
 	grace_us = check_interval_us("grace", DatumGetIntervalP(values[3]), 0, MAX_GRACE_MS,
 								 GRACE_HINT);
 	if (!PG_ARGISNULL(2))
 		secret = DatumGetTextPP(field_check(FIELD_SECRET, PG_GETARG_DATUM(2), false).value);
 
 	as_owner_begin(&state);
-	api_lock_webhook(&state, DatumGetInt64(values[0]));
+	manage_lock_webhook(&state, DatumGetInt64(values[0]));
 	old_secret = read_secret(DatumGetInt64(values[0]));
 	if (secret == NULL)
 		secret = generate_secret(old_secret);

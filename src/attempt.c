@@ -18,14 +18,15 @@
 #include "utils/timestamp.h"
 
 #include "attempt.h"
-#include "dispatch.h"
 #include "orderkey.h"
 #include "prepare.h"
+#include "probe.h"
+#include "queue.h"
 #include "record.h"
 #include "request.h"
 #include "retry.h"
 #include "settings.h"
-#include "stored.h"
+#include "spill.h"
 #include "turns.h"
 #include "verdict.h"
 
@@ -56,9 +57,9 @@ store_queue(OrderKey *key)
 		behind->waiting = false;
 		behind->key = NULL;
 		if (behind->stored)
-			dispatch_forget(behind);
+			queue_forget(behind);
 		else
-			stored_write_later(behind, DELIVERY_WAITING, 0, NULL);
+			spill_write_later(behind, DELIVERY_WAITING, 0, NULL);
 	}
 }
 
@@ -73,13 +74,13 @@ succeeded(Delivery *delivery)
 	if (health_success(&endpoint->health))
 	{
 		/* What has waited is sent in order, with more and more requests at once. */
-		stored_plan_probe(endpoint);
-		stored_start_backlog(endpoint);
+		probe_plan(endpoint);
+		spill_start_backlog(endpoint);
 	}
-	stored_done(delivery);
-	dispatch_forget(delivery);
+	spill_done(delivery);
+	queue_forget(delivery);
 	if (key != NULL)
-		dispatch_pass_on(key);
+		queue_pass_on(key);
 }
 
 /* The delay that the receiver asks for, microseconds; 0 if it does not. */
@@ -142,7 +143,7 @@ failed(Delivery *delivery, TimestampTz now, const HttpResult *result)
 	switch (action)
 	{
 		case HEALTH_RETRY:
-			stored_write_later(delivery, DELIVERY_RETRYING, now + delay, result->error);
+			spill_write_later(delivery, DELIVERY_RETRYING, now + delay, result->error);
 			if (key != NULL)
 			{
 				key->blocked = true;
@@ -153,28 +154,28 @@ failed(Delivery *delivery, TimestampTz now, const HttpResult *result)
 
 		case HEALTH_GIVE_UP:
 			record_failed(endpoint);
-			stored_write_later(delivery, DELIVERY_FAILED, 0, result->error);
+			spill_write_later(delivery, DELIVERY_FAILED, 0, result->error);
 			break;
 
 		case HEALTH_WAIT:
 		case HEALTH_DEACTIVATE:
-			stored_write_later(delivery, DELIVERY_WAITING, 0, result->error);
+			spill_write_later(delivery, DELIVERY_WAITING, 0, result->error);
 			break;
 	}
 	if (key != NULL)
-		dispatch_pass_on(key);
+		queue_pass_on(key);
 	if (was_probe)
 	{
 		endpoint->probing = false;
-		stored_plan_probe(endpoint);
+		probe_plan(endpoint);
 	}
 	if (action == HEALTH_WAIT && !was_failing)
 	{
-		dispatch_put_aside(endpoint);
-		stored_start_failing(endpoint);
+		spill_put_aside(endpoint);
+		spill_start_failing(endpoint);
 	}
 	else if (action == HEALTH_DEACTIVATE)
-		dispatch_put_aside(endpoint);
+		spill_put_aside(endpoint);
 }
 
 /* Is it switched on, and not about to be switched off? */
@@ -197,8 +198,8 @@ may_go_on(const Delivery *delivery)
 static void
 go_on(Delivery *delivery)
 {
-	stored_keep(delivery);
-	dispatch_ready(delivery);
+	spill_keep(delivery);
+	queue_ready(delivery);
 	dlist_move_head(&delivery->endpoint->ready, &delivery->ready_node);
 }
 
@@ -218,7 +219,7 @@ ended(Delivery *delivery, const HttpResult *result, TimestampTz now)
 	if (agreed && (test || may_go_on(delivery)))
 		go_on(delivery);
 	else if (test)
-		dispatch_forget(delivery);
+		queue_forget(delivery);
 	else if (result->outcome == HTTP_DELIVERED)
 		succeeded(delivery);
 	else if (agreed || !delivery->endpoint->active)
@@ -227,9 +228,9 @@ ended(Delivery *delivery, const HttpResult *result, TimestampTz now)
 		OrderKey   *key = delivery->key;
 
 		delivery->key = NULL;
-		stored_write_later(delivery, DELIVERY_WAITING, 0, agreed ? NULL : result->error);
+		spill_write_later(delivery, DELIVERY_WAITING, 0, agreed ? NULL : result->error);
 		if (key != NULL)
-			dispatch_pass_on(key);
+			queue_pass_on(key);
 	}
 	else
 		failed(delivery, now, result);
@@ -285,10 +286,10 @@ drop(Delivery *delivery)
 	OrderKey   *key = delivery->key;
 
 	record_dropped(delivery->endpoint);
-	stored_done(delivery);
-	dispatch_forget(delivery);
+	spill_done(delivery);
+	queue_forget(delivery);
 	if (key != NULL)
-		dispatch_pass_on(key);
+		queue_pass_on(key);
 }
 
 /* It has failed without an attempt, and is no fault of the receiver's. */
@@ -306,14 +307,14 @@ withhold(Delivery *delivery, const char *reason, TimestampTz now)
 	delivery->key = NULL;
 	delivery->probe = false;
 	record_failed(delivery->endpoint);
-	stored_write_later(delivery, DELIVERY_FAILED, 0, reason);
+	spill_write_later(delivery, DELIVERY_FAILED, 0, reason);
 	if (key != NULL)
-		dispatch_pass_on(key);
+		queue_pass_on(key);
 	if (was_probe)
 	{
 		/* It has told nothing about the receiver. */
 		delivery->endpoint->probing = false;
-		stored_plan_probe(delivery->endpoint);
+		probe_plan(delivery->endpoint);
 	}
 }
 

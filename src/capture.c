@@ -40,7 +40,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "api.h"
+#include "argument.h"
 #include "capture.h"
 #include "catalog.h"
 #include "compat.h"
@@ -54,6 +54,7 @@
 #include "paid.h"
 #include "screen.h"
 #include "shmem.h"
+#include "wakeup.h"
 
 /* One scratch context serves all rows; a payload function may bring us here again. */
 static MemoryContext scratch = NULL;
@@ -397,8 +398,7 @@ context_matters(const WatchedTable *table)
 static bool
 is_wanted(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
-	return table->wanted[action] &&
-		(!screen_applies(table, action) || screen_decide(table, action, slot) != SCREEN_NOBODY);
+	return table->wanted[action] && screen_decide(table, action, slot) != SCREEN_NOBODY;
 }
 
 /*
@@ -636,8 +636,7 @@ deciding_slot(WatchedTable *table, const TriggerData *trigger, WatchAction actio
 static bool
 known_to_be_unwanted(WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
 {
-	if (table->wanted[action] &&
-		!(screen_applies(table, action) && screen_recall(table, action, new ? new : old) == SCREEN_NOBODY))
+	if (table->wanted[action] && screen_recall(table, action, new ? new : old) != SCREEN_NOBODY)
 		return false;
 	return action != WATCH_UPDATE || !old_row_matters(table, old, new);
 }
@@ -800,7 +799,7 @@ webhook_config_changed(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called as a trigger", "webhook.config_changed")));
 	CacheInvalidateRelcache(trigger->tg_relation);
-	outbox_wake_at_commit();
+	wakeup_at_commit();
 	PG_RETURN_POINTER(NULL);
 }
 
@@ -849,8 +848,8 @@ webhook_notify_payment(PG_FUNCTION_ARGS)
 
 	shmem_require();
 	PreventCommandIfReadOnly("webhook.notify_payment()");
-	entity_type = TextDatumGetCString(api_argument(fcinfo, 0, "entity_type"));
-	entity_id = TextDatumGetCString(api_argument(fcinfo, 1, "entity_id"));
+	entity_type = TextDatumGetCString(argument_required(fcinfo, 0, "entity_type"));
+	entity_id = TextDatumGetCString(argument_required(fcinfo, 1, "entity_id"));
 	PG_RETURN_BOOL(entity_visit(entity_type, entity_id, tell_payment));
 }
 

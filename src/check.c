@@ -24,6 +24,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "argument.h"
 #include "catalog.h"
 #include "check.h"
 #include "compat.h"
@@ -44,7 +45,6 @@
 #define MAX_TIMEOUT_MS		(10 * 60 * 1000)
 #define MAX_IN_FLIGHT		1000
 #define MAX_RATE_LIMIT		1000000
-#define SHOWN_LENGTH		100 /* bytes of bad input shown in a message */
 
 
 void
@@ -69,17 +69,6 @@ has_control_character(const char *s)
 		if (is_control_character(*s))
 			return true;
 	return false;
-}
-
-char *
-check_shown(const char *s, size_t len)
-{
-	char	   *result = pnstrdup(s, pg_mbcliplen(s, len, SHOWN_LENGTH));
-
-	for (char *p = result; *p; p++)
-		if (is_control_character(*p))
-			*p = '?';
-	return result;
 }
 
 /*
@@ -204,14 +193,14 @@ check_event_name(const Field *field, const char *item, size_t len)
 	if (len > 2 && item[len - 2] == '.' && item[len - 1] == '*')
 		name_len = len - 2;
 	if (len > MAX_NAME_LENGTH)
-		check_refuse(field, psprintf("\"%s...\" is too long for a trigger name", check_shown(item, len)));
+		check_refuse(field, psprintf("\"%s...\" is too long for a trigger name", argument_excerpt(item, len)));
 	for (size_t i = 0; i < name_len; i++)
 	{
 		unsigned char c = item[i];
 
 		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
 			  c == '.' || c == '_'))
-			check_refuse(field, psprintf("\"%s\" is not a trigger name", check_shown(item, len)));
+			check_refuse(field, psprintf("\"%s\" is not a trigger name", argument_excerpt(item, len)));
 	}
 }
 
@@ -322,9 +311,9 @@ check_header(const Field *field, const char *name, const JsonbValue *value,
 		if (pg_strcasecmp(name, names[i]) == 0)
 			problem = "it is given twice";
 	if (problem)
-		check_refuse(field, psprintf("header \"%s\": %s", check_shown(name, strlen(name)), problem));
+		check_refuse(field, psprintf("header \"%s\": %s", argument_excerpt(name, strlen(name)), problem));
 	(void) check_file_reference(field, pnstrdup(value->val.string.val, value->val.string.len),
-								psprintf("header \"%s\": ", check_shown(name, strlen(name))));
+								psprintf("header \"%s\": ", argument_excerpt(name, strlen(name))));
 }
 
 Datum
@@ -392,32 +381,10 @@ check_filter(const Field *field, Datum value)
 	return value;
 }
 
-bool
-check_is_transform(Oid function)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Form_pg_proc proc;
-	Oid		   *args;
-	bool		fits;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	args = proc->proargtypes.values;
-	fits = proc->prokind == PROKIND_FUNCTION &&
-		!proc->proretset &&
-		proc->prorettype == JSONBOID &&
-		(proc->pronargs == 1 || proc->pronargs == 3) &&
-		args[0] == JSONBOID &&
-		(proc->pronargs == 1 || (args[1] == TEXTOID && args[2] == TEXTOID));
-	ReleaseSysCache(tuple);
-	return fits;
-}
-
 static bool
 transform_fits(Oid function, Oid unused)
 {
-	return check_is_transform(function);
+	return function_is_transform(function);
 }
 
 /*
@@ -430,7 +397,7 @@ check_transform(const Field *field, Datum value)
 
 	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
 		check_refuse(field, "the function does not exist");
-	if (!check_is_transform(function))
+	if (!function_is_transform(function))
 		check_refuse(field, psprintf("%s has other argument or result types", format_procedure(function)));
 	if (webhook_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		ereport(ERROR,

@@ -56,14 +56,8 @@ extern Datum check_nothing(const Field *field, Datum value);
 /* Report that a value is not accepted.  problem completes the message. */
 extern void check_refuse(const Field *field, const char *problem);
 
-/* As much of what the user gave as fits into a message, on one line. */
-extern char *check_shown(const char *s, size_t len);
-
 /* A fresh key for this version of signatures, or NULL if there is none of this name. */
 extern char *check_generate_key(const char *version);
-
-/* Does the function take (jsonb) or (jsonb, text, text) and return jsonb? */
-extern bool check_is_transform(Oid function);
 
 /*
  * Microseconds of an interval that lies between the bounds (milliseconds) and

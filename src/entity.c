@@ -37,6 +37,7 @@
 #include "entity.h"
 #include "evaluate.h"
 #include "pinned.h"
+#include "run_as.h"
 
 /* Values for the key's columns, and one each for the event UID, the two lists, the offset and the limit. */
 #define MAX_ARGS	(INDEX_MAX_KEYS + 5)
@@ -356,12 +357,12 @@ static int
 run(EntityQuery *query, const WatchedTable *table, Datum **result, int16 typlen, bool typbyval)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	ErrorContextCallback hint = {error_context_stack, watch_owner_callback, unconstify(WatchedTable *, table)};
-	WatchOwner	state;
+	ErrorContextCallback hint = {error_context_stack, run_as_callback, unconstify(Oid *, &table->owner)};
+	RunAs		state;
 	MemoryContext old;
 	int			n;
 
-	watch_owner_begin(table, &state);
+	run_as_table_owner(table->owner, table->search_path, &state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	error_context_stack = &hint;
@@ -381,7 +382,7 @@ run(EntityQuery *query, const WatchedTable *table, Datum **result, int16 typlen,
 	}
 	MemoryContextSwitchTo(old);
 	SPI_finish();
-	watch_owner_end(&state);
+	run_as_end(&state);
 	return n;
 }
 

@@ -39,6 +39,7 @@
 #include "compat.h"
 #include "evaluate.h"
 #include "pinned.h"
+#include "run_as.h"
 
 /* Sign and digits of the longest bigint, and a NUL. */
 #define INTEGER_SIZE	21
@@ -270,19 +271,19 @@ prepare_query(WatchedTable *table, Oid rowtype)
 Oid
 evaluate_field_type(WatchedTable *table, Oid rowtype, WatchField field)
 {
-	WatchOwner	state;
+	RunAs		state;
 	CachedPlanSource *source;
 	Oid			type;
 
 	Assert(table->field_position[field] > 0);
-	watch_owner_begin(table, &state);
+	run_as_table_owner(table->owner, table->search_path, &state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	prepare_query(table, rowtype);
 	source = linitial(SPI_plan_get_plan_sources(table->plan));
 	type = TupleDescAttr(source->resultDesc, table->field_position[field] - 1)->atttypid;
 	SPI_finish();
-	watch_owner_end(&state);
+	run_as_end(&state);
 	return type;
 }
 
@@ -302,11 +303,11 @@ run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot past, bool only_
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Snapshot	snapshot = past;
-	ErrorContextCallback hint = {error_context_stack, watch_owner_callback, table};
-	WatchOwner	state;
+	ErrorContextCallback hint = {error_context_stack, run_as_callback, &table->owner};
+	RunAs		state;
 	int			rc;
 
-	watch_owner_begin(table, &state);
+	run_as_table_owner(table->owner, table->search_path, &state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	error_context_stack = &hint;
@@ -335,7 +336,7 @@ run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot past, bool only_
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
-	watch_owner_end(&state);
+	run_as_end(&state);
 }
 
 bool
@@ -469,7 +470,7 @@ evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableS
 			  const WatchValues *values, int *len)
 {
 	StringInfoData buf;
-	WatchOwner	state;
+	RunAs		state;
 	AttrNumber	as_text;
 
 	if (table->json == NULL)
@@ -482,10 +483,10 @@ evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableS
 	initStringInfo(&buf);
 	slot_getallattrs(slot);
 	if (table->calls_users)
-		watch_owner_begin(table, &state);
+		run_as_table_owner(table->owner, table->search_path, &state);
 	as_text = rowjson_append(audience->json, &buf, slot->tts_values, slot->tts_isnull);
 	if (table->calls_users)
-		watch_owner_end(&state);
+		run_as_end(&state);
 	if (as_text != InvalidAttrNumber)
 		warn_of_text(table, slot->tts_tupleDescriptor, as_text);
 	*len = buf.len;

@@ -20,6 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 
+#include "argument.h"
 #include "check.h"
 #include "fields.h"
 
@@ -176,7 +177,7 @@ input(const Field *field, char *s)
 		ereport(ERROR,
 				(errcode(error->sqlerrcode),
 				 errmsg("invalid value for argument \"%s\": %s", field->name,
-						check_shown(error->message, strlen(error->message))),
+						argument_excerpt(error->message, strlen(error->message))),
 				 errhint("%s", field->hint)));
 	}
 	PG_END_TRY();

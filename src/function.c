@@ -20,7 +20,7 @@
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
-#include "check.h"
+#include "argument.h"
 #include "function.h"
 
 
@@ -71,7 +71,7 @@ function_input(const char *argument, const char *text, const char *hint)
 		ereport(ERROR,
 				(errcode(error->sqlerrcode),
 				 errmsg("invalid value for argument \"%s\": %s", argument,
-						check_shown(error->message, strlen(error->message))),
+						argument_excerpt(error->message, strlen(error->message))),
 				 errhint("%s", hint)));
 	}
 	PG_END_TRY();
@@ -99,7 +99,7 @@ function_find(const char *argument, const char *text, bool (*fits) (Oid function
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("invalid value for argument \"%s\": function \"%s\" does not exist", argument,
-						check_shown(text, strlen(text))),
+						argument_excerpt(text, strlen(text))),
 				 errhint("%s", hint)));
 	initStringInfo(&list);
 	foreach(lc, fitting != NIL ? fitting : candidates)
@@ -110,6 +110,28 @@ function_find(const char *argument, const char *text, bool (*fits) (Oid function
 					"invalid value for argument \"%s\": %s has other argument or result types", argument, list.data),
 			 errhint("%s", hint)));
 	return InvalidOid;			/* not reached */
+}
+
+bool
+function_is_transform(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	Oid		   *args;
+	bool		fits;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	args = proc->proargtypes.values;
+	fits = proc->prokind == PROKIND_FUNCTION &&
+		!proc->proretset &&
+		proc->prorettype == JSONBOID &&
+		(proc->pronargs == 1 || proc->pronargs == 3) &&
+		args[0] == JSONBOID &&
+		(proc->pronargs == 1 || (args[1] == TEXTOID && args[2] == TEXTOID));
+	ReleaseSysCache(tuple);
+	return fits;
 }
 
 char *

@@ -23,4 +23,7 @@ extern Oid	function_find(const char *argument, const char *text,
  */
 extern char *function_argument(FunctionCallInfo fcinfo, int n);
 
+/* Does the function take (jsonb) or (jsonb, text, text) and return jsonb? */
+extern bool function_is_transform(Oid function);
+
 #endif							/* WEBHOOK_FUNCTION_H */

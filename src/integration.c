@@ -26,17 +26,15 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
-#include "api.h"
+#include "argument.h"
 #include "catalog.h"
 #include "check.h"
 #include "claim.h"
 #include "integration.h"
-#include "notify.h"
+#include "manage.h"
 #include "paid.h"
 #include "settings.h"
 #include "version.h"
-
-#define MAX_LABEL_LENGTH	200
 
 #define KEY_PREFIX			"whk_"
 #define KEY_ID_BYTES		8
@@ -50,12 +48,6 @@
 	"ARRAY(SELECT p.profile FROM webhook.integration_profile AS p WHERE p.integration = i.name AND p.api_access), i.owner" \
 	" FROM webhook.integration AS i"
 
-/* Ages are looked at so often; it is a matter of months. */
-#define REPORT_INTERVAL_MS	(3600 * 1000)
-#define TRY_AGAIN_MS		(60 * 1000)
-
-static TimestampTz next_report = 0;
-
 PG_FUNCTION_INFO_V1(webhook_create_integration);
 PG_FUNCTION_INFO_V1(webhook_rotate_api_key);
 PG_FUNCTION_INFO_V1(webhook_delete_integration);
@@ -68,25 +60,6 @@ PG_FUNCTION_INFO_V1(webhook_clear_event_override);
 PG_FUNCTION_INFO_V1(webhook_get_integrations);
 
 
-char *
-integration_label(FunctionCallInfo fcinfo, int n, const char *argument)
-{
-	char	   *s = TextDatumGetCString(api_argument(fcinfo, n, argument));
-	bool		good_length = pg_mbstrlen(s) <= MAX_LABEL_LENGTH;
-	bool		good = good_length && s[strspn(s, " ")] != '\0' && strlen(s) < CATALOG_NAME_SIZE;
-
-	for (char *p = s; *p && good; p++)
-		good = (unsigned char) *p >= 0x20 && *p != 0x7f;
-	if (!good)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\"", argument),
-				 good_length && strlen(s) >= CATALOG_NAME_SIZE ?
-				 errhint("Give not more than %d bytes.", CATALOG_NAME_SIZE - 1) :
-				 errhint("Give 1 to %d characters, none of them a control character.", MAX_LABEL_LENGTH)));
-	return s;
-}
-
 /* A command with one text, or two. */
 static uint64
 execute(const char *sql, int expected, const char *first, const char *second)
@@ -97,26 +70,6 @@ execute(const char *sql, int expected, const char *first, const char *second)
 	if (second != NULL)
 		values[1] = CStringGetTextDatum(second);
 	return as_owner_execute(sql, expected, second ? 2 : 1, types, values, NULL);
-}
-
-static Datum
-result_datum(int column)
-{
-	bool		isnull;
-
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
-}
-
-void
-integration_require(const AsOwner *state, const char *name)
-{
-	if (execute("SELECT owner FROM webhook.integration WHERE name = $1 FOR NO KEY UPDATE",
-				SPI_OK_SELECT, name, NULL) == 0 ||
-		!has_privs_of_role(state->caller, DatumGetObjectId(result_datum(1))))
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("integration \"%s\" does not exist", name),
-				 errhint("The integrations that you may manage are listed by webhook.get_integrations().")));
 }
 
 /* ---------- API keys ---------- */
@@ -178,7 +131,7 @@ integration_of_key(const char *api_key, IntegrationKey *result)
 	const unsigned char *expected = nothing;
 	char		key[KEY_LENGTH + 1] = "";
 	bytea	   *hash;
-	AsOwner		state;
+	RunAs		state;
 
 	if (api_key != NULL && strlen(api_key) == KEY_LENGTH)
 		strlcpy(key, api_key, sizeof(key));
@@ -195,10 +148,10 @@ integration_of_key(const char *api_key, IntegrationKey *result)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
-		result->integration = TextDatumGetCString(result_datum(1));
-		expected = (unsigned char *) VARDATA_ANY(DatumGetByteaPCopy(result_datum(2)));
-		result->profiles = DatumGetArrayTypePCopy(result_datum(3));
-		result->owner = DatumGetObjectId(result_datum(4));
+		result->integration = TextDatumGetCString(as_owner_result(1));
+		expected = (unsigned char *) VARDATA_ANY(DatumGetByteaPCopy(as_owner_result(2)));
+		result->profiles = DatumGetArrayTypePCopy(as_owner_result(3));
+		result->owner = DatumGetObjectId(as_owner_result(4));
 		MemoryContextSwitchTo(old);
 	}
 	if (!hashes_equal((unsigned char *) VARDATA_ANY(hash), expected))
@@ -207,40 +160,6 @@ integration_of_key(const char *api_key, IntegrationKey *result)
 				 errmsg("invalid API key"),
 				 errhint("Give the key of an integration as it is now. Its owner can make another one with webhook.rotate_api_key().")));
 	as_owner_end(&state);
-}
-
-bool
-integration_report_due(TimestampTz now)
-{
-	return webhook_api_key_max_age > 0 && now >= next_report;
-}
-
-void
-integration_report_ages(TimestampTz now)
-{
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(webhook_api_key_max_age)};
-	int			result;
-
-	next_report = TimestampTzPlusMilliseconds(now, REPORT_INTERVAL_MS);
-	if (!notify_possible())
-	{
-		next_report = TimestampTzPlusMilliseconds(now, TRY_AGAIN_MS);
-		return;
-	}
-	result = SPI_execute_with_args("WITH old AS (UPDATE webhook.integration SET age_reported_at = pg_catalog.now()"
-								   "  WHERE age_reported_at IS NULL"
-								   "   AND api_key_created_at < pg_catalog.now() - pg_catalog.make_interval(secs => $1)"
-								   "  RETURNING name, api_key_created_at::date AS created),"
-								   " noted AS (INSERT INTO webhook.notification (kind, message)"
-								   "  SELECT 'api_key_age', pg_catalog.format('The API key of integration \"%s\" is from %s"
-								   " and should be replaced with webhook.rotate_api_key().', name, created) FROM old"
-								   "  RETURNING id, kind, message)"
-								   " SELECT pg_catalog.pg_notify('webhook', pg_catalog.json_build_object("
-								   "'id', id, 'kind', kind, 'message', message)::text) FROM noted",
-								   1, types, values, NULL, false, 0);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not report the age of API keys: %s", SPI_result_code_string(result));
 }
 
 /* ---------- integrations ---------- */
@@ -256,10 +175,10 @@ webhook_create_integration(PG_FUNCTION_ARGS)
 	bool		nulls[5] = {false};
 	char	   *name;
 	char	   *key;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	name = integration_label(fcinfo, 0, "name");
+	name = argument_label(fcinfo, 0, "name");
 	key = generate_key();
 	values[0] = CStringGetTextDatum(name);
 	nulls[1] = PG_ARGISNULL(1);
@@ -308,13 +227,13 @@ webhook_rotate_api_key(PG_FUNCTION_ARGS)
 	bool		at_once = true;
 	char	   *name;
 	char	   *key;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	name = integration_label(fcinfo, 0, "integration");
+	name = argument_label(fcinfo, 0, "integration");
 	if (PG_NARGS() > 1)
 	{
-		grace = api_argument(fcinfo, 1, "grace");
+		grace = argument_required(fcinfo, 1, "grace");
 		at_once = check_interval_us("grace", DatumGetIntervalP(grace), 0, MAX_GRACE_MS, GRACE_HINT) == 0;
 	}
 	key = generate_key();
@@ -323,7 +242,7 @@ webhook_rotate_api_key(PG_FUNCTION_ARGS)
 	values[2] = PointerGetDatum(key_hash(key));
 
 	as_owner_begin(&state);
-	integration_require(&state, name);
+	manage_require_integration(&state, name);
 	if (PG_NARGS() > 1)
 		keep_key(name, grace, at_once);
 	as_owner_execute("UPDATE webhook.integration SET api_key_id = $2, api_key_hash = $3,"
@@ -355,16 +274,16 @@ Datum
 webhook_delete_integration(PG_FUNCTION_ARGS)
 {
 	char	   *name;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	name = integration_label(fcinfo, 0, "name");
+	name = argument_label(fcinfo, 0, "name");
 
 	as_owner_begin(&state);
-	integration_require(&state, name);
+	manage_require_integration(&state, name);
 	/* While we wait some may be taken out of the integration; none comes in. */
 	foreach_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 ORDER BY id", name, claim_wait);
-	foreach_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 FOR UPDATE", name, api_delete_webhook);
+	foreach_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 FOR UPDATE", name, manage_delete_webhook);
 	execute("WITH gone AS (DELETE FROM webhook.event_override WHERE integration = $1 RETURNING event_uid)"
 			" DELETE FROM webhook.paid_entity AS p USING gone WHERE p.event_uid = gone.event_uid",
 			SPI_OK_DELETE, name, NULL);
@@ -413,15 +332,15 @@ webhook_connect_profile(PG_FUNCTION_ARGS)
 	char	   *integration;
 	char	   *profile;
 	bool		api_access;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	integration = integration_label(fcinfo, 0, "integration");
-	profile = integration_label(fcinfo, 1, "profile");
-	api_access = DatumGetBool(api_argument(fcinfo, 2, "api_access"));
+	integration = argument_label(fcinfo, 0, "integration");
+	profile = argument_label(fcinfo, 1, "profile");
+	api_access = DatumGetBool(argument_required(fcinfo, 2, "api_access"));
 
 	as_owner_begin(&state);
-	integration_require(&state, integration);
+	manage_require_integration(&state, integration);
 	execute(api_access ?
 			"INSERT INTO webhook.integration_profile VALUES ($1, $2, true)"
 			" ON CONFLICT (integration, profile) DO UPDATE SET api_access = true" :
@@ -441,14 +360,14 @@ webhook_disconnect_profile(PG_FUNCTION_ARGS)
 	char	   *integration;
 	char	   *profile;
 	bool		connected;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	integration = integration_label(fcinfo, 0, "integration");
-	profile = integration_label(fcinfo, 1, "profile");
+	integration = argument_label(fcinfo, 0, "integration");
+	profile = argument_label(fcinfo, 1, "profile");
 
 	as_owner_begin(&state);
-	integration_require(&state, integration);
+	manage_require_integration(&state, integration);
 	connected = execute("DELETE FROM webhook.integration_profile WHERE integration = $1 AND profile = $2",
 						SPI_OK_DELETE, integration, profile) > 0;
 	as_owner_end(&state);
@@ -457,9 +376,9 @@ webhook_disconnect_profile(PG_FUNCTION_ARGS)
 
 /* An error if the last query found that what is to be replaced belongs to another role. */
 static void
-check_replaceable(const AsOwner *state, uint64 found, const char *what, const char *name)
+check_replaceable(const RunAs *state, uint64 found, const char *what, const char *name)
 {
-	if (found > 0 && !has_privs_of_role(state->caller, DatumGetObjectId(result_datum(1))))
+	if (found > 0 && !has_privs_of_role(state->caller, DatumGetObjectId(as_owner_result(1))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for %s \"%s\"", what, name),
@@ -467,7 +386,7 @@ check_replaceable(const AsOwner *state, uint64 found, const char *what, const ch
 }
 
 static void
-check_profile(const AsOwner *state, const char *profile)
+check_profile(const RunAs *state, const char *profile)
 {
 	check_replaceable(state,
 					  execute("SELECT i.owner FROM webhook.active_integration AS a"
@@ -484,14 +403,14 @@ webhook_activate_integration(PG_FUNCTION_ARGS)
 {
 	char	   *profile;
 	char	   *integration;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	profile = integration_label(fcinfo, 0, "profile");
-	integration = integration_label(fcinfo, 1, "integration");
+	profile = argument_label(fcinfo, 0, "profile");
+	integration = argument_label(fcinfo, 1, "integration");
 
 	as_owner_begin(&state);
-	integration_require(&state, integration);
+	manage_require_integration(&state, integration);
 	if (execute("SELECT FROM webhook.integration_profile WHERE integration = $1 AND profile = $2",
 				SPI_OK_SELECT, integration, profile) == 0)
 		ereport(ERROR,
@@ -519,10 +438,10 @@ webhook_deactivate_integration(PG_FUNCTION_ARGS)
 {
 	char	   *profile;
 	bool		was_active;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	profile = integration_label(fcinfo, 0, "profile");
+	profile = argument_label(fcinfo, 0, "profile");
 
 	as_owner_begin(&state);
 	check_profile(&state, profile);
@@ -535,7 +454,7 @@ webhook_deactivate_integration(PG_FUNCTION_ARGS)
 /* ---------- events ---------- */
 
 static void
-check_event(const AsOwner *state, const char *event_uid)
+check_event(const RunAs *state, const char *event_uid)
 {
 	check_replaceable(state,
 					  execute("SELECT owner FROM webhook.event_override WHERE event_uid = $1 FOR UPDATE",
@@ -563,24 +482,24 @@ webhook_override_event(PG_FUNCTION_ARGS)
 	char	   *event_uid;
 	char	   *integration = NULL;
 	bool		only_paid_before = false;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	event_uid = integration_label(fcinfo, 0, "event_uid");
+	event_uid = argument_label(fcinfo, 0, "event_uid");
 	values[0] = CStringGetTextDatum(event_uid);
 	nulls[1] = PG_ARGISNULL(1);
 	if (!nulls[1])
 	{
-		integration = integration_label(fcinfo, 1, "integration");
+		integration = argument_label(fcinfo, 1, "integration");
 		values[1] = CStringGetTextDatum(integration);
 	}
-	values[2] = api_argument(fcinfo, 2, "send_on_payment");
-	values[3] = api_argument(fcinfo, 3, "only_paid");
+	values[2] = argument_required(fcinfo, 2, "send_on_payment");
+	values[3] = argument_required(fcinfo, 3, "only_paid");
 	values[4] = ObjectIdGetDatum(GetUserId());
 
 	as_owner_begin(&state);
 	if (integration != NULL)
-		integration_require(&state, integration);
+		manage_require_integration(&state, integration);
 	while (as_owner_execute("INSERT INTO webhook.event_override VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
 							SPI_OK_INSERT, 5, types, values, nulls) == 0)
 	{
@@ -607,10 +526,10 @@ webhook_clear_event_override(PG_FUNCTION_ARGS)
 {
 	char	   *event_uid;
 	bool		overridden;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	event_uid = integration_label(fcinfo, 0, "event_uid");
+	event_uid = argument_label(fcinfo, 0, "event_uid");
 
 	as_owner_begin(&state);
 	check_event(&state, event_uid);

@@ -21,11 +21,11 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
-#include "api.h"
+#include "argument.h"
 #include "catalog.h"
 #include "entity.h"
 #include "inforce.h"
-#include "integration.h"
+#include "manage.h"
 #include "match.h"
 #include "paid.h"
 #include "version.h"
@@ -184,15 +184,15 @@ webhook_fire_webhook(PG_FUNCTION_ARGS)
 	char	   *entity_id;
 	int64		id;
 	Datum		ids[1];
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
 	PreventCommandIfReadOnly("webhook.fire_webhook()");
-	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
-	entity_id = TextDatumGetCString(api_argument(fcinfo, 1, "entity_id"));
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
+	entity_id = TextDatumGetCString(argument_required(fcinfo, 1, "entity_id"));
 
 	as_owner_begin(&state);
-	(void) api_lock_webhook(&state, id);
+	(void) manage_lock_webhook(&state, id);
 	read_webhook(&webhook, id, context);
 	as_owner_end(&state);
 
@@ -237,10 +237,10 @@ webhook_get_manual_actions(PG_FUNCTION_ARGS)
 	bool		nulls[3] = {false, true, true};
 
 	version_require();
-	values[0] = CStringGetTextDatum(integration_label(fcinfo, 0, "entity_type"));
+	values[0] = CStringGetTextDatum(argument_label(fcinfo, 0, "entity_type"));
 	if (!PG_ARGISNULL(1))
 	{
-		char	   *event_uid = integration_label(fcinfo, 1, "event_uid");
+		char	   *event_uid = argument_label(fcinfo, 1, "event_uid");
 		const char *integration = event_integration(event_uid);
 
 		nulls[1] = false;

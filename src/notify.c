@@ -15,6 +15,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
+#include "executor/spi.h"
 #include "port/pg_bitutils.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -33,6 +34,12 @@
 
 #define CHANNEL			"webhook"
 #define TOKEN_BYTES		24
+
+/* How often the ages of API keys are checked, which are a matter of months. */
+#define KEY_AGES_INTERVAL_MS	(3600 * 1000)
+#define KEY_AGES_RETRY_MS		(60 * 1000)
+
+static TimestampTz next_key_ages = 0;
 
 /* Nothing of one that has just been deleted. */
 static Statement insert_statement = {
@@ -236,4 +243,38 @@ notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_o
 					   webhook_buffer_retention / 3600);
 	raise_notification(endpoint, "deactivated", message, reason, token, link);
 	return true;
+}
+
+bool
+notify_key_ages_due(TimestampTz now)
+{
+	return webhook_api_key_max_age > 0 && now >= next_key_ages;
+}
+
+void
+notify_key_ages(TimestampTz now)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(webhook_api_key_max_age)};
+	int			result;
+
+	next_key_ages = TimestampTzPlusMilliseconds(now, KEY_AGES_INTERVAL_MS);
+	if (!notify_possible())
+	{
+		next_key_ages = TimestampTzPlusMilliseconds(now, KEY_AGES_RETRY_MS);
+		return;
+	}
+	result = SPI_execute_with_args("WITH old AS (UPDATE webhook.integration SET age_reported_at = pg_catalog.now()"
+								   "  WHERE age_reported_at IS NULL"
+								   "   AND api_key_created_at < pg_catalog.now() - pg_catalog.make_interval(secs => $1)"
+								   "  RETURNING name, api_key_created_at::date AS created),"
+								   " noted AS (INSERT INTO webhook.notification (kind, message)"
+								   "  SELECT 'api_key_age', pg_catalog.format('The API key of integration \"%s\" is from %s"
+								   " and should be replaced with webhook.rotate_api_key().', name, created) FROM old"
+								   "  RETURNING id, kind, message)"
+								   " SELECT pg_catalog.pg_notify('webhook', pg_catalog.json_build_object("
+								   "'id', id, 'kind', kind, 'message', message)::text) FROM noted",
+								   1, types, values, NULL, false, 0);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not report the age of API keys: %s", SPI_result_code_string(result));
 }

@@ -65,6 +65,7 @@
 #include "run.h"
 #include "settings.h"
 #include "shmem.h"
+#include "wakeup.h"
 
 #define BATCH_ROWS		500
 #define BATCH_BYTES		(256 * 1024)
@@ -99,7 +100,6 @@ static int	buffer_space = 0;
 static int	batch_rows = 0;			/* added since the last flush */
 static Size batch_bytes = 0;
 static Size buffered_bytes = 0; /* of all that are buffered */
-static bool wake_at_commit = false;
 static int64 places_drawn = 0;
 
 /* These stay. */
@@ -107,9 +107,6 @@ static TupleDesc outbox_desc = NULL;
 static uint64 outbox_desc_generation;	/* of the table that it is of */
 static TupleTableSlot *batch_slots[BATCH_ROWS];
 static MemoryContext flush_context = NULL;
-static bool announce_at_commit = false;
-
-PG_FUNCTION_INFO_V1(webhook_announce);
 
 
 /* Forget everything buffered; the memory goes with the transaction. */
@@ -610,37 +607,10 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 											   ALLOCSET_DEFAULT_SIZES);
 	if (!buffer_add_behind(row, &id, &message))
 		buffer_add(form_tuple(row, &message), &id);
-	wake_at_commit = true;
+	wakeup_at_commit();
 
 	if (batch_rows >= BATCH_ROWS || batch_bytes >= BATCH_BYTES)
 		buffer_flush(GetCurrentSubTransactionId());
-}
-
-void
-outbox_wake_at_commit(void)
-{
-	wake_at_commit = true;
-}
-
-void
-outbox_reload_at_commit(void)
-{
-	if (catalog_oids() != NULL)
-		CacheInvalidateRelcacheByRelid(catalog_oids()->webhook);
-	wake_at_commit = true;
-}
-
-/* CREATE EXTENSION calls this once, so that a worker comes as soon as it has committed. */
-Datum
-webhook_announce(PG_FUNCTION_ARGS)
-{
-	if (!shmem_available())
-		ereport(WARNING,
-				(errmsg("webhook is not loaded via shared_preload_libraries"),
-				 errdetail("Until it is, nothing can be watched and nothing is sent."),
-				 errhint("Add webhook to shared_preload_libraries in postgresql.conf and restart the server.")));
-	announce_at_commit = true;
-	PG_RETURN_VOID();
 }
 
 static void
@@ -656,14 +626,9 @@ xact_callback(XactEvent event, void *arg)
 
 		case XACT_EVENT_COMMIT:
 			/* The messages are visible to others from here on. */
-			if (wake_at_commit)
-				shmem_wake_worker();
-			if (announce_at_commit)
-				shmem_extension_created();
-			pg_fallthrough;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			wake_at_commit = announce_at_commit = false;
+			wakeup_end_transaction(event == XACT_EVENT_COMMIT);
 			buffer_reset();
 			catalog_at_eoxact();
 			break;

@@ -57,10 +57,4 @@ extern char *outbox_message_id_text(const pg_uuid_t *message_id);
 /* The partition to be written now, from shared memory or, the first time, from webhook.ring. */
 extern int	outbox_current_partition(void);
 
-/* Have the worker look again when this transaction commits, though no message was written. */
-extern void outbox_wake_at_commit(void);
-
-/* Have every process read the configuration, and the worker the delivery table, when this transaction commits. */
-extern void outbox_reload_at_commit(void);
-
 #endif							/* WEBHOOK_OUTBOX_H */

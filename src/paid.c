@@ -22,7 +22,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
-#include "asowner.h"
+#include "as_owner.h"
 #include "entity.h"
 #include "evaluate.h"
 #include "paid.h"
@@ -36,7 +36,7 @@ execute(const char *sql, int expected, const char *first, const char *second, co
 	Datum		values[3];
 	int			nargs = 0;
 	uint64		n;
-	AsOwner		state;
+	RunAs		state;
 
 	for (; nargs < lengthof(texts) && texts[nargs] != NULL; nargs++)
 		values[nargs] = CStringGetTextDatum(texts[nargs]);
@@ -102,7 +102,7 @@ paid_only_events(void)
 	ArrayType  *result = NULL;
 	bool		isnull;
 	Datum		uids;
-	AsOwner		state;
+	RunAs		state;
 
 	as_owner_begin(&state);
 	as_owner_execute("SELECT array_agg(event_uid) FROM webhook.event_override WHERE only_paid", SPI_OK_SELECT,

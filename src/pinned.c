@@ -30,8 +30,6 @@
 
 #include "pinned.h"
 
-/* Nobody else can put anything into it, and names get their schema unless it is pg_catalog. */
-#define SEARCH_PATH		"pg_catalog, pg_temp"
 #define ZONE			"UTC"
 
 static void
@@ -77,8 +75,8 @@ pinned_apply(int settings)
 		pinned_set("bytea_output", "hex");
 	if (settings & PINNED_MONEY)
 		pinned_set_locale_c("lc_monetary");
-	if ((settings & PINNED_NAMES) && strcmp(namespace_search_path, SEARCH_PATH) != 0)
-		pinned_set("search_path", SEARCH_PATH);
+	if ((settings & PINNED_NAMES) && strcmp(namespace_search_path, PINNED_SEARCH_PATH) != 0)
+		pinned_set("search_path", PINNED_SEARCH_PATH);
 	if ((settings & (PINNED_NAMES | PINNED_FORMATS)) && quote_all_identifiers)
 		pinned_set("quote_all_identifiers", "off");
 	if (settings & PINNED_FORMATS)

@@ -19,6 +19,9 @@
 #define PINNED_FORMATS		0x80	/* what only functions heed: lc_numeric, lc_time, xmlbinary, xmloption, array_nulls */
 #define PINNED_ALL			0xff
 
+/* No other role can put anything into it, and names get their schema unless it is pg_catalog. */
+#define PINNED_SEARCH_PATH	"pg_catalog, pg_temp"
+
 /* The settings that the text of a value of this type depends on; 0: none. */
 extern int	pinned_for_type(Oid type);
 

@@ -37,17 +37,16 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
-#include "check.h"
 #include "compat.h"
+#include "function.h"
 #include "jsonfield.h"
 #include "notify.h"
 #include "payload.h"
 #include "prepare.h"
+#include "run_as.h"
 #include "settings.h"
-#include "shmem.h"
 #include "shapes.h"
-
-#define SAFE_SEARCH_PATH	"pg_catalog, pg_temp"
+#include "shmem.h"
 
 /* A function that has caught being cancelled, and goes on, gets so many times its limit. */
 #define HARD_LIMIT_FACTOR	3
@@ -89,7 +88,7 @@ find_transform(const Endpoint *endpoint)
 																CStringGetDatum(endpoint->transform)));
 
 	/* It may have been replaced by another one of the same name since it was chosen. */
-	if (!check_is_transform(function))
+	if (!function_is_transform(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("function %s has other argument or result types", endpoint->transform),
@@ -140,25 +139,17 @@ end_limits(void)
 static char *
 run_transform(const Endpoint *endpoint, const Message *message, char *payload)
 {
-	Oid			userid;
-	int			sec_context;
-	int			nest_level;
+	RunAs		state;
 	char	   *result;
 
-	GetUserIdAndSecContext(&userid, &sec_context);
-	SetUserIdAndSecContext(endpoint->owner, sec_context | SECURITY_RESTRICTED_OPERATION |
-						   SECURITY_LOCAL_USERID_CHANGE);
-	nest_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", SAFE_SEARCH_PATH, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	run_as_webhook_owner(endpoint->owner, &state);
 	XactReadOnly = true;
 	transforming = endpoint->id;
 	enable_timeout_after(STATEMENT_TIMEOUT, webhook_transform_timeout);
 	enable_timeout_after(hard_limit, HARD_LIMIT_FACTOR * webhook_transform_timeout);
 	result = call_transform(endpoint, message, payload);
 	end_limits();
-	AtEOXact_GUC(false, nest_level);
-	SetUserIdAndSecContext(userid, sec_context);
+	run_as_end(&state);
 	return result;
 }
 

@@ -22,7 +22,7 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 
-#include "asowner.h"
+#include "as_owner.h"
 #include "catalog.h"
 #include "claim.h"
 #include "compat.h"
@@ -61,7 +61,7 @@ renamed_follow(Oid relid, const char *old, const char *new)
 	Oid			types[] = {OIDOID, TEXTOID, TEXTOID, INT8OID};
 	Datum		values[] = {ObjectIdGetDatum(relid), CStringGetTextDatum(old), CStringGetTextDatum(new), (Datum) 0};
 	StringInfoData ids;
-	AsOwner		state;
+	RunAs		state;
 	int64	   *found;
 	uint64		n;
 

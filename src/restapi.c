@@ -22,8 +22,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
-#include "api.h"
-#include "check.h"
+#include "argument.h"
 #include "entity.h"
 #include "integration.h"
 #include "jsonfield.h"
@@ -59,7 +58,7 @@ optional_text(FunctionCallInfo fcinfo, int n)
 static int64
 bounded_argument(FunctionCallInfo fcinfo, int n, const char *name, int max)
 {
-	int64		value = DatumGetInt32(api_argument(fcinfo, n, name));
+	int64		value = DatumGetInt32(argument_required(fcinfo, n, name));
 
 	if (value < 1 || value > max)
 		ereport(ERROR,
@@ -107,7 +106,7 @@ read_arguments(FunctionCallInfo fcinfo, int first, Question *question)
 	question->page_size = bounded_argument(fcinfo, first + 1, "page_size", MAX_PAGE_SIZE);
 	if (!PG_ARGISNULL(first + 2))
 		question->fields = field_names(text_to_cstring(PG_GETARG_TEXT_PP(first + 2)));
-	question->mapping = !DatumGetBool(api_argument(fcinfo, first + 3, "ignore_fields_mapping"));
+	question->mapping = !DatumGetBool(argument_required(fcinfo, first + 3, "ignore_fields_mapping"));
 }
 
 /* Append those members of an object that are asked for. */
@@ -174,7 +173,7 @@ add_shape_names(List *names, const Question *question, bool forms)
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext old;
 	uint64		n;
-	AsOwner		state;
+	RunAs		state;
 
 	values[0] = CStringGetTextDatum(question->key.integration);
 	values[1] = CStringGetTextDatum(question->filter.entity_type);
@@ -221,7 +220,7 @@ check_fields(const Question *question, List *payloads)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("invalid value for argument \"%s\": there is no field \"%s\"", "fields",
-							check_shown(lfirst(lc), strlen(lfirst(lc)))),
+							argument_excerpt(lfirst(lc), strlen(lfirst(lc)))),
 					 errhint("The fields are %s.", list.data)));
 }
 
@@ -232,7 +231,7 @@ shaped_payloads(const Question *question, List *rows)
 	MemoryContext context = CurrentMemoryContext;
 	List	   *result = NIL;
 	ListCell   *lc;
-	AsOwner		state;
+	RunAs		state;
 
 	as_owner_begin(&state);
 	MemoryContextSwitchTo(context);
@@ -386,7 +385,7 @@ append_messages(StringInfo out, const char *event)
 	Oid			types[] = {TEXTOID, OIDOID, INT4OID};
 	Datum		values[] = {CStringGetTextDatum(event), (Datum) 0, Int32GetDatum(MAX_SAMPLES)};
 	uint64		n;
-	AsOwner		state;
+	RunAs		state;
 
 	as_owner_begin(&state);
 	values[1] = ObjectIdGetDatum(state.caller);
@@ -427,7 +426,7 @@ webhook_rest_hook_sample(PG_FUNCTION_ARGS)
 	char	   *event;
 
 	version_require();
-	event = integration_label(fcinfo, 0, "event");
+	event = argument_label(fcinfo, 0, "event");
 	initStringInfo(&out);
 	appendStringInfoChar(&out, '[');
 	append_entities(&out, event);

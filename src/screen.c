@@ -124,13 +124,14 @@ set_column(const WatchedTable *table, WatchField field, TupleDesc desc, ScreenCo
 	}
 }
 
-Screen *
+/* A screen for the audiences of a table; it lives as long as they do. */
+static Screen *
 screen_create(const WatchedTable *table, TupleDesc desc)
 {
-	Screen	   *screen = palloc0(sizeof(Screen));
+	Screen	   *screen = MemoryContextAllocZero(table->audience_context, sizeof(Screen));
 	bool		integrated = false;
 
-	screen->context = CurrentMemoryContext;
+	screen->context = table->audience_context;
 	set_column(table, WATCH_EVENT_UID, desc, &screen->event_uid);
 	set_column(table, WATCH_PROFILE, desc, &screen->profile);
 	if (screen->event_uid.kind == KEY_OTHER)
@@ -207,12 +208,6 @@ find_entry(const Screen *screen, WatchAction action, TupleTableSlot *slot, Scree
 	return &screen->entries[action][hash_bytes(key->bytes, key->len) & (SCREEN_ENTRIES - 1)];
 }
 
-bool
-screen_applies(const WatchedTable *table, WatchAction action)
-{
-	return table->screen->applies[action];
-}
-
 ScreenVerdict
 screen_recall(const WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
@@ -220,7 +215,7 @@ screen_recall(const WatchedTable *table, WatchAction action, TupleTableSlot *slo
 	ScreenKey	key;
 	const ScreenEntry *entry;
 
-	if (screen->entries[action] == NULL ||
+	if (screen == NULL || screen->entries[action] == NULL ||
 		screen->integration_generation != catalog_integration_generation())
 		return SCREEN_UNKNOWN;
 	entry = find_entry(screen, action, slot, &key);
@@ -276,13 +271,18 @@ start_anew(Screen *screen, WatchAction action)
 ScreenVerdict
 screen_decide(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
-	Screen	   *screen = table->screen;
 	ScreenVerdict verdict = screen_recall(table, action, slot);
+	Screen	   *screen;
 	ScreenEntry *entry;
 	ScreenKey	key;
 
 	if (verdict != SCREEN_UNKNOWN)
 		return verdict;
+	if (table->screen == NULL)
+		table->screen = screen_create(table, slot->tts_tupleDescriptor);
+	screen = table->screen;
+	if (!screen->applies[action])
+		return SCREEN_SOMEBODY;
 	start_anew(screen, action);
 	verdict = find_out(table, action, slot);
 

@@ -20,10 +20,10 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "api.h"
+#include "argument.h"
 #include "compat.h"
 #include "entity.h"
-#include "integration.h"
+#include "manage.h"
 #include "shape.h"
 #include "shapes.h"
 #include "version.h"
@@ -75,7 +75,7 @@ refuse_other_setter(const ShapeKey *key)
  * to it, stays.
  */
 static void
-store(const AsOwner *state, const ShapeKey *key, const char *entity_type, Jsonb *document)
+store(const RunAs *state, const ShapeKey *key, const char *entity_type, Jsonb *document)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, JSONBOID};
 	Datum		values[6];
@@ -113,7 +113,7 @@ document_argument(FunctionCallInfo fcinfo, int n)
 
 /* A profile must be connected to the integration, or to any that the caller may manage. */
 static void
-check_profile(const AsOwner *state, const char *integration, const char *profile)
+check_profile(const RunAs *state, const char *integration, const char *profile)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, OIDOID};
 	Datum		values[3];
@@ -133,7 +133,7 @@ check_profile(const AsOwner *state, const char *integration, const char *profile
 }
 
 static void
-check_setter(const AsOwner *state, const ShapeKey *key)
+check_setter(const RunAs *state, const ShapeKey *key)
 {
 	Oid			types[] = {TEXTOID, TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(key->kind), CStringGetTextDatum(key->target)};
@@ -157,24 +157,24 @@ webhook_set_field_mapping(PG_FUNCTION_ARGS)
 	Jsonb	   *mapping = document_argument(fcinfo, 0);
 	ShapeKey	key = {NULL, "account", ""};
 	const char *entity_type = SHAPES_DEFAULT_TYPE;
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
 	if (mapping != NULL)
 		(void) shape_compile_mapping(mapping);
 	if (PG_NARGS() > 4)
-		entity_type = integration_label(fcinfo, 4, "entity_type");
+		entity_type = argument_label(fcinfo, 4, "entity_type");
 	if (!PG_ARGISNULL(1))
-		key.integration = integration_label(fcinfo, 1, "integration");
+		key.integration = argument_label(fcinfo, 1, "integration");
 	if (!PG_ARGISNULL(2))
 	{
 		key.kind = "profile";
-		key.target = integration_label(fcinfo, 2, "profile");
+		key.target = argument_label(fcinfo, 2, "profile");
 	}
 	if (!PG_ARGISNULL(3))
 	{
 		key.kind = "event";
-		key.target = integration_label(fcinfo, 3, "event_uid");
+		key.target = argument_label(fcinfo, 3, "event_uid");
 	}
 	if (!PG_ARGISNULL(2) && !PG_ARGISNULL(3))
 		ereport(ERROR,
@@ -189,7 +189,7 @@ webhook_set_field_mapping(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	if (key.integration != NULL)
-		integration_require(&state, key.integration);
+		manage_require_integration(&state, key.integration);
 	else
 		check_setter(&state, &key);
 	if (strcmp(key.kind, "profile") == 0)
@@ -275,16 +275,16 @@ webhook_set_payload_template(PG_FUNCTION_ARGS)
 	ShapeTemplate *compiled = NULL;
 	ShapeForm  *form;
 	ShapeKey	key = {NULL, "template", NULL};
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	key.integration = integration_label(fcinfo, 0, "integration");
-	key.target = integration_label(fcinfo, 1, "entity_type");
+	key.integration = argument_label(fcinfo, 0, "integration");
+	key.target = argument_label(fcinfo, 1, "entity_type");
 	if (template != NULL)
 		compiled = shape_compile_template(template);
 
 	as_owner_begin(&state);
-	integration_require(&state, key.integration);
+	manage_require_integration(&state, key.integration);
 	form = find_form(key.integration, key.target, context);
 	if (compiled != NULL)
 		check_placeholders(compiled, form, key.target);
@@ -301,16 +301,16 @@ webhook_set_form(PG_FUNCTION_ARGS)
 {
 	Jsonb	   *fields = document_argument(fcinfo, 2);
 	ShapeKey	key = {NULL, "form", NULL};
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
-	key.integration = integration_label(fcinfo, 0, "integration");
-	key.target = integration_label(fcinfo, 1, "entity_type");
+	key.integration = argument_label(fcinfo, 0, "integration");
+	key.target = argument_label(fcinfo, 1, "entity_type");
 	if (fields != NULL)
 		(void) shape_compile_form(fields);
 
 	as_owner_begin(&state);
-	integration_require(&state, key.integration);
+	manage_require_integration(&state, key.integration);
 	store(&state, &key, NULL, fields);
 	as_owner_end(&state);
 	PG_RETURN_VOID();
@@ -322,10 +322,10 @@ static void
 require_form(const char *integration, const char *entity_type, ShapeForm **form)
 {
 	MemoryContext context = CurrentMemoryContext;
-	AsOwner		state;
+	RunAs		state;
 
 	as_owner_begin(&state);
-	integration_require(&state, integration);
+	manage_require_integration(&state, integration);
 	*form = find_form(integration, entity_type, context);
 	as_owner_end(&state);
 	if (*form == NULL)
@@ -388,8 +388,8 @@ webhook_check_form(PG_FUNCTION_ARGS)
 	ShapeForm  *form;
 
 	version_require();
-	integration = integration_label(fcinfo, 0, "integration");
-	entity_type = integration_label(fcinfo, 1, "entity_type");
+	integration = argument_label(fcinfo, 0, "integration");
+	entity_type = argument_label(fcinfo, 1, "entity_type");
 	require_form(integration, entity_type, &form);
 	values[0] = CStringGetTextDatum(integration);
 	values[1] = CStringGetTextDatum(entity_type);
@@ -491,7 +491,7 @@ include_columns(Oid relid, List *names)
 	Oid			types[] = {REGCLASSOID, TEXTOID};
 	Datum		values[2] = {ObjectIdGetDatum(relid)};
 	ListCell   *lc;
-	AsOwner		state;
+	RunAs		state;
 
 	as_owner_begin(&state);
 	foreach(lc, names)
@@ -523,8 +523,8 @@ webhook_configure_form(PG_FUNCTION_ARGS)
 	int			added = 0;
 
 	version_require();
-	integration = integration_label(fcinfo, 0, "integration");
-	entity_type = integration_label(fcinfo, 1, "entity_type");
+	integration = argument_label(fcinfo, 0, "integration");
+	entity_type = argument_label(fcinfo, 1, "entity_type");
 	require_form(integration, entity_type, &form);
 	relations = entity_relations(entity_type);
 	if (relations == NIL)

@@ -17,7 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/varlena.h"
 
-#include "asowner.h"
+#include "as_owner.h"
 #include "suggest.h"
 
 /* As the parser does it for columns: at most so many changes, and half of the characters. */

@@ -18,10 +18,10 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "api.h"
-#include "asowner.h"
-#include "check.h"
+#include "argument.h"
+#include "as_owner.h"
 #include "entity.h"
+#include "manage.h"
 #include "outbox.h"
 #include "paid.h"
 #include "version.h"
@@ -88,7 +88,7 @@ entity_type_argument(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"%s\": no table is watched as \"%s\"", "entity_type",
-						check_shown(entity_type, strlen(entity_type))),
+						argument_excerpt(entity_type, strlen(entity_type))),
 				 errhint("Specify an entity type that was given to webhook.watch().")));
 	return entity_type;
 }
@@ -112,15 +112,15 @@ webhook_test_webhook(PG_FUNCTION_ARGS)
 	OutboxRow	row = {0};
 	pg_uuid_t	message_id;
 	Datum		ids[1];
-	AsOwner		state;
+	RunAs		state;
 
 	version_require();
 	PreventCommandIfReadOnly("webhook.test_webhook()");
-	id = DatumGetInt64(api_argument(fcinfo, 0, "id"));
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
 	entity_type = entity_type_argument(fcinfo);
 
 	as_owner_begin(&state);
-	(void) api_lock_webhook(&state, id);
+	(void) manage_lock_webhook(&state, id);
 	events = subscription(id, &owner, &integrated, context);
 	types = watched_types(context);
 	as_owner_end(&state);

@@ -51,9 +51,9 @@
 
 #include "catalog.h"
 #include "compat.h"
-#include "outbox.h"
 #include "shmem.h"
 #include "utility.h"
+#include "wakeup.h"
 
 /* How long to wait for the worker, or for another session's hold. */
 #define HOLD_TIMEOUT_MS			10000
@@ -299,7 +299,7 @@ process_utility(WEBHOOK_UTILITY_PARAMS)
 		standard_ProcessUtility(WEBHOOK_UTILITY_ARGS);
 
 	if (alters)
-		outbox_reload_at_commit();
+		wakeup_reload_at_commit();
 }
 
 void

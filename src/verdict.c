@@ -15,17 +15,20 @@
 #include "nodes/pg_list.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "claim.h"
 #include "clock.h"
 #include "notify.h"
 #include "orderkey.h"
+#include "probe.h"
+#include "spill.h"
 #include "statement.h"
-#include "stored.h"
 #include "verdict.h"
 
 static MemoryContext context;
 static List *condemned = NIL;	/* of Endpoint, those to be warned of included */
+static bool news = false;		/* in it: not just what has had no claim so far */
 
 
 void
@@ -40,7 +43,7 @@ list_endpoint(Endpoint *endpoint)
 	MemoryContext old = MemoryContextSwitchTo(context);
 
 	condemned = list_append_unique_ptr(condemned, endpoint);
-	stored_note_news();
+	news = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -56,7 +59,7 @@ verdict_switch_off(Endpoint *endpoint, const char *reason, TimestampTz as_of)
 {
 	endpoint->deactivate = reason;
 	endpoint->deactivate_as_of = as_of;
-	stored_plan_probe(endpoint);
+	probe_plan(endpoint);
 	list_endpoint(endpoint);
 }
 
@@ -88,9 +91,15 @@ verdict_find_orphans(void)
 }
 
 bool
-verdict_any(void)
+verdict_to_save(TimestampTz now)
 {
-	return condemned != NIL;
+	return condemned != NIL && (news || claim_limited() || now >= claim_next_try());
+}
+
+TimestampTz
+verdict_next_save(void)
+{
+	return condemned != NIL ? claim_next_try() : DT_NOEND;
 }
 
 /* False if somebody else has been there before. */
@@ -114,7 +123,7 @@ acquit(Endpoint *endpoint)
 	AcceptInvalidationMessages();
 	endpoint_refresh(endpoint);
 	if (endpoint->exists && endpoint->active)
-		stored_start_backlog(endpoint);
+		spill_start_backlog(endpoint);
 }
 
 /* False: somebody else has a claim on it, or has locked the notifications. */
@@ -132,7 +141,7 @@ carry_out(Endpoint *endpoint)
 		endpoint->deactivate = NULL;
 		if (!done)
 			acquit(endpoint);
-		stored_plan_probe(endpoint);
+		probe_plan(endpoint);
 	}
 	else if (endpoint->exists && endpoint->active)
 		notify_warning(endpoint, endpoint->warning);
@@ -151,4 +160,5 @@ verdict_save(void)
 		if (!carry_out(lfirst(lc)))
 			list_endpoint(lfirst(lc));
 	list_free(all);
+	news = false;
 }

@@ -27,7 +27,9 @@ extern void verdict_punish(int64 webhook_id);
 /* Have the webhooks switched off whose owner does not exist any more.  In a transaction with SPI connected. */
 extern void verdict_find_orphans(void);
 
-extern bool verdict_any(void);	/* is there something for verdict_save()? */
+/* Is there something for verdict_save() to do now; or when may there be a claim on what has had none so far? */
+extern bool verdict_to_save(TimestampTz now);
+extern TimestampTz verdict_next_save(void);
 
 /* Carry them out.  In a transaction with SPI connected, after claim_begin(). */
 extern void verdict_save(void);

@@ -41,8 +41,6 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "pinned.h"
-#include "screen.h"
 #include "watch.h"
 
 static const char *const action_names[WATCH_NACTIONS] = {"create", "update", "delete"};
@@ -640,7 +638,6 @@ refresh_audiences(WatchedTable *table, Relation rel)
 	form_audiences(&built, RelationGetDescr(root));
 	for (int a = 0; a < WATCH_NACTIONS; a++)
 		built.wanted[a] = anybody_wants(&built, a);
-	built.screen = screen_create(&built, RelationGetDescr(root));
 	MemoryContextSwitchTo(old);
 	if (root != rel)
 		table_close(root, AccessShareLock);
@@ -652,7 +649,7 @@ refresh_audiences(WatchedTable *table, Relation rel)
 	table->audiences = built.audiences;
 	table->naudiences = built.naudiences;
 	memcpy(table->wanted, built.wanted, sizeof(table->wanted));
-	table->screen = built.screen;
+	table->screen = NULL;
 	table->generation = generation;
 	table->role_changes = changes;
 }
@@ -752,54 +749,6 @@ watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which)
 		return slot;
 	return execute_attr_map_slot(table->map->attrMap, slot, which >= 0 ? table->root_slot[which] :
 								 MakeSingleTupleTableSlot(table->root_slot[0]->tts_tupleDescriptor, &TTSOpsVirtual));
-}
-
-void
-watch_owner_settings(const char *search_path)
-{
-	pinned_apply(PINNED_ALL & ~PINNED_NAMES);
-	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-
-	/*
-	 * A query to which a policy of somebody else would apply is an error: the
-	 * policy may depend on the session.  It also keeps plans that functions
-	 * make here, without the policies that the owner forces on itself, from
-	 * being used elsewhere.
-	 */
-	if (row_security)
-		(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-}
-
-int
-watch_hint_at_owner(Oid owner)
-{
-	return errhint("Tables are read as role \"%s\", the owner of the watched table. It needs the right to SELECT, and BYPASSRLS where row-level security of other roles' tables applies to it.",
-				   GetUserNameFromId(owner, true));
-}
-
-void
-watch_owner_callback(void *table)
-{
-	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		(void) watch_hint_at_owner(((const WatchedTable *) table)->owner);
-}
-
-void
-watch_owner_begin(const WatchedTable *table, WatchOwner *state)
-{
-	GetUserIdAndSecContext(&state->userid, &state->sec_context);
-	SetUserIdAndSecContext(table->owner, state->sec_context | WATCH_OWNER_CONTEXT);
-	state->nest_level = NewGUCNestLevel();
-	watch_owner_settings(table->search_path);
-}
-
-void
-watch_owner_end(const WatchOwner *state)
-{
-	AtEOXact_GUC(false, state->nest_level);
-	SetUserIdAndSecContext(state->userid, state->sec_context);
 }
 
 bool

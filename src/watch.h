@@ -119,14 +119,6 @@ typedef struct WatchedTable
 	char	   *search_path;
 } WatchedTable;
 
-/* What to go back to after acting for a table's owner. */
-typedef struct WatchOwner
-{
-	Oid			userid;
-	int			sec_context;
-	int			nest_level;
-} WatchOwner;
-
 static inline bool
 watch_has_field(const WatchedTable *table, WatchField field)
 {
@@ -174,22 +166,5 @@ extern TupleTableSlot *watch_root_slot(WatchedTable *table, TupleTableSlot *slot
 
 /* May the audience see this value? */
 extern bool watch_audience_sees(const WatchedTable *table, const WatchAudience *audience, WatchField field);
-
-/*
- * What happens between these two has the rights of the table's owner, the
- * search path that the table was watched with and the settings of pinned.h, and
- * is a security-restricted operation.  Row-level security that the owner forces
- * on itself does not apply, and where that of others would it is an error.
- */
-#define WATCH_OWNER_CONTEXT \
-	(SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS)
-
-extern void watch_owner_settings(const char *search_path);	/* for the caller's GUC nest level */
-extern void watch_owner_begin(const WatchedTable *table, WatchOwner *state);
-extern void watch_owner_end(const WatchOwner *state);
-
-/* What to do if the owner may not read what an expression or the API asks for; as an error context callback. */
-extern int	watch_hint_at_owner(Oid owner);
-extern void watch_owner_callback(void *table);
 
 #endif							/* WEBHOOK_WATCH_H */

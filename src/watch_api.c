@@ -34,7 +34,7 @@
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 
-#include "asowner.h"
+#include "as_owner.h"
 #include "catalog.h"
 #include "compat.h"
 #include "entity.h"
@@ -327,9 +327,7 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 	bool		boolean = (arg == ARG_PAID || arg == ARG_DELETED);
 	MemoryContext context = CurrentMemoryContext;
 	Oid			rowtype = rel->rd_rel->reltype;
-	Oid			save_userid;
-	int			save_sec_context;
-	int			save_nestlevel = NewGUCNestLevel();
+	RunAs		state;
 
 	if (strlen(text) == 0 || strlen(text) > EXPRESSION_MAX)
 		ereport(ERROR,
@@ -338,9 +336,7 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 				 errhint("Give a column name or an SQL expression of at most %d characters.",
 						 EXPRESSION_MAX)));
 
-	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(rel->rd_rel->relowner, save_sec_context | WATCH_OWNER_CONTEXT);
-	watch_owner_settings(search_path);
+	run_as_table_owner(rel->rd_rel->relowner, search_path, &state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PG_TRY();
@@ -373,15 +369,14 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 		ereport(ERROR,
 				(errcode(edata->sqlerrcode),
 				 errmsg("invalid value for argument \"%s\": %s", arg_names[arg], edata->message),
-				 edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ? watch_hint_at_owner(rel->rd_rel->relowner) :
+				 edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ? run_as_hint(rel->rd_rel->relowner) :
 				 edata->hint != NULL && edata->sqlerrcode == ERRCODE_CARDINALITY_VIOLATION ? errhint("%s", edata->hint) :
 				 errhint("Specify a column of table \"%s\", or an SQL expression over its columns%s.",
 						 RelationGetRelationName(rel), boolean ? " that is true or false" : "")));
 	}
 	PG_END_TRY();
 	SPI_finish();
-	AtEOXact_GUC(false, save_nestlevel);
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	run_as_end(&state);
 }
 
 /* A column or an expression.  A column that is to be a boolean can be cast to one, perhaps. */
@@ -536,7 +531,7 @@ webhook_watch(PG_FUNCTION_ARGS)
 {
 	Datum		values[NARGS];
 	bool		nulls[NARGS] = {0};
-	AsOwner		state;
+	RunAs		state;
 	Relation	rel;
 
 	version_require();
@@ -582,7 +577,7 @@ webhook_unwatch(PG_FUNCTION_ARGS)
 {
 	Oid			types[1] = {REGCLASSOID};
 	Datum		values[1];
-	AsOwner		state;
+	RunAs		state;
 	Relation	rel;
 	bool		watched;
 

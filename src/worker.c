@@ -45,29 +45,31 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "access.h"
 #include "attempt.h"
 #include "catalog.h"
 #include "clock.h"
 #include "compat.h"
 #include "cursor.h"
 #include "dispatch.h"
-#include "integration.h"
 #include "island.h"
 #include "launcher.h"
-#include "prepare.h"
+#include "notify.h"
 #include "payload.h"
+#include "prepare.h"
+#include "queue.h"
 #include "record.h"
 #include "ring.h"
 #include "settings.h"
 #include "shmem.h"
+#include "spill.h"
 #include "standby.h"
 #include "statement.h"
-#include "stored.h"
 #include "trim.h"
+#include "turns.h"
 #include "verdict.h"
 #include "version.h"
 #include "webhook.h"
+#include "withheld.h"
 
 /* Messages read from the outbox that are not dealt with yet: so many, and so many bytes. */
 #define MAX_OUTSTANDING			2000
@@ -198,7 +200,7 @@ room_to_read(void)
 {
 	return webhook_dispatch && at_work() && confirmed && !ShutdownRequestPending && cursor_outstanding() < LOW_WATER &&
 		cursor_outstanding_bytes() < MAX_OUTSTANDING_BYTES &&
-		dispatch_in_memory() < DISPATCH_MAX_IN_MEMORY;
+		queue_in_memory() < QUEUE_MAX_IN_MEMORY;
 }
 
 /* Has nobody else changed the position since we loaded it? */
@@ -253,7 +255,7 @@ check_home(void)
 	{
 		int64		culprit = (int64) pg_atomic_exchange_u64(&slot->culprit, 0);
 
-		stored_recover();
+		spill_recover();
 		if (culprit != 0)
 			verdict_punish(culprit);
 		recovered = true;
@@ -327,26 +329,27 @@ do_transaction(TimestampTz now, bool record)
 	}
 	if (at_work())
 	{
-		bool		news = cursor_moved() || stored_to_save(now);
+		bool		news = cursor_moved() || spill_to_save(now) || verdict_to_save(now);
 
 		progress = news;
 		taken = 0;
-		if (access_note_due(now))
+		if (withheld_note_due(now))
 			verdict_find_orphans();
-		stored_save();
-		if (access_changed())
-			dispatch_check_access();
+		spill_save();
+		verdict_save();
+		if (withheld_changed())
+			queue_check_access();
 		if (trim_due(now))
 			trim_failed(now);
 		if (networks_changed)
 		{
 			networks_changed = false;
-			stored_retry_forbidden(now);
+			spill_retry_forbidden(now);
 		}
-		if (access_note_due(now))
-			access_note_withheld(now);
+		if (withheld_note_due(now))
+			withheld_note(now);
 		if (webhook_dispatch)
-			stored_load(now);
+			spill_load(now);
 		if (room_to_read())
 		{
 			woken = false;
@@ -359,9 +362,9 @@ do_transaction(TimestampTz now, bool record)
 				standby_note_read();
 		}
 		if (webhook_dispatch)
-			dispatch_prepare();
-		if (integration_report_due(now))
-			integration_report_ages(now);
+			queue_prepare();
+		if (notify_key_ages_due(now))
+			notify_key_ages(now);
 		if (now >= after_ms(last_tidy, TIDY_MS) || now < last_tidy || ring_unfinished())
 			tidy(now);
 		if (cursor_moved())
@@ -371,7 +374,7 @@ do_transaction(TimestampTz now, bool record)
 		/* What the log says of the last moments is not worth waiting for the disk. */
 		lasting = XactLastRecEnd != InvalidXLogRecPtr;
 		if (!(news && taken == 0 && record_save_few()) && record)
-			record_save(dispatch_in_memory() == 0);
+			record_save(queue_in_memory() == 0);
 	}
 	commit_transaction(lasting);
 	if (progress)
@@ -397,7 +400,7 @@ read_due(TimestampTz now)
 static bool
 save_due(TimestampTz now)
 {
-	bool		unsaved = cursor_moved() || stored_to_save(now);
+	bool		unsaved = cursor_moved() || spill_to_save(now) || verdict_to_save(now);
 
 	if (!unsaved)
 		moved_at = 0;
@@ -411,7 +414,7 @@ static long
 time_to_sleep(TimestampTz now)
 {
 	TimestampTz until = Min(after_ms(now, POLL_MS), standby_next_check());
-	int64		record_us = record_due_in(dispatch_in_memory() == 0);
+	int64		record_us = record_due_in(queue_in_memory() == 0);
 	long		http_ms = http_timeout(http);
 	long		ms;
 
@@ -424,10 +427,10 @@ time_to_sleep(TimestampTz now)
 	if (moved_at != 0)
 		until = Min(until, after_ms(moved_at, SAVE_INTERVAL_MS));
 	else
-		until = Min(until, stored_next_save());
+		until = Min(until, Min(spill_next_save(), verdict_next_save()));
 	if (record_us < until - now)
 		until = now + record_us;
-	if (at_work() && webhook_dispatch && dispatch_to_prepare())
+	if (at_work() && webhook_dispatch && queue_to_prepare())
 		until = now;
 	ms = until <= now ? 0 : (long) ((until - now + 999) / 1000);
 	if (http_ms >= 0)
@@ -452,8 +455,8 @@ report_activity(void)
 	else if (!confirmed)
 		activity = WORKER_UNCONFIRMED;
 	else
-		activity = dispatch_in_memory() > 0 ? WORKER_SENDING : WORKER_IDLE;
-	pg_atomic_write_u32(&slot->in_flight, dispatch_in_flight());
+		activity = queue_in_memory() > 0 ? WORKER_SENDING : WORKER_IDLE;
+	pg_atomic_write_u32(&slot->in_flight, turns_in_flight());
 	record_totals(&delivered, &failed);
 	pg_atomic_write_u64(&slot->delivered, delivered);
 	pg_atomic_write_u64(&slot->failed, failed);
@@ -534,7 +537,8 @@ check_clock(TimestampTz now)
 	{
 		last_read = Min(last_read, now);
 		moved_at = Min(moved_at, now);
-		dispatch_clock_set_back(now);
+		queue_clock_set_back(now);
+		spill_clock_set_back();
 	}
 	last = now;
 }
@@ -566,11 +570,11 @@ turn(void)
 
 	/* A configuration that others have committed by now must not be overlooked. */
 	AcceptInvalidationMessages();
-	record = record_due_in(dispatch_in_memory() == 0) == 0;
+	record = record_due_in(queue_in_memory() == 0) == 0;
 	if (cursor_generation != catalog_cursor_generation() || generation != catalog_generation() ||
 		record || read_due(now) || save_due(now) ||
-		(at_work() && (trim_due(now) || access_note_due(now) || integration_report_due(now) ||
-					  (webhook_dispatch && (stored_to_load(now) || dispatch_to_prepare())))))
+		(at_work() && (trim_due(now) || withheld_note_due(now) || notify_key_ages_due(now) ||
+					  (webhook_dispatch && (spill_to_load(now) || queue_to_prepare())))))
 	{
 		do_transaction(now, record);
 		now = clock_now();
@@ -624,7 +628,7 @@ wait_for_requests(void)
 {
 	TimestampTz until = after_ms(GetCurrentTimestamp(), FINISH_MS);
 
-	while (dispatch_in_flight() > 0)
+	while (turns_in_flight() > 0)
 	{
 		long		ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 		long		http_ms = http_timeout(http);
@@ -648,7 +652,8 @@ record_rest(void)
 	begin_transaction();
 	if (catalog_oids() != NULL && version_fits() && position_is_current())
 	{
-		stored_save();
+		spill_save();
+		verdict_save();
 		all = record_save_all();
 		if (cursor_moved())
 			cursor_save();
@@ -669,7 +674,7 @@ finish(void)
 	{
 		shmem_note_progress(slot);
 		until = after_ms(GetCurrentTimestamp(), RECORD_MS);
-		dispatch_spill_overtaken();
+		spill_all_overtaken();
 		while (!record_rest() && GetCurrentTimestamp() < until)
 			CHECK_FOR_INTERRUPTS();
 	}
@@ -705,6 +710,18 @@ destroy_http(int code, Datum arg)
 }
 
 static void
+init_sending(void)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "webhook deliveries", ALLOCSET_DEFAULT_SIZES);
+
+	endpoint_init();
+	queue_init(context);
+	spill_init(context);
+	verdict_init(context);
+	attempt_init(http, context);
+}
+
+static void
 run(const WorkerArgs *args)
 {
 	island_before_connection();
@@ -724,7 +741,7 @@ run(const WorkerArgs *args)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not initialize libcurl")));
 	before_shmem_exit(destroy_http, (Datum) 0);
-	dispatch_init(http);
+	init_sending();
 
 	/* The delivery table may hold what the last worker has read and nobody has confirmed. */
 	standby_note_read();

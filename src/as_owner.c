@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * asowner.c
+ * as_owner.c
  *		SQL on the extension's own tables, on behalf of whoever called.
  *
  * Application roles have no rights on the tables of the schema webhook: they
@@ -18,19 +18,16 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/guc.h"
 #include "utils/tuplestore.h"
 
-#include "asowner.h"
+#include "as_owner.h"
 #include "catalog.h"
-
-#define SAFE_SEARCH_PATH	"pg_catalog, pg_temp"
 
 /* Arguments of a query, the caller's role included. */
 #define MAX_QUERY_ARGS		8
 
 void
-as_owner_begin(AsOwner *state)
+as_owner_begin(RunAs *state)
 {
 	const CatalogOids *oids = catalog_oids();
 
@@ -40,28 +37,21 @@ as_owner_begin(AsOwner *state)
 				 errmsg("extension \"webhook\" does not exist in this database"),
 				 errhint("Create it with CREATE EXTENSION webhook.")));
 
-	GetUserIdAndSecContext(&state->caller, &state->sec_context);
-	SetUserIdAndSecContext(oids->extension_owner,
-						   state->sec_context | SECURITY_LOCAL_USERID_CHANGE);
-	state->nest_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", SAFE_SEARCH_PATH, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-
+	run_as_extension_owner(oids->extension_owner, state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }
 
 void
-as_owner_end(AsOwner *state)
+as_owner_end(RunAs *state)
 {
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
-	AtEOXact_GUC(true, state->nest_level);
-	SetUserIdAndSecContext(state->caller, state->sec_context);
+	run_as_end(state);
 }
 
 static uint64
-execute(const char *sql, int expected, int nargs,
+as_owner_run(const char *sql, int expected, int nargs,
 		Oid *types, Datum *values, const bool *nulls, bool read_only)
 {
 	char	   *spi_nulls = palloc(nargs + 1);
@@ -81,7 +71,16 @@ uint64
 as_owner_execute(const char *sql, int expected, int nargs,
 				 Oid *types, Datum *values, const bool *nulls)
 {
-	return execute(sql, expected, nargs, types, values, nulls, false);
+	return as_owner_run(sql, expected, nargs, types, values, nulls, false);
+}
+
+uint64
+as_owner_execute_for_id(const char *sql, int expected, int64 id)
+{
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(id)};
+
+	return as_owner_execute(sql, expected, 1, types, values, NULL);
 }
 
 uint64
@@ -99,11 +98,20 @@ as_owner_execute_snapshot(const char *sql, int expected, int nargs,
 	return SPI_processed;
 }
 
+Datum
+as_owner_result(int column)
+{
+	bool		isnull;
+
+	Assert(SPI_tuptable != NULL && SPI_processed > 0);
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+}
+
 /*
  * Prepare to return a set in materialize mode.
  */
 static Tuplestorestate *
-begin_result_set(FunctionCallInfo fcinfo)
+as_owner_begin_set(FunctionCallInfo fcinfo)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext old;
@@ -130,12 +138,12 @@ Datum
 as_owner_return_query(FunctionCallInfo fcinfo, const char *sql, int nargs,
 					  const Oid *types, const Datum *values, const bool *nulls)
 {
-	Tuplestorestate *result = begin_result_set(fcinfo);
+	Tuplestorestate *result = as_owner_begin_set(fcinfo);
 	Oid			all_types[MAX_QUERY_ARGS];
 	Datum		all_values[MAX_QUERY_ARGS];
 	bool		all_nulls[MAX_QUERY_ARGS];
 	uint64		nrows;
-	AsOwner		state;
+	RunAs		state;
 
 	Assert(nargs < MAX_QUERY_ARGS);
 	for (int i = 0; i < nargs; i++)
@@ -149,7 +157,7 @@ as_owner_return_query(FunctionCallInfo fcinfo, const char *sql, int nargs,
 	all_nulls[nargs] = false;
 
 	as_owner_begin(&state);
-	nrows = execute(sql, SPI_OK_SELECT, nargs + 1, all_types, all_values, all_nulls, true);
+	nrows = as_owner_run(sql, SPI_OK_SELECT, nargs + 1, all_types, all_values, all_nulls, true);
 	for (uint64 i = 0; i < nrows; i++)
 		tuplestore_puttuple(result, SPI_tuptable->vals[i]);
 	as_owner_end(&state);

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * stored.c
+ * spill.c
  *		Deliveries on their way to the delivery table, and back.
  *
  * What is written is collected during a turn and goes to the table with its
@@ -15,9 +15,6 @@
  *				messages are stored behind it until it has been read to the end;
  *	probe		one delivery at a time of an endpoint that is failing.
  *
- * Deliveries in memory that have a row are known by (webhook, id), so that no
- * row is read a second time.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -30,13 +27,13 @@
 #include "blocker.h"
 #include "claim.h"
 #include "clock.h"
-#include "dispatch.h"
 #include "orderkey.h"
+#include "probe.h"
+#include "queue.h"
 #include "record.h"
+#include "spill.h"
 #include "statement.h"
-#include "stored.h"
 #include "trim.h"
-#include "verdict.h"
 
 /* Rows read in one go: of one endpoint, of those that are due, to choose a probe from. */
 #define BACKLOG_ROWS		200
@@ -44,48 +41,27 @@
 #define PROBE_CANDIDATES	100
 
 /* What comes from the table leaves room for what comes from the outbox. */
-#define STORED_MAX_IN_MEMORY	(DISPATCH_MAX_IN_MEMORY / 2)
+#define STORED_MAX_IN_MEMORY	(QUEUE_MAX_IN_MEMORY / 2)
 #define STORED_MAX_BYTES		(16 * 1024 * 1024)
 
 static MemoryContext context;
-static HTAB *in_memory;			/* DeliveryId alone: a set */
 static List *to_write = NIL;	/* of Delivery */
 static List *to_delete = NIL;	/* of DeliveryId */
 static List *to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
 static List *to_drop = NIL;		/* of Endpoint: switched off, nothing is to be kept */
 static bool news = false;		/* in these lists: not just what has had no claim so far */
 static List *backlogs = NIL;	/* of Endpoint */
-static pairingheap *probes;		/* of Endpoint, by next_probe_at */
 static DuePosition due_after;	/* rows due up to this one have been read */
 static TimestampTz next_due;	/* DT_NOEND: none */
 
 
-static int
-compare_probes(const pairingheap_node *a, const pairingheap_node *b, void *arg)
-{
-	int64		x = pairingheap_const_container(Endpoint, probe_node, a)->health.next_probe_at;
-	int64		y = pairingheap_const_container(Endpoint, probe_node, b)->health.next_probe_at;
-
-	return x < y ? 1 : x > y ? -1 : 0;
-}
-
 void
-stored_init(MemoryContext dispatch_context)
+spill_init(MemoryContext dispatch_context)
 {
-	HASHCTL		ctl = {0};
-	MemoryContext old = MemoryContextSwitchTo(dispatch_context);
-
 	context = dispatch_context;
-	ctl.hcxt = context;
-	ctl.keysize = ctl.entrysize = sizeof(DeliveryId);
-	in_memory = hash_create("webhook stored deliveries", 256, &ctl,
-							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	probes = pairingheap_allocate(compare_probes, NULL);
 	due_after.at = DT_NOBEGIN;
 	next_due = DT_NOBEGIN;
-	MemoryContextSwitchTo(old);
 	blocker_init(dispatch_context);
-	verdict_init(dispatch_context);
 }
 
 static List *
@@ -124,7 +100,7 @@ plan_retry(Delivery *delivery, TimestampTz next_attempt_at)
 }
 
 void
-stored_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at,
+spill_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at,
 				   const char *error)
 {
 	delivery->next_state = state;
@@ -143,7 +119,7 @@ stored_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_att
 }
 
 void
-stored_keep(Delivery *delivery)
+spill_keep(Delivery *delivery)
 {
 	if (delivery->to_store)
 		to_write = list_delete_ptr(to_write, delivery);
@@ -151,9 +127,9 @@ stored_keep(Delivery *delivery)
 }
 
 void
-stored_done(Delivery *delivery)
+spill_done(Delivery *delivery)
 {
-	stored_keep(delivery);
+	spill_keep(delivery);
 	if (delivery->last_error != NULL)
 		pfree(delivery->last_error);
 	if (delivery->stored)
@@ -170,41 +146,117 @@ stored_done(Delivery *delivery)
 }
 
 void
-stored_forget(const Delivery *delivery)
-{
-	DeliveryId	tag = {delivery->endpoint->id, delivery->message->id};
-
-	hash_search(in_memory, &tag, HASH_REMOVE, NULL);
-}
-
-void
-stored_start_failing(Endpoint *endpoint)
+spill_start_failing(Endpoint *endpoint)
 {
 	if (!endpoint->to_wait)
 		to_wait = remember(to_wait, endpoint);
 	endpoint->to_wait = true;
-	stored_plan_probe(endpoint);
+	probe_plan(endpoint);
 }
 
 void
-stored_plan_probe(Endpoint *endpoint)
-{
-	if (endpoint->in_probe_queue)
-		pairingheap_remove(probes, &endpoint->probe_node);
-	endpoint->in_probe_queue = endpoint->exists && endpoint->active && endpoint->health.failing &&
-		!endpoint->probing && endpoint->deactivate == NULL;
-	if (endpoint->in_probe_queue)
-		pairingheap_add(probes, &endpoint->probe_node);
-}
-
-void
-stored_start_backlog(Endpoint *endpoint)
+spill_start_backlog(Endpoint *endpoint)
 {
 	endpoint->backlog_read = 0;
 	if (endpoint->backlog)
 		return;
 	endpoint->backlog = true;
 	backlogs = remember(backlogs, endpoint);
+}
+
+/* ---------- endpoints that are slow, failing or deactivated ---------- */
+
+/*
+ * A test is worth one attempt, and no row; it stays in memory, and what it was
+ * read with is dealt with.
+ */
+static void
+spill_put_test_aside(Delivery *delivery)
+{
+	if (!delivery->endpoint->exists && !delivery->sending)
+	{
+		queue_remove(delivery);
+		queue_forget(delivery);
+	}
+	else if (delivery->message->window != NULL)
+		queue_detach(delivery);
+}
+
+void
+spill_put_aside(Endpoint *endpoint)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &endpoint->all)
+	{
+		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
+
+		if (payload_is_test(delivery->message))
+		{
+			spill_put_test_aside(delivery);
+			continue;
+		}
+		if (delivery->sending || delivery->to_store)
+			continue;
+		queue_remove(delivery);
+		/* A row that has been due would not be read again as such. */
+		if (delivery->stored && delivery->attempts == 0)
+			queue_forget(delivery);
+		else
+			spill_write_later(delivery, DELIVERY_WAITING, 0, NULL);
+	}
+}
+
+/*
+ * Store all that is in memory of an endpoint.  What is being sent goes on;
+ * the rest is read back when there is room.
+ */
+void
+spill_endpoint(Endpoint *endpoint)
+{
+	dlist_mutable_iter iter;
+	bool		rest = false;
+
+	dlist_foreach_modify(iter, &endpoint->all)
+	{
+		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
+
+		if (payload_is_test(delivery->message))
+			spill_put_test_aside(delivery);
+		else if (!delivery->sending)
+			rest = true;
+		else if (!delivery->stored)
+			spill_write_later(delivery, DELIVERY_WAITING, 0, NULL);
+	}
+	if (rest)
+	{
+		spill_put_aside(endpoint);
+		spill_start_backlog(endpoint);
+	}
+}
+
+static void
+spill_overtaken(Endpoint *endpoint)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &endpoint->all)
+	{
+		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
+
+		if (!delivery->stored && delivery->message->id <= queue_last_finished())
+		{
+			/* This changes the list. */
+			spill_endpoint(endpoint);
+			break;
+		}
+	}
+}
+
+void
+spill_all_overtaken(void)
+{
+	endpoint_foreach(spill_overtaken);
 }
 
 /* ---------- writing ---------- */
@@ -218,7 +270,7 @@ reread_due(void)
 }
 
 void
-stored_clock_set_back(void)
+spill_clock_set_back(void)
 {
 	claim_ask_again();
 	reread_due();
@@ -233,7 +285,7 @@ delete_row(void *item)
 	if (!claim_try(row->webhook_id))
 		return false;
 	delivery_delete(row->webhook_id, row->id);
-	hash_search(in_memory, row, HASH_REMOVE, NULL);
+	queue_forget_row(row->webhook_id, row->id);
 	pfree(row);
 	return true;
 }
@@ -338,17 +390,15 @@ write_row(void *item)
 		if (delivery->next_state == DELIVERY_FAILED)
 			trim_note_failed(clock_now());
 		if (needs_reader(delivery))
-			stored_start_backlog(endpoint);
+			spill_start_backlog(endpoint);
 
 		/* After a crash messages are read again that precede rows of the table. */
 		endpoint->backlog_read = Min(endpoint->backlog_read, delivery->message->id - 1);
 		if (delivery->sending && !delivery->stored)
 		{
-			DeliveryId	tag = {endpoint->id, delivery->message->id};
-
-			hash_search(in_memory, &tag, HASH_ENTER, NULL);
+			queue_note_row(endpoint->id, delivery->message->id);
 			delivery->stored = true;
-			dispatch_detach(delivery);
+			queue_detach(delivery);
 		}
 	}
 	if (delivery->last_error != NULL)
@@ -356,9 +406,9 @@ write_row(void *item)
 	delivery->last_error = NULL;
 	let_pass(delivery);
 	if (!delivery->sending)
-		dispatch_forget(delivery);
+		queue_forget(delivery);
 	else if (delivery->message->window != NULL)
-		dispatch_detach(delivery);
+		queue_detach(delivery);
 	return true;
 }
 
@@ -410,14 +460,13 @@ drop_rows(void *item)
 }
 
 void
-stored_save(void)
+spill_save(void)
 {
 	claim_begin();
 	work_off(&to_delete, delete_row);
 	work_off(&to_write, write_row);
 	work_off(&to_wait, make_rows_wait);
 	work_off(&to_drop, drop_rows);
-	verdict_save();
 	news = false;
 }
 
@@ -426,25 +475,21 @@ stored_save(void)
 static bool
 room_for_rows(void)
 {
-	return dispatch_in_memory() < STORED_MAX_IN_MEMORY && dispatch_own_bytes() < STORED_MAX_BYTES;
+	return queue_in_memory() < STORED_MAX_IN_MEMORY && queue_own_bytes() < STORED_MAX_BYTES;
 }
 
 static bool
 is_in_memory(const StoredDelivery *row)
 {
-	DeliveryId	tag = {row->webhook_id, row->message->id};
-
-	return hash_search(in_memory, &tag, HASH_FIND, NULL) != NULL;
+	return queue_has_row(row->webhook_id, row->message->id);
 }
 
 /* Take a row back into memory. */
 static Delivery *
 restore(StoredDelivery *row, Endpoint *endpoint)
 {
-	DeliveryId	tag = {row->webhook_id, row->message->id};
-
-	hash_search(in_memory, &tag, HASH_ENTER, NULL);
-	return dispatch_restore(row->message, endpoint, row->order_key, row->attempts);
+	queue_note_row(row->webhook_id, row->message->id);
+	return queue_restore(row->message, endpoint, row->order_key, row->attempts);
 }
 
 /* How much of its backlog shall be in memory?  What may not work gets no more than finds that out. */
@@ -603,21 +648,19 @@ load_probe(Endpoint *endpoint)
 static void
 load_probes(TimestampTz now)
 {
-	while (!pairingheap_is_empty(probes))
-	{
-		Endpoint   *endpoint = pairingheap_container(Endpoint, probe_node, pairingheap_first(probes));
+	Endpoint   *endpoint;
 
-		if (endpoint->health.next_probe_at > now)
-			break;
+	while ((endpoint = probe_first_due(now)) != NULL)
+	{
 		endpoint_refresh(endpoint);
 		if (endpoint->exists && endpoint->active)
 			load_probe(endpoint);
-		stored_plan_probe(endpoint);
+		probe_plan(endpoint);
 	}
 }
 
 void
-stored_load(TimestampTz now)
+spill_load(TimestampTz now)
 {
 	load_followers();
 	load_due(now);
@@ -641,9 +684,9 @@ recover_backlog(int64 webhook_id, bool wanted)
 		to_drop = remember(to_drop, endpoint);
 	}
 	else if (endpoint->health.failing)
-		stored_plan_probe(endpoint);
+		probe_plan(endpoint);
 	else
-		stored_start_backlog(endpoint);
+		spill_start_backlog(endpoint);
 }
 
 static void
@@ -655,7 +698,7 @@ recover_key(int64 webhook_id, int64 order_key)
 }
 
 void
-stored_recover(void)
+spill_recover(void)
 {
 	delivery_foreach_backlog(recover_backlog);
 	delivery_foreach_retrying(recover_key);
@@ -667,7 +710,7 @@ stored_recover(void)
  * and a session that removes such rows changes the webhook.
  */
 void
-stored_config_changed(void)
+spill_config_changed(void)
 {
 	claim_ask_again();
 	delivery_foreach_backlog(recover_backlog);
@@ -676,7 +719,7 @@ stored_config_changed(void)
 }
 
 void
-stored_retry_forbidden(TimestampTz now)
+spill_retry_forbidden(TimestampTz now)
 {
 	int64	   *webhook_ids;
 	int			n = delivery_read_forbidden(now, &webhook_ids);
@@ -689,7 +732,7 @@ stored_retry_forbidden(TimestampTz now)
 }
 
 bool
-stored_known(int64 webhook_id, int64 id)
+spill_known(int64 webhook_id, int64 id)
 {
 	static int64 known_up_to = -1;
 
@@ -704,35 +747,29 @@ stored_known(int64 webhook_id, int64 id)
 static bool
 anything_to_save(void)
 {
-	return to_write != NIL || to_delete != NIL || to_wait != NIL || to_drop != NIL || verdict_any();
-}
-
-void
-stored_note_news(void)
-{
-	news = true;
+	return to_write != NIL || to_delete != NIL || to_wait != NIL || to_drop != NIL;
 }
 
 bool
-stored_to_save(TimestampTz now)
+spill_to_save(TimestampTz now)
 {
 	return anything_to_save() && (news || claim_limited() || now >= claim_next_try());
 }
 
 TimestampTz
-stored_next_save(void)
+spill_next_save(void)
 {
 	return anything_to_save() ? claim_next_try() : DT_NOEND;
 }
 
 bool
-stored_to_load(TimestampTz now)
+spill_to_load(TimestampTz now)
 {
 	ListCell   *lc;
 
 	if (orderkey_any_to_follow())
 		return true;
-	if (now >= stored_next_event())
+	if (now >= spill_next_event())
 		return true;
 	if (!room_for_rows())
 		return false;
@@ -743,12 +780,7 @@ stored_to_load(TimestampTz now)
 }
 
 TimestampTz
-stored_next_event(void)
+spill_next_event(void)
 {
-	TimestampTz next = room_for_rows() ? next_due : DT_NOEND;
-
-	if (!pairingheap_is_empty(probes))
-		next = Min(next, pairingheap_container(Endpoint, probe_node,
-											   pairingheap_first(probes))->health.next_probe_at);
-	return next;
+	return Min(room_for_rows() ? next_due : DT_NOEND, probe_next_event());
 }
