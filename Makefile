@@ -19,8 +19,8 @@ MODULE_big = webhook
 # The version stands in webhook.control alone.  (VERSION itself is PostgreSQL's.)
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(src_top)/webhook.control)
 
-sources := $(sort $(wildcard $(src_top)/src/*.c))
-headers := $(wildcard $(src_top)/src/*.h)
+sources := $(sort $(wildcard $(src_top)/src/*.c $(src_top)/src/*/*.c))
+headers := $(wildcard $(src_top)/src/*.h $(src_top)/src/*/*.h)
 OBJS = $(patsubst $(src_top)/%.c,%.o,$(sources))
 
 install_parts := $(sort $(wildcard $(src_top)/sql/install/*.sql))
@@ -37,7 +37,7 @@ ISOLATION_OPTS = --inputdir=$(src_top)/test --load-extension=webhook
 TAP_TESTS = 1
 PROVE_TESTS ?= $(src_top)/test/t/*.pl
 
-PG_CPPFLAGS = -DWEBHOOK_VERSION=\"$(EXTVERSION)\" \
+PG_CPPFLAGS = -DWEBHOOK_VERSION=\"$(EXTVERSION)\" -I$(src_top)/src \
 	$(shell pkg-config --cflags libcurl libcrypto 2>/dev/null || curl-config --cflags)
 SHLIB_LINK = $(shell pkg-config --libs libcurl libcrypto 2>/dev/null || echo "$$(curl-config --libs) -lcrypto") $(export_flags)
 
@@ -56,7 +56,7 @@ endif
 # release of clang that PostgreSQL was built with.
 override with_llvm = no
 
-EXTRA_CLEAN = src/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
+EXTRA_CLEAN = src/*.o src/*/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
 # Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
 own_goals = help test test-bare test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
@@ -84,7 +84,7 @@ override includedir_server := $(shell $(PG_CONFIG) --includedir-server)
 include $(PGXS)
 
 # Objects go below the current directory, which need not be the one of the sources.
-$(shell mkdir -p src)
+$(shell mkdir -p $(sort $(dir $(OBJS))))
 
 # PostgreSQL has the flags and attributes of the compiler that it was built with, which clang need not know.
 ifneq ($(findstring clang,$(shell $(CC) --version 2>/dev/null)),)

@@ -10,14 +10,14 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "capture.h"
+#include "base/settings.h"
+#include "capture/capture.h"
+#include "capture/inline_capture.h"
 #include "compat.h"
-#include "launcher.h"
-#include "renamed.h"
-#include "settings.h"
-#include "shmem.h"
-#include "shortcut.h"
-#include "utility.h"
+#include "server/database_ddl.h"
+#include "server/launcher.h"
+#include "server/shmem.h"
+#include "watch/column_rename.h"
 #include "webhook.h"
 
 WEBHOOK_MODULE_MAGIC("webhook", WEBHOOK_VERSION);
@@ -34,8 +34,8 @@ _PG_init(void)
 		return;
 
 	shmem_init();
-	utility_init();
-	renamed_init();
-	shortcut_init();
+	database_ddl_init();
+	column_rename_init();
+	inline_capture_init();
 	launcher_init();
 }

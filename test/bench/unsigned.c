@@ -11,7 +11,7 @@
  */
 #include <string.h>
 
-#include "sign.h"
+#include "pure/sign.h"
 
 extern size_t __wrap_sign_message(SignKey *key, const char *id, int64_t timestamp,
 								  const char *body, size_t len, char *out);

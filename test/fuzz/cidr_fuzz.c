@@ -9,7 +9,7 @@
 
 #include <netinet/in.h>
 
-#include "netguard.h"
+#include "pure/netguard.h"
 
 #define ADDRESS_BYTES	16
 

@@ -10,7 +10,7 @@
 
 #include <strings.h>
 
-#include "handshake.h"
+#include "pure/handshake.h"
 
 #define ORIGIN	"events.example.com"
 

@@ -9,7 +9,7 @@
  */
 #include "fuzz.h"
 
-#include "url.h"
+#include "pure/url.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

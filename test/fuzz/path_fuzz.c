@@ -10,7 +10,7 @@
  */
 #include "fuzz.h"
 
-#include "path.h"
+#include "pure/path.h"
 
 #define WRITTEN_SIZE	(64 * 1024)
 

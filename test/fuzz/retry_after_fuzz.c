@@ -7,7 +7,7 @@
  */
 #include "fuzz.h"
 
-#include "retry.h"
+#include "pure/retry.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

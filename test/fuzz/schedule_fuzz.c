@@ -7,7 +7,7 @@
  */
 #include "fuzz.h"
 
-#include "retry.h"
+#include "pure/retry.h"
 
 #define LONGEST_STEP	(RETRY_MAX_STEP_SECONDS * INT64_C(1000000))
 

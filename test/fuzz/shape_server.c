@@ -23,7 +23,7 @@
 #include "utils/memutils.h"
 
 #include "fuzz.h"
-#include "shape.h"
+#include "shape/shape.h"
 
 PG_MODULE_MAGIC;
 

@@ -9,7 +9,7 @@
  */
 #include "fuzz.h"
 
-#include "sign.h"
+#include "pure/sign.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

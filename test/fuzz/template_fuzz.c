@@ -10,7 +10,7 @@
  */
 #include "fuzz.h"
 
-#include "path.h"
+#include "pure/path.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

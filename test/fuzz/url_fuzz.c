@@ -11,7 +11,7 @@
  */
 #include "fuzz.h"
 
-#include "url.h"
+#include "pure/url.h"
 
 #define EXPANDED_SIZE	(64 * 1024)
 

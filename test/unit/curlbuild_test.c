@@ -7,7 +7,7 @@
  */
 #include "unit.h"
 
-#include "curlbuild.h"
+#include "pure/curlbuild.h"
 
 static void
 test_faults(void)

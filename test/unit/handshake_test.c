@@ -7,7 +7,7 @@
  */
 #include "unit.h"
 
-#include "handshake.h"
+#include "pure/handshake.h"
 
 #define URL		"https://a.example/hook"
 #define ORIGIN	"events.example.com"

@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "http.h"
+#include "http/http.h"
 
 #define MAX_RESPONSE	10000
 #define LONG_MS			30000L	/* never reached */

@@ -11,7 +11,7 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
-#include "netguard.h"
+#include "pure/netguard.h"
 
 static const NetguardList nothing;
 

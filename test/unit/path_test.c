@@ -7,7 +7,7 @@
  */
 #include "unit.h"
 
-#include "path.h"
+#include "pure/path.h"
 
 /* The steps as text, each in angle brackets. */
 static const char *

@@ -7,7 +7,7 @@
  */
 #include "unit.h"
 
-#include "retry.h"
+#include "pure/retry.h"
 
 #define SECOND	INT64_C(1000000)
 #define MINUTE	(60 * SECOND)

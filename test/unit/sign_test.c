@@ -7,7 +7,7 @@
  */
 #include "unit.h"
 
-#include "sign.h"
+#include "pure/sign.h"
 
 /* The vectors published with the specification. */
 #define SECRET		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

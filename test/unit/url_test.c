@@ -7,7 +7,7 @@
  */
 #include "unit.h"
 
-#include "url.h"
+#include "pure/url.h"
 
 /* Results that are compared by how they begin. */
 typedef struct TextCase

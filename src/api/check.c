@@ -1,0 +1,594 @@
+/*-------------------------------------------------------------------------
+ *
+ * check.c
+ *		Checkers of the values that the properties of a webhook can have.
+ *
+ * Values are not repeated in messages: they may be secrets, and they may be
+ * very long.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "common/int.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "api/check.h"
+#include "base/argument.h"
+#include "base/catalog.h"
+#include "base/function.h"
+#include "base/secret_file.h"
+#include "compat.h"
+#include "http/http.h"
+#include "pure/retry.h"
+#include "pure/sign.h"
+#include "pure/url.h"
+#include "send/format.h"
+
+#define MAX_NAME_LENGTH		200 /* characters */
+#define MAX_LIST_LENGTH		(256 * 1024)	/* bytes of "event" and "event_uids" */
+#define MAX_HEADERS			100
+#define MAX_FILTER_SIZE		(64 * 1024)
+#define MAX_PEM_LENGTH		(256 * 1024)
+#define MIN_TIMEOUT_MS		100
+#define MAX_TIMEOUT_MS		(10 * 60 * 1000)
+#define MAX_IN_FLIGHT		1000
+#define MAX_RATE_LIMIT		1000000
+
+
+void
+check_refuse(const Field *field, const char *problem)
+{
+	ereport(ERROR,
+			(errcode(field->sqlstate),
+			 errmsg("invalid value for argument \"%s\": %s", field->name, problem),
+			 errhint("%s", field->hint)));
+}
+
+static bool
+is_control_character(char c)
+{
+	return (unsigned char) c < 0x20 || c == 0x7f;
+}
+
+static bool
+has_control_character(const char *s)
+{
+	for (; *s; s++)
+		if (is_control_character(*s))
+			return true;
+	return false;
+}
+
+/*
+ * A free name.
+ */
+Datum
+check_label(const Field *field, Datum value)
+{
+	char	   *s = text_to_cstring(DatumGetTextPP(value));
+
+	if (s[strspn(s, " ")] == '\0')
+		check_refuse(field, "it is empty");
+	if (pg_mbstrlen(s) > MAX_NAME_LENGTH)
+		check_refuse(field, "it is too long");
+	if (has_control_character(s))
+		check_refuse(field, "it contains a control character");
+	return value;
+}
+
+/* An entry of a comma-separated list. */
+typedef struct ListItem
+{
+	const char *start;
+	size_t		len;
+	bool		taken;			/* by normalize_list() */
+} ListItem;
+
+static int
+compare_items(const void *a, const void *b)
+{
+	const ListItem *left = a;
+	const ListItem *right = b;
+
+	if (left->len != right->len)
+		return left->len < right->len ? -1 : 1;
+	return memcmp(left->start, right->start, left->len);
+}
+
+/*
+ * Split s at its commas, strip blanks and check every entry; returns how many
+ * there are.
+ */
+static int
+split_list(const Field *field, const char *s, ListItem **items,
+		   void (*check_item) (const Field *field, const char *item, size_t len))
+{
+	int			count = 1;
+	int			n = 0;
+
+	for (const char *p = s; *p; p++)
+		count += (*p == ',');
+	*items = palloc(count * sizeof(ListItem));
+
+	for (;;)
+	{
+		size_t		len;
+		const char *next = s + strcspn(s, ",");
+
+		while (*s == ' ' || *s == '\t')
+			s++;
+		for (len = Max(next - s, 0); len > 0 && (s[len - 1] == ' ' || s[len - 1] == '\t'); len--)
+			;
+		if (len == 0)
+			check_refuse(field, count == 1 ? "it is empty" : "an entry of the list is empty");
+		check_item(field, s, len);
+		(*items)[n++] = (ListItem) {s, len, false};
+		if (*next == '\0')
+			return n;
+		s = next + 1;
+	}
+}
+
+/*
+ * Bring a comma-separated list into the form in which it is stored: no blanks,
+ * nothing twice.  The order stays.
+ */
+static Datum
+normalize_list(const Field *field, Datum value,
+			   void (*check_item) (const Field *field, const char *item, size_t len))
+{
+	char	   *s = text_to_cstring(DatumGetTextPP(value));
+	ListItem   *items;
+	ListItem   *sorted;
+	StringInfoData buf;
+	int			n;
+	int			distinct = 0;
+
+	if (strlen(s) > MAX_LIST_LENGTH)
+		check_refuse(field, "it is too long");
+	n = split_list(field, s, &items, check_item);
+
+	sorted = palloc(n * sizeof(ListItem));
+	memcpy(sorted, items, n * sizeof(ListItem));
+	qsort(sorted, n, sizeof(ListItem), compare_items);
+	for (int i = 0; i < n; i++)
+		if (i == 0 || compare_items(&sorted[i], &sorted[distinct - 1]) != 0)
+			sorted[distinct++] = sorted[i];
+
+	initStringInfo(&buf);
+	for (int i = 0; i < n; i++)
+	{
+		ListItem   *found = bsearch(&items[i], sorted, distinct, sizeof(ListItem), compare_items);
+
+		if (found->taken)
+			continue;
+		found->taken = true;
+		if (buf.len > 0)
+			appendStringInfoChar(&buf, ',');
+		appendBinaryStringInfo(&buf, items[i].start, items[i].len);
+	}
+	return PointerGetDatum(cstring_to_text_with_len(buf.data, buf.len));
+}
+
+/* "guest.create", "guest.*" or "*" */
+static void
+check_event_name(const Field *field, const char *item, size_t len)
+{
+	size_t		name_len = len;
+
+	if (len == 1 && *item == '*')
+		return;
+	if (len > 2 && item[len - 2] == '.' && item[len - 1] == '*')
+		name_len = len - 2;
+	if (len > MAX_NAME_LENGTH)
+		check_refuse(field, psprintf("\"%s...\" is too long for a trigger name", argument_excerpt(item, len)));
+	for (size_t i = 0; i < name_len; i++)
+	{
+		unsigned char c = item[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			  c == '.' || c == '_'))
+			check_refuse(field, psprintf("\"%s\" is not a trigger name", argument_excerpt(item, len)));
+	}
+}
+
+Datum
+check_events(const Field *field, Datum value)
+{
+	return normalize_list(field, value, check_event_name);
+}
+
+static void
+check_uid(const Field *field, const char *item, size_t len)
+{
+	if (pg_mbstrlen_with_len(item, len) > MAX_NAME_LENGTH)
+		check_refuse(field, "an event UID is longer than 200 characters");
+	if (len >= CATALOG_NAME_SIZE)
+		check_refuse(field, "an event UID is longer than 255 bytes");
+	if (has_control_character(pnstrdup(item, len)))
+		check_refuse(field, "it contains a control character");
+}
+
+Datum
+check_uids(const Field *field, Datum value)
+{
+	return normalize_list(field, value, check_uid);
+}
+
+Datum
+check_url(const Field *field, Datum value)
+{
+	const char *problem = url_check(text_to_cstring(DatumGetTextPP(value)));
+
+	if (problem)
+		check_refuse(field, problem);
+	return value;
+}
+
+static bool
+is_one_of(const char *s, const char *const *allowed)
+{
+	for (; *allowed; allowed++)
+		if (strcmp(s, *allowed) == 0)
+			return true;
+	return false;
+}
+
+Datum
+check_method(const Field *field, Datum value)
+{
+	static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH", NULL};
+	char	   *s = text_to_cstring(DatumGetTextPP(value));
+
+	for (char *p = s; *p; p++)
+		*p = pg_ascii_toupper((unsigned char) *p);
+	if (!is_one_of(s, methods))
+		check_refuse(field, "unknown method");
+	return CStringGetTextDatum(s);
+}
+
+Datum
+check_format(const Field *field, Datum value)
+{
+	if (!format_format_known(text_to_cstring(DatumGetTextPP(value))))
+		check_refuse(field, "unknown format");
+	return value;
+}
+
+Datum
+check_ordering(const Field *field, Datum value)
+{
+	static const char *const orderings[] = {"entity", "strict", "none", NULL};
+
+	if (!is_one_of(text_to_cstring(DatumGetTextPP(value)), orderings))
+		check_refuse(field, "unknown ordering");
+	return value;
+}
+
+/* Does the value name a file?  An error if the file may not be named. */
+static bool
+check_file_reference(const Field *field, const char *value, const char *what)
+{
+	const char *problem;
+
+	if (!secret_file_is_reference(value))
+		return false;
+	problem = secret_file_problem(value, GetUserId());
+	if (problem != NULL)
+		check_refuse(field, psprintf("%s%s", what, problem));
+	return true;
+}
+
+/*
+ * One header.  names are the n headers before it; two that differ in case only would
+ * both be sent.
+ */
+static void
+check_header(const Field *field, const char *name, const JsonbValue *value,
+			 char *const *names, int n)
+{
+	const char *problem;
+
+	if (value->type != jbvString)
+		problem = "the value is not a string";
+	else if (value->val.string.len == 3 && memcmp(value->val.string.val, "***", 3) == 0)
+		problem = "*** stands for a value that is not shown";
+	else
+		problem = url_check_header(name, pnstrdup(value->val.string.val, value->val.string.len));
+	for (int i = 0; i < n && problem == NULL; i++)
+		if (pg_strcasecmp(name, names[i]) == 0)
+			problem = "it is given twice";
+	if (problem)
+		check_refuse(field, psprintf("header \"%s\": %s", argument_excerpt(name, strlen(name)), problem));
+	(void) check_file_reference(field, pnstrdup(value->val.string.val, value->val.string.len),
+								psprintf("header \"%s\": ", argument_excerpt(name, strlen(name))));
+}
+
+Datum
+check_headers(const Field *field, Datum value)
+{
+	Jsonb	   *jsonb = DatumGetJsonbP(value);
+	char	   *names[MAX_HEADERS];
+	int			n = 0;
+	JsonbIterator *it;
+	JsonbValue	v;
+	JsonbIteratorToken token;
+
+	if (!JB_ROOT_IS_OBJECT(jsonb))
+		check_refuse(field, "it is not a JSON object");
+	if (JB_ROOT_COUNT(jsonb) > MAX_HEADERS)
+		check_refuse(field, "there are too many headers");
+
+	it = JsonbIteratorInit(&jsonb->root);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			names[n] = pnstrdup(v.val.string.val, v.val.string.len);
+		else if (token == WJB_VALUE)
+		{
+			check_header(field, names[n], &v, names, n);
+			n++;
+		}
+	}
+	return value;
+}
+
+Datum
+check_columns(const Field *field, Datum value)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	Datum	   *elements;
+	int			n;
+
+	if (ARR_NDIM(array) != 1 || array_contains_nulls(array))
+		check_refuse(field, "it is not a plain list of names");
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
+	if (n > MaxHeapAttributeNumber)
+		check_refuse(field, "there are too many names");
+	for (int i = 0; i < n; i++)
+	{
+		int			len = VARSIZE_ANY_EXHDR(DatumGetTextPP(elements[i]));
+
+		if (len == 0)
+			check_refuse(field, "a name is empty");
+		if (len >= NAMEDATALEN)
+			check_refuse(field, "a name is too long for a column");
+	}
+	return value;
+}
+
+Datum
+check_filter(const Field *field, Datum value)
+{
+	Jsonb	   *jsonb = DatumGetJsonbP(value);
+
+	if (!JB_ROOT_IS_OBJECT(jsonb))
+		check_refuse(field, "it is not a JSON object");
+	if (VARSIZE(jsonb) > MAX_FILTER_SIZE)
+		check_refuse(field, "it is too large");
+	return value;
+}
+
+static bool
+transform_fits(Oid function, Oid unused)
+{
+	return function_is_transform(function);
+}
+
+/*
+ * Stored as text with the schema, which survives a dump; an oid would not.
+ */
+Datum
+check_transform(const Field *field, Datum value)
+{
+	Oid			function = function_find(field->name, TextDatumGetCString(value), transform_fits, InvalidOid, field->hint);
+
+	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
+		check_refuse(field, "the function does not exist");
+	if (!function_is_transform(function))
+		check_refuse(field, psprintf("%s has other argument or result types", format_procedure(function)));
+	if (webhook_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function %s", get_func_name(function)),
+				 errhint("%s", field->hint)));
+	return CStringGetTextDatum(format_procedure_qualified(function));
+}
+
+char *
+check_generate_key(const char *version)
+{
+	unsigned char bytes[Max(SIGN_SECRET_BYTES, SIGN_SEED_BYTES)];
+	char		key[SIGN_MAX_TEXT];
+	bool		ok = pg_strong_random(bytes, sizeof(bytes));
+
+	if (strcmp(version, "v1") == 0)
+		sign_format_secret(bytes, SIGN_SECRET_BYTES, key);
+	else if (strcmp(version, "v1a") == 0)
+		ok = ok && sign_format_private_key(bytes, key);
+	else
+		return NULL;
+	if (!ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random bytes")));
+	explicit_bzero(bytes, sizeof(bytes));
+	return pstrdup(key);
+}
+
+/*
+ * One key or several, with single spaces between.  "v1" and "v1a" stand for
+ * keys to be made.  Everything is signed with a shared secret, whatever else:
+ * there is always one.
+ */
+Datum
+check_secret(const Field *field, Datum value)
+{
+	char	   *list = text_to_cstring(DatumGetTextPP(value));
+	const char *problem;
+	StringInfoData buf;
+	SignKey    *key;
+	char	   *next;
+
+	if (check_file_reference(field, list, ""))
+		return value;
+	initStringInfo(&buf);
+	for (char *token = list; token != NULL; token = next)
+	{
+		char	   *made;
+
+		next = strchr(token, ' ');
+		if (next != NULL)
+			*next++ = '\0';
+		made = check_generate_key(token);
+		appendStringInfo(&buf, "%s%s", token == list ? "" : " ", made ? made : token);
+	}
+
+	key = sign_key_create(buf.data, &problem);
+	if (key == NULL)
+		check_refuse(field, problem);
+	if (!sign_key_has(key, SIGN_HMAC_SHA256))
+	{
+		char	   *rest = buf.data;
+
+		initStringInfo(&buf);
+		appendStringInfo(&buf, "%s %s", check_generate_key("v1"), rest);
+	}
+	sign_key_free(key);
+	return CStringGetTextDatum(buf.data);
+}
+
+int64
+check_interval_us(const char *argument, Interval *interval, int64 min_ms, int64 max_ms, const char *hint)
+{
+	const char *problem = NULL;
+	int64		us;
+
+	if (interval->month != 0)
+		problem = "months and years have no fixed length";
+	else if (pg_mul_s64_overflow(interval->day, USECS_PER_DAY, &us) ||
+			 pg_add_s64_overflow(us, interval->time, &us) ||
+			 us < min_ms * 1000 || us > max_ms * 1000)
+		problem = "it is out of range";
+	if (problem)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\": %s", argument, problem),
+				 errhint("%s", hint)));
+	return us;
+}
+
+Datum
+check_retry_schedule(const Field *field, Datum value)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	Datum	   *elements;
+	int			n;
+
+	if (ARR_NDIM(array) != 1 || array_contains_nulls(array))
+		check_refuse(field, "it is not a plain list of intervals");
+	deconstruct_array(array, INTERVALOID, sizeof(Interval), false, TYPALIGN_DOUBLE,
+					  &elements, NULL, &n);
+	if (n > RETRY_MAX_STEPS)
+		check_refuse(field, "there are too many steps");
+	for (int i = 0; i < n; i++)
+		(void) check_interval_us(field->name, DatumGetIntervalP(elements[i]),
+								 0, RETRY_MAX_STEP_SECONDS * INT64CONST(1000), field->hint);
+	return value;
+}
+
+Datum
+check_timeout(const Field *field, Datum value)
+{
+	(void) check_interval_us(field->name, DatumGetIntervalP(value),
+							 MIN_TIMEOUT_MS, MAX_TIMEOUT_MS, field->hint);
+	return value;
+}
+
+Datum
+check_rate_limit(const Field *field, Datum value)
+{
+	if (DatumGetInt32(value) < 1 || DatumGetInt32(value) > MAX_RATE_LIMIT)
+		check_refuse(field, "it is out of range");
+	return value;
+}
+
+Datum
+check_max_in_flight(const Field *field, Datum value)
+{
+	if (DatumGetInt32(value) < 1 || DatumGetInt32(value) > MAX_IN_FLIGHT)
+		check_refuse(field, "it is out of range");
+	return value;
+}
+
+/* With another TLS library than OpenSSL, libcurl takes certificates from files only. */
+static void
+check_has_certificates(const Field *field)
+{
+	HttpLibrary library;
+
+	http_library(&library);
+	if (!library.has_certificates)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("argument \"%s\" is not supported with this libcurl", field->name),
+				 errdetail("libcurl %s uses %s.", library.version,
+						   library.tls[0] != '\0' ? library.tls : "no TLS library"),
+				 errhint("Build webhook with a libcurl that uses OpenSSL, such as that of libcurl4-openssl-dev.")));
+}
+
+/*
+ * Text that holds a PEM block of this kind.  What is inside of it shows when it
+ * is used.
+ */
+static char *
+check_pem(const Field *field, Datum value, const char *kind)
+{
+	char	   *s = text_to_cstring(DatumGetTextPP(value));
+
+	check_has_certificates(field);
+	if (check_file_reference(field, s, ""))
+		return s;
+	if (strlen(s) > MAX_PEM_LENGTH)
+		check_refuse(field, "it is too long");
+	if (strstr(s, "-----BEGIN ") == NULL || strstr(s, "-----END ") == NULL)
+		check_refuse(field, "it is not in PEM format");
+	if (strstr(s, kind) == NULL)
+		check_refuse(field, "it is in PEM format, but holds something else");
+	return s;
+}
+
+Datum
+check_certificate(const Field *field, Datum value)
+{
+	(void) check_pem(field, value, "CERTIFICATE-----");
+	return value;
+}
+
+Datum
+check_private_key(const Field *field, Datum value)
+{
+	char	   *s = check_pem(field, value, "PRIVATE KEY-----");
+
+	if (strstr(s, "ENCRYPTED"))
+		check_refuse(field, "the key is protected by a passphrase");
+	return value;
+}
+
+Datum
+check_nothing(const Field *field, Datum value)
+{
+	return value;
+}

@@ -1,0 +1,312 @@
+/*-------------------------------------------------------------------------
+ *
+ * fields.c
+ *		The properties of a webhook that its owner can set.
+ *
+ * One table describes them for create_webhook() and update_webhook() alike:
+ * name, type, default, what is allowed and which checker (check.c) sees to it.
+ * Everything that is stored has passed through here, so the worker can rely on
+ * it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+
+#include "api/check.h"
+#include "api/fields.h"
+#include "base/argument.h"
+
+#define INVALID		ERRCODE_INVALID_PARAMETER_VALUE
+
+static const Field fields[FIELD_COUNT] =
+{
+	[FIELD_APP] = {
+		"app", TEXTOID, true, NULL, INVALID, check_label,
+		"Give a name of 1 to 200 characters by which the webhook can be found."
+	},
+	[FIELD_EVENT] = {
+		"event", TEXTOID, true, NULL, ERRCODE_INVALID_NAME, check_events,
+		"Give one or several trigger names, separated by commas, such as \"guest.create\", \"guest.*\" or \"*\"; "
+		"names consist of letters, digits, dots and underscores."
+	},
+	[FIELD_URL] = {
+		"url", TEXTOID, true, NULL, INVALID, check_url,
+		"Give an absolute http or https URL; the path and the query may contain {entity_id}, {event_uid} and {action}."
+	},
+	[FIELD_NAME] = {
+		"name", TEXTOID, false, NULL, INVALID, check_label,
+		"Give a name of 1 to 200 characters, or none."
+	},
+	[FIELD_METHOD] = {
+		"method", TEXTOID, false, "POST", INVALID, check_method,
+		"Allowed methods are GET, POST, PUT, DELETE and PATCH."
+	},
+	[FIELD_HEADERS] = {
+		"headers", JSONBOID, false, "{}", INVALID, check_headers,
+		"Give a JSON object of at most 100 request headers, such as {\"Authorization\": \"Bearer ...\"}, "
+		"with strings of printable characters as values."
+	},
+	[FIELD_FORMAT] = {
+		"format", TEXTOID, false, "entity", INVALID, check_format,
+		"Allowed formats are entity, rest, standard, cloudevents and cloudevents-binary."
+	},
+	[FIELD_EVENT_UIDS] = {
+		"event_uids", TEXTOID, false, NULL, INVALID, check_uids,
+		"Give the UIDs of one or several events, separated by commas, or NULL for all events."
+	},
+	[FIELD_INTEGRATION] = {
+		"integration", TEXTOID, false, NULL, INVALID, check_label,
+		"Give the name of an integration, or none."
+	},
+	[FIELD_COLUMNS] = {
+		"columns", TEXTARRAYOID, false, NULL, INVALID, check_columns,
+		"Give the names of the columns whose change fires the webhook, or NULL for all columns."
+	},
+	[FIELD_FILTER] = {
+		"filter", JSONBOID, false, NULL, INVALID, check_filter,
+		"Give a JSON object of at most 64 kB that the payload must contain."
+	},
+	[FIELD_TRANSFORM] = {
+		"transform", TEXTOID, false, NULL, ERRCODE_INVALID_FUNCTION_DEFINITION, check_transform,
+		"Specify a function that you may execute, takes (jsonb) or (jsonb, text, text) and returns jsonb."
+	},
+	[FIELD_ORDERING] = {
+		"ordering", TEXTOID, false, "entity", INVALID, check_ordering,
+		"Allowed are entity, strict and none."
+	},
+	[FIELD_SECRET] = {
+		"secret", TEXTOID, false, NULL, INVALID, check_secret,
+		"Give \"whsec_\" and 24 to 64 bytes in base64, \"whsk_\" and an ed25519 key in base64, or up to 4 of these "
+		"with single spaces between; \"v1\" and \"v1a\" stand for one of each kind that is generated."
+	},
+	[FIELD_RETRY_SCHEDULE] = {
+		"retry_schedule", INTERVALARRAYOID, false, NULL, INVALID, check_retry_schedule,
+		"Give 1 to 32 intervals of 0 to 30 days, without months or years."
+	},
+	[FIELD_TIMEOUT] = {
+		"timeout", INTERVALOID, false, NULL, INVALID, check_timeout,
+		"Give an interval between 100 milliseconds and 10 minutes."
+	},
+	[FIELD_RATE_LIMIT] = {
+		"rate_limit", INT4OID, false, NULL, INVALID, check_rate_limit,
+		"Give a number of requests per second between 1 and 1000000, or NULL for no limit."
+	},
+	[FIELD_MAX_IN_FLIGHT] = {
+		"max_in_flight", INT4OID, false, NULL, INVALID, check_max_in_flight,
+		"Give a number of simultaneous requests between 1 and 1000."
+	},
+	[FIELD_CLIENT_CERT] = {
+		"client_cert", TEXTOID, false, NULL, INVALID, check_certificate,
+		"Give a certificate in PEM format (-----BEGIN CERTIFICATE-----), together with client_key."
+	},
+	[FIELD_CLIENT_KEY] = {
+		"client_key", TEXTOID, false, NULL, INVALID, check_private_key,
+		"Give a private key in PEM format (-----BEGIN PRIVATE KEY-----), together with client_cert."
+	},
+	[FIELD_CA_CERT] = {
+		"ca_cert", TEXTOID, false, NULL, INVALID, check_certificate,
+		"Give one or several certificates in PEM format (-----BEGIN CERTIFICATE-----)."
+	},
+	[FIELD_ACTIVE] = {
+		"active", BOOLOID, false, "true", INVALID, check_nothing,
+		"Give true or false."
+	},
+	[FIELD_HANDSHAKE] = {
+		"handshake", BOOLOID, false, "false", INVALID, check_nothing,
+		"Give true to have the receiver asked before anything is sent there, or false."
+	}
+};
+
+const char *
+field_name(FieldId id)
+{
+	return fields[id].name;
+}
+
+Oid
+field_column_type(FieldId id)
+{
+	return fields[id].type;
+}
+
+int
+field_find(const char *name, size_t len)
+{
+	for (int i = 0; i < FIELD_COUNT; i++)
+		if (strlen(fields[i].name) == len && memcmp(fields[i].name, name, len) == 0)
+			return i;
+	return -1;
+}
+
+/*
+ * The value of a text, by the type's input function.  Its errors know nothing
+ * of arguments, so they are replaced by ours; it ends in an error all the
+ * same, so nothing has to be cleaned up here.
+ */
+static Datum
+input(const Field *field, char *s)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			function;
+	Oid			io_param;
+	Datum volatile result = 0;
+
+	getTypeInputInfo(field->type, &function, &io_param);
+	PG_TRY();
+	{
+		result = OidInputFunctionCall(function, s, io_param, -1);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(error->sqlerrcode),
+				 errmsg("invalid value for argument \"%s\": %s", field->name,
+						argument_excerpt(error->message, strlen(error->message))),
+				 errhint("%s", field->hint)));
+	}
+	PG_END_TRY();
+	return result;
+}
+
+static FieldValue
+default_value(FieldId id)
+{
+	FieldValue	result = {(Datum) 0, true};
+
+	if (fields[id].default_text)
+	{
+		result.value = input(&fields[id], pstrdup(fields[id].default_text));
+		result.isnull = false;
+	}
+	else if (id == FIELD_SECRET)
+	{
+		result.value = CStringGetTextDatum(check_generate_key("v1"));
+		result.isnull = false;
+	}
+	return result;
+}
+
+static void
+refuse_null(const Field *field)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("argument \"%s\" must not be null", field->name),
+			 errhint("%s", field->hint)));
+}
+
+FieldValue
+field_check(FieldId id, Datum value, bool isnull)
+{
+	const Field *field = &fields[id];
+	FieldValue	result;
+
+	if (isnull)
+	{
+		if (field->required || field->default_text)
+			refuse_null(field);
+		return default_value(id);
+	}
+	result.value = field->check(field, value);
+	result.isnull = false;
+	return result;
+}
+
+/* The text of a JSON string. */
+static char *
+string_from_json(const Field *field, const JsonbValue *json)
+{
+	if (json->type != jbvString)
+		check_refuse(field, "it is not a string");
+	return pnstrdup(json->val.string.val, json->val.string.len);
+}
+
+static Datum
+integer_from_json(const Field *field, const JsonbValue *json)
+{
+	char	   *digits;
+	char	   *end;
+	long		number;
+
+	if (json->type != jbvNumeric)
+		check_refuse(field, "it is not a number");
+	digits = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(json->val.numeric)));
+	errno = 0;
+	number = strtol(digits, &end, 10);
+	if (*end != '\0' || errno != 0 || number < PG_INT32_MIN || number > PG_INT32_MAX)
+		check_refuse(field, "it is not an integer, or out of range");
+	return Int32GetDatum((int32) number);
+}
+
+/*
+ * Arrays go through the array type's input function, by way of its text form.
+ */
+static Datum
+array_from_json(const Field *field, const JsonbValue *json)
+{
+	ArrayBuildState *state = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	JsonbIterator *it;
+	JsonbValue	v;
+	JsonbIteratorToken token;
+	Datum		strings;
+
+	if (json->type != jbvBinary || !JsonContainerIsArray(json->val.binary.data) ||
+		JsonContainerIsScalar(json->val.binary.data))
+		check_refuse(field, "it is not an array");
+	it = JsonbIteratorInit(json->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		if (token == WJB_ELEM)
+			state = accumArrayResult(state, CStringGetTextDatum(string_from_json(field, &v)), false,
+									 TEXTOID, CurrentMemoryContext);
+	strings = makeArrayResult(state, CurrentMemoryContext);
+	return input(field, OidOutputFunctionCall(F_ARRAY_OUT, strings));
+}
+
+static Datum
+datum_from_json(const Field *field, JsonbValue *json)
+{
+	switch (field->type)
+	{
+		case JSONBOID:
+			return JsonbPGetDatum(JsonbValueToJsonb(json));
+		case BOOLOID:
+			if (json->type != jbvBool)
+				check_refuse(field, "it is not a boolean");
+			return BoolGetDatum(json->val.boolean);
+		case INT4OID:
+			return integer_from_json(field, json);
+		case TEXTARRAYOID:
+		case INTERVALARRAYOID:
+			return array_from_json(field, json);
+		default:
+			return input(field, string_from_json(field, json));
+	}
+}
+
+FieldValue
+field_check_json(FieldId id, JsonbValue *json)
+{
+	if (json->type == jbvNull)
+	{
+		if (fields[id].required)
+			refuse_null(&fields[id]);
+		return default_value(id);
+	}
+	return field_check(id, datum_from_json(&fields[id], json), false);
+}

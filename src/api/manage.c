@@ -1,0 +1,139 @@
+/*-------------------------------------------------------------------------
+ *
+ * manage.c
+ *		Webhooks and integrations that the caller may manage.
+ *
+ * They belong to the role that created them; for all others but superusers and
+ * members of that role they do not exist.  What the owner of a webhook may see is
+ * what is sent.  When the role is dropped the worker deactivates the webhook
+ * (deactivation_find_orphans()) until it is given to another role.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
+#include "api/manage.h"
+#include "base/webhook_lock.h"
+
+
+/*
+ * An error unless the webhook is there and the caller may manage it.  Returns
+ * whether it is active.
+ */
+static bool
+manage_require_webhook(const RunAs *state, int64 id, const char *sql)
+{
+	if (as_owner_execute_for_id(sql, SPI_OK_SELECT, id) == 0 ||
+		!has_privs_of_role(state->caller, DatumGetObjectId(as_owner_result(1))))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("webhook with id " INT64_FORMAT " does not exist", id),
+				 errhint("The webhooks that you may manage are listed by webhook.get_webhooks().")));
+	return DatumGetBool(as_owner_result(2));
+}
+
+bool
+manage_find_webhook(const RunAs *state, int64 id)
+{
+	return manage_require_webhook(state, id, "SELECT owner, active FROM webhook.webhook WHERE id = $1");
+}
+
+bool
+manage_lock_webhook(const RunAs *state, int64 id)
+{
+	webhook_lock_wait(id);
+	return manage_require_webhook(state, id,
+								  "SELECT owner, active FROM webhook.webhook WHERE id = $1 FOR NO KEY UPDATE");
+}
+
+void
+manage_delete_webhook(int64 id)
+{
+	static const char *const commands[] = {
+		"DELETE FROM webhook.delivery WHERE webhook_id = $1",
+		"DELETE FROM webhook.log WHERE webhook_id = $1",
+		"DELETE FROM webhook.health WHERE webhook_id = $1",
+		"DELETE FROM webhook.withheld WHERE webhook_id = $1",
+		"DELETE FROM webhook.notification WHERE webhook_id = $1",
+		"DELETE FROM webhook.webhook WHERE id = $1"
+	};
+
+	for (int i = 0; i < lengthof(commands); i++)
+		as_owner_execute_for_id(commands[i], SPI_OK_DELETE, id);
+}
+
+void
+manage_require_integration(const RunAs *state, const char *name)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+
+	if (as_owner_execute("SELECT owner FROM webhook.integration WHERE name = $1 FOR NO KEY UPDATE",
+						 SPI_OK_SELECT, 1, types, values, NULL) == 0 ||
+		!has_privs_of_role(state->caller, DatumGetObjectId(as_owner_result(1))))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("integration \"%s\" does not exist", name),
+				 errhint("The integrations that you may manage are listed by webhook.get_integrations().")));
+}
+
+/* Nothing is sent on behalf of a role that does not exist any more. */
+void
+manage_require_owner(int64 id)
+{
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(id)};
+
+	if (as_owner_execute("SELECT FROM webhook.webhook AS w JOIN pg_roles AS r ON r.oid = w.owner WHERE w.id = $1",
+						 SPI_OK_SELECT, 1, types, values, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the owner of webhook " INT64_FORMAT " does not exist any more", id),
+				 errhint("Give it to another role first: webhook.update_webhook(" INT64_FORMAT ", '{\"owner\": \"role\"}').",
+						 id)));
+}
+
+char *
+manage_owner_from_json(const JsonbValue *v)
+{
+	if (v->type != jbvString)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\": it is not a string", OWNER_KEY),
+				 errhint("Give the name of a role.")));
+	return pnstrdup(v->val.string.val, v->val.string.len);
+}
+
+/* What the new owner may see will be sent, and by its rights the transform runs: hence the caller must be a member. */
+void
+manage_change_owner(const RunAs *state, int64 id, const char *name)
+{
+	Oid			types[] = {INT8OID, OIDOID};
+	Oid			role = get_role_oid(name, true);
+	Datum		values[] = {Int64GetDatum(id), ObjectIdGetDatum(role)};
+	RunAs		recipient = *state;
+
+	if (!OidIsValid(role))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("invalid value for argument \"%s\": role \"%s\" does not exist", OWNER_KEY, name),
+				 errhint("Give the name of a role.")));
+	if (!has_privs_of_role(state->caller, role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be member of role \"%s\"", name),
+				 errhint("A webhook can be given away by superusers, and by members of the old and the new owner.")));
+
+	if (as_owner_execute("SELECT integration FROM webhook.webhook WHERE id = $1 AND integration IS NOT NULL",
+						 SPI_OK_SELECT, 1, types, values, NULL) > 0)
+	{
+		recipient.caller = role;
+		manage_require_integration(&recipient, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	}
+	as_owner_execute("UPDATE webhook.webhook SET owner = $2 WHERE id = $1", SPI_OK_UPDATE, 2, types, values, NULL);
+}

@@ -1,0 +1,440 @@
+/*-------------------------------------------------------------------------
+ *
+ * rest_api.c
+ *		What a receiver can ask for: entities, with an API key.
+ *
+ * get_events() and get_attendees() show the entities of the types "event" and
+ * "guest" just as a webhook of the integration sends them in format rest: the
+ * same rows, settings, payload and shape.  The key says which integration that
+ * is, its owner's rights say which columns there are, and its profiles whose
+ * rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/value.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+
+#include "api/integration.h"
+#include "base/argument.h"
+#include "capture/payment.h"
+#include "server/version.h"
+#include "shape/json_field.h"
+#include "shape/shape_cache.h"
+#include "watch/entity.h"
+
+#define MAX_PAGE_SIZE	1000
+#define MAX_SAMPLES		3
+
+PG_FUNCTION_INFO_V1(webhook_get_events);
+PG_FUNCTION_INFO_V1(webhook_get_attendees);
+PG_FUNCTION_INFO_V1(webhook_rest_hook_sample);
+
+
+/* How the answer is to look; the arguments that both functions have. */
+typedef struct Question
+{
+	IntegrationKey key;
+	EntityFilter filter;
+	int64		page;
+	int64		page_size;
+	List	   *fields;			/* names; NIL: all */
+	bool		mapping;
+} Question;
+
+static const char *
+optional_text(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static int64
+bounded_argument(FunctionCallInfo fcinfo, int n, const char *name, int max)
+{
+	int64		value = DatumGetInt32(argument_required(fcinfo, n, name));
+
+	if (value < 1 || value > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\": it is out of range", name),
+				 errhint("Give a number between 1 and %d.", max)));
+	return value;
+}
+
+/* "a, b" as a list of names */
+static List *
+field_names(char *text)
+{
+	List	   *names = NIL;
+
+	for (;;)
+	{
+		size_t		len = strcspn(text, ",");
+		char	   *next = text + len;
+
+		while (len > 0 && *text == ' ')
+		{
+			text++;
+			len--;
+		}
+		while (len > 0 && text[len - 1] == ' ')
+			len--;
+		if (len == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid value for argument \"%s\": a name is empty", "fields"),
+					 errhint("Give the names of one or several fields, separated by commas, or NULL for all.")));
+		names = lappend(names, pnstrdup(text, len));
+		if (*next == '\0')
+			return names;
+		text = next + 1;
+	}
+}
+
+/* The arguments from page on, which both functions have; first is the number of "page". */
+static void
+read_arguments(FunctionCallInfo fcinfo, int first, Question *question)
+{
+	question->page = bounded_argument(fcinfo, first, "page", PG_INT32_MAX);
+	question->page_size = bounded_argument(fcinfo, first + 1, "page_size", MAX_PAGE_SIZE);
+	if (!PG_ARGISNULL(first + 2))
+		question->fields = field_names(text_to_cstring(PG_GETARG_TEXT_PP(first + 2)));
+	question->mapping = !DatumGetBool(argument_required(fcinfo, first + 3, "ignore_fields_mapping"));
+}
+
+/* Append those members of an object that are asked for. */
+static void
+append_fields(StringInfo out, char *text, List *fields)
+{
+	Jsonb	   *object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	bool		first = true;
+	ListCell   *lc;
+
+	if (!JB_ROOT_IS_OBJECT(object))
+	{
+		appendStringInfoString(out, text);
+		return;
+	}
+	appendStringInfoChar(out, '{');
+	foreach(lc, fields)
+	{
+		const char *name = lfirst(lc);
+		JsonbValue	value;
+
+		if (getKeyJsonValueFromContainer(&object->root, name, strlen(name), &value) == NULL)
+			continue;
+		appendStringInfoString(out, first ? "\"" : ",\"");
+		json_field_append_escaped(out, name, strlen(name));
+		appendStringInfoString(out, "\":");
+		json_field_append_json(out, &value);
+		first = false;
+	}
+	appendStringInfoChar(out, '}');
+}
+
+/* Add the names of the members of an object to a list. */
+static List *
+add_names(List *names, const char *text)
+{
+	Jsonb	   *object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(unconstify(char *, text))));
+	JsonbIterator *it = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	v;
+
+	if (!JB_ROOT_IS_OBJECT(object))
+		return names;
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		if (token == WJB_KEY)
+			names = list_append_unique(names, makeString(pnstrdup(v.val.string.val, v.val.string.len)));
+	return names;
+}
+
+static void
+add_column(const char *name, void *arg)
+{
+	List	  **names = arg;
+
+	*names = list_append_unique(*names, makeString(pstrdup(name)));
+}
+
+/* Names that the integration gives to fields of the entity type, for whatever event or profile; forms are optional. */
+static List *
+add_shape_names(List *names, const Question *question, bool forms)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, BOOLOID};
+	Datum		values[3];
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext old;
+	uint64		n;
+	RunAs		state;
+
+	values[0] = CStringGetTextDatum(question->key.integration);
+	values[1] = CStringGetTextDatum(question->filter.entity_type);
+	values[2] = BoolGetDatum(forms);
+	as_owner_begin(&state);
+	n = as_owner_execute("SELECT e.entry->>'name' FROM webhook.shape AS s, jsonb_array_elements(CASE"
+						 "  WHEN s.kind IN ('account', 'profile', 'event') THEN " SHAPES_MAPPING("s.value", "$2")
+						 "  WHEN s.kind = 'form' AND s.target = $2 AND $3 THEN s.value END) AS e (entry)"
+						 " WHERE COALESCE(s.integration, '') IN ($1, '')"
+						 " UNION SELECT k.name FROM webhook.shape AS s, jsonb_object_keys(CASE"
+						 "  WHEN jsonb_typeof(s.value) = 'object' THEN s.value END) AS k (name)"
+						 " WHERE s.integration = $1 AND s.kind = 'template' AND s.target = $2 ORDER BY 1",
+						 SPI_OK_SELECT, 3, types, values, NULL);
+	old = MemoryContextSwitchTo(context);
+	for (uint64 i = 0; i < n; i++)
+		add_column(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), &names);
+	MemoryContextSwitchTo(old);
+	as_owner_end(&state);
+	return names;
+}
+
+/*
+ * Refuse what is no field of any of these entities.  If there are none, their table says what they would have, unless
+ * a function makes the payload.
+ */
+static void
+check_fields(const Question *question, List *payloads)
+{
+	List	   *names = NIL;
+	StringInfoData list;
+	ListCell   *lc;
+
+	foreach(lc, payloads)
+		names = add_names(names, lfirst(lc));
+	if (question->mapping)
+		names = add_shape_names(names, question, payloads == NIL);
+	if (payloads == NIL && !entity_foreach_column(question->filter.entity_type, add_column, &names))
+		return;
+	initStringInfo(&list);
+	foreach(lc, names)
+		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", strVal(lfirst(lc)));
+	foreach(lc, question->fields)
+		if (names != NIL && !list_member(names, makeString(lfirst(lc))))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("invalid value for argument \"%s\": there is no field \"%s\"", "fields",
+							argument_excerpt(lfirst(lc), strlen(lfirst(lc)))),
+					 errhint("The fields are %s.", list.data)));
+}
+
+/* The payloads of the page, in the integration's shape. */
+static List *
+shaped_payloads(const Question *question, List *rows)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *result = NIL;
+	ListCell   *lc;
+	RunAs		state;
+
+	as_owner_begin(&state);
+	MemoryContextSwitchTo(context);
+	foreach(lc, rows)
+	{
+		const OutboxRow *row = lfirst(lc);
+		const ShapeSet *set = shape_cache_get(question->key.integration, row->entity_type,
+										 row->profile, row->event_uid);
+		char	   *payload = row->payload ? unconstify(char *, row->payload) : pstrdup("null");
+		int			len;
+
+		if (set != NULL)
+			payload = shape_cache_apply(set, payload, question->mapping, NULL, &len);
+		json_field_replace_impossible(payload);
+		result = lappend(result, payload);
+	}
+	as_owner_end(&state);
+	return result;
+}
+
+static Datum
+answer(Question *question)
+{
+	StringInfoData out;
+	List	   *payloads;
+	ListCell   *lc;
+	int64		total;
+
+	question->filter.profiles = question->key.profiles;
+	question->filter.only_paid = payment_only_events();
+	question->filter.reader = question->key.owner;
+	total = entity_count(&question->filter);
+	payloads = entity_list(&question->filter, (question->page - 1) * question->page_size, question->page_size);
+	payloads = shaped_payloads(question, payloads);
+	if (question->fields != NIL)
+		check_fields(question, payloads);
+
+	initStringInfo(&out);
+	appendStringInfoString(&out, "{\"data\":[");
+	foreach(lc, payloads)
+	{
+		if (out.data[out.len - 1] != '[')
+			appendStringInfoChar(&out, ',');
+		if (question->fields != NIL)
+			append_fields(&out, lfirst(lc), question->fields);
+		else
+			appendStringInfoString(&out, lfirst(lc));
+	}
+	appendStringInfo(&out, "],\"meta\":{\"total\":" INT64_FORMAT "}}", total);
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
+}
+
+/*
+ * get_events(api_key, event_uid, page, page_size, fields,
+ * ignore_fields_mapping) returns jsonb
+ */
+Datum
+webhook_get_events(PG_FUNCTION_ARGS)
+{
+	Question	question = {0};
+
+	version_require();
+	integration_of_key(optional_text(fcinfo, 0), &question.key);
+	question.filter.entity_type = "event";
+	question.filter.event_uid = optional_text(fcinfo, 1);
+	read_arguments(fcinfo, 2, &question);
+	return answer(&question);
+}
+
+/*
+ * get_attendees(api_key, event_uid, guest_uid, page, page_size, fields,
+ * ignore_fields_mapping) returns jsonb
+ */
+Datum
+webhook_get_attendees(PG_FUNCTION_ARGS)
+{
+	Question	question = {0};
+
+	version_require();
+	integration_of_key(optional_text(fcinfo, 0), &question.key);
+	question.filter.entity_type = "guest";
+	question.filter.event_uid = optional_text(fcinfo, 1);
+	question.filter.entity_id = optional_text(fcinfo, 2);
+	read_arguments(fcinfo, 3, &question);
+	return answer(&question);
+}
+
+/* ---------- samples for REST hooks ---------- */
+
+/* What the application events of the mailing system that these webhooks come from look like. */
+static const struct
+{
+	const char *event;
+	const char *payload;
+}			examples[] = {
+	{"optin_finalized",
+		"{\"id\":371,\"optinsetup_id\":60,\"subscriber_id\":6049065,"
+		"\"fields\":[{\"id\":1,\"value\":\"max.muster@example.com\"}],"
+	"\"lists\":[{\"id\":1,\"value\":1},{\"id\":3,\"value\":0}],\"activate_at\":\"2025-11-11 09:27:29\"}"},
+	{"optout_finalized",
+		"{\"id\":372,\"optoutsetup_id\":61,\"subscriber_id\":6049065,"
+		"\"fields\":[{\"id\":1,\"value\":\"max.muster@example.com\"}],"
+	"\"lists\":[{\"id\":1,\"value\":0}],\"activate_at\":\"2025-11-12 10:05:00\"}"},
+	{"profilemanager_finalized",
+		"{\"id\":373,\"profilemanagersetup_id\":62,\"subscriber_id\":6049065,"
+		"\"fields\":[{\"id\":1,\"value\":\"erika.muster@example.com\"}],"
+	"\"lists\":[{\"id\":3,\"value\":1}],\"activate_at\":\"2025-11-13 16:40:12\"}"},
+};
+
+static void
+append_sample(StringInfo out, const char *payload)
+{
+	char	   *copy = pstrdup(payload);
+
+	json_field_replace_impossible(copy);
+	appendStringInfo(out, "%s%s", out->len > 1 ? "," : "", copy);
+	pfree(copy);
+}
+
+/* The newest entities, as the caller may see them, of the type that a trigger name begins with. */
+static void
+append_entities(StringInfo out, const char *event)
+{
+	EntityFilter filter = {0};
+	char	   *entity_type = pstrdup(event);
+	char	   *dot = strrchr(entity_type, '.');
+	ListCell   *lc;
+
+	if (dot != NULL)
+		*dot = '\0';
+	filter.entity_type = entity_type;
+	filter.newest_first = true;
+	filter.reader = GetUserId();
+	foreach(lc, entity_list(&filter, 0, MAX_SAMPLES))
+	{
+		const OutboxRow *row = lfirst(lc);
+
+		if (row->payload != NULL)
+			append_sample(out, row->payload);
+	}
+}
+
+/*
+ * The newest messages of this name that were for the caller's webhooks, as far as they are still at hand.  Not
+ * those about rows of tables: what may be seen of these now, append_entities() knows.
+ */
+static void
+append_messages(StringInfo out, const char *event)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			types[] = {TEXTOID, OIDOID, INT4OID};
+	Datum		values[] = {CStringGetTextDatum(event), (Datum) 0, Int32GetDatum(MAX_SAMPLES)};
+	uint64		n;
+	RunAs		state;
+
+	as_owner_begin(&state);
+	values[1] = ObjectIdGetDatum(state.caller);
+
+	/* There may be millions: look at the end of each partition, which its index leads to. */
+	n = as_owner_execute("SELECT COALESCE(m.payload, o.payload)::text FROM"
+						 " ((SELECT * FROM webhook.outbox_0 ORDER BY xid DESC, id DESC LIMIT 1000)"
+						 " UNION ALL (SELECT * FROM webhook.outbox_1 ORDER BY xid DESC, id DESC LIMIT 1000)"
+						 " UNION ALL (SELECT * FROM webhook.outbox_2 ORDER BY xid DESC, id DESC LIMIT 1000)"
+						 " UNION ALL (SELECT * FROM webhook.outbox_3 ORDER BY xid DESC, id DESC LIMIT 1000)) AS o"
+						 " CROSS JOIN LATERAL webhook.run_followers(o.event_uid, o.profile, o.more) AS m"
+						 " WHERE o.event = $1 AND o.relation IS NULL"
+						 " AND CASE WHEN m.id IS NULL THEN o.payload ELSE m.payload END IS NOT NULL"
+						 " AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = ANY (o.webhook_ids)"
+						 "             AND pg_has_role($2, w.owner::oid, 'USAGE'))"
+						 " ORDER BY COALESCE(m.id, o.id) DESC LIMIT $3",
+						 SPI_OK_SELECT, lengthof(types), types, values, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		char	   *payload = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		append_sample(out, payload);
+		MemoryContextSwitchTo(old);
+	}
+	as_owner_end(&state);
+}
+
+/*
+ * rest_hook_sample(event) returns jsonb: what a subscription to this trigger
+ * name would be sent.  Of an application event, which is no row of a table,
+ * that is what was emitted last.
+ */
+Datum
+webhook_rest_hook_sample(PG_FUNCTION_ARGS)
+{
+	StringInfoData out;
+	char	   *event;
+
+	version_require();
+	event = argument_label(fcinfo, 0, "event");
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '[');
+	append_entities(&out, event);
+	if (out.len == 1)
+		append_messages(&out, event);
+	for (int i = 0; i < lengthof(examples) && out.len == 1; i++)
+		if (strcmp(event, examples[i].event) == 0)
+			append_sample(&out, examples[i].payload);
+	appendStringInfoChar(&out, ']');
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
+}

@@ -1,0 +1,543 @@
+/*-------------------------------------------------------------------------
+ *
+ * shape_api.c
+ *		Setting mappings, templates and forms; forms and tables.
+ *
+ * Whatever is stored has been compiled once, so that compiling it again where it
+ * is used does not fail.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "api/manage.h"
+#include "base/argument.h"
+#include "compat.h"
+#include "server/version.h"
+#include "shape/shape.h"
+#include "shape/shape_cache.h"
+#include "watch/entity.h"
+
+PG_FUNCTION_INFO_V1(webhook_set_field_mapping);
+PG_FUNCTION_INFO_V1(webhook_set_payload_template);
+PG_FUNCTION_INFO_V1(webhook_set_form);
+PG_FUNCTION_INFO_V1(webhook_check_form);
+PG_FUNCTION_INFO_V1(webhook_configure_form);
+
+
+static Datum
+text_or_null(const char *s, bool *isnull)
+{
+	*isnull = s == NULL;
+	return s ? CStringGetTextDatum(s) : (Datum) 0;
+}
+
+/* The three that say which row of webhook.shape is meant. */
+typedef struct ShapeKey
+{
+	const char *integration;	/* or NULL */
+	const char *kind;
+	const char *target;
+} ShapeKey;
+
+/* What belongs to no integration belongs to whoever set it. */
+static void
+refuse_other_setter(const ShapeKey *key)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for the field mapping of %s \"%s\"", key->kind, key->target),
+			 errhint("Another role has set it. Name an integration of yours to add to it.")));
+}
+
+/* A mapping as it is stored, with those of other entity types; see SHAPES_MAPPING. */
+#define ALL_MAPPINGS(value) \
+	"CASE WHEN jsonb_typeof(" value ") = 'object' THEN " value \
+	" ELSE jsonb_build_object('" SHAPES_DEFAULT_TYPE "', " value ") END"
+
+#define WHERE_KEY \
+	" WHERE COALESCE(integration, '') = COALESCE($1, '') AND kind = $2 AND target = $3" \
+	" AND (integration IS NOT NULL OR pg_has_role($4, owner::oid, 'USAGE'))"
+
+/*
+ * Within as_owner_begin(): put a document in the place of the one that was there; NULL leaves none.  A mapping is that
+ * of an entity type, which is NULL for anything else.  What another role has put there at the same moment, and belongs
+ * to it, stays.
+ */
+static void
+store(const RunAs *state, const ShapeKey *key, const char *entity_type, Jsonb *document)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, JSONBOID};
+	Datum		values[6];
+	bool		nulls[6] = {false};
+
+	values[0] = text_or_null(key->integration, &nulls[0]);
+	values[1] = CStringGetTextDatum(key->kind);
+	values[2] = CStringGetTextDatum(key->target);
+	values[3] = ObjectIdGetDatum(state->caller);
+	values[4] = text_or_null(entity_type, &nulls[4]);
+	values[5] = document ? JsonbPGetDatum(document) : (Datum) 0;
+	if (document == NULL)
+	{
+		as_owner_execute("UPDATE webhook.shape SET value = " ALL_MAPPINGS("value") " - $5" WHERE_KEY " AND $5 IS NOT NULL",
+						 SPI_OK_UPDATE, 5, types, values, nulls);
+		as_owner_execute("DELETE FROM webhook.shape" WHERE_KEY " AND ($5 IS NULL OR value = '{}')",
+						 SPI_OK_DELETE, 5, types, values, nulls);
+	}
+	else if (as_owner_execute("INSERT INTO webhook.shape AS s (integration, kind, target, owner, value)"
+							  " VALUES ($1, $2, $3, $4, CASE WHEN $5 IS NULL THEN $6 ELSE jsonb_build_object($5, $6) END)"
+							  " ON CONFLICT (COALESCE(integration, ''), kind, target) DO UPDATE SET owner = excluded.owner,"
+							  "  value = CASE WHEN $5 IS NULL THEN excluded.value ELSE " ALL_MAPPINGS("s.value") " || excluded.value END"
+							  " WHERE s.integration IS NOT NULL OR pg_has_role($4, s.owner::oid, 'USAGE')",
+							  SPI_OK_INSERT, 6, types, values, nulls) == 0)
+		refuse_other_setter(key);
+}
+
+static Jsonb *
+document_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_JSONB_P(n);
+}
+
+/* ---------- mappings ---------- */
+
+/* A profile must be connected to the integration, or to any that the caller may manage. */
+static void
+check_profile(const RunAs *state, const char *integration, const char *profile)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, OIDOID};
+	Datum		values[3];
+	bool		nulls[3] = {false};
+
+	values[0] = text_or_null(integration, &nulls[0]);
+	values[1] = CStringGetTextDatum(profile);
+	values[2] = ObjectIdGetDatum(state->caller);
+	if (as_owner_execute("SELECT FROM webhook.integration_profile AS p JOIN webhook.integration AS i"
+						 " ON i.name = p.integration WHERE p.profile = $2 AND (i.name = $1 OR $1 IS NULL)"
+						 " AND pg_has_role($3, i.owner::oid, 'USAGE')",
+						 SPI_OK_SELECT, 3, types, values, nulls) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("profile \"%s\" is not connected to an integration that you may manage", profile),
+				 errhint("Call webhook.connect_profile() first.")));
+}
+
+static void
+check_setter(const RunAs *state, const ShapeKey *key)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(key->kind), CStringGetTextDatum(key->target)};
+	bool		isnull;
+
+	if (as_owner_execute("SELECT owner FROM webhook.shape WHERE integration IS NULL AND kind = $1 AND target = $2",
+						 SPI_OK_SELECT, 2, types, values, NULL) > 0 &&
+		!has_privs_of_role(state->caller,
+						   DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull))))
+		refuse_other_setter(key);
+}
+
+/*
+ * set_field_mapping(mapping, integration, profile, event_uid, entity_type) returns void
+ *
+ * In version 0.1.0 it does not have the last argument.
+ */
+Datum
+webhook_set_field_mapping(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *mapping = document_argument(fcinfo, 0);
+	ShapeKey	key = {NULL, "account", ""};
+	const char *entity_type = SHAPES_DEFAULT_TYPE;
+	RunAs		state;
+
+	version_require();
+	if (mapping != NULL)
+		(void) shape_compile_mapping(mapping);
+	if (PG_NARGS() > 4)
+		entity_type = argument_label(fcinfo, 4, "entity_type");
+	if (!PG_ARGISNULL(1))
+		key.integration = argument_label(fcinfo, 1, "integration");
+	if (!PG_ARGISNULL(2))
+	{
+		key.kind = "profile";
+		key.target = argument_label(fcinfo, 2, "profile");
+	}
+	if (!PG_ARGISNULL(3))
+	{
+		key.kind = "event";
+		key.target = argument_label(fcinfo, 3, "event_uid");
+	}
+	if (!PG_ARGISNULL(2) && !PG_ARGISNULL(3))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("arguments \"profile\" and \"event_uid\" cannot be given together"),
+				 errhint("A mapping stands on one level: give a profile, or an event UID, or neither for the integration's own mapping.")));
+	if (PG_ARGISNULL(1) && PG_ARGISNULL(2) && PG_ARGISNULL(3))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("one of the arguments \"integration\", \"profile\" and \"event_uid\" must be given"),
+				 errhint("Give an integration for the account's mapping, and a profile or an event UID for theirs.")));
+
+	as_owner_begin(&state);
+	if (key.integration != NULL)
+		manage_require_integration(&state, key.integration);
+	else
+		check_setter(&state, &key);
+	if (strcmp(key.kind, "profile") == 0)
+		check_profile(&state, key.integration, key.target);
+	if (mapping != NULL && JB_ROOT_COUNT(mapping) == 0)
+		mapping = NULL;
+	store(&state, &key, entity_type, mapping);
+	as_owner_end(&state);
+	PG_RETURN_VOID();
+}
+
+/* ---------- forms and templates ---------- */
+
+/* Within as_owner_begin(): the form of an entity type, NULL when there is none. */
+static ShapeForm *
+find_form(const char *integration, const char *entity_type, MemoryContext context)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(integration), CStringGetTextDatum(entity_type)};
+	MemoryContext old;
+	ShapeForm  *form;
+	bool		isnull;
+	Datum		d;
+
+	if (as_owner_execute("SELECT value FROM webhook.shape WHERE integration = $1 AND kind = 'form' AND target = $2",
+						 SPI_OK_SELECT, 2, types, values, NULL) == 0)
+		return NULL;
+	old = MemoryContextSwitchTo(context);
+	d = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	form = shape_compile_form(DatumGetJsonbPCopy(d));
+	MemoryContextSwitchTo(old);
+	return form;
+}
+
+static void
+add_name(const char *name, void *arg)
+{
+	List	  **names = arg;
+
+	*names = lappend(*names, pstrdup(name));
+}
+
+static bool
+is_known(const char *name, void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, (List *) arg)
+		if (strcmp(lfirst(lc), name) == 0)
+			return true;
+	return false;
+}
+
+/* Refuse a template that names fields which do not exist, as far as we can tell. */
+static void
+check_placeholders(const ShapeTemplate *template, const ShapeForm *form, const char *entity_type)
+{
+	List	   *names = NIL;
+	const char *unknown;
+
+	if (form != NULL)
+		for (int i = 0; i < form->nfields; i++)
+			add_name(form->fields[i].name, &names);
+	else if (!entity_foreach_column(entity_type, add_name, &names))
+		return;
+	unknown = shape_template_unknown(template, is_known, names);
+	if (unknown != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("invalid value for argument \"%s\": there is no field \"%s\"", "template", unknown),
+				 errhint("Fields are those of the form, or the columns in the payload of what is watched as \"%s\".",
+						 entity_type)));
+}
+
+/*
+ * set_payload_template(integration, entity_type, template) returns void
+ */
+Datum
+webhook_set_payload_template(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Jsonb	   *template = document_argument(fcinfo, 2);
+	ShapeTemplate *compiled = NULL;
+	ShapeForm  *form;
+	ShapeKey	key = {NULL, "template", NULL};
+	RunAs		state;
+
+	version_require();
+	key.integration = argument_label(fcinfo, 0, "integration");
+	key.target = argument_label(fcinfo, 1, "entity_type");
+	if (template != NULL)
+		compiled = shape_compile_template(template);
+
+	as_owner_begin(&state);
+	manage_require_integration(&state, key.integration);
+	form = find_form(key.integration, key.target, context);
+	if (compiled != NULL)
+		check_placeholders(compiled, form, key.target);
+	store(&state, &key, NULL, template);
+	as_owner_end(&state);
+	PG_RETURN_VOID();
+}
+
+/*
+ * set_form(integration, entity_type, fields) returns void
+ */
+Datum
+webhook_set_form(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *fields = document_argument(fcinfo, 2);
+	ShapeKey	key = {NULL, "form", NULL};
+	RunAs		state;
+
+	version_require();
+	key.integration = argument_label(fcinfo, 0, "integration");
+	key.target = argument_label(fcinfo, 1, "entity_type");
+	if (fields != NULL)
+		(void) shape_compile_form(fields);
+
+	as_owner_begin(&state);
+	manage_require_integration(&state, key.integration);
+	store(&state, &key, NULL, fields);
+	as_owner_end(&state);
+	PG_RETURN_VOID();
+}
+
+/* ---------- forms and tables ---------- */
+
+static void
+require_form(const char *integration, const char *entity_type, ShapeForm **form)
+{
+	MemoryContext context = CurrentMemoryContext;
+	RunAs		state;
+
+	as_owner_begin(&state);
+	manage_require_integration(&state, integration);
+	*form = find_form(integration, entity_type, context);
+	as_owner_end(&state);
+	if (*form == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("integration \"%s\" has no form for \"%s\"", integration, entity_type),
+				 errhint("Call webhook.set_form() first.")));
+}
+
+/* The types of the fields, under our own names, as text[]. */
+static Datum
+type_names(const ShapeForm *form)
+{
+	Datum	   *names = palloc(form->nfields * sizeof(Datum));
+
+	for (int i = 0; i < form->nfields; i++)
+		names[i] = CStringGetTextDatum(shape_type_name(form->fields[i].type));
+	return PointerGetDatum(construct_array(names, form->nfields, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/*
+ * check_form(integration, entity_type) returns setof (field, type, problem)
+ */
+Datum
+webhook_check_form(PG_FUNCTION_ARGS)
+{
+	static const char *const sql =
+		"SELECT f.field->>'name', f.field->>'type', CASE"
+		" WHEN w.relation IS NULL THEN 'no table is watched as this entity type'"
+		" WHEN a.attname IS NULL THEN format('table %s has no such column', w.relation)"
+		" WHEN a.attname = ANY (w.exclude) OR a.attname <> ALL (w.columns)"
+		"  THEN format('the column of table %s is not in the payload', w.relation)"
+		" WHEN x.fits THEN format('the column of table %s can be null and is required', w.relation)"
+		" ELSE format('the column of table %s is of type %s', w.relation, format_type(a.atttypid, NULL)) END"
+		" FROM webhook.shape s CROSS JOIN LATERAL jsonb_array_elements(s.value) WITH ORDINALITY AS f (field, n)"
+		" LEFT JOIN (webhook.watch w JOIN pg_class c ON c.oid = w.relation) ON w.entity_type = $2"
+		" LEFT JOIN pg_attribute a ON a.attrelid = w.relation AND a.attname = f.field->>'name'"
+		"  AND a.attnum > 0 AND NOT a.attisdropped"
+		" LEFT JOIN pg_type t ON t.oid = CASE WHEN EXISTS (SELECT FROM pg_type b WHERE b.oid = a.atttypid AND b.typtype = 'd')"
+		"  THEN (SELECT b.typbasetype FROM pg_type b WHERE b.oid = a.atttypid) ELSE a.atttypid END"
+		" CROSS JOIN LATERAL (SELECT CASE $3[f.n]"
+		"  WHEN 'integer' THEN t.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)"
+		"  WHEN 'number' THEN t.typcategory = 'N'"
+		"  WHEN 'boolean' THEN t.typcategory = 'B'"
+		"  WHEN 'date' THEN t.oid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)"
+		"  WHEN 'timestamp' THEN t.oid IN ('timestamp'::regtype, 'timestamptz'::regtype)"
+		"  ELSE t.oid IS NOT NULL END AS fits) AS x"
+		" WHERE s.integration = $1 AND s.kind = 'form' AND s.target = $2 AND w.payload IS NULL"
+		" AND NOT COALESCE(x.fits AND (a.attnotnull OR f.field->'required' IS DISTINCT FROM 'true' OR f.field->>'default' IS NOT NULL"
+		"   OR EXISTS (SELECT FROM pg_type b WHERE b.oid = a.atttypid AND b.typnotnull))"
+		"  AND (w.exclude IS NULL OR a.attname <> ALL (w.exclude))"
+		"  AND (w.columns IS NULL OR a.attname = ANY (w.columns)), false)"
+		" AND EXISTS (SELECT FROM webhook.integration i WHERE i.name = s.integration AND pg_has_role($4, i.owner::oid, 'USAGE'))"
+		" ORDER BY w.relation, f.n";
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTARRAYOID};
+	Datum		values[3];
+	bool		nulls[] = {false, false, false};
+	char	   *integration;
+	char	   *entity_type;
+	ShapeForm  *form;
+
+	version_require();
+	integration = argument_label(fcinfo, 0, "integration");
+	entity_type = argument_label(fcinfo, 1, "entity_type");
+	require_form(integration, entity_type, &form);
+	values[0] = CStringGetTextDatum(integration);
+	values[1] = CStringGetTextDatum(entity_type);
+	values[2] = type_names(form);
+	return as_owner_return_query(fcinfo, sql, 3, types, values, nulls);
+}
+
+static void
+require_owner(Oid relid)
+{
+	if (!webhook_owns_relation(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table %s", get_rel_name(relid)),
+				 errhint("Have the table's owner call webhook.configure_form().")));
+}
+
+/* Does a query (with SPI connected) return a row? */
+static bool
+finds_any(const char *query)
+{
+	if (SPI_execute(query, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not execute \"%s\"", query);
+	return SPI_processed > 0;
+}
+
+/* The part of ALTER TABLE for a column that the table lacks. */
+static void
+append_column(StringInfo sql, const ShapeField *field, bool empty)
+{
+	appendStringInfo(sql, " ADD COLUMN %s pg_catalog.%s", quote_identifier(field->name), shape_sql_type(field->type));
+	if (field->default_text != NULL)
+		appendStringInfo(sql, " DEFAULT %s", quote_literal_cstr(field->default_text));
+	if (field->required && (field->default_text != NULL || empty))
+		appendStringInfoString(sql, " NOT NULL");
+	appendStringInfoChar(sql, ',');
+}
+
+/*
+ * Add the columns that a table lacks, as the caller, who must own it; returns their names.  What is required becomes
+ * NOT NULL where no row is in the way.
+ */
+static List *
+add_columns(Oid relid, const ShapeForm *form)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *added = NIL;
+	Relation	rel;
+	char	   *table;
+	bool		empty;
+	StringInfoData sql;
+
+	/* Before waiting for a lock and making others wait; and it may have changed hands while we waited. */
+	require_owner(relid);
+	rel = relation_open(relid, AccessExclusiveLock);
+	require_owner(relid);
+	table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									   RelationGetRelationName(rel));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	empty = !finds_any(psprintf("SELECT FROM %s", table));
+	initStringInfo(&sql);
+	for (int i = 0; i < form->nfields; i++)
+	{
+		const ShapeField *field = &form->fields[i];
+		const char *name = quote_identifier(field->name);
+		AttrNumber	attnum = get_attnum(relid, field->name);
+
+		if (attnum == InvalidAttrNumber)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+
+			append_column(&sql, field, empty);
+			added = lappend(added, field->name);
+			MemoryContextSwitchTo(old);
+		}
+		else if (field->required && field->default_text == NULL && attnum > 0 &&
+				 !TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull &&
+				 !finds_any(psprintf("SELECT FROM %s WHERE %s IS NULL", table, name)))
+			appendStringInfo(&sql, " ALTER COLUMN %s SET NOT NULL,", name);
+	}
+	relation_close(rel, NoLock);
+	if (sql.len > 0)
+	{
+		char	   *command = psprintf("ALTER TABLE %s%s", table, sql.data);
+
+		command[strlen(command) - 1] = '\0';
+		if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "could not execute \"%s\"", command);
+	}
+	SPI_finish();
+	return added;
+}
+
+/* The columns that were added belong to the payload even if watch() was given a list. */
+static void
+include_columns(Oid relid, List *names)
+{
+	Oid			types[] = {REGCLASSOID, TEXTOID};
+	Datum		values[2] = {ObjectIdGetDatum(relid)};
+	ListCell   *lc;
+	RunAs		state;
+
+	as_owner_begin(&state);
+	foreach(lc, names)
+	{
+		values[1] = CStringGetTextDatum(lfirst(lc));
+		as_owner_execute("UPDATE webhook.watch SET columns = columns || $2, numbers = COALESCE(numbers, '{}') || jsonb_build_object("
+						 "  $2, (SELECT attnum FROM pg_attribute WHERE attrelid = $1 AND attname = $2))"
+						 " WHERE relation = $1 AND $2 <> ALL (columns)",
+						 SPI_OK_UPDATE, 2, types, values, NULL);
+		as_owner_execute("UPDATE webhook.watch SET exclude = NULLIF(array_remove(exclude, $2), '{}')"
+						 " WHERE relation = $1 AND $2 = ANY (exclude)",
+						 SPI_OK_UPDATE, 2, types, values, NULL);
+	}
+	as_owner_end(&state);
+}
+
+/*
+ * configure_form(integration, entity_type) returns integer: how many columns
+ * were added
+ */
+Datum
+webhook_configure_form(PG_FUNCTION_ARGS)
+{
+	char	   *integration;
+	char	   *entity_type;
+	ShapeForm  *form;
+	List	   *relations;
+	ListCell   *lc;
+	int			added = 0;
+
+	version_require();
+	integration = argument_label(fcinfo, 0, "integration");
+	entity_type = argument_label(fcinfo, 1, "entity_type");
+	require_form(integration, entity_type, &form);
+	relations = entity_relations(entity_type);
+	if (relations == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("no table is watched as \"%s\"", entity_type),
+				 errhint("Call webhook.watch() first.")));
+	foreach(lc, relations)
+	{
+		List	   *names = add_columns(lfirst_oid(lc), form);
+
+		include_columns(lfirst_oid(lc), names);
+		added += list_length(names);
+	}
+	PG_RETURN_INT32(added);
+}

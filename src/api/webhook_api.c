@@ -1,0 +1,741 @@
+/*-------------------------------------------------------------------------
+ *
+ * webhook_api.c
+ *		The functions that manage webhooks.
+ *
+ * Each checks its arguments as the caller and then does its work on the tables
+ * as the extension's owner, see as_owner.c.  A webhook belongs to the role that
+ * created it; for everybody but superusers and members of that role it does
+ * not exist.
+ *
+ * Every function that changes something locks the webhook's row first, so that
+ * two of them never mix.  The worker and the other sessions learn of changes
+ * from the trigger on the table, not from here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "api/check.h"
+#include "api/fields.h"
+#include "api/manage.h"
+#include "api/name_hints.h"
+#include "base/argument.h"
+#include "base/clock.h"
+#include "base/function.h"
+#include "base/webhook_lock.h"
+#include "log/xid_set.h"
+#include "pure/sign.h"
+#include "send/withheld.h"
+#include "server/version.h"
+#include "server/wakeup.h"
+
+PG_FUNCTION_INFO_V1(webhook_create_webhook);
+PG_FUNCTION_INFO_V1(webhook_update_webhook);
+PG_FUNCTION_INFO_V1(webhook_get_webhooks);
+PG_FUNCTION_INFO_V1(webhook_activate_webhook);
+PG_FUNCTION_INFO_V1(webhook_deactivate_webhook);
+PG_FUNCTION_INFO_V1(webhook_reactivate);
+PG_FUNCTION_INFO_V1(webhook_redeliver);
+PG_FUNCTION_INFO_V1(webhook_delete_webhook_by_id);
+PG_FUNCTION_INFO_V1(webhook_get_webhook_log);
+PG_FUNCTION_INFO_V1(webhook_pending);
+PG_FUNCTION_INFO_V1(webhook_get_secret);
+PG_FUNCTION_INFO_V1(webhook_get_public_key);
+PG_FUNCTION_INFO_V1(webhook_rotate_secret);
+
+/*
+ * A client certificate is of no use without its key.
+ */
+static void
+check_client_pair(bool has_cert, bool has_key)
+{
+	if (has_cert != has_key)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("arguments \"client_cert\" and \"client_key\" must be given together"),
+				 errhint("Give both in PEM format, or none.")));
+}
+
+/*
+ * create_webhook(app, event, url, ...) returns bigint
+ */
+Datum
+webhook_create_webhook(PG_FUNCTION_ARGS)
+{
+	Oid			types[FIELD_COUNT + 1];
+	Datum		values[FIELD_COUNT + 1];
+	bool		nulls[FIELD_COUNT + 1];
+	StringInfoData sql;
+	RunAs		state;
+	int64		id;
+
+	version_require();
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "INSERT INTO webhook.webhook (");
+	for (int i = 0; i < FIELD_COUNT; i++)
+	{
+		Datum		argument = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+		FieldValue	value;
+
+		if (i == FIELD_TRANSFORM && !PG_ARGISNULL(i))
+			argument = CStringGetTextDatum(function_argument(fcinfo, i));
+		value = field_check(i, argument, PG_ARGISNULL(i));
+		types[i] = field_column_type(i);
+		values[i] = value.value;
+		nulls[i] = value.isnull;
+		appendStringInfo(&sql, "%s, ", field_name(i));
+	}
+	check_client_pair(!nulls[FIELD_CLIENT_CERT], !nulls[FIELD_CLIENT_KEY]);
+
+	types[FIELD_COUNT] = REGROLEOID;
+	values[FIELD_COUNT] = ObjectIdGetDatum(GetUserId());
+	nulls[FIELD_COUNT] = false;
+	appendStringInfoString(&sql, "owner, deactivated_at, deactivation_reason) VALUES (");
+	for (int i = 0; i <= FIELD_COUNT; i++)
+		appendStringInfo(&sql, "$%d, ", i + 1);
+	appendStringInfo(&sql,
+					 "CASE WHEN NOT $%1$d THEN pg_catalog.now() END, CASE WHEN NOT $%1$d THEN 'manual' END)"
+					 " RETURNING id", FIELD_ACTIVE + 1);
+
+	as_owner_begin(&state);
+	if (!nulls[FIELD_INTEGRATION])
+		manage_require_integration(&state, TextDatumGetCString(values[FIELD_INTEGRATION]));
+	as_owner_execute(sql.data, SPI_OK_INSERT_RETURNING, FIELD_COUNT + 1, types, values, nulls);
+	id = DatumGetInt64(as_owner_result(1));
+	withheld_check_webhook(id);
+	name_hints_names(id);
+	as_owner_end(&state);
+	PG_RETURN_INT64(id);
+}
+
+/* Have what was buffered sent, with the full retry schedule; how many messages? */
+static int64
+replay_buffer(int64 id)
+{
+	as_owner_execute_for_id("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
+				   " WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') AND (attempts > 0 OR state = 'retrying')",
+				   SPI_OK_UPDATE, id);
+	as_owner_execute_for_id("SELECT webhook.buffered($1)", SPI_OK_SELECT, id);
+	return DatumGetInt64(as_owner_result(1));
+}
+
+/* What was not delivered, and has not failed for good, is removed and counted. */
+static void
+drop_buffer(int64 id)
+{
+	as_owner_execute_for_id("WITH dropped AS (DELETE FROM webhook.delivery"
+				   "  WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') RETURNING 1)"
+				   " INSERT INTO webhook.health AS h (webhook_id, dropped) SELECT $1, count(*) FROM dropped HAVING count(*) > 0"
+				   " ON CONFLICT (webhook_id) DO UPDATE SET dropped = h.dropped + excluded.dropped",
+				   SPI_OK_INSERT, id);
+}
+
+/*
+ * The same for what the worker has not read yet.  It is told by the transactions
+ * that have ended: what others, or we ourselves, write from here on is sent.
+ */
+static void
+discard_unread(int64 id)
+{
+	Oid			types[] = {INT8OID, PG_SNAPSHOTOID};
+	Datum		values[] = {Int64GetDatum(id), (Datum) 0};
+	XidSet	   *ended;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ended = xid_set_now();
+	PopActiveSnapshot();
+	values[1] = xid_set_to_datum(ended);
+	xid_set_release(ended);
+	as_owner_execute("UPDATE webhook.webhook SET discarded = $2 WHERE id = $1",
+					 SPI_OK_UPDATE, 2, types, values, NULL);
+}
+
+/*
+ * Let a webhook work again.  What was buffered while it was off is sent or
+ * dropped; returns how many messages will be sent.
+ */
+static int64
+activate(int64 id, bool was_active, bool replay_events)
+{
+	bool		was_buffering;
+
+	manage_require_owner(id);
+	as_owner_execute_for_id("SELECT buffering FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
+	was_buffering = DatumGetBool(as_owner_result(1));
+	as_owner_execute_for_id("UPDATE webhook.webhook SET active = true, buffering = false, deactivated_at = NULL,"
+				   " deactivation_reason = NULL, updated_at = pg_catalog.now() WHERE id = $1",
+				   SPI_OK_UPDATE, id);
+	as_owner_execute_for_id("UPDATE webhook.health SET failures = 0, failing_since = NULL, probes = 0,"
+				   " next_probe_at = NULL, warned = 0 WHERE webhook_id = $1",
+				   SPI_OK_UPDATE, id);
+	as_owner_execute_for_id("UPDATE webhook.notification SET token = NULL WHERE webhook_id = $1 AND token IS NOT NULL",
+				   SPI_OK_UPDATE, id);
+	if (was_active)
+		return 0;
+	if (replay_events && was_buffering)
+		return replay_buffer(id);
+	drop_buffer(id);
+	discard_unread(id);
+	return 0;
+}
+
+/*
+ * Switch a webhook off.  One that is off already keeps its reason: only whether
+ * messages are buffered can change.
+ */
+static void
+deactivate(int64 id, bool buffer_events)
+{
+	Oid			types[] = {INT8OID, BOOLOID, TIMESTAMPTZOID};
+	Datum		values[] = {Int64GetDatum(id), BoolGetDatum(buffer_events), TimestampTzGetDatum(clock_now())};
+
+	as_owner_execute("UPDATE webhook.webhook SET active = false, buffering = $2,"
+					 " deactivated_at = COALESCE(deactivated_at, $3),"
+					 " deactivation_reason = COALESCE(deactivation_reason, 'manual'),"
+					 " updated_at = pg_catalog.now() WHERE id = $1",
+					 SPI_OK_UPDATE, 3, types, values, NULL);
+	if (!buffer_events)
+		drop_buffer(id);
+}
+
+/*
+ * activate_webhook(id, replay_events) returns bigint
+ */
+Datum
+webhook_activate_webhook(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	bool		replay_events;
+	bool		was_active;
+	int64		replayed;
+	RunAs		state;
+
+	version_require();
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
+	replay_events = DatumGetBool(argument_required(fcinfo, 1, "replay_events"));
+
+	as_owner_begin(&state);
+	was_active = manage_lock_webhook(&state, id);
+	replayed = activate(id, was_active, replay_events);
+	as_owner_end(&state);
+	PG_RETURN_INT64(replayed);
+}
+
+/*
+ * deactivate_webhook(id, buffer_events) returns boolean: was it active?
+ */
+Datum
+webhook_deactivate_webhook(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	bool		buffer_events;
+	bool		was_active;
+	RunAs		state;
+
+	version_require();
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
+	buffer_events = DatumGetBool(argument_required(fcinfo, 1, "buffer_events"));
+
+	as_owner_begin(&state);
+	was_active = manage_lock_webhook(&state, id);
+	deactivate(id, buffer_events);
+	as_owner_end(&state);
+	PG_RETURN_BOOL(was_active);
+}
+
+/* The webhook that a token is for. */
+static int64
+find_token(Datum token)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {token};
+
+	if (as_owner_execute("SELECT n.webhook_id FROM webhook.notification n JOIN webhook.webhook w ON w.id = n.webhook_id"
+						 " WHERE n.token = $1 AND NOT w.active",
+						 SPI_OK_SELECT, 1, types, values, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("the token is not valid"),
+				 errhint("A token works once, and only until its webhook is switched on in another way.")));
+	return DatumGetInt64(as_owner_result(1));
+}
+
+/*
+ * reactivate(token, replay_events) returns bigint
+ *
+ * Whoever has the token may use it, once; it is for a link in a notification.
+ */
+Datum
+webhook_reactivate(PG_FUNCTION_ARGS)
+{
+	Datum		values[1];
+	bool		replay_events;
+	int64		id;
+	int64		replayed;
+	RunAs		state;
+
+	version_require();
+	values[0] = argument_required(fcinfo, 0, "token");
+	replay_events = DatumGetBool(argument_required(fcinfo, 1, "replay_events"));
+
+	as_owner_begin(&state);
+	id = find_token(values[0]);
+	webhook_lock_wait(id);
+	/* Somebody else may have used it until now. */
+	id = find_token(values[0]);
+	replayed = activate(id, false, replay_events);
+	as_owner_end(&state);
+	PG_RETURN_INT64(replayed);
+}
+
+/* Is it the text form of a message id? */
+static bool
+is_message_id(const char *text)
+{
+	const char *form = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+	for (; *form; form++, text++)
+		if (*form == 'x' ? !isxdigit((unsigned char) *text) : *text != *form)
+			return false;
+	return *text == '\0';
+}
+
+/*
+ * redeliver(webhook_id, message_id) returns boolean: false if it is on its way
+ * anyhow
+ *
+ * A message can be delivered again as long as the outbox or the delivery table
+ * still has it; the outbox forgets messages when a partition is truncated.
+ */
+Datum
+webhook_redeliver(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {INT8OID, TEXTOID};
+	Datum		values[2];
+	bool		result = true;
+	RunAs		state;
+
+	version_require();
+	values[0] = argument_required(fcinfo, 0, "webhook_id");
+	values[1] = argument_required(fcinfo, 1, "message_id");
+
+	as_owner_begin(&state);
+	if (!manage_lock_webhook(&state, DatumGetInt64(values[0])))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("webhook " INT64_FORMAT " is not active", DatumGetInt64(values[0])),
+				 errhint("Call webhook.activate_webhook() first.")));
+	if (!is_message_id(TextDatumGetCString(values[1])))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\"", "message_id"),
+				 errhint("Message ids are UUIDs, as webhook.get_webhook_log() shows them.")));
+
+	if (as_owner_execute("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL,"
+						 "  failed_at = NULL WHERE webhook_id = $1 AND message_id = $2::uuid AND state = 'failed'",
+						 SPI_OK_UPDATE, 2, types, values, NULL) == 0)
+	{
+		if (as_owner_execute("SELECT FROM webhook.delivery WHERE webhook_id = $1 AND message_id = $2::uuid"
+							 " UNION ALL SELECT FROM webhook.outbox_unread() AS o"
+							 "  WHERE o.message_id = $2::uuid AND $1 = ANY (o.webhook_ids)",
+							 SPI_OK_SELECT, 2, types, values, NULL) > 0)
+			result = false;
+		else if (as_owner_execute("INSERT INTO webhook.delivery (webhook_id, id, message_id, event, entity_type,"
+								  "  entity_id, event_uid, profile, payload, created_at, order_key, attempts, state, relation)"
+								  " SELECT $1, o.id, o.message_id, o.event, o.entity_type, o.entity_id, o.event_uid,"
+								  "  o.profile, o.payload, o.created_at, 0, 0, 'waiting', o.relation FROM webhook.outbox AS o"
+								  " WHERE o.message_id = $2::uuid AND $1 = ANY (o.webhook_ids)",
+								  SPI_OK_INSERT, 2, types, values, NULL) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_NO_DATA_FOUND),
+					 errmsg("webhook " INT64_FORMAT " has no message %s", DatumGetInt64(values[0]),
+							TextDatumGetCString(values[1])),
+					 errhint("Messages that were delivered are kept for a while only; see the view webhook.undelivered for the others.")));
+	}
+	wakeup_reload_at_commit();
+	as_owner_end(&state);
+	PG_RETURN_BOOL(result);
+}
+
+/* The columns that update_webhook() changes. */
+typedef struct Changes
+{
+	FieldValue	values[FIELD_COUNT];
+	bool		changed[FIELD_COUNT];
+	char	   *owner;			/* NULL: stays the same */
+} Changes;
+
+static void
+refuse_unknown_key(const char *key, int len)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < FIELD_COUNT; i++)
+		appendStringInfo(&names, "%s%s", i == 0 ? "" : ", ", field_name(i));
+	appendStringInfoString(&names, ", " OWNER_KEY);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown key \"%.*s\" in argument \"changes\"", Min(len, NAMEDATALEN), key),
+			 errhint("Known keys are %s.", names.data)));
+}
+
+static void
+read_changes(Jsonb *json, Changes *changes)
+{
+	JsonbIterator *it;
+	JsonbValue	v;
+	JsonbIteratorToken token;
+	int			field = -1;
+
+	memset(changes, 0, sizeof(*changes));
+	if (!JB_ROOT_IS_OBJECT(json))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"changes\": it is not a JSON object"),
+				 errhint("Give an object such as {\"url\": \"https://example.com/hook\", \"timeout\": null}.")));
+
+	it = JsonbIteratorInit(&json->root);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			field = field_find(v.val.string.val, v.val.string.len);
+			if (field < 0 && v.val.string.len == strlen(OWNER_KEY) &&
+				memcmp(v.val.string.val, OWNER_KEY, v.val.string.len) == 0)
+				continue;
+			if (field < 0)
+				refuse_unknown_key(v.val.string.val, v.val.string.len);
+		}
+		else if (token == WJB_VALUE && field < 0)
+			changes->owner = manage_owner_from_json(&v);
+		else if (token == WJB_VALUE)
+		{
+			changes->values[field] = field_check_json(field, &v);
+			changes->changed[field] = true;
+		}
+	}
+}
+
+/*
+ * Store what has changed, but for "active", which is more than a column.
+ */
+static void
+store_changes(int64 id, const Changes *changes)
+{
+	Oid			types[FIELD_COUNT + 1] = {INT8OID};
+	Datum		values[FIELD_COUNT + 1] = {Int64GetDatum(id)};
+	bool		nulls[FIELD_COUNT + 1] = {false};
+	int			n = 1;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "UPDATE webhook.webhook SET ");
+	for (int i = 0; i < FIELD_COUNT; i++)
+	{
+		if (!changes->changed[i] || i == FIELD_ACTIVE)
+			continue;
+		types[n] = field_column_type(i);
+		values[n] = changes->values[i].value;
+		nulls[n] = changes->values[i].isnull;
+		appendStringInfo(&sql, "%s = $%d, ", field_name(i), ++n);
+	}
+	if (changes->changed[FIELD_SECRET])
+		appendStringInfoString(&sql, "previous_secret = NULL, previous_secret_until = NULL, ");
+	appendStringInfoString(&sql,
+						   "updated_at = pg_catalog.now() WHERE id = $1"
+						   " RETURNING client_cert IS NOT NULL, client_key IS NOT NULL");
+	as_owner_execute(sql.data, SPI_OK_UPDATE_RETURNING, n, types, values, nulls);
+	check_client_pair(DatumGetBool(as_owner_result(1)), DatumGetBool(as_owner_result(2)));
+}
+
+/* Somebody has mended the webhook, it may be: what is to be retried need not wait any longer. */
+static void
+retry_soon(int64 id)
+{
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
+	Datum		values[] = {Int64GetDatum(id), TimestampTzGetDatum(clock_now())};
+
+	as_owner_execute("UPDATE webhook.delivery SET next_attempt_at = $2"
+					 " WHERE webhook_id = $1 AND state = 'retrying' AND next_attempt_at > $2",
+					 SPI_OK_UPDATE, 2, types, values, NULL);
+}
+
+/*
+ * update_webhook(id, changes) returns void
+ */
+Datum
+webhook_update_webhook(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	Changes		changes;
+	bool		was_active;
+	RunAs		state;
+
+	version_require();
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
+	read_changes(DatumGetJsonbP(argument_required(fcinfo, 1, "changes")), &changes);
+
+	as_owner_begin(&state);
+	was_active = manage_lock_webhook(&state, id);
+	if (changes.changed[FIELD_INTEGRATION] && !changes.values[FIELD_INTEGRATION].isnull)
+		manage_require_integration(&state, TextDatumGetCString(changes.values[FIELD_INTEGRATION].value));
+	store_changes(id, &changes);
+	if (changes.owner != NULL)
+		manage_change_owner(&state, id, changes.owner);
+	retry_soon(id);
+	if (changes.changed[FIELD_EVENT] || changes.owner != NULL)
+		withheld_check_webhook(id);
+	if (changes.changed[FIELD_EVENT] || changes.changed[FIELD_COLUMNS])
+		name_hints_names(id);
+	if (changes.changed[FIELD_ACTIVE])
+	{
+		bool		active = DatumGetBool(changes.values[FIELD_ACTIVE].value);
+
+		if (active && !was_active)
+			activate(id, was_active, false);
+		else if (!active && was_active)
+			deactivate(id, false);
+	}
+	as_owner_end(&state);
+	PG_RETURN_VOID();
+}
+
+/*
+ * delete_webhook_by_id(id) returns boolean
+ */
+Datum
+webhook_delete_webhook_by_id(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	RunAs		state;
+
+	version_require();
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
+
+	as_owner_begin(&state);
+	manage_lock_webhook(&state, id);
+	manage_delete_webhook(id);
+	as_owner_end(&state);
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * get_webhooks(app, event) returns setof record
+ */
+Datum
+webhook_get_webhooks(PG_FUNCTION_ARGS)
+{
+	static const char *const sql =
+		"SELECT w.id, w.app, w.event, w.name, w.url, w.method,"
+		" COALESCE((SELECT jsonb_object_agg(h.key, '***') FROM jsonb_each(w.headers) h), '{}'),"
+		" w.format, w.event_uids, w.integration, w.active, w.deactivated_at, w.deactivation_reason,"
+		" s.failing_since, s.pending, s.buffered,"
+		" w.created_at, w.updated_at, w.owner, w.columns, w.filter, w.transform, w.ordering,"
+		" w.retry_schedule, w.timeout, w.rate_limit, w.max_in_flight, w.client_cert, w.ca_cert,"
+		" w.handshake"
+		" FROM webhook.webhook w JOIN webhook.stat_webhooks s ON s.webhook_id = w.id"
+		" WHERE ($1 IS NULL OR w.app = $1)"
+	/* as catalog_event_matches() */
+		" AND ($2 IS NULL OR NOT EXISTS (SELECT FROM unnest(string_to_array(replace($2, ' ', ''), ',')) AS n (name)"
+		"  WHERE NOT EXISTS (SELECT FROM unnest(w.events) AS p (pattern) WHERE p.pattern = n.name"
+		"   OR (p.pattern = '*' AND n.name NOT LIKE 'webhook.%')"
+		"   OR (p.pattern LIKE '_%.*' AND starts_with(n.name, left(p.pattern, -1))))))"
+		" AND pg_has_role($3, w.owner::oid, 'USAGE')"
+		" ORDER BY w.id";
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	bool		nulls[] = {PG_ARGISNULL(0), PG_ARGISNULL(1)};
+
+	version_require();
+	return as_owner_return_query(fcinfo, sql, 2, types, values, nulls);
+}
+
+/*
+ * get_webhook_log(id) returns setof record
+ */
+Datum
+webhook_get_webhook_log(PG_FUNCTION_ARGS)
+{
+	static const char *const sql =
+		"SELECT l.attempted_at, l.message_id::text, l.event, l.attempt, l.method, l.url, l.request_headers,"
+		" l.request_body, l.status, l.response_headers, l.response_body, l.duration, l.error, l.outcome"
+		" FROM webhook.log l JOIN webhook.webhook w ON w.id = l.webhook_id"
+		" WHERE l.webhook_id = $1 AND pg_has_role($2, w.owner::oid, 'USAGE')"
+		" ORDER BY l.attempted_at DESC, l.seq DESC LIMIT 10";
+	Oid			types[] = {INT8OID};
+	Datum		values[1];
+	bool		nulls[] = {false};
+
+	version_require();
+	values[0] = argument_required(fcinfo, 0, "id");
+	return as_owner_return_query(fcinfo, sql, 1, types, values, nulls);
+}
+
+/*
+ * pending(webhook_id) returns bigint
+ *
+ * As for get_webhook_log(), a webhook of another role's is one that does not
+ * exist and has nothing pending, but for who may see it in stat_webhooks.
+ */
+Datum
+webhook_pending(PG_FUNCTION_ARGS)
+{
+	static const char *const sql =
+		"WITH seen AS MATERIALIZED (SELECT w.id, w.discarded FROM webhook.webhook AS w"
+		"  WHERE w.active AND (w.id = $1 OR $1 IS NULL) AND (pg_has_role($2, w.owner::oid, 'USAGE')"
+		"  OR has_table_privilege($2, 'webhook.stat_webhooks', 'SELECT')))"
+		" SELECT (SELECT count(*) FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS u (id)"
+		"  JOIN seen AS s ON s.id = u.id"
+		"  WHERE NOT COALESCE(pg_visible_in_snapshot(o.xid, s.discarded), false)"
+		"  AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = u.id AND d.id = o.id))"
+		" + (SELECT count(*) FROM webhook.delivery AS d JOIN seen AS s ON s.id = d.webhook_id"
+		"  WHERE d.state IN ('waiting', 'retrying'))";
+	Oid			types[] = {INT8OID, OIDOID};
+	Datum		values[] = {PG_GETARG_DATUM(0), ObjectIdGetDatum(GetUserId())};
+	bool		nulls[] = {PG_ARGISNULL(0), false};
+	int64		result;
+	RunAs		state;
+
+	version_require();
+	as_owner_begin(&state);
+	as_owner_execute(sql, SPI_OK_SELECT, 2, types, values, nulls);
+	result = DatumGetInt64(as_owner_result(1));
+	as_owner_end(&state);
+	PG_RETURN_INT64(result);
+}
+
+/*
+ * The webhook's secret, in memory that outlives SPI.
+ */
+static char *
+read_secret(int64 id)
+{
+	text	   *secret;
+	char	   *result;
+
+	as_owner_execute_for_id("SELECT secret FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
+	secret = DatumGetTextPP(as_owner_result(1));
+	result = SPI_palloc(VARSIZE_ANY_EXHDR(secret) + 1);
+	text_to_cstring_buffer(secret, result, VARSIZE_ANY_EXHDR(secret) + 1);
+	return result;
+}
+
+/*
+ * get_secret(id) returns text
+ */
+Datum
+webhook_get_secret(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	char	   *secret;
+	RunAs		state;
+
+	version_require();
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
+
+	as_owner_begin(&state);
+	manage_find_webhook(&state, id);
+	secret = read_secret(id);
+	as_owner_end(&state);
+	PG_RETURN_TEXT_P(cstring_to_text(secret));
+}
+
+/* Does this secret sign with ed25519 as well?  Its public half goes to public_key. */
+static bool
+has_public_key(const char *secret, char *public_key)
+{
+	const char *problem;
+	SignKey    *key = sign_key_create(secret, &problem);
+	bool		result = sign_public_key(key, public_key);
+
+	sign_key_free(key);
+	return result;
+}
+
+/*
+ * get_public_key(id) returns text, NULL for a webhook that does not sign with
+ * ed25519
+ */
+Datum
+webhook_get_public_key(PG_FUNCTION_ARGS)
+{
+	int64		id;
+	char	   *secret;
+	char		public_key[SIGN_MAX_TEXT];
+	RunAs		state;
+
+	version_require();
+	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
+
+	as_owner_begin(&state);
+	manage_find_webhook(&state, id);
+	secret = read_secret(id);
+	as_owner_end(&state);
+	if (!has_public_key(secret, public_key))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(public_key));
+}
+
+/* A secret of the same kinds as the old one. */
+static text *
+generate_secret(const char *old_secret)
+{
+	char		public_key[SIGN_MAX_TEXT];
+	bool		both = has_public_key(old_secret, public_key);
+
+	return DatumGetTextPP(field_check(FIELD_SECRET, CStringGetTextDatum(both ? "v1 v1a" : "v1"), false).value);
+}
+
+/*
+ * rotate_secret(id, grace, secret) returns text
+ *
+ * Until the grace period is over messages are signed with the old secret too.
+ */
+Datum
+webhook_rotate_secret(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {INT8OID, TEXTOID, TEXTOID, INTERVALOID};
+	Datum		values[4];
+	bool		nulls[4] = {false};
+	char	   *old_secret;
+	text	   *secret = NULL;
+	char	   *result;
+	int64		grace_us;
+	RunAs		state;
+
+	version_require();
+	values[0] = argument_required(fcinfo, 0, "id");
+	values[3] = argument_required(fcinfo, 1, "grace");
+	grace_us = check_interval_us("grace", DatumGetIntervalP(values[3]), 0, MAX_GRACE_MS,
+								 GRACE_HINT);
+	if (!PG_ARGISNULL(2))
+		secret = DatumGetTextPP(field_check(FIELD_SECRET, PG_GETARG_DATUM(2), false).value);
+
+	as_owner_begin(&state);
+	manage_lock_webhook(&state, DatumGetInt64(values[0]));
+	old_secret = read_secret(DatumGetInt64(values[0]));
+	if (secret == NULL)
+		secret = generate_secret(old_secret);
+	values[1] = PointerGetDatum(secret);
+	result = SPI_palloc(VARSIZE_ANY_EXHDR(secret) + 1);
+	text_to_cstring_buffer(secret, result, VARSIZE_ANY_EXHDR(secret) + 1);
+	values[2] = CStringGetTextDatum(old_secret);
+	nulls[2] = (grace_us == 0);
+	as_owner_execute("UPDATE webhook.webhook SET secret = $2, previous_secret = $3,"
+					 " previous_secret_until = CASE WHEN $3 IS NOT NULL THEN pg_catalog.now() + $4 END,"
+					 " updated_at = pg_catalog.now() WHERE id = $1",
+					 SPI_OK_UPDATE, 4, types, values, nulls);
+	as_owner_end(&state);
+	PG_RETURN_TEXT_P(cstring_to_text(result));
+}

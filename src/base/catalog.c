@@ -1,0 +1,599 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.c
+ *		The extension's own tables, and who wants which message.
+ *
+ * Every backend that writes to a watched table must know, for each row, which
+ * webhooks want it.  It keeps all webhooks that can receive something in a
+ * hash table by subscription ("guest.create", "guest.*", "*") and, filled on
+ * demand, one by trigger name with the matching subscriptions merged.  Both
+ * live in one memory context, which is thrown away when the relation cache
+ * says that webhook.webhook has changed: a statement trigger on that table
+ * sends the invalidation (see webhook_config_changed() in capture.c).
+ *
+ * The table is read with a fresh snapshot whatever the isolation level of the
+ * transaction: the cache outlives the transaction, so it must not be built from
+ * the past.  A new cache is built completely before the old one is given
+ * up; the old one is kept until the end of the transaction, because a payload
+ * function may write to another watched table while its caller still holds
+ * pointers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "compat.h"
+
+typedef struct SubscriptionEntry
+{
+	char		pattern[CATALOG_NAME_SIZE];
+	CatalogWebhookList list;
+} SubscriptionEntry;
+
+typedef struct EventEntry
+{
+	char		name[CATALOG_NAME_SIZE];
+	CatalogEvent event;
+} EventEntry;
+
+/* By event UID, or by integration. */
+typedef struct UidEntry
+{
+	char		uid[CATALOG_NAME_SIZE];
+	CatalogWebhookList list;
+} UidEntry;
+
+static CatalogOids oids;
+static bool oids_valid = false;
+
+static MemoryContext cache_context = NULL;	/* NULL: nothing cached */
+static MemoryContext retired_context = NULL;	/* parent of caches given up in this transaction */
+static HTAB *subscriptions;
+static HTAB *events;
+static bool cache_valid = false;
+static uint64 generation = 1;
+static uint64 outbox_generation = 1;
+static uint64 cursor_generation = 1;
+static uint64 integration_generation = 1;
+
+
+static void
+relcache_callback(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == oids.cursor)
+		cursor_generation++;
+	if (relid == InvalidOid || relid == oids.outbox[0])
+		outbox_generation++;
+	if (relid == InvalidOid || relid == oids.webhook || relid == oids.watch)
+	{
+		cache_valid = false;
+		oids_valid = false;
+		generation++;
+	}
+	if (relid == InvalidOid || relid == oids.watch || relid == oids.active_integration ||
+		relid == oids.event_override || relid == oids.shape)
+		integration_generation++;
+}
+
+static void
+namespace_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	oids_valid = false;
+}
+
+/* The owner of a webhook may have been dropped. */
+static void
+role_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	cache_valid = false;
+	generation++;
+}
+
+void
+catalog_init(void)
+{
+	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, namespace_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
+}
+
+Oid
+catalog_watch_relid(void)
+{
+	return oids.watch;
+}
+
+uint64
+catalog_generation(void)
+{
+	return generation;
+}
+
+uint64
+catalog_integration_generation(void)
+{
+	return integration_generation;
+}
+
+uint64
+catalog_outbox_generation(void)
+{
+	return outbox_generation;
+}
+
+uint64
+catalog_cursor_generation(void)
+{
+	return cursor_generation;
+}
+
+void
+catalog_retire(MemoryContext context)
+{
+	if (retired_context == NULL)
+		retired_context = AllocSetContextCreate(TopMemoryContext, "webhook retired caches",
+												ALLOCSET_SMALL_SIZES);
+	MemoryContextSetParent(context, retired_context);
+}
+
+void
+catalog_at_eoxact(void)
+{
+	if (retired_context != NULL)
+	{
+		MemoryContextDelete(retired_context);
+		retired_context = NULL;
+	}
+}
+
+/* The version of the extension in this database; false if there is none. */
+static bool
+catalog_read_version(char *version)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("webhook"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		bool		isnull;
+		Datum		d = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+
+		strlcpy(version, TextDatumGetCString(d), CATALOG_VERSION_SIZE);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+static const CatalogOids *
+catalog_find_oids(void)
+{
+	CatalogOids found = {0};
+	Oid			nsp;
+	HeapTuple	tup;
+
+	nsp = get_namespace_oid(WEBHOOK_SCHEMA, true);
+	if (!OidIsValid(nsp) || !catalog_read_version(found.version))
+		return NULL;
+
+	tup = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(nsp));
+	if (!HeapTupleIsValid(tup))
+		return NULL;
+	found.extension_owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
+	ReleaseSysCache(tup);
+
+	for (int i = 0; i < WEBHOOK_PARTITIONS; i++)
+	{
+		found.outbox[i] = get_relname_relid(psprintf("outbox_%d", i), nsp);
+		found.outbox_index[i] = get_relname_relid(psprintf("outbox_%d_xid_id_idx", i), nsp);
+	}
+	found.outbox_id_seq = get_relname_relid("outbox_id_seq", nsp);
+	found.ring = get_relname_relid("ring", nsp);
+	found.cursor = get_relname_relid("cursor", nsp);
+	found.watch = get_relname_relid("watch", nsp);
+	found.watch_pkey = get_relname_relid("watch_pkey", nsp);
+	found.webhook = get_relname_relid("webhook", nsp);
+	found.webhook_pkey = get_relname_relid("webhook_pkey", nsp);
+	found.active_integration = get_relname_relid("active_integration", nsp);
+	found.active_integration_pkey = get_relname_relid("active_integration_pkey", nsp);
+	found.event_override = get_relname_relid("event_override", nsp);
+	found.event_override_pkey = get_relname_relid("event_override_pkey", nsp);
+	found.shape = get_relname_relid("shape", nsp);
+
+	/* While the extension is being created some are still missing. */
+	if (!OidIsValid(found.outbox[WEBHOOK_PARTITIONS - 1]) || !OidIsValid(found.cursor) ||
+		!OidIsValid(found.shape))
+		return NULL;
+	oids = found;
+	oids_valid = true;
+	return &oids;
+}
+
+/* Called for every captured row. */
+const CatalogOids *
+catalog_oids(void)
+{
+	return oids_valid ? &oids : catalog_find_oids();
+}
+
+int
+catalog_strings(Datum array, bool isnull, char ***result)
+{
+	Datum	   *elems;
+	bool	   *nulls;
+	int			n = 0;
+	int			kept = 0;
+
+	*result = NULL;
+	if (isnull)
+		return 0;
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elems, &nulls, &n);
+	*result = palloc(Max(n, 1) * sizeof(char *));
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			(*result)[kept++] = TextDatumGetCString(elems[i]);
+	return kept;
+}
+
+bool
+catalog_event_matches(const char *pattern, const char *event)
+{
+	size_t		len = strlen(pattern);
+
+	if (strcmp(pattern, event) == 0)
+		return true;
+	if (len == 1 && pattern[0] == '*')
+		return strncmp(event, "webhook.", 8) != 0;
+	return len > 2 && pattern[len - 1] == '*' && pattern[len - 2] == '.' &&
+		strncmp(pattern, event, len - 1) == 0;
+}
+
+static void
+list_add(CatalogWebhookList *list, CatalogWebhook *webhook)
+{
+	if (list->count == list->space)
+	{
+		list->space = Max(4, list->space * 2);
+		if (list->items == NULL)
+			list->items = palloc(list->space * sizeof(CatalogWebhook *));
+		else
+			list->items = repalloc(list->items, list->space * sizeof(CatalogWebhook *));
+	}
+	list->items[list->count++] = webhook;
+}
+
+static HTAB *
+create_hash(const char *name, Size entrysize, MemoryContext context)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = CATALOG_NAME_SIZE;
+	ctl.entrysize = entrysize;
+	ctl.hcxt = context;
+	return hash_create(name, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+/* A set of keys of this size, in the current memory context. */
+static HTAB *
+create_set(const char *name, Size keysize)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = ctl.entrysize = keysize;
+	ctl.hcxt = CurrentMemoryContext;
+	return hash_create(name, 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/*
+ * Has a webhook that is not active, and has no buffer, never been active, or
+ * does it belong to a copied database?  Any other gets its messages all the
+ * same: the worker counts them as dropped.
+ */
+static bool
+expects_nothing(TupleTableSlot *slot)
+{
+	bool		isnull;
+	TimestampTz created_at = DatumGetTimestampTz(catalog_slot_column(slot, Anum_webhook_created_at, &isnull));
+	Datum		deactivated_at = catalog_slot_column(slot, Anum_webhook_deactivated_at, &isnull);
+	Datum		reason;
+
+	if (!isnull && DatumGetTimestampTz(deactivated_at) == created_at)
+		return true;
+	reason = catalog_slot_column(slot, Anum_webhook_deactivation_reason, &isnull);
+	return !isnull && strcmp(TextDatumGetCString(reason), "copy") == 0;
+}
+
+/* One row of webhook.webhook, in the current memory context; NULL when it receives nothing. */
+static CatalogWebhook *
+read_webhook(TupleTableSlot *slot)
+{
+	CatalogWebhook *webhook;
+	Oid			owner;
+	bool		isnull;
+	Datum		d;
+
+	if (!DatumGetBool(catalog_slot_column(slot, Anum_webhook_active, &isnull)) &&
+		!DatumGetBool(catalog_slot_column(slot, Anum_webhook_buffering, &isnull)) && expects_nothing(slot))
+		return NULL;
+
+	/* Who is no more may hear nothing any more, of the application's own events either. */
+	owner = DatumGetObjectId(catalog_slot_column(slot, Anum_webhook_owner, &isnull));
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
+		return NULL;
+
+	webhook = palloc0(sizeof(CatalogWebhook));
+	webhook->id = DatumGetInt64(catalog_slot_column(slot, Anum_webhook_id, &isnull));
+	webhook->owner = owner;
+	d = catalog_slot_column(slot, Anum_webhook_uids, &isnull);
+	webhook->nuids = catalog_strings(d, isnull, &webhook->uids);
+	d = catalog_slot_column(slot, Anum_webhook_columns, &isnull);
+	webhook->ncolumns = catalog_strings(d, isnull, &webhook->columns);
+	d = catalog_slot_column(slot, Anum_webhook_filter, &isnull);
+	if (!isnull)
+		webhook->filter = DatumGetJsonbPCopy(d);
+	d = catalog_slot_column(slot, Anum_webhook_integration, &isnull);
+	if (!isnull)
+		webhook->integration = TextDatumGetCString(d);
+	return webhook;
+}
+
+static void
+build_cache(const CatalogOids *rel_oids)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook subscriptions",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HTAB	   *new_subscriptions = create_hash("webhook subscriptions",
+												sizeof(SubscriptionEntry), context);
+	HTAB	   *new_events = create_hash("webhook events", sizeof(EventEntry), context);
+	uint64		before = generation;
+	Snapshot	snapshot;
+	Relation	rel;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+
+	rel = table_open(rel_oids->webhook, AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = webhook_table_beginscan(rel, snapshot);
+	slot = table_slot_create(rel, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CatalogWebhook *webhook = read_webhook(slot);
+		char	  **patterns;
+		int			npatterns;
+		bool		isnull;
+		Datum		d;
+
+		if (webhook == NULL)
+			continue;
+		d = catalog_slot_column(slot, Anum_webhook_events, &isnull);
+		npatterns = catalog_strings(d, isnull, &patterns);
+		for (int i = 0; i < npatterns; i++)
+		{
+			SubscriptionEntry *entry;
+			bool		found;
+
+			entry = hash_search(new_subscriptions, patterns[i], HASH_ENTER, &found);
+			if (!found)
+				memset(&entry->list, 0, sizeof(entry->list));
+			list_add(&entry->list, webhook);
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	MemoryContextSwitchTo(old);
+
+	if (cache_context != NULL)
+		catalog_retire(cache_context);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	cache_context = context;
+	subscriptions = new_subscriptions;
+	events = new_events;
+
+	/* A change that has arrived while we read must not be overlooked: what we have serves once. */
+	cache_valid = (generation == before);
+}
+
+/* What is under way while an event is put together. */
+typedef struct Merge
+{
+	CatalogEvent *event;
+	HTAB	   *seen;			/* ids of webhooks */
+	HTAB	   *owners;			/* roles that are in event->owners */
+	CatalogFilter filter;		/* or NULL */
+	void	   *arg;
+} Merge;
+
+static void
+add_owner(Merge *merge, Oid owner)
+{
+	CatalogEvent *event = merge->event;
+	bool		found;
+
+	hash_search(merge->owners, &owner, HASH_ENTER, &found);
+	if (found)
+		return;
+
+	/* Room for 4, 8, 16 ... */
+	if (event->nowners == 0)
+		event->owners = palloc(4 * sizeof(Oid));
+	else if (event->nowners >= 4 && (event->nowners & (event->nowners - 1)) == 0)
+		event->owners = repalloc(event->owners, 2 * event->nowners * sizeof(Oid));
+	event->owners[event->nowners++] = owner;
+}
+
+/* Add a webhook to the list of this key; the hash table is created when there is none. */
+static void
+keyed_add(HTAB **hash, const char *name, const char *key, CatalogWebhook *webhook)
+{
+	UidEntry   *entry;
+	bool		found;
+
+	if (*hash == NULL)
+		*hash = create_hash(name, sizeof(UidEntry), CurrentMemoryContext);
+	entry = hash_search(*hash, key, HASH_ENTER, &found);
+	if (!found)
+		memset(&entry->list, 0, sizeof(entry->list));
+	list_add(&entry->list, webhook);
+}
+
+/* Add the webhooks of one subscription to an event, each webhook once. */
+static void
+merge_subscription(Merge *merge, const char *pattern)
+{
+	CatalogEvent *event = merge->event;
+	SubscriptionEntry *entry = hash_search(subscriptions, pattern, HASH_FIND, NULL);
+
+	for (int i = 0; entry != NULL && i < entry->list.count; i++)
+	{
+		CatalogWebhook *webhook = entry->list.items[i];
+		bool		found;
+
+		if (merge->filter != NULL && !merge->filter(webhook, merge->arg))
+			continue;
+		hash_search(merge->seen, &webhook->id, HASH_ENTER, &found);
+		if (found)
+			continue;
+		event->wanted = true;
+		add_owner(merge, webhook->owner);
+		if (webhook->integration != NULL)
+			keyed_add(&event->by_integration, "webhooks of integrations", webhook->integration, webhook);
+		else if (webhook->nuids == 0)
+			list_add(&event->unrestricted, webhook);
+		else
+			for (int u = 0; u < webhook->nuids; u++)
+				keyed_add(&event->by_uid, "webhook event UIDs", webhook->uids[u], webhook);
+		if (webhook->nuids > 0 || webhook->ncolumns > 0 || webhook->filter != NULL ||
+			webhook->integration != NULL)
+			event->plain = false;
+	}
+}
+
+/* Merge the subscriptions to the name itself, to "a.b.*", "a.*" and "*", into an event that is all zeros. */
+static void
+resolve_event(const char *name, CatalogFilter filter, void *arg, CatalogEvent *event)
+{
+	Merge		merge = {event, NULL, NULL, filter, arg};
+	char		pattern[CATALOG_NAME_SIZE + 2];
+
+	event->plain = true;
+	merge.seen = create_set("webhooks seen", sizeof(int64));
+	merge.owners = create_set("webhook owners seen", sizeof(Oid));
+
+	merge_subscription(&merge, name);
+	strlcpy(pattern, name, CATALOG_NAME_SIZE);
+	for (char *dot = strrchr(pattern, '.'); dot != NULL; dot = strrchr(pattern, '.'))
+	{
+		strcpy(dot, ".*");
+		if (strlen(pattern) < CATALOG_NAME_SIZE)
+			merge_subscription(&merge, pattern);
+		*dot = '\0';
+	}
+	if (catalog_event_matches("*", name))
+		merge_subscription(&merge, "*");
+	hash_destroy(merge.seen);
+	hash_destroy(merge.owners);
+
+	if (event->plain && event->wanted)
+	{
+		int			n = event->unrestricted.count;
+		Datum	   *ids = palloc(n * sizeof(Datum));
+
+		for (int i = 0; i < n; i++)
+			ids[i] = Int64GetDatum(event->unrestricted.items[i]->id);
+		event->all_ids = construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+										 TYPALIGN_DOUBLE);
+	}
+}
+
+const CatalogEvent *
+catalog_event(const char *name)
+{
+	static const CatalogEvent nobody = {0};
+	const CatalogOids *rel_oids = catalog_oids();
+	EventEntry *entry;
+
+	if (rel_oids == NULL || strlen(name) >= CATALOG_NAME_SIZE)
+		return &nobody;
+	if (!cache_valid)
+		build_cache(rel_oids);
+
+	entry = hash_search(events, name, HASH_FIND, NULL);
+	if (entry == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(cache_context);
+		CatalogEvent event = {0};
+
+		resolve_event(name, NULL, NULL, &event);
+		entry = hash_search(events, name, HASH_ENTER, NULL);
+		entry->event = event;
+		MemoryContextSwitchTo(old);
+	}
+	return &entry->event;
+}
+
+const CatalogEvent *
+catalog_event_filtered(const char *name, CatalogFilter filter, void *arg)
+{
+	CatalogEvent *event = palloc0(sizeof(CatalogEvent));
+
+	/* Only to have the cache built. */
+	if (catalog_event(name)->wanted)
+		resolve_event(name, filter, arg, event);
+	return event;
+}
+
+static const CatalogWebhookList *
+keyed_find(HTAB *hash, const char *key)
+{
+	UidEntry   *entry;
+
+	if (hash == NULL || key == NULL || strlen(key) >= CATALOG_NAME_SIZE)
+		return NULL;
+	entry = hash_search(hash, key, HASH_FIND, NULL);
+	return entry ? &entry->list : NULL;
+}
+
+const CatalogWebhookList *
+catalog_event_uid(const CatalogEvent *event, const char *uid)
+{
+	return keyed_find(event->by_uid, uid);
+}
+
+const CatalogWebhookList *
+catalog_event_integration(const CatalogEvent *event, const char *integration)
+{
+	return keyed_find(event->by_integration, integration);
+}

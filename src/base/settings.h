@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *		The settings of postgresql.conf.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_SETTINGS_H
+#define WEBHOOK_SETTINGS_H
+
+#include "pure/netguard.h"
+#include "pure/retry.h"
+
+extern char *webhook_allowed_networks;	/* text; parsed form below */
+extern int	webhook_max_connections;	/* open requests at once, per database */
+extern int	webhook_max_response_size;	/* bytes */
+extern int	webhook_max_payload_size;	/* kilobytes */
+extern int	webhook_timeout;			/* milliseconds, whole request */
+extern char *webhook_retry_schedule;	/* text; parsed form below */
+extern int	webhook_buffer_retention;	/* seconds */
+extern int	webhook_failed_retention;	/* seconds, 0: for ever */
+extern bool webhook_dispatch;
+extern int	webhook_transform_timeout;	/* milliseconds */
+extern int	webhook_api_key_max_age;	/* seconds, 0: any */
+extern int	webhook_workers;			/* databases served at once */
+extern char *webhook_reactivation_url;	/* with {token}; empty: none */
+extern char *webhook_request_origin;	/* empty: the host's name */
+extern char *webhook_secrets_directory; /* of files named by "file:"; empty: none */
+extern int	webhook_clock_offset;		/* seconds, for tests */
+extern int	webhook_partition_size; /* kilobytes, of a full partition of the outbox */
+
+/* Define the settings; called once from _PG_init. */
+extern void settings_init(void);
+
+/*
+ * The parsed forms.  The pointers stay valid, what they point to changes with
+ * a reload of the configuration.
+ */
+extern const NetguardList *settings_allowed_networks(void);
+extern const RetrySchedule *settings_retry_schedule(void);
+
+/* The name by which the sender is known to receivers that are asked for their agreement. */
+extern const char *settings_request_origin(void);
+
+#endif							/* WEBHOOK_SETTINGS_H */

@@ -1,0 +1,186 @@
+/*-------------------------------------------------------------------------
+ *
+ * webhook_lock.c
+ *		Who changes the rows of a webhook.
+ *
+ * A session that switches a webhook off changes its deliveries and its health,
+ * and may then stay in its transaction for hours.  The worker must not wait
+ * for it: all other webhooks would wait as well.  So both take a lock on the
+ * webhook's id before they change rows that the other may change, the session
+ * waiting for it and the worker only if it is free; what it cannot write now
+ * it writes in a later turn.  As the worker never waits, it is never part of a
+ * deadlock either.
+ *
+ * The answer is the same throughout a transaction of the worker: what it
+ * writes of one webhook is written together.  It asks again at growing intervals,
+ * or when a session has changed something.
+ *
+ * Rows that the worker adds need no claim: nobody else knows of them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/webhook_lock.h"
+
+/* Keeps our locks apart from those of pg_advisory_lock(). */
+#define CLAIM_LOCK_CLASS	0x5748
+
+/* The lock table is shared by all sessions. */
+#define MAX_CLAIMS			1000
+
+/* A session may be through in a moment, or in hours. */
+#define FIRST_PAUSE_MS		10
+#define MAX_PAUSE_MS		1000
+
+/* What the worker was told. */
+typedef struct Claim
+{
+	int64		webhook_id;		/* hash key */
+	uint64		asked;			/* in which transaction */
+	bool		granted;
+	int			pause_ms;		/* if not: ask again after this, */
+	TimestampTz again;			/* ... which is then */
+} Claim;
+
+static HTAB *claims = NULL;
+static uint64 transaction = 0;
+static int	ngranted = 0;
+static bool limited = false;
+
+
+static void
+set_tag(LOCKTAG *tag, int64 webhook_id)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (webhook_id >> 32), (uint32) webhook_id,
+						 CLAIM_LOCK_CLASS);
+}
+
+void
+webhook_lock_wait(int64 webhook_id)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, webhook_id);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+static void
+create_table(void)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.hcxt = TopMemoryContext;
+	ctl.keysize = sizeof(int64);
+	ctl.entrysize = sizeof(Claim);
+	claims = hash_create("webhook claims", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+void
+webhook_lock_begin(void)
+{
+	HASH_SEQ_STATUS status;
+	Claim	   *claim;
+
+	if (claims == NULL)
+		create_table();
+
+	/* Only refusals outlive their transaction, as long as somebody asks. */
+	hash_seq_init(&status, claims);
+	while ((claim = hash_seq_search(&status)) != NULL)
+		if (claim->granted || claim->asked != transaction)
+			hash_search(claims, &claim->webhook_id, HASH_REMOVE, NULL);
+	transaction++;
+	ngranted = 0;
+	limited = false;
+}
+
+/* Is it time to ask?  When the clock has been set back it is hard to say. */
+static bool
+may_ask(const Claim *claim, TimestampTz now)
+{
+	return now >= claim->again || claim->again > TimestampTzPlusMilliseconds(now, MAX_PAUSE_MS);
+}
+
+static bool
+ask(Claim *claim, TimestampTz now)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, claim->webhook_id);
+	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	claim->pause_ms = Max(FIRST_PAUSE_MS, Min(2 * claim->pause_ms, MAX_PAUSE_MS));
+	claim->again = TimestampTzPlusMilliseconds(now, claim->pause_ms);
+	return false;
+}
+
+bool
+webhook_lock_try(int64 webhook_id)
+{
+	TimestampTz now;
+	bool		found;
+	Claim	   *claim = hash_search(claims, &webhook_id, HASH_FIND, NULL);
+
+	if (claim != NULL && claim->asked == transaction)
+		return claim->granted;
+	if (ngranted >= MAX_CLAIMS)
+	{
+		limited = true;
+		return false;
+	}
+	claim = hash_search(claims, &webhook_id, HASH_ENTER, &found);
+	if (!found)
+	{
+		claim->again = DT_NOBEGIN;
+		claim->pause_ms = 0;
+	}
+	now = clock_now();
+	claim->asked = transaction;
+	claim->granted = may_ask(claim, now) && ask(claim, now);
+	ngranted += claim->granted;
+	return claim->granted;
+}
+
+void
+webhook_lock_ask_again(void)
+{
+	HASH_SEQ_STATUS status;
+	Claim	   *claim;
+
+	if (claims == NULL)
+		return;
+	hash_seq_init(&status, claims);
+	while ((claim = hash_seq_search(&status)) != NULL)
+	{
+		claim->again = DT_NOBEGIN;
+		claim->pause_ms = 0;
+	}
+}
+
+bool
+webhook_lock_limited(void)
+{
+	return limited;
+}
+
+TimestampTz
+webhook_lock_next_try(void)
+{
+	TimestampTz next = DT_NOEND;
+	HASH_SEQ_STATUS status;
+	Claim	   *claim;
+
+	hash_seq_init(&status, claims);
+	while ((claim = hash_seq_search(&status)) != NULL)
+		if (!claim->granted)
+			next = Min(next, claim->again);
+	return next;
+}

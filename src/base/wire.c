@@ -1,0 +1,126 @@
+/*-------------------------------------------------------------------------
+ *
+ * wire.c
+ *		Text on the wire is UTF-8, whatever the encoding of the database.
+ *
+ * JSON, URLs and the headers of CloudEvents are UTF-8 for everybody else.  Inside the
+ * worker all text has the database's encoding; it is converted where a request is
+ * built, before it is signed, and back where the log is written.
+ *
+ * Requests are built outside of transactions, where conversion functions cannot be
+ * looked up.  The worker's client encoding is UTF-8 (worker_settings.c), so PostgreSQL has looked up
+ * the function to convert to it when the worker connected.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "mb/pg_wchar.h"
+
+#include "base/wire.h"
+#include "compat.h"
+
+#define REPLACEMENT		"\xef\xbf\xbd"
+
+/* Append the text, with something else instead of each byte that is not valid in the encoding. */
+static void
+wire_append_valid(StringInfo out, int encoding, const char *text, int len, const char *instead)
+{
+	while (len > 0)
+	{
+		int			good = webhook_valid_prefix(encoding, text, len);
+
+		appendBinaryStringInfo(out, text, good);
+		text += good;
+		len -= good;
+		if (len > 0)
+		{
+			appendStringInfoString(out, instead);
+			text++;
+			len--;
+		}
+	}
+}
+
+/* The converted text, the text itself if nothing has to be done. */
+static const char *
+wire_convert(const char *text, int len)
+{
+	StringInfoData valid;
+
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return text;
+	if (GetDatabaseEncoding() != PG_SQL_ASCII)
+		return pg_server_to_any(text, len, PG_UTF8);
+	if (webhook_valid_prefix(PG_UTF8, text, len) == len)
+		return text;
+	initStringInfo(&valid);
+	wire_append_valid(&valid, PG_UTF8, text, len, REPLACEMENT);
+	return valid.data;
+}
+
+const char *
+wire_from_server(const char *text)
+{
+	return text != NULL ? wire_convert(text, strlen(text)) : NULL;
+}
+
+void
+wire_buffer_from_server(StringInfo buf, int from)
+{
+	const char *converted = wire_convert(buf->data + from, buf->len - from);
+
+	if (converted == buf->data + from)
+		return;
+	buf->len = from;
+	appendStringInfoString(buf, converted);
+}
+
+/* A character that is cut off at the end, as in a body that is too long for the log, is not worth a sign. */
+static int
+wire_whole_characters(const char *text, int len)
+{
+	int			cut = 0;
+
+	while (cut < 3 && cut < len && (text[len - 1 - cut] & 0xC0) == 0x80)
+		cut++;
+	if (cut < len && pg_encoding_mblen(PG_UTF8, text + len - 1 - cut) > cut + 1)
+		return len - 1 - cut;
+	return len;
+}
+
+void
+wire_to_server(StringInfo out, const char *text, int len)
+{
+	int			encoding = GetDatabaseEncoding();
+	int			whole = wire_whole_characters(text, len);
+	Oid			conversion = InvalidOid;
+
+	if (encoding != PG_UTF8 && encoding != PG_SQL_ASCII && webhook_valid_prefix(PG_UTF8, text, whole) == whole)
+		conversion = FindDefaultConversionProc(PG_UTF8, encoding);
+	if (!OidIsValid(conversion))
+	{
+		wire_append_valid(out, encoding, text, len, "?");
+		return;
+	}
+	while (whole > 0)
+	{
+		int			room = whole * MAX_CONVERSION_GROWTH + 1;
+		char	   *converted = palloc(room);
+		int			done = webhook_convert_prefix(conversion, PG_UTF8, encoding, text, whole, converted, room);
+
+		appendStringInfoString(out, converted);
+		pfree(converted);
+		text += done;
+		whole -= done;
+		if (whole > 0)
+		{
+			int			unknown = Min(pg_encoding_mblen(PG_UTF8, text), whole);
+
+			appendStringInfoChar(out, '?');
+			text += unknown;
+			whole -= unknown;
+		}
+	}
+}

@@ -1,0 +1,140 @@
+/*-------------------------------------------------------------------------
+ *
+ * emit.c
+ *		Events of the application that are no table row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+
+#include "base/catalog.h"
+#include "capture/match.h"
+#include "compat.h"
+#include "log/outbox.h"
+#include "server/shmem.h"
+#include "watch/active_integration.h"
+
+#define EVENT_NAME_MAX	200
+
+PG_FUNCTION_INFO_V1(webhook_emit);
+
+
+static bool
+event_name_valid(const char *name)
+{
+	size_t		len = strlen(name);
+
+	return len > 0 && len <= EVENT_NAME_MAX &&
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.") == len;
+}
+
+/* Does it mean something that only this extension may say? */
+static bool
+event_name_reserved(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return strncmp(name, "webhook.", 8) == 0 ||
+		(dot != NULL && (strcmp(dot, ".test") == 0 || strcmp(dot, ".manual") == 0));
+}
+
+static char *
+optional_text(FunctionCallInfo fcinfo, int arg)
+{
+	return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+}
+
+/* JSON text of a jsonb value without the blanks that its output function puts in. */
+static char *
+jsonb_compact(Jsonb *jb, int *len)
+{
+	char	   *text = JsonbToCString(NULL, &jb->root, VARSIZE(jb));
+	char	   *to = text;
+	bool		quoted = false;
+
+	for (char *from = text; *from; from++)
+	{
+		if (*from == '"')
+			quoted = !quoted;
+		else if (*from == '\\' && quoted)
+			*to++ = *from++;
+		else if (*from == ' ' && !quoted)
+			continue;
+		*to++ = *from;
+	}
+	*to = '\0';
+	*len = to - text;
+	return text;
+}
+
+/*
+ * emit(event, payload, entity_id, event_uid, profile): a message that is no row.
+ */
+Datum
+webhook_emit(PG_FUNCTION_ARGS)
+{
+	OutboxRow	message = {0};
+	Match		match = {0};
+	ActiveIntegration		rule = {0};
+	const CatalogEvent *event;
+	pg_uuid_t  *message_id = palloc0(sizeof(pg_uuid_t));
+	char	   *name = optional_text(fcinfo, 0);
+	char	   *entity_id = optional_text(fcinfo, 2);
+	char	   *dot;
+
+	shmem_require();
+	PreventCommandIfReadOnly("webhook.emit()");
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", "event"),
+				 errhint("Give a trigger name, such as \"guest.checked_in\".")));
+	if (!event_name_valid(name) || event_name_reserved(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\"", "event"),
+				 errhint("A trigger name consists of letters, digits, underscores and dots, such as \"guest.checked_in\", and has at most %d characters.",
+						 EVENT_NAME_MAX),
+				 errdetail("Names in \"webhook.\" and names that end in \".test\" or \".manual\" have a meaning of their own.")));
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", "payload"),
+				 errhint("Give a JSON value, such as '{}'.")));
+
+	message.event = name;
+	dot = strrchr(name, '.');
+	if (dot != NULL && dot != name)
+		message.entity_type = pnstrdup(name, dot - name);
+	if (entity_id != NULL)
+	{
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		escape_json(&buf, entity_id);
+		message.entity_id = buf.data;
+	}
+	message.event_uid = optional_text(fcinfo, 3);
+	message.profile = optional_text(fcinfo, 4);
+	message.payload = jsonb_compact(PG_GETARG_JSONB_P(1), &message.payload_len);
+
+	event = catalog_event(name);
+	if (event->by_integration != NULL)
+		active_integration_lookup(message.event_uid, message.profile, &rule);
+	match.part = MATCH_ALL;
+	match.integration = rule.integration;
+	match.event_uid = message.event_uid;
+	match.payload = message.payload;
+	message.webhook_ids = match_webhooks(event, &match);
+	if (message.webhook_ids == NULL)
+		outbox_new_message_id(message_id);
+	else
+		outbox_append(&message, message_id);
+	PG_RETURN_DATUM(CStringGetTextDatum(outbox_message_id_text(message_id)));
+}

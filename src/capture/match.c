@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ *
+ * match.c
+ *		Which webhooks want a message.
+ *
+ * Subscriptions by trigger name are resolved in catalog.c; what is decided here
+ * depends on the single message: event UID, integration, changed columns, filter.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+
+#include "capture/match.h"
+#include "compat.h"
+#include "shape/json_field.h"
+#include "watch/evaluate.h"
+
+/* Has one of the columns that the webhook asks for, and may see, changed? */
+static bool
+columns_match(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTableSlot *old,
+			  TupleTableSlot *new)
+{
+	TupleDesc	desc = new->tts_tupleDescriptor;
+
+	for (int i = 0; i < webhook->ncolumns; i++)
+		for (int a = 0; a < desc->natts; a++)
+			if (!TupleDescAttr(desc, a)->attisdropped &&
+				(visible == NULL || bms_is_member(a + 1, visible)) &&
+				strcmp(NameStr(TupleDescAttr(desc, a)->attname), webhook->columns[i]) == 0 &&
+				evaluate_column_changed(old, new, a + 1))
+				return true;
+	return false;
+}
+
+/* A text as jsonb; NULL if jsonb cannot hold it. */
+static Jsonb *
+try_parse(const char *text)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Jsonb	   *volatile parsed = NULL;
+
+	/* The input function has no side effects, so there is nothing to roll back. */
+	PG_TRY();
+	{
+		parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	}
+	PG_CATCH();
+	{
+		int			code = geterrcode();
+
+		if (ERRCODE_TO_CATEGORY(code) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(code) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return parsed;
+}
+
+Jsonb *
+match_parse_payload(const char *payload)
+{
+	Jsonb	   *parsed = try_parse(payload);
+
+	if (parsed == NULL)
+	{
+		char	   *possible = pstrdup(payload);
+
+		json_field_replace_impossible(possible);
+		parsed = try_parse(possible);
+	}
+	return parsed != NULL ? parsed : try_parse("null");
+}
+
+static bool
+filter_matches(const CatalogWebhook *webhook, const char *payload, Jsonb **parsed)
+{
+	if (*parsed == NULL)
+		*parsed = match_parse_payload(payload);
+	return DatumGetBool(DirectFunctionCall2(jsonb_contains, JsonbPGetDatum(*parsed),
+											JsonbPGetDatum(webhook->filter)));
+}
+
+int
+match_lists(const CatalogEvent *event, const Match *match, const CatalogWebhookList **lists)
+{
+	int			n = 0;
+
+	memset(lists, 0, MATCH_LISTS * sizeof(*lists));
+	if (match->part & MATCH_FREE)
+	{
+		lists[0] = &event->unrestricted;
+		lists[1] = catalog_event_uid(event, match->event_uid);
+	}
+	if (match->part & MATCH_INTEGRATED)
+		lists[2] = catalog_event_integration(event, match->integration);
+	for (int i = 0; i < MATCH_LISTS; i++)
+		n += lists[i] ? lists[i]->count : 0;
+	return n;
+}
+
+static bool
+uid_matches(const CatalogWebhook *webhook, const char *event_uid)
+{
+	if (webhook->nuids == 0)
+		return true;
+	for (int i = 0; i < webhook->nuids && event_uid != NULL; i++)
+		if (strcmp(webhook->uids[i], event_uid) == 0)
+			return true;
+	return false;
+}
+
+/* Add those of a list that want this message. */
+static int
+match_list(const CatalogWebhookList *list, Match *match, Datum *ids, int n)
+{
+	for (int i = 0; list != NULL && i < list->count; i++)
+	{
+		const CatalogWebhook *webhook = list->items[i];
+
+		if (!uid_matches(webhook, match->event_uid))
+			continue;
+		if (webhook->ncolumns > 0 && match->old != NULL &&
+			!columns_match(webhook, match->visible, match->old, match->new))
+			continue;
+		if (webhook->filter != NULL &&
+			(match->payload == NULL || !filter_matches(webhook, match->payload, &match->parsed)))
+			continue;
+		ids[n++] = Int64GetDatum(webhook->id);
+	}
+	return n;
+}
+
+ArrayType *
+match_webhooks(const CatalogEvent *event, Match *match)
+{
+	const CatalogWebhookList *lists[MATCH_LISTS];
+	Datum	   *ids;
+	int			space;
+	int			n = 0;
+
+	if (event->plain)
+		return (match->part & MATCH_FREE) ? event->all_ids : NULL;
+	space = match_lists(event, match, lists);
+	if (space == 0)
+		return NULL;
+	ids = palloc(space * sizeof(Datum));
+	for (int i = 0; i < MATCH_LISTS; i++)
+		n = match_list(lists[i], match, ids, n);
+	if (n == 0)
+		return NULL;
+	return construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+}

@@ -1,0 +1,330 @@
+/*-------------------------------------------------------------------------
+ *
+ * outcome.c
+ *		How a request ended, in the words of the log.
+ *
+ * libcurl tells a code and a sentence; the log shall tell an administrator what
+ * to look at: the name server, the firewall, the certificate, the receiver.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <curl/curl.h>
+
+#include "compat.h"
+#include "http/transfer.h"
+
+/* One line, whatever a receiver put into it. */
+void
+outcome_set_error(Transfer *transfer, const char *format,...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	vsnprintf(transfer->error, sizeof(transfer->error), format, args);
+	va_end(args);
+	for (char *c = transfer->error; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c < ' ' || *c == 0x7f)
+			*c = ' ';
+	}
+}
+
+/* libcurl's own words, or its general ones for the code. */
+const char *
+outcome_curl_words(const Transfer *transfer, CURLcode code)
+{
+	return transfer->curl_error[0] != '\0' ? transfer->curl_error : curl_easy_strerror(code);
+}
+
+static bool
+curl_said(const Transfer *transfer, const char *words)
+{
+	return strstr(transfer->curl_error, words) != NULL;
+}
+
+/*
+ * Did it get as far as sending the request?  (CURLINFO_PRETRANSFER_TIME_T is
+ * set without that, too, in newer releases, such as 8.22.)
+ */
+static bool
+request_begun(const Transfer *transfer)
+{
+	long		sent = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
+	return sent > 0;
+}
+
+static const char *
+phase(const Transfer *transfer)
+{
+	curl_off_t	sent = 0;
+
+	if (transfer->header_bytes > 0)
+		return "receiving the response";
+	if (request_begun(transfer))
+	{
+		curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+		return sent < (curl_off_t) transfer->request.body_len ?
+			"sending the request" : "waiting for the response";
+	}
+	if (!transfer->socket_opened)
+		return "resolving the host name";
+	return transfer->connected ? "negotiating TLS" : "connecting";
+}
+
+/* The host of the request's URL, for messages. */
+static void
+request_host(const Transfer *transfer, char *host, size_t size)
+{
+	char	   *part = NULL;
+
+	curl_url_get(transfer->parsed_url, CURLUPART_HOST, &part, 0);
+	snprintf(host, size, "%s", part != NULL ? part : "");
+	curl_free(part);
+}
+
+static HttpOutcome
+judge_status(Transfer *transfer, int status)
+{
+	char	   *location = NULL;
+
+	if (status >= 200 && status < 300)
+		return HTTP_DELIVERED;
+
+	if (status >= 300 && status < 400)
+	{
+		curl_easy_getinfo(transfer->easy, CURLINFO_REDIRECT_URL, &location);
+		if (location != NULL)
+			outcome_set_error(transfer, "HTTP status %d, redirect not followed, Location: %s", status, location);
+		else
+			outcome_set_error(transfer, "HTTP status %d", status);
+		return HTTP_REDIRECT;
+	}
+
+	outcome_set_error(transfer, "HTTP status %d", status);
+	return status >= 400 && status < 500 ? HTTP_CLIENT_ERROR : HTTP_SERVER_ERROR;
+}
+
+static HttpOutcome
+judge_forbidden(Transfer *transfer)
+{
+	outcome_set_error(transfer, "address %s is not allowed by webhook.allowed_networks", transfer->address);
+	return HTTP_FORBIDDEN_ADDRESS;
+}
+
+static HttpOutcome
+judge_no_connection(Transfer *transfer, CURLcode code)
+{
+	char		host[256];
+	long		error_number = 0;
+
+	request_host(transfer, host, sizeof(host));
+	if (code == CURLE_COULDNT_RESOLVE_HOST)
+	{
+		outcome_set_error(transfer, "could not resolve host \"%s\"", host);
+		return HTTP_UNRESOLVED;
+	}
+
+	/* A host with a forbidden address and another that does not answer has merely not answered. */
+	if (transfer->forbidden && !transfer->socket_opened)
+		return judge_forbidden(transfer);
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &error_number);
+	if (error_number == ECONNREFUSED)
+		outcome_set_error(transfer, "connection refused by host \"%s\"", host);
+	else
+		outcome_set_error(transfer, "could not connect to host \"%s\": %s", host,
+				  error_number != 0 ? strerror((int) error_number) : outcome_curl_words(transfer, code));
+	return HTTP_REFUSED;
+}
+
+static HttpOutcome
+judge_tls(Transfer *transfer, CURLcode code)
+{
+	outcome_set_error(transfer, "TLS: %s", outcome_curl_words(transfer, code));
+	return HTTP_TLS;
+}
+
+static HttpOutcome
+judge_too_large(Transfer *transfer)
+{
+	outcome_set_error(transfer, "response larger than %zu bytes", transfer->request.max_response);
+	return HTTP_TOO_LARGE;
+}
+
+static HttpOutcome
+judge_protocol(Transfer *transfer, CURLcode code)
+{
+	outcome_set_error(transfer, "invalid HTTP response: %s", outcome_curl_words(transfer, code));
+	return HTTP_PROTOCOL;
+}
+
+/*
+ * Something went wrong on an open connection.  libcurl uses the same codes for
+ * a connection that broke and for some sorts of nonsense received over it.
+ */
+static HttpOutcome
+judge_broken(Transfer *transfer, CURLcode code)
+{
+	/* With TLS 1.3 the server's verdict on our certificate comes after the handshake. */
+	if (curl_said(transfer, "SSL routines"))
+		return judge_tls(transfer, code);
+	/* A trailer above libcurl's own limit: "Out of memory in chunked-encoding" */
+	if (curl_said(transfer, "ut of memory"))
+		return judge_too_large(transfer);
+	if (curl_said(transfer, "hunk"))	/* "chunk", "Chunk" */
+		return judge_protocol(transfer, code);
+	if (curl_said(transfer, "Too large response headers"))
+		return judge_too_large(transfer);
+	outcome_set_error(transfer, "connection lost while %s: %s", phase(transfer), outcome_curl_words(transfer, code));
+	return HTTP_RESET;
+}
+
+/*
+ * Something is wrong with HTTP/2.  libcurl names the reason, but when the receiver
+ * has done with the request (an answer that is complete before all of the request has
+ * been sent), or with the connection: see WEBHOOK_CURL_SILENT_GOAWAY.
+ */
+static bool
+ended_in_silence(const Transfer *transfer, CURLcode code)
+{
+	return (code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM) && transfer->curl_error[0] == '\0';
+}
+
+/* A connection that was kept from an earlier request, and closed since: newer releases do not always look. */
+bool
+outcome_stale_connection(const Transfer *transfer, CURLcode code)
+{
+	return code == CURLE_SEND_ERROR && !transfer->socket_opened && !request_begun(transfer);
+}
+
+bool
+outcome_not_taken(const Transfer *transfer, CURLcode code)
+{
+	if (outcome_stale_connection(transfer, code))
+		return true;
+	return ended_in_silence(transfer, code) && transfer->header_bytes == 0 &&
+		(WEBHOOK_CURL_SILENT_GOAWAY || !request_begun(transfer));
+}
+
+static HttpOutcome
+judge_http2(Transfer *transfer, CURLcode code, int status)
+{
+	static const char *const nonsense[] = {
+		"PROTOCOL_ERROR", "FRAME_SIZE_ERROR", "FLOW_CONTROL_ERROR", "COMPRESSION_ERROR", "header fields"
+	};
+
+	if (ended_in_silence(transfer, code) && transfer->headers_done)
+		return judge_status(transfer, status);
+	if (ended_in_silence(transfer, code) && !WEBHOOK_CURL_SILENT_GOAWAY)
+		return judge_broken(transfer, code);
+	for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++)
+		if (curl_said(transfer, nonsense[i]))
+			return judge_protocol(transfer, code);
+	outcome_set_error(transfer, "broken off by the receiver while %s: %s", phase(transfer),
+					  outcome_curl_words(transfer, code));
+	return HTTP_RESET;
+}
+
+static HttpOutcome
+judge_invalid(Transfer *transfer, CURLcode code)
+{
+	outcome_set_error(transfer, "could not send the request: %s", outcome_curl_words(transfer, code));
+	return HTTP_INVALID;
+}
+
+HttpOutcome
+outcome_judge(Transfer *transfer, CURLcode code, int status)
+{
+	if (transfer->too_large)
+		return judge_too_large(transfer);
+	if (transfer->out_of_memory)
+		return judge_invalid(transfer, CURLE_OUT_OF_MEMORY);
+
+	switch (code)
+	{
+		case CURLE_OK:
+			return judge_status(transfer, status);
+
+		case CURLE_COULDNT_RESOLVE_HOST:
+		case CURLE_COULDNT_CONNECT:
+			return judge_no_connection(transfer, code);
+
+		case CURLE_ABORTED_BY_CALLBACK:
+			return judge_forbidden(transfer);
+
+		case CURLE_OPERATION_TIMEDOUT:
+			outcome_set_error(transfer, "timeout while %s", phase(transfer));
+			return HTTP_TIMEOUT;
+
+		case CURLE_SSL_CONNECT_ERROR:
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CERTPROBLEM:
+		case CURLE_SSL_CIPHER:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_CRL_BADFILE:
+		case CURLE_SSL_ISSUER_ERROR:
+		case CURLE_SSL_INVALIDCERTSTATUS:
+		case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+		case CURLE_SSL_CLIENTCERT:
+		case CURLE_USE_SSL_FAILED:
+			return judge_tls(transfer, code);
+
+		case CURLE_SEND_ERROR:
+		case CURLE_RECV_ERROR:
+		case CURLE_GOT_NOTHING:
+		case CURLE_PARTIAL_FILE:
+			return judge_broken(transfer, code);
+
+		case CURLE_HTTP2:
+		case CURLE_HTTP2_STREAM:
+			return judge_http2(transfer, code, status);
+
+		case CURLE_OUT_OF_MEMORY:
+			/* libcurl's word for a single header line above its own limit, too; sometimes it says nothing else */
+			return request_begun(transfer) || curl_said(transfer, "header") ?
+				judge_too_large(transfer) : judge_invalid(transfer, code);
+
+#ifdef WEBHOOK_CURLE_TOO_LARGE
+		case WEBHOOK_CURLE_TOO_LARGE:
+			return judge_too_large(transfer);
+#endif
+
+		default:
+			if (request_begun(transfer))
+				return judge_protocol(transfer, code);
+			/* Newer releases do not say CURLE_SSL_CERTPROBLEM of a key that does not fit. */
+			return curl_said(transfer, "private key") ?
+				judge_tls(transfer, code) : judge_invalid(transfer, code);
+	}
+}
+
+const char *
+http_outcome_name(HttpOutcome outcome)
+{
+	static const char *const names[] = {
+		[HTTP_DELIVERED] = "delivered",
+		[HTTP_REDIRECT] = "redirect",
+		[HTTP_CLIENT_ERROR] = "client_error",
+		[HTTP_SERVER_ERROR] = "server_error",
+		[HTTP_UNRESOLVED] = "unresolved",
+		[HTTP_FORBIDDEN_ADDRESS] = "forbidden_address",
+		[HTTP_REFUSED] = "refused",
+		[HTTP_RESET] = "reset",
+		[HTTP_TLS] = "tls",
+		[HTTP_TIMEOUT] = "timeout",
+		[HTTP_TOO_LARGE] = "too_large",
+		[HTTP_PROTOCOL] = "protocol",
+		[HTTP_INVALID] = "invalid",
+		[HTTP_AGREED] = "agreed",
+		[HTTP_NOT_AGREED] = "not_agreed",
+	};
+
+	return names[outcome];
+}

@@ -1,0 +1,625 @@
+/*-------------------------------------------------------------------------
+ *
+ * transfer.c
+ *		One request inside libcurl: its options, buffers and callbacks.
+ *
+ * Setting up a request is on the hot path.  Transfers, each an easy handle
+ * with its buffers, are pooled and keep the options that never change; a
+ * request sets the rest, and libcurl gets pointers to the caller's strings
+ * wherever it does not insist on a copy.
+ *
+ * Receivers are not trusted.  Everything they send is bounded: bytes of headers
+ * (interim responses included) and of body, and the time for all of it.  Which
+ * addresses may be talked to is checked when a socket is opened, with the
+ * address really used, and again for every request, since it may get a
+ * connection opened under other rules.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "compat.h"
+#include "http/transfer.h"
+
+/* A host that has not accepted a connection by then (TLS handshake included) is down. */
+#define CONNECT_TIMEOUT_MS	10000L
+
+/* A connection is given up after this time even if it is in use, so that changes in DNS are noticed. */
+#define CONNECTION_LIFETIME_S	300L
+#define CONNECTION_IDLE_S	60L
+#define DNS_CACHE_S			30L
+
+/* Response buffers up to this size stay with a pooled transfer; a rare large response gives its memory back. */
+#define BUFFER_START		512
+#define BUFFER_KEEP			16384
+
+/*
+ * libcurl waits for "100 Continue" before it sends bodies from 1 MB on; half
+ * of that is where we start to forbid it.  Not with every request,
+ * because libcurl compares each header line with many names.
+ */
+#define EXPECT_BODY_SIZE	(512 * 1024)
+
+/*
+ * Buffers.
+ */
+static bool
+buffer_append(Buffer *buffer, const char *data, size_t len)
+{
+	size_t		needed = buffer->len + len + 1;
+
+	if (needed > buffer->size)
+	{
+		size_t		size = buffer->size > 0 ? buffer->size : BUFFER_START;
+		char	   *grown;
+
+		while (size < needed)
+			size *= 2;
+		grown = realloc(buffer->data, size);
+		if (grown == NULL)
+			return false;
+		buffer->data = grown;
+		buffer->size = size;
+	}
+	memcpy(buffer->data + buffer->len, data, len);
+	buffer->len += len;
+	buffer->data[buffer->len] = '\0';
+	return true;
+}
+
+static void
+buffer_clear(Buffer *buffer)
+{
+	buffer->len = 0;
+	if (buffer->data != NULL)
+		buffer->data[0] = '\0';
+}
+
+static void
+buffer_free(Buffer *buffer)
+{
+	free(buffer->data);
+	memset(buffer, 0, sizeof(Buffer));
+}
+
+static void
+buffer_shrink(Buffer *buffer)
+{
+	if (buffer->size > BUFFER_KEEP)
+		buffer_free(buffer);
+}
+
+/*
+ * The network guard.
+ */
+static bool
+address_allowed(Transfer *transfer, const struct sockaddr *addr, socklen_t len)
+{
+	const void *bytes = NULL;
+
+	if (netguard_allows(transfer->http->allowed, addr, len))
+		return true;
+
+	transfer->forbidden = true;
+	if (addr->sa_family == AF_INET)
+		bytes = &((const struct sockaddr_in *) addr)->sin_addr;
+	else if (addr->sa_family == AF_INET6)
+		bytes = &((const struct sockaddr_in6 *) addr)->sin6_addr;
+	if (bytes == NULL ||
+		inet_ntop(addr->sa_family, bytes, transfer->address, sizeof(transfer->address)) == NULL)
+		strcpy(transfer->address, "?");
+	return false;
+}
+
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
+{
+	Transfer   *transfer = arg;
+	int			type = addr->socktype;
+	int			fd;
+
+	(void) purpose;
+	if (!address_allowed(transfer, &addr->addr, addr->addrlen))
+		return CURL_SOCKET_BAD;
+
+#ifdef SOCK_CLOEXEC
+	type |= SOCK_CLOEXEC;
+#endif
+	fd = socket(addr->family, type, addr->protocol);
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+#ifndef SOCK_CLOEXEC
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+#endif
+
+	if (fd >= transfer->http->fd_limit || !mux_opened(transfer->http->mux, fd))
+	{
+		close(fd);
+		return CURL_SOCKET_BAD;
+	}
+	transfer->socket_opened = true;
+	return fd;
+}
+
+/* A connection outlives the transfer that opened it, so this one gets the Http. */
+static int
+on_close_socket(void *arg, curl_socket_t fd)
+{
+	Http	   *http = arg;
+
+	mux_closed(http->mux, fd);
+	return close(fd);
+}
+
+/* Called when a connection is there, just before the request is sent over it. */
+static int
+on_connected(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+	Transfer   *transfer = arg;
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	bool		ok;
+
+	(void) local;
+	(void) remote_port;
+	(void) local_port;
+	transfer->times_sent++;
+	if (inet_pton(AF_INET, remote, &v4.sin_addr) == 1)
+		ok = address_allowed(transfer, (struct sockaddr *) &v4, sizeof(v4));
+	else if (inet_pton(AF_INET6, remote, &v6.sin6_addr) == 1)
+		ok = address_allowed(transfer, (struct sockaddr *) &v6, sizeof(v6));
+	else
+		ok = false;
+	return ok ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+/*
+ * What the receiver sends.
+ */
+
+/* Called once for each line, status lines and the empty one at the end included. */
+static size_t
+on_header(char *data, size_t size, size_t nitems, void *arg)
+{
+	Transfer   *transfer = arg;
+	size_t		len = size * nitems;
+
+	transfer->header_bytes += len;
+	if (transfer->header_bytes > transfer->request.max_response)
+	{
+		transfer->too_large = true;
+		return 0;
+	}
+
+	if (len > 5 && memcmp(data, "HTTP/", 5) == 0)
+	{
+		/* Between the responses of HTTP/1 there is nothing to send; whatever came would count as the next one. */
+		if (data[5] == '1')
+			mux_expect_silence(transfer->http->mux, transfer->fd);
+
+		/* Whatever came before was an interim response. */
+		buffer_clear(&transfer->headers);
+		transfer->headers_done = false;
+		return len;
+	}
+	if (data[0] == '\r' || data[0] == '\n')
+		transfer->headers_done = true;
+	if (transfer->headers_done)
+		return len;				/* not interested in trailers */
+
+	if (!buffer_append(&transfer->headers, data, len))
+	{
+		transfer->out_of_memory = true;
+		return 0;
+	}
+	return len;
+}
+
+static size_t
+on_body(char *data, size_t size, size_t nitems, void *arg)
+{
+	Transfer   *transfer = arg;
+	size_t		len = size * nitems;
+	size_t		room = transfer->request.max_response - transfer->body.len;
+
+	/* The log shows the beginning of what is too long. */
+	transfer->too_large = len > room;
+	if (!buffer_append(&transfer->body, data, transfer->too_large ? room : len))
+		transfer->out_of_memory = true;
+	return transfer->too_large || transfer->out_of_memory ? 0 : len;
+}
+
+/*
+ * Options.  SET stops at the first that libcurl does not take.
+ */
+#define SET(option, value) \
+	do { \
+		CURLcode	rc_ = curl_easy_setopt(transfer->easy, (option), (value)); \
+		if (rc_ != CURLE_OK) \
+			return rc_; \
+	} while (0)
+
+/* Those that are the same for all requests. */
+static CURLcode
+set_constant_options(Transfer *transfer)
+{
+	SET(CURLOPT_PRIVATE, transfer);
+	SET(CURLOPT_ERRORBUFFER, transfer->curl_error);
+	SET(CURLOPT_NOSIGNAL, 1L);
+#ifdef WEBHOOK_CURL_QUICK_EXIT
+	SET(CURLOPT_QUICK_EXIT, 1L);
+#endif
+
+	/* where to */
+	SET(WEBHOOK_CURLOPT_PROTOCOLS, WEBHOOK_CURL_HTTP_HTTPS);
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_NOPROXY, "*");	/* else the environment is searched for every request */
+	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, transfer);
+	SET(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+	SET(CURLOPT_CLOSESOCKETDATA, transfer->http);
+	SET(CURLOPT_PREREQFUNCTION, on_connected);
+	SET(CURLOPT_PREREQDATA, transfer);
+
+	/* how */
+	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
+	SET(CURLOPT_HTTP09_ALLOWED, 0L);
+	SET(CURLOPT_TCP_NODELAY, 1L);
+	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+
+	/* how long */
+	SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+	SET(CURLOPT_DNS_CACHE_TIMEOUT, DNS_CACHE_S);
+	SET(CURLOPT_MAXAGE_CONN, CONNECTION_IDLE_S);
+	SET(CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFETIME_S);
+
+	/* what comes back */
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, transfer);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_WRITEDATA, transfer);
+	return CURLE_OK;
+}
+
+/*
+ * libcurl compares certificates, but not keys, when it looks for a connection
+ * or a TLS session to use again.  Someone who knows another's certificate, which
+ * is no secret, could then speak in his name without the key.  So the key stands
+ * behind the certificate as well, where OpenSSL skips it, and is compared with it.
+ */
+static CURLcode
+set_client_certificate(Transfer *transfer)
+{
+	const char *cert = transfer->request.client_cert;
+	const char *key = transfer->request.client_key ? transfer->request.client_key : "";
+	size_t		len = strlen(cert) + strlen(key) + 2;
+	struct curl_blob blob = {.data = malloc(len), .len = len - 1, .flags = CURL_BLOB_COPY};
+	CURLcode	rc;
+
+	if (blob.data == NULL)
+		return CURLE_OUT_OF_MEMORY;
+	snprintf(blob.data, len, "%s\n%s", cert, key);
+	rc = curl_easy_setopt(transfer->easy, CURLOPT_SSLCERT_BLOB, &blob);
+	free(blob.data);
+	return rc;
+}
+
+/* After the handle has lost its options: set those that never change, and know that there are no others. */
+static CURLcode
+start_over(Transfer *transfer)
+{
+	transfer->method[0] = '\0';
+	free(transfer->url);
+	transfer->url = NULL;
+	transfer->own_certificates = false;
+	return set_constant_options(transfer);
+}
+
+/*
+ * Certificates of the request's own.  A handle that has had some is not used
+ * for a request without before everything has been reset.
+ */
+static CURLcode
+set_certificates(Transfer *transfer)
+{
+	const HttpRequest *request = &transfer->request;
+	struct curl_blob blob = {.flags = CURL_BLOB_NOCOPY};
+	bool		wanted = request->client_cert || request->client_key || request->ca_cert;
+	CURLcode	rc;
+
+	if (transfer->own_certificates)
+	{
+		curl_easy_reset(transfer->easy);
+		rc = start_over(transfer);
+		if (rc != CURLE_OK)
+			return rc;
+	}
+	if (!wanted)
+		return CURLE_OK;
+	if (!transfer->http->has_certificates)
+	{
+		/* It would refuse some and ignore others. */
+		snprintf(transfer->curl_error, sizeof(transfer->curl_error),
+				 "certificates of a webhook need a libcurl that was built with OpenSSL");
+		return CURLE_NOT_BUILT_IN;
+	}
+
+	transfer->own_certificates = true;
+	if (request->client_cert != NULL)
+	{
+		rc = set_client_certificate(transfer);
+		if (rc != CURLE_OK)
+			return rc;
+	}
+	if (request->client_key != NULL)
+	{
+		blob.data = (void *) request->client_key;
+		blob.len = strlen(request->client_key);
+		SET(CURLOPT_SSLKEY_BLOB, &blob);
+		SET(CURLOPT_KEYPASSWD, ""); /* else OpenSSL asks for one at the terminal */
+	}
+	if (request->ca_cert != NULL)
+	{
+		blob.data = (void *) request->ca_cert;
+		blob.len = strlen(request->ca_cert);
+		SET(CURLOPT_CAINFO_BLOB, &blob);
+		SET(CURLOPT_CAPATH, NULL);	/* the system's, which would count as well */
+	}
+	return CURLE_OK;
+}
+
+/*
+ * Given as text, the URL would be parsed and put together again for every
+ * request, a tenth of libcurl's own time for a small one.
+ */
+static CURLcode
+set_url(Transfer *transfer)
+{
+	const char *url = transfer->request.url;
+	CURLUcode	rc;
+
+	if (transfer->url != NULL && strcmp(transfer->url, url) == 0)
+		return CURLE_OK;
+
+	free(transfer->url);
+	transfer->url = NULL;
+	rc = curl_url_set(transfer->parsed_url, CURLUPART_URL, url,
+					  CURLU_PATH_AS_IS | CURLU_DISALLOW_USER);
+	if (rc != CURLUE_OK)
+	{
+		snprintf(transfer->curl_error, sizeof(transfer->curl_error), "%s", curl_url_strerror(rc));
+		return CURLE_URL_MALFORMAT;
+	}
+	SET(CURLOPT_URL, NULL);		/* or the text of the one before would remain */
+	SET(CURLOPT_CURLU, transfer->parsed_url);
+
+	/*
+	 * With TLS, requests to a host wait for its first connection to tell
+	 * whether it can take them all (HTTP/2).  Without, they would wait for the
+	 * first response.
+	 */
+	SET(CURLOPT_PIPEWAIT, strncasecmp(url, "https:", 6) == 0 ? 1L : 0L);
+
+	transfer->url = strdup(url);
+	return transfer->url != NULL ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+}
+
+static CURLcode
+set_method_and_body(Transfer *transfer)
+{
+	const HttpRequest *request = &transfer->request;
+	bool		is_get = strcmp(request->method, "GET") == 0;
+	bool		is_post = strcmp(request->method, "POST") == 0;
+	bool		may_lack_body = strcmp(request->method, "DELETE") == 0 || strcmp(request->method, "OPTIONS") == 0;
+	bool		with_body = !is_get && (request->body != NULL || !may_lack_body);
+	const char *custom = is_get || is_post ? "" : request->method;
+
+	if (with_body)
+	{
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) (request->body ? request->body_len : 0));
+		SET(CURLOPT_POSTFIELDS, request->body ? request->body : "");
+	}
+	else
+		SET(CURLOPT_HTTPGET, 1L);
+
+	if (strcmp(transfer->method, custom) != 0)
+	{
+		SET(CURLOPT_CUSTOMREQUEST, *custom ? custom : NULL);
+		strcpy(transfer->method, custom);
+	}
+	return CURLE_OK;
+}
+
+/* Chain the caller's header lines into a list of libcurl's, without copying them. */
+static CURLcode
+set_headers(Transfer *transfer)
+{
+	const HttpRequest *request = &transfer->request;
+	int			needed = request->nheaders + 1; /* one for Expect */
+	int			n = 0;
+
+	if (needed > transfer->nlines)
+	{
+		struct curl_slist *lines = realloc(transfer->lines, sizeof(struct curl_slist) * needed);
+
+		if (lines == NULL)
+			return CURLE_OUT_OF_MEMORY;
+		transfer->lines = lines;
+		transfer->nlines = needed;
+	}
+
+	for (; n < request->nheaders; n++)
+		transfer->lines[n].data = (char *) request->headers[n];
+	if (request->body_len >= EXPECT_BODY_SIZE)
+		transfer->lines[n++].data = (char *) "Expect:";
+	for (int i = 0; i < n; i++)
+		transfer->lines[i].next = i + 1 < n ? &transfer->lines[i + 1] : NULL;
+
+	SET(CURLOPT_HTTPHEADER, n > 0 ? transfer->lines : NULL);
+	return CURLE_OK;
+}
+
+CURLcode
+transfer_set_request_options(Transfer *transfer)
+{
+	const HttpRequest *request = &transfer->request;
+	CURLcode	rc;
+
+	if ((rc = set_certificates(transfer)) != CURLE_OK ||
+		(rc = set_url(transfer)) != CURLE_OK ||
+		(rc = set_method_and_body(transfer)) != CURLE_OK ||
+		(rc = set_headers(transfer)) != CURLE_OK)
+		return rc;
+	SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
+	return CURLE_OK;
+}
+
+#undef SET
+
+/*
+ * The pool of transfers.
+ */
+void
+transfer_destroy(Transfer *transfer)
+{
+	if (transfer->state == TRANSFER_RUNNING)
+		curl_multi_remove_handle(transfer->http->multi, transfer->easy);
+	curl_easy_cleanup(transfer->easy);
+	curl_url_cleanup(transfer->parsed_url);
+	free(transfer->url);
+	buffer_free(&transfer->headers);
+	buffer_free(&transfer->body);
+	free(transfer->lines);
+	free(transfer);
+}
+
+static Transfer *
+transfer_create(Http *http)
+{
+	Transfer   *transfer = calloc(1, sizeof(Transfer));
+
+	if (transfer == NULL)
+		return NULL;
+	transfer->http = http;
+	transfer->easy = curl_easy_init();
+	transfer->parsed_url = curl_url();
+	if (transfer->easy == NULL || transfer->parsed_url == NULL ||
+		set_constant_options(transfer) != CURLE_OK)
+	{
+		transfer_destroy(transfer);
+		return NULL;
+	}
+	transfer->next_all = http->all;
+	http->all = transfer;
+	return transfer;
+}
+
+/*
+ * A new handle for one whose request has been sent again.  If libcurl did that, because
+ * the receiver had refused the request, it may remember it, even through
+ * curl_easy_reset(): the next request that fails would be sent again as well, taken by
+ * the receiver or not.  If we did, there may be options that the next one is not to have.
+ */
+static bool
+renew_handle(Transfer *transfer)
+{
+	CURL	   *easy = curl_easy_init();
+
+	if (easy == NULL)
+		return false;
+	curl_easy_cleanup(transfer->easy);
+	transfer->easy = easy;
+	if (start_over(transfer) != CURLE_OK)
+		return false;
+	transfer->times_sent = 0;
+	transfer->resent = 0;
+	return true;
+}
+
+/* One from the pool, or a new one. NULL: out of memory. */
+Transfer *
+transfer_take(Http *http)
+{
+	Transfer   *transfer = http->free;
+
+	if (transfer == NULL)
+		return transfer_create(http);
+	if ((transfer->times_sent > 1 || transfer->resent > 0) && !renew_handle(transfer))
+		return NULL;
+	http->free = transfer->next_free;
+	return transfer;
+}
+
+void
+transfer_put_back(Transfer *transfer)
+{
+	Http	   *http = transfer->http;
+
+	buffer_shrink(&transfer->headers);
+	buffer_shrink(&transfer->body);
+	transfer->state = TRANSFER_FREE;
+	transfer->next_free = http->free;
+	http->free = transfer;
+}
+
+/* Forget what has been received. */
+static void
+forget_response(Transfer *transfer)
+{
+	transfer->fd = -1;
+	buffer_clear(&transfer->headers);
+	buffer_clear(&transfer->body);
+	transfer->header_bytes = 0;
+	transfer->headers_done = false;
+	transfer->socket_opened = false;
+	transfer->connected = false;
+	transfer->forbidden = false;
+	transfer->too_large = false;
+	transfer->out_of_memory = false;
+	transfer->curl_error[0] = '\0';
+	transfer->error[0] = '\0';
+}
+
+/* Forget the request before. */
+void
+transfer_begin(Transfer *transfer, const HttpRequest *request)
+{
+	transfer->request = *request;
+	transfer->resent = 0;
+	transfer->times_sent = 0;
+	transfer->spent_before = 0;
+	forget_response(transfer);
+}
+
+bool
+transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection)
+{
+	forget_response(transfer);
+	transfer->resent++;
+	transfer->spent_before += spent;
+	transfer->request.timeout_ms = timeout_ms;
+	return curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, timeout_ms) == CURLE_OK &&
+		(!own_connection || curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK);
+}
+
+bool
+transfer_allow_more(Transfer *transfer, long ms)
+{
+	return curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, transfer->request.timeout_ms + ms) == CURLE_OK &&
+		curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS + ms) == CURLE_OK;
+}

@@ -1,0 +1,671 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox.c
+ *		The writing end of the log: messages appended by transactions.
+ *
+ * A message is formed as a heap tuple at once, but written later, together
+ * with others, by heap_multi_insert(): at the end of the transaction or when
+ * a batch is full.  Messages that follow each other in the log and have much in
+ * common become one tuple, see packed_row.c, as long as that fits into a page.  For this
+ * the transaction counts the places that it has drawn: where one is left out,
+ * for a message that is written later or by another subtransaction, a new tuple
+ * begins.  So all ids of a tuple lie before or behind all of any other tuple
+ * of the transaction, and the reader finds them in order.
+ *
+ * A tuple must be inserted by the subtransaction it belongs to, or by one of
+ * its parents after that subtransaction has committed.  So every buffered
+ * tuple carries the id of its subtransaction: handed on to the parent when the
+ * subtransaction commits, dropped with it when it rolls back.  A full batch
+ * writes only the tuples of the subtransaction that is current; those of its
+ * parents keep waiting.  So that a parent does not collect without limit what
+ * thousands of small subtransactions leave to it, those write their own once
+ * there is a batch waiting.
+ *
+ * The id is drawn when the message is captured, while the transaction holds
+ * the lock on the row that changed: two transactions that change the same row
+ * have ids in the order in which they commit.  Every FENCE_INTERVAL-th message
+ * also notes the next transaction id that was unassigned at that moment:
+ * whoever gets it, or a later one, draws greater message ids.  The reader
+ * needs these fences to put a long backlog in order without sorting all of it
+ * (cursor.c).
+ *
+ * Partitions: the current one is read from shared memory, locked and read
+ * again.  Once it is unchanged under the lock, the worker cannot have sealed
+ * it before our transaction ends, see partitions.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "commands/sequence.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "nodes/execnodes.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/settings.h"
+#include "compat.h"
+#include "log/outbox.h"
+#include "log/packed_row.h"
+#include "server/shmem.h"
+#include "server/wakeup.h"
+
+#define BATCH_ROWS		500
+#define BATCH_BYTES		(256 * 1024)
+#define FENCE_INTERVAL	256
+
+/* What its messages have in common with the first, as it stands in the tuple. */
+typedef struct CommonFields
+{
+	Datum		values[Natts_outbox];
+	bool		nulls[Natts_outbox];
+	PackedMessage	first;
+} CommonFields;
+
+typedef struct BufferedTuple
+{
+	HeapTuple	tuple;			/* of the first message */
+	int64		id;				/* its id */
+	int64		last_nth;		/* place of the last message */
+	SubTransactionId subid;
+	CommonFields *common;		/* NULL until there is a second message to compare */
+	StringInfoData more;		/* further messages, data NULL: none */
+} BufferedTuple;
+
+/* A page holds so many bytes of the first message and the others; 16 for the column's header and alignment. */
+#define RUN_BYTES		(MaxHeapTupleSize - 16)
+
+/* All of this is empty between transactions. */
+static MemoryContext buffer_context = NULL; /* child of TopTransactionContext */
+static BufferedTuple *buffer = NULL;
+static int	buffered = 0;
+static int	buffer_space = 0;
+static int	batch_rows = 0;			/* added since the last flush */
+static Size batch_bytes = 0;
+static Size buffered_bytes = 0; /* of all that are buffered */
+static int64 places_drawn = 0;
+
+/* These stay. */
+static TupleDesc outbox_desc = NULL;
+static uint64 outbox_desc_generation;	/* of the table that it is of */
+static TupleTableSlot *batch_slots[BATCH_ROWS];
+static MemoryContext flush_context = NULL;
+
+
+/* Forget everything buffered; the memory goes with the transaction. */
+static void
+buffer_reset(void)
+{
+	buffer_context = NULL;
+	buffer = NULL;
+	buffered = buffer_space = 0;
+	batch_rows = 0;
+	batch_bytes = buffered_bytes = 0;
+	places_drawn = 0;
+}
+
+int
+outbox_current_partition(void)
+{
+	DatabaseSlot *slot = shmem_my_slot();
+	uint32		partition = WEBHOOK_PARTITION_UNKNOWN;
+	Relation	rel;
+	TableScanDesc scan;
+	Snapshot	snapshot;
+	TupleTableSlot *tts;
+
+	if (slot != NULL)
+		partition = pg_atomic_read_u32(&slot->partition);
+	if (partition != WEBHOOK_PARTITION_UNKNOWN)
+		return (int) partition;
+
+	/* First use since the server started: what the worker persisted last. */
+	rel = table_open(catalog_oids()->ring, AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = webhook_table_beginscan(rel, snapshot);
+	tts = table_slot_create(rel, NULL);
+	if (table_scan_getnextslot(scan, ForwardScanDirection, tts))
+	{
+		bool		isnull;
+
+		partition = (uint32) DatumGetInt16(slot_getattr(tts, 1, &isnull)) % WEBHOOK_PARTITIONS;
+	}
+	else
+		partition = 0;
+	ExecDropSingleTupleTableSlot(tts);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+
+	if (slot != NULL)
+	{
+		uint32		expected = WEBHOOK_PARTITION_UNKNOWN;
+
+		if (!pg_atomic_compare_exchange_u32(&slot->partition, &expected, partition))
+			partition = expected;
+	}
+	return (int) partition;
+}
+
+/* Open and lock the current partition for writing. */
+static Relation
+open_current_partition(int *partition)
+{
+	for (;;)
+	{
+		Oid			relid;
+
+		*partition = outbox_current_partition();
+		relid = catalog_oids()->outbox[*partition];
+		LockRelationOid(relid, RowExclusiveLock);
+		if (outbox_current_partition() == *partition)
+			return table_open(relid, NoLock);
+		UnlockRelationOid(relid, RowExclusiveLock);
+	}
+}
+
+/*
+ * The columns of the outbox, as far as this library knows them, or as far as the
+ * table has them: it may be that of another version of the extension.
+ */
+static TupleDesc
+outbox_create_desc(void)
+{
+	Relation	rel = table_open(catalog_oids()->outbox[0], AccessShareLock);
+	TupleDesc	columns = RelationGetDescr(rel);
+	TupleDesc	desc = CreateTemplateTupleDesc(Min(columns->natts, Natts_outbox));
+
+	for (AttrNumber i = 1; i <= desc->natts; i++)
+		TupleDescCopyEntry(desc, i, columns, i);
+	TupleDescFinalize(desc);
+	table_close(rel, AccessShareLock);
+	return desc;
+}
+
+/*
+ * What a flush needs again and again: the row type, one slot for each tuple of a
+ * batch, scratch memory.  Made at first use, and again when the table has changed; what
+ * is buffered goes out as it is first.
+ */
+static void
+prepare_to_write(void)
+{
+	MemoryContext old;
+	uint64		generation = catalog_outbox_generation();
+
+	if (outbox_desc != NULL && (outbox_desc_generation == generation || buffered > 0))
+		return;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	if (flush_context == NULL)
+		flush_context = AllocSetContextCreate(TopMemoryContext, "webhook outbox flush",
+											  ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < BATCH_ROWS; i++)
+	{
+		if (batch_slots[i] != NULL)
+			ExecDropSingleTupleTableSlot(batch_slots[i]);
+		batch_slots[i] = NULL;
+	}
+	if (outbox_desc != NULL)
+		FreeTupleDesc(outbox_desc);
+	outbox_desc = NULL;
+	outbox_desc = outbox_create_desc();
+	outbox_desc_generation = generation;
+	MemoryContextSwitchTo(old);
+}
+
+static TupleTableSlot *
+batch_slot(int i)
+{
+	if (batch_slots[i] == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		batch_slots[i] = MakeSingleTupleTableSlot(outbox_desc, &TTSOpsHeapTuple);
+		MemoryContextSwitchTo(old);
+	}
+	return batch_slots[i];
+}
+
+/* The tuple with all its messages. */
+static HeapTuple
+complete_tuple(const BufferedTuple *entry)
+{
+	Datum		values[Natts_outbox];
+	bool		nulls[Natts_outbox];
+
+	if (entry->more.data == NULL)
+		return entry->tuple;
+	memcpy(values, entry->common->values, sizeof(values));
+	memcpy(nulls, entry->common->nulls, sizeof(nulls));
+	values[Anum_outbox_more - 1] =
+		PointerGetDatum(cstring_to_text_with_len(entry->more.data, entry->more.len));
+	nulls[Anum_outbox_more - 1] = false;
+	return heap_form_tuple(outbox_desc, values, nulls);
+}
+
+/* Insert one batch of tuples, all of the current subtransaction. */
+static void
+write_batch(Relation rel, Relation index, const BufferedTuple *const *batch, int n)
+{
+	IndexInfo  *info = BuildIndexInfo(index);
+	Datum		values[2];
+	bool		isnull[2] = {false, false};
+
+	for (int i = 0; i < n; i++)
+		ExecStoreHeapTuple(complete_tuple(batch[i]), batch_slot(i), false);
+	table_multi_insert(rel, batch_slots, n, GetCurrentCommandId(true), 0, NULL);
+	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	for (int i = 0; i < n; i++)
+	{
+		values[1] = Int64GetDatum(batch[i]->id);
+		webhook_index_insert(index, values, isnull, &batch_slots[i]->tts_tid, rel, info);
+		ExecClearTuple(batch_slots[i]);
+	}
+}
+
+/* Forget the tuples of this subtransaction; they have been written, or are not to be. */
+static void
+buffer_drop(SubTransactionId subid)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < buffered; i++)
+	{
+		if (buffer[i].subid != subid)
+		{
+			buffer[kept++] = buffer[i];
+			continue;
+		}
+		buffered_bytes -= buffer[i].tuple->t_len;
+		heap_freetuple(buffer[i].tuple);
+		if (buffer[i].common != NULL)
+			pfree(buffer[i].common);
+		if (buffer[i].more.data != NULL)
+		{
+			buffered_bytes -= buffer[i].more.len;
+			pfree(buffer[i].more.data);
+		}
+	}
+	buffered = kept;
+}
+
+/* Write the tuples of this subtransaction, the current one. */
+static void
+buffer_flush(SubTransactionId subid)
+{
+	const BufferedTuple *batch[BATCH_ROWS];
+	MemoryContext old;
+	Relation	rel;
+	Relation	index;
+	int			partition;
+	int			n = 0;
+
+	for (int i = 0; i < buffered; i++)
+		n += (buffer[i].subid == subid);
+	if (n == 0)
+		return;
+	if (catalog_oids() == NULL)
+	{
+		/* The extension has been dropped in this very transaction. */
+		buffer_drop(subid);
+		return;
+	}
+	n = 0;
+	old = MemoryContextSwitchTo(flush_context);
+
+	/* Large payloads go to a TOAST table, which wants one; at the end of a transaction there is none. */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	rel = open_current_partition(&partition);
+	index = index_open(catalog_oids()->outbox_index[partition], RowExclusiveLock);
+	for (int i = 0; i < buffered; i++)
+	{
+		if (buffer[i].subid != subid)
+			continue;
+		batch[n++] = &buffer[i];
+		if (n == BATCH_ROWS)
+		{
+			write_batch(rel, index, batch, n);
+			n = 0;
+		}
+	}
+	if (n > 0)
+		write_batch(rel, index, batch, n);
+	index_close(index, NoLock);
+	table_close(rel, NoLock);	/* the lock is kept: it holds off the sealing of the partition */
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(flush_context);
+
+	buffer_drop(subid);
+	batch_rows = 0;
+	batch_bytes = 0;
+}
+
+static void
+buffer_add(HeapTuple tuple, const OutboxId *id)
+{
+	if (buffered == buffer_space)
+	{
+		buffer_space = Max(16, buffer_space * 2);
+		if (buffer == NULL)
+			buffer = MemoryContextAlloc(buffer_context, buffer_space * sizeof(BufferedTuple));
+		else
+			buffer = repalloc(buffer, buffer_space * sizeof(BufferedTuple));
+	}
+	memset(&buffer[buffered], 0, sizeof(BufferedTuple));
+	buffer[buffered].tuple = tuple;
+	buffer[buffered].id = id->id;
+	buffer[buffered].last_nth = id->nth;
+	buffer[buffered].subid = GetCurrentSubTransactionId();
+	buffered++;
+	batch_rows++;
+	batch_bytes += tuple->t_len;
+	buffered_bytes += tuple->t_len;
+}
+
+static RunText
+run_text(const char *data, int len)
+{
+	RunText		text = {data, data == NULL ? 0 : len < 0 ? (int) strlen(data) : len};
+
+	return text;
+}
+
+/* A column of the first message, in place. */
+static RunText
+column_text(const CommonFields *common, int attnum)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(common->values[attnum - 1]);
+	RunText		text = {NULL, 0};
+
+	if (!common->nulls[attnum - 1])
+	{
+		text.data = VARDATA_ANY(value);
+		text.len = VARSIZE_ANY_EXHDR(value);
+	}
+	return text;
+}
+
+static bool
+text_is(RunText text, const char *other)
+{
+	return other == NULL ? text.data == NULL :
+		text.data != NULL && text.len == (int) strlen(other) && memcmp(text.data, other, text.len) == 0;
+}
+
+/* Does the message have in common with the first what those of a tuple must? */
+static bool
+belongs_to(const CommonFields *common, const OutboxRow *row)
+{
+	RunText		ids = column_text(common, Anum_outbox_webhook_ids);
+	Oid			relation = common->nulls[Anum_outbox_relation - 1] ? InvalidOid :
+		DatumGetObjectId(common->values[Anum_outbox_relation - 1]);
+
+	return relation == row->relation &&
+		ids.len == (int) (VARSIZE(row->webhook_ids) - VARHDRSZ) &&
+		memcmp(ids.data, VARDATA(row->webhook_ids), ids.len) == 0 &&
+		text_is(column_text(common, Anum_outbox_event), row->event) &&
+		text_is(column_text(common, Anum_outbox_entity_type), row->entity_type);
+}
+
+static CommonFields *
+read_common_fields(HeapTuple tuple)
+{
+	CommonFields *common = MemoryContextAllocZero(buffer_context, sizeof(CommonFields));
+
+	memset(common->nulls, true, sizeof(common->nulls));
+	heap_deform_tuple(tuple, outbox_desc, common->values, common->nulls);
+	common->first.event_uid = column_text(common, Anum_outbox_event_uid);
+	common->first.profile = column_text(common, Anum_outbox_profile);
+	return common;
+}
+
+/* Add a message to the tuple buffered last, if it belongs and fits there. */
+static bool
+buffer_add_behind(const OutboxRow *row, const OutboxId *id, PackedMessage *message)
+{
+	BufferedTuple *last = buffered > 0 ? &buffer[buffered - 1] : NULL;
+	Size		size;
+
+	if (last == NULL || last->last_nth + 1 != id->nth || last->subid != GetCurrentSubTransactionId())
+		return false;
+	message->entity_id = run_text(row->entity_id, -1);
+	message->event_uid = run_text(row->event_uid, -1);
+	message->profile = run_text(row->profile, -1);
+	message->payload = run_text(row->payload, row->payload_len);
+	if (last->tuple->t_len + last->more.len + packed_row_message_size(message) > RUN_BYTES)
+		return false;
+	if (last->common == NULL)
+		last->common = read_common_fields(last->tuple);
+	if (!belongs_to(last->common, row))
+		return false;
+	if (last->more.data == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(buffer_context);
+
+		initStringInfo(&last->more);
+		MemoryContextSwitchTo(old);
+	}
+	size = last->more.len;
+	packed_row_add(&last->more, &last->common->first, message);
+	size = last->more.len - size;
+	last->last_nth = id->nth;
+	batch_bytes += size;
+	buffered_bytes += size;
+	return true;
+}
+
+/* Random bytes for message ids, drawn a page at a time: a system call each would show. */
+static void
+random_bytes(unsigned char *out, int n)
+{
+	static unsigned char pool[1024];
+	static int	used = sizeof(pool);
+
+	if (used + n > (int) sizeof(pool))
+	{
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		used = 0;
+	}
+	memcpy(out, pool + used, n);
+	used += n;
+}
+
+/* A UUID of version 7 (RFC 9562): milliseconds since 1970, then random bits. */
+static void
+generate_uuid(TimestampTz now, pg_uuid_t *uuid)
+{
+	uint64		ms = (uint64) (now / 1000 +
+							   (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000);
+
+	random_bytes(uuid->data + 6, UUID_LEN - 6);
+	for (int i = 0; i < 6; i++)
+		uuid->data[i] = (unsigned char) (ms >> (8 * (5 - i)));
+	uuid->data[6] = 0x70 | (uuid->data[6] & 0x0f);
+	uuid->data[8] = 0x80 | (uuid->data[8] & 0x3f);
+}
+
+void
+outbox_new_message_id(pg_uuid_t *message_id)
+{
+	generate_uuid(GetCurrentTimestamp(), message_id);
+}
+
+char *
+outbox_message_id_text(const pg_uuid_t *message_id)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(message_id)));
+}
+
+static inline void
+set_text(Datum *values, bool *nulls, int attnum, const char *text, int len)
+{
+	nulls[attnum - 1] = (text == NULL);
+	if (text != NULL)
+		values[attnum - 1] = PointerGetDatum(cstring_to_text_with_len(text, len < 0 ? (int) strlen(text) : len));
+}
+
+void
+outbox_draw_id(OutboxId *id)
+{
+	/* The order of these three makes the fence true; see the head of this file. */
+	(void) GetTopFullTransactionId();
+	id->id = nextval_internal(catalog_oids()->outbox_id_seq, false);
+	id->nth = ++places_drawn;
+	id->fence = id->id % FENCE_INTERVAL == 0 ? ReadNextFullTransactionId() : InvalidFullTransactionId;
+}
+
+/* Something larger could end the worker, again and again. */
+static void
+check_size(const OutboxRow *row)
+{
+	if (row->payload_len <= (int64) webhook_max_payload_size * 1024)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("payload of a message \"%s\" is too large: %d bytes", row->event, row->payload_len),
+			 errdetail("\"webhook.max_payload_size\" is %d kB.", webhook_max_payload_size),
+			 errhint("Leave large columns out, with argument \"exclude\" of webhook.watch(), or raise that setting.")));
+}
+
+/* A tuple of its own for the message. */
+static HeapTuple
+form_tuple(const OutboxRow *row, const PackedMessage *message)
+{
+	Datum		values[Natts_outbox];
+	bool		nulls[Natts_outbox] = {0};
+	MemoryContext old;
+	HeapTuple	tuple;
+
+	values[Anum_outbox_id - 1] = Int64GetDatum(message->id);
+	values[Anum_outbox_xid - 1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	nulls[Anum_outbox_fence - 1] = !FullTransactionIdIsValid(message->fence);
+	values[Anum_outbox_fence - 1] = FullTransactionIdGetDatum(message->fence);
+	values[Anum_outbox_message_id - 1] = UUIDPGetDatum(&message->message_id);
+	set_text(values, nulls, Anum_outbox_event, row->event, -1);
+	set_text(values, nulls, Anum_outbox_entity_type, row->entity_type, -1);
+	set_text(values, nulls, Anum_outbox_entity_id, row->entity_id, -1);
+	set_text(values, nulls, Anum_outbox_event_uid, row->event_uid, -1);
+	set_text(values, nulls, Anum_outbox_profile, row->profile, -1);
+	values[Anum_outbox_webhook_ids - 1] = PointerGetDatum(row->webhook_ids);
+	set_text(values, nulls, Anum_outbox_payload, row->payload, row->payload_len);
+	values[Anum_outbox_created_at - 1] = TimestampTzGetDatum(message->created_at);
+	nulls[Anum_outbox_relation - 1] = !OidIsValid(row->relation);
+	values[Anum_outbox_relation - 1] = ObjectIdGetDatum(row->relation);
+	nulls[Anum_outbox_more - 1] = true;
+	old = MemoryContextSwitchTo(buffer_context);
+	tuple = heap_form_tuple(outbox_desc, values, nulls);
+	MemoryContextSwitchTo(old);
+	return tuple;
+}
+
+void
+outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
+{
+	PackedMessage	message = {0};
+	OutboxId	id;
+
+	if (catalog_oids() == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"%s\" is not installed", "webhook")));
+	check_size(row);
+	prepare_to_write();
+
+	if (row->id != NULL)
+		id = *row->id;
+	else
+		outbox_draw_id(&id);
+	message.id = id.id;
+	message.fence = id.fence;
+	message.created_at = clock_now();
+	generate_uuid(message.created_at, message_id);
+	message.message_id = *message_id;
+
+	if (buffer_context == NULL)
+		buffer_context = AllocSetContextCreate(TopTransactionContext, "webhook outbox buffer",
+											   ALLOCSET_DEFAULT_SIZES);
+	if (!buffer_add_behind(row, &id, &message))
+		buffer_add(form_tuple(row, &message), &id);
+	wakeup_at_commit();
+
+	if (batch_rows >= BATCH_ROWS || batch_bytes >= BATCH_BYTES)
+		buffer_flush(GetCurrentSubTransactionId());
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			/* Committed subtransactions have handed theirs on to the top one by now. */
+			buffer_flush(TopSubTransactionId);
+			break;
+
+		case XACT_EVENT_COMMIT:
+			/* The messages are visible to others from here on. */
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			wakeup_end_transaction(event == XACT_EVENT_COMMIT);
+			buffer_reset();
+			catalog_at_eoxact();
+			break;
+
+		default:
+			break;
+	}
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	switch (event)
+	{
+		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+			if (buffered >= BATCH_ROWS || buffered_bytes >= BATCH_BYTES)
+				buffer_flush(subid);
+			break;
+
+		case SUBXACT_EVENT_COMMIT_SUB:
+			for (int i = 0; i < buffered; i++)
+				if (buffer[i].subid == subid)
+					buffer[i].subid = parent;
+			break;
+
+		case SUBXACT_EVENT_ABORT_SUB:
+			buffer_drop(subid);
+			break;
+
+		default:
+			break;
+	}
+}
+
+void
+outbox_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}

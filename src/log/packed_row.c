@@ -1,0 +1,298 @@
+/*-------------------------------------------------------------------------
+ *
+ * packed_row.c
+ *		A run of messages: several in one row of the outbox.
+ *
+ * Half of what it costs to append a message is its row and its entry in the
+ * index.  A transaction that writes many messages puts as many of them into one
+ * row as a page holds: the first in the columns, the others, which follow it
+ * in the log, in column "more".  They have its transaction id, trigger name,
+ * entity type, table and webhooks.
+ *
+ * In there is the number of the format, the encoding of the database that wrote
+ * it, and for each message
+ *
+ *		flags		which of the following there are
+ *		id, message_id, created_at, fence
+ *		entity_id, event_uid, profile, payload: length and text
+ *
+ * all numbers in network byte order.  A dump may be restored elsewhere: on another
+ * machine, or in a database with another encoding, to which COPY converts text
+ * columns, but not this one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "libpq/pqformat.h"
+#include "mb/pg_wchar.h"
+#include "port/pg_bswap.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "log/packed_row.h"
+
+#define FORMAT			1
+#define HEADER_SIZE		2		/* format and encoding */
+
+/* What a message has. */
+#define HAS_FENCE		0x01
+#define HAS_ENTITY_ID	0x02
+#define HAS_EVENT_UID	0x04	/* of its own; or that of the first: */
+#define SAME_EVENT_UID	0x08
+#define HAS_PROFILE		0x10
+#define SAME_PROFILE	0x20
+#define HAS_PAYLOAD		0x40
+
+/* Flags and the numbers. */
+#define FIXED_SIZE		(1 + 8 + UUID_LEN + 8 + 8)
+
+PG_FUNCTION_INFO_V1(webhook_run_followers);
+
+
+Size
+packed_row_message_size(const PackedMessage *message)
+{
+	return HEADER_SIZE + FIXED_SIZE + 4 * sizeof(int32) + message->entity_id.len + message->event_uid.len +
+		message->profile.len + message->payload.len;
+}
+
+static bool
+same_text(RunText a, RunText b)
+{
+	return a.data != NULL && b.data != NULL && a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
+static void
+write_text(StringInfo run, RunText text)
+{
+	pq_writeint32(run, text.len);
+	memcpy(run->data + run->len, text.data, text.len);
+	run->len += text.len;
+}
+
+void
+packed_row_add(StringInfo run, const PackedMessage *first, const PackedMessage *message)
+{
+	uint8		flags = 0;
+
+	flags |= FullTransactionIdIsValid(message->fence) ? HAS_FENCE : 0;
+	flags |= message->entity_id.data != NULL ? HAS_ENTITY_ID : 0;
+	if (message->event_uid.data != NULL)
+		flags |= same_text(message->event_uid, first->event_uid) ? SAME_EVENT_UID : HAS_EVENT_UID;
+	if (message->profile.data != NULL)
+		flags |= same_text(message->profile, first->profile) ? SAME_PROFILE : HAS_PROFILE;
+	flags |= message->payload.data != NULL ? HAS_PAYLOAD : 0;
+
+	enlargeStringInfo(run, packed_row_message_size(message));
+	if (run->len == 0)
+	{
+		pq_writeint8(run, FORMAT);
+		pq_writeint8(run, GetDatabaseEncoding());
+	}
+	pq_writeint8(run, flags);
+	pq_writeint64(run, message->id);
+	memcpy(run->data + run->len, message->message_id.data, UUID_LEN);
+	run->len += UUID_LEN;
+	pq_writeint64(run, message->created_at);
+	if (flags & HAS_FENCE)
+		pq_writeint64(run, U64FromFullTransactionId(message->fence));
+	if (flags & HAS_ENTITY_ID)
+		write_text(run, message->entity_id);
+	if (flags & HAS_EVENT_UID)
+		write_text(run, message->event_uid);
+	if (flags & HAS_PROFILE)
+		write_text(run, message->profile);
+	if (flags & HAS_PAYLOAD)
+		write_text(run, message->payload);
+}
+
+static const char *
+take(RunReader *reader, int n)
+{
+	const char *data = reader->at;
+
+	if (n < 0 || n > reader->end - reader->at)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the outbox holds a row that cannot be read"),
+				 errdetail("Column \"more\" ends too early.")));
+	reader->at += n;
+	return data;
+}
+
+static int64
+take_int64(RunReader *reader)
+{
+	uint64		value;
+
+	memcpy(&value, take(reader, sizeof(value)), sizeof(value));
+	return (int64) pg_ntoh64(value);
+}
+
+static RunText
+take_text(RunReader *reader)
+{
+	RunText		text;
+	uint32		len;
+
+	memcpy(&len, take(reader, sizeof(len)), sizeof(len));
+	text.len = (int) pg_ntoh32(len);
+	text.data = take(reader, text.len);
+	if (reader->convert)
+	{
+		const char *converted = pg_any_to_server(text.data, text.len, reader->encoding);
+
+		if (converted != text.data)
+			text.len = strlen(converted);
+		text.data = converted;
+	}
+	return text;
+}
+
+void
+packed_row_begin(RunReader *reader, RunText event_uid, RunText profile, const char *data, int len)
+{
+	reader->at = data;
+	reader->end = data + len;
+	reader->event_uid = event_uid;
+	reader->profile = profile;
+	if (*take(reader, 1) != FORMAT)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the outbox holds a row that cannot be read"),
+				 errdetail("Column \"more\" has an unknown format.")));
+	reader->encoding = (uint8) *take(reader, 1);
+	if (!PG_VALID_BE_ENCODING(reader->encoding))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the outbox holds a row that cannot be read"),
+				 errdetail("Column \"more\" has an unknown encoding.")));
+	reader->convert = reader->encoding != GetDatabaseEncoding();
+}
+
+bool
+packed_row_next(RunReader *reader, PackedMessage *message)
+{
+	uint8		flags;
+
+	if (reader->at == reader->end)
+		return false;
+	memset(message, 0, sizeof(*message));
+	flags = (uint8) *take(reader, 1);
+	message->id = take_int64(reader);
+	memcpy(message->message_id.data, take(reader, UUID_LEN), UUID_LEN);
+	message->created_at = take_int64(reader);
+	if (flags & HAS_FENCE)
+		message->fence = FullTransactionIdFromU64(take_int64(reader));
+	if (flags & HAS_ENTITY_ID)
+		message->entity_id = take_text(reader);
+	if (flags & HAS_EVENT_UID)
+		message->event_uid = take_text(reader);
+	else if (flags & SAME_EVENT_UID)
+		message->event_uid = reader->event_uid;
+	if (flags & HAS_PROFILE)
+		message->profile = take_text(reader);
+	else if (flags & SAME_PROFILE)
+		message->profile = reader->profile;
+	if (flags & HAS_PAYLOAD)
+		message->payload = take_text(reader);
+	return true;
+}
+
+/* What run_followers() goes through. */
+typedef struct Followers
+{
+	RunReader	reader;
+	bool		first_told;
+} Followers;
+
+/* A copy, since we are called more than once. */
+static RunText
+text_argument(FunctionCallInfo fcinfo, int i)
+{
+	RunText		result = {NULL, 0};
+
+	if (!PG_ARGISNULL(i))
+	{
+		text	   *value = PG_GETARG_TEXT_P_COPY(i);
+
+		result.data = VARDATA(value);
+		result.len = VARSIZE(value) - VARHDRSZ;
+	}
+	return result;
+}
+
+static Datum
+text_datum(RunText text, bool *isnull)
+{
+	*isnull = text.data == NULL;
+	return *isnull ? (Datum) 0 : PointerGetDatum(cstring_to_text_with_len(text.data, text.len));
+}
+
+static Datum
+message_datum(TupleDesc desc, const PackedMessage *message)
+{
+	Datum		values[7];
+	bool		nulls[7] = {false};
+
+	values[0] = Int64GetDatum(message->id);
+	values[1] = UUIDPGetDatum(&message->message_id);
+	values[2] = TimestampTzGetDatum(message->created_at);
+	values[3] = text_datum(message->entity_id, &nulls[3]);
+	values[4] = text_datum(message->event_uid, &nulls[4]);
+	values[5] = text_datum(message->profile, &nulls[5]);
+	values[6] = text_datum(message->payload, &nulls[6]);
+	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
+}
+
+/*
+ * run_followers(event_uid, profile, more) returns setof follower: NULL, which
+ * stands for the first message of the row, and then the others.
+ */
+Datum
+webhook_run_followers(PG_FUNCTION_ARGS)
+{
+	FuncCallContext *call;
+	Followers  *followers;
+	PackedMessage	message;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		MemoryContext old;
+		TupleDesc	desc;
+		RunText		more;
+
+		call = SRF_FIRSTCALL_INIT();
+		old = MemoryContextSwitchTo(call->multi_call_memory_ctx);
+		followers = palloc0(sizeof(Followers));
+		more = text_argument(fcinfo, 2);
+		if (more.data != NULL)
+		{
+			if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+				elog(ERROR, "return type must be a row type");
+			call->tuple_desc = BlessTupleDesc(desc);
+			packed_row_begin(&followers->reader, text_argument(fcinfo, 0), text_argument(fcinfo, 1), more.data, more.len);
+
+			/* What comes from a dump has been checked by nobody. */
+			followers->reader.convert = true;
+		}
+		call->user_fctx = followers;
+		MemoryContextSwitchTo(old);
+	}
+	call = SRF_PERCALL_SETUP();
+	followers = call->user_fctx;
+	if (!followers->first_told)
+	{
+		followers->first_told = true;
+		SRF_RETURN_NEXT_NULL(call);
+	}
+	if (!packed_row_next(&followers->reader, &message))
+		SRF_RETURN_DONE(call);
+	SRF_RETURN_NEXT(call, message_datum(call->tuple_desc, &message));
+}

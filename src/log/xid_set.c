@@ -1,0 +1,144 @@
+/*-------------------------------------------------------------------------
+ *
+ * xid_set.c
+ *		Which transactions had ended at some moment.
+ *
+ * The same as a snapshot, but with 64-bit transaction ids, so that it can be kept
+ * and compared with later ones.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "log/xid_set.h"
+
+static int
+compare_uint64(const void *a, const void *b)
+{
+	uint64		x = *(const uint64 *) a;
+	uint64		y = *(const uint64 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+bool
+xid_set_contains(const XidSet *ended, uint64 xid)
+{
+	if (xid < ended->xmin)
+		return true;
+	if (xid >= ended->xmax)
+		return false;
+	return bsearch(&xid, ended->running, ended->nrunning, sizeof(uint64), compare_uint64) == NULL;
+}
+
+static XidSet *
+xid_set_create(uint64 xmin, uint64 xmax, int nrunning)
+{
+	XidSet	   *ended = MemoryContextAlloc(TopMemoryContext, sizeof(XidSet) + nrunning * sizeof(uint64));
+
+	ended->references = 1;
+	ended->xmin = xmin;
+	ended->xmax = xmax;
+	ended->nrunning = nrunning;
+	ended->running = (uint64 *) (ended + 1);
+	return ended;
+}
+
+XidSet *
+xid_set_reference(XidSet *ended)
+{
+	ended->references++;
+	return ended;
+}
+
+void
+xid_set_release(XidSet *ended)
+{
+	if (ended != NULL && --ended->references == 0)
+		pfree(ended);
+}
+
+static uint64
+widen(TransactionId xid, FullTransactionId next)
+{
+	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xid);
+}
+
+/*
+ * What has ended in the active snapshot, which is the one that rows are read with: a
+ * window must not promise what its scans cannot see.  Only top-level
+ * transactions; a transaction that is just being prepared may be listed twice.  Our
+ * own does not count as ended.
+ */
+XidSet *
+xid_set_now(void)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	FullTransactionId next = ReadNextFullTransactionId();
+	TransactionId own = GetTopTransactionIdIfAny();
+	XidSet	   *ended = xid_set_create(widen(snapshot->xmin, next), widen(snapshot->xmax, next),
+									 snapshot->xcnt + 1);
+	int			n = 0;
+	int			kept = 0;
+
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		ended->running[n++] = widen(snapshot->xip[i], next);
+	if (TransactionIdIsValid(own) && widen(own, next) < ended->xmax)
+		ended->running[n++] = widen(own, next);
+	qsort(ended->running, n, sizeof(uint64), compare_uint64);
+	for (int i = 0; i < n; i++)
+		if (kept == 0 || ended->running[i] != ended->running[kept - 1])
+			ended->running[kept++] = ended->running[i];
+	ended->nrunning = kept;
+	if (kept > 0 && ended->running[0] < ended->xmin)
+		ended->xmin = ended->running[0];
+	return ended;
+}
+
+/* To and from the text form of pg_snapshot, "xmin:xmax:xid,xid,...". */
+Datum
+xid_set_to_datum(const XidSet *ended)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, UINT64_FORMAT ":" UINT64_FORMAT ":", ended->xmin, ended->xmax);
+	for (int i = 0; i < ended->nrunning; i++)
+		appendStringInfo(&buf, "%s" UINT64_FORMAT, i > 0 ? "," : "", ended->running[i]);
+	return DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(buf.data));
+}
+
+XidSet *
+xid_set_from_datum(Datum value)
+{
+	char	   *text = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, value));
+	char	   *p = text;
+	int			n = *text ? 1 : 0;
+	uint64		xmin;
+	uint64		xmax;
+	XidSet	   *ended;
+
+	for (char *c = text; *c; c++)
+		n += (*c == ',');
+	xmin = strtoull(p, &p, 10);
+	xmax = strtoull(p + 1, &p, 10);
+	ended = xid_set_create(xmin, xmax, n);
+	ended->nrunning = 0;
+	for (p++; *p; p += (*p == ','))
+		ended->running[ended->nrunning++] = strtoull(p, &p, 10);
+	return ended;
+}
+
+bool
+xid_set_same(const XidSet *a, const XidSet *b)
+{
+	return a->xmax == b->xmax && a->nrunning == b->nrunning &&
+		memcmp(a->running, b->running, a->nrunning * sizeof(uint64)) == 0;
+}

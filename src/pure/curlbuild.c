@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * curlbuild.c
+ *		What a release and a build of libcurl can and cannot do.
+ *
+ * Only faults that cannot be worked around are listed.  A distribution may have
+ * repaired one without changing the release number, and what is asked for is
+ * the library at run time, which need not be the one of the compilation.
+ *
+ * Pure: strings and numbers only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "pure/curlbuild.h"
+
+#define lengthof(array) (sizeof(array) / sizeof((array)[0]))
+
+typedef struct Fault
+{
+	unsigned int first;
+	unsigned int last;
+	const char *what;
+} Fault;
+
+static const Fault faults[] = {
+	/* sockets of connections that are being closed are never taken out of the set: curl#14280 */
+	{0x080900, 0x080901, "can keep a CPU busy after it has closed a connection"},
+	/* the resolver's eventfd stays readable as long as a transfer lasts: curl#21547 */
+	{0x081400, 0x081400, "keeps a CPU busy while it waits for a receiver whose name it has resolved"},
+	/* connections that it closes itself never finish: curl#22282, curl#22306 */
+	{0x081500, 0x081500, "leaks a socket and memory with TLS connections that it closes"}
+};
+
+/* Those that take PEM text, and skip a key in the text of a certificate. */
+static const char *const tls_libraries[] = {"OpenSSL/", "LibreSSL/", "BoringSSL", "AWS-LC/", "quictls/"};
+
+const char *
+curlbuild_fault(unsigned int version)
+{
+	for (size_t i = 0; i < lengthof(faults); i++)
+		if (version >= faults[i].first && version <= faults[i].last)
+			return faults[i].what;
+	return NULL;
+}
+
+bool
+curlbuild_has_certificates(const char *tls)
+{
+	if (tls == NULL)
+		return false;
+
+	/* Of several libraries, those in parentheses are not in use. */
+	while (*tls == '(')
+	{
+		tls += strcspn(tls, ")");
+		tls += strspn(tls, ") ");
+	}
+	for (size_t i = 0; i < lengthof(tls_libraries); i++)
+		if (strncmp(tls, tls_libraries[i], strlen(tls_libraries[i])) == 0)
+			return true;
+	return false;
+}

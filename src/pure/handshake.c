@@ -1,0 +1,137 @@
+/*-------------------------------------------------------------------------
+ *
+ * handshake.c
+ *		Are deliveries welcome at an endpoint?  It is asked before the first.
+ *
+ *		              handshake_ask()          handshake_answer(): yes
+ *		  not asked -----------------> asked ------------------------> agreed
+ *		      ^                          |  no, or handshake_failed()     |
+ *		      +--------------------------+                                |
+ *		      +-- handshake_forget(), another URL or origin --------------+
+ *
+ * An agreement holds for the URL and the origin that were asked for, so that
+ * nobody has to remember to end it when one of them changes.  It is not kept
+ * longer than the process: asking costs one request.
+ *
+ * The status code of an answer is no consent, says the specification: servers
+ * answer OPTIONS for other reasons.  The header is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "pure/handshake.h"
+
+/* Whoever allows more than that a minute sets no limit. */
+#define MAX_RATE	100000000
+
+static bool
+same(const char *a, const char *b)
+{
+	return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+bool
+handshake_needed(const Handshake *handshake, const char *url, const char *origin)
+{
+	return handshake->wanted &&
+		!(handshake->agreed && same(handshake->asked_url, url) && same(handshake->asked_origin, origin));
+}
+
+void
+handshake_forget(Handshake *handshake)
+{
+	free(handshake->asked_url);
+	free(handshake->asked_origin);
+	handshake->asked_url = handshake->asked_origin = NULL;
+	handshake->agreed = false;
+}
+
+void
+handshake_ask(Handshake *handshake, const char *url, const char *origin)
+{
+	handshake_forget(handshake);
+	handshake->asked_url = strdup(url);
+	handshake->asked_origin = strdup(origin);
+}
+
+/* What a receiver has sent becomes one line. */
+static void
+clean(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text < ' ' || *text == 0x7f)
+			*text = ' ';
+}
+
+void
+handshake_failed(Handshake *handshake, const char *error)
+{
+	handshake->agreed = false;
+	snprintf(handshake->problem, sizeof(handshake->problem), "no agreement: %s", error);
+	clean(handshake->problem);
+}
+
+/* "*" is any number.  Zero and less are not numbers of requests that can be made. */
+static bool
+parse_rate(const char *text, int *rate)
+{
+	*rate = 0;
+	if (strcmp(text, "*") == 0)
+		return true;
+	if (*text == '\0' || strspn(text, "0123456789") != strlen(text))
+		return false;
+	for (; *text != '\0'; text++)
+	{
+		*rate = *rate * 10 + (*text - '0');
+		if (*rate > MAX_RATE)
+		{
+			*rate = 0;
+			return true;
+		}
+	}
+	return *rate > 0;
+}
+
+static bool
+refuse(Handshake *handshake, const char *what, const char *value)
+{
+	char		error[HANDSHAKE_MAX_PROBLEM / 2];
+
+	snprintf(error, sizeof(error), what, value);
+	handshake_failed(handshake, error);
+	return false;
+}
+
+bool
+handshake_answer(Handshake *handshake, const char *allowed_origin, const char *allowed_rate, int64_t now)
+{
+	int			rate = 0;
+
+	if (allowed_origin == NULL)
+		return refuse(handshake, "the answer has no WebHook-Allowed-Origin%s", "");
+	if (strcmp(allowed_origin, "*") != 0 &&
+		(handshake->asked_origin == NULL || strcasecmp(allowed_origin, handshake->asked_origin) != 0))
+		return refuse(handshake, "the answer allows \"%.100s\", not this origin", allowed_origin);
+	if (allowed_rate != NULL && !parse_rate(allowed_rate, &rate))
+		return refuse(handshake, "the answer has \"%.100s\" as WebHook-Allowed-Rate", allowed_rate);
+
+	handshake->agreed = true;
+	handshake->agreed_at = now;
+	handshake->rate = rate;
+	handshake->problem[0] = '\0';
+	return true;
+}
+
+bool
+handshake_origin_valid(const char *origin)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+	size_t		len = strlen(origin);
+
+	return len > 0 && len <= HANDSHAKE_MAX_ORIGIN && strspn(origin, letters) == len &&
+		origin[0] != '.' && strstr(origin, "..") == NULL;
+}

@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ *
+ * blocker.c
+ *		Webhooks that have, or had, rows to be retried, which block their keys.
+ *
+ * Only the worker blocks keys, and a session that removes such rows changes the
+ * webhook.  So after a change of the configuration it is enough to look at the
+ * keys of webhooks that have been changed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/hsearch.h"
+#include "utils/timestamp.h"
+
+#include "send/blocker.h"
+#include "send/endpoint.h"
+#include "send/order_key.h"
+
+typedef struct Blocker
+{
+	int64		webhook_id;		/* hash key */
+	TimestampTz changed_at;		/* when it was last changed, as far as we know */
+	uint64		looked;			/* which look at all of them it was last part of */
+	bool		changed;		/* ... and found that it was changed */
+} Blocker;
+
+static HTAB *blockers;			/* of Blocker */
+static uint64 looks = 0;
+
+
+void
+blocker_init(MemoryContext context)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.hcxt = context;
+	ctl.keysize = sizeof(int64);
+	ctl.entrysize = sizeof(Blocker);
+	blockers = hash_create("webhook blockers", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+void
+blocker_watch(int64 webhook_id, TimestampTz changed_at)
+{
+	bool		found;
+	Blocker    *blocker = hash_search(blockers, &webhook_id, HASH_ENTER, &found);
+
+	if (found)
+		return;
+	blocker->changed_at = changed_at;
+	blocker->looked = looks;
+	blocker->changed = false;
+}
+
+bool
+blocker_watched(int64 webhook_id)
+{
+	return hash_search(blockers, &webhook_id, HASH_FIND, NULL) != NULL;
+}
+
+/*
+ * Has the webhook been changed since we last looked?  Each is looked at once,
+ * however many keys it blocks.
+ */
+static bool
+changed(int64 webhook_id)
+{
+	bool		found;
+	Blocker    *blocker = hash_search(blockers, &webhook_id, HASH_ENTER, &found);
+
+	if (!found || blocker->looked != looks)
+	{
+		TimestampTz changed_at = endpoint_changed_at(webhook_id);
+
+		blocker->looked = looks;
+		blocker->changed = !found || blocker->changed_at != changed_at;
+		blocker->changed_at = changed_at;
+	}
+	return blocker->changed;
+}
+
+static void
+forget_others(void)
+{
+	HASH_SEQ_STATUS status;
+	Blocker    *blocker;
+
+	hash_seq_init(&status, blockers);
+	while ((blocker = hash_seq_search(&status)) != NULL)
+		if (blocker->looked != looks)
+			hash_search(blockers, &blocker->webhook_id, HASH_REMOVE, NULL);
+}
+
+void
+blocker_follow_changed(void)
+{
+	looks++;
+	order_key_follow_blocked(changed);
+	forget_others();
+}

@@ -1,0 +1,164 @@
+/*-------------------------------------------------------------------------
+ *
+ * deactivation.c
+ *		Endpoints that are to be warned of, or switched off.
+ *
+ * Between the failure that condemns an endpoint and the transaction that
+ * switches it off somebody may have switched it off himself, or mended it.  So
+ * the verdict is about one configuration, and is carried out only if that one
+ * still stands in the table.  Until then nothing is sent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/spi_statement.h"
+#include "base/webhook_lock.h"
+#include "send/deactivation.h"
+#include "send/notify.h"
+#include "send/order_key.h"
+#include "send/probe.h"
+#include "send/spill.h"
+
+static MemoryContext context;
+static List *condemned = NIL;	/* of Endpoint, those to be warned of included */
+static bool news = false;		/* in it: not just what has had no claim so far */
+
+
+void
+deactivation_init(MemoryContext dispatch_context)
+{
+	context = dispatch_context;
+}
+
+static void
+list_endpoint(Endpoint *endpoint)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	condemned = list_append_unique_ptr(condemned, endpoint);
+	news = true;
+	MemoryContextSwitchTo(old);
+}
+
+void
+deactivation_warn(Endpoint *endpoint, int percent)
+{
+	endpoint->warning = percent;
+	list_endpoint(endpoint);
+}
+
+void
+deactivation_switch_off(Endpoint *endpoint, const char *reason, TimestampTz as_of)
+{
+	endpoint->deactivate = reason;
+	endpoint->deactivate_as_of = as_of;
+	probe_plan(endpoint);
+	list_endpoint(endpoint);
+}
+
+void
+deactivation_punish(int64 webhook_id)
+{
+	Endpoint   *endpoint = endpoint_get(webhook_id);
+
+	deactivation_switch_off(endpoint, "transform", endpoint->updated_at);
+}
+
+void
+deactivation_find_orphans(void)
+{
+	static SpiStatement orphans = {
+		"SELECT w.id FROM webhook.webhook AS w WHERE w.active"
+		" AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = w.owner)",
+		0
+	};
+	uint64		n = spi_statement_execute(&orphans, NULL, NULL);
+	int64	   *ids = palloc(Max(n, 1) * sizeof(int64));
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+		ids[i] = DatumGetInt64(spi_statement_value(i, 1, &isnull));
+	for (uint64 i = 0; i < n; i++)
+		deactivation_switch_off(endpoint_get(ids[i]), "owner", DT_NOBEGIN);
+	pfree(ids);
+}
+
+bool
+deactivation_to_save(TimestampTz now)
+{
+	return condemned != NIL && (news || webhook_lock_limited() || now >= webhook_lock_next_try());
+}
+
+TimestampTz
+deactivation_next_save(void)
+{
+	return condemned != NIL ? webhook_lock_next_try() : DT_NOEND;
+}
+
+/* False if somebody else has been there before. */
+static bool
+switch_off(Endpoint *endpoint)
+{
+	if (!notify_deactivate(endpoint, endpoint->deactivate, endpoint->deactivate_as_of))
+		return false;
+	endpoint->active = false;
+	endpoint->buffering = true;
+	endpoint->deactivated_at = clock_now();
+	order_key_unblock_all(endpoint->id);
+	return true;
+}
+
+/* Its configuration is another one by now; it goes on as that says. */
+static void
+acquit(Endpoint *endpoint)
+{
+	/* What was committed before we got the claim has been announced. */
+	AcceptInvalidationMessages();
+	endpoint_refresh(endpoint);
+	if (endpoint->exists && endpoint->active)
+		spill_start_backlog(endpoint);
+}
+
+/* False: somebody else has a claim on it, or has locked the notifications. */
+static bool
+carry_out(Endpoint *endpoint)
+{
+	const char *reason = endpoint->deactivate;
+
+	if (!notify_possible() || !webhook_lock_try(endpoint->id))
+		return false;
+	if (reason != NULL)
+	{
+		bool		done = endpoint->exists && endpoint->active && switch_off(endpoint);
+
+		endpoint->deactivate = NULL;
+		if (!done)
+			acquit(endpoint);
+		probe_plan(endpoint);
+	}
+	else if (endpoint->exists && endpoint->active)
+		notify_warning(endpoint, endpoint->warning);
+	endpoint->warning = 0;
+	return true;
+}
+
+void
+deactivation_save(void)
+{
+	List	   *all = condemned;
+	ListCell   *lc;
+
+	condemned = NIL;
+	foreach(lc, all)
+		if (!carry_out(lfirst(lc)))
+			list_endpoint(lfirst(lc));
+	list_free(all);
+	news = false;
+}

@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * deactivation.h
+ *		Endpoints that are to be warned of, or switched off.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_DEACTIVATION_H
+#define WEBHOOK_DEACTIVATION_H
+
+#include "send/endpoint.h"
+
+extern void deactivation_init(MemoryContext context);
+
+/* So many percent of its schedule have passed without a success. */
+extern void deactivation_warn(Endpoint *endpoint, int percent);
+
+/*
+ * Have it switched off with the next transaction, and nothing sent there until then.  as_of: the configuration
+ * that this is about, by its updated_at; another one is not condemned.
+ */
+extern void deactivation_switch_off(Endpoint *endpoint, const char *reason, TimestampTz as_of);
+
+/* Switch off the webhook whose transform ended the worker before this one.  In a transaction with SPI connected. */
+extern void deactivation_punish(int64 webhook_id);
+
+/* Have the webhooks switched off whose owner does not exist any more.  In a transaction with SPI connected. */
+extern void deactivation_find_orphans(void);
+
+/* Is there something for deactivation_save() to do now; or when may there be a claim on what has had none so far? */
+extern bool deactivation_to_save(TimestampTz now);
+extern TimestampTz deactivation_next_save(void);
+
+/* Carry them out.  In a transaction with SPI connected, after webhook_lock_begin(). */
+extern void deactivation_save(void);
+
+#endif							/* WEBHOOK_DEACTIVATION_H */

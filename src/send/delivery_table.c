@@ -1,0 +1,536 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery_table.c
+ *		The table of deliveries that did not succeed at once.
+ *
+ * All SQL on webhook.delivery that the worker uses stands here.  A row holds
+ * its own copy of the message, so that it does not depend on the outbox, whose
+ * partitions are truncated.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/spi_statement.h"
+#include "send/delivery_table.h"
+
+#define STRICT_ORDER_KEY	1
+
+/* Rows read in one go; a message can be large. */
+#define READ_BYTES			(4 * 1024 * 1024)
+
+static const char *const state_names[] = {"waiting", "retrying", "failed"};
+
+/* The payload without a cast, which would put all of them into the result: see take_rows(). */
+#define ROW_COLUMNS \
+	"webhook_id, id, message_id, event, entity_type, entity_id::text, event_uid, profile, " \
+	"payload, created_at, order_key, attempts, state, next_attempt_at, relation::oid"
+
+static SpiStatement store_statement = {
+	"INSERT INTO webhook.delivery AS d (webhook_id, id, message_id, event, entity_type, entity_id, event_uid,"
+	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, last_error, relation, failed_at)"
+	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15, $16, $17)"
+	" ON CONFLICT (webhook_id, id) DO UPDATE SET attempts = excluded.attempts, state = excluded.state,"
+	"  next_attempt_at = excluded.next_attempt_at, last_error = COALESCE(excluded.last_error, d.last_error),"
+	"  failed_at = excluded.failed_at",
+	17, {INT8OID, INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, REGCLASSOID, TIMESTAMPTZOID}
+};
+
+/* Without the message, which the row has already. */
+static SpiStatement update_statement = {
+	"UPDATE webhook.delivery SET attempts = $3, state = $4, next_attempt_at = $5,"
+	" last_error = COALESCE($6, last_error), failed_at = $7 WHERE webhook_id = $1 AND id = $2",
+	7, {INT8OID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+static SpiStatement delete_statement = {
+	"DELETE FROM webhook.delivery WHERE webhook_id = $1 AND id = $2",
+	2, {INT8OID, INT8OID}
+};
+
+static SpiStatement expired_statement = {
+	"SELECT webhook_id, id FROM webhook.delivery WHERE state = 'failed' AND failed_at <= $1"
+	" ORDER BY failed_at LIMIT $2",
+	2, {TIMESTAMPTZOID, INT4OID}
+};
+
+static SpiStatement delete_failed_statement = {
+	"DELETE FROM webhook.delivery WHERE webhook_id = $1 AND id = $2 AND state = 'failed'",
+	2, {INT8OID, INT8OID}
+};
+
+static SpiStatement first_failed_statement = {
+	"SELECT min(failed_at) FROM webhook.delivery WHERE state = 'failed'", 0, {0}
+};
+
+#define FORBIDDEN	"state = 'retrying' AND next_attempt_at > $1 AND last_error LIKE 'address % is not allowed%'"
+
+static SpiStatement forbidden_statement = {
+	"SELECT DISTINCT webhook_id FROM webhook.delivery WHERE " FORBIDDEN,
+	1, {TIMESTAMPTZOID}
+};
+
+static SpiStatement retry_forbidden_statement = {
+	"UPDATE webhook.delivery SET next_attempt_at = $1 WHERE webhook_id = $2 AND " FORBIDDEN,
+	2, {TIMESTAMPTZOID, INT8OID}
+};
+
+static SpiStatement delete_all_statement = {
+	"DELETE FROM webhook.delivery WHERE webhook_id = $1",
+	1, {INT8OID}
+};
+
+static SpiStatement exists_statement = {
+	"SELECT FROM webhook.delivery WHERE webhook_id = $1 AND id = $2",
+	2, {INT8OID, INT8OID}
+};
+
+static SpiStatement last_id_statement = {
+	"SELECT COALESCE(max(id), 0) FROM webhook.delivery", 0, {0}
+};
+
+static SpiStatement backlog_statement = {
+	"SELECT " ROW_COLUMNS " FROM webhook.delivery"
+	" WHERE webhook_id = $1 AND id > $2 AND state = 'waiting' ORDER BY id LIMIT $3",
+	3, {INT8OID, INT8OID, INT4OID}
+};
+
+static SpiStatement due_statement = {
+	"SELECT " ROW_COLUMNS " FROM webhook.delivery AS d"
+	" WHERE state = 'retrying' AND (next_attempt_at, webhook_id, id) > ($1, $2, $3) AND next_attempt_at <= $4"
+	"  AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = d.webhook_id AND w.active)"
+	" ORDER BY next_attempt_at, webhook_id, id LIMIT $5",
+	5, {TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID}
+};
+
+static SpiStatement next_statement = {
+	"SELECT " ROW_COLUMNS " FROM webhook.delivery"
+	" WHERE webhook_id = $1 AND order_key = $2 AND state IN ('waiting', 'retrying') ORDER BY id LIMIT 1",
+	2, {INT8OID, INT8OID}
+};
+
+/* Of the oldest rows those that are the first with their key.  Some may still be said to be retried, see stored.c. */
+static SpiStatement probes_statement = {
+	"SELECT " ROW_COLUMNS " FROM (SELECT *, row_number() OVER (PARTITION BY order_key ORDER BY id) AS place FROM ("
+	"  (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state = 'waiting' ORDER BY id LIMIT $2)"
+	"  UNION ALL"
+	"  (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state = 'retrying' ORDER BY id LIMIT $2)"
+	"  ORDER BY id LIMIT $2) AS oldest) AS d"
+	" WHERE order_key = 0 OR place = 1 ORDER BY id",
+	2, {INT8OID, INT4OID}
+};
+
+static SpiStatement all_waiting_statement = {
+	"UPDATE webhook.delivery SET state = 'waiting', next_attempt_at = NULL"
+	" WHERE webhook_id = $1 AND state = 'retrying'",
+	1, {INT8OID}
+};
+
+static SpiStatement drop_statement = {
+	"DELETE FROM webhook.delivery WHERE webhook_id = $1 AND state IN ('waiting', 'retrying')",
+	1, {INT8OID}
+};
+
+static SpiStatement next_due_statement = {
+	"SELECT next_attempt_at FROM webhook.delivery AS d"
+	" WHERE state = 'retrying' AND (next_attempt_at, webhook_id, id) > ($1, $2, $3)"
+	" AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = d.webhook_id AND w.active)"
+	" ORDER BY next_attempt_at, webhook_id, id LIMIT 1",
+	3, {TIMESTAMPTZOID, INT8OID, INT8OID}
+};
+
+/* The webhooks in the index, each found by skipping over the rows of the one before. */
+static SpiStatement backlog_webhooks_statement = {
+	"WITH RECURSIVE w AS ("
+	" (SELECT webhook_id FROM webhook.delivery WHERE state IN ('waiting', 'retrying') ORDER BY webhook_id LIMIT 1)"
+	" UNION ALL SELECT (SELECT d.webhook_id FROM webhook.delivery AS d WHERE d.webhook_id > w.webhook_id"
+	"  AND d.state IN ('waiting', 'retrying') ORDER BY d.webhook_id LIMIT 1) FROM w WHERE w.webhook_id IS NOT NULL)"
+	" SELECT w.webhook_id, COALESCE(h.active OR h.buffering, false)"
+	" FROM w LEFT JOIN webhook.webhook AS h ON h.id = w.webhook_id"
+	" WHERE w.webhook_id IS NOT NULL AND (h.active OR h.buffering) IS NOT TRUE"
+	"  OR h.active AND EXISTS (SELECT FROM webhook.delivery AS d"
+	"   WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting')",
+	0, {0}
+};
+
+static SpiStatement retrying_statement = {
+	"SELECT DISTINCT webhook_id, order_key FROM webhook.delivery WHERE state = 'retrying' AND order_key <> 0",
+	0, {0}
+};
+
+
+int64
+delivery_order_key(const Endpoint *endpoint, const Message *message)
+{
+	uint64		hash;
+
+	if (endpoint->ordering == ORDER_STRICT)
+		return STRICT_ORDER_KEY;
+	if (endpoint->ordering == ORDER_NONE || message->entity_id == NULL)
+		return 0;
+	hash = hash_bytes_extended((const unsigned char *) message->entity_id,
+							   strlen(message->entity_id), 0);
+	if (message->entity_type != NULL)
+		hash = hash_bytes_extended((const unsigned char *) message->entity_type,
+								   strlen(message->entity_type), hash);
+	return hash <= STRICT_ORDER_KEY ? 2 : (int64) hash;
+}
+
+static void
+bind_text(Datum *values, char *nulls, int i, const char *text)
+{
+	nulls[i] = text ? ' ' : 'n';
+	values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+/* What went wrong, in words that may be the receiver's. */
+static void
+bind_error(Datum *values, char *nulls, int i, const Delivery *delivery)
+{
+	const char *error = delivery->last_error;
+
+	nulls[i] = error ? ' ' : 'n';
+	values[i] = error ? spi_statement_safe_text(error, strlen(error)) : (Datum) 0;
+}
+
+static void
+bind_due(Datum *values, char *nulls, int i, const Delivery *delivery)
+{
+	nulls[i] = delivery->next_state == DELIVERY_RETRYING ? ' ' : 'n';
+	values[i] = TimestampTzGetDatum(delivery->next_attempt_at);
+}
+
+static void
+bind_failed_at(Datum *values, char *nulls, int i, const Delivery *delivery)
+{
+	nulls[i] = delivery->next_state == DELIVERY_FAILED ? ' ' : 'n';
+	values[i] = TimestampTzGetDatum(clock_now());
+}
+
+void
+delivery_table_store(const Delivery *delivery)
+{
+	const Message *message = delivery->message;
+	Datum		values[17];
+	char		nulls[18] = "                 ";
+
+	values[0] = Int64GetDatum(delivery->endpoint->id);
+	values[1] = Int64GetDatum(message->id);
+	if (delivery->stored)
+	{
+		values[2] = Int32GetDatum(delivery->attempts);
+		values[3] = CStringGetTextDatum(state_names[delivery->next_state]);
+		bind_due(values, nulls, 4, delivery);
+		bind_error(values, nulls, 5, delivery);
+		bind_failed_at(values, nulls, 6, delivery);
+		spi_statement_execute(&update_statement, values, nulls);
+		return;
+	}
+	values[2] = UUIDPGetDatum(&message->message_id);
+	bind_text(values, nulls, 3, message->event);
+	bind_text(values, nulls, 4, message->entity_type);
+	bind_text(values, nulls, 5, message->entity_id);
+	bind_text(values, nulls, 6, message->event_uid);
+	bind_text(values, nulls, 7, message->profile);
+	bind_text(values, nulls, 8, message->payload);
+	values[9] = TimestampTzGetDatum(message->created_at);
+	values[10] = Int64GetDatum(delivery->order_key);
+	values[11] = Int32GetDatum(delivery->attempts);
+	values[12] = CStringGetTextDatum(state_names[delivery->next_state]);
+	bind_due(values, nulls, 13, delivery);
+	bind_error(values, nulls, 14, delivery);
+	values[15] = ObjectIdGetDatum(message->relation);
+	nulls[15] = OidIsValid(message->relation) ? ' ' : 'n';
+	bind_failed_at(values, nulls, 16, delivery);
+	spi_statement_execute(&store_statement, values, nulls);
+}
+
+void
+delivery_table_delete(int64 webhook_id, int64 id)
+{
+	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
+
+	spi_statement_execute(&delete_statement, values, NULL);
+}
+
+int
+delivery_table_read_expired(TimestampTz before, int max, DeliveryId *result)
+{
+	Datum		values[2] = {TimestampTzGetDatum(before), Int32GetDatum(max)};
+	uint64		n = spi_statement_execute(&expired_statement, values, NULL);
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		result[i].webhook_id = DatumGetInt64(spi_statement_value(i, 1, &isnull));
+		result[i].id = DatumGetInt64(spi_statement_value(i, 2, &isnull));
+	}
+	return (int) n;
+}
+
+bool
+delivery_table_delete_failed(int64 webhook_id, int64 id)
+{
+	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
+
+	return spi_statement_execute(&delete_failed_statement, values, NULL) > 0;
+}
+
+TimestampTz
+delivery_table_first_failed(void)
+{
+	bool		isnull;
+	Datum		first;
+
+	spi_statement_execute(&first_failed_statement, NULL, NULL);
+	first = spi_statement_value(0, 1, &isnull);
+	return isnull ? DT_NOEND : DatumGetTimestampTz(first);
+}
+
+int
+delivery_table_read_forbidden(TimestampTz now, int64 **webhook_ids)
+{
+	Datum		values[] = {TimestampTzGetDatum(now)};
+	int			n = (int) spi_statement_execute(&forbidden_statement, values, NULL);
+	bool		isnull;
+
+	*webhook_ids = palloc(Max(n, 1) * sizeof(int64));
+	for (int i = 0; i < n; i++)
+		(*webhook_ids)[i] = DatumGetInt64(spi_statement_value(i, 1, &isnull));
+	return n;
+}
+
+void
+delivery_table_retry_forbidden(int64 webhook_id, TimestampTz now)
+{
+	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(webhook_id)};
+
+	spi_statement_execute(&retry_forbidden_statement, values, NULL);
+}
+
+void
+delivery_table_delete_all(int64 webhook_id)
+{
+	Datum		values[1] = {Int64GetDatum(webhook_id)};
+
+	spi_statement_execute(&delete_all_statement, values, NULL);
+}
+
+bool
+delivery_table_exists(int64 webhook_id, int64 id)
+{
+	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
+
+	return spi_statement_execute(&exists_statement, values, NULL) > 0;
+}
+
+int64
+delivery_table_last_id(void)
+{
+	bool		isnull;
+
+	spi_statement_execute(&last_id_statement, NULL, NULL);
+	return DatumGetInt64(spi_statement_value(0, 1, &isnull));
+}
+
+/* Turn the rows of the last result into messages, but no more than READ_BYTES; how many? */
+static int
+take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
+{
+	Size		bytes = 0;
+	uint64		i;
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "webhook rows",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+
+	for (i = 0; i < n && bytes < READ_BYTES; i++)
+	{
+		StoredDelivery *stored = &result[i];
+		Message		row = {0};
+		bool		isnull;
+		Datum		d;
+		char	   *state;
+
+		stored->webhook_id = DatumGetInt64(spi_statement_value(i, 1, &isnull));
+		row.id = DatumGetInt64(spi_statement_value(i, 2, &isnull));
+		row.message_id = *DatumGetUUIDP(spi_statement_value(i, 3, &isnull));
+		row.event = spi_statement_text(i, 4);
+		row.entity_type = spi_statement_text(i, 5);
+		row.entity_id = spi_statement_text(i, 6);
+		row.event_uid = spi_statement_text(i, 7);
+		row.profile = spi_statement_text(i, 8);
+		row.payload = spi_statement_text(i, 9);
+		row.payload_len = row.payload ? strlen(row.payload) : 0;
+		row.created_at = DatumGetTimestampTz(spi_statement_value(i, 10, &isnull));
+		stored->order_key = DatumGetInt64(spi_statement_value(i, 11, &isnull));
+		stored->attempts = DatumGetInt32(spi_statement_value(i, 12, &isnull));
+		state = spi_statement_text(i, 13);
+		stored->state = DELIVERY_WAITING;
+		while (strcmp(state_names[stored->state], state) != 0)
+			stored->state++;
+		d = spi_statement_value(i, 14, &isnull);
+		stored->next_attempt_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
+		d = spi_statement_value(i, 15, &isnull);
+		row.relation = isnull ? InvalidOid : DatumGetObjectId(d);
+		stored->message = message_copy(&row, context);
+		bytes += MESSAGE_SIZE(stored->message);
+		MemoryContextReset(scratch);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+	return (int) i;
+}
+
+int
+delivery_table_read_backlog(int64 webhook_id, int64 after, int max, MemoryContext context,
+					  StoredDelivery *result, bool *more)
+{
+	Datum		values[3] = {Int64GetDatum(webhook_id), Int64GetDatum(after), Int32GetDatum(max)};
+	uint64		found = spi_statement_execute(&backlog_statement, values, NULL);
+	int			n = take_rows(found, context, result);
+
+	*more = n < found || n == max;
+	return n;
+}
+
+int
+delivery_table_read_due(const DuePosition *after, TimestampTz now, int max, MemoryContext context,
+				  StoredDelivery *result, bool *more)
+{
+	uint64		found;
+	int			n;
+	Datum		values[5] = {TimestampTzGetDatum(after->at), Int64GetDatum(after->webhook_id),
+	Int64GetDatum(after->id), TimestampTzGetDatum(now), Int32GetDatum(max)};
+
+	found = spi_statement_execute(&due_statement, values, NULL);
+	n = take_rows(found, context, result);
+	*more = n < found || n == max;
+	return n;
+}
+
+int
+delivery_table_read_next(int64 webhook_id, int64 order_key, MemoryContext context, StoredDelivery *result)
+{
+	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(order_key)};
+
+	return take_rows(spi_statement_execute(&next_statement, values, NULL), context, result);
+}
+
+int
+delivery_table_read_probes(int64 webhook_id, int max, MemoryContext context, StoredDelivery *result)
+{
+	Datum		values[2] = {Int64GetDatum(webhook_id), Int32GetDatum(max)};
+
+	return take_rows(spi_statement_execute(&probes_statement, values, NULL), context, result);
+}
+
+void
+delivery_table_all_waiting(int64 webhook_id)
+{
+	Datum		values[1] = {Int64GetDatum(webhook_id)};
+
+	spi_statement_execute(&all_waiting_statement, values, NULL);
+}
+
+int64
+delivery_table_drop(int64 webhook_id)
+{
+	Datum		values[1] = {Int64GetDatum(webhook_id)};
+
+	return (int64) spi_statement_execute(&drop_statement, values, NULL);
+}
+
+TimestampTz
+delivery_table_next_due(const DuePosition *after)
+{
+	Datum		values[3] = {TimestampTzGetDatum(after->at), Int64GetDatum(after->webhook_id),
+	Int64GetDatum(after->id)};
+	bool		isnull;
+
+	if (spi_statement_execute(&next_due_statement, values, NULL) == 0)
+		return DT_NOEND;
+	return DatumGetTimestampTz(spi_statement_value(0, 1, &isnull));
+}
+
+void
+delivery_table_foreach_backlog(void (*callback) (int64 webhook_id, bool wanted))
+{
+	uint64		n = spi_statement_execute(&backlog_webhooks_statement, NULL, NULL);
+	int64	   *ids = palloc(Max(n, 1) * sizeof(int64));
+	bool	   *wanted = palloc(Max(n, 1) * sizeof(bool));
+	bool		isnull;
+
+	/* The callback may execute statements of its own. */
+	for (uint64 i = 0; i < n; i++)
+	{
+		ids[i] = DatumGetInt64(spi_statement_value(i, 1, &isnull));
+		wanted[i] = DatumGetBool(spi_statement_value(i, 2, &isnull));
+	}
+	for (uint64 i = 0; i < n; i++)
+		callback(ids[i], wanted[i]);
+}
+
+void
+delivery_table_foreach_retrying(void (*callback) (int64 webhook_id, int64 order_key))
+{
+	uint64		n = spi_statement_execute(&retrying_statement, NULL, NULL);
+	int64	   *ids = palloc(Max(n, 1) * 2 * sizeof(int64));
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		ids[2 * i] = DatumGetInt64(spi_statement_value(i, 1, &isnull));
+		ids[2 * i + 1] = DatumGetInt64(spi_statement_value(i, 2, &isnull));
+	}
+	for (uint64 i = 0; i < n; i++)
+		callback(ids[2 * i], ids[2 * i + 1]);
+}
+
+static char *
+copy_string(char **to, const char *text)
+{
+	char	   *copy = *to;
+
+	if (text == NULL)
+		return NULL;
+	strcpy(copy, text);
+	*to += strlen(text) + 1;
+	return copy;
+}
+
+Message *
+message_copy(const Message *message, MemoryContext context)
+{
+	const char *texts[] = {message->event, message->entity_type, message->entity_id,
+	message->event_uid, message->profile};
+	Size		size = MAXALIGN(sizeof(Message)) + message->payload_len + 1;
+	Message    *copy;
+	char	   *to;
+
+	for (int i = 0; i < lengthof(texts); i++)
+		size += texts[i] ? strlen(texts[i]) + 1 : 0;
+	copy = MemoryContextAllocZero(context, size);
+	dlist_init(&copy->deliveries);
+	copy->id = message->id;
+	copy->message_id = message->message_id;
+	copy->created_at = message->created_at;
+	copy->xid = message->xid;
+	copy->relation = message->relation;
+	to = (char *) copy + MAXALIGN(sizeof(Message));
+	copy->event = copy_string(&to, message->event);
+	copy->entity_type = copy_string(&to, message->entity_type);
+	copy->entity_id = copy_string(&to, message->entity_id);
+	copy->event_uid = copy_string(&to, message->event_uid);
+	copy->profile = copy_string(&to, message->profile);
+	copy->payload = copy_string(&to, message->payload);
+	copy->payload_len = message->payload_len;
+	return copy;
+}

@@ -1,0 +1,205 @@
+/*-------------------------------------------------------------------------
+ *
+ * dispatch.c
+ *		From a message to its deliveries.
+ *
+ * A new delivery is queued for sending, or goes to the delivery table at once if
+ * something precedes it there.  What is held up for long in memory is
+ * written there as well.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/ilist.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/settings.h"
+#include "log/cursor.h"
+#include "send/attempt_log.h"
+#include "send/dispatch.h"
+#include "send/order_key.h"
+#include "send/probe.h"
+#include "send/queue.h"
+#include "send/scheduler.h"
+#include "send/spill.h"
+#include "send/withheld.h"
+
+/* What a slow endpoint has held up for so long is stored. */
+#define HELD_UP_MS			300
+
+/* How long to wait before looking again at what is overdue, but nobody's fault. */
+#define LOOK_AGAIN_MS		20
+
+
+/* A message for a webhook that is switched off: kept, if it is young enough. */
+static void
+buffer_or_drop(Message *message, Endpoint *endpoint)
+{
+	TimestampTz end = endpoint->deactivated_at == DT_NOEND ? DT_NOEND :
+		endpoint->deactivated_at + (int64) webhook_buffer_retention * USECS_PER_SEC;
+
+	if (endpoint->buffering && message->created_at < end)
+		spill_write_later(queue_create(message, endpoint, delivery_order_key(endpoint, message)),
+						   DELIVERY_WAITING, 0, NULL);
+	else
+		attempt_log_dropped(endpoint);
+}
+
+/* Make the delivery of a message to one webhook. */
+static void
+dispatch_to(Message *message, Endpoint *endpoint)
+{
+	int64		order_key;
+
+	if (!endpoint->exists)
+		return;
+	if (message_is_test(message))
+	{
+		queue_add(queue_create(message, endpoint, 0));
+		return;
+	}
+	if (spill_known(endpoint->id, message->id))
+		return;
+	if (endpoint_discards(endpoint, message->xid))
+	{
+		attempt_log_dropped(endpoint);
+		return;
+	}
+	if (!endpoint->active)
+	{
+		buffer_or_drop(message, endpoint);
+		return;
+	}
+	order_key = delivery_order_key(endpoint, message);
+
+	/* A crash can leave an endpoint failing whose last row has gone: now there is something to try it with. */
+	if (endpoint->health.failing && !endpoint->in_probe_queue)
+		probe_plan(endpoint);
+	if (endpoint->backlog || endpoint->health.failing || endpoint->deactivate != NULL ||
+		order_key_blocked(endpoint->id, order_key))
+		spill_write_later(queue_create(message, endpoint, order_key), DELIVERY_WAITING, 0, NULL);
+	else
+		queue_add(queue_create(message, endpoint, order_key));
+}
+
+void
+dispatch_message(Message *message)
+{
+	message->read_at = clock_now();
+	message->unfinished = 1;	/* held by us until all deliveries exist */
+	for (int i = 0; i < message->nwebhooks; i++)
+		dispatch_to(message, endpoint_get(message->webhook_ids[i]));
+	queue_message_done(message);
+}
+
+/* ---------- endpoints that are slow, failing or switched off ---------- */
+
+/*
+ * Is it the endpoint that holds this delivery up, and not just the number of
+ * requests that we send at once?
+ */
+static bool
+held_up_by_endpoint(const Delivery *delivery, TimestampTz now)
+{
+	const Endpoint *endpoint = delivery->endpoint;
+
+	if (delivery->sending)
+		return scheduler_is_slow(delivery, now);
+	return delivery->waiting || delivery->preparing || endpoint->slow > 0 || endpoint->queued_in == QUEUE_LATER ||
+		endpoint->queued_in == QUEUE_HELD || endpoint->in_flight >= scheduler_allowed(endpoint);
+}
+
+/* A delivery that has held up the oldest message for long, or NULL. */
+static Delivery *
+find_held_up(TimestampTz now)
+{
+	Message    *oldest = cursor_oldest();
+	dlist_iter	iter;
+
+	if (oldest == NULL)
+		return NULL;
+	oldest->read_at = Min(oldest->read_at, now);	/* the clock may have been set back */
+	if (!TimestampDifferenceExceeds(oldest->read_at, now, HELD_UP_MS))
+		return NULL;
+	dlist_foreach(iter, &oldest->deliveries)
+	{
+		Delivery   *delivery = dlist_container(Delivery, message_node, iter.cur);
+
+		if (!delivery->to_store && held_up_by_endpoint(delivery, now))
+			return delivery;
+	}
+	return NULL;
+}
+
+void
+dispatch_check_slow(TimestampTz now)
+{
+	Delivery   *delivery;
+
+	scheduler_check_slow(now);
+
+	/* Whatever it changes, each endpoint that is spilled holds nothing up any more. */
+	while ((delivery = find_held_up(now)) != NULL)
+		spill_endpoint(delivery->endpoint);
+}
+
+static void
+refresh_endpoint(Endpoint *endpoint)
+{
+	bool		was_active = endpoint->seen.active;
+	TimestampTz updated_at = endpoint->seen.updated_at;
+
+	/* Somebody else may have loaded it anew since we have looked: what we saw counts. */
+	if (!endpoint_changed(endpoint) ||
+		(endpoint->in_memory == 0 && !endpoint->health.failing && !endpoint->backlog && was_active))
+		return;
+	endpoint_refresh(endpoint);
+	endpoint_see(endpoint);
+	if (!endpoint->exists || !endpoint->active)
+	{
+		spill_put_aside(endpoint);	/* spill_save() drops it, or keeps it as a buffer */
+		if (was_active)
+			order_key_unblock_all(endpoint->id);
+		probe_plan(endpoint);
+	}
+	else
+	{
+		if (!was_active)
+			spill_start_backlog(endpoint);
+		else if (endpoint->health.failing && endpoint->updated_at != updated_at)
+		{
+			/* Somebody has mended the webhook: see at once whether it works. */
+			endpoint->health.next_probe_at = clock_now();
+			probe_plan(endpoint);
+		}
+	}
+
+	/* A test is sent even if it is switched off. */
+	scheduler_enter(endpoint);
+}
+
+void
+dispatch_refresh(void)
+{
+	endpoint_foreach(refresh_endpoint);
+
+	/* A webhook that is not in memory may have been switched on again. */
+	spill_config_changed();
+}
+
+/* ---------- what the worker asks ---------- */
+
+TimestampTz
+dispatch_next_event(TimestampTz now)
+{
+	Message    *oldest = cursor_oldest();
+	TimestampTz next = Min(spill_next_event(), scheduler_next_event());
+
+	if (oldest != NULL)
+		next = Min(next, Max(TimestampTzPlusMilliseconds(oldest->read_at, HELD_UP_MS),
+							 TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS)));
+	return Min(next, queue_next_prepare());
+}

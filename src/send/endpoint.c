@@ -1,0 +1,455 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoint.c
+ *		A webhook as the worker sees it: where to send, and how it fares.
+ *
+ * Endpoints are loaded when a message for them comes along and dropped when
+ * they hold nothing and there are many, so that memory depends on how many are
+ * busy and not on how many exist.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/secret_file.h"
+#include "base/settings.h"
+#include "base/spi_statement.h"
+#include "log/xid_set.h"
+#include "pure/url.h"
+#include "send/endpoint.h"
+
+#define DEFAULT_MAX_IN_FLIGHT	20
+#define MAX_IDLE_ENDPOINTS		2000
+#define RATE_MARGIN_PERCENT		5
+
+static HTAB *endpoints;
+static MemoryContext endpoint_context;
+
+static SpiStatement load_statement = {
+	"SELECT url, method, format, ordering, secret, previous_secret, previous_secret_until,"
+	" (EXTRACT(epoch FROM timeout) * 1000)::bigint, max_in_flight, client_cert, client_key, ca_cert,"
+	" active, buffering,"
+	" ARRAY(SELECT CASE btrim(value, E' \\t') WHEN '' THEN key || ';' ELSE key || ': ' || value END FROM jsonb_each_text(headers)),"
+	" ARRAY(SELECT key || ': ***' FROM jsonb_each_text(headers)),"
+	" CASE WHEN retry_schedule IS NOT NULL THEN"
+	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END"
+	" , deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
+	" integration, transform, handshake, discarded"
+	" FROM webhook.webhook WHERE id = $1",
+	1, {INT8OID}
+};
+
+static SpiStatement changed_at_statement = {
+	"SELECT updated_at FROM webhook.webhook WHERE id = $1",
+	1, {INT8OID}
+};
+
+static SpiStatement health_statement = {
+	"SELECT failures, failing_since, probes, next_probe_at, warned FROM webhook.health WHERE webhook_id = $1",
+	1, {INT8OID}
+};
+
+
+void
+endpoint_init(void)
+{
+	HASHCTL		ctl = {0};
+
+	endpoint_context = AllocSetContextCreate(TopMemoryContext, "webhook endpoints",
+											 ALLOCSET_DEFAULT_SIZES);
+	ctl.keysize = sizeof(int64);
+	ctl.entrysize = sizeof(Endpoint);
+	ctl.hcxt = endpoint_context;
+	endpoints = hash_create("webhook endpoints", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+bool
+endpoint_changed(const Endpoint *endpoint)
+{
+	return endpoint->seen.generation != catalog_generation();
+}
+
+void
+endpoint_see(Endpoint *endpoint)
+{
+	endpoint->seen.generation = endpoint->generation;
+	endpoint->seen.active = endpoint->exists && endpoint->active;
+	endpoint->seen.updated_at = endpoint->updated_at;
+}
+
+TimestampTz
+endpoint_changed_at(int64 id)
+{
+	Datum		values[1] = {Int64GetDatum(id)};
+	bool		isnull;
+
+	if (spi_statement_execute(&changed_at_statement, values, NULL) == 0)
+		return DT_NOBEGIN;
+	return DatumGetTimestampTz(spi_statement_value(0, 1, &isnull));
+}
+
+static char *
+column_text(int column)
+{
+	return spi_statement_text(0, column);
+}
+
+static void
+set_problem(Endpoint *endpoint, const char *what, const char *problem)
+{
+	if (endpoint->problem == NULL)
+		endpoint->problem = psprintf("%s: %s", what, problem);
+}
+
+/* The value, or the content of the file that it names; "" with endpoint->problem set if that fails. */
+static char *
+resolve_file(Endpoint *endpoint, char *value, const char *what)
+{
+	char	   *problem;
+	char	   *content;
+
+	if (value == NULL || !secret_file_is_reference(value))
+		return value;
+	content = secret_file_read(value, endpoint->owner, &problem);
+	if (content != NULL)
+		return content;
+	set_problem(endpoint, what, problem);
+	return pstrdup("");
+}
+
+static SignKey *
+column_key(Endpoint *endpoint, int column)
+{
+	char	   *text = resolve_file(endpoint, column_text(column), "secret");
+	const char *error;
+	SignKey    *key;
+
+	if (text == NULL)
+		return NULL;
+	key = sign_key_create(text, &error);
+	if (key == NULL)
+		set_problem(endpoint, "secret", error);
+	return key;
+}
+
+/* Put the content of files into the header lines that name one. */
+static void
+resolve_headers(Endpoint *endpoint)
+{
+	for (int i = 0; i < endpoint->nheaders; i++)
+	{
+		char	   *colon = strchr(endpoint->headers[i], ':');
+		char	   *name;
+		char	   *value;
+		const char *problem;
+
+		if (colon == NULL || !secret_file_is_reference(colon + 2))
+			continue;
+		name = pnstrdup(endpoint->headers[i], colon - endpoint->headers[i]);
+		value = resolve_file(endpoint, colon + 2, name);
+		problem = url_check_header(name, value);
+		if (problem != NULL)
+			set_problem(endpoint, name, problem);
+		endpoint->headers[i] = psprintf("%s: %s", name, value);
+	}
+}
+
+static void
+load_schedule(Endpoint *endpoint, Datum array)
+{
+	Datum	   *steps;
+	int			n;
+
+	deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &steps, NULL, &n);
+	endpoint->schedule.count = Min(n, RETRY_MAX_STEPS);
+	for (int i = 0; i < endpoint->schedule.count; i++)
+		endpoint->schedule.steps[i] = DatumGetInt64(steps[i]);
+	endpoint->own_schedule = n > 0;
+}
+
+static EndpointOrdering
+parse_ordering(const char *text)
+{
+	if (strcmp(text, "strict") == 0)
+		return ORDER_STRICT;
+	return strcmp(text, "none") == 0 ? ORDER_NONE : ORDER_ENTITY;
+}
+
+/*
+ * Requests are spaced evenly, a little wider than the limit says, so that no
+ * window of a second sees more of them than allowed, though they do not all
+ * take equally long to arrive.
+ */
+static void
+set_pace(Endpoint *endpoint)
+{
+	const int64 second = USECS_PER_SEC * (100 + RATE_MARGIN_PERCENT) / 100;
+	const Handshake *handshake = &endpoint->handshake;
+	int64		interval = endpoint->rate_limit > 0 ? second / endpoint->rate_limit : 0;
+
+	/* The endpoint itself may have set a limit, per minute. */
+	if (handshake->wanted && handshake->rate > 0)
+		interval = Max(interval, SECS_PER_MINUTE * second / handshake->rate);
+
+	/* The process before us may have sent something just now. */
+	if (interval > 0 && endpoint->send_interval == 0)
+		endpoint->next_send_at = clock_now() + interval;
+	endpoint->send_interval = interval;
+}
+
+/* Take the configuration from the row that SPI has just returned. */
+static void
+load_row(Endpoint *endpoint)
+{
+	bool		isnull;
+	Datum		d;
+	char	  **shown;
+	StringInfoData buf;
+
+	endpoint->owner = DatumGetObjectId(spi_statement_value(0, 20, &isnull));
+	endpoint->url = column_text(1);
+	endpoint->method = column_text(2);
+	endpoint->format = format_format(column_text(3));
+	endpoint->ordering = parse_ordering(column_text(4));
+	endpoint->key = column_key(endpoint, 5);
+	endpoint->previous_key = column_key(endpoint, 6);
+	d = spi_statement_value(0, 7, &isnull);
+	endpoint->previous_key_until = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
+	d = spi_statement_value(0, 8, &isnull);
+	endpoint->timeout_ms = isnull ? 0 : (long) DatumGetInt64(d);
+	d = spi_statement_value(0, 9, &isnull);
+	endpoint->max_in_flight = isnull ? DEFAULT_MAX_IN_FLIGHT : DatumGetInt32(d);
+	endpoint->client_cert = resolve_file(endpoint, column_text(10), "client_cert");
+	endpoint->client_key = resolve_file(endpoint, column_text(11), "client_key");
+	endpoint->ca_cert = resolve_file(endpoint, column_text(12), "ca_cert");
+	endpoint->active = DatumGetBool(spi_statement_value(0, 13, &isnull));
+	endpoint->buffering = DatumGetBool(spi_statement_value(0, 14, &isnull));
+	d = spi_statement_value(0, 15, &isnull);
+	endpoint->nheaders = catalog_strings(d, isnull, &endpoint->headers);
+	resolve_headers(endpoint);
+	d = spi_statement_value(0, 16, &isnull);
+	catalog_strings(d, isnull, &shown);
+	endpoint->shown_headers = "";
+	if (endpoint->nheaders > 0)
+	{
+		initStringInfo(&buf);
+		for (int i = 0; i < endpoint->nheaders; i++)
+			appendStringInfo(&buf, "%s\n", shown[i]);
+		endpoint->shown_headers = buf.data;
+	}
+	d = spi_statement_value(0, 17, &isnull);
+	endpoint->own_schedule = false;
+	if (!isnull)
+		load_schedule(endpoint, d);
+	d = spi_statement_value(0, 18, &isnull);
+	endpoint->deactivated_at = isnull ? DT_NOEND : DatumGetTimestampTz(d);
+	endpoint->updated_at = DatumGetTimestampTz(spi_statement_value(0, 19, &isnull));
+	d = spi_statement_value(0, 27, &isnull);
+	endpoint->discarded = isnull ? NULL : xid_set_from_datum(d);
+	endpoint->app = column_text(21);
+	endpoint->name = column_text(22);
+	d = spi_statement_value(0, 23, &isnull);
+	endpoint->rate_limit = isnull ? 0 : DatumGetInt32(d);
+	endpoint->integration = column_text(24);
+	endpoint->transform = column_text(25);
+	endpoint->handshake.wanted = DatumGetBool(spi_statement_value(0, 26, &isnull));
+	set_pace(endpoint);
+}
+
+/* Go on from where the health of the endpoint was left. */
+static void
+load_health(Endpoint *endpoint)
+{
+	Datum		values[1] = {Int64GetDatum(endpoint->id)};
+	Health	   *health = &endpoint->health;
+	bool		isnull;
+	Datum		d;
+
+	memset(health, 0, sizeof(*health));
+	endpoint->health_known = true;
+	if (spi_statement_execute(&health_statement, values, NULL) == 0)
+		return;
+	health->failures = DatumGetInt32(spi_statement_value(0, 1, &isnull));
+	d = spi_statement_value(0, 2, &isnull);
+	health->failing_since = isnull ? 0 : DatumGetTimestampTz(d);
+	health->probes = DatumGetInt32(spi_statement_value(0, 3, &isnull));
+	d = spi_statement_value(0, 4, &isnull);
+	health->failing = !isnull;
+	health->next_probe_at = isnull ? 0 : DatumGetTimestampTz(d);
+	health->ramp = health->failing ? 1 : 0;
+	health->warned = DatumGetInt32(spi_statement_value(0, 5, &isnull));
+}
+
+bool
+endpoint_discards(const Endpoint *endpoint, uint64 xid)
+{
+	return endpoint->discarded != NULL && xid != 0 && xid_set_contains(endpoint->discarded, xid);
+}
+
+void
+endpoint_refresh(Endpoint *endpoint)
+{
+	uint64		generation = catalog_generation();
+	bool		was_active = endpoint->active;
+	Datum		values[1];
+
+	if (endpoint->generation == generation)
+		return;
+
+	sign_key_free(endpoint->key);
+	sign_key_free(endpoint->previous_key);
+	endpoint->key = endpoint->previous_key = NULL;
+	xid_set_release(endpoint->discarded);
+	endpoint->discarded = NULL;
+	if (endpoint->context == NULL)
+		endpoint->context = AllocSetContextCreate(endpoint_context, "webhook endpoint",
+												  ALLOCSET_SMALL_SIZES);
+	else
+		MemoryContextReset(endpoint->context);
+
+	values[0] = Int64GetDatum(endpoint->id);
+	endpoint->exists = spi_statement_execute(&load_statement, values, NULL) > 0;
+	endpoint->active = endpoint->buffering = endpoint->handshake.wanted = false;
+	endpoint->problem = endpoint->integration = endpoint->transform = NULL;
+	if (endpoint->exists)
+	{
+		MemoryContext old = MemoryContextSwitchTo(endpoint->context);
+
+		endpoint->known = true;
+		load_row(endpoint);
+		MemoryContextSwitchTo(old);
+		if (!endpoint->health_known)
+			load_health(endpoint);
+		else if (endpoint->active && !was_active)
+		{
+			/* Switched on again, by somebody who trusts that it works; see how much it can take. */
+			memset(&endpoint->health, 0, sizeof(endpoint->health));
+			endpoint->health.ramp = 1;
+			handshake_forget(&endpoint->handshake);
+		}
+	}
+	/* What was wrong may have been put right by the next attempt. */
+	endpoint->generation = endpoint->problem != NULL ? 0 : generation;
+}
+
+Endpoint *
+endpoint_get(int64 id)
+{
+	bool		found;
+	Endpoint   *endpoint = hash_search(endpoints, &id, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		memset((char *) endpoint + sizeof(int64), 0, sizeof(Endpoint) - sizeof(int64));
+		dlist_init(&endpoint->ready);
+		dlist_init(&endpoint->all);
+	}
+	endpoint_refresh(endpoint);
+	if (!found)
+		endpoint_see(endpoint);
+	return endpoint;
+}
+
+static void
+forget(Endpoint *endpoint)
+{
+	endpoint->generation = endpoint->seen.generation = 0;
+}
+
+void
+endpoint_forget_all(void)
+{
+	endpoint_foreach(forget);
+}
+
+void
+endpoint_foreach(void (*callback) (Endpoint *endpoint))
+{
+	HASH_SEQ_STATUS status;
+	Endpoint   *endpoint;
+
+	hash_seq_init(&status, endpoints);
+	while ((endpoint = hash_seq_search(&status)) != NULL)
+		callback(endpoint);
+}
+
+void
+endpoint_trim(void)
+{
+	TimestampTz now = clock_now();
+	HASH_SEQ_STATUS status;
+	Endpoint   *endpoint;
+
+	if (hash_get_num_entries(endpoints) <= MAX_IDLE_ENDPOINTS)
+		return;
+	hash_seq_init(&status, endpoints);
+	while ((endpoint = hash_seq_search(&status)) != NULL)
+	{
+		if (endpoint->in_memory > 0 || endpoint->dirty || endpoint->backlog ||
+			endpoint->in_probe_queue || endpoint->to_drop || endpoint->warning > 0 ||
+			endpoint->deactivate != NULL || endpoint->to_wait || endpoint->next_send_at > now)
+			continue;
+		sign_key_free(endpoint->key);
+		sign_key_free(endpoint->previous_key);
+		handshake_forget(&endpoint->handshake);
+		xid_set_release(endpoint->discarded);
+		if (endpoint->last_error != NULL)
+			free(endpoint->last_error);
+		if (endpoint->reported_faults != NULL)
+			free(endpoint->reported_faults);
+		if (endpoint->context != NULL)
+			MemoryContextDelete(endpoint->context);
+		hash_search(endpoints, &endpoint->id, HASH_REMOVE, NULL);
+	}
+}
+
+bool
+endpoint_must_ask(const Endpoint *endpoint)
+{
+	return endpoint->handshake.wanted &&
+		handshake_needed(&endpoint->handshake, endpoint->url, settings_request_origin());
+}
+
+void
+endpoint_answered(Endpoint *endpoint, HttpResult *result)
+{
+	Handshake  *handshake = &endpoint->handshake;
+	char		origin[HANDSHAKE_MAX_ORIGIN + 1];
+	char		rate[32];
+
+	if (result->outcome != HTTP_DELIVERED)
+	{
+		handshake_failed(handshake, result->error);
+		result->error = handshake->problem;
+		return;
+	}
+	if (handshake_answer(handshake,
+						 http_header(result, "WebHook-Allowed-Origin", origin, sizeof(origin)) ? origin : NULL,
+						 http_header(result, "WebHook-Allowed-Rate", rate, sizeof(rate)) ? rate : NULL,
+						 clock_now()))
+	{
+		result->outcome = HTTP_AGREED;
+		set_pace(endpoint);
+	}
+	else
+	{
+		result->outcome = HTTP_NOT_AGREED;
+		result->error = handshake->problem;
+	}
+}
+
+const RetrySchedule *
+endpoint_schedule(const Endpoint *endpoint)
+{
+	return endpoint->own_schedule ? &endpoint->schedule : settings_retry_schedule();
+}

@@ -1,0 +1,178 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoint.h
+ *		A webhook as the worker sees it: where to send, and how it fares.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_ENDPOINT_H
+#define WEBHOOK_ENDPOINT_H
+
+#include "datatype/timestamp.h"
+#include "lib/ilist.h"
+#include "lib/pairingheap.h"
+#include "lib/stringinfo.h"
+
+#include "http/http.h"
+#include "pure/handshake.h"
+#include "pure/health.h"
+#include "pure/retry.h"
+#include "pure/sign.h"
+#include "send/format.h"
+
+#define ENDPOINT_LOG_SLOTS	10
+
+typedef enum EndpointOrdering
+{
+	ORDER_ENTITY,				/* messages of the same entity one after the other */
+	ORDER_STRICT,				/* all messages one after the other */
+	ORDER_NONE
+} EndpointOrdering;
+
+/* Where an endpoint with ready deliveries waits for its turn to send. */
+typedef enum EndpointQueue
+{
+	QUEUE_NONE,					/* nothing ready, or all its requests are under way */
+	QUEUE_TURN,					/* may send */
+	QUEUE_LATER,				/* its rate limit says when */
+	QUEUE_HELD					/* slow ones wait until there are fewer slow requests */
+} EndpointQueue;
+
+/* One request as the log shows it, see attempt_log.c. */
+typedef struct LogEntry LogEntry;
+
+typedef struct Endpoint
+{
+	int64		id;				/* hash key */
+
+	/* configuration, as of the generation; in its own context */
+	uint64		generation;		/* 0: not loaded */
+	MemoryContext context;
+	bool		exists;
+	bool		active;
+	bool		buffering;
+	TimestampTz deactivated_at;
+	struct XidSet *discarded;	/* messages of these transactions are not for it any more; NULL: none */
+	TimestampTz updated_at;
+	Oid			owner;
+	char	   *app;
+	char	   *name;			/* or NULL */
+	char	   *url;
+	char	   *method;
+	const PayloadFormat *format;
+	EndpointOrdering ordering;
+	int			nheaders;
+	char	  **headers;		/* complete lines */
+	const char *shown_headers;	/* the same for the log, values hidden */
+	SignKey    *key;
+	SignKey    *previous_key;	/* signs too until previous_key_until */
+	TimestampTz previous_key_until;
+	bool		own_schedule;
+	RetrySchedule schedule;		/* when own_schedule */
+	long		timeout_ms;		/* 0: the setting's */
+	int			max_in_flight;
+	int			rate_limit;		/* requests per second; 0: no limit */
+	int64		send_interval;	/* microseconds between two requests, by all limits; 0: none */
+	char	   *client_cert;
+	char	   *client_key;
+	char	   *ca_cert;
+	char	   *problem;		/* why no request can be made, or NULL */
+	char	   *integration;	/* whose shape payloads get, or NULL */
+	char	   *transform;		/* function of the owner, or NULL */
+	char	   *reported_faults;	/* what of a form's faults was reported last, or NULL; malloc() */
+
+	TimestampTz prepare_after;	/* its transform was slow: it is its turn again then; 0: it was not */
+
+	/* what the dispatcher has acted upon; the configuration may have been loaded again since */
+	struct
+	{
+		uint64		generation;
+		bool		active;
+		TimestampTz updated_at;
+	}			seen;
+
+	/* deliveries in memory */
+	dlist_head	ready;			/* may be sent at once */
+	dlist_head	all;			/* every delivery of this endpoint in memory */
+	int			nready;
+	int			in_memory;
+	int			in_flight;
+	int			slow;			/* of those, under way for long */
+	EndpointQueue queued_in;	/* the dispatcher's list that it stands in */
+	dlist_node	turn;
+	TimestampTz next_send_at;	/* with a rate limit */
+
+	/* how it fares */
+	Handshake	handshake;
+	Health		health;
+	bool		health_known;	/* loaded from the table */
+	bool		proven;			/* the last attempt succeeded */
+	bool		probing;		/* the probe is in memory */
+	int64		last_probe;		/* id of the message that was the last probe */
+	bool		in_probe_queue;
+	pairingheap_node probe_node;
+	bool		known;			/* the webhook exists, or has existed */
+	bool		to_wait;		/* its rows to be retried become waiting ones, see stored.c */
+	bool		to_drop;		/* its rows are to be removed, see stored.c */
+	int			warning;		/* percent, to be told; 0: nothing */
+	const char *deactivate;		/* reason why it is to be switched off, or NULL; see deactivation.c */
+	TimestampTz deactivate_as_of;	/* ... while this is when its configuration was last changed */
+
+	/* Rows wait in the delivery table: newer messages must go there too. */
+	bool		backlog;
+	int64		backlog_read;	/* ids up to this one have been taken from there */
+
+	/* what has happened since it was last recorded */
+	bool		dirty;
+	bool		dirty_failing;	/* ... a failure among it: that is written first */
+	int64		dirty_since;
+	dlist_node	dirty_node;
+	int64		delivered;
+	int64		failed;
+	int64		attempts;
+	int64		dropped;
+	int64		expired;
+	TimestampTz last_success_at;
+	TimestampTz last_failure_at;
+	char	   *last_error;		/* malloc'd as it outlives everything; NULL: none */
+	bool		log_seq_known;
+	int64		log_base;		/* numbers in the table go on from here */
+	int64		log_seq;		/* attempts noted since the worker started */
+	int			nlog;			/* entries not written yet */
+	LogEntry   *log[ENDPOINT_LOG_SLOTS];
+} Endpoint;
+
+extern void endpoint_init(void);
+
+/* The endpoint of a webhook, loaded and up to date.  In a transaction, with SPI connected. */
+extern Endpoint *endpoint_get(int64 id);
+
+/* Load it again if the configuration has changed.  In a transaction, with SPI connected. */
+extern void endpoint_refresh(Endpoint *endpoint);
+
+/* Was this transaction's message, of the outbox, written before the endpoint was switched on without its buffer? */
+extern bool endpoint_discards(const Endpoint *endpoint, uint64 xid);
+
+/* When the webhook was last changed, as committed; DT_NOBEGIN if it has gone.  In a transaction, with SPI connected. */
+extern TimestampTz endpoint_changed_at(int64 id);
+
+/* Have all of them loaded again when they are next needed: files may have changed. */
+extern void endpoint_forget_all(void);
+
+/* May the configuration be another one than the dispatcher has seen?  And: it has seen it now. */
+extern bool endpoint_changed(const Endpoint *endpoint);
+extern void endpoint_see(Endpoint *endpoint);
+
+/* Call back for each endpoint in memory. */
+extern void endpoint_foreach(void (*callback) (Endpoint *endpoint));
+
+/* Drop endpoints that hold nothing, when there are many. */
+extern void endpoint_trim(void);
+
+/* Must it be asked before anything is sent there?  And: this was the answer; sets its outcome and error. */
+extern bool endpoint_must_ask(const Endpoint *endpoint);
+extern void endpoint_answered(Endpoint *endpoint, HttpResult *result);
+
+extern const RetrySchedule *endpoint_schedule(const Endpoint *endpoint);
+
+#endif							/* WEBHOOK_ENDPOINT_H */

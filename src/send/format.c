@@ -1,0 +1,275 @@
+/*-------------------------------------------------------------------------
+ *
+ * format.c
+ *		Formats: what a message looks like in the body of a request.
+ *
+ * A format is one line of the table at the end of this file's first part: its
+ * name, its content type and the functions that write the body and any headers
+ * of its own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "pgtime.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/wire.h"
+#include "log/outbox.h"
+#include "send/format.h"
+
+struct PayloadFormat
+{
+	const char *name;
+	const char *content_type;
+	void		(*append_body) (const Message *message, StringInfo body);
+	int			(*append_headers) (const Message *message, StringInfo lines);	/* or NULL */
+};
+
+/* The last word of the trigger name, in the receiver's vocabulary. */
+const char *
+format_action(const Message *message)
+{
+	const char *dot = strrchr(message->event, '.');
+	const char *action = dot ? dot + 1 : message->event;
+
+	return strcmp(action, "create") == 0 ? "new" : action;
+}
+
+bool
+message_is_test(const Message *message)
+{
+	size_t		len = strlen(message->event);
+
+	return len > 5 && strcmp(message->event + len - 5, ".test") == 0;
+}
+
+static bool
+is_delete(const Message *message)
+{
+	return message->entity_type != NULL && strcmp(format_action(message), "delete") == 0;
+}
+
+static void
+append_json_text(StringInfo buf, const char *text)
+{
+	if (text == NULL)
+		appendStringInfoString(buf, "null");
+	else
+		escape_json(buf, text);
+}
+
+static void
+append_raw(StringInfo buf, const char *json, int len)
+{
+	if (json == NULL)
+		appendStringInfoString(buf, "null");
+	else
+		appendBinaryStringInfo(buf, json, len);
+}
+
+/* {"entity_id":1,"entity_type":"user","action_type":"new","result":{...}} */
+static void
+append_entity(const Message *message, StringInfo body)
+{
+	appendStringInfoString(body, "{\"entity_id\":");
+	appendStringInfoString(body, message->entity_id ? message->entity_id : "null");
+	appendStringInfoString(body, ",\"entity_type\":");
+	append_json_text(body, message->entity_type);
+	appendStringInfoString(body, ",\"action_type\":");
+	append_json_text(body, format_action(message));
+	if (!is_delete(message))
+	{
+		appendStringInfoString(body, ",\"result\":");
+		append_raw(body, message->payload, message->payload_len);
+	}
+	appendStringInfoChar(body, '}');
+}
+
+/* The entity alone. */
+static void
+append_rest(const Message *message, StringInfo body)
+{
+	append_raw(body, message->payload, message->payload_len);
+}
+
+/* RFC 3339 in UTC, with microseconds. */
+static void
+append_timestamp(StringInfo buf, TimestampTz t)
+{
+	pg_time_t	seconds = timestamptz_to_time_t(t);
+	struct pg_tm *tm = pg_gmtime(&seconds);
+	int			fraction = (int) (t % USECS_PER_SEC);
+
+	if (fraction < 0)
+		fraction += USECS_PER_SEC;
+	appendStringInfo(buf, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ",
+					 tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday,
+					 tm->tm_hour, tm->tm_min, tm->tm_sec, fraction);
+}
+
+/* {"type":"guest.create","timestamp":"...","data":{...}} */
+static void
+append_standard(const Message *message, StringInfo body)
+{
+	appendStringInfoString(body, "{\"type\":");
+	append_json_text(body, message->event);
+	appendStringInfoString(body, ",\"timestamp\":\"");
+	append_timestamp(body, message->created_at);
+	appendStringInfoString(body, "\",\"data\":");
+	append_raw(body, message->payload, message->payload_len);
+	appendStringInfoChar(body, '}');
+}
+
+/* The context in which a CloudEvent happened: this database. */
+static const char *event_source;
+
+void
+format_init(void)
+{
+	char	   *database = get_database_name(MyDatabaseId);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "/postgresql/");
+	for (char *c = database ? database : ""; *c; c++)
+		if (isalnum((unsigned char) *c) || strchr("-._~", *c))
+			appendStringInfoChar(&buf, *c);
+		else
+			appendStringInfo(&buf, "%%%02X", (unsigned char) *c);
+	event_source = MemoryContextStrdup(TopMemoryContext, buf.data);
+}
+
+/* What a CloudEvent is about, or NULL: it may be missing, but must not be empty. */
+static const char *
+event_subject(const Message *message)
+{
+	const char *subject = message->entity_id ? format_entity_id_text(message) : "";
+
+	return *subject ? subject : NULL;
+}
+
+/* A CloudEvent 1.0 in structured mode. */
+static void
+append_cloudevent(const Message *message, StringInfo body)
+{
+	const char *subject = event_subject(message);
+
+	appendStringInfo(body, "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":",
+					 outbox_message_id_text(&message->message_id));
+	append_json_text(body, event_source);
+	appendStringInfoString(body, ",\"type\":");
+	append_json_text(body, message->event);
+	if (subject != NULL)
+	{
+		appendStringInfoString(body, ",\"subject\":");
+		append_json_text(body, subject);
+	}
+	appendStringInfoString(body, ",\"time\":\"");
+	append_timestamp(body, message->created_at);
+	appendStringInfoString(body, "\",\"datacontenttype\":\"application/json\",\"data\":");
+	append_raw(body, message->payload, message->payload_len);
+	appendStringInfoChar(body, '}');
+}
+
+/* A header line; characters outside printable ASCII, '"' and '%' are percent-encoded as the HTTP binding says. */
+static void
+append_ce_header(StringInfo lines, const char *name, const char *value)
+{
+	appendStringInfo(lines, "ce-%s: ", name);
+	value = wire_from_server(value);
+	for (; *value; value++)
+	{
+		unsigned char c = *value;
+
+		if (c <= 0x20 || c >= 0x7f || c == '"' || c == '%')
+			appendStringInfo(lines, "%%%02X", c);
+		else
+			appendStringInfoChar(lines, c);
+	}
+	appendStringInfoChar(lines, '\0');
+}
+
+/* A CloudEvent 1.0 in binary mode: the context in headers, the data as the body. */
+static int
+append_cloudevent_headers(const Message *message, StringInfo lines)
+{
+	const char *subject = event_subject(message);
+	StringInfoData time;
+
+	append_ce_header(lines, "specversion", "1.0");
+	append_ce_header(lines, "id", outbox_message_id_text(&message->message_id));
+	append_ce_header(lines, "source", event_source);
+	append_ce_header(lines, "type", message->event);
+	initStringInfo(&time);
+	append_timestamp(&time, message->created_at);
+	append_ce_header(lines, "time", time.data);
+	if (subject == NULL)
+		return 5;
+	append_ce_header(lines, "subject", subject);
+	return 6;
+}
+
+static const PayloadFormat formats[] = {
+	{"entity", "application/json", append_entity, NULL},
+	{"rest", "application/json", append_rest, NULL},
+	{"standard", "application/json", append_standard, NULL},
+	{"cloudevents", "application/cloudevents+json", append_cloudevent, NULL},
+	{"cloudevents-binary", "application/json", append_rest, append_cloudevent_headers},
+};
+
+const PayloadFormat *
+format_format(const char *name)
+{
+	for (int i = 0; i < lengthof(formats); i++)
+		if (strcmp(formats[i].name, name) == 0)
+			return &formats[i];
+	return NULL;
+}
+
+bool
+format_format_known(const char *name)
+{
+	return format_format(name) != NULL;
+}
+
+const char *
+format_content_type(const PayloadFormat *format)
+{
+	return format->content_type;
+}
+
+void
+format_append_body(const PayloadFormat *format, const Message *message, StringInfo body)
+{
+	format->append_body(message, body);
+}
+
+int
+format_append_headers(const PayloadFormat *format, const Message *message, StringInfo lines)
+{
+	return format->append_headers ? format->append_headers(message, lines) : 0;
+}
+
+const char *
+format_entity_id_text(const Message *message)
+{
+	text	   *wrapped;
+
+	if (message->entity_id == NULL)
+		return "";
+	if (message->entity_id[0] != '"')
+		return message->entity_id;
+
+	/* A JSON string: let PostgreSQL's own parser take off the quotes and escapes. */
+	wrapped = cstring_to_text(psprintf("[%s]", message->entity_id));
+	return TextDatumGetCString(DirectFunctionCall2(json_array_element_text,
+												   PointerGetDatum(wrapped), Int32GetDatum(0)));
+}

@@ -1,0 +1,280 @@
+/*-------------------------------------------------------------------------
+ *
+ * notify.c
+ *		What an operator hears of: warnings, webhooks switched off.
+ *
+ * The token that switches a webhook on again stands in the row and in the
+ * message to the owner's other webhooks, but not in the NOTIFY: any role may
+ * listen.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "executor/spi.h"
+#include "port/pg_bitutils.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/settings.h"
+#include "base/spi_statement.h"
+#include "log/outbox.h"
+#include "send/notify.h"
+
+#define CHANNEL			"webhook"
+#define TOKEN_BYTES		24
+
+/* How often the ages of API keys are checked, which are a matter of months. */
+#define KEY_AGES_INTERVAL_MS	(3600 * 1000)
+#define KEY_AGES_RETRY_MS		(60 * 1000)
+
+static TimestampTz next_key_ages = 0;
+
+/* Nothing of one that has just been deleted. */
+static SpiStatement insert_statement = {
+	"INSERT INTO webhook.notification (webhook_id, kind, message, token, created_at)"
+	" SELECT $1, $2, $3, $4, $5 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1) RETURNING id",
+	5, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+static SpiStatement find_form_statement = {
+	"SELECT FROM webhook.notification WHERE webhook_id = $1 AND kind = 'form' AND message = $2 LIMIT 1",
+	2, {INT8OID, TEXTOID}
+};
+
+/* What others have made of it in the meantime counts; only another owner makes up for one that is no more. */
+static SpiStatement deactivate_statement = {
+	"UPDATE webhook.webhook SET active = false, buffering = true, deactivated_at = $2,"
+	" deactivation_reason = $3, updated_at = $2 WHERE id = $1 AND active AND CASE $3 WHEN 'owner'"
+	"  THEN NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = owner) ELSE updated_at = $4 END",
+	4, {INT8OID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+
+bool
+notify_possible(void)
+{
+	Oid			relid = get_relname_relid("notification", get_namespace_oid(WEBHOOK_SCHEMA, true));
+
+	return OidIsValid(relid) && ConditionalLockRelationOid(relid, RowExclusiveLock);
+}
+
+/* How a person calls the webhook. */
+static char *
+describe(const Endpoint *endpoint)
+{
+	if (endpoint->name != NULL)
+		return psprintf("webhook " INT64_FORMAT " (\"%s\", \"%s\")", endpoint->id, endpoint->app,
+						endpoint->name);
+	return psprintf("webhook " INT64_FORMAT " (\"%s\")", endpoint->id, endpoint->app);
+}
+
+static void
+append_pair(StringInfo buf, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	appendStringInfo(buf, ",\"%s\":", name);
+	escape_json(buf, value);
+}
+
+/* The news as JSON; token may be NULL. */
+static char *
+news(const Endpoint *endpoint, int64 id, const char *kind, const char *message, const char *reason,
+	 const char *token, const char *link)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "{\"id\":" INT64_FORMAT ",\"kind\":\"%s\",\"webhook_id\":" INT64_FORMAT,
+					 id, kind, endpoint->id);
+	append_pair(&buf, "app", endpoint->app);
+	append_pair(&buf, "name", endpoint->name);
+	append_pair(&buf, "reason", reason);
+	append_pair(&buf, "message", message);
+	append_pair(&buf, "token", token);
+	append_pair(&buf, "link", link);
+	appendStringInfoChar(&buf, '}');
+	return buf.data;
+}
+
+/*
+ * Tell the webhooks that subscribe to the event, but not the one it is about, and
+ * only those whose owner may manage it.
+ */
+static void
+send_news(const Endpoint *endpoint, const char *event, const char *json)
+{
+	const CatalogEvent *subscribers = catalog_event(event);
+	const CatalogWebhookList *list = &subscribers->unrestricted;
+	Datum	   *ids = palloc(Max(list->count, 1) * sizeof(Datum));
+	int			n = 0;
+	OutboxRow	row = {0};
+	pg_uuid_t	message_id;
+
+	for (int i = 0; i < list->count; i++)
+		if (list->items[i]->id != endpoint->id &&
+			has_privs_of_role(list->items[i]->owner, endpoint->owner))
+			ids[n++] = Int64GetDatum(list->items[i]->id);
+	if (n == 0)
+		return;
+	row.event = event;
+	row.entity_type = "webhook";
+	row.entity_id = psprintf(INT64_FORMAT, endpoint->id);
+	row.payload = json;
+	row.payload_len = strlen(json);
+	row.webhook_ids = construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+									  TYPALIGN_DOUBLE);
+	outbox_append(&row, &message_id);
+}
+
+/* The row has the ready-made link as part of its text. */
+static void
+raise_notification(const Endpoint *endpoint, const char *kind, const char *message,
+				   const char *reason, const char *token, const char *link)
+{
+	const char *row_text = link ? psprintf("%s; to switch it on again: %s", message, link) : message;
+	Datum		values[5];
+	char		nulls[6] = "     ";
+	bool		isnull;
+	int64		id;
+
+	values[0] = Int64GetDatum(endpoint->id);
+	values[1] = CStringGetTextDatum(kind);
+	values[2] = CStringGetTextDatum(row_text);
+	values[3] = token ? CStringGetTextDatum(token) : (Datum) 0;
+	nulls[3] = token ? ' ' : 'n';
+	values[4] = TimestampTzGetDatum(clock_now());
+	if (spi_statement_execute(&insert_statement, values, nulls) == 0)
+		return;
+	id = DatumGetInt64(spi_statement_value(0, 1, &isnull));
+
+	Async_Notify(CHANNEL, news(endpoint, id, kind, message, reason, NULL, NULL));
+	send_news(endpoint, psprintf("webhook.%s", kind),
+			  news(endpoint, id, kind, message, reason, token, link));
+}
+
+void
+notify_warning(const Endpoint *endpoint, int percent)
+{
+	raise_notification(endpoint, "failing",
+					   psprintf("%s fails: %d %% of its retry schedule have passed without a success",
+								describe(endpoint), percent),
+					   NULL, NULL, NULL);
+}
+
+void
+notify_form(const Endpoint *endpoint, const char *faults)
+{
+	char	   *message = psprintf("%s: %s", describe(endpoint), faults);
+	Datum		values[2] = {Int64GetDatum(endpoint->id), CStringGetTextDatum(message)};
+
+	if (spi_statement_execute(&find_form_statement, values, NULL) == 0)
+		raise_notification(endpoint, "form", message, NULL, NULL, NULL);
+}
+
+static char *
+make_token(void)
+{
+	unsigned char bytes[TOKEN_BYTES];
+	char	   *token = palloc(2 * TOKEN_BYTES + 1);
+
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	for (int i = 0; i < TOKEN_BYTES; i++)
+		sprintf(token + 2 * i, "%02x", bytes[i]);
+	return token;
+}
+
+/* The ready-made link, or NULL if none is configured. */
+static char *
+make_link(const char *token)
+{
+	if (webhook_reactivation_url == NULL || webhook_reactivation_url[0] == '\0')
+		return NULL;
+	return TextDatumGetCString(DirectFunctionCall3Coll(replace_text, C_COLLATION_OID,
+													   CStringGetTextDatum(webhook_reactivation_url),
+													   CStringGetTextDatum("{token}"),
+													   CStringGetTextDatum(token)));
+}
+
+static const char *
+explain(const Endpoint *endpoint, const char *reason)
+{
+	if (strcmp(reason, "gone") == 0)
+		return "the receiver answered 410 Gone";
+	if (strcmp(reason, "transform") == 0)
+		return "its transform did not end in time and could not be cancelled";
+	if (strcmp(reason, "owner") == 0)
+		return psprintf("its owner, the role with OID %u, does not exist any more", endpoint->owner);
+	return "its retry schedule has been used up without a success";
+}
+
+bool
+notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_of)
+{
+	char	   *token = make_token();
+	char	   *link = make_link(token);
+	char	   *message;
+	Datum		values[4];
+
+	values[0] = Int64GetDatum(endpoint->id);
+	values[1] = TimestampTzGetDatum(clock_now());
+	values[2] = CStringGetTextDatum(reason);
+	values[3] = TimestampTzGetDatum(as_of);
+	if (spi_statement_execute(&deactivate_statement, values, NULL) == 0)
+		return false;
+
+	message = psprintf("%s was switched off: %s; %s for %d hours", describe(endpoint), explain(endpoint, reason),
+					   strcmp(reason, "owner") == 0 ? "what waited to be sent is kept" : "messages are kept",
+					   webhook_buffer_retention / 3600);
+	raise_notification(endpoint, "deactivated", message, reason, token, link);
+	return true;
+}
+
+bool
+notify_key_ages_due(TimestampTz now)
+{
+	return webhook_api_key_max_age > 0 && now >= next_key_ages;
+}
+
+void
+notify_key_ages(TimestampTz now)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(webhook_api_key_max_age)};
+	int			result;
+
+	next_key_ages = TimestampTzPlusMilliseconds(now, KEY_AGES_INTERVAL_MS);
+	if (!notify_possible())
+	{
+		next_key_ages = TimestampTzPlusMilliseconds(now, KEY_AGES_RETRY_MS);
+		return;
+	}
+	result = SPI_execute_with_args("WITH old AS (UPDATE webhook.integration SET age_reported_at = pg_catalog.now()"
+								   "  WHERE age_reported_at IS NULL"
+								   "   AND api_key_created_at < pg_catalog.now() - pg_catalog.make_interval(secs => $1)"
+								   "  RETURNING name, api_key_created_at::date AS created),"
+								   " noted AS (INSERT INTO webhook.notification (kind, message)"
+								   "  SELECT 'api_key_age', pg_catalog.format('The API key of integration \"%s\" is from %s"
+								   " and should be replaced with webhook.rotate_api_key().', name, created) FROM old"
+								   "  RETURNING id, kind, message)"
+								   " SELECT pg_catalog.pg_notify('webhook', pg_catalog.json_build_object("
+								   "'id', id, 'kind', kind, 'message', message)::text) FROM noted",
+								   1, types, values, NULL, false, 0);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not report the age of API keys: %s", SPI_result_code_string(result));
+}

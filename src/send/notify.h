@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * notify.h
+ *		What an operator hears of: warnings, webhooks switched off.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_NOTIFY_H
+#define WEBHOOK_NOTIFY_H
+
+#include "send/endpoint.h"
+
+/*
+ * These run in a transaction with SPI connected.  Each writes a row of
+ * webhook.notification, sends NOTIFY webhook, and a message to the webhooks that
+ * subscribe to such news.
+ */
+
+/*
+ * Can a notification be written without waiting?  Who may delete notifications may lock their table, and stay in his
+ * transaction; the worker must not wait for him.  If so, it can be for the rest of our transaction.
+ */
+extern bool notify_possible(void);
+
+/* So many percent of the schedule have passed without a success. */
+extern void notify_warning(const Endpoint *endpoint, int percent);
+
+/* A payload does not fit the form of the webhook's integration.  Reported once while the notification exists. */
+extern void notify_form(const Endpoint *endpoint, const char *faults);
+
+/*
+ * Switch a webhook off: what is pending is buffered, and so is what comes in.  False, and nothing done, if it is off
+ * already, or has been changed after this time; only a new owner counts when it had none.
+ */
+extern bool notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_of);
+
+/*
+ * Is it time to check the ages of API keys?  If so, the second function raises a
+ * notification for each that has become too old.
+ */
+extern bool notify_key_ages_due(TimestampTz now);
+extern void notify_key_ages(TimestampTz now);
+
+#endif							/* WEBHOOK_NOTIFY_H */

@@ -1,0 +1,126 @@
+/*-------------------------------------------------------------------------
+ *
+ * order_key.c
+ *		Deliveries that must follow each other.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/hsearch.h"
+
+#include "send/order_key.h"
+
+static HTAB *order_keys;
+static dlist_head to_follow = DLIST_STATIC_INIT(to_follow);
+
+void
+order_key_init(MemoryContext context)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.hcxt = context;
+	ctl.keysize = sizeof(OrderKeyTag);
+	ctl.entrysize = sizeof(OrderKey);
+	order_keys = hash_create("webhook order keys", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+OrderKey *
+order_key_get(int64 webhook_id, int64 order_key, bool create)
+{
+	OrderKeyTag tag = {webhook_id, order_key};
+	OrderKey   *key;
+	bool		found;
+
+	if (order_key == 0)
+		return NULL;
+	key = hash_search(order_keys, &tag, create ? HASH_ENTER : HASH_FIND, &found);
+	if (key != NULL && !found)
+	{
+		key->holder = NULL;
+		key->blocked = key->to_follow = false;
+		dlist_init(&key->queue);
+	}
+	return key;
+}
+
+bool
+order_key_blocked(int64 webhook_id, int64 order_key)
+{
+	OrderKey   *key = order_key_get(webhook_id, order_key, false);
+
+	return key != NULL && key->blocked;
+}
+
+void
+order_key_follow(OrderKey *key)
+{
+	if (key->to_follow)
+		return;
+	key->to_follow = true;
+	dlist_push_tail(&to_follow, &key->follow_node);
+}
+
+void
+order_key_follow_blocked(bool (*wanted) (int64 webhook_id))
+{
+	HASH_SEQ_STATUS status;
+	OrderKey   *key;
+
+	hash_seq_init(&status, order_keys);
+	while ((key = hash_seq_search(&status)) != NULL)
+		if (key->blocked && key->holder == NULL && wanted(key->tag.webhook_id))
+			order_key_follow(key);
+}
+
+OrderKey *
+order_key_take_to_follow(void)
+{
+	OrderKey   *key;
+
+	if (dlist_is_empty(&to_follow))
+		return NULL;
+	key = dlist_container(OrderKey, follow_node, dlist_pop_head_node(&to_follow));
+	key->to_follow = false;
+	return key;
+}
+
+bool
+order_key_any_to_follow(void)
+{
+	return !dlist_is_empty(&to_follow);
+}
+
+void
+order_key_release(OrderKey *key)
+{
+	if (key->holder == NULL && dlist_is_empty(&key->queue) && !key->blocked && !key->to_follow)
+		hash_search(order_keys, &key->tag, HASH_REMOVE, NULL);
+}
+
+void
+order_key_follow_all(int64 webhook_id)
+{
+	HASH_SEQ_STATUS status;
+	OrderKey   *key;
+
+	hash_seq_init(&status, order_keys);
+	while ((key = hash_seq_search(&status)) != NULL)
+		if (key->tag.webhook_id == webhook_id && key->blocked && key->holder == NULL)
+			order_key_follow(key);
+}
+
+void
+order_key_unblock_all(int64 webhook_id)
+{
+	HASH_SEQ_STATUS status;
+	OrderKey   *key;
+
+	hash_seq_init(&status, order_keys);
+	while ((key = hash_seq_search(&status)) != NULL)
+		if (key->tag.webhook_id == webhook_id && key->blocked)
+		{
+			key->blocked = false;
+			order_key_release(key);
+		}
+}

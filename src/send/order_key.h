@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * order_key.h
+ *		Deliveries that must follow each other.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_ORDER_KEY_H
+#define WEBHOOK_ORDER_KEY_H
+
+#include "send/delivery_table.h"
+
+typedef struct OrderKeyTag
+{
+	int64		webhook_id;
+	int64		order_key;
+} OrderKeyTag;
+
+/* The deliveries with one order key; exists while there is something to know about it. */
+typedef struct OrderKey
+{
+	OrderKeyTag tag;			/* hash key */
+	Delivery   *holder;			/* ready or being sent */
+	dlist_head	queue;			/* those behind it */
+	bool		blocked;		/* the table holds an unfinished row with it: newer ones go there, too */
+	bool		to_follow;		/* the next row is to be read */
+	dlist_node	follow_node;
+} OrderKey;
+
+extern void order_key_init(MemoryContext context);
+
+/* NULL if there is none and create is false, or for order_key 0. */
+extern OrderKey *order_key_get(int64 webhook_id, int64 order_key, bool create);
+extern bool order_key_blocked(int64 webhook_id, int64 order_key);
+
+/* Have the next row with this key read from the table; and take such a key, NULL when there is none. */
+extern void order_key_follow(OrderKey *key);
+
+/* The same with all that are blocked and have no holder, of the webhooks for which this is true. */
+extern void order_key_follow_blocked(bool (*wanted) (int64 webhook_id));
+extern void order_key_follow_all(int64 webhook_id);
+extern OrderKey *order_key_take_to_follow(void);
+extern bool order_key_any_to_follow(void);
+
+/* Remove it if there is nothing to know about it any more. */
+extern void order_key_release(OrderKey *key);
+
+/* No row of this webhook blocks its key any more. */
+extern void order_key_unblock_all(int64 webhook_id);
+
+#endif							/* WEBHOOK_ORDER_KEY_H */

@@ -1,0 +1,289 @@
+/*-------------------------------------------------------------------------
+ *
+ * prepare.c
+ *		What is done to a payload before it can be sent.
+ *
+ * A webhook of an integration sends what the integration makes of the payload,
+ * and any webhook may have a function that makes something else of it in the
+ * end.  Both happen in the worker's transaction, before the delivery is queued
+ * for sending, with the settings of that moment; a retry is prepared anew.  So
+ * nothing of it is kept in the delivery table, and the captured message stays
+ * what it was.
+ *
+ * The function belongs to the webhook's owner and is not to be trusted: it
+ * runs with his rights, as a security-restricted operation, in a read-only
+ * subtransaction and within a time limit.  Whatever goes wrong in it is an
+ * error of this delivery alone.  Being read-only also keeps it from sending
+ * messages, which it would get to see again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_proc.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+#include "base/function.h"
+#include "base/run_as.h"
+#include "base/settings.h"
+#include "compat.h"
+#include "send/format.h"
+#include "send/notify.h"
+#include "send/prepare.h"
+#include "server/shmem.h"
+#include "shape/json_field.h"
+#include "shape/shape_cache.h"
+
+/* A function that has caught being cancelled, and goes on, gets so many times its limit. */
+#define HARD_LIMIT_FACTOR	3
+
+static TimeoutId hard_limit;
+static DatabaseSlot *slot;		/* ours */
+static int64 transforming;		/* webhook whose transform is running */
+
+
+/*
+ * Nothing but the end of this process stops the function.  The next one
+ * switches the webhook off, so that it does not happen again.
+ */
+static void
+handle_hard_limit(void)
+{
+	pg_atomic_write_u64(&slot->culprit, (uint64) transforming);
+	webhook_die();
+}
+
+void
+prepare_init(void)
+{
+	slot = shmem_my_slot();		/* looking for it takes a lock, which is not for signal handlers */
+	hard_limit = RegisterTimeout(USER_TIMEOUT, handle_hard_limit);
+}
+
+bool
+prepare_needed(const Endpoint *endpoint)
+{
+	return endpoint->integration != NULL || endpoint->transform != NULL;
+}
+
+/* The function; may it still be used? */
+static Oid
+find_transform(const Endpoint *endpoint)
+{
+	Oid			function = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
+																CStringGetDatum(endpoint->transform)));
+
+	/* It may have been replaced by another one of the same name since it was chosen. */
+	if (!function_is_transform(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function %s has other argument or result types", endpoint->transform),
+				 errhint("A transform takes (jsonb) or (jsonb, text, text) and returns jsonb.")));
+	if (webhook_proc_aclcheck(function, endpoint->owner, ACL_EXECUTE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, get_func_name(function));
+	return function;
+}
+
+/* Call it with as many arguments as it takes.  NULL: it dropped the payload. */
+static char *
+call_transform(const Endpoint *endpoint, const Message *message, char *payload)
+{
+	LOCAL_FCINFO(fcinfo, 3);
+	FmgrInfo	finfo;
+	Datum		result;
+
+	fmgr_info(find_transform(endpoint), &finfo);
+	InitFunctionCallInfoData(*fcinfo, &finfo, finfo.fn_nargs, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = JsonbPGetDatum(json_field_document(pstrdup(payload ? payload : "null")));
+	fcinfo->args[0].isnull = false;
+	if (finfo.fn_nargs == 3)
+	{
+		fcinfo->args[1].value = CStringGetTextDatum(message->event);
+		fcinfo->args[1].isnull = false;
+		fcinfo->args[2].isnull = message->entity_id == NULL;
+		if (message->entity_id != NULL)
+			fcinfo->args[2].value = CStringGetTextDatum(format_entity_id_text(message));
+		if (finfo.fn_strict && message->entity_id == NULL)
+			return NULL;
+	}
+	result = FunctionCallInvoke(fcinfo);
+	if (fcinfo->isnull)
+		return NULL;
+	return JsonbToCString(NULL, &DatumGetJsonbP(result)->root, VARSIZE(DatumGetPointer(result)));
+}
+
+/* The limits may strike while we are here. */
+static void
+end_limits(void)
+{
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	disable_timeout(hard_limit, false);
+	QueryCancelPending = false;
+}
+
+/* The same as the owner, within the time limit; the end of the subtransaction allows writing again. */
+static char *
+run_transform(const Endpoint *endpoint, const Message *message, char *payload)
+{
+	RunAs		state;
+	char	   *result;
+
+	run_as_webhook_owner(endpoint->owner, &state);
+	XactReadOnly = true;
+	transforming = endpoint->id;
+	enable_timeout_after(STATEMENT_TIMEOUT, webhook_transform_timeout);
+	enable_timeout_after(hard_limit, HARD_LIMIT_FACTOR * webhook_transform_timeout);
+	result = call_transform(endpoint, message, payload);
+	end_limits();
+	run_as_end(&state);
+	return result;
+}
+
+/* A deletion says nothing about the fields of what is gone. */
+static bool
+is_deletion(const Message *message)
+{
+	const char *dot = strrchr(message->event, '.');
+
+	return dot != NULL && strcmp(dot, ".delete") == 0;
+}
+
+/* What is to be sent, NULL: nothing; errors out if something goes wrong. */
+static char *
+make_payload(const Endpoint *endpoint, const Message *message, ShapeFaults *faults)
+{
+	char	   *payload = message->payload;
+	int			len;
+
+	if (endpoint->integration != NULL && payload != NULL)
+	{
+		const ShapeSet *set = shape_cache_get(endpoint->integration, message->entity_type,
+										 message->profile, message->event_uid);
+
+		if (set != NULL)
+			payload = shape_cache_apply(set, payload, true, is_deletion(message) ? NULL : faults, &len);
+	}
+	if (endpoint->transform != NULL)
+		return run_transform(endpoint, message, payload);
+	return payload;
+}
+
+static void
+take_payload(Delivery *delivery, const char *payload, MemoryContext context)
+{
+	if (payload == NULL)
+		delivery->dropped = delivery->endpoint->transform != NULL;
+	else if (payload != delivery->message->payload)
+		delivery->payload = MemoryContextStrdup(context, payload);
+}
+
+/* Remember what does not fit the form, to be logged with the attempt, and have it reported once. */
+static void
+take_faults(Delivery *delivery, const ShapeFaults *faults, MemoryContext context)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+	char	   *text;
+
+	if (faults->text.len == 0)
+		return;
+	text = psprintf("%sthe payload does not fit the form: %s", faults->hold ? "withheld: " : "", faults->text.data);
+	delivery->faults = MemoryContextStrdup(context, text);
+	delivery->held = faults->hold;
+	if ((endpoint->reported_faults == NULL || strcmp(endpoint->reported_faults, text) != 0) && notify_possible())
+	{
+		notify_form(endpoint, text);
+		if (endpoint->reported_faults != NULL)
+			free(endpoint->reported_faults);
+		endpoint->reported_faults = strdup(text);
+	}
+}
+
+/*
+ * Only a function needs a subtransaction, but an error needs one, too: without
+ * it, what SPI and the caches hold would not be given back.
+ */
+void
+prepare_delivery(Delivery *delivery, MemoryContext context)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext scratch = AllocSetContextCreate(old, "webhook preparation", ALLOCSET_DEFAULT_SIZES);
+	ShapeFaults faults = {0};
+
+	prepare_forget(delivery);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(scratch);
+	PG_TRY();
+	{
+		take_payload(delivery, make_payload(delivery->endpoint, delivery->message, &faults), context);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		end_limits();
+		MemoryContextSwitchTo(scratch);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		delivery->prepare_error = MemoryContextStrdup(context, edata->message);
+	}
+	PG_END_TRY();
+	CurrentResourceOwner = owner;
+	if (delivery->prepare_error == NULL)
+		take_faults(delivery, &faults, context);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+
+	/* What pg_advisory_lock() took would stay with the worker for ever. */
+	if (delivery->endpoint->transform != NULL)
+		LockReleaseSession(USER_LOCKMETHOD);
+	delivery->prepared = true;
+}
+
+void
+prepare_refuse(Delivery *delivery, const char *error, MemoryContext context)
+{
+	prepare_forget(delivery);
+	delivery->prepare_error = MemoryContextStrdup(context, error);
+	delivery->prepared = true;
+}
+
+const Message *
+prepare_message(const Delivery *delivery, Message *copy)
+{
+	if (delivery->payload == NULL)
+		return delivery->message;
+	*copy = *delivery->message;
+	copy->payload = delivery->payload;
+	copy->payload_len = strlen(delivery->payload);
+	return copy;
+}
+
+void
+prepare_forget(Delivery *delivery)
+{
+	if (delivery->payload != NULL)
+		pfree(delivery->payload);
+	if (delivery->prepare_error != NULL)
+		pfree(delivery->prepare_error);
+	if (delivery->faults != NULL)
+		pfree(delivery->faults);
+	delivery->payload = delivery->prepare_error = delivery->faults = NULL;
+	delivery->prepared = delivery->dropped = delivery->held = false;
+}

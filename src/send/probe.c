@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * probe.c
+ *		When failing endpoints are tried again.
+ *
+ * An endpoint that is failing gets one delivery at a time, its probe.  It is in
+ * this queue while none of its deliveries in memory is one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/pairingheap.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "send/probe.h"
+
+static pairingheap *probes;		/* of Endpoint, by next_probe_at */
+
+
+static int
+probe_compare(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	int64		x = pairingheap_const_container(Endpoint, probe_node, a)->health.next_probe_at;
+	int64		y = pairingheap_const_container(Endpoint, probe_node, b)->health.next_probe_at;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+void
+probe_init(MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	probes = pairingheap_allocate(probe_compare, NULL);
+	MemoryContextSwitchTo(old);
+}
+
+void
+probe_plan(Endpoint *endpoint)
+{
+	if (endpoint->in_probe_queue)
+		pairingheap_remove(probes, &endpoint->probe_node);
+	endpoint->in_probe_queue = endpoint->exists && endpoint->active && endpoint->health.failing &&
+		!endpoint->probing && endpoint->deactivate == NULL;
+	if (endpoint->in_probe_queue)
+		pairingheap_add(probes, &endpoint->probe_node);
+}
+
+static Endpoint *
+probe_first(void)
+{
+	return pairingheap_is_empty(probes) ? NULL :
+		pairingheap_container(Endpoint, probe_node, pairingheap_first(probes));
+}
+
+Endpoint *
+probe_first_due(TimestampTz now)
+{
+	Endpoint   *endpoint = probe_first();
+
+	return endpoint != NULL && endpoint->health.next_probe_at <= now ? endpoint : NULL;
+}
+
+TimestampTz
+probe_next_event(void)
+{
+	Endpoint   *endpoint = probe_first();
+
+	return endpoint != NULL ? endpoint->health.next_probe_at : DT_NOEND;
+}

@@ -1,0 +1,351 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.c
+ *		The HTTP request of one attempt.
+ *
+ * Built from the webhook's configuration as it is now, also for a retry; only
+ * the message is that of the moment when it was captured.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/settings.h"
+#include "base/wire.h"
+#include "log/outbox.h"
+#include "pure/url.h"
+#include "send/request.h"
+#include "webhook.h"
+
+#define USER_AGENT_HEADER	"User-Agent: webhook/" WEBHOOK_VERSION " (PostgreSQL)"
+
+static Request *free_requests = NULL;
+
+static Request *
+request_create(void)
+{
+	MemoryContext old;
+	Request    *request;
+
+	if (free_requests != NULL)
+	{
+		request = free_requests;
+		free_requests = request->next_free;
+		resetStringInfo(&request->url);
+		resetStringInfo(&request->body);
+		resetStringInfo(&request->lines);
+		return request;
+	}
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	request = palloc0(sizeof(Request));
+	initStringInfo(&request->url);
+	initStringInfo(&request->body);
+	initStringInfo(&request->lines);
+	MemoryContextSwitchTo(old);
+	return request;
+}
+
+/* A buffer that grew for one huge message is not kept for ever. */
+static void
+shrink(StringInfo buf)
+{
+	if (buf->maxlen > 64 * 1024)
+	{
+		buf->data = repalloc(buf->data, 1024);
+		buf->maxlen = 1024;
+		resetStringInfo(buf);
+	}
+}
+
+void
+request_release(Request *request)
+{
+	shrink(&request->url);
+	shrink(&request->body);
+	shrink(&request->lines);
+	for (int i = 0; i < lengthof(request->certificates); i++)
+		if (request->certificates[i] != NULL)
+		{
+			pfree(request->certificates[i]);
+			request->certificates[i] = NULL;
+		}
+	request->next_free = free_requests;
+	free_requests = request;
+}
+
+static void
+append_line(Request *request, const char *line)
+{
+	appendBinaryStringInfo(&request->lines, line, strlen(line) + 1);
+	request->http.nheaders++;
+}
+
+static void
+add_signature(StringInfo value, SignKey *key, const char *id, int64 timestamp, const StringInfo body)
+{
+	char		signature[SIGN_MAX_SIGNATURE];
+
+	if (key == NULL)
+		return;
+	if (sign_message(key, id, timestamp, body->data, body->len, signature) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not sign the message")));
+	if (value->len > 0)
+		appendStringInfoChar(value, ' ');
+	appendStringInfoString(value, signature);
+}
+
+/* The three headers of Standard Webhooks. */
+static void
+append_signature_headers(Request *request, const Endpoint *endpoint, const Message *message,
+						 TimestampTz now)
+{
+	char	   *id = outbox_message_id_text(&message->message_id);
+	int64		timestamp = (int64) timestamptz_to_time_t(now);
+	StringInfoData signature;
+	char		line[64];
+
+	snprintf(line, sizeof(line), "webhook-id: %s", id);
+	append_line(request, line);
+	snprintf(line, sizeof(line), "webhook-timestamp: " INT64_FORMAT, timestamp);
+	append_line(request, line);
+
+	initStringInfo(&signature);
+	add_signature(&signature, endpoint->key, id, timestamp, &request->body);
+	if (now < endpoint->previous_key_until)
+		add_signature(&signature, endpoint->previous_key, id, timestamp, &request->body);
+	if (signature.len > 0)
+		append_line(request, psprintf("webhook-signature: %s", signature.data));
+	pfree(signature.data);
+	pfree(id);
+}
+
+/* The buffers have their final addresses now: point the header array at the lines. */
+static void
+point_at_lines(Request *request)
+{
+	char	   *line = request->lines.data;
+
+	if (request->http.nheaders > request->headers_space)
+	{
+		request->headers_space = request->http.nheaders + 8;
+		if (request->headers != NULL)
+			pfree(request->headers);
+		request->headers = MemoryContextAlloc(TopMemoryContext,
+											  request->headers_space * sizeof(char *));
+	}
+	for (int i = 0; i < request->http.nheaders; i++)
+	{
+		request->headers[i] = line;
+		line += strlen(line) + 1;
+	}
+	request->http.headers = request->headers;
+}
+
+/* The length of a URL as url.c gives it. */
+static size_t
+checked_length(size_t len)
+{
+	if (len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("URL is longer than %d bytes", URL_MAX_LENGTH)));
+	return len;
+}
+
+static UrlValues
+url_values(const Message *message)
+{
+	UrlValues	values = {
+		.entity_id = wire_from_server(format_entity_id_text(message)),
+		.event_uid = wire_from_server(message->event_uid),
+		.action = format_action(message)
+	};
+
+	return values;
+}
+
+/*
+ * Fill in the placeholders; without a body the envelope travels in the query string.
+ * There may be as many requests as connections: each keeps what it needs, not
+ * what the longest URL would take.
+ */
+static void
+build_url(Request *request, const Endpoint *endpoint, const Message *message, bool has_body)
+{
+	static char url[URL_MAX_LENGTH + 1];
+	UrlValues	values = url_values(message);
+	size_t		len;
+
+	len = checked_length(url_expand(endpoint->url, &values, url, sizeof(url)));
+	if (!has_body)
+	{
+		if (message->entity_id != NULL)
+			len = checked_length(url_append_query(url, len, sizeof(url), "entity_id", values.entity_id));
+		if (message->entity_type != NULL)
+			len = checked_length(url_append_query(url, len, sizeof(url), "entity_type",
+												  wire_from_server(message->entity_type)));
+		len = checked_length(url_append_query(url, len, sizeof(url), "action_type", values.action));
+	}
+	appendBinaryStringInfo(&request->url, url, (int) len);
+}
+
+const char *
+request_check_message(const Endpoint *endpoint, const Message *message)
+{
+	UrlValues	values;
+
+	if (strchr(endpoint->url, '{') == NULL)
+		return NULL;
+	values = url_values(message);
+	return url_check_values(endpoint->url, &values);
+}
+
+const char *
+request_method(const char *method)
+{
+	static const char *const methods[] = {"POST", "GET", "PUT", "DELETE", "PATCH"};
+
+	for (int i = 1; i < lengthof(methods); i++)
+		if (strcmp(methods[i], method) == 0)
+			return methods[i];
+	return methods[0];
+}
+
+static char *
+own_copy(const char *text)
+{
+	return text ? MemoryContextStrdup(TopMemoryContext, text) : NULL;
+}
+
+/* Does the webhook set this header itself? */
+static bool
+has_header(const Endpoint *endpoint, const char *name)
+{
+	size_t		len = strlen(name);
+
+	for (int i = 0; i < endpoint->nheaders; i++)
+	{
+		const char *line = endpoint->headers[i];
+
+		if (pg_strncasecmp(line, name, len) == 0 && (line[len] == ':' || line[len] == ';'))
+			return true;
+	}
+	return false;
+}
+
+/* What describes the request, unless the webhook says otherwise; a header that comes twice is refused by many. */
+static void
+append_default_headers(Request *request, const Endpoint *endpoint, bool has_body)
+{
+	if (has_body && !has_header(endpoint, "Content-Type"))
+		append_line(request, psprintf("Content-Type: %s", format_content_type(endpoint->format)));
+	if (!has_header(endpoint, "User-Agent"))
+		append_line(request, USER_AGENT_HEADER);
+}
+
+static void
+begin(Request *request, const Endpoint *endpoint, const char *method, bool has_body)
+{
+	if (endpoint->problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s", endpoint->problem)));
+	memset(&request->http, 0, sizeof(request->http));
+	request->http.method = method;
+	append_default_headers(request, endpoint, has_body);
+	if (endpoint->handshake.wanted)
+		append_line(request, psprintf("WebHook-Request-Origin: %s", settings_request_origin()));
+}
+
+/* What the webhook's configuration adds to all its requests. */
+static void
+finish(Request *request, const Endpoint *endpoint, bool has_body)
+{
+	HttpRequest *http = &request->http;
+
+	request->own_headers = http->nheaders;
+	for (int i = 0; i < endpoint->nheaders; i++)
+		append_line(request, wire_from_server(endpoint->headers[i]));
+	point_at_lines(request);
+
+	request->certificates[0] = own_copy(endpoint->client_cert);
+	request->certificates[1] = own_copy(endpoint->client_key);
+	request->certificates[2] = own_copy(endpoint->ca_cert);
+	http->client_cert = request->certificates[0];
+	http->client_key = request->certificates[1];
+	http->ca_cert = request->certificates[2];
+	http->url = request->url.data;
+	http->body = has_body ? request->body.data : NULL;
+	http->body_len = request->body.len;
+	http->timeout_ms = endpoint->timeout_ms > 0 ? endpoint->timeout_ms : webhook_timeout;
+	http->max_response = webhook_max_response_size;
+}
+
+static void
+build_delivery(Request *request, const Endpoint *endpoint, const Message *message, TimestampTz now)
+{
+	const char *method = request_method(endpoint->method);
+	bool		has_body = strcmp(method, "GET") != 0;
+
+	begin(request, endpoint, method, has_body);
+	build_url(request, endpoint, message, has_body);
+	if (has_body)
+	{
+		format_append_body(endpoint->format, message, &request->body);
+		wire_buffer_from_server(&request->body, 0);
+	}
+	request->http.nheaders += format_append_headers(endpoint->format, message, &request->lines);
+	append_signature_headers(request, endpoint, message, now);
+	finish(request, endpoint, has_body);
+}
+
+/* The URL is that of the delivery, without a query that would be its contents. */
+static void
+build_handshake(Request *request, const Endpoint *endpoint, const Message *message)
+{
+	begin(request, endpoint, "OPTIONS", false);
+	build_url(request, endpoint, message, true);
+	if (endpoint->rate_limit > 0)
+		append_line(request, psprintf("WebHook-Request-Rate: " INT64_FORMAT,
+									  (int64) endpoint->rate_limit * SECS_PER_MINUTE));
+	finish(request, endpoint, false);
+}
+
+/* With now 0, the handshake that precedes the delivery. */
+static Request *
+build(const Endpoint *endpoint, const Message *message, TimestampTz now)
+{
+	Request    *volatile request = request_create();
+
+	PG_TRY();
+	{
+		if (now == 0)
+			build_handshake(request, endpoint, message);
+		else
+			build_delivery(request, endpoint, message, now);
+	}
+	PG_CATCH();
+	{
+		request_release(request);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return request;
+}
+
+Request *
+request_build(const Endpoint *endpoint, const Message *message, TimestampTz now)
+{
+	return build(endpoint, message, now);
+}
+
+Request *
+request_build_handshake(const Endpoint *endpoint, const Message *message)
+{
+	return build(endpoint, message, 0);
+}

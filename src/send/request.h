@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.h
+ *		The HTTP request of one attempt.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_REQUEST_H
+#define WEBHOOK_REQUEST_H
+
+#include "http/http.h"
+#include "log/message.h"
+#include "send/endpoint.h"
+
+/* Everything is the request's own: the endpoint may be loaded anew while it is under way. */
+typedef struct Request
+{
+	HttpRequest http;			/* points into the buffers below */
+	StringInfoData url;
+	StringInfoData body;
+	StringInfoData lines;		/* header lines, each ended by a NUL */
+	int			own_headers;	/* of those, not from the webhook's configuration: shown in the log */
+	const char **headers;
+	int			headers_space;
+	char	   *certificates[3];	/* PEM or NULL */
+	struct Request *next_free;
+} Request;
+
+/*
+ * Build the request for one attempt at the given time.  Errors out if the
+ * URL becomes too long.  The Request comes from a pool: give it back.
+ */
+/* What is wrong with this message for the webhook's URL, NULL: nothing. */
+extern const char *request_check_message(const Endpoint *endpoint, const Message *message);
+
+extern Request *request_build(const Endpoint *endpoint, const Message *message, TimestampTz now);
+extern void request_release(Request *request);
+
+/* The question whether this message, as the next one, may be sent. */
+extern Request *request_build_handshake(const Endpoint *endpoint, const Message *message);
+
+/* The method as a constant, so that it outlives the endpoint's configuration. */
+extern const char *request_method(const char *method);
+
+#endif							/* WEBHOOK_REQUEST_H */

@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * scheduler.h
+ *		Which endpoint may send next, and the requests under way.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_SCHEDULER_H
+#define WEBHOOK_SCHEDULER_H
+
+#include "send/delivery_table.h"
+
+/* How many requests may this endpoint have under way at once? */
+extern int	scheduler_allowed(const Endpoint *endpoint);
+
+/* The endpoint has got something to send, or room to send it; or has nothing any more. */
+extern void scheduler_enter(Endpoint *endpoint);
+extern void scheduler_leave(Endpoint *endpoint);
+
+/* Those whose time has come, or for whom there is room now, may take turns again. */
+extern void scheduler_wake(TimestampTz now);
+
+/* Take the endpoint whose turn it is; NULL: there is none, or no room for a request. */
+extern Endpoint *scheduler_next(TimestampTz now);
+
+/* A request of this delivery is under way, and has ended. */
+extern void scheduler_begun(Delivery *delivery);
+extern void scheduler_ended(Delivery *delivery);
+
+/* Is this request slow by now?  And: see which ones have become so. */
+extern bool scheduler_is_slow(const Delivery *delivery, TimestampTz now);
+extern void scheduler_check_slow(TimestampTz now);
+
+extern int	scheduler_in_flight(void);
+extern TimestampTz scheduler_next_event(void);	/* DT_NOEND: never */
+
+#endif							/* WEBHOOK_SCHEDULER_H */

@@ -1,0 +1,786 @@
+/*-------------------------------------------------------------------------
+ *
+ * spill.c
+ *		Deliveries on their way to the delivery table, and back.
+ *
+ * What is written is collected during a turn and goes to the table with its
+ * transaction, the one that also saves the position of the cursor.  There are
+ * four ways back:
+ *
+ *	due			a delivery that failed, at its time;
+ *	followers	what had to wait behind one that failed: its key is *blocked* as
+ *				long as the table holds an unfinished row with it, newer messages are
+ *				stored, too, and read back one by one;
+ *	backlog		what waits for an endpoint that was slow, failing or off: newer
+ *				messages are stored behind it until it has been read to the end;
+ *	probe		one delivery at a time of an endpoint that is failing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/spi_statement.h"
+#include "base/webhook_lock.h"
+#include "send/attempt_log.h"
+#include "send/blocker.h"
+#include "send/order_key.h"
+#include "send/probe.h"
+#include "send/queue.h"
+#include "send/spill.h"
+#include "send/trim.h"
+
+/* Rows read in one go: of one endpoint, of those that are due, to choose a probe from. */
+#define BACKLOG_ROWS		200
+#define DUE_ROWS			500
+#define PROBE_CANDIDATES	100
+
+/* What comes from the table leaves room for what comes from the outbox. */
+#define STORED_MAX_IN_MEMORY	(QUEUE_MAX_IN_MEMORY / 2)
+#define STORED_MAX_BYTES		(16 * 1024 * 1024)
+
+static MemoryContext context;
+static List *to_write = NIL;	/* of Delivery */
+static List *to_delete = NIL;	/* of DeliveryId */
+static List *to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
+static List *to_drop = NIL;		/* of Endpoint: switched off, nothing is to be kept */
+static bool news = false;		/* in these lists: not just what has had no claim so far */
+static List *backlogs = NIL;	/* of Endpoint */
+static DuePosition due_after;	/* rows due up to this one have been read */
+static TimestampTz next_due;	/* DT_NOEND: none */
+
+
+void
+spill_init(MemoryContext dispatch_context)
+{
+	context = dispatch_context;
+	due_after.at = DT_NOBEGIN;
+	next_due = DT_NOBEGIN;
+	blocker_init(dispatch_context);
+}
+
+static List *
+remember(List *list, void *item)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	news = true;
+	list = lappend(list, item);
+	MemoryContextSwitchTo(old);
+	return list;
+}
+
+/* Do this with each item of a list; those for which it is false remain for the next time. */
+static void
+work_off(List **list, bool (*done) (void *item))
+{
+	List	   *rest = NIL;
+	ListCell   *lc;
+
+	foreach(lc, *list)
+		if (!done(lfirst(lc)))
+			rest = remember(rest, lfirst(lc));
+	list_free(*list);
+	*list = rest;
+}
+
+/* ---------- what is to be written ---------- */
+
+/* Its time must not fall among those of the rows that have been read already. */
+static void
+plan_retry(Delivery *delivery, TimestampTz next_attempt_at)
+{
+	delivery->next_attempt_at = Max(next_attempt_at, due_after.at + 1);
+	next_due = Min(next_due, delivery->next_attempt_at);
+}
+
+void
+spill_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at,
+				   const char *error)
+{
+	delivery->next_state = state;
+	delivery->next_attempt_at = next_attempt_at;
+	if (state == DELIVERY_RETRYING)
+		plan_retry(delivery, next_attempt_at);
+	if (error != NULL)
+	{
+		if (delivery->last_error != NULL)
+			pfree(delivery->last_error);
+		delivery->last_error = MemoryContextStrdup(context, error);
+	}
+	if (!delivery->to_store)
+		to_write = remember(to_write, delivery);
+	delivery->to_store = true;
+}
+
+void
+spill_keep(Delivery *delivery)
+{
+	if (delivery->to_store)
+		to_write = list_delete_ptr(to_write, delivery);
+	delivery->to_store = false;
+}
+
+void
+spill_done(Delivery *delivery)
+{
+	spill_keep(delivery);
+	if (delivery->last_error != NULL)
+		pfree(delivery->last_error);
+	if (delivery->stored)
+	{
+		DeliveryId *tag = MemoryContextAlloc(context, sizeof(DeliveryId));
+
+		tag->webhook_id = delivery->endpoint->id;
+		tag->id = delivery->message->id;
+		to_delete = remember(to_delete, tag);
+
+		/* Its row must not be read until it has gone. */
+		delivery->stored = false;
+	}
+}
+
+void
+spill_start_failing(Endpoint *endpoint)
+{
+	if (!endpoint->to_wait)
+		to_wait = remember(to_wait, endpoint);
+	endpoint->to_wait = true;
+	probe_plan(endpoint);
+}
+
+void
+spill_start_backlog(Endpoint *endpoint)
+{
+	endpoint->backlog_read = 0;
+	if (endpoint->backlog)
+		return;
+	endpoint->backlog = true;
+	backlogs = remember(backlogs, endpoint);
+}
+
+/* ---------- endpoints that are slow, failing or deactivated ---------- */
+
+/*
+ * A test is worth one attempt, and no row; it stays in memory, and what it was
+ * read with is dealt with.
+ */
+static void
+spill_put_test_aside(Delivery *delivery)
+{
+	if (!delivery->endpoint->exists && !delivery->sending)
+	{
+		queue_remove(delivery);
+		queue_forget(delivery);
+	}
+	else if (delivery->message->window != NULL)
+		queue_detach(delivery);
+}
+
+void
+spill_put_aside(Endpoint *endpoint)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &endpoint->all)
+	{
+		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
+
+		if (message_is_test(delivery->message))
+		{
+			spill_put_test_aside(delivery);
+			continue;
+		}
+		if (delivery->sending || delivery->to_store)
+			continue;
+		queue_remove(delivery);
+		/* A row that has been due would not be read again as such. */
+		if (delivery->stored && delivery->attempts == 0)
+			queue_forget(delivery);
+		else
+			spill_write_later(delivery, DELIVERY_WAITING, 0, NULL);
+	}
+}
+
+/*
+ * Store all that is in memory of an endpoint.  What is being sent goes on;
+ * the rest is read back when there is room.
+ */
+void
+spill_endpoint(Endpoint *endpoint)
+{
+	dlist_mutable_iter iter;
+	bool		rest = false;
+
+	dlist_foreach_modify(iter, &endpoint->all)
+	{
+		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
+
+		if (message_is_test(delivery->message))
+			spill_put_test_aside(delivery);
+		else if (!delivery->sending)
+			rest = true;
+		else if (!delivery->stored)
+			spill_write_later(delivery, DELIVERY_WAITING, 0, NULL);
+	}
+	if (rest)
+	{
+		spill_put_aside(endpoint);
+		spill_start_backlog(endpoint);
+	}
+}
+
+static void
+spill_overtaken(Endpoint *endpoint)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &endpoint->all)
+	{
+		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
+
+		if (!delivery->stored && delivery->message->id <= queue_last_finished())
+		{
+			/* This changes the list. */
+			spill_endpoint(endpoint);
+			break;
+		}
+	}
+}
+
+void
+spill_all_overtaken(void)
+{
+	endpoint_foreach(spill_overtaken);
+}
+
+/* ---------- writing ---------- */
+
+/* Look at all rows that are to be retried once more. */
+static void
+reread_due(void)
+{
+	due_after.at = DT_NOBEGIN;
+	next_due = DT_NOBEGIN;
+}
+
+void
+spill_clock_set_back(void)
+{
+	webhook_lock_ask_again();
+	reread_due();
+}
+
+/* Of these functions each leaves what it has no claim on for the next time. */
+static bool
+delete_row(void *item)
+{
+	DeliveryId *row = item;
+
+	if (!webhook_lock_try(row->webhook_id))
+		return false;
+	delivery_table_delete(row->webhook_id, row->id);
+	queue_forget_row(row->webhook_id, row->id);
+	pfree(row);
+	return true;
+}
+
+/*
+ * The state in which a delivery is written depends on what its webhook has
+ * become by now; false if there is no use for the row any more.
+ */
+static bool
+settle_state(Delivery *delivery)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+
+	if (!endpoint->exists)
+		return false;
+	if (delivery->next_state == DELIVERY_FAILED)
+		return true;
+
+	if (delivery->next_state == DELIVERY_RETRYING && endpoint->health.failing)
+	{
+		/* All that it has waits for a probe, and blocks no key. */
+		delivery->next_state = DELIVERY_WAITING;
+		delivery->holds_key = true;
+	}
+	if (!delivery->stored && endpoint_discards(endpoint, delivery->message->xid))
+	{
+		attempt_log_dropped(endpoint);
+		return false;
+	}
+	if (endpoint->active)
+		return true;
+	if (endpoint->buffering)
+	{
+		delivery->next_state = DELIVERY_WAITING;
+		return true;
+	}
+	if (!delivery->stored)
+		attempt_log_dropped(endpoint);
+	return false;
+}
+
+/* May deliveries of this endpoint be sent, other than a probe? */
+static bool
+may_send(const Endpoint *endpoint)
+{
+	return endpoint->exists && endpoint->active && !endpoint->health.failing && endpoint->deactivate == NULL;
+}
+
+/*
+ * Nobody looks for a waiting row by itself: it is read with the backlog, as a probe, or
+ * behind a row with its key.
+ */
+static bool
+needs_reader(const Delivery *delivery)
+{
+	const Endpoint *endpoint = delivery->endpoint;
+
+	return delivery->next_state == DELIVERY_WAITING && !delivery->sending && !endpoint->backlog &&
+		may_send(endpoint) && !order_key_blocked(endpoint->id, delivery->order_key);
+}
+
+/* It cannot be written yet: later ones must not overtake it while it is neither queued nor to be read. */
+static void
+hold_back(Delivery *delivery)
+{
+	OrderKey   *key = order_key_get(delivery->endpoint->id, delivery->order_key, true);
+
+	if (key != NULL && !delivery->sending && delivery->next_state != DELIVERY_FAILED)
+		delivery->holds_key = key->blocked = true;
+}
+
+/* It has been written, or is not needed: the key's next is in the table. */
+static void
+let_pass(Delivery *delivery)
+{
+	if (delivery->holds_key && delivery->order_key != 0)
+		order_key_follow(order_key_get(delivery->endpoint->id, delivery->order_key, true));
+	delivery->holds_key = false;
+}
+
+static bool
+write_row(void *item)
+{
+	Delivery   *delivery = item;
+	Endpoint   *endpoint = delivery->endpoint;
+
+	if (delivery->stored && !webhook_lock_try(endpoint->id))
+	{
+		hold_back(delivery);
+		return false;
+	}
+	delivery->to_store = false;
+	if (settle_state(delivery))
+	{
+		/* It may have had to wait for its claim. */
+		if (delivery->next_state == DELIVERY_RETRYING)
+		{
+			plan_retry(delivery, delivery->next_attempt_at);
+			blocker_watch(endpoint->id, endpoint->updated_at);
+		}
+		delivery_table_store(delivery);
+		if (delivery->next_state == DELIVERY_FAILED)
+			trim_note_failed(clock_now());
+		if (needs_reader(delivery))
+			spill_start_backlog(endpoint);
+
+		/* After a crash messages are read again that precede rows of the table. */
+		endpoint->backlog_read = Min(endpoint->backlog_read, delivery->message->id - 1);
+		if (delivery->sending && !delivery->stored)
+		{
+			queue_note_row(endpoint->id, delivery->message->id);
+			delivery->stored = true;
+			queue_detach(delivery);
+		}
+	}
+	if (delivery->last_error != NULL)
+		pfree(delivery->last_error);
+	delivery->last_error = NULL;
+	let_pass(delivery);
+	if (!delivery->sending)
+		queue_forget(delivery);
+	else if (delivery->message->window != NULL)
+		queue_detach(delivery);
+	return true;
+}
+
+/*
+ * Until this is done the rows of a failing endpoint are still to be retried, and
+ * their keys blocked.  If it is well again before, they are retried: what came
+ * due in the meantime was passed over, and so were those behind.
+ */
+static bool
+make_rows_wait(void *item)
+{
+	Endpoint   *endpoint = item;
+
+	if (!endpoint->health.failing)
+	{
+		reread_due();
+		order_key_follow_all(endpoint->id);
+	}
+	else if (!webhook_lock_try(endpoint->id))
+		return false;
+	else
+	{
+		delivery_table_all_waiting(endpoint->id);
+		order_key_unblock_all(endpoint->id);
+	}
+	endpoint->to_wait = false;
+	return true;
+}
+
+/* Rows that were written while somebody switched the webhook off, or deleted it. */
+static bool
+drop_rows(void *item)
+{
+	Endpoint   *endpoint = item;
+
+	if (!webhook_lock_try(endpoint->id))
+		return false;
+	endpoint->to_drop = false;
+	if (!endpoint->exists)
+		delivery_table_delete_all(endpoint->id);
+	else if (!endpoint->active && !endpoint->buffering)
+	{
+		int64		dropped = delivery_table_drop(endpoint->id);
+
+		while (dropped-- > 0)
+			attempt_log_dropped(endpoint);
+	}
+	return true;
+}
+
+void
+spill_save(void)
+{
+	webhook_lock_begin();
+	work_off(&to_delete, delete_row);
+	work_off(&to_write, write_row);
+	work_off(&to_wait, make_rows_wait);
+	work_off(&to_drop, drop_rows);
+	news = false;
+}
+
+/* ---------- reading ---------- */
+
+static bool
+room_for_rows(void)
+{
+	return queue_in_memory() < STORED_MAX_IN_MEMORY && queue_own_bytes() < STORED_MAX_BYTES;
+}
+
+static bool
+is_in_memory(const StoredDelivery *row)
+{
+	return queue_has_row(row->webhook_id, row->message->id);
+}
+
+/* Take a row back into memory. */
+static Delivery *
+restore(StoredDelivery *row, Endpoint *endpoint)
+{
+	queue_note_row(row->webhook_id, row->message->id);
+	return queue_restore(row->message, endpoint, row->order_key, row->attempts);
+}
+
+/* How much of its backlog shall be in memory?  What may not work gets no more than finds that out. */
+static int
+backlog_rows(const Endpoint *endpoint)
+{
+	return endpoint->proven && endpoint->slow == 0 ? BACKLOG_ROWS :
+		Min(BACKLOG_ROWS, Max(endpoint->max_in_flight, HEALTH_FAILING_AFTER));
+}
+
+/* Read on in the backlog of one endpoint; false when there is no more. */
+static bool
+load_backlog(Endpoint *endpoint)
+{
+	StoredDelivery *rows;
+	bool		more;
+	int			max;
+	int			n;
+
+	endpoint_refresh(endpoint);
+	if (!may_send(endpoint))
+		return false;
+	max = backlog_rows(endpoint);
+	rows = palloc(max * sizeof(StoredDelivery));
+	n = delivery_table_read_backlog(endpoint->id, endpoint->backlog_read, max, context, rows, &more);
+	for (int i = 0; i < n; i++)
+	{
+		endpoint->backlog_read = rows[i].message->id;
+		/* Behind a row that is to be retried it will be found by its key. */
+		if (is_in_memory(&rows[i]) || order_key_blocked(endpoint->id, rows[i].order_key))
+			pfree(rows[i].message);
+		else
+			restore(&rows[i], endpoint);
+	}
+	pfree(rows);				/* many endpoints may be read in one transaction */
+	return more;
+}
+
+/* Is it time to read on? */
+static bool
+wants_backlog(const Endpoint *endpoint)
+{
+	return endpoint->in_memory < backlog_rows(endpoint);
+}
+
+/* Is the backlog of an endpoint in memory to its end?  Read on if there is room. */
+static bool
+read_on(void *item)
+{
+	Endpoint   *endpoint = item;
+
+	if (!room_for_rows() || !wants_backlog(endpoint) || load_backlog(endpoint))
+		return false;
+	endpoint->backlog = false;
+	return true;
+}
+
+/* Rows behind those that have been dealt with. */
+static void
+load_followers(void)
+{
+	List	   *again = NIL;
+	ListCell   *lc;
+	OrderKey   *key;
+
+	while ((key = order_key_take_to_follow()) != NULL)
+	{
+		Endpoint   *endpoint = endpoint_get(key->tag.webhook_id);
+		StoredDelivery row;
+
+		if (key->holder != NULL || (endpoint->to_wait && !may_send(endpoint)))
+			continue;
+		if (!may_send(endpoint) ||
+			delivery_table_read_next(endpoint->id, key->tag.order_key, context, &row) == 0)
+		{
+			key->blocked = false;
+			order_key_release(key);
+		}
+		else if (is_in_memory(&row))
+		{
+			/* It could not be deleted or written yet. */
+			pfree(row.message);
+			again = lappend(again, key);
+		}
+		else if (row.next_attempt_at <= due_after.at)
+			restore(&row, endpoint);	/* a waiting one, or one that has been due before */
+		else
+			pfree(row.message);
+	}
+	foreach(lc, again)
+		order_key_follow(lfirst(lc));
+}
+
+static void
+load_due(TimestampTz now)
+{
+	StoredDelivery *rows;
+	bool		more;
+	int			n;
+
+	if (now < next_due || !room_for_rows())
+		return;
+	rows = palloc(DUE_ROWS * sizeof(StoredDelivery));
+	n = delivery_table_read_due(&due_after, now, DUE_ROWS, context, rows, &more);
+	for (int i = 0; i < n; i++)
+	{
+		Endpoint   *endpoint = endpoint_get(rows[i].webhook_id);
+
+		due_after.at = rows[i].next_attempt_at;
+		due_after.webhook_id = rows[i].webhook_id;
+		due_after.id = rows[i].message->id;
+		if (is_in_memory(&rows[i]) || !may_send(endpoint))
+			pfree(rows[i].message);
+		else
+			restore(&rows[i], endpoint);
+	}
+	if (!more)
+		next_due = delivery_table_next_due(&due_after);
+}
+
+/*
+ * Choose the delivery that is to find out whether a failing endpoint works
+ * again: the oldest one, but not the same each time, as it may be the
+ * only one that is disliked.
+ */
+static void
+load_probe(Endpoint *endpoint)
+{
+	StoredDelivery *rows = palloc(PROBE_CANDIDATES * sizeof(StoredDelivery));
+	int			n = delivery_table_read_probes(endpoint->id, PROBE_CANDIDATES, context, rows);
+	int			best = -1;
+
+	for (int i = 0; i < n; i++)
+		if (!is_in_memory(&rows[i]) &&
+			(best < 0 || rows[i].attempts < rows[best].attempts))
+			best = i;
+	for (int i = 0; i < n; i++)
+		if (i != best)
+			pfree(rows[i].message);
+	if (best >= 0)
+	{
+		endpoint->probing = true;
+		restore(&rows[best], endpoint)->probe = true;
+	}
+	else if (n == 0 && endpoint->in_memory == 0)
+	{
+		/* Nothing left to try it with. */
+		memset(&endpoint->health, 0, sizeof(endpoint->health));
+		attempt_log_health(endpoint);
+	}
+	else
+		endpoint->health.next_probe_at = clock_now() + USECS_PER_SEC;
+	pfree(rows);
+}
+
+static void
+load_probes(TimestampTz now)
+{
+	Endpoint   *endpoint;
+
+	while ((endpoint = probe_first_due(now)) != NULL)
+	{
+		endpoint_refresh(endpoint);
+		if (endpoint->exists && endpoint->active)
+			load_probe(endpoint);
+		probe_plan(endpoint);
+	}
+}
+
+void
+spill_load(TimestampTz now)
+{
+	load_followers();
+	load_due(now);
+	load_probes(now);
+	work_off(&backlogs, read_on);
+}
+
+/* ---------- after a start, and after changes of the configuration ---------- */
+
+static void
+recover_backlog(int64 webhook_id, bool wanted)
+{
+	Endpoint   *endpoint = endpoint_get(webhook_id);
+
+	if (!wanted)
+	{
+		/* A webhook that we have never seen may be about to be restored from a dump. */
+		if (!endpoint->known || endpoint->to_drop)
+			return;
+		endpoint->to_drop = true;
+		to_drop = remember(to_drop, endpoint);
+	}
+	else if (endpoint->health.failing)
+		probe_plan(endpoint);
+	else
+		spill_start_backlog(endpoint);
+}
+
+static void
+recover_key(int64 webhook_id, int64 order_key)
+{
+	order_key_get(webhook_id, order_key, true)->blocked = true;
+	if (!blocker_watched(webhook_id))
+		blocker_watch(webhook_id, endpoint_changed_at(webhook_id));
+}
+
+void
+spill_recover(void)
+{
+	delivery_table_foreach_backlog(recover_backlog);
+	delivery_table_foreach_retrying(recover_key);
+}
+
+/*
+ * A session may have switched webhooks on, made retries due, had messages
+ * delivered again; or it may have removed rows that blocked their keys.  Only the worker blocks keys,
+ * and a session that removes such rows changes the webhook.
+ */
+void
+spill_config_changed(void)
+{
+	webhook_lock_ask_again();
+	delivery_table_foreach_backlog(recover_backlog);
+	reread_due();
+	blocker_follow_changed();
+}
+
+void
+spill_retry_forbidden(TimestampTz now)
+{
+	int64	   *webhook_ids;
+	int			n = delivery_table_read_forbidden(now, &webhook_ids);
+
+	for (int i = 0; i < n; i++)
+		if (webhook_lock_try(webhook_ids[i]))
+			delivery_table_retry_forbidden(webhook_ids[i], now);
+	pfree(webhook_ids);
+	reread_due();
+}
+
+bool
+spill_known(int64 webhook_id, int64 id)
+{
+	static int64 known_up_to = -1;
+
+	/* Asked first when the first message is read: by then nothing has been written since the start. */
+	if (known_up_to < 0)
+		known_up_to = delivery_table_last_id();
+	return id <= known_up_to && delivery_table_exists(webhook_id, id);
+}
+
+/* ---------- what the worker asks ---------- */
+
+static bool
+anything_to_save(void)
+{
+	return to_write != NIL || to_delete != NIL || to_wait != NIL || to_drop != NIL;
+}
+
+bool
+spill_to_save(TimestampTz now)
+{
+	return anything_to_save() && (news || webhook_lock_limited() || now >= webhook_lock_next_try());
+}
+
+TimestampTz
+spill_next_save(void)
+{
+	return anything_to_save() ? webhook_lock_next_try() : DT_NOEND;
+}
+
+bool
+spill_to_load(TimestampTz now)
+{
+	ListCell   *lc;
+
+	if (order_key_any_to_follow())
+		return true;
+	if (now >= spill_next_event())
+		return true;
+	if (!room_for_rows())
+		return false;
+	foreach(lc, backlogs)
+		if (wants_backlog(lfirst(lc)))
+			return true;
+	return false;
+}
+
+TimestampTz
+spill_next_event(void)
+{
+	return Min(room_for_rows() ? next_due : DT_NOEND, probe_next_event());
+}

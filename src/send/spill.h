@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * spill.h
+ *		Deliveries on their way to the delivery table, and back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_SPILL_H
+#define WEBHOOK_SPILL_H
+
+#include "send/delivery_table.h"
+
+extern void spill_init(MemoryContext context);
+
+/* Have a delivery written with the next transaction; it is then forgotten unless it is being sent. */
+extern void spill_write_later(Delivery *delivery, DeliveryState state,
+							   TimestampTz next_attempt_at, const char *error);
+
+/* It is queued again: it need not be written after all. */
+extern void spill_keep(Delivery *delivery);
+
+/* It has succeeded: no need to write it, or have its row deleted with the next transaction. */
+extern void spill_done(Delivery *delivery);
+
+/* Read what waits in the table of this endpoint, from the start. */
+extern void spill_start_backlog(Endpoint *endpoint);
+
+/* The endpoint is failing: what it has in the table waits for probes. */
+extern void spill_start_failing(Endpoint *endpoint);
+
+/* Take what is not being sent out of memory; it is written to the table. */
+extern void spill_put_aside(Endpoint *endpoint);
+
+/* Have all that is in memory of an endpoint written; what is being sent goes on, and the rest is read back later. */
+extern void spill_endpoint(Endpoint *endpoint);
+
+/* Before the end: have what later ones have overtaken written to the table, so that the cursor passes these. */
+extern void spill_all_overtaken(void);
+
+/* Rows written from now on may be due before others that have been read already. */
+extern void spill_clock_set_back(void);
+
+/* These run in a transaction with SPI connected. */
+extern void spill_recover(void);
+extern void spill_config_changed(void);
+
+/*
+ * Other networks are allowed: what waits because its address was not is due now.  What we have no claim on keeps its
+ * time.
+ */
+extern void spill_retry_forbidden(TimestampTz now);
+
+/*
+ * Does the table hold this delivery already?  After a crash messages are read again that had been written
+ * there, and their rows know more.
+ */
+extern bool spill_known(int64 webhook_id, int64 id);
+extern void spill_save(void);
+extern void spill_load(TimestampTz now);
+
+extern bool spill_to_save(TimestampTz now);
+extern TimestampTz spill_next_save(void);	/* when there may be a claim on what has had none so far */
+extern bool spill_to_load(TimestampTz now);
+extern TimestampTz spill_next_event(void);
+
+#endif							/* WEBHOOK_SPILL_H */

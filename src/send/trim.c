@@ -1,0 +1,73 @@
+/*-------------------------------------------------------------------------
+ *
+ * trim.c
+ *		Removes rows of the delivery table that failed too long ago.
+ *
+ * A row whose webhook a session has a claim on is left for a later time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "base/settings.h"
+#include "base/webhook_lock.h"
+#include "send/attempt_log.h"
+#include "send/delivery_table.h"
+#include "send/trim.h"
+
+/* Rows that failed too long ago are removed so many at a time; what could not be removed then, after this. */
+#define TRIM_ROWS			200
+#define TRIM_AGAIN_MS		60000
+
+static TimestampTz next_trim = DT_NOBEGIN;
+
+
+/* When is a row removed that failed at this time? */
+static TimestampTz
+trim_time(TimestampTz failed_at)
+{
+	if (webhook_failed_retention == 0 || TIMESTAMP_NOT_FINITE(failed_at))
+		return DT_NOEND;
+	return failed_at + (int64) webhook_failed_retention * USECS_PER_SEC;
+}
+
+void
+trim_note_failed(TimestampTz now)
+{
+	next_trim = Min(next_trim, trim_time(now));
+}
+
+bool
+trim_due(TimestampTz now)
+{
+	return now >= next_trim;
+}
+
+void
+trim_plan(void)
+{
+	next_trim = DT_NOBEGIN;
+}
+
+void
+trim_failed(TimestampTz now)
+{
+	DeliveryId *rows = palloc(TRIM_ROWS * sizeof(DeliveryId));
+	int			n = webhook_failed_retention == 0 ? 0 :
+		delivery_table_read_expired(now - (int64) webhook_failed_retention * USECS_PER_SEC, TRIM_ROWS, rows);
+	bool		all = true;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!webhook_lock_try(rows[i].webhook_id))
+			all = false;
+		else if (delivery_table_delete_failed(rows[i].webhook_id, rows[i].id))
+			attempt_log_expired(endpoint_get(rows[i].webhook_id));
+	}
+	pfree(rows);
+	next_trim = trim_time(delivery_table_first_failed());
+	if (!all)
+		next_trim = Max(next_trim, TimestampTzPlusMilliseconds(now, TRIM_AGAIN_MS));
+}

@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * withheld.h
+ *		What must not be sent any more: messages whose rows the owner may not see.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_WITHHELD_H
+#define WEBHOOK_WITHHELD_H
+
+#include "datatype/timestamp.h"
+
+#include "log/message.h"
+
+/*
+ * Refuse a webhook whose owner may not select from a table that it subscribes
+ * to by name; note the tables that "*" does not reach.  To be called within
+ * as_owner_begin().
+ */
+extern void withheld_check_webhook(int64 webhook_id);
+
+/*
+ * Why may a message that was captured before not be sent to this role now?
+ * NULL: it may.  *unknown: it cannot be told now, because somebody has locked
+ * the table.  The verdicts are kept: asking costs a look into a hash table.
+ * For the worker, in a transaction; the text lives in the current memory context, or longer.
+ */
+extern const char *withheld_reason(Oid role, const Message *message, bool *unknown);
+
+/* Have the verdicts been given up since the last call?  What was not withheld may be so now. */
+extern bool withheld_changed(void);
+
+/*
+ * The worker's part: has anything changed since it last looked?  If so, it is to call
+ * withheld_note(), in a transaction with SPI connected.
+ */
+extern bool withheld_note_due(TimestampTz now);
+extern void withheld_note(TimestampTz now);
+
+#endif							/* WEBHOOK_WITHHELD_H */

@@ -1,0 +1,311 @@
+/*-------------------------------------------------------------------------
+ *
+ * database_ddl.c
+ *		Commands that need a database without our worker in it.
+ *
+ * DROP DATABASE, ALTER DATABASE ... RENAME and SET TABLESPACE, and CREATE
+ * DATABASE with the database as template all fail while somebody is connected
+ * to it.  Our worker always is.  So before such a command the database's slot is
+ * put on hold, which keeps the launcher from starting a worker, and the worker is
+ * terminated.  The hold ends with the transaction, however that ends.
+ *
+ * The wait is bounded: when the worker is not gone in time, the command is run
+ * all the same and says itself who is in the way.
+ *
+ * A role that may not run the command does not stop the worker: what the
+ * command demands is checked first.  The owner of a database can stop
+ * its worker by commands that fail for another reason, for as long as his
+ * transaction lasts; he could as well drop the database.
+ *
+ * ALTER DATABASE ... SET TABLESPACE commits before it is done.  A worker that is
+ * started then waits in its connection attempt for the lock on the database.
+ *
+ * DROP EXTENSION and ALTER EXTENSION lock the tables one after the other, and
+ * so does the worker.  It begins with webhook.cursor, so before these commands
+ * that one is locked, too: they wait for its transaction and not it for them.
+ * ALTER EXTENSION may change nothing but the version of the extension, of which no
+ * process would be notified by the server.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/condition_variable.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "compat.h"
+#include "server/database_ddl.h"
+#include "server/shmem.h"
+#include "server/wakeup.h"
+
+/* How long to wait for the worker, or for another session's hold. */
+#define HOLD_TIMEOUT_MS			10000
+#define HOLD_RECHECK_MS			1000
+
+static ProcessUtility_hook_type prev_process_utility = NULL;
+
+/* What the end of this transaction has to do. */
+static bool holding = false;
+static bool databases_changed = false;
+
+static bool
+may_create_databases(Oid role)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+is_template(Oid database)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * The value of a string option, NULL when it is not given.
+ */
+static const char *
+string_option(List *options, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, name) == 0 && option->arg != NULL)
+			return defGetString(option);
+	}
+	return NULL;
+}
+
+static Oid
+template_of_createdb(CreatedbStmt *stmt)
+{
+	const char *name = string_option(stmt->options, "template");
+	Oid			database = get_database_oid(name != NULL ? name : "template1", true);
+	Oid			role = GetUserId();
+
+	if (OidIsValid(database) &&
+		(superuser() || (may_create_databases(role) &&
+						 (is_template(database) || webhook_owns_database(database, role)))))
+		return database;
+	return InvalidOid;
+}
+
+/*
+ * The database that the command needs to itself, InvalidOid if there is none
+ * or the role may not do that to it.  Sets *changes when the command changes
+ * what the launcher wants to know of pg_database.
+ */
+static Oid
+database_to_hold(Node *command, bool *changes)
+{
+	const char *name = NULL;
+	Oid			database;
+
+	*changes = true;
+	switch (nodeTag(command))
+	{
+		case T_CreatedbStmt:
+			return template_of_createdb((CreatedbStmt *) command);
+
+		case T_DropdbStmt:
+			name = ((DropdbStmt *) command)->dbname;
+			break;
+
+		case T_AlterDatabaseStmt:
+			if (string_option(((AlterDatabaseStmt *) command)->options, "tablespace") != NULL)
+				name = ((AlterDatabaseStmt *) command)->dbname;
+			break;
+
+		case T_RenameStmt:
+			if (((RenameStmt *) command)->renameType == OBJECT_DATABASE)
+				name = ((RenameStmt *) command)->subname;
+			else
+				*changes = false;
+			break;
+
+		default:
+			*changes = false;
+			break;
+	}
+
+	if (name == NULL)
+		return InvalidOid;
+
+	/* These commands cannot be run on the current database. */
+	database = get_database_oid(name, true);
+	if (!OidIsValid(database) || database == MyDatabaseId ||
+		!webhook_owns_database(database, GetUserId()))
+		return InvalidOid;
+	return database;
+}
+
+/*
+ * Take the hold on the database if nobody else has it and tell its worker to
+ * go.  Returns whether there is nothing to wait for.
+ */
+static bool
+try_hold(Oid database)
+{
+	DatabaseSlot *slot;
+	bool		done;
+
+	LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
+
+	/*
+	 * Without a slot the launcher cannot start a worker, or at least not unless one
+	 * becomes free right now.
+	 */
+	slot = shmem_assign_slot(database);
+	if (slot == NULL)
+		done = true;
+	else if (slot->holder_pid != 0 && slot->holder_pid != MyProcPid)
+		done = false;
+	else
+	{
+		if (slot->holder_pid == 0)
+		{
+			slot->holder_pid = MyProcPid;
+			slot->state = DATABASE_HELD;
+			holding = true;
+
+			/* A worker that has been registered but is not there yet must not attach. */
+			slot->generation++;
+			if (slot->worker_pid != 0)
+				kill(slot->worker_pid, SIGTERM);
+		}
+		done = slot->worker_pid == 0;
+	}
+
+	LWLockRelease(shmem_lock());
+	return done;
+}
+
+/*
+ * Put the database on hold and wait until its worker has gone.
+ */
+static void
+hold_database(Oid database)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HOLD_TIMEOUT_MS);
+
+	while (!try_hold(database) && GetCurrentTimestamp() < deadline)
+		shmem_wait_for_change(HOLD_RECHECK_MS);
+	ConditionVariableCancelSleep();
+}
+
+/*
+ * At the end of a transaction: release what it has put on hold.
+ */
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	if (!holding && !databases_changed)
+		return;
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+
+	if (holding)
+	{
+		LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
+
+		/* There may be several after a few RENAMEs in one transaction. */
+		for (int i = 0; i < shmem_slots(); i++)
+			if (shmem_slot(i)->holder_pid == MyProcPid)
+				shmem_release_slot(shmem_slot(i));
+		LWLockRelease(shmem_lock());
+	}
+	holding = false;
+	databases_changed = false;
+	shmem_wake_launcher();
+}
+
+/* Does the command drop or alter our extension? */
+static bool
+is_about_extension(Node *command)
+{
+	ListCell   *cell;
+
+	if (IsA(command, AlterExtensionStmt))
+		return strcmp(((AlterExtensionStmt *) command)->extname, "webhook") == 0;
+	if (!IsA(command, DropStmt) || ((DropStmt *) command)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(cell, ((DropStmt *) command)->objects)
+		if (strcmp(strVal(lfirst(cell)), "webhook") == 0)
+			return true;
+	return false;
+}
+
+/* Who may not do that to it makes nobody wait. */
+static void
+lock_cursor(void)
+{
+	Oid			extension = get_extension_oid("webhook", true);
+
+	if (OidIsValid(extension) && webhook_owns_extension(extension, GetUserId()) && catalog_oids() != NULL)
+		LockRelationOid(catalog_oids()->cursor, AccessExclusiveLock);
+}
+
+static void
+process_utility(WEBHOOK_UTILITY_PARAMS)
+{
+	bool		changes;
+	Node	   *command = pstmt->utilityStmt;
+	bool		alters = IsA(command, AlterExtensionStmt) && is_about_extension(command);
+	Oid			database = database_to_hold(command, &changes);
+
+	if (changes)
+		databases_changed = true;
+	if (OidIsValid(database))
+		hold_database(database);
+	if (is_about_extension(command))
+		lock_cursor();
+
+	if (prev_process_utility)
+		prev_process_utility(WEBHOOK_UTILITY_ARGS);
+	else
+		standard_ProcessUtility(WEBHOOK_UTILITY_ARGS);
+
+	if (alters)
+		wakeup_reload_at_commit();
+}
+
+void
+database_ddl_init(void)
+{
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+	RegisterXactCallback(end_transaction, NULL);
+}

@@ -1,0 +1,14 @@
+/*-------------------------------------------------------------------------
+ *
+ * database_ddl.h
+ *		Commands that need a database without our worker in it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_DATABASE_DDL_H
+#define WEBHOOK_DATABASE_DDL_H
+
+/* Install the hook; called once from _PG_init, only while preloading. */
+extern void database_ddl_init(void);
+
+#endif							/* WEBHOOK_DATABASE_DDL_H */

@@ -1,0 +1,699 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *		Which databases get a worker.
+ *
+ * The launcher is a background worker that sees shared catalogs only, so it
+ * cannot know which databases have the extension.  It starts a worker in each
+ * of them; the worker looks, and exits when there is nothing for it.  A few
+ * workers at a time are allowed to be that far, so that a server with many
+ * databases does not have its background worker slots filled by probes.
+ *
+ * Databases that were looked at in vain are remembered here, in local memory,
+ * and need no slot in shared memory: there can be any number of them.  They are
+ * looked at again when a backend says that it has created the extension.  Should
+ * the launcher die, its successor looks at them all once more.
+ *
+ * Template databases are not served, even if they allow connections and have
+ * the extension: a mould has no messages to send, and a worker connected to it
+ * would be in the way of everybody who creates a database.
+ *
+ * The launcher sleeps on its latch.  It is set by backends that create the
+ * extension, by DDL on databases, by workers that come or go, and by the
+ * postmaster when a registered worker has ended.  Only a change of pg_database
+ * made behind our back is found by polling.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/procarray.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "http/http.h"
+#include "server/launcher.h"
+#include "server/shmem.h"
+#include "server/worker_settings.h"
+#include "webhook.h"
+
+#define LAUNCHER_RESTART_SECONDS	5
+
+/* Workers that have not yet found out whether their database has the extension. */
+#define MAX_PROBES				3
+
+/* A probe that takes longer than this (a lock on the database?) no longer holds back others. */
+#define PROBE_PATIENCE			(5 * USECS_PER_SEC)
+
+/* Look at pg_database even if nobody asks. */
+#define SCAN_INTERVAL			(60 * USECS_PER_SEC)
+
+/* Is the backend that holds a database still there? */
+#define HOLDER_CHECK_INTERVAL	(10 * USECS_PER_SEC)
+
+/* Back-off of a worker that ends: doubled each time, forgotten when one has made progress or lived for the maximum. */
+#define BACKOFF_MIN				(1 * USECS_PER_SEC)
+#define BACKOFF_MAX				(60 * USECS_PER_SEC)
+
+/* When the server has no background worker slot left. */
+#define REGISTER_RETRY			(10 * USECS_PER_SEC)
+
+/* pg_database.datconnlimit of a database whose DROP was interrupted */
+#define CONNLIMIT_INVALID_DATABASE	(-2)
+
+/* What travels in bgw_extra; the slot's number is the main argument. */
+typedef struct WorkerExtra
+{
+	uint32		generation;
+	Oid			database;
+} WorkerExtra;
+
+StaticAssertDecl(sizeof(WorkerExtra) <= BGW_EXTRALEN,
+				 "WorkerExtra does not fit into bgw_extra");
+
+/* A database that could be served. */
+typedef struct Database
+{
+	Oid			oid;			/* hash key */
+	bool		absent;			/* looked at, has no extension */
+	uint32		scan;			/* number of the scan that saw it last */
+} Database;
+
+/* The worker this launcher has started last for a slot. */
+typedef struct Launch
+{
+	BackgroundWorkerHandle *handle; /* NULL: none */
+	TimestampTz started_at;		/* 0: by a predecessor of this launcher */
+} Launch;
+
+static HTAB *databases = NULL;
+static uint32 scan_number = 0;
+static Launch *launches = NULL; /* one per slot */
+
+/* A slot belongs to a database that the last scan has not seen, or not seen fit to be served. */
+static bool scan_wanted = false;
+
+void
+launcher_init(void)
+{
+	BackgroundWorker worker;
+
+	/* What pg_upgrade is moving must neither change under its hands nor be sent from two places. */
+	if (IsBinaryUpgrade)
+		return;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = LAUNCHER_RESTART_SECONDS;
+	strlcpy(worker.bgw_library_name, "webhook", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "webhook_launcher_main", sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "webhook launcher", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "webhook launcher", sizeof(worker.bgw_type));
+	RegisterBackgroundWorker(&worker);
+}
+
+WorkerArgs
+launcher_worker_args(Datum main_arg)
+{
+	WorkerExtra extra;
+	WorkerArgs	args;
+
+	memcpy(&extra, MyBgworkerEntry->bgw_extra, sizeof(extra));
+	args.slot = DatumGetInt32(main_arg);
+	args.generation = extra.generation;
+	args.database = extra.database;
+	return args;
+}
+
+static Database *
+find_database(Oid oid)
+{
+	return hash_search(databases, &oid, HASH_FIND, NULL);
+}
+
+static void
+remember_absent(Oid oid)
+{
+	Database   *database = find_database(oid);
+
+	/* If it is no candidate any more, there is nothing to remember. */
+	if (database != NULL)
+		database->absent = true;
+}
+
+static void
+forget_absent(void)
+{
+	HASH_SEQ_STATUS seq;
+	Database   *database;
+
+	hash_seq_init(&seq, databases);
+	while ((database = hash_seq_search(&seq)) != NULL)
+		database->absent = false;
+}
+
+/*
+ * Bring "databases" up to date with pg_database.
+ */
+static void
+read_pg_database(void)
+{
+	Relation	relation;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	scan_number++;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	pgstat_report_activity(STATE_RUNNING, "looking for databases with the extension webhook");
+
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(relation, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+		Database   *database;
+		bool		found;
+
+		if (!form->datallowconn || form->datistemplate ||
+			form->datconnlimit == CONNLIMIT_INVALID_DATABASE)
+			continue;
+
+		database = hash_search(databases, &form->oid, HASH_ENTER, &found);
+		if (!found)
+			database->absent = false;
+		database->scan = scan_number;
+	}
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+
+	CommitTransactionCommand();
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/*
+ * Give up the slot of a database that is gone or not to be served any more.
+ */
+static void
+retire_slot(DatabaseSlot *slot)
+{
+	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
+
+	/* Whoever holds it comes back to us when he is done. */
+	if (slot->holder_pid != 0)
+		return;
+
+	if (slot->worker_pid == 0)
+		shmem_free_slot(slot);
+	else
+	{
+		/* Freed as any other ABSENT slot once the worker has gone. */
+		slot->state = DATABASE_ABSENT;
+		kill(slot->worker_pid, SIGTERM);
+	}
+}
+
+/*
+ * See what has changed in pg_database.
+ */
+static void
+scan_databases(void)
+{
+	int			nslots = shmem_slots();
+	Oid		   *before = palloc(nslots * sizeof(Oid));
+	HASH_SEQ_STATUS seq;
+	Database   *database;
+
+	/* A slot taken after this may belong to a database that the scan is too early to see. */
+	LWLockAcquire(shmem_lock(), LW_SHARED);
+	for (int i = 0; i < nslots; i++)
+		before[i] = shmem_slot(i)->database;
+	LWLockRelease(shmem_lock());
+
+	read_pg_database();
+
+	hash_seq_init(&seq, databases);
+	while ((database = hash_seq_search(&seq)) != NULL)
+		if (database->scan != scan_number)
+			hash_search(databases, &database->oid, HASH_REMOVE, NULL);
+
+	LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
+	for (int i = 0; i < nslots; i++)
+	{
+		DatabaseSlot *slot = shmem_slot(i);
+
+		if (OidIsValid(before[i]) && slot->database == before[i] &&
+			find_database(before[i]) == NULL)
+			retire_slot(slot);
+	}
+	LWLockRelease(shmem_lock());
+
+	pfree(before);
+}
+
+/*
+ * Is the worker registered for slot i still to come, or running?
+ */
+static bool
+worker_may_come(int i)
+{
+	BackgroundWorkerHandle *handle = launches[i].handle;
+	pid_t		pid;
+
+	return handle != NULL && GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED;
+}
+
+static void
+back_off(int i, TimestampTz now)
+{
+	DatabaseSlot *slot = shmem_slot(i);
+	int64		delay = BACKOFF_MIN;
+
+	if (now - launches[i].started_at >= BACKOFF_MAX)
+		slot->failures = 0;
+	for (int n = 0; n < slot->failures && delay < BACKOFF_MAX; n++)
+		delay *= 2;
+	slot->failures++;
+	slot->state = DATABASE_BACKOFF;
+	slot->restart_at = now + Min(delay, BACKOFF_MAX);
+
+	/* Should a predecessor have registered a worker that is yet to come, it comes in vain. */
+	slot->generation++;
+}
+
+static void
+tend_new_slot(DatabaseSlot *slot)
+{
+	Database   *database;
+
+	if (!OidIsValid(slot->database) || slot->worker_pid != 0)
+		return;
+
+	database = find_database(slot->database);
+	if (database == NULL)
+		scan_wanted = true;
+	else if (database->absent && !slot->recheck)
+	{
+		/* Left over from a hold; who has the extension says so. */
+		shmem_free_slot(slot);
+	}
+}
+
+/*
+ * Move slot i on to its next state if it is our turn.  Returns when it wants to
+ * be looked at again at the latest.
+ */
+static TimestampTz
+tend_slot(int i, TimestampTz now)
+{
+	DatabaseSlot *slot = shmem_slot(i);
+
+	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
+
+	switch (slot->state)
+	{
+		case DATABASE_NEW:
+			tend_new_slot(slot);
+			break;
+
+		case DATABASE_ABSENT:
+			if (slot->worker_pid == 0)
+			{
+				remember_absent(slot->database);
+				shmem_free_slot(slot);
+			}
+			break;
+
+		case DATABASE_STARTING:
+			if (slot->worker_pid == 0 && !worker_may_come(i))
+				back_off(i, now);
+			break;
+
+		case DATABASE_SERVED:
+			if (slot->worker_pid == 0)
+				back_off(i, now);
+			break;
+
+		case DATABASE_BACKOFF:
+			/* The clock may have been set back. */
+			slot->restart_at = Min(slot->restart_at, now + BACKOFF_MAX);
+			break;
+
+		case DATABASE_HELD:
+			/* The end of its transaction releases the hold; should that ever fail, the database must not suffer. */
+			if (BackendPidGetProc(slot->holder_pid) == NULL)
+				shmem_release_slot(slot);
+			else
+				return now + HOLDER_CHECK_INTERVAL;
+			break;
+	}
+
+	if (slot->state == DATABASE_BACKOFF)
+	{
+		if (slot->restart_at > now)
+			return slot->restart_at;
+		slot->state = DATABASE_NEW;
+	}
+	return now + SCAN_INTERVAL;
+}
+
+static TimestampTz
+tend_slots(TimestampTz now)
+{
+	TimestampTz wake_at = now + SCAN_INTERVAL;
+
+	LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
+	for (int i = 0; i < shmem_slots(); i++)
+	{
+		TimestampTz slot_wake_at = tend_slot(i, now);
+
+		wake_at = Min(wake_at, slot_wake_at);
+	}
+	LWLockRelease(shmem_lock());
+	return wake_at;
+}
+
+static int
+probes_under_way(TimestampTz now)
+{
+	int			n = 0;
+
+	for (int i = 0; i < shmem_slots(); i++)
+		if (shmem_slot(i)->state == DATABASE_STARTING &&
+			now - launches[i].started_at < PROBE_PATIENCE)
+			n++;
+	return n;
+}
+
+/*
+ * Find a database nobody has looked at, InvalidOid if there is none.
+ */
+static Oid
+unknown_database(void)
+{
+	HASH_SEQ_STATUS seq;
+	Database   *database;
+
+	hash_seq_init(&seq, databases);
+	while ((database = hash_seq_search(&seq)) != NULL)
+	{
+		if (!database->absent && shmem_find_slot(database->oid) == NULL)
+		{
+			Oid			oid = database->oid;
+
+			hash_seq_term(&seq);
+			return oid;
+		}
+	}
+	return InvalidOid;
+}
+
+static void
+warn_out_of_slots(void)
+{
+	static bool warned = false;
+
+	if (!warned)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("not every database can be served by webhook"),
+				 errdetail("All %d slots are taken, and there are databases left.", shmem_slots()),
+				 errhint("Increase webhook.workers and restart the server.")));
+	warned = true;
+}
+
+static void
+warn_out_of_workers(void)
+{
+	static bool warned = false;
+
+	if (!warned)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("could not register a background worker for webhook"),
+				 errdetail("A database is not served until a background worker slot is free."),
+				 errhint("Increase max_worker_processes and restart the server.")));
+	warned = true;
+}
+
+/*
+ * Find the slot whose worker is to be started next, -1 if there is none.
+ * Databases known to have the extension come first, then the unknown ones.
+ */
+static int
+next_slot_to_start(bool *out_of_slots)
+{
+	DatabaseSlot *slot;
+	Oid			oid;
+
+	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
+
+	for (int i = 0; i < shmem_slots(); i++)
+	{
+		slot = shmem_slot(i);
+		if (OidIsValid(slot->database) && slot->state == DATABASE_NEW &&
+			slot->worker_pid == 0 && find_database(slot->database) != NULL)
+			return i;
+	}
+
+	oid = unknown_database();
+	if (!OidIsValid(oid))
+		return -1;
+	slot = shmem_assign_slot(oid);
+	if (slot == NULL)
+	{
+		*out_of_slots = true;
+		return -1;
+	}
+	return slot - shmem_slot(0);
+}
+
+/*
+ * Register the worker for a slot that has been set to STARTING.  false: the
+ * server has no room for it now.
+ */
+static bool
+register_worker(const WorkerArgs *args)
+{
+	BackgroundWorker worker;
+	WorkerExtra extra = {.generation = args->generation,.database = args->database};
+	Launch	   *launch = &launches[args->slot];
+	MemoryContext old_context;
+	bool		registered;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_notify_pid = MyProcPid;
+	worker.bgw_main_arg = Int32GetDatum(args->slot);
+	memcpy(worker.bgw_extra, &extra, sizeof(extra));
+	strlcpy(worker.bgw_library_name, "webhook", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "webhook_worker_main", sizeof(worker.bgw_function_name));
+	snprintf(worker.bgw_name, sizeof(worker.bgw_name),
+			 "webhook worker for database %u", args->database);
+	strlcpy(worker.bgw_type, "webhook worker", sizeof(worker.bgw_type));
+
+	if (launch->handle != NULL)
+		pfree(launch->handle);
+	launch->handle = NULL;
+
+	old_context = MemoryContextSwitchTo(TopMemoryContext);
+	registered = RegisterDynamicBackgroundWorker(&worker, &launch->handle);
+	MemoryContextSwitchTo(old_context);
+
+	if (!registered)
+	{
+		DatabaseSlot *slot = shmem_slot(args->slot);
+
+		launch->handle = NULL;
+		warn_out_of_workers();
+
+		/* It may have been put on hold meanwhile. */
+		LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
+		if (slot->state == DATABASE_STARTING && slot->generation == args->generation)
+		{
+			slot->state = DATABASE_BACKOFF;
+			slot->restart_at = GetCurrentTimestamp() + REGISTER_RETRY;
+		}
+		LWLockRelease(shmem_lock());
+	}
+	return registered;
+}
+
+/*
+ * Choose the next slot and set it to STARTING.  false: nothing to start now.
+ */
+static bool
+claim_slot(WorkerArgs *args, TimestampTz now, bool *out_of_slots)
+{
+	DatabaseSlot *slot;
+
+	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
+
+	args->slot = next_slot_to_start(out_of_slots);
+	if (args->slot < 0)
+		return false;
+
+	slot = shmem_slot(args->slot);
+	slot->state = DATABASE_STARTING;
+	slot->recheck = false;
+	args->generation = ++slot->generation;
+	args->database = slot->database;
+	launches[args->slot].started_at = now;
+
+	find_database(args->database)->absent = false;
+	return true;
+}
+
+/*
+ * Start workers, as many as may be starting at once.  Returns when to try again
+ * at the latest.
+ */
+static TimestampTz
+start_workers(TimestampTz now)
+{
+	for (;;)
+	{
+		WorkerArgs	args;
+		bool		claimed = false;
+		bool		out_of_slots = false;
+		int			probes;
+
+		LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
+		probes = probes_under_way(now);
+		if (probes < MAX_PROBES)
+			claimed = claim_slot(&args, now, &out_of_slots);
+		LWLockRelease(shmem_lock());
+
+		if (claimed)
+		{
+			if (!register_worker(&args))
+				return now + REGISTER_RETRY;
+			continue;
+		}
+
+		/* As long as there are probes, a slot may become free. */
+		if (out_of_slots && probes == 0)
+			warn_out_of_slots();
+		return now + (probes < MAX_PROBES ? SCAN_INTERVAL : PROBE_PATIENCE);
+	}
+}
+
+static void
+sleep_until(TimestampTz wake_at)
+{
+	static uint32 wait_event = 0;
+	int64		timeout = (wake_at - GetCurrentTimestamp()) / 1000 + 1;
+
+	if (wait_event == 0)
+		wait_event = webhook_wait_event("WebhookLauncherMain");
+
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 Max(timeout, 0), wait_event);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/* Here, and not when the library is loaded: by now the message reaches the log. */
+static void
+launcher_check_libcurl(void)
+{
+	HttpLibrary library;
+
+	http_library(&library);
+	if (library.fault != NULL)
+		ereport(WARNING,
+				(errmsg("libcurl %s %s", library.version, library.fault),
+				 errhint("Install the newest libcurl that there is for this system, and restart the server.")));
+	if (!library.has_certificates)
+		ereport(WARNING,
+				(errmsg("webhooks with certificates of their own cannot be served"),
+				 errdetail("libcurl %s uses %s.", library.version,
+						   library.tls[0] != '\0' ? library.tls : "no TLS library"),
+				 errhint("Build webhook with a libcurl that uses OpenSSL, such as that of libcurl4-openssl-dev.")));
+}
+
+static void
+prepare_launcher(void)
+{
+	HASHCTL		info;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	shmem_attach_launcher();
+	worker_settings_before_connection();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+
+	memset(&info, 0, sizeof(info));
+	info.keysize = sizeof(Oid);
+	info.entrysize = sizeof(Database);
+	databases = hash_create("webhook databases", 64, &info, HASH_ELEM | HASH_BLOBS);
+	launches = MemoryContextAllocZero(TopMemoryContext, shmem_slots() * sizeof(Launch));
+}
+
+void
+webhook_launcher_main(Datum arg)
+{
+	TimestampTz next_scan = 0;
+	MemoryContext turn_context;
+
+	prepare_launcher();
+	launcher_check_libcurl();
+	turn_context = AllocSetContextCreate(TopMemoryContext, "webhook launcher turn",
+										 ALLOCSET_DEFAULT_SIZES);
+
+	for (;;)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz slots_wake_at;
+		TimestampTz start_wake_at;
+
+		MemoryContextSwitchTo(turn_context);
+		MemoryContextReset(turn_context);
+
+		if (shmem_take_forget())
+			forget_absent();
+		if (shmem_take_rescan() || scan_wanted || now >= next_scan)
+		{
+			scan_wanted = false;
+			scan_databases();
+			now = GetCurrentTimestamp();
+			next_scan = now + SCAN_INTERVAL;
+		}
+
+		next_scan = Min(next_scan, now + SCAN_INTERVAL);	/* the clock may have been set back */
+		slots_wake_at = tend_slots(now);
+		start_wake_at = start_workers(now);
+		if (scan_wanted)
+			continue;
+		sleep_until(Min(next_scan, Min(slots_wake_at, start_wake_at)));
+	}
+}

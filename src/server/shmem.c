@@ -1,0 +1,477 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem.c
+ *		What all processes share: one slot per database with the extension.
+ *
+ * A slot goes through the states of DatabaseState.  Who moves it:
+ *
+ *		free -> NEW				a backend that needs it, or the launcher
+ *		NEW -> STARTING			the launcher, when it registers a worker
+ *		STARTING -> SERVED		the worker, when it has found the extension
+ *		STARTING, SERVED -> ABSENT	the worker, when it has not
+ *		STARTING, SERVED -> BACKOFF	the launcher, when the worker is gone
+ *		BACKOFF -> NEW			the launcher, when the time has come
+ *		ABSENT -> free			the launcher, which remembers the database itself
+ *		any -> HELD -> NEW		DDL that needs the database to itself
+ *
+ * Every field but the atomics is written under the lock.  Two are read without
+ * it: "database", by backends that check that a remembered slot is still
+ * theirs, and "latch", by backends that have something for the worker.  Both
+ * are as good as atomic, and an outdated value does no harm: latches live as
+ * long as the server, and setting a wrong one costs a spurious wake-up.
+ *
+ * A slot may be freed and taken by another database while a backend of the
+ * former one still remembers it.  That happens only after the extension has
+ * been dropped, which waits for everybody who is using its tables.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/condition_variable.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+
+#include "base/settings.h"
+#include "compat.h"
+#include "server/shmem.h"
+
+#define TRANCHE_NAME	"webhook"
+
+typedef struct SharedState
+{
+	Latch	   *launcher;		/* its latch, NULL: not running */
+	pg_atomic_uint32 rescan;	/* look at pg_database again */
+	pg_atomic_uint32 forget;	/* ... and at databases that had no extension */
+	ConditionVariable changed;	/* a worker detached, or a hold ended */
+	int			nslots;
+	DatabaseSlot slots[FLEXIBLE_ARRAY_MEMBER];
+} SharedState;
+
+static SharedState *shared = NULL;
+static LWLock *lock = NULL;
+
+/* The slot of MyDatabaseId, as far as this backend remembers. */
+static DatabaseSlot *my_slot = NULL;
+
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+#ifdef WEBHOOK_HAS_SHMEM_REQUEST_HOOK
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+#endif
+
+static Size
+shared_size(void)
+{
+	return add_size(offsetof(SharedState, slots),
+					mul_size(webhook_workers, sizeof(DatabaseSlot)));
+}
+
+static void
+request_shmem(void)
+{
+#ifdef WEBHOOK_HAS_SHMEM_REQUEST_HOOK
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+#endif
+	RequestAddinShmemSpace(shared_size());
+	RequestNamedLWLockTranche(TRANCHE_NAME, 1);
+}
+
+static void
+init_slot(DatabaseSlot *slot)
+{
+	memset(slot, 0, sizeof(DatabaseSlot));
+	slot->database = InvalidOid;
+	slot->state = DATABASE_NEW;
+	pg_atomic_init_u32(&slot->partition, WEBHOOK_PARTITION_UNKNOWN);
+	pg_atomic_init_u32(&slot->activity, WORKER_IDLE);
+	pg_atomic_init_u64(&slot->culprit, 0);
+	pg_atomic_init_u32(&slot->wake_requested, 0);
+	pg_atomic_init_u32(&slot->in_flight, 0);
+	pg_atomic_init_u64(&slot->delivered, 0);
+	pg_atomic_init_u64(&slot->failed, 0);
+}
+
+static void
+startup_shmem(void)
+{
+	bool		found;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("webhook", shared_size(), &found);
+	if (!found)
+	{
+		shared->launcher = NULL;
+		pg_atomic_init_u32(&shared->rescan, 0);
+		pg_atomic_init_u32(&shared->forget, 0);
+		ConditionVariableInit(&shared->changed);
+		shared->nslots = webhook_workers;
+		for (int i = 0; i < shared->nslots; i++)
+			init_slot(&shared->slots[i]);
+	}
+	lock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+shmem_init(void)
+{
+#ifdef WEBHOOK_HAS_SHMEM_REQUEST_HOOK
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+#else
+	request_shmem();
+#endif
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+}
+
+bool
+shmem_available(void)
+{
+	return shared != NULL;
+}
+
+void
+shmem_require(void)
+{
+	if (!shmem_available())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("webhook must be loaded via shared_preload_libraries"),
+				 errhint("Add webhook to shared_preload_libraries in postgresql.conf and restart the server.")));
+}
+
+int
+shmem_slots(void)
+{
+	return shared != NULL ? shared->nslots : 0;
+}
+
+DatabaseSlot *
+shmem_slot(int i)
+{
+	Assert(i >= 0 && i < shmem_slots());
+	return &shared->slots[i];
+}
+
+LWLock *
+shmem_lock(void)
+{
+	return lock;
+}
+
+DatabaseSlot *
+shmem_find_slot(Oid database)
+{
+	Assert(LWLockHeldByMe(lock));
+
+	for (int i = 0; i < shared->nslots; i++)
+		if (shared->slots[i].database == database)
+			return &shared->slots[i];
+	return NULL;
+}
+
+DatabaseSlot *
+shmem_assign_slot(Oid database)
+{
+	DatabaseSlot *slot = shmem_find_slot(database);
+
+	Assert(LWLockHeldByMeInMode(lock, LW_EXCLUSIVE));
+	Assert(OidIsValid(database));
+
+	if (slot == NULL)
+	{
+		slot = shmem_find_slot(InvalidOid);
+		if (slot != NULL)
+			slot->database = database;
+	}
+	return slot;
+}
+
+void
+shmem_free_slot(DatabaseSlot *slot)
+{
+	uint32		generation = slot->generation;
+
+	Assert(LWLockHeldByMeInMode(lock, LW_EXCLUSIVE));
+	Assert(slot->worker_pid == 0 && slot->holder_pid == 0);
+
+	init_slot(slot);
+
+	/* A worker that was registered for the former database must not attach. */
+	slot->generation = generation + 1;
+}
+
+void
+shmem_release_slot(DatabaseSlot *slot)
+{
+	Assert(LWLockHeldByMeInMode(lock, LW_EXCLUSIVE));
+
+	slot->holder_pid = 0;
+	slot->failures = 0;
+	slot->state = DATABASE_NEW;
+	ConditionVariableBroadcast(&shared->changed);
+}
+
+void
+shmem_wait_for_change(long timeout)
+{
+	static uint32 wait_event = 0;
+
+	if (wait_event == 0)
+		wait_event = webhook_wait_event("WebhookHold");
+	ConditionVariableTimedSleep(&shared->changed, timeout, wait_event);
+}
+
+/*
+ * Find or assign the slot of this backend's database.  That a backend asks for
+ * one means that the extension is there, even if the launcher has seen none:
+ * after COMMIT PREPARED of a CREATE EXTENSION nobody has told it.
+ */
+static DatabaseSlot *
+look_up_my_slot(void)
+{
+	DatabaseSlot *slot;
+	bool		full = false;
+
+	LWLockAcquire(lock, LW_SHARED);
+	slot = shmem_find_slot(MyDatabaseId);
+	if (slot == NULL)
+		full = shmem_find_slot(InvalidOid) == NULL;
+	LWLockRelease(lock);
+
+	if (slot != NULL || full)
+		return slot;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot = shmem_assign_slot(MyDatabaseId);
+	if (slot != NULL)
+		slot->recheck = true;
+	LWLockRelease(lock);
+	return slot;
+}
+
+DatabaseSlot *
+shmem_my_slot(void)
+{
+	if (shared == NULL || !OidIsValid(MyDatabaseId))
+		return NULL;
+	if (my_slot == NULL || my_slot->database != MyDatabaseId)
+		my_slot = look_up_my_slot();
+	return my_slot;
+}
+
+static void
+set_launcher_latch(void)
+{
+	Latch	   *latch;
+
+	pg_memory_barrier();
+	latch = *(Latch *volatile *) &shared->launcher;
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+void
+shmem_wake_worker(void)
+{
+	DatabaseSlot *slot = shmem_my_slot();
+	Latch	   *latch;
+
+	if (slot == NULL)
+		return;
+
+	/* Also a barrier: whoever finds it set committed before the worker takes its next snapshot. */
+	if (pg_atomic_exchange_u32(&slot->wake_requested, 1) != 0)
+		return;
+
+	latch = *(Latch *volatile *) &slot->latch;
+	if (latch != NULL)
+		SetLatch(latch);
+	else if (slot->state == DATABASE_NEW)
+		set_launcher_latch();
+
+	/*
+	 * In the other states the launcher knows already: it will start a worker,
+	 * which begins with looking what there is.  It need not hear of every
+	 * commit until then.
+	 */
+}
+
+void
+shmem_rearm_wakeup(DatabaseSlot *slot)
+{
+	pg_atomic_exchange_u32(&slot->wake_requested, 0);
+}
+
+void
+shmem_wake_launcher(void)
+{
+	if (shared == NULL)
+		return;
+	pg_atomic_write_u32(&shared->rescan, 1);
+	set_launcher_latch();
+}
+
+bool
+shmem_take_rescan(void)
+{
+	return pg_atomic_exchange_u32(&shared->rescan, 0) != 0;
+}
+
+bool
+shmem_take_forget(void)
+{
+	return pg_atomic_exchange_u32(&shared->forget, 0) != 0;
+}
+
+void
+shmem_extension_created(void)
+{
+	DatabaseSlot *slot;
+
+	if (shared == NULL)
+		return;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot = shmem_assign_slot(MyDatabaseId);
+	if (slot != NULL)
+	{
+		slot->recheck = true;
+		pg_atomic_write_u32(&slot->partition, WEBHOOK_PARTITION_UNKNOWN);
+		if (slot->state == DATABASE_ABSENT || slot->state == DATABASE_BACKOFF)
+		{
+			slot->state = DATABASE_NEW;
+			slot->failures = 0;
+		}
+		if (slot->latch != NULL)
+			SetLatch(slot->latch);
+	}
+	else
+	{
+		/* Nowhere to note it: once there is a slot, look everywhere again. */
+		pg_atomic_write_u32(&shared->forget, 1);
+	}
+	LWLockRelease(lock);
+
+	shmem_wake_launcher();
+}
+
+/*
+ * At exit of a worker.  It runs after the process has left the ProcArray, since
+ * the worker attaches before it connects: who has seen the slot without a worker
+ * does not find that worker in the database any more.
+ */
+static void
+detach_worker(int code, Datum arg)
+{
+	DatabaseSlot *slot = shmem_slot(DatumGetInt32(arg));
+
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot->worker_pid = 0;
+	slot->latch = NULL;
+	pg_atomic_write_u32(&slot->in_flight, 0);
+	LWLockRelease(lock);
+
+	ConditionVariableBroadcast(&shared->changed);
+	set_launcher_latch();
+}
+
+DatabaseSlot *
+shmem_attach_worker(int i, uint32 generation)
+{
+	DatabaseSlot *slot = shmem_slot(i);
+	bool		mine;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	mine = slot->generation == generation &&
+		slot->state == DATABASE_STARTING && slot->worker_pid == 0;
+	if (mine)
+	{
+		slot->worker_pid = MyProcPid;
+		slot->latch = MyLatch;
+		pg_atomic_write_u32(&slot->activity, WORKER_IDLE);
+		pg_atomic_write_u32(&slot->wake_requested, 0);
+		pg_atomic_write_u32(&slot->in_flight, 0);
+		pg_atomic_write_u64(&slot->delivered, 0);
+		pg_atomic_write_u64(&slot->failed, 0);
+	}
+	LWLockRelease(lock);
+
+	if (!mine)
+		return NULL;
+	on_shmem_exit(detach_worker, Int32GetDatum(i));
+	return slot;
+}
+
+void
+shmem_mark_served(DatabaseSlot *slot)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	Assert(slot->worker_pid == MyProcPid);
+	if (slot->state == DATABASE_STARTING)
+		slot->state = DATABASE_SERVED;
+	LWLockRelease(lock);
+
+	/* There is room for the next one to be looked at. */
+	set_launcher_latch();
+}
+
+void
+shmem_mark_absent(DatabaseSlot *slot)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	Assert(slot->worker_pid == MyProcPid);
+	if (slot->state == DATABASE_STARTING || slot->state == DATABASE_SERVED)
+	{
+		/* Has it been created between our look and now?  Then look again. */
+		slot->state = slot->recheck ? DATABASE_NEW : DATABASE_ABSENT;
+	}
+	LWLockRelease(lock);
+}
+
+void
+shmem_note_progress(DatabaseSlot *slot)
+{
+	static bool noted = false;
+
+	if (noted)
+		return;
+	noted = true;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot->failures = 0;
+	slot->last_error[0] = '\0';
+	LWLockRelease(lock);
+}
+
+void
+shmem_note_error(DatabaseSlot *slot, const char *message)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	strlcpy(slot->last_error, message, SHMEM_ERROR_MAX);
+	LWLockRelease(lock);
+}
+
+static void
+detach_launcher(int code, Datum arg)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	shared->launcher = NULL;
+	LWLockRelease(lock);
+}
+
+void
+shmem_attach_launcher(void)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	shared->launcher = MyLatch;
+	LWLockRelease(lock);
+	on_shmem_exit(detach_launcher, (Datum) 0);
+}

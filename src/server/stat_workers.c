@@ -1,0 +1,193 @@
+/*-------------------------------------------------------------------------
+ *
+ * stat_workers.c
+ *		The slots in shared memory, as SQL sees them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "server/shmem.h"
+
+#define WORKER_SLOTS_COLUMNS	7
+#define WORKER_FAILURES_COLUMNS	3
+
+PG_FUNCTION_INFO_V1(webhook_worker_slots);
+PG_FUNCTION_INFO_V1(webhook_worker_failures);
+
+static const char *
+state_name(DatabaseState state)
+{
+	switch (state)
+	{
+		case DATABASE_NEW:
+			return "new";
+		case DATABASE_ABSENT:
+			return "absent";
+		case DATABASE_STARTING:
+			return "starting";
+		case DATABASE_SERVED:
+			return "served";
+		case DATABASE_BACKOFF:
+			return "backoff";
+		case DATABASE_HELD:
+			return "held";
+	}
+	return "unknown";
+}
+
+static const char *
+activity_name(WorkerActivity activity)
+{
+	switch (activity)
+	{
+		case WORKER_IDLE:
+			return "idle";
+		case WORKER_SENDING:
+			return "sending";
+		case WORKER_PAUSED:
+			return "paused";
+		case WORKER_UNCONFIRMED:
+			return "unconfirmed";
+		case WORKER_FOREIGN:
+			return "foreign";
+		case WORKER_MISMATCHED:
+			return "mismatched";
+	}
+	return "unknown";
+}
+
+/* A row of these columns.  The extension may be of a later version, whose function returns more: those are null. */
+static HeapTuple
+form_row(TupleDesc desc, int n, const Datum *values, const bool *nulls)
+{
+	Datum	   *all_values = palloc0(Max(desc->natts, n) * sizeof(Datum));
+	bool	   *all_nulls = palloc(Max(desc->natts, n) * sizeof(bool));
+
+	memset(all_nulls, true, Max(desc->natts, n) * sizeof(bool));
+	memcpy(all_values, values, n * sizeof(Datum));
+	memcpy(all_nulls, nulls, n * sizeof(bool));
+	return heap_form_tuple(desc, all_values, all_nulls);
+}
+
+/*
+ * A row for the slot, or NULL when it is free.
+ */
+static HeapTuple
+slot_tuple(DatabaseSlot *slot, TupleDesc desc)
+{
+	Datum		values[WORKER_SLOTS_COLUMNS];
+	bool		nulls[WORKER_SLOTS_COLUMNS] = {false};
+	Oid			database;
+	pid_t		pid;
+	DatabaseState state;
+
+	LWLockAcquire(shmem_lock(), LW_SHARED);
+	database = slot->database;
+	pid = slot->worker_pid;
+	state = slot->state;
+	LWLockRelease(shmem_lock());
+
+	if (!OidIsValid(database))
+		return NULL;
+
+	values[0] = ObjectIdGetDatum(database);
+	values[1] = Int32GetDatum(pid);
+	values[2] = PointerGetDatum(cstring_to_text(state_name(state)));
+	values[3] = PointerGetDatum(cstring_to_text(activity_name(pg_atomic_read_u32(&slot->activity))));
+	values[4] = Int32GetDatum(pg_atomic_read_u32(&slot->in_flight));
+	values[5] = Int64GetDatum(pg_atomic_read_u64(&slot->delivered));
+	values[6] = Int64GetDatum(pg_atomic_read_u64(&slot->failed));
+
+	/* What it did last is of interest only while there is a worker. */
+	nulls[1] = nulls[3] = pid == 0;
+
+	return form_row(desc, WORKER_SLOTS_COLUMNS, values, nulls);
+}
+
+/*
+ * A row for the slot of a database whose last worker has failed, else NULL.
+ * The error is shown in that database only: it may hold values from there, and
+ * is in its encoding.
+ */
+static HeapTuple
+failure_tuple(DatabaseSlot *slot, TupleDesc desc)
+{
+	Datum		values[WORKER_FAILURES_COLUMNS];
+	bool		nulls[WORKER_FAILURES_COLUMNS] = {false};
+	DatabaseSlot copy;
+
+	LWLockAcquire(shmem_lock(), LW_SHARED);
+	memcpy(&copy, slot, sizeof(copy));
+	LWLockRelease(shmem_lock());
+
+	if (!OidIsValid(copy.database) || (copy.state != DATABASE_BACKOFF && copy.last_error[0] == '\0'))
+		return NULL;
+
+	values[0] = ObjectIdGetDatum(copy.database);
+	values[1] = TimestampTzGetDatum(copy.restart_at);
+	nulls[1] = copy.state != DATABASE_BACKOFF;
+	values[2] = PointerGetDatum(cstring_to_text(copy.last_error));
+	nulls[2] = copy.last_error[0] == '\0' || copy.database != MyDatabaseId;
+	return form_row(desc, WORKER_FAILURES_COLUMNS, values, nulls);
+}
+
+/* A set with a row for each slot of which make_tuple makes one. */
+static Datum
+slot_rows(PG_FUNCTION_ARGS, HeapTuple (*make_tuple) (DatabaseSlot *slot, TupleDesc desc))
+{
+	FuncCallContext *context;
+	int		   *next;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		MemoryContext old_context;
+		TupleDesc	desc;
+
+		shmem_require();
+
+		context = SRF_FIRSTCALL_INIT();
+		old_context = MemoryContextSwitchTo(context->multi_call_memory_ctx);
+		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		context->tuple_desc = BlessTupleDesc(desc);
+		context->user_fctx = palloc0(sizeof(int));
+		MemoryContextSwitchTo(old_context);
+	}
+
+	context = SRF_PERCALL_SETUP();
+	next = context->user_fctx;
+	while (*next < shmem_slots())
+	{
+		HeapTuple	tuple = make_tuple(shmem_slot((*next)++), context->tuple_desc);
+
+		if (tuple != NULL)
+			SRF_RETURN_NEXT(context, HeapTupleGetDatum(tuple));
+	}
+	SRF_RETURN_DONE(context);
+}
+
+/*
+ * worker_slots() → (database, pid, state, activity, in_flight, delivered, failed)
+ */
+Datum
+webhook_worker_slots(PG_FUNCTION_ARGS)
+{
+	return slot_rows(fcinfo, slot_tuple);
+}
+
+/*
+ * worker_failures() → (database, restart_at, last_error)
+ */
+Datum
+webhook_worker_failures(PG_FUNCTION_ARGS)
+{
+	return slot_rows(fcinfo, failure_tuple);
+}

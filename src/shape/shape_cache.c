@@ -1,0 +1,182 @@
+/*-------------------------------------------------------------------------
+ *
+ * shape_cache.c
+ *		The shape that counts for a message of an integration.
+ *
+ * The mappings of the account, the profile and the event are merged, and the
+ * result is remembered with the form and the template, all compiled, for the
+ * combination of integration, entity type, profile and event.  A change of
+ * webhook.shape or webhook.watch throws all of it away (see catalog.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/catalog.h"
+#include "compat.h"
+#include "shape/json_field.h"
+#include "shape/shape.h"
+#include "shape/shape_cache.h"
+
+#define KEY_SIZE		1024	/* combinations with longer names are not remembered */
+#define MAX_REMEMBERED	1000
+
+struct ShapeSet
+{
+	ShapeForm  *form;			/* each may be NULL */
+	ShapeMapping *mapping;
+	ShapeTemplate *template;
+};
+
+typedef struct ShapeSetEntry
+{
+	char		key[KEY_SIZE];
+	ShapeSet	set;
+} ShapeSetEntry;
+
+static MemoryContext context = NULL;
+static HTAB *sets;
+static uint64 generation = 0;
+
+
+static void
+start_anew(void)
+{
+	HASHCTL		ctl = {0};
+
+	if (context != NULL)
+		catalog_retire(context);
+	context = AllocSetContextCreate(CacheMemoryContext, "webhook shapes", ALLOCSET_DEFAULT_SIZES);
+	ctl.keysize = KEY_SIZE;
+	ctl.entrysize = sizeof(ShapeSetEntry);
+	ctl.hcxt = context;
+	sets = hash_create("webhook shapes", 32, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	generation = catalog_integration_generation();
+}
+
+/* Take one row of webhook.shape, in the order in which they count, into the set. */
+static void
+add_row(ShapeSet *set, const char *kind, Jsonb *value)
+{
+	if (strcmp(kind, "form") == 0)
+		set->form = shape_compile_form(value);
+	else if (strcmp(kind, "template") == 0)
+		set->template = shape_compile_template(value);
+	else
+		set->mapping = shape_merge_mappings(set->mapping, shape_compile_mapping(value));
+}
+
+/*
+ * Read what is set, with a fresh snapshot whatever the isolation level: what we remember outlives the
+ * transaction.  What belongs to no integration counts before what belongs to this one.
+ */
+static void
+load(ShapeSet *set, MemoryContext target, const char **names)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[4];
+	char		nulls[] = "    ";
+	MemoryContext old = CurrentMemoryContext;	/* SPI leaves us in one of its own */
+
+	memset(set, 0, sizeof(*set));
+	for (int i = 0; i < 4; i++)
+	{
+		nulls[i] = names[i] ? ' ' : 'n';
+		values[i] = names[i] ? CStringGetTextDatum(names[i]) : (Datum) 0;
+	}
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (SPI_execute_with_args("SELECT kind, value FROM (SELECT kind, target, integration, CASE WHEN kind IN ('form', 'template')"
+							  "  THEN value ELSE " SHAPES_MAPPING("value", "$2") " END AS value FROM webhook.shape) AS s"
+							  " WHERE COALESCE(integration, '') IN ($1, '') AND value IS NOT NULL"
+							  " AND ((kind = 'account' AND target = '') OR (kind IN ('form', 'template') AND target = $2)"
+							  "  OR (kind = 'profile' AND target = $3) OR (kind = 'event' AND target = $4))"
+							  " ORDER BY array_position('{account,profile,event}', kind), integration NULLS FIRST",
+							  4, types, values, nulls, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read webhook.shape");
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(target);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		char	   *kind = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull);
+
+		add_row(set, kind, DatumGetJsonbPCopy(value));
+	}
+	MemoryContextSwitchTo(old);
+}
+
+const ShapeSet *
+shape_cache_get(const char *integration, const char *entity_type, const char *profile,
+		   const char *event_uid)
+{
+	const char *names[] = {integration, entity_type, profile, event_uid};
+	ShapeSetEntry *entry;
+	StringInfoData key;
+	ShapeSet   *set;
+
+	if (context == NULL || generation != catalog_integration_generation() ||
+		hash_get_num_entries(sets) >= MAX_REMEMBERED)
+		start_anew();
+
+	/* No name contains a control character, and none is not the same as an empty one. */
+	initStringInfo(&key);
+	for (int i = 0; i < lengthof(names); i++)
+		appendStringInfo(&key, "%s%c", names[i] ? names[i] : "\1", '\2');
+	entry = key.len < KEY_SIZE ? hash_search(sets, key.data, HASH_FIND, NULL) : NULL;
+	if (entry != NULL)
+		set = &entry->set;
+	else if (key.len < KEY_SIZE)
+	{
+		ShapeSet	loaded;
+
+		load(&loaded, context, names);
+		entry = hash_search(sets, key.data, HASH_ENTER, NULL);
+		set = &entry->set;
+		*set = loaded;
+	}
+	else
+	{
+		set = palloc(sizeof(ShapeSet));
+		load(set, CurrentMemoryContext, names);
+	}
+	return set->form || set->mapping || set->template ? set : NULL;
+}
+
+char *
+shape_cache_apply(const ShapeSet *set, const char *payload, bool mapping, ShapeFaults *faults, int *len)
+{
+	StringInfoData out;
+	bool		mapped = mapping && (set->mapping || set->template);
+	Jsonb	   *document;
+
+	initStringInfo(&out);
+	if (set->form == NULL && !mapped)
+	{
+		appendStringInfoString(&out, payload);
+		*len = out.len;
+		return out.data;
+	}
+	document = json_field_document(pstrdup(payload));
+	if (set->form != NULL)
+		shape_apply_form(set->form, document, &out, faults);
+	if (mapped)
+	{
+		if (set->form != NULL)
+			document = json_field_document(out.data);
+		resetStringInfo(&out);
+		if (set->template != NULL)
+			shape_apply_template(set->template, document, &out);
+		else
+			shape_apply_mapping(set->mapping, document, &out);
+	}
+	*len = out.len;
+	return out.data;
+}

@@ -1,0 +1,205 @@
+/*-------------------------------------------------------------------------
+ *
+ * active_integration.c
+ *		Which integration counts for an event.
+ *
+ * The one place that decides it, for the row trigger, manual actions and the API.
+ *
+ * Each backend remembers what it has looked up, also that there was nothing,
+ * until relation cache invalidation says that one of the two tables has
+ * changed: a statement trigger on them sends it, as for webhook.webhook (see
+ * catalog.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_collation.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/catalog.h"
+#include "compat.h"
+#include "watch/active_integration.h"
+
+#define MAX_REMEMBERED	10000
+
+/* What is known of one event UID, or of one profile. */
+typedef struct InForceEntry
+{
+	char		key[CATALOG_NAME_SIZE];
+	bool		found;			/* there is a row */
+	ActiveIntegration		value;
+} InForceEntry;
+
+/* A table that says something about a key, and the cache of what it says. */
+typedef struct InForceSource
+{
+	const char *name;
+	int			anum_integration;
+	int			anum_send_on_payment;	/* 0: has no such column */
+	int			anum_only_paid;
+	HTAB	   *entries;
+	bool		empty;			/* the table has no row at all */
+	const InForceEntry *last;	/* what was asked for last, or NULL */
+} InForceSource;
+
+static InForceSource overrides = {
+	"webhook event overrides", Anum_override_integration, Anum_override_send_on_payment,
+	Anum_override_only_paid
+};
+static InForceSource profiles = {
+	"webhook active integrations", Anum_active_integration, 0, 0
+};
+
+static MemoryContext context = NULL;
+static uint64 generation = 0;	/* of the tables that the caches were filled from */
+
+
+/* Is there anything in the table? */
+static bool
+is_empty(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	bool		empty = !HeapTupleIsValid(systable_getnext(scan));
+
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return empty;
+}
+
+/* Begin with empty caches; nobody has kept anything of the old ones. */
+static void
+start_anew(const CatalogOids *oids)
+{
+	HASHCTL		ctl = {0};
+
+	if (context != NULL)
+		MemoryContextDelete(context);
+	context = NULL;
+	context = AllocSetContextCreate(CacheMemoryContext, "webhook integrations in force",
+									ALLOCSET_DEFAULT_SIZES);
+	ctl.keysize = CATALOG_NAME_SIZE;
+	ctl.entrysize = sizeof(InForceEntry);
+	ctl.hcxt = context;
+	overrides.last = profiles.last = NULL;
+	overrides.empty = is_empty(oids->event_override);
+	profiles.empty = is_empty(oids->active_integration);
+	overrides.entries = hash_create(overrides.name, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	profiles.entries = hash_create(profiles.name, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+/*
+ * Read the row of this key, with a fresh snapshot whatever the isolation
+ * level: what we remember outlives the transaction.
+ */
+static void
+read_row(const InForceSource *source, Oid relid, Oid index, InForceEntry *entry)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(entry->key));
+	key.sk_collation = DEFAULT_COLLATION_OID;
+	scan = systable_beginscan(rel, index, true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	memset(&entry->value, 0, sizeof(entry->value));
+	entry->found = HeapTupleIsValid(tuple);
+	if (entry->found)
+	{
+		bool		isnull;
+		Datum		d = catalog_column(tuple, desc, source->anum_integration, &isnull);
+
+		if (!isnull)
+			entry->value.integration = MemoryContextStrdup(context, TextDatumGetCString(d));
+		if (source->anum_send_on_payment > 0)
+		{
+			entry->value.overridden = true;
+			entry->value.send_on_payment =
+				DatumGetBool(catalog_column(tuple, desc, source->anum_send_on_payment, &isnull));
+			entry->value.only_paid =
+				DatumGetBool(catalog_column(tuple, desc, source->anum_only_paid, &isnull));
+		}
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+}
+
+/* What the table says about this key, or NULL. */
+static const ActiveIntegration *
+find(InForceSource *source, Oid relid, Oid index, const char *key)
+{
+	InForceEntry *entry;
+	InForceEntry fresh;
+
+	/* Nothing so long can be set. */
+	if (key == NULL || source->empty || strlen(key) >= CATALOG_NAME_SIZE)
+		return NULL;
+	if (source->last != NULL && strcmp(source->last->key, key) == 0)
+		return source->last->found ? &source->last->value : NULL;
+	entry = hash_search(source->entries, key, HASH_FIND, NULL);
+	if (entry == NULL)
+	{
+		strlcpy(fresh.key, key, CATALOG_NAME_SIZE);
+		read_row(source, relid, index, &fresh);
+
+		/* Reading may have been interrupted by an invalidation: the next one starts anew. */
+		if (hash_get_num_entries(source->entries) >= MAX_REMEMBERED)
+		{
+			generation = 0;
+			if (!fresh.found)
+				return NULL;
+		}
+		entry = hash_search(source->entries, key, HASH_ENTER, NULL);
+		*entry = fresh;
+	}
+	source->last = entry;
+	return entry->found ? &entry->value : NULL;
+}
+
+void
+active_integration_lookup(const char *event_uid, const char *profile, ActiveIntegration *result)
+{
+	const CatalogOids *oids = catalog_oids();
+	const ActiveIntegration *found;
+
+	memset(result, 0, sizeof(*result));
+	if (oids == NULL)
+		return;
+	if (generation != catalog_integration_generation())
+	{
+		uint64		current = catalog_integration_generation();
+
+		start_anew(oids);
+		generation = current;
+	}
+	found = find(&overrides, oids->event_override, oids->event_override_pkey, event_uid);
+	if (found == NULL)
+		found = find(&profiles, oids->active_integration, oids->active_integration_pkey, profile);
+	if (found == NULL)
+		return;
+	*result = *found;
+	if (found->integration != NULL)
+		result->integration = pstrdup(found->integration);
+}
+
+bool
+active_integration_overridden(void)
+{
+	return !overrides.empty;
+}

@@ -1,0 +1,630 @@
+/*-------------------------------------------------------------------------
+ *
+ * entity.c
+ *		Entities as they are now: rows of watched tables.
+ *
+ * A manual action, a test and the API show an entity exactly as a message about it
+ * would, so they use the same settings and the same code as the row trigger.
+ * Rows are found by a query over the table with what watch() was told about
+ * its id, event UID, profile and deletion; it runs as the table's owner, as the
+ * expressions in it always do.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "base/catalog.h"
+#include "base/pinned_settings.h"
+#include "base/run_as.h"
+#include "watch/entity.h"
+#include "watch/evaluate.h"
+
+/* Values for the key's columns, and one each for the event UID, the two lists, the offset and the limit. */
+#define MAX_ARGS	(INDEX_MAX_KEYS + 5)
+
+typedef struct EntityQuery
+{
+	StringInfoData sql;
+	bool		locks;			/* it locks rows */
+	int			nargs;
+	Oid			types[MAX_ARGS];
+	Datum		values[MAX_ARGS];
+} EntityQuery;
+
+
+List *
+entity_relations(const char *entity_type)
+{
+	const CatalogOids *oids = catalog_oids();
+	List	   *result = NIL;
+	Relation	watch;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	if (oids == NULL)
+		return NIL;
+	watch = table_open(oids->watch, AccessShareLock);
+	if (entity_type != NULL)
+	{
+		ScanKeyInit(&key, Anum_watch_entity_type, BTEqualStrategyNumber, F_TEXTEQ,
+					CStringGetTextDatum(entity_type));
+		key.sk_collation = DEFAULT_COLLATION_OID;
+	}
+	scan = systable_beginscan(watch, InvalidOid, false, NULL, entity_type ? 1 : 0, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Oid			relid = DatumGetObjectId(heap_getattr(tuple, Anum_watch_relation,
+														  RelationGetDescr(watch), &isnull));
+
+		/* A table that was dropped leaves its settings behind, see store_settings(). */
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+			result = lappend_oid(result, relid);
+	}
+	systable_endscan(scan);
+	table_close(watch, AccessShareLock);
+	list_sort(result, list_oid_cmp);
+	return result;
+}
+
+bool
+entity_type_watched(const char *entity_type)
+{
+	return entity_relations(entity_type) != NIL;
+}
+
+/* Number of the argument that holds this value. */
+static int
+add_argument(EntityQuery *query, Oid type, Datum value)
+{
+	query->types[query->nargs] = type;
+	query->values[query->nargs] = value;
+	return ++query->nargs;
+}
+
+static Datum
+array_of(Oid type, Datum *elements, int n)
+{
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_array(elements, n, type, length, by_value, align));
+}
+
+/*
+ * A value of the type from its text, which may come from anybody: false if it is none.
+ * The subtransaction is what lets go of whatever an input function that fails holds.
+ */
+static bool
+read_value(Oid type, char *text, Datum *value)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Oid			function;
+	Oid			io_param;
+	bool volatile fits = true;
+
+	getTypeInputInfo(type, &function, &io_param);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		int			nest_level = pinned_begin(PINNED_ALL);
+
+		*value = OidInputFunctionCall(function, text, io_param, -1);
+		pinned_end(nest_level);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		CurrentResourceOwner = owner;
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+			ReThrowError(error);
+		fits = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return fits;
+}
+
+/* Is a value of this type compared as text, because it is text, or has no other way? */
+static bool
+is_compared_as_text(Oid type)
+{
+	return type == TEXTOID || type == VARCHAROID ||
+		!OidIsValid(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr);
+}
+
+/* The equality of the type.  By its bare name the search path might lead to somebody else's. */
+static char *
+equality(Oid type)
+{
+	Oid			operator = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char	   *result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	result = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
+					  NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * Compare a column or an expression of this type with a text: by the type itself, so that
+ * an index serves and it does not matter how the text is written; a text that does
+ * not fit is the id of nothing.
+ */
+static void
+append_value_is(EntityQuery *query, const char *sql, Oid type, char *text)
+{
+	Datum		value;
+
+	type = getBaseType(type);
+	if (is_compared_as_text(type))
+		appendStringInfo(&query->sql, " AND %s::text %s $%d", sql, equality(TEXTOID),
+						 add_argument(query, TEXTOID, CStringGetTextDatum(text)));
+	else if (read_value(type, text, &value))
+		appendStringInfo(&query->sql, " AND %s %s $%d", sql, equality(type), add_argument(query, type, value));
+	else
+		appendStringInfoString(&query->sql, " AND false");
+}
+
+/* Of these texts those that are of the type, as an array. */
+static void
+append_value_is_any(EntityQuery *query, const char *sql, Oid type, ArrayType *texts)
+{
+	Datum	   *elements;
+	int			n;
+	int			fitting = 0;
+
+	type = getBaseType(type);
+	if (is_compared_as_text(type) || !OidIsValid(get_array_type(type)))
+	{
+		appendStringInfo(&query->sql, " AND %s::text %s ANY ($%d)", sql, equality(TEXTOID),
+						 add_argument(query, TEXTARRAYOID, PointerGetDatum(texts)));
+		return;
+	}
+	deconstruct_array(texts, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
+	for (int i = 0; i < n; i++)
+		if (read_value(type, TextDatumGetCString(elements[i]), &elements[fitting]))
+			fitting++;
+	appendStringInfo(&query->sql, " AND %s %s ANY ($%d)", sql, equality(type),
+					 add_argument(query, get_array_type(type), array_of(type, elements, fitting)));
+}
+
+static void
+append_column_is(EntityQuery *query, Relation rel, AttrNumber attnum, char *text)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+
+	append_value_is(query, psprintf("%s.%s", quote_identifier(RelationGetRelationName(rel)),
+									quote_identifier(NameStr(att->attname))), att->atttypid, text);
+}
+
+/* The type of a field that the table has. */
+static Oid
+field_type(WatchedTable *table, Relation rel, WatchField field)
+{
+	if (table->field_column[field] != 0)
+		return TupleDescAttr(RelationGetDescr(rel), table->field_column[field] - 1)->atttypid;
+	return evaluate_field_type(table, rel->rd_rel->reltype, field);
+}
+
+/*
+ * Take the first value off an id that was made of several columns; see key_id()
+ * in watch.c.  *rest is NULL behind the last one.
+ */
+static char *
+split_key(const char **rest)
+{
+	StringInfoData buf;
+	const char *s = *rest;
+
+	initStringInfo(&buf);
+	for (; *s && *s != ','; s++)
+	{
+		if (*s == '\\' && s[1] != '\0')
+			s++;
+		appendStringInfoChar(&buf, *s);
+	}
+	*rest = *s == ',' ? s + 1 : NULL;
+	return buf.data;
+}
+
+static void
+append_id_is(EntityQuery *query, WatchedTable *table, Relation rel, const char *id)
+{
+	const char *rest = id;
+	int			n = 0;
+
+	if (table->field_sql[WATCH_ID] != NULL)
+		append_value_is(query, table->field_sql[WATCH_ID], field_type(table, rel, WATCH_ID), pstrdup(id));
+	else if (table->nkeys == 1)
+		append_column_is(query, rel, table->keys[0], pstrdup(id));
+	else
+	{
+		for (; n < table->nkeys && rest != NULL; n++)
+			append_column_is(query, rel, table->keys[n], split_key(&rest));
+		/* As many values as columns, or it cannot be the id of a row. */
+		if (rest != NULL || n != table->nkeys)
+			appendStringInfoString(&query->sql, " AND false");
+	}
+}
+
+/* Leave out what does not exist for receivers as long as it is not paid. */
+static void
+append_paid(EntityQuery *query, WatchedTable *table, Relation rel, ArrayType *only_paid)
+{
+	if (table->field_sql[WATCH_PAID] == NULL || table->field_sql[WATCH_EVENT_UID] == NULL)
+		return;
+	appendStringInfo(&query->sql, " AND ((%s)::boolean IS TRUE OR (true", table->field_sql[WATCH_PAID]);
+	append_value_is_any(query, table->field_sql[WATCH_EVENT_UID], field_type(table, rel, WATCH_EVENT_UID), only_paid);
+	appendStringInfoString(&query->sql, ") IS NOT TRUE)");
+}
+
+/* "FROM ... WHERE ...": the rows that the filter lets through. */
+static void
+append_source(EntityQuery *query, WatchedTable *table, Relation rel, const EntityFilter *filter)
+{
+	const char *alias = quote_identifier(RelationGetRelationName(rel));
+
+	/* The trigger on a plain table does not see the rows of tables that inherit from it. */
+	appendStringInfo(&query->sql, " FROM %s%s AS %s WHERE true",
+					 rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
+					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												RelationGetRelationName(rel)), alias);
+	if (filter->entity_id != NULL)
+		append_id_is(query, table, rel, filter->entity_id);
+	if (filter->event_uid != NULL)
+	{
+		if (table->field_sql[WATCH_EVENT_UID] != NULL)
+			append_value_is(query, table->field_sql[WATCH_EVENT_UID], field_type(table, rel, WATCH_EVENT_UID),
+							pstrdup(filter->event_uid));
+		/* An event that does not say so otherwise is found by its id. */
+		else if (strcmp(filter->entity_type, "event") == 0)
+			append_id_is(query, table, rel, filter->event_uid);
+		else
+			appendStringInfoString(&query->sql, " AND false");
+	}
+	if (filter->profiles != NULL && table->field_sql[WATCH_PROFILE] != NULL)
+		append_value_is_any(query, table->field_sql[WATCH_PROFILE], field_type(table, rel, WATCH_PROFILE),
+							filter->profiles);
+	else if (filter->profiles != NULL)
+		appendStringInfoString(&query->sql, " AND false");
+	if (table->field_sql[WATCH_DELETED] != NULL)
+		appendStringInfo(&query->sql, " AND (%s)::boolean IS NOT TRUE", table->field_sql[WATCH_DELETED]);
+	if (filter->only_paid != NULL)
+		append_paid(query, table, rel, filter->only_paid);
+}
+
+static void
+append_order(EntityQuery *query, WatchedTable *table, Relation rel, bool descending)
+{
+	const char *direction = descending ? " DESC NULLS LAST" : "";
+
+	if (table->field_sql[WATCH_ID] != NULL)
+	{
+		appendStringInfo(&query->sql, " ORDER BY %s%s", table->field_sql[WATCH_ID], direction);
+		return;
+	}
+	for (int i = 0; i < table->nkeys; i++)
+		appendStringInfo(&query->sql, "%s%s.%s%s", i == 0 ? " ORDER BY " : ", ",
+						 quote_identifier(RelationGetRelationName(rel)),
+						 quote_identifier(get_attname(RelationGetRelid(rel), table->keys[i], false)),
+						 direction);
+}
+
+/*
+ * Run the query as the table's owner.  Returns its only column, copied to the
+ * current memory context.
+ */
+static int
+run(EntityQuery *query, const WatchedTable *table, Datum **result, int16 typlen, bool typbyval)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ErrorContextCallback hint = {error_context_stack, run_as_callback, unconstify(Oid *, &table->owner)};
+	RunAs		state;
+	MemoryContext old;
+	int			n;
+
+	run_as_table_owner(table->owner, table->search_path, &state);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	error_context_stack = &hint;
+	if (SPI_execute_with_args(query->sql.data, query->nargs, query->types, query->values, NULL,
+							  !query->locks, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not execute \"%s\"", query->sql.data);
+	error_context_stack = hint.previous;
+	n = (int) SPI_processed;
+	old = MemoryContextSwitchTo(caller);
+	*result = palloc(Max(n, 1) * sizeof(Datum));
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Datum		d = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+
+		(*result)[i] = datumCopy(d, typbyval, typlen);
+	}
+	MemoryContextSwitchTo(old);
+	SPI_finish();
+	run_as_end(&state);
+	return n;
+}
+
+static int64
+count_rows(WatchedTable *table, Relation rel, const EntityFilter *filter)
+{
+	EntityQuery query = {0};
+	Datum	   *result;
+
+	initStringInfo(&query.sql);
+	appendStringInfoString(&query.sql, "SELECT pg_catalog.count(*)");
+	append_source(&query, table, rel, filter);
+	(void) run(&query, table, &result, sizeof(int64), FLOAT8PASSBYVAL);
+	return DatumGetInt64(result[0]);
+}
+
+/* What a message about this row would hold. */
+static OutboxRow *
+make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot)
+{
+	OutboxRow  *row = palloc0(sizeof(OutboxRow));
+	WatchValues values;
+
+	evaluate_row(table, slot, InvalidCommandId, &values);
+	row->relation = table->root;
+	row->entity_type = table->entity_type;
+	row->entity_id = values.text[WATCH_ID];
+	if (watch_audience_sees(table, audience, WATCH_EVENT_UID))
+		row->event_uid = values.text[WATCH_EVENT_UID];
+	if (watch_audience_sees(table, audience, WATCH_PROFILE))
+		row->profile = values.text[WATCH_PROFILE];
+	row->payload = evaluate_payload(table, audience, slot, &values, &row->payload_len);
+	return row;
+}
+
+/* Call back for each row, in order. */
+static void
+visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 offset, int64 limit,
+		   bool lock, EntityVisitor visit, void *arg)
+{
+	EntityQuery query = {0};
+	TupleTableSlot *slot;
+	Datum	   *rows;
+	int			n;
+
+	initStringInfo(&query.sql);
+	appendStringInfo(&query.sql, "SELECT (%s.*)::%s",
+					 quote_identifier(RelationGetRelationName(rel)),
+					 format_type_extended(rel->rd_rel->reltype, -1, FORMAT_TYPE_FORCE_QUALIFY));
+	append_source(&query, table, rel, filter);
+	append_order(&query, table, rel, filter->newest_first);
+	appendStringInfo(&query.sql, " OFFSET $%d", add_argument(&query, INT8OID, Int64GetDatum(offset)));
+	appendStringInfo(&query.sql, " LIMIT $%d", add_argument(&query, INT8OID, Int64GetDatum(limit)));
+	query.locks = lock;
+	if (query.locks)
+		appendStringInfoString(&query.sql, " FOR NO KEY UPDATE");
+	n = run(&query, table, &rows, -1, false);
+
+	slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+	for (int i = 0; i < n; i++)
+	{
+		HeapTupleHeader header = DatumGetHeapTupleHeader(rows[i]);
+		HeapTupleData tuple = {0};
+
+		tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+		tuple.t_tableOid = RelationGetRelid(rel);
+		tuple.t_data = header;
+		ItemPointerSetInvalid(&tuple.t_self);
+		ExecStoreHeapTuple(&tuple, slot, false);
+		visit(table, slot, arg);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* A list being filled, and what may be seen. */
+typedef struct RowList
+{
+	const WatchAudience *audience;
+	List	   *rows;
+} RowList;
+
+static void
+add_row(WatchedTable *table, TupleTableSlot *slot, void *arg)
+{
+	RowList    *list = arg;
+
+	list->rows = lappend(list->rows, make_row(table, list->audience, slot));
+}
+
+/* The settings of a table and what may be seen of it; NULL: nothing. */
+static WatchedTable *
+readable_table(Relation rel, const EntityFilter *filter, WatchAudience *audience)
+{
+	WatchedTable *table = rel ? watch_settings(rel) : NULL;
+
+	if (table == NULL)
+		return NULL;
+	if (OidIsValid(filter->reader))
+		return watch_audience_for(table, rel, filter->reader, audience) ? table : NULL;
+	memset(audience, 0, sizeof(*audience));
+	audience->json = table->json;
+	return table;
+}
+
+int64
+entity_count(const EntityFilter *filter)
+{
+	int64		total = 0;
+	ListCell   *lc;
+
+	foreach(lc, entity_relations(filter->entity_type))
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		WatchAudience audience;
+		WatchedTable *table = readable_table(rel, filter, &audience);
+
+		if (table != NULL)
+			total += count_rows(table, rel, filter);
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+	}
+	return total;
+}
+
+List *
+entity_list(const EntityFilter *filter, int64 offset, int64 limit)
+{
+	List	   *relations = entity_relations(filter->entity_type);
+	RowList		list = {NULL, NIL};
+	ListCell   *lc;
+
+	foreach(lc, relations)
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		WatchAudience audience;
+		WatchedTable *table = readable_table(rel, filter, &audience);
+
+		if (table != NULL)
+		{
+			int			before = list_length(list.rows);
+			int64		here = 0;
+
+			/* Pages go on in the next table where this one ends. */
+			if (offset > 0 && list_length(relations) > 1)
+				here = Min(offset, count_rows(table, rel, filter));
+			else
+				here = offset;
+			list.audience = &audience;
+			visit_rows(table, rel, filter, here, limit, false, add_row, &list);
+			offset -= here;
+			limit -= list_length(list.rows) - before;
+		}
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+		if (limit <= 0)
+			break;
+	}
+	return list.rows;
+}
+
+bool
+entity_fetch(const char *entity_type, const char *entity_id, ArrayType *only_paid, Oid reader, OutboxRow *row)
+{
+	EntityFilter filter = {0};
+	List	   *list;
+
+	filter.entity_type = entity_type;
+	filter.entity_id = entity_id;
+	filter.newest_first = true;
+	filter.only_paid = only_paid;
+	filter.reader = reader;
+	list = entity_list(&filter, 0, 1);
+	if (list == NIL)
+		return false;
+	*row = *(OutboxRow *) linitial(list);
+	return true;
+}
+
+bool
+entity_visit(const char *entity_type, const char *entity_id, EntityVisitor visit)
+{
+	EntityFilter filter = {0};
+	bool		found = false;
+	ListCell   *lc;
+
+	filter.entity_type = entity_type;
+	filter.entity_id = entity_id;
+	foreach(lc, entity_relations(entity_type))
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		WatchedTable *table = rel ? watch_lookup(rel) : NULL;
+
+		if (table != NULL)
+			visit_rows(table, rel, &filter, 0, 1, true, visit, &found);
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+		if (found)
+			break;
+	}
+	return found;
+}
+
+void
+entity_visit_event(const char *event_uid, EntityVisitor visit, void *arg)
+{
+	EntityFilter filter = {0};
+	ListCell   *lc;
+
+	filter.event_uid = event_uid;
+	foreach(lc, entity_relations(NULL))
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		WatchedTable *table = rel ? watch_settings(rel) : NULL;
+
+		if (table != NULL && table->field_position[WATCH_PAID] > 0)
+		{
+			filter.entity_type = table->entity_type;
+			visit_rows(table, rel, &filter, 0, PG_INT64_MAX, false, visit, arg);
+		}
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+	}
+}
+
+bool
+entity_foreach_column(const char *entity_type, void (*callback) (const char *name, void *arg), void *arg)
+{
+	bool		known = false;
+	ListCell   *lc;
+
+	foreach(lc, entity_relations(entity_type))
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		WatchedTable *table = rel ? watch_settings(rel) : NULL;
+
+		known = table != NULL && table->json != NULL;
+		for (int i = 0; known && i < table->npayload; i++)
+			callback(NameStr(TupleDescAttr(RelationGetDescr(rel), table->payload[i] - 1)->attname), arg);
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+		if (!known)
+			break;
+	}
+	return known;
+}

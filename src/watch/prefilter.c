@@ -1,0 +1,299 @@
+/*-------------------------------------------------------------------------
+ *
+ * prefilter.c
+ *		Changes that no webhook wants, recognized by little.
+ *
+ * Where all webhooks for a trigger name are restricted to certain events or
+ * belong to integrations, a row's event UID and profile decide whether anybody
+ * wants it.  Finding that out takes formatting the two and some searching.  It
+ * is done once for each pair of values: the answer is kept in a small table by
+ * the bytes that the values have in the row.  A bulk INSERT for an event that
+ * no webhook is interested in so costs hardly more than without a trigger.
+ *
+ * This works for plain columns of the types that UIDs have.  Everything else
+ * is for capture.c to find out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "watch/active_integration.h"
+#include "watch/evaluate.h"
+#include "watch/prefilter.h"
+
+#define PREFILTER_ENTRIES	256		/* a power of two; a pair takes the place of another with the same hash */
+#define KEY_BYTES		62		/* longer pairs are not remembered */
+
+/* How a value is found in a row. */
+typedef enum ScreenKind
+{
+	KEY_NONE,					/* there is no such field: NULL */
+	KEY_VARLENA,
+	KEY_INT2,
+	KEY_INT4,
+	KEY_INT8,
+	KEY_UUID,
+	KEY_OTHER					/* not here */
+} ScreenKind;
+
+typedef struct PrefilterColumn
+{
+	AttrNumber	attnum;
+	ScreenKind	kind;
+} PrefilterColumn;
+
+/* An event UID and a profile, each preceded by its length plus one; 0: NULL. */
+typedef struct PrefilterKey
+{
+	int			len;
+	unsigned char bytes[KEY_BYTES];
+} PrefilterKey;
+
+typedef struct PrefilterEntry
+{
+	PrefilterKey	key;
+	uint8		verdict;
+} PrefilterEntry;
+
+struct Prefilter
+{
+	MemoryContext context;
+	bool		applies[WATCH_NACTIONS];
+	PrefilterColumn event_uid;
+	PrefilterColumn profile;
+	uint64		integration_generation; /* that the entries were made with */
+	PrefilterEntry *entries[WATCH_NACTIONS];	/* each NULL until it is needed */
+};
+
+
+/* Is there a webhook that wants this whatever the event is; or one that the integration in force counts for? */
+static bool
+summarize(const WatchedTable *table, WatchAction action, bool *integrated)
+{
+	for (int i = 0; i < table->naudiences; i++)
+		for (int a = 0; a < WATCH_NACTIONS; a++)
+		{
+			const CatalogEvent *event = table->audiences[i].events[a];
+
+			if (!watch_may_become(table, action, a))
+				continue;
+			if (event->unrestricted.count > 0)
+				return true;
+			*integrated |= (event->by_integration != NULL);
+		}
+	return false;
+}
+
+static void
+set_column(const WatchedTable *table, WatchField field, TupleDesc desc, PrefilterColumn *column)
+{
+	column->attnum = table->field_column[field];
+	column->kind = KEY_OTHER;
+	if (!watch_has_field(table, field))
+		column->kind = KEY_NONE;
+	if (column->attnum == 0)
+		return;
+	switch (getBaseType(TupleDescAttr(desc, column->attnum - 1)->atttypid))
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			column->kind = KEY_VARLENA;
+			break;
+		case INT2OID:
+			column->kind = KEY_INT2;
+			break;
+		case INT4OID:
+			column->kind = KEY_INT4;
+			break;
+		case INT8OID:
+			column->kind = KEY_INT8;
+			break;
+		case UUIDOID:
+			column->kind = KEY_UUID;
+			break;
+		default:
+			break;
+	}
+}
+
+/* A screen for the audiences of a table; it lives as long as they do. */
+static Prefilter *
+prefilter_create(const WatchedTable *table, TupleDesc desc)
+{
+	Prefilter	   *screen = MemoryContextAllocZero(table->audience_context, sizeof(Prefilter));
+	bool		integrated = false;
+
+	screen->context = table->audience_context;
+	set_column(table, WATCH_EVENT_UID, desc, &screen->event_uid);
+	set_column(table, WATCH_PROFILE, desc, &screen->profile);
+	if (screen->event_uid.kind == KEY_OTHER)
+		return screen;
+	for (int a = 0; a < WATCH_NACTIONS; a++)
+		screen->applies[a] = table->wanted[a] && !summarize(table, a, &integrated);
+	if (!integrated)
+		screen->profile.kind = KEY_NONE;
+	else if (screen->profile.kind == KEY_OTHER)
+		memset(screen->applies, 0, sizeof(screen->applies));
+	return screen;
+}
+
+static inline bool
+append(PrefilterKey *key, const void *bytes, int len)
+{
+	if (key->len + 1 + len > KEY_BYTES)
+		return false;
+	key->bytes[key->len++] = len + 1;
+	memcpy(key->bytes + key->len, bytes, len);
+	key->len += len;
+	return true;
+}
+
+/* False: this value can only be had by more work. */
+static bool
+append_column(PrefilterKey *key, const PrefilterColumn *column, TupleTableSlot *slot)
+{
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
+	int16		i2;
+	int32		i4;
+	int64		i8;
+
+	if (column->kind != KEY_NONE)
+		value = slot_getattr(slot, column->attnum, &isnull);
+	if (isnull)
+	{
+		if (key->len == KEY_BYTES)
+			return false;
+		key->bytes[key->len++] = 0;
+		return true;
+	}
+	switch (column->kind)
+	{
+		case KEY_VARLENA:
+			if (VARATT_IS_EXTENDED(DatumGetPointer(value)) && !VARATT_IS_SHORT(DatumGetPointer(value)))
+				return false;
+			return append(key, VARDATA_ANY(DatumGetPointer(value)),
+						  VARSIZE_ANY_EXHDR(DatumGetPointer(value)));
+		case KEY_INT2:
+			i2 = DatumGetInt16(value);
+			return append(key, &i2, sizeof(i2));
+		case KEY_INT4:
+			i4 = DatumGetInt32(value);
+			return append(key, &i4, sizeof(i4));
+		case KEY_INT8:
+			i8 = DatumGetInt64(value);
+			return append(key, &i8, sizeof(i8));
+		case KEY_UUID:
+			return append(key, DatumGetPointer(value), UUID_LEN);
+		default:
+			return false;
+	}
+}
+
+/* The place for what is known of this change's event UID and profile; NULL: there is none. */
+static PrefilterEntry *
+find_entry(const Prefilter *screen, WatchAction action, TupleTableSlot *slot, PrefilterKey *key)
+{
+	key->len = 0;
+	if (!append_column(key, &screen->event_uid, slot) || !append_column(key, &screen->profile, slot))
+		return NULL;
+	return &screen->entries[action][hash_bytes(key->bytes, key->len) & (PREFILTER_ENTRIES - 1)];
+}
+
+PrefilterVerdict
+prefilter_recall(const WatchedTable *table, WatchAction action, TupleTableSlot *slot)
+{
+	const Prefilter *screen = table->screen;
+	PrefilterKey	key;
+	const PrefilterEntry *entry;
+
+	if (screen == NULL || screen->entries[action] == NULL ||
+		screen->integration_generation != catalog_integration_generation())
+		return PREFILTER_UNKNOWN;
+	entry = find_entry(screen, action, slot, &key);
+	if (entry == NULL || entry->key.len != key.len || memcmp(entry->key.bytes, key.bytes, key.len) != 0)
+		return PREFILTER_UNKNOWN;
+	return entry->verdict;
+}
+
+/* The long way. */
+static PrefilterVerdict
+find_out(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
+{
+	char	   *event_uid = evaluate_column(table, slot, WATCH_EVENT_UID);
+	char	   *profile = evaluate_column(table, slot, WATCH_PROFILE);
+	ActiveIntegration		rule = {0};
+	bool		looked_up = false;
+
+	for (int i = 0; i < table->naudiences; i++)
+		for (int a = 0; a < WATCH_NACTIONS; a++)
+		{
+			const CatalogEvent *event = table->audiences[i].events[a];
+
+			if (!watch_may_become(table, action, a))
+				continue;
+			if (catalog_event_uid(event, event_uid) != NULL)
+				return PREFILTER_WANTED;
+			if (event->by_integration == NULL)
+				continue;
+			if (!looked_up)
+				active_integration_lookup(event_uid, profile, &rule);
+			looked_up = true;
+			if (catalog_event_integration(event, rule.integration) != NULL)
+				return PREFILTER_WANTED;
+		}
+	return PREFILTER_UNWANTED;
+}
+
+/* Empty entries for this kind of change, if what there is was made with other settings. */
+static void
+start_anew(Prefilter *screen, WatchAction action)
+{
+	uint64		generation = catalog_integration_generation();
+
+	for (int a = 0; a < WATCH_NACTIONS && screen->integration_generation != generation; a++)
+		if (screen->entries[a] != NULL)
+			memset(screen->entries[a], 0, PREFILTER_ENTRIES * sizeof(PrefilterEntry));
+	screen->integration_generation = generation;
+	if (screen->entries[action] == NULL)
+		screen->entries[action] = MemoryContextAllocZero(screen->context,
+														 PREFILTER_ENTRIES * sizeof(PrefilterEntry));
+}
+
+PrefilterVerdict
+prefilter_decide(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
+{
+	PrefilterVerdict verdict = prefilter_recall(table, action, slot);
+	Prefilter	   *screen;
+	PrefilterEntry *entry;
+	PrefilterKey	key;
+
+	if (verdict != PREFILTER_UNKNOWN)
+		return verdict;
+	if (table->screen == NULL)
+		table->screen = prefilter_create(table, slot->tts_tupleDescriptor);
+	screen = table->screen;
+	if (!screen->applies[action])
+		return PREFILTER_WANTED;
+	start_anew(screen, action);
+	verdict = find_out(table, action, slot);
+
+	/* Looking may have brought the news that something has changed: then the answer is for now only. */
+	if (table->screen != screen || screen->integration_generation != catalog_integration_generation())
+		return verdict;
+	entry = find_entry(screen, action, slot, &key);
+	if (entry != NULL)
+	{
+		entry->key = key;
+		entry->verdict = verdict;
+	}
+	return verdict;
+}

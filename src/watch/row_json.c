@@ -1,0 +1,567 @@
+/*-------------------------------------------------------------------------
+ *
+ * row_json.c
+ *		Rows as JSON text, equal to row_to_json() to the byte.
+ *
+ * row_to_json() looks up the category and the output function of every column
+ * for every row, which costs more than the formatting itself.  Here all of
+ * that happens once, in row_json_create(); what remains per row is a switch per
+ * column.  The common types are formatted straight into the buffer; what is
+ * rare or nested (arrays, composites) goes through to_json(), so that there is
+ * only one definition of how it looks.
+ *
+ * The rules for each type are those of json_categorize_type() and
+ * datum_to_json() in the backend's json.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_coerce.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/fmgroids.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/resowner.h"
+
+#include "base/pinned_settings.h"
+#include "compat.h"
+#include "watch/row_json.h"
+
+/* Sign and digits of the longest bigint, and a NUL. */
+#define INTEGER_SIZE	21
+
+/* How a value becomes JSON. */
+typedef enum RowJsonKind
+{
+	KIND_BOOL,
+	KIND_INT2,
+	KIND_INT4,
+	KIND_INT8,
+	KIND_FLOAT4,
+	KIND_FLOAT8,
+	KIND_NUMBER,				/* output function; quoted when it is no number */
+	KIND_TEXT,					/* the bytes of a varlena, escaped */
+	KIND_DATETIME,				/* ISO 8601 in UTC */
+	KIND_JSON,					/* the bytes of a varlena, as they are */
+	KIND_JSONB,					/* output function, as it is */
+	KIND_TO_JSON,				/* a function that returns json */
+	KIND_OTHER					/* output function, escaped */
+} RowJsonKind;
+
+typedef struct RowJsonColumn
+{
+	int			index;			/* attnum - 1 */
+	RowJsonKind kind;
+	Oid			type;			/* base type */
+	char	   *prefix;			/* {"name":  or  ,"name":  */
+	int			prefix_len;
+	FmgrInfo	function;		/* output function, to_json() or the cast */
+	int			settings;		/* that it heeds, for the whole row if possible */
+	int			own_settings;	/* those of them that are for this column alone */
+	bool		calls_users;	/* function may be a user's, or call one */
+	FmgrInfo	output;			/* in that case: the type's output function */
+} RowJsonColumn;
+
+struct RowJson
+{
+	int			ncolumns;
+	int			settings;		/* that the columns heed, see pinned_settings.h */
+	bool		calls_users;	/* see row_json_calls_users() */
+	RowJsonColumn columns[FLEXIBLE_ARRAY_MEMBER];
+};
+
+/*
+ * Room for n more bytes and a NUL.  The callers write there and advance
+ * buf->len; the NUL is written once, at the end of the row.
+ */
+static inline char *
+reserve(StringInfo buf, size_t n)
+{
+	if (unlikely(buf->len + n >= (size_t) buf->maxlen))
+		enlargeStringInfo(buf, (int) n);
+	return buf->data + buf->len;
+}
+
+static inline void
+append_bytes(StringInfo buf, const char *s, size_t len)
+{
+	memcpy(reserve(buf, len), s, len);
+	buf->len += (int) len;
+}
+
+static inline void
+append_byte(StringInfo buf, char c)
+{
+	*reserve(buf, 1) = c;
+	buf->len++;
+}
+
+#define BYTES_OF(c)		(UINT64CONST(0x0101010101010101) * (c))
+#define HIGH_BITS		BYTES_OF(0x80)
+
+/*
+ * Does any of the eight bytes have to be escaped in a JSON string?  Each term
+ * sets the high bit of bytes that are below 0x20, a quote or a backslash; a
+ * borrow may report a clean neighbour too, but never miss one.
+ */
+static inline bool
+word_needs_escape(uint64 word)
+{
+	uint64		quote = word ^ BYTES_OF('"');
+	uint64		backslash = word ^ BYTES_OF('\\');
+
+	return ((((word - BYTES_OF(0x20)) & ~word) |
+			 ((quote - BYTES_OF(1)) & ~quote) |
+			 ((backslash - BYTES_OF(1)) & ~backslash)) & HIGH_BITS) != 0;
+}
+
+/* Length of the leading part of s that stands for itself in a JSON string. */
+static inline size_t
+plain_length(const char *s, size_t len)
+{
+	size_t		i = 0;
+
+	for (; i + sizeof(uint64) <= len; i += sizeof(uint64))
+	{
+		uint64		word;
+
+		memcpy(&word, s + i, sizeof(word));
+		if (word_needs_escape(word))
+			break;
+	}
+	while (i < len && (unsigned char) s[i] >= 0x20 && s[i] != '"' && s[i] != '\\')
+		i++;
+	return i;
+}
+
+static void
+append_escaped_byte(StringInfo buf, char c)
+{
+	static const char hex[] = "0123456789abcdef";
+	char		escape[] = {'\\', 'u', '0', '0', hex[(unsigned char) c >> 4], hex[c & 0x0f]};
+	size_t		len = 2;
+
+	switch (c)
+	{
+		case '\b':
+			escape[1] = 'b';
+			break;
+		case '\f':
+			escape[1] = 'f';
+			break;
+		case '\n':
+			escape[1] = 'n';
+			break;
+		case '\r':
+			escape[1] = 'r';
+			break;
+		case '\t':
+			escape[1] = 't';
+			break;
+		case '"':
+		case '\\':
+			escape[1] = c;
+			break;
+		default:
+			len = sizeof(escape);
+			break;
+	}
+	append_bytes(buf, escape, len);
+}
+
+/*
+ * As escape_json(), but for text of known length and a run at a time.
+ */
+static void
+append_string(StringInfo buf, const char *s, size_t len)
+{
+	append_byte(buf, '"');
+	for (;;)
+	{
+		size_t		plain = plain_length(s, len);
+
+		append_bytes(buf, s, plain);
+		if (plain == len)
+			break;
+		append_escaped_byte(buf, s[plain]);
+		s += plain + 1;
+		len -= plain + 1;
+	}
+	append_byte(buf, '"');
+}
+
+/* A number, or one of NaN, Infinity and -Infinity, which JSON cannot say without quotes. */
+static void
+append_number(StringInfo buf, const char *s)
+{
+	const char *digits = (*s == '-') ? s + 1 : s;
+
+	if (*digits >= '0' && *digits <= '9')
+		append_bytes(buf, s, strlen(s));
+	else
+		append_string(buf, s, strlen(s));
+}
+
+static void
+append_varlena(StringInfo buf, Datum value, bool escape)
+{
+	struct varlena *v = PG_DETOAST_DATUM_PACKED(value);
+
+	if (escape)
+		append_string(buf, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
+	else
+		append_bytes(buf, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
+}
+
+static void
+append_datetime(StringInfo buf, Datum value, Oid type)
+{
+	static const int utc = 0;
+	char	   *s = reserve(buf, MAXDATELEN + 3);
+
+	*s++ = '"';
+	JsonEncodeDateTime(s, value, type, &utc);
+	s += strlen(s);
+	*s++ = '"';
+	buf->len = (int) (s - buf->data);
+}
+
+static void
+append_text(StringInfo buf, RowJsonColumn *column, Datum value)
+{
+	int			nest_level = pinned_begin(column->own_settings);
+	char	   *s = OutputFunctionCall(&column->function, value);
+
+	pinned_end(nest_level);
+	append_string(buf, s, strlen(s));
+}
+
+/* Does an error say that a function cannot make anything of a value, rather than that something is wrong? */
+static bool
+is_about_value(int code)
+{
+	switch (ERRCODE_TO_CATEGORY(code))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
+		case ERRCODE_PLPGSQL_ERROR:
+			return true;
+		default:
+			/* What a function in C raises without saying more. */
+			return code == ERRCODE_INTERNAL_ERROR;
+	}
+}
+
+/*
+ * Append what a user's cast to json makes of a value, or the value's text where
+ * it raises an error: not every value of a type need have a form in JSON, and
+ * the application's statement shall not fail for that.  False: it was the text.
+ */
+static bool
+append_by_user(StringInfo buf, RowJsonColumn *column, Datum value)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile Datum json = (Datum) 0;
+	volatile bool success = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		json = FunctionCall1(&column->function, value);
+		ReleaseCurrentSubTransaction();
+		success = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		CurrentResourceOwner = owner;
+		if (!is_about_value(error->sqlerrcode))
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (success)
+		append_varlena(buf, json, false);
+	else
+	{
+		char	   *s = OutputFunctionCall(&column->output, value);
+
+		append_string(buf, s, strlen(s));
+	}
+	return success;
+}
+
+/* False: the value's text had to do. */
+static bool
+append_value(StringInfo buf, RowJsonColumn *column, Datum value)
+{
+	char		number[DOUBLE_SHORTEST_DECIMAL_LEN];
+	char	   *s;
+
+	switch (column->kind)
+	{
+		case KIND_BOOL:
+			if (DatumGetBool(value))
+				append_bytes(buf, "true", 4);
+			else
+				append_bytes(buf, "false", 5);
+			break;
+		case KIND_INT2:
+			buf->len += webhook_int32_to_text(DatumGetInt16(value), reserve(buf, INTEGER_SIZE));
+			break;
+		case KIND_INT4:
+			buf->len += webhook_int32_to_text(DatumGetInt32(value), reserve(buf, INTEGER_SIZE));
+			break;
+		case KIND_INT8:
+			buf->len += webhook_int64_to_text(DatumGetInt64(value), reserve(buf, INTEGER_SIZE));
+			break;
+		case KIND_FLOAT4:
+			float_to_shortest_decimal_buf(DatumGetFloat4(value), number);
+			append_number(buf, number);
+			break;
+		case KIND_FLOAT8:
+			double_to_shortest_decimal_buf(DatumGetFloat8(value), number);
+			append_number(buf, number);
+			break;
+		case KIND_NUMBER:
+			append_number(buf, OutputFunctionCall(&column->function, value));
+			break;
+		case KIND_TEXT:
+			append_varlena(buf, value, true);
+			break;
+		case KIND_DATETIME:
+			append_datetime(buf, value, column->type);
+			break;
+		case KIND_JSON:
+			append_varlena(buf, value, false);
+			break;
+		case KIND_JSONB:
+			s = OutputFunctionCall(&column->function, value);
+			append_bytes(buf, s, strlen(s));
+			break;
+		case KIND_TO_JSON:
+			if (column->calls_users)
+				return append_by_user(buf, column, value);
+			append_varlena(buf, FunctionCall1(&column->function, value), false);
+			break;
+		case KIND_OTHER:
+			append_text(buf, column, value);
+			break;
+	}
+	return true;
+}
+
+/* Let the column use its type's output function. */
+static void
+use_output_function(RowJsonColumn *column, RowJsonKind kind)
+{
+	Oid			output;
+	bool		is_varlena;
+
+	getTypeOutputInfo(column->type, &output, &is_varlena);
+	fmgr_info(output, &column->function);
+	column->kind = kind;
+}
+
+/*
+ * Let the column use to_json().  It learns the type of its argument from the
+ * call expression, so give it one.
+ */
+static void
+use_to_json(RowJsonColumn *column)
+{
+	Const	   *argument = makeNullConst(column->type, -1, InvalidOid);
+
+	fmgr_info(F_TO_JSON, &column->function);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSON, JSONOID, list_make1(argument),
+											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
+					   &column->function);
+	column->kind = KIND_TO_JSON;
+}
+
+/*
+ * A type that is none of the well-known ones.  As in row_to_json(), only types
+ * that did not come with the server are searched for a cast to json.
+ */
+static void
+resolve_other_type(RowJsonColumn *column)
+{
+	Oid			cast;
+
+	if (OidIsValid(get_element_type(column->type)) || column->type == RECORDARRAYOID ||
+		type_is_rowtype(column->type))
+		use_to_json(column);
+	else if (column->type >= FirstNormalObjectId &&
+			 find_coercion_pathway(JSONOID, column->type, COERCION_EXPLICIT, &cast) == COERCION_PATH_FUNC &&
+			 OidIsValid(cast))
+	{
+		fmgr_info(cast, &column->function);
+		column->kind = KIND_TO_JSON;
+	}
+	else
+		use_output_function(column, KIND_OTHER);
+}
+
+static void
+resolve_type(RowJsonColumn *column, Oid type)
+{
+	column->settings = 0;
+	column->type = getBaseType(type);
+	switch (column->type)
+	{
+		case BOOLOID:
+			column->kind = KIND_BOOL;
+			break;
+		case INT2OID:
+			column->kind = KIND_INT2;
+			break;
+		case INT4OID:
+			column->kind = KIND_INT4;
+			break;
+		case INT8OID:
+			column->kind = KIND_INT8;
+			break;
+		case FLOAT4OID:
+			column->kind = KIND_FLOAT4;
+			break;
+		case FLOAT8OID:
+			column->kind = KIND_FLOAT8;
+			break;
+		case NUMERICOID:
+			use_output_function(column, KIND_NUMBER);
+			break;
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			column->kind = KIND_TEXT;
+			break;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			column->kind = KIND_DATETIME;
+			break;
+		case JSONOID:
+			column->kind = KIND_JSON;
+			break;
+		case JSONBOID:
+			use_output_function(column, KIND_JSONB);
+			break;
+		default:
+			resolve_other_type(column);
+			column->settings = pinned_for_type(column->type);
+			break;
+	}
+}
+
+/* Everything that precedes the column's value. */
+static void
+set_prefix(RowJsonColumn *column, const char *name, bool first)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	append_byte(&buf, first ? '{' : ',');
+	append_string(&buf, name, strlen(name));
+	append_byte(&buf, ':');
+	column->prefix = buf.data;
+	column->prefix_len = buf.len;
+}
+
+/*
+ * A cast to json may be anybody's function, and to_json() finds it inside of
+ * composite types and arrays, too.
+ */
+static bool
+resolve_users(RowJsonColumn *column)
+{
+	Oid			element = get_element_type(column->type);
+	Oid			output;
+	bool		is_varlena;
+
+	column->calls_users = column->kind == KIND_TO_JSON && (!OidIsValid(element) || element >= FirstNormalObjectId);
+	if (column->calls_users)
+	{
+		getTypeOutputInfo(column->type, &output, &is_varlena);
+		fmgr_info(output, &column->output);
+	}
+	return column->calls_users;
+}
+
+RowJson *
+row_json_create(TupleDesc desc, const AttrNumber *attnums, const char *const *names, int n)
+{
+	RowJson    *row = palloc0(offsetof(RowJson, columns) + n * sizeof(RowJsonColumn));
+
+	row->ncolumns = n;
+	for (int i = 0; i < n; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, attnums[i] - 1);
+		const char *name = (names && names[i]) ? names[i] : NameStr(att->attname);
+
+		Assert(!att->attisdropped);
+		row->columns[i].index = attnums[i] - 1;
+		resolve_type(&row->columns[i], att->atttypid);
+		row->settings |= row->columns[i].settings;
+		row->calls_users |= resolve_users(&row->columns[i]);
+		set_prefix(&row->columns[i], name, i == 0);
+	}
+
+	/* Functions of users have the search path that the table was watched with. */
+	if (row->calls_users)
+	{
+		row->settings &= ~PINNED_NAMES;
+		for (int i = 0; i < n; i++)
+			row->columns[i].own_settings = row->columns[i].settings & PINNED_NAMES;
+	}
+	return row;
+}
+
+AttrNumber
+row_json_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls)
+{
+	int			nest_level = pinned_begin(row->settings);
+	AttrNumber	as_text = InvalidAttrNumber;
+
+	for (int i = 0; i < row->ncolumns; i++)
+	{
+		RowJsonColumn *column = &row->columns[i];
+
+		append_bytes(buf, column->prefix, column->prefix_len);
+		if (nulls[column->index])
+			append_bytes(buf, "null", 4);
+		else if (!append_value(buf, column, values[column->index]))
+			as_text = column->index + 1;
+	}
+	if (row->ncolumns == 0)
+		append_byte(buf, '{');
+	append_byte(buf, '}');
+	*reserve(buf, 0) = '\0';
+	pinned_end(nest_level);
+	return as_text;
+}
+
+bool
+row_json_calls_users(const RowJson *row)
+{
+	return row->calls_users;
+}

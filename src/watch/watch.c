@@ -1,0 +1,759 @@
+/*-------------------------------------------------------------------------
+ *
+ * watch.c
+ *		A watched table: its settings, made ready for the row trigger.
+ *
+ * Each backend keeps, for every table or partition whose trigger has fired, what
+ * webhook.watch says about it with all names resolved to attribute numbers.
+ * The entries are marked invalid by relation cache invalidation of the table,
+ * of the table at the root of its partitions, and of webhook.watch.
+ *
+ * Each entry also knows its audiences: the webhooks that subscribe to it,
+ * sorted by what their owners may read (access.c).  There is one, and it sees
+ * all of the row, unless somebody's rights are restricted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tupconvert.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "watch/watch.h"
+
+static const char *const action_names[WATCH_NACTIONS] = {"create", "update", "delete"};
+
+static const AttrNumber field_attnums[WATCH_NFIELDS] = {
+	Anum_watch_id, Anum_watch_event_uid, Anum_watch_profile,
+	Anum_watch_paid, Anum_watch_deleted, Anum_watch_payload
+};
+
+/*
+ * What is known of one table.  It is replaced, never changed, when it has become
+ * invalid: an expression may write to its own table, which looks the table
+ * up again, while the row that it was evaluated for still needs what it began with.
+ */
+typedef struct TableEntry
+{
+	Oid			relid;			/* hash key */
+	WatchedTable *table;		/* or NULL */
+} TableEntry;
+
+static HTAB *tables = NULL;		/* entries are never removed */
+static WatchedTable *recent = NULL; /* looked up last, and still in an entry */
+static uint64 invalidations = 0;
+static uint64 role_changes = 0;	/* anything about roles and schemas that rights depend on */
+static uint64 table_changes = 1;	/* anything about tables that we know to be watched */
+
+
+static void
+relcache_callback(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	TableEntry *entry;
+
+	invalidations++;
+	if (relid == InvalidOid || relid == catalog_watch_relid())
+		table_changes++;
+	if (tables == NULL)
+		return;
+	hash_seq_init(&status, tables);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (relid == InvalidOid || entry->relid == relid || relid == catalog_watch_relid() ||
+			(entry->table != NULL && entry->table->root == relid))
+		{
+			if (entry->table != NULL)
+				entry->table->valid = false;
+			table_changes++;
+		}
+}
+
+static void
+role_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	role_changes++;
+}
+
+/* A cast to json has come or gone, perhaps one that was looked up for a column: rare enough to begin with all again. */
+static void
+cast_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	relcache_callback((Datum) 0, InvalidOid);
+}
+
+void
+watch_init(void)
+{
+	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(CASTSOURCETARGET, cast_callback, (Datum) 0);
+}
+
+uint64
+watch_access_changes(void)
+{
+	return role_changes + table_changes;
+}
+
+static bool
+field_is_boolean(WatchField field)
+{
+	return field == WATCH_PAID || field == WATCH_DELETED;
+}
+
+/* The row of webhook.watch for this table, as a copy; NULL if there is none. */
+static HeapTuple
+fetch_settings(Relation watch, Oid relid)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_watch_relation, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(watch, catalog_oids()->watch_pkey, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		tuple = heap_copytuple(tuple);
+	systable_endscan(scan);
+	return tuple;
+}
+
+/* A text column of the settings, or NULL. */
+static char *
+setting_text(HeapTuple settings, TupleDesc desc, int attnum)
+{
+	bool		isnull;
+	Datum		d = catalog_column(settings, desc, attnum, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(d);
+}
+
+static bool
+in_list(const char *name, char **list, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(name, list[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Note when one of the names is that of a column which has another name now:
+ * a column that was to be left out would be sent.  A column that was dropped
+ * needs no name.
+ */
+static void
+find_renamed(WatchedTable *table, TupleDesc desc, char **names, int n, HeapTuple settings,
+			 TupleDesc settings_desc)
+{
+	bool		isnull;
+	Datum		d = catalog_column(settings, settings_desc, Anum_watch_numbers, &isnull);
+
+	for (int i = 0; i < n && !isnull; i++)
+	{
+		JsonbValue	v;
+		int			attnum = 0;
+		bool		found = false;
+
+		for (int a = 0; a < desc->natts && !found; a++)
+			found = !TupleDescAttr(desc, a)->attisdropped &&
+				strcmp(NameStr(TupleDescAttr(desc, a)->attname), names[i]) == 0;
+		if (!found && getKeyJsonValueFromContainer(&DatumGetJsonbP(d)->root, names[i], strlen(names[i]), &v) != NULL)
+			attnum = DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(v.val.numeric)));
+		if (attnum > 0 && attnum <= desc->natts && !TupleDescAttr(desc, attnum - 1)->attisdropped)
+		{
+			table->renamed_from = names[i];
+			table->renamed_to = pstrdup(NameStr(TupleDescAttr(desc, attnum - 1)->attname));
+		}
+	}
+}
+
+/*
+ * The columns of the payload, and those whose change matters: the payload's,
+ * the key's and the ones the fields are read from.  With a payload function any column
+ * may matter.
+ */
+static void
+set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
+{
+	char	  **columns;
+	char	  **exclude;
+	int			ncolumns;
+	int			nexclude;
+	bool		isnull;
+	Datum		d;
+
+	d = catalog_column(settings, settings_desc, Anum_watch_columns, &isnull);
+	ncolumns = catalog_strings(d, isnull, &columns);
+	d = catalog_column(settings, settings_desc, Anum_watch_exclude, &isnull);
+	nexclude = catalog_strings(d, isnull, &exclude);
+
+	find_renamed(table, desc, columns, ncolumns, settings, settings_desc);
+	find_renamed(table, desc, exclude, nexclude, settings, settings_desc);
+
+	table->payload = palloc(desc->natts * sizeof(AttrNumber));
+	table->compare = palloc(desc->natts * sizeof(AttrNumber));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *name = NameStr(att->attname);
+		bool		in_payload;
+
+		if (att->attisdropped || webhook_attribute_is_virtual(att))
+			continue;
+		in_payload = (ncolumns == 0 || in_list(name, columns, ncolumns)) &&
+			!in_list(name, exclude, nexclude);
+		if (in_payload)
+			table->payload[table->npayload++] = att->attnum;
+		if (!in_payload && table->field_position[WATCH_PAYLOAD] == 0)
+		{
+			bool		used = false;
+
+			for (int f = 0; f < WATCH_NFIELDS; f++)
+				used |= (table->field_column[f] == att->attnum);
+			for (int k = 0; k < table->nkeys; k++)
+				used |= (table->keys[k] == att->attnum);
+			if (!used)
+				continue;
+		}
+		table->compare[table->ncompare++] = att->attnum;
+	}
+	if (table->field_position[WATCH_PAYLOAD] == 0)
+	{
+		table->json = row_json_create(desc, table->payload, NULL, table->npayload);
+		table->calls_users = row_json_calls_users(table->json);
+	}
+}
+
+/* Is it the primary key that the table was watched with?  Columns may have been renamed, or renumbered by a restore. */
+static bool
+is_watched_key(const WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
+{
+	bool		isnull;
+	Datum		d = catalog_column(settings, settings_desc, Anum_watch_numbers, &isnull);
+	JsonbValue	key;
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+	char	   *name = NULL;
+	int			found = 0;
+
+	/* A table that an older version has watched. */
+	if (isnull || getKeyJsonValueFromContainer(&DatumGetJsonbP(d)->root, "", 0, &key) == NULL || key.type != jbvBinary)
+		return true;
+	it = JsonbIteratorInit(key.val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		int			number;
+
+		if (token == WJB_KEY)
+			name = pnstrdup(v.val.string.val, v.val.string.len);
+		if (token != WJB_VALUE)
+			continue;
+		number = DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(v.val.numeric)));
+		for (int i = 0; i < table->nkeys; i++)
+			if (table->keys[i] == number ||
+				strcmp(NameStr(TupleDescAttr(desc, table->keys[i] - 1)->attname), name) == 0)
+			{
+				found++;
+				break;
+			}
+	}
+	return found == table->nkeys && found == JsonContainerSize(key.val.binary.data);
+}
+
+/* The columns of the primary key. */
+static void
+set_keys(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc settings_desc)
+{
+	Bitmapset  *key = RelationGetIndexAttrBitmap(root, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+	int			i = -1;
+
+	table->keys = palloc(Max(1, bms_num_members(key)) * sizeof(AttrNumber));
+	table->key_form = palloc0(Max(1, bms_num_members(key)) * sizeof(WatchTextForm));
+	while ((i = bms_next_member(key, i)) >= 0)
+		table->keys[table->nkeys++] = i + FirstLowInvalidHeapAttributeNumber;
+	table->other_key = table->nkeys > 0 && !is_watched_key(table, RelationGetDescr(root), settings, settings_desc);
+}
+
+/* What an owner must be able to read, and what may be left out. */
+static void
+set_access_columns(WatchedTable *table)
+{
+	AccessColumns *columns = &table->access_columns;
+
+	columns->all_needed = (table->json == NULL || table->field_position[WATCH_ID] > 0);
+	for (int i = 0; i < table->nkeys; i++)
+		columns->needed = bms_add_member(columns->needed, table->keys[i]);
+	if (table->field_column[WATCH_ID] > 0)
+		columns->needed = bms_add_member(columns->needed, table->field_column[WATCH_ID]);
+	for (int i = 0; i < table->ncompare; i++)
+		columns->useful = bms_add_member(columns->useful, table->compare[i]);
+}
+
+/* Sort the fields into plain columns and expressions, and write the query for the latter. */
+static void
+set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc settings_desc)
+{
+	StringInfoData query;
+	int			position = 0;
+
+	initStringInfo(&query);
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+	{
+		char	   *text = setting_text(settings, settings_desc, field_attnums[f]);
+		AttrNumber	attnum = InvalidAttrNumber;
+
+		if (text == NULL)
+			continue;
+		if (f != WATCH_PAYLOAD)
+			attnum = get_attnum(RelationGetRelid(root), text);
+		if (attnum > 0 && (!field_is_boolean(f) ||
+						   TupleDescAttr(RelationGetDescr(root), attnum - 1)->atttypid == BOOLOID))
+		{
+			table->field_column[f] = attnum;
+			table->field_sql[f] = psprintf("%s.%s", quote_identifier(RelationGetRelationName(root)),
+										   quote_identifier(text));
+			continue;
+		}
+		if (attnum > 0)
+			text = pstrdup(quote_identifier(text));
+		if (f != WATCH_PAYLOAD)
+			table->field_sql[f] = psprintf("(%s\n)", text);
+
+		/* The line break ends a comment that the expression may end with. */
+		table->field_position[f] = ++position;
+		appendStringInfoString(&query, position == 1 ? "SELECT " : ", ");
+		if (f == WATCH_PAYLOAD)
+			appendStringInfo(&query, "%.*s($1)::text", (int) strcspn(text, "("), text);
+		else
+			appendStringInfo(&query, "(%s\n)%s", text, field_is_boolean(f) ? "::boolean" : "");
+	}
+	if (position > 0)
+	{
+		appendStringInfo(&query, " FROM (SELECT ($1).*) AS %s",
+						 quote_identifier(RelationGetRelationName(root)));
+		table->query = query.data;
+	}
+}
+
+/*
+ * The table whose settings apply: this one or the nearest ancestor that is
+ * watched.  Returns its settings, NULL when there is none.
+ */
+static HeapTuple
+find_root(Relation rel, Relation watch, Oid *root)
+{
+	Oid			relid = RelationGetRelid(rel);
+	HeapTuple	settings = fetch_settings(watch, relid);
+	ListCell   *lc;
+
+	*root = relid;
+	if (settings != NULL || !rel->rd_rel->relispartition)
+		return settings;
+	foreach(lc, get_partition_ancestors(relid))
+	{
+		*root = lfirst_oid(lc);
+		settings = fetch_settings(watch, *root);
+		if (settings != NULL)
+			break;
+	}
+	return settings;
+}
+
+/*
+ * Does the table have our trigger?  Settings stay behind when a table is dropped, until the next watch(), and some
+ * other table may get its OID: that one has not been watched by anybody.
+ */
+static bool
+has_trigger(Relation rel)
+{
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Oid			function = rel->trigdesc->triggers[i].tgfoid;
+		const char *name = get_func_name(function);
+
+		if (name != NULL && strcmp(name, "capture") == 0 &&
+			get_func_namespace(function) == get_namespace_oid(WEBHOOK_SCHEMA, true))
+			return true;
+	}
+	return false;
+}
+
+/* Fill an entry.  All its memory is in the current context. */
+static bool
+build_table(WatchedTable *table, Relation rel)
+{
+	Relation	watch = table_open(catalog_oids()->watch, AccessShareLock);
+	TupleDesc	settings_desc = RelationGetDescr(watch);
+	Oid			root_oid;
+	HeapTuple	settings = find_root(rel, watch, &root_oid);
+	Relation	root;
+
+	if (settings == NULL || !has_trigger(rel))
+	{
+		table_close(watch, AccessShareLock);
+		return false;
+	}
+	root = root_oid == table->relid ? rel : table_open(root_oid, AccessShareLock);
+
+	table->root = root_oid;
+	table->owner = root->rd_rel->relowner;
+	table->entity_type = setting_text(settings, settings_desc, Anum_watch_entity_type);
+	table->search_path = setting_text(settings, settings_desc, Anum_watch_search_path);
+	for (int a = 0; a < WATCH_NACTIONS; a++)
+		table->event_names[a] = psprintf("%s.%s", table->entity_type, action_names[a]);
+	set_fields(table, root, settings, settings_desc);
+	if (table->field_column[WATCH_ID] == 0 && table->field_position[WATCH_ID] == 0)
+		set_keys(table, root, settings, settings_desc);
+	set_columns(table, RelationGetDescr(root), settings, settings_desc);
+	set_access_columns(table);
+	if (root != rel)
+	{
+		table->map = convert_tuples_by_name(RelationGetDescr(rel), RelationGetDescr(root));
+		if (table->map != NULL)
+			for (int i = 0; i < 2; i++)
+				table->root_slot[i] =
+					MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(root)),
+											 &TTSOpsVirtual);
+		table_close(root, AccessShareLock);
+	}
+	table_close(watch, AccessShareLock);
+	return true;
+}
+
+/* What is to be known of a table from now on; without an entity type if it is not watched. */
+static WatchedTable *
+create_table(Relation rel)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook watched table",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	WatchedTable *table = palloc0(sizeof(WatchedTable));
+	uint64		before = invalidations;
+
+	table->relid = RelationGetRelid(rel);
+	table->context = context;
+	if (!build_table(table, rel))
+		table->entity_type = NULL;
+	table->valid = (before == invalidations);
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	return table;
+}
+
+/* ---------- audiences ---------- */
+
+/* The audience of each owner, while they are being formed. */
+typedef struct OwnerEntry
+{
+	Oid			owner;			/* hash key */
+	int			audience;		/* -1: none, sees nothing */
+} OwnerEntry;
+
+typedef struct AudienceFilter
+{
+	HTAB	   *owners;
+	int			audience;
+} AudienceFilter;
+
+static bool
+is_in_audience(const CatalogWebhook *webhook, void *arg)
+{
+	AudienceFilter *filter = arg;
+	OwnerEntry *entry = hash_search(filter->owners, &webhook->owner, HASH_FIND, NULL);
+
+	return entry != NULL && entry->audience == filter->audience;
+}
+
+/* Of these columns, the ones that are in the set. */
+static int
+filter_columns(const AttrNumber *columns, int n, const Bitmapset *set, AttrNumber **result)
+{
+	int			kept = 0;
+
+	*result = palloc(Max(n, 1) * sizeof(AttrNumber));
+	for (int i = 0; i < n; i++)
+		if (bms_is_member(columns[i], set))
+			(*result)[kept++] = columns[i];
+	return kept;
+}
+
+/* Make the audience that sees just these columns. */
+static void
+fill_audience(const WatchedTable *table, Bitmapset *columns, TupleDesc desc, WatchAudience *audience)
+{
+	AttrNumber *payload;
+	int			npayload;
+
+	memset(audience, 0, sizeof(*audience));
+	audience->columns = columns;
+	npayload = filter_columns(table->payload, table->npayload, columns, &payload);
+	audience->json = row_json_create(desc, payload, NULL, npayload);
+	audience->ncompare = filter_columns(table->compare, table->ncompare, columns, &audience->compare);
+}
+
+bool
+watch_audience_for(const WatchedTable *table, Relation root, Oid role, WatchAudience *audience)
+{
+	Bitmapset  *readable;
+
+	switch (access_check(role, table->root, &table->access_columns, &readable))
+	{
+		case ACCESS_ALL:
+			memset(audience, 0, sizeof(*audience));
+			audience->json = table->json;
+			return true;
+		case ACCESS_COLUMNS:
+			fill_audience(table, readable, RelationGetDescr(root), audience);
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* The audience that sees just these columns. */
+static int
+find_audience(WatchedTable *table, Bitmapset *columns, TupleDesc desc)
+{
+	for (int i = 1; i < table->naudiences; i++)
+		if (bms_equal(table->audiences[i].columns, columns))
+			return i;
+	table->audiences = repalloc(table->audiences, (table->naudiences + 1) * sizeof(WatchAudience));
+	fill_audience(table, columns, desc, &table->audiences[table->naudiences]);
+	return table->naudiences++;
+}
+
+/* Sort the owners of an event's webhooks; is there one that does not see everything? */
+static bool
+sort_owners(WatchedTable *table, const CatalogEvent *event, TupleDesc desc, HTAB *owners)
+{
+	bool		restricted = false;
+
+	for (int i = 0; i < event->nowners; i++)
+	{
+		bool		found;
+		OwnerEntry *entry = hash_search(owners, &event->owners[i], HASH_ENTER, &found);
+
+		if (!found)
+		{
+			Bitmapset  *readable;
+			Access		access = access_check(entry->owner, table->root, &table->access_columns,
+											  &readable);
+
+			entry->audience = -1;
+			if (access == ACCESS_ALL)
+				entry->audience = 0;
+			else if (access == ACCESS_COLUMNS)
+				entry->audience = find_audience(table, readable, desc);
+		}
+		restricted |= (entry->audience != 0);
+	}
+	return restricted;
+}
+
+/* Who hears of this table, in the current memory context.  desc is the root's. */
+static void
+form_audiences(WatchedTable *table, TupleDesc desc)
+{
+	HASHCTL		ctl = {0};
+	AudienceFilter filter = {0};
+	WatchAudience *all = palloc0(sizeof(WatchAudience));
+	bool		restricted = false;
+
+	all->json = table->json;
+	all->ncompare = table->ncompare;
+	all->compare = table->compare;
+	table->audiences = all;
+	table->naudiences = 1;
+
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(OwnerEntry);
+	ctl.hcxt = CurrentMemoryContext;
+	filter.owners = hash_create("webhook owners", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	for (int a = 0; a < WATCH_NACTIONS; a++)
+		restricted |= sort_owners(table, catalog_event(table->event_names[a]), desc, filter.owners);
+
+	for (int i = 0; i < table->naudiences; i++)
+	{
+		filter.audience = i;
+		for (int a = 0; a < WATCH_NACTIONS; a++)
+			table->audiences[i].events[a] = restricted ?
+				catalog_event_filtered(table->event_names[a], is_in_audience, &filter) :
+				catalog_event(table->event_names[a]);
+	}
+	hash_destroy(filter.owners);
+}
+
+/* Does anybody subscribe to what this may turn out to be? */
+static bool
+anybody_wants(const WatchedTable *table, WatchAction action)
+{
+	for (int i = 0; i < table->naudiences; i++)
+		for (int a = 0; a < WATCH_NACTIONS; a++)
+			if (table->audiences[i].events[a]->wanted && watch_may_become(table, action, a))
+				return true;
+	return false;
+}
+
+/*
+ * Form the audiences again when a subscription or a right has changed.  The old
+ * ones stay until the end of the transaction, for callers further up the stack.
+ */
+static void
+refresh_audiences(WatchedTable *table, Relation rel)
+{
+	uint64		generation = catalog_generation();
+	uint64		changes = role_changes;
+	Relation	root = table->root == table->relid ? rel : table_open(table->root, AccessShareLock);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook audiences",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	WatchedTable built = *table;
+
+	form_audiences(&built, RelationGetDescr(root));
+	for (int a = 0; a < WATCH_NACTIONS; a++)
+		built.wanted[a] = anybody_wants(&built, a);
+	MemoryContextSwitchTo(old);
+	if (root != rel)
+		table_close(root, AccessShareLock);
+
+	if (table->audience_context != NULL)
+		catalog_retire(table->audience_context);
+	MemoryContextSetParent(context, table->context);
+	table->audience_context = context;
+	table->audiences = built.audiences;
+	table->naudiences = built.naudiences;
+	memcpy(table->wanted, built.wanted, sizeof(table->wanted));
+	table->screen = NULL;
+	table->generation = generation;
+	table->role_changes = changes;
+}
+
+WatchedTable *
+watch_settings_unchecked(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	TableEntry *entry;
+	bool		found;
+
+	if (tables == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(TableEntry);
+		tables = hash_create("watched tables", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	entry = hash_search(tables, &relid, HASH_ENTER, &found);
+	if (!found)
+		entry->table = NULL;
+
+	if (entry->table == NULL || !entry->table->valid)
+	{
+		WatchedTable *table;
+
+		if (catalog_oids() == NULL)
+			return NULL;
+		table = create_table(rel);
+		recent = NULL;
+		if (entry->table != NULL)
+			catalog_retire(entry->table->context);
+		entry->table = table;
+	}
+	return entry->table->entity_type != NULL ? entry->table : NULL;
+}
+
+static bool
+audiences_are_current(const WatchedTable *table)
+{
+	return table->generation == catalog_generation() && table->role_changes == role_changes;
+}
+
+WatchedTable *
+watch_recent(Relation rel)
+{
+	if (recent != NULL && recent->relid == RelationGetRelid(rel) && recent->valid &&
+		audiences_are_current(recent))
+		return recent;
+	return NULL;
+}
+
+WatchedTable *
+watch_settings(Relation rel)
+{
+	WatchedTable *table = watch_settings_unchecked(rel);
+
+	if (table != NULL && table->renamed_from != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("watched column \"%s\" has been renamed to \"%s\"", table->renamed_from,
+						table->renamed_to),
+				 errhint("Call webhook.watch() again with its new name.")));
+	if (table != NULL && table->nkeys == 0 && !watch_has_field(table, WATCH_ID))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("watched table \"%s\" has no primary key any more", get_rel_name(table->root)),
+				 errhint("Add one, or call webhook.watch() again with argument \"id\".")));
+	if (table != NULL && table->other_key)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the primary key of watched table \"%s\" is another one than when it was watched", get_rel_name(table->root)),
+				 errdetail("Its rows would get other ids."),
+				 errhint("Call webhook.watch() again, with argument \"id\" if the ids should stay as they were.")));
+	return table;
+}
+
+WatchedTable *
+watch_lookup(Relation rel)
+{
+	WatchedTable *table = watch_recent(rel);
+
+	if (table != NULL)
+		return table;
+	table = watch_settings(rel);
+	if (table != NULL && !audiences_are_current(table))
+		refresh_audiences(table, rel);
+	recent = table;
+	return table;
+}
+
+TupleTableSlot *
+watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which)
+{
+	if (table->map == NULL)
+		return slot;
+	return execute_attr_map_slot(table->map->attrMap, slot, which >= 0 ? table->root_slot[which] :
+								 MakeSingleTupleTableSlot(table->root_slot[0]->tts_tupleDescriptor, &TTSOpsVirtual));
+}
+
+bool
+watch_audience_sees(const WatchedTable *table, const WatchAudience *audience, WatchField field)
+{
+	return audience->columns == NULL || table->field_column[field] == 0 ||
+		bms_is_member(table->field_column[field], audience->columns);
+}
