@@ -59,7 +59,7 @@ override with_llvm = no
 EXTRA_CLEAN = src/*.o src/*/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
 # Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
-own_goals = help test test-bare test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
+own_goals = help test test-bare test-neighbours test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
 	matrix lint format dist deb
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(own_goals),$(MAKECMDGOALS)),all),)
@@ -122,6 +122,10 @@ test:
 # The README's commands on machines made new; BARE="bookworm trixie" chooses some.
 test-bare:
 	@sh $(src_top)/test/bare $(BARE)
+
+# Beside other extensions and programs that people run with PostgreSQL, all of them Debian's.
+test-neighbours:
+	@sh $(src_top)/test/neighbours/run
 
 # The tests that take long: 50 rounds of killing under load.
 test-chaos:
@@ -186,4 +190,4 @@ dist:
 
 endif
 
-.PHONY: installing help test test-bare test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist deb
+.PHONY: installing help test test-bare test-neighbours test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist deb
