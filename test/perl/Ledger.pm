@@ -71,7 +71,7 @@ sub stop_load
 
 	$self->{load}->signal('TERM');
 	eval { $self->{load}->finish };
-	($node // $self->{node})->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'ledger'})
+	($node // $self->{node})->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'ledger' AND state <> 'idle'})
 	  or BAIL_OUT('the load does not end');
 	return;
 }
