@@ -1,7 +1,7 @@
 # The README is true: its examples run as they stand, its receivers verify what is sent and drop repeats, its reference is
 # that of the catalog, and its links lead somewhere.
 #
-# Mission: W2 W6 W12.
+# Mission: M3 M7 M8 M9, W2 W6 W12.
 
 use strict;
 use warnings;
@@ -233,6 +233,37 @@ SKIP:
 {
 	Needs::skip_block('node is not installed', 1) if system('node --version >/dev/null 2>&1');
 	five_minutes('js', 'receiver.js', 'node');
+}
+
+# The outage on one screen: statements after "=> ", and what they return
+
+{
+	my ($screen, $bodies) = map { $_->[1] =~ /\A(.*)^The receiver gets:\n(.*)\z/ms }
+	  map { @{ $_->{blocks} } } grep { $_->{title} eq 'An outage on one screen' } @{ $chapter{Failures}{sections} };
+	my @steps = map { [ split(/\n/, s/ +-- .*//gmr) ] } split(/^=> /m, $screen);
+	my ($create, $insert, $unfinished, $kinds, $update, $buffered, $reactivate) = @steps[ 1 .. 7 ];
+	my $hook = $receiver->url('/outage');
+	my $step = sub {
+		my ($statement, @rows) = @{ $_[0] };
+
+		# What is shown first is soon over: a number of attempts.
+		return $node->poll_query_until('outage', $statement, join("\n", map { s/^ +//r =~ s/ *\| */|/gr } grep { /\S/ } @rows));
+	};
+
+	create_database('outage');
+	sql('outage', q{CREATE TABLE orders (id integer PRIMARY KEY, total integer); SELECT webhook.watch('orders', 'order')});
+	$receiver->behave('/outage', status => 503);
+	$create->[0] =~ s{'http:.*?'}{'$hook', retry_schedule => '{0,1s,1s,1s,1s,1s,1s,1s,1s,1s}'} or fail('the screen has a URL');
+	$unfinished->[0] =~ s/max\(attempts\)/least(max(attempts), 5)/;
+	runs('outage', $_->[0], 'An outage') foreach $create, $insert;
+	ok($step->($unfinished), 'M7: the screen of an outage: the webhook is failing');
+	ok($step->($kinds), 'M8: ... the notifications');
+	runs('outage', $_, 'An outage') foreach ($update->[0]) x 2;
+	ok($step->($buffered), 'M9: ... what is buffered');
+	$receiver->behave('/outage');
+	is(runs('outage', $reactivate->[0], 'An outage'), $reactivate->[1] =~ s/ //gr, 'M3: ... what will be sent');
+	WebhookTest::wait_until_delivered($node, 'outage');
+	is(join("\n", (reverse((reverse($receiver->bodies('/outage')))[ 0 .. 5 ])), ''), $bodies, 'M9: ... and what the receiver gets');
 }
 
 # Monitoring: silent while all is well
