@@ -413,6 +413,11 @@ my ($restart) = $settings =~ /^(.*) needs? a restart/m;
 compare([ $restart =~ /`([\w.]+)`/g ], [ split(/\n/, sql('first', q{SELECT name FROM pg_settings WHERE name LIKE 'webhook.%' AND context = 'postmaster'})) ],
 	'settings that need a restart');
 
+# Commands
+
+my ($goals) = slurp_file("$top/Makefile") =~ /^own_goals = help ((?:.*\\\n)*.*)/m;
+is_deeply([ grep { index($readme, "`make $_`") < 0 } grep { $_ ne '\\' } split(' ', $goals) ], [], 'all goals of the Makefile are in the README');
+
 # Links
 
 my %anchors = map { ('#' . lc($_ =~ s/[^\w -]//gr =~ s/ /-/gr)) => 1 } $readme =~ /^##+ (.*)/mg;
