@@ -1,4 +1,4 @@
--- Recipes for existing schemas of all kinds, as the README has them.
+-- Recipes for existing schemas of all kinds.
 -- Proves W15: keys in several columns, the event over two joins, soft deletes, payments in another table, partitions, row-level
 -- security, secret columns, views, odd names, triggers that write to other watched tables, and ALTER TABLE after watch(); W8 for
 -- unchanged updates.
