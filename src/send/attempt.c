@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "base/settings.h"
+#include "pure/result.h"
 #include "pure/retry.h"
 #include "send/attempt.h"
 #include "send/attempt_log.h"
@@ -29,9 +30,6 @@
 #include "send/request.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
-
-/* A rate limit may make up for so much time lost; the rest of its margin is for requests that take longer to arrive. */
-#define RATE_CATCH_UP_US	5000
 
 static Http *http;
 static MemoryContext context;
@@ -46,46 +44,9 @@ attempt_init(Http *the_http, MemoryContext dispatch_context)
 
 /* ---------- results ---------- */
 
-/* Those behind a delivery that has to be retried go to the table, or stay there. */
-static void
-store_queue(OrderKey *key)
-{
-	while (!dlist_is_empty(&key->queue))
-	{
-		Delivery   *behind = dlist_container(Delivery, key_node, dlist_pop_head_node(&key->queue));
-
-		behind->waiting = false;
-		behind->key = NULL;
-		if (behind->stored)
-			queue_forget(behind);
-		else
-			spill_write_later(behind, DELIVERY_WAITING, 0, NULL);
-	}
-}
-
-static void
-succeeded(Delivery *delivery)
-{
-	Endpoint   *endpoint = delivery->endpoint;
-	OrderKey   *key = delivery->key;
-
-	endpoint->proven = true;
-	endpoint->probing = false;
-	if (health_success(&endpoint->health))
-	{
-		/* What has waited is sent in order, with more and more requests at once. */
-		probe_plan(endpoint);
-		spill_start_backlog(endpoint);
-	}
-	spill_done(delivery);
-	queue_forget(delivery);
-	if (key != NULL)
-		queue_pass_on(key);
-}
-
 /* The delay that the receiver asks for, microseconds; 0 if it does not. */
 static int64
-wanted_delay(const HttpResult *result, TimestampTz now)
+attempt_wanted_delay(const HttpResult *result, TimestampTz now)
 {
 	char		value[128];
 
@@ -94,154 +55,137 @@ wanted_delay(const HttpResult *result, TimestampTz now)
 	return Max(0, retry_parse_after(value, (int64) timestamptz_to_time_t(now)));
 }
 
-/* What the health of the endpoint makes of a failure. */
-static HealthAction
-judge_failure(Delivery *delivery, TimestampTz now, const HttpResult *result, int64 *delay)
-{
-	Endpoint   *endpoint = delivery->endpoint;
-	HealthFailure failure = {0};
-	int			warn;
-	HealthAction action;
-
-	failure.now = now;
-	failure.attempts = delivery->attempts;
-	failure.probe = delivery->probe;
-	failure.gone = result->status == 410;
-	failure.handshake = delivery->handshake;
-	if (!pg_strong_random(&failure.random, sizeof(failure.random)))
-		failure.random = PG_UINT32_MAX / 2; /* the schedule as it stands */
-	failure.retry_after = wanted_delay(result, now);
-
-	/* What cannot be prepared is no fault of the receiver's: it has a schedule of its own. */
-	if (delivery->prepare_error != NULL && !delivery->probe)
-	{
-		*delay = retry_delay(endpoint_schedule(endpoint), delivery->attempts, failure.random, 0);
-		return *delay < 0 ? HEALTH_GIVE_UP : HEALTH_RETRY;
-	}
-
-	endpoint->proven = false;
-	action = health_failure(&endpoint->health, endpoint_schedule(endpoint), &failure, delay, &warn);
-	if (warn > 0)
-		deactivation_warn(endpoint, warn);
-	if (action == HEALTH_DEACTIVATE)
-		deactivation_switch_off(endpoint, failure.gone ? "gone" : "failing", delivery->configured_at);
-	return action;
-}
-
-static void
-failed(Delivery *delivery, TimestampTz now, const HttpResult *result)
-{
-	Endpoint   *endpoint = delivery->endpoint;
-	OrderKey   *key = delivery->key;
-	bool		was_failing = endpoint->health.failing;
-	bool		was_probe = delivery->probe;
-	int64		delay = 0;
-	HealthAction action = judge_failure(delivery, now, result, &delay);
-
-	delivery->key = NULL;
-	delivery->probe = false;
-	switch (action)
-	{
-		case HEALTH_RETRY:
-			spill_write_later(delivery, DELIVERY_RETRYING, now + delay, result->error);
-			if (key != NULL)
-			{
-				key->blocked = true;
-				key->holder = NULL;
-				store_queue(key);
-			}
-			return;
-
-		case HEALTH_GIVE_UP:
-			attempt_log_failed(endpoint);
-			spill_write_later(delivery, DELIVERY_FAILED, 0, result->error);
-			break;
-
-		case HEALTH_WAIT:
-		case HEALTH_DEACTIVATE:
-			spill_write_later(delivery, DELIVERY_WAITING, 0, result->error);
-			break;
-	}
-	if (key != NULL)
-		queue_pass_on(key);
-	if (was_probe)
-	{
-		endpoint->probing = false;
-		probe_plan(endpoint);
-	}
-	if (action == HEALTH_WAIT && !was_failing)
-	{
-		spill_put_aside(endpoint);
-		spill_start_failing(endpoint);
-	}
-	else if (action == HEALTH_DEACTIVATE)
-		spill_put_aside(endpoint);
-}
-
-/* Is it switched on, and not about to be switched off? */
+/* Is it active, and not about to be deactivated? */
 static bool
-may_be_sent_to(const Endpoint *endpoint)
+attempt_may_send_to(const Endpoint *endpoint)
 {
-	return endpoint->active && endpoint->deactivate == NULL;
+	return endpoint->config.active && endpoint->verdict.deactivate == NULL;
 }
 
-/* Its endpoint has agreed: may the delivery be sent still? */
-static bool
-may_go_on(const Delivery *delivery)
+static AttemptResult
+attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz now)
 {
 	const Endpoint *endpoint = delivery->endpoint;
+	AttemptResult described = {0};
 
-	return may_be_sent_to(endpoint) && (delivery->probe || !endpoint->health.failing);
+	described.delivered = result->outcome == HTTP_DELIVERED;
+	described.agreed = result->outcome == HTTP_AGREED;
+	described.test = message_is_test(delivery->message);
+	described.unprepared = delivery->prepared.error != NULL && !delivery->probe;
+	described.active = endpoint->config.active;
+	described.sendable = attempt_may_send_to(endpoint) && (delivery->probe || !endpoint->state.health.failing);
+	described.failure.now = now;
+	described.failure.attempts = delivery->attempts;
+	described.failure.probe = delivery->probe;
+	described.failure.gone = result->status == 410;
+	described.failure.handshake = delivery->attempt.handshake;
+	if (!pg_strong_random(&described.failure.random, sizeof(described.failure.random)))
+		described.failure.random = PG_UINT32_MAX / 2;	/* no jitter */
+	described.failure.retry_after = attempt_wanted_delay(result, now);
+	return described;
 }
 
-/* It is next: it has been prepared, and was the first before. */
+/* The key stays with a delivery that is to be retried: it is in the table from now on, and so is what follows. */
 static void
-go_on(Delivery *delivery)
+attempt_block_key(Delivery *delivery)
 {
-	spill_keep(delivery);
-	queue_ready(delivery);
-	dlist_move_head(&delivery->endpoint->ready, &delivery->ready_node);
+	OrderKey   *key = delivery->key;
+
+	delivery->key = NULL;
+	if (key == NULL)
+		return;
+	Assert(key->holder == delivery);
+	key->blocked = true;
+	key->holder = NULL;
+	spill_put_key_aside(key);
+}
+
+static void
+attempt_settle_delivery(Delivery *delivery, const ResultDecision *decision, const HttpResult *result, TimestampTz now)
+{
+	/* The answer to a handshake is no error. */
+	const char *error = result->outcome == HTTP_AGREED ? NULL : result->error;
+
+	if (decision->key == RESULT_BLOCK_KEY)
+		attempt_block_key(delivery);
+	switch (decision->delivery)
+	{
+		case RESULT_SEND:
+			spill_keep(delivery);
+			queue_ready_first(delivery);
+			return;
+		case RESULT_FINISH:
+			spill_finish(delivery);
+			return;
+		case RESULT_RETRY:
+			spill_write_later(delivery, DELIVERY_RETRYING, now + decision->delay, error);
+			break;
+		case RESULT_FAIL:
+			attempt_log_failed(delivery->endpoint);
+			spill_write_later(delivery, DELIVERY_FAILED, 0, error);
+			break;
+		case RESULT_WAIT:
+			spill_write_later(delivery, DELIVERY_WAITING, 0, error);
+			break;
+	}
+	delivery_end_probe(delivery);
+}
+
+static void
+attempt_settle_endpoint(Endpoint *endpoint, ResultEndpoint result)
+{
+	switch (result)
+	{
+		case RESULT_UNCHANGED:
+			break;
+		case RESULT_RECOVERED:
+			/* What has waited is sent in order, with more and more requests at once. */
+			probe_plan(endpoint);
+			spill_start_backlog(endpoint);
+			break;
+		case RESULT_FAILING:
+			spill_put_aside(endpoint);
+			spill_start_failing(endpoint);
+			break;
+		case RESULT_DEACTIVATE:
+			spill_put_aside(endpoint);
+			break;
+	}
 }
 
 /* An attempt has ended, or could not even begin (request NULL). */
 static void
-ended(Delivery *delivery, const HttpResult *result, TimestampTz now)
+attempt_end(Delivery *delivery, const HttpResult *result, TimestampTz now)
 {
-	bool		test = message_is_test(delivery->message);
-	bool		agreed = result->outcome == HTTP_AGREED;
+	Endpoint   *endpoint = delivery->endpoint;
+	AttemptResult described;
+	ResultDecision decision;
 
 	/* A handshake is no attempt to deliver. */
-	delivery->attempts += delivery->handshake ? 0 : 1;
-	attempt_log_attempt(delivery, delivery->request, result, now, !test && !agreed);
-	if (delivery->request != NULL)
-		request_release(delivery->request);
-	delivery->request = NULL;
-	if (agreed && (test || may_go_on(delivery)))
-		go_on(delivery);
-	else if (test)
-		queue_forget(delivery);
-	else if (result->outcome == HTTP_DELIVERED)
-		succeeded(delivery);
-	else if (agreed || !delivery->endpoint->active)
-	{
-		/* Switched off, or found failing, while this was under way: nothing to judge any more. */
-		OrderKey   *key = delivery->key;
+	delivery->attempts += delivery->attempt.handshake ? 0 : 1;
+	described = attempt_describe(delivery, result, now);
+	attempt_log_attempt(delivery, delivery->attempt.request, result, now, !described.test && !described.agreed);
+	if (delivery->attempt.request != NULL)
+		request_release(delivery->attempt.request);
+	delivery->attempt.request = NULL;
 
-		delivery->key = NULL;
-		spill_write_later(delivery, DELIVERY_WAITING, 0, agreed ? NULL : result->error);
-		if (key != NULL)
-			queue_pass_on(key);
-	}
-	else
-		failed(delivery, now, result);
+	decision = result_decide(&endpoint->state.health, endpoint_schedule(endpoint), &described);
+	if (decision.judged)
+		endpoint->state.proven = described.delivered;
+	if (decision.warn > 0)
+		deactivation_warn(endpoint, decision.warn);
+	if (decision.endpoint == RESULT_DEACTIVATE)
+		deactivation_switch_off(endpoint, described.failure.gone ? "gone" : "failing", delivery->attempt.configured_at);
+	attempt_settle_delivery(delivery, &decision, result, now);
+	attempt_settle_endpoint(endpoint, decision.endpoint);
 }
 
 /* The log says that the receiver has asked for more than it gets. */
 static void
-note_long_wait(HttpResult *result, TimestampTz now)
+attempt_note_long_wait(HttpResult *result, TimestampTz now)
 {
 	if (result->outcome != HTTP_DELIVERED &&
-		wanted_delay(result, now) >= (int64) RETRY_MAX_AFTER_SECONDS * USECS_PER_SEC)
+		attempt_wanted_delay(result, now) >= (int64) RETRY_MAX_AFTER_SECONDS * USECS_PER_SEC)
 		result->error = psprintf("%s, Retry-After counts as %d hours", result->error, RETRY_MAX_AFTER_SECONDS / 3600);
 }
 
@@ -255,11 +199,10 @@ attempt_results(TimestampTz now)
 		Delivery   *delivery = result.owner;
 		Endpoint   *endpoint = delivery->endpoint;
 
-		scheduler_ended(delivery);
-		if (delivery->handshake)
+		if (delivery->attempt.handshake)
 			endpoint_answered(endpoint, &result);
-		note_long_wait(&result, now);
-		ended(delivery, &result, now);
+		attempt_note_long_wait(&result, now);
+		attempt_end(delivery, &result, now);
 		http_release(http, result.transfer);
 		scheduler_enter(endpoint);
 	}
@@ -268,59 +211,42 @@ attempt_results(TimestampTz now)
 /* ---------- sending ---------- */
 
 static void
-could_not_send(Delivery *delivery, const char *error, TimestampTz now)
+attempt_could_not_send(Delivery *delivery, const char *error, TimestampTz now)
 {
 	HttpResult	result = {0};
 
 	result.outcome = HTTP_INVALID;
 	result.error = error;
 	result.headers = result.body = "";
-	delivery->handshake = false;	/* nobody has been asked; what is wrong is wrong with this delivery */
-	ended(delivery, &result, now);
+	delivery->attempt.handshake = false;	/* nobody has been asked; what is wrong is wrong with this delivery */
+	attempt_end(delivery, &result, now);
 }
 
 /* The transform wants this one not to be sent. */
 static void
-drop(Delivery *delivery)
+attempt_drop(Delivery *delivery)
 {
-	OrderKey   *key = delivery->key;
-
 	attempt_log_dropped(delivery->endpoint);
-	spill_done(delivery);
-	queue_forget(delivery);
-	if (key != NULL)
-		queue_pass_on(key);
+	spill_finish(delivery);
 }
 
-/* It has failed without an attempt, and is no fault of the receiver's. */
+/* It has failed without an attempt, which says nothing about the receiver. */
 static void
-withhold(Delivery *delivery, const char *reason, TimestampTz now)
+attempt_withhold(Delivery *delivery, const char *reason, TimestampTz now)
 {
-	OrderKey   *key = delivery->key;
-	bool		was_probe = delivery->probe;
-
 	if (message_is_test(delivery->message))
 	{
-		could_not_send(delivery, reason, now);
+		attempt_could_not_send(delivery, reason, now);
 		return;
 	}
-	delivery->key = NULL;
-	delivery->probe = false;
 	attempt_log_failed(delivery->endpoint);
 	spill_write_later(delivery, DELIVERY_FAILED, 0, reason);
-	if (key != NULL)
-		queue_pass_on(key);
-	if (was_probe)
-	{
-		/* It has told nothing about the receiver. */
-		delivery->endpoint->probing = false;
-		probe_plan(delivery->endpoint);
-	}
+	delivery_end_probe(delivery);
 }
 
 /* It cannot be sent to this webhook as it is configured, now or later. */
 static void
-refuse(Delivery *delivery, const char *reason, TimestampTz now)
+attempt_refuse(Delivery *delivery, const char *reason, TimestampTz now)
 {
 	HttpResult	result = {.outcome = HTTP_INVALID, .error = reason, .headers = "", .body = ""};
 
@@ -329,53 +255,53 @@ refuse(Delivery *delivery, const char *reason, TimestampTz now)
 		delivery->attempts++;
 		attempt_log_attempt(delivery, NULL, &result, now, true);
 	}
-	withhold(delivery, reason, now);
+	attempt_withhold(delivery, reason, now);
 }
 
 /* The request that is next for a delivery: itself, or the question whether it is welcome. */
 static Request *
-build_request(Delivery *delivery, TimestampTz now)
+attempt_build_request(Delivery *delivery, TimestampTz now)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 	Message		copy;
 
-	if (!delivery->handshake)
+	if (!delivery->attempt.handshake)
 		return request_build(endpoint, prepare_message(delivery, &copy), now);
-	handshake_ask(&endpoint->handshake, endpoint->url, settings_request_origin());
+	handshake_ask(&endpoint->state.handshake, endpoint->config.url, settings_request_origin());
 	return request_build_handshake(endpoint, delivery->message);
 }
 
 /* Begin one attempt.  A request that cannot be built fails alone. */
 static void
-send_delivery(Delivery *delivery, TimestampTz now)
+attempt_send_delivery(Delivery *delivery, TimestampTz now)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	char		error[256] = "";
 	const char *volatile refusal = NULL;
 
-	delivery->sent_at = now;
-	delivery->configured_at = delivery->endpoint->updated_at;
-	if (delivery->withheld != NULL || delivery->held)
+	delivery->attempt.sent_at = now;
+	delivery->attempt.configured_at = delivery->endpoint->config.updated_at;
+	if (delivery->withheld != NULL || delivery->prepared.result == PREPARATION_HOLD)
 	{
-		withhold(delivery, delivery->withheld ? delivery->withheld : delivery->faults, now);
+		attempt_withhold(delivery, delivery->withheld ? delivery->withheld : delivery->prepared.faults, now);
 		return;
 	}
-	if (delivery->dropped)
+	if (delivery->prepared.result == PREPARATION_DROP)
 	{
-		drop(delivery);
+		attempt_drop(delivery);
 		return;
 	}
-	delivery->handshake = delivery->prepare_error == NULL && endpoint_must_ask(delivery->endpoint);
-	if (delivery->prepare_error != NULL)
+	delivery->attempt.handshake = delivery->prepared.error == NULL && endpoint_must_ask(delivery->endpoint);
+	if (delivery->prepared.error != NULL)
 	{
-		could_not_send(delivery, delivery->prepare_error, now);
+		attempt_could_not_send(delivery, delivery->prepared.error, now);
 		return;
 	}
 	PG_TRY();
 	{
 		refusal = request_check_message(delivery->endpoint, delivery->message);
 		if (refusal == NULL)
-			delivery->request = build_request(delivery, now);
+			delivery->attempt.request = attempt_build_request(delivery, now);
 	}
 	PG_CATCH();
 	{
@@ -388,26 +314,27 @@ send_delivery(Delivery *delivery, TimestampTz now)
 
 		/* Too large is the message, not what the webhook is configured to send. */
 		if (edata->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-			delivery->prepare_error = MemoryContextStrdup(context, error);
+			prepare_refuse(delivery, error, context);
 	}
 	PG_END_TRY();
 
 	if (refusal != NULL)
 	{
-		delivery->handshake = false;
-		refuse(delivery, refusal, now);
+		delivery->attempt.handshake = false;
+		attempt_refuse(delivery, refusal, now);
 		return;
 	}
-	if (delivery->request != NULL)
+	if (delivery->attempt.request != NULL)
 	{
-		delivery->request->http.owner = delivery;
-		if (http_start(http, &delivery->request->http, error))
+		delivery->attempt.request->http.owner = delivery;
+		if (http_start(http, &delivery->attempt.request->http, error))
 		{
-			scheduler_begun(delivery);
+			delivery_enter(delivery, PHASE_SENDING);
+			scheduler_charge(delivery->endpoint, now);
 			return;
 		}
 	}
-	could_not_send(delivery, error, now);
+	attempt_could_not_send(delivery, error, now);
 }
 
 void
@@ -418,17 +345,12 @@ attempt_send(TimestampTz now)
 	scheduler_wake(now);
 	while ((endpoint = scheduler_next(now)) != NULL)
 	{
-		Delivery   *delivery = dlist_head_element(Delivery, ready_node, &endpoint->ready);
+		Delivery   *delivery = dlist_head_element(Delivery, phase_node, &endpoint->queue.ready);
 
-		/* Switched off or deleted while this turn was reading: the next one puts it aside. */
-		if (!endpoint->exists || (!may_be_sent_to(endpoint) && !message_is_test(delivery->message)))
+		/* Deactivated or deleted while this turn was reading: the next one puts it aside. */
+		if (!endpoint->config.exists || (!attempt_may_send_to(endpoint) && !message_is_test(delivery->message)))
 			continue;
-		dlist_delete(&delivery->ready_node);
-		endpoint->nready--;
-		if (endpoint->send_interval > 0 && delivery->withheld == NULL && !delivery->held && !delivery->dropped)
-			endpoint->next_send_at = Max(endpoint->next_send_at, now - RATE_CATCH_UP_US) +
-				endpoint->send_interval;
-		send_delivery(delivery, now);
+		attempt_send_delivery(delivery, now);
 		scheduler_enter(endpoint);
 	}
 }

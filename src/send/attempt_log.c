@@ -27,7 +27,6 @@
 
 #include "base/spi_statement.h"
 #include "base/webhook_lock.h"
-#include "compat.h"
 #include "send/attempt_log.h"
 
 /* A longer body is cut off in the log. */
@@ -147,15 +146,15 @@ steady_now(void)
 static void
 mark_dirty(Endpoint *endpoint, bool failing)
 {
-	if (!endpoint->dirty)
-		endpoint->dirty_since = steady_now();
-	else if (endpoint->dirty_failing || !failing)
+	if (!endpoint->stats.dirty)
+		endpoint->stats.dirty_since = steady_now();
+	else if (endpoint->stats.dirty_failing || !failing)
 		return;
 	else
-		dlist_delete(&endpoint->dirty_node);
-	endpoint->dirty = true;
-	endpoint->dirty_failing = failing;
-	dlist_push_tail(failing ? &failing_endpoints : &dirty_endpoints, &endpoint->dirty_node);
+		dlist_delete(&endpoint->stats.dirty_node);
+	endpoint->stats.dirty = true;
+	endpoint->stats.dirty_failing = failing;
+	dlist_push_tail(failing ? &failing_endpoints : &dirty_endpoints, &endpoint->stats.dirty_node);
 }
 
 static void
@@ -172,10 +171,10 @@ static void
 release_log(Endpoint *endpoint)
 {
 	for (int i = 0; i < ENDPOINT_LOG_SLOTS; i++)
-		free_entry(&endpoint->log[i]);
-	nentries -= endpoint->nlog;
-	prompt_left = Max(0, prompt_left - endpoint->nlog);
-	endpoint->nlog = 0;
+		free_entry(&endpoint->stats.log[i]);
+	nentries -= endpoint->stats.nlog;
+	prompt_left = Max(0, prompt_left - endpoint->stats.nlog);
+	endpoint->stats.nlog = 0;
 }
 
 /* What the log shows of a text of this length. */
@@ -236,10 +235,10 @@ create_entry(const Delivery *delivery, const Request *request, const HttpResult 
 {
 	const Message *message = delivery->message;
 	const Endpoint *endpoint = delivery->endpoint;
-	const char *url = request ? request->url.data : endpoint->url;
-	const char *configured = endpoint->exists ? endpoint->shown_headers : "";
-	const char *error = result->error[0] == '\0' && delivery->faults != NULL && !delivery->handshake ?
-		delivery->faults : result->error;
+	const char *url = request ? request->url.data : endpoint->config.url;
+	const char *configured = endpoint->config.exists ? endpoint->config.shown_headers : "";
+	const char *error = result->error[0] == '\0' && delivery->prepared.faults != NULL && !delivery->attempt.handshake ?
+		delivery->prepared.faults : result->error;
 	size_t		size;
 	LogEntry   *entry;
 	char	   *ends[LOG_TEXTS];
@@ -255,10 +254,10 @@ create_entry(const Delivery *delivery, const Request *request, const HttpResult 
 	entry = MemoryContextAlloc(log_context, size);
 	log_memory += GetMemoryChunkSpace(entry);
 
-	entry->attempted_at = delivery->sent_at;
+	entry->attempted_at = delivery->attempt.sent_at;
 	entry->message_id = message->message_id;
-	entry->attempt = delivery->attempts + (delivery->handshake ? 1 : 0);
-	entry->method = request != NULL ? request->http.method : request_method(delivery->endpoint->method);
+	entry->attempt = delivery->attempts + (delivery->attempt.handshake ? 1 : 0);
+	entry->method = request != NULL ? request->http.method : request_method(delivery->endpoint->config.method);
 	entry->status = result->status;
 	entry->duration_us = result->duration_us;
 	entry->outcome = http_outcome_name(result->outcome);
@@ -285,33 +284,33 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 			   TimestampTz now, bool counts)
 {
 	Endpoint   *endpoint = delivery->endpoint;
-	LogEntry  **slot = &endpoint->log[endpoint->log_seq % ENDPOINT_LOG_SLOTS];
+	LogEntry  **slot = &endpoint->stats.log[endpoint->stats.log_seq % ENDPOINT_LOG_SLOTS];
 
 	free_entry(slot);
 	*slot = create_entry(delivery, request, result);
-	endpoint->log_seq++;
-	if (endpoint->nlog < ENDPOINT_LOG_SLOTS)
+	endpoint->stats.log_seq++;
+	if (endpoint->stats.nlog < ENDPOINT_LOG_SLOTS)
 	{
-		endpoint->nlog++;
+		endpoint->stats.nlog++;
 		nentries++;
 	}
 
 	mark_dirty(endpoint, result->outcome != HTTP_DELIVERED);
 	if (!counts)
 		return;
-	endpoint->attempts++;
+	endpoint->stats.attempts++;
 	if (result->outcome == HTTP_DELIVERED)
 	{
-		endpoint->delivered++;
+		endpoint->stats.delivered++;
 		total_delivered++;
-		endpoint->last_success_at = now;
+		endpoint->stats.last_success_at = now;
 	}
 	else
 	{
-		endpoint->last_failure_at = now;
-		if (endpoint->last_error != NULL)
-			free(endpoint->last_error);
-		endpoint->last_error = strdup(result->error);
+		endpoint->stats.last_failure_at = now;
+		if (endpoint->stats.last_error != NULL)
+			free(endpoint->stats.last_error);
+		endpoint->stats.last_error = strdup(result->error);
 	}
 }
 
@@ -324,7 +323,7 @@ attempt_log_health(Endpoint *endpoint)
 void
 attempt_log_failed(Endpoint *endpoint)
 {
-	endpoint->failed++;
+	endpoint->stats.failed++;
 	total_failed++;
 	mark_dirty(endpoint, true);
 }
@@ -332,21 +331,21 @@ attempt_log_failed(Endpoint *endpoint)
 void
 attempt_log_expired(Endpoint *endpoint)
 {
-	endpoint->expired++;
+	endpoint->stats.expired++;
 	mark_dirty(endpoint, false);
 }
 
 void
 attempt_log_dropped(Endpoint *endpoint)
 {
-	endpoint->dropped++;
+	endpoint->stats.dropped++;
 	mark_dirty(endpoint, true);
 }
 
 static int64
 first_since(dlist_head *list)
 {
-	return dlist_is_empty(list) ? PG_INT64_MAX : dlist_head_element(Endpoint, dirty_node, list)->dirty_since;
+	return dlist_is_empty(list) ? PG_INT64_MAX : dlist_head_element(Endpoint, stats.dirty_node, list)->stats.dirty_since;
 }
 
 static bool
@@ -414,41 +413,41 @@ save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 seq)
 static void
 save_log(Endpoint *endpoint)
 {
-	int64		first = endpoint->log_seq - endpoint->nlog;
+	int64		first = endpoint->stats.log_seq - endpoint->stats.nlog;
 
-	if (!endpoint->log_seq_known)
+	if (!endpoint->stats.log_seq_known)
 	{
 		Datum		values[1] = {Int64GetDatum(endpoint->id)};
 		bool		isnull;
 
 		spi_statement_execute(&log_seq_statement, values, NULL);
-		endpoint->log_base = DatumGetInt64(spi_statement_value(0, 1, &isnull)) + 1;
-		endpoint->log_seq_known = true;
+		endpoint->stats.log_base = DatumGetInt64(spi_statement_value(0, 1, &isnull)) + 1;
+		endpoint->stats.log_seq_known = true;
 	}
-	for (int64 seq = first; seq < endpoint->log_seq; seq++)
-		save_entry(endpoint, endpoint->log[seq % ENDPOINT_LOG_SLOTS], endpoint->log_base + seq);
+	for (int64 seq = first; seq < endpoint->stats.log_seq; seq++)
+		save_entry(endpoint, endpoint->stats.log[seq % ENDPOINT_LOG_SLOTS], endpoint->stats.log_base + seq);
 }
 
 static void
 save_health(Endpoint *endpoint)
 {
-	const Health *health = &endpoint->health;
-	const Handshake *handshake = &endpoint->handshake;
+	const Health *health = &endpoint->state.health;
+	const Handshake *handshake = &endpoint->state.handshake;
 	Datum		values[16];
 	char		nulls[17] = "                ";
 
 	values[0] = Int64GetDatum(endpoint->id);
-	values[1] = Int64GetDatum(endpoint->delivered);
-	values[2] = Int64GetDatum(endpoint->failed);
-	values[3] = Int64GetDatum(endpoint->attempts);
-	values[4] = Int64GetDatum(endpoint->dropped);
-	values[5] = TimestampTzGetDatum(endpoint->last_success_at);
-	nulls[5] = endpoint->last_success_at ? ' ' : 'n';
-	values[6] = TimestampTzGetDatum(endpoint->last_failure_at);
-	nulls[6] = endpoint->last_failure_at ? ' ' : 'n';
-	nulls[7] = endpoint->last_error ? ' ' : 'n';
-	values[7] = endpoint->last_error ?
-		spi_statement_safe_text(endpoint->last_error, strlen(endpoint->last_error)) : (Datum) 0;
+	values[1] = Int64GetDatum(endpoint->stats.delivered);
+	values[2] = Int64GetDatum(endpoint->stats.failed);
+	values[3] = Int64GetDatum(endpoint->stats.attempts);
+	values[4] = Int64GetDatum(endpoint->stats.dropped);
+	values[5] = TimestampTzGetDatum(endpoint->stats.last_success_at);
+	nulls[5] = endpoint->stats.last_success_at ? ' ' : 'n';
+	values[6] = TimestampTzGetDatum(endpoint->stats.last_failure_at);
+	nulls[6] = endpoint->stats.last_failure_at ? ' ' : 'n';
+	nulls[7] = endpoint->stats.last_error ? ' ' : 'n';
+	values[7] = endpoint->stats.last_error ?
+		spi_statement_safe_text(endpoint->stats.last_error, strlen(endpoint->stats.last_error)) : (Datum) 0;
 	values[8] = Int32GetDatum(health->failures);
 	values[9] = TimestampTzGetDatum(health->failing_since);
 	nulls[9] = health->failing_since ? ' ' : 'n';
@@ -459,30 +458,30 @@ save_health(Endpoint *endpoint)
 	values[13] = TimestampTzGetDatum(handshake->agreed_at);
 	nulls[13] = handshake->wanted && handshake->agreed ? ' ' : 'n';
 	values[14] = Int32GetDatum(handshake->rate);
-	values[15] = Int64GetDatum(endpoint->expired);
+	values[15] = Int64GetDatum(endpoint->stats.expired);
 	nulls[14] = handshake->wanted && handshake->agreed && handshake->rate > 0 ? ' ' : 'n';
 	spi_statement_execute(&health_statement, values, nulls);
 
-	endpoint->delivered = endpoint->failed = endpoint->attempts = endpoint->dropped = endpoint->expired = 0;
-	endpoint->last_success_at = endpoint->last_failure_at = 0;
-	if (endpoint->last_error != NULL)
-		free(endpoint->last_error);
-	endpoint->last_error = NULL;
+	endpoint->stats.delivered = endpoint->stats.failed = endpoint->stats.attempts = endpoint->stats.dropped = endpoint->stats.expired = 0;
+	endpoint->stats.last_success_at = endpoint->stats.last_failure_at = 0;
+	if (endpoint->stats.last_error != NULL)
+		free(endpoint->stats.last_error);
+	endpoint->stats.last_error = NULL;
 }
 
 static void
 save_endpoint(Endpoint *endpoint, int64 now)
 {
-	dlist_delete(&endpoint->dirty_node);
+	dlist_delete(&endpoint->stats.dirty_node);
 	if (!webhook_lock_try(endpoint->id))
 	{
 		/* Not now. */
-		endpoint->dirty_since = now;
-		dlist_push_tail(endpoint->dirty_failing ? &failing_endpoints : &dirty_endpoints, &endpoint->dirty_node);
+		endpoint->stats.dirty_since = now;
+		dlist_push_tail(endpoint->stats.dirty_failing ? &failing_endpoints : &dirty_endpoints, &endpoint->stats.dirty_node);
 		return;
 	}
-	endpoint->dirty = false;
-	if (endpoint->exists)
+	endpoint->stats.dirty = false;
+	if (endpoint->config.exists)
 	{
 		save_log(endpoint);
 		save_health(endpoint);
@@ -504,7 +503,7 @@ save(int64 now, int64 horizon, int64 end)
 		while (first_since(lists[i]) < (overfull ? now : horizon) &&
 			   (overfull ? log_memory > LOG_MEMORY / 2 : steady_now() < end))
 		{
-			save_endpoint(dlist_head_element(Endpoint, dirty_node, lists[i]), now);
+			save_endpoint(dlist_head_element(Endpoint, stats.dirty_node, lists[i]), now);
 			MemoryContextReset(scratch);
 		}
 	MemoryContextSwitchTo(old);

@@ -17,7 +17,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/clock.h"
 #include "base/spi_statement.h"
 #include "base/webhook_lock.h"
 #include "send/deactivation.h"
@@ -50,15 +49,15 @@ list_endpoint(Endpoint *endpoint)
 void
 deactivation_warn(Endpoint *endpoint, int percent)
 {
-	endpoint->warning = percent;
+	endpoint->verdict.warning = percent;
 	list_endpoint(endpoint);
 }
 
 void
 deactivation_switch_off(Endpoint *endpoint, const char *reason, TimestampTz as_of)
 {
-	endpoint->deactivate = reason;
-	endpoint->deactivate_as_of = as_of;
+	endpoint->verdict.deactivate = reason;
+	endpoint->verdict.deactivate_as_of = as_of;
 	probe_plan(endpoint);
 	list_endpoint(endpoint);
 }
@@ -68,7 +67,7 @@ deactivation_punish(int64 webhook_id)
 {
 	Endpoint   *endpoint = endpoint_get(webhook_id);
 
-	deactivation_switch_off(endpoint, "transform", endpoint->updated_at);
+	deactivation_switch_off(endpoint, "transform", endpoint->config.updated_at);
 }
 
 void
@@ -106,11 +105,9 @@ deactivation_next_save(void)
 static bool
 switch_off(Endpoint *endpoint)
 {
-	if (!notify_deactivate(endpoint, endpoint->deactivate, endpoint->deactivate_as_of))
+	if (!notify_deactivate(endpoint, endpoint->verdict.deactivate, endpoint->verdict.deactivate_as_of))
 		return false;
-	endpoint->active = false;
-	endpoint->buffering = true;
-	endpoint->deactivated_at = clock_now();
+	endpoint_note_deactivated(endpoint);
 	order_key_unblock_all(endpoint->id);
 	return true;
 }
@@ -122,7 +119,7 @@ acquit(Endpoint *endpoint)
 	/* What was committed before we got the claim has been announced. */
 	AcceptInvalidationMessages();
 	endpoint_refresh(endpoint);
-	if (endpoint->exists && endpoint->active)
+	if (endpoint->config.exists && endpoint->config.active)
 		spill_start_backlog(endpoint);
 }
 
@@ -130,22 +127,22 @@ acquit(Endpoint *endpoint)
 static bool
 carry_out(Endpoint *endpoint)
 {
-	const char *reason = endpoint->deactivate;
+	const char *reason = endpoint->verdict.deactivate;
 
 	if (!notify_possible() || !webhook_lock_try(endpoint->id))
 		return false;
 	if (reason != NULL)
 	{
-		bool		done = endpoint->exists && endpoint->active && switch_off(endpoint);
+		bool		done = endpoint->config.exists && endpoint->config.active && switch_off(endpoint);
 
-		endpoint->deactivate = NULL;
+		endpoint->verdict.deactivate = NULL;
 		if (!done)
 			acquit(endpoint);
 		probe_plan(endpoint);
 	}
-	else if (endpoint->exists && endpoint->active)
-		notify_warning(endpoint, endpoint->warning);
-	endpoint->warning = 0;
+	else if (endpoint->config.exists && endpoint->config.active)
+		notify_warning(endpoint, endpoint->verdict.warning);
+	endpoint->verdict.warning = 0;
 	return true;
 }
 

@@ -21,7 +21,6 @@
 #include "base/spi_statement.h"
 #include "send/delivery_table.h"
 
-#define STRICT_ORDER_KEY	1
 
 /* Rows read in one go; a message can be large. */
 #define READ_BYTES			(4 * 1024 * 1024)
@@ -167,23 +166,6 @@ static SpiStatement retrying_statement = {
 };
 
 
-int64
-delivery_order_key(const Endpoint *endpoint, const Message *message)
-{
-	uint64		hash;
-
-	if (endpoint->ordering == ORDER_STRICT)
-		return STRICT_ORDER_KEY;
-	if (endpoint->ordering == ORDER_NONE || message->entity_id == NULL)
-		return 0;
-	hash = hash_bytes_extended((const unsigned char *) message->entity_id,
-							   strlen(message->entity_id), 0);
-	if (message->entity_type != NULL)
-		hash = hash_bytes_extended((const unsigned char *) message->entity_type,
-								   strlen(message->entity_type), hash);
-	return hash <= STRICT_ORDER_KEY ? 2 : (int64) hash;
-}
-
 static void
 bind_text(Datum *values, char *nulls, int i, const char *text)
 {
@@ -195,7 +177,7 @@ bind_text(Datum *values, char *nulls, int i, const char *text)
 static void
 bind_error(Datum *values, char *nulls, int i, const Delivery *delivery)
 {
-	const char *error = delivery->last_error;
+	const char *error = delivery->row.last_error;
 
 	nulls[i] = error ? ' ' : 'n';
 	values[i] = error ? spi_statement_safe_text(error, strlen(error)) : (Datum) 0;
@@ -204,14 +186,14 @@ bind_error(Datum *values, char *nulls, int i, const Delivery *delivery)
 static void
 bind_due(Datum *values, char *nulls, int i, const Delivery *delivery)
 {
-	nulls[i] = delivery->next_state == DELIVERY_RETRYING ? ' ' : 'n';
-	values[i] = TimestampTzGetDatum(delivery->next_attempt_at);
+	nulls[i] = delivery->row.next_state == DELIVERY_RETRYING ? ' ' : 'n';
+	values[i] = TimestampTzGetDatum(delivery->row.next_attempt_at);
 }
 
 static void
 bind_failed_at(Datum *values, char *nulls, int i, const Delivery *delivery)
 {
-	nulls[i] = delivery->next_state == DELIVERY_FAILED ? ' ' : 'n';
+	nulls[i] = delivery->row.next_state == DELIVERY_FAILED ? ' ' : 'n';
 	values[i] = TimestampTzGetDatum(clock_now());
 }
 
@@ -224,10 +206,10 @@ delivery_table_store(const Delivery *delivery)
 
 	values[0] = Int64GetDatum(delivery->endpoint->id);
 	values[1] = Int64GetDatum(message->id);
-	if (delivery->stored)
+	if (delivery->row.exists)
 	{
 		values[2] = Int32GetDatum(delivery->attempts);
-		values[3] = CStringGetTextDatum(state_names[delivery->next_state]);
+		values[3] = CStringGetTextDatum(state_names[delivery->row.next_state]);
 		bind_due(values, nulls, 4, delivery);
 		bind_error(values, nulls, 5, delivery);
 		bind_failed_at(values, nulls, 6, delivery);
@@ -244,7 +226,7 @@ delivery_table_store(const Delivery *delivery)
 	values[9] = TimestampTzGetDatum(message->created_at);
 	values[10] = Int64GetDatum(delivery->order_key);
 	values[11] = Int32GetDatum(delivery->attempts);
-	values[12] = CStringGetTextDatum(state_names[delivery->next_state]);
+	values[12] = CStringGetTextDatum(state_names[delivery->row.next_state]);
 	bind_due(values, nulls, 13, delivery);
 	bind_error(values, nulls, 14, delivery);
 	values[15] = ObjectIdGetDatum(message->relation);

@@ -1,74 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * delivery_table.h
- *		One message for one webhook, and the table of those that take longer.
+ *		The table of deliveries that did not succeed at once.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef WEBHOOK_DELIVERY_TABLE_H
 #define WEBHOOK_DELIVERY_TABLE_H
 
-#include "log/message.h"
-#include "send/endpoint.h"
-
-/* What a row of webhook.delivery says; the names are in delivery_table.c. */
-typedef enum DeliveryState
-{
-	DELIVERY_WAITING,			/* to be sent when its turn comes, or its webhook is switched on */
-	DELIVERY_RETRYING,			/* has failed, to be tried again at next_attempt_at */
-	DELIVERY_FAILED				/* given up */
-} DeliveryState;
-
-typedef struct Delivery
-{
-	Message    *message;
-	Endpoint   *endpoint;
-	int64		order_key;		/* deliveries with the same one follow each other; 0: any order */
-	int			attempts;		/* made so far */
-	bool		stored;			/* has a row in webhook.delivery */
-	bool		sending;
-	bool		slow;			/* while sending: it takes long */
-	bool		doubtful;		/* while sending: it takes long, or may well do so */
-	bool		handshake;		/* while sending: the endpoint is being asked whether it may be sent */
-	bool		probe;			/* it shall show whether a failing endpoint works again */
-	bool		waiting;		/* behind another one with the same key */
-	bool		preparing;		/* listed for dispatch_prepare() */
-	bool		to_store;		/* listed in stored.c */
-	bool		holds_key;		/* ... where it waits for a claim, later ones behind it */
-	TimestampTz ready_at;
-	TimestampTz sent_at;
-	TimestampTz configured_at;	/* when what it was sent with had last been changed */
-	struct Request *request;	/* while sending */
-
-	/* how the row is to be written, see stored.c */
-	DeliveryState next_state;
-	TimestampTz next_attempt_at;
-	char	   *last_error;
-
-	char	   *withheld;		/* why its webhook's owner may not be sent it any more, or NULL */
-
-	/* what prepare_delivery() has made of the payload */
-	bool		prepared;
-	bool		dropped;		/* by the transform: not to be sent */
-	char	   *payload;		/* NULL: the message's */
-	char	   *prepare_error;	/* NULL: none */
-	char	   *faults;			/* what does not fit the form, or NULL */
-	bool		held;			/* not to be sent for that reason */
-
-	struct OrderKey *key;
-	dlist_node	key_node;		/* in the key's queue */
-	dlist_node	ready_node;		/* in endpoint->ready, among those to be prepared, or the requests that are fast so far */
-	dlist_node	all_node;		/* in endpoint->all */
-	dlist_node	message_node;	/* in message->deliveries */
-} Delivery;
-
-extern int64 delivery_order_key(const Endpoint *endpoint, const Message *message);
+#include "send/delivery.h"
 
 /*
  * All of these run in a transaction with SPI connected.
  *
- * Insert or update the row of a delivery as its next_state, next_attempt_at
- * and last_error say.
+ * Insert or update the row of a delivery as delivery->row says.
  */
 extern void delivery_table_store(const Delivery *delivery);
 extern void delivery_table_delete(int64 webhook_id, int64 id);

@@ -25,7 +25,6 @@
 #include "send/queue.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
-#include "send/withheld.h"
 
 /* What a slow endpoint has held up for so long is stored. */
 #define HELD_UP_MS			300
@@ -38,11 +37,11 @@
 static void
 buffer_or_drop(Message *message, Endpoint *endpoint)
 {
-	TimestampTz end = endpoint->deactivated_at == DT_NOEND ? DT_NOEND :
-		endpoint->deactivated_at + (int64) webhook_buffer_retention * USECS_PER_SEC;
+	TimestampTz end = endpoint->config.deactivated_at == DT_NOEND ? DT_NOEND :
+		endpoint->config.deactivated_at + (int64) webhook_buffer_retention * USECS_PER_SEC;
 
-	if (endpoint->buffering && message->created_at < end)
-		spill_write_later(queue_create(message, endpoint, delivery_order_key(endpoint, message)),
+	if (endpoint->config.buffering && message->created_at < end)
+		spill_write_later(delivery_create(message, endpoint, delivery_order_key(endpoint, message)),
 						   DELIVERY_WAITING, 0, NULL);
 	else
 		attempt_log_dropped(endpoint);
@@ -54,11 +53,11 @@ dispatch_to(Message *message, Endpoint *endpoint)
 {
 	int64		order_key;
 
-	if (!endpoint->exists)
+	if (!endpoint->config.exists)
 		return;
 	if (message_is_test(message))
 	{
-		queue_add(queue_create(message, endpoint, 0));
+		queue_add(delivery_create(message, endpoint, 0));
 		return;
 	}
 	if (spill_known(endpoint->id, message->id))
@@ -68,7 +67,7 @@ dispatch_to(Message *message, Endpoint *endpoint)
 		attempt_log_dropped(endpoint);
 		return;
 	}
-	if (!endpoint->active)
+	if (!endpoint->config.active)
 	{
 		buffer_or_drop(message, endpoint);
 		return;
@@ -76,13 +75,13 @@ dispatch_to(Message *message, Endpoint *endpoint)
 	order_key = delivery_order_key(endpoint, message);
 
 	/* A crash can leave an endpoint failing whose last row has gone: now there is something to try it with. */
-	if (endpoint->health.failing && !endpoint->in_probe_queue)
+	if (endpoint->state.health.failing && !endpoint->state.in_probe_queue)
 		probe_plan(endpoint);
-	if (endpoint->backlog || endpoint->health.failing || endpoint->deactivate != NULL ||
+	if (endpoint->spill.backlog || endpoint->state.health.failing || endpoint->verdict.deactivate != NULL ||
 		order_key_blocked(endpoint->id, order_key))
-		spill_write_later(queue_create(message, endpoint, order_key), DELIVERY_WAITING, 0, NULL);
+		spill_write_later(delivery_create(message, endpoint, order_key), DELIVERY_WAITING, 0, NULL);
 	else
-		queue_add(queue_create(message, endpoint, order_key));
+		queue_add(delivery_create(message, endpoint, order_key));
 }
 
 void
@@ -92,7 +91,7 @@ dispatch_message(Message *message)
 	message->unfinished = 1;	/* held by us until all deliveries exist */
 	for (int i = 0; i < message->nwebhooks; i++)
 		dispatch_to(message, endpoint_get(message->webhook_ids[i]));
-	queue_message_done(message);
+	delivery_release_message(message);
 }
 
 /* ---------- endpoints that are slow, failing or switched off ---------- */
@@ -106,10 +105,10 @@ held_up_by_endpoint(const Delivery *delivery, TimestampTz now)
 {
 	const Endpoint *endpoint = delivery->endpoint;
 
-	if (delivery->sending)
+	if (delivery->phase == PHASE_SENDING)
 		return scheduler_is_slow(delivery, now);
-	return delivery->waiting || delivery->preparing || endpoint->slow > 0 || endpoint->queued_in == QUEUE_LATER ||
-		endpoint->queued_in == QUEUE_HELD || endpoint->in_flight >= scheduler_allowed(endpoint);
+	return delivery->phase != PHASE_READY || endpoint->queue.slow > 0 || endpoint->queue.list == LIST_LATER ||
+		endpoint->queue.list == LIST_HELD || endpoint->queue.in_flight >= scheduler_allowed(endpoint);
 }
 
 /* A delivery that has held up the oldest message for long, or NULL. */
@@ -128,7 +127,7 @@ find_held_up(TimestampTz now)
 	{
 		Delivery   *delivery = dlist_container(Delivery, message_node, iter.cur);
 
-		if (!delivery->to_store && held_up_by_endpoint(delivery, now))
+		if (!delivery->row.to_write && held_up_by_endpoint(delivery, now))
 			return delivery;
 	}
 	return NULL;
@@ -149,16 +148,16 @@ dispatch_check_slow(TimestampTz now)
 static void
 refresh_endpoint(Endpoint *endpoint)
 {
-	bool		was_active = endpoint->seen.active;
-	TimestampTz updated_at = endpoint->seen.updated_at;
+	bool		was_active = endpoint->config.seen.active;
+	TimestampTz updated_at = endpoint->config.seen.updated_at;
 
 	/* Somebody else may have loaded it anew since we have looked: what we saw counts. */
 	if (!endpoint_changed(endpoint) ||
-		(endpoint->in_memory == 0 && !endpoint->health.failing && !endpoint->backlog && was_active))
+		(endpoint->queue.in_memory == 0 && !endpoint->state.health.failing && !endpoint->spill.backlog && was_active))
 		return;
 	endpoint_refresh(endpoint);
 	endpoint_see(endpoint);
-	if (!endpoint->exists || !endpoint->active)
+	if (!endpoint->config.exists || !endpoint->config.active)
 	{
 		spill_put_aside(endpoint);	/* spill_save() drops it, or keeps it as a buffer */
 		if (was_active)
@@ -169,10 +168,10 @@ refresh_endpoint(Endpoint *endpoint)
 	{
 		if (!was_active)
 			spill_start_backlog(endpoint);
-		else if (endpoint->health.failing && endpoint->updated_at != updated_at)
+		else if (endpoint->state.health.failing && endpoint->config.updated_at != updated_at)
 		{
 			/* Somebody has mended the webhook: see at once whether it works. */
-			endpoint->health.next_probe_at = clock_now();
+			endpoint->state.health.next_probe_at = clock_now();
 			probe_plan(endpoint);
 		}
 	}

@@ -75,15 +75,15 @@ endpoint_init(void)
 bool
 endpoint_changed(const Endpoint *endpoint)
 {
-	return endpoint->seen.generation != catalog_generation();
+	return endpoint->config.seen.generation != catalog_generation();
 }
 
 void
 endpoint_see(Endpoint *endpoint)
 {
-	endpoint->seen.generation = endpoint->generation;
-	endpoint->seen.active = endpoint->exists && endpoint->active;
-	endpoint->seen.updated_at = endpoint->updated_at;
+	endpoint->config.seen.generation = endpoint->config.generation;
+	endpoint->config.seen.active = endpoint->config.exists && endpoint->config.active;
+	endpoint->config.seen.updated_at = endpoint->config.updated_at;
 }
 
 TimestampTz
@@ -106,11 +106,11 @@ column_text(int column)
 static void
 set_problem(Endpoint *endpoint, const char *what, const char *problem)
 {
-	if (endpoint->problem == NULL)
-		endpoint->problem = psprintf("%s: %s", what, problem);
+	if (endpoint->config.problem == NULL)
+		endpoint->config.problem = psprintf("%s: %s", what, problem);
 }
 
-/* The value, or the content of the file that it names; "" with endpoint->problem set if that fails. */
+/* The value, or the content of the file that it names; "" with endpoint->config.problem set if that fails. */
 static char *
 resolve_file(Endpoint *endpoint, char *value, const char *what)
 {
@@ -119,7 +119,7 @@ resolve_file(Endpoint *endpoint, char *value, const char *what)
 
 	if (value == NULL || !secret_file_is_reference(value))
 		return value;
-	content = secret_file_read(value, endpoint->owner, &problem);
+	content = secret_file_read(value, endpoint->config.owner, &problem);
 	if (content != NULL)
 		return content;
 	set_problem(endpoint, what, problem);
@@ -145,21 +145,21 @@ column_key(Endpoint *endpoint, int column)
 static void
 resolve_headers(Endpoint *endpoint)
 {
-	for (int i = 0; i < endpoint->nheaders; i++)
+	for (int i = 0; i < endpoint->config.nheaders; i++)
 	{
-		char	   *colon = strchr(endpoint->headers[i], ':');
+		char	   *colon = strchr(endpoint->config.headers[i], ':');
 		char	   *name;
 		char	   *value;
 		const char *problem;
 
 		if (colon == NULL || !secret_file_is_reference(colon + 2))
 			continue;
-		name = pnstrdup(endpoint->headers[i], colon - endpoint->headers[i]);
+		name = pnstrdup(endpoint->config.headers[i], colon - endpoint->config.headers[i]);
 		value = resolve_file(endpoint, colon + 2, name);
 		problem = url_check_header(name, value);
 		if (problem != NULL)
 			set_problem(endpoint, name, problem);
-		endpoint->headers[i] = psprintf("%s: %s", name, value);
+		endpoint->config.headers[i] = psprintf("%s: %s", name, value);
 	}
 }
 
@@ -171,10 +171,10 @@ load_schedule(Endpoint *endpoint, Datum array)
 
 	deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
 					  TYPALIGN_DOUBLE, &steps, NULL, &n);
-	endpoint->schedule.count = Min(n, RETRY_MAX_STEPS);
-	for (int i = 0; i < endpoint->schedule.count; i++)
-		endpoint->schedule.steps[i] = DatumGetInt64(steps[i]);
-	endpoint->own_schedule = n > 0;
+	endpoint->config.schedule.count = Min(n, RETRY_MAX_STEPS);
+	for (int i = 0; i < endpoint->config.schedule.count; i++)
+		endpoint->config.schedule.steps[i] = DatumGetInt64(steps[i]);
+	endpoint->config.own_schedule = n > 0;
 }
 
 static EndpointOrdering
@@ -194,17 +194,17 @@ static void
 set_pace(Endpoint *endpoint)
 {
 	const int64 second = USECS_PER_SEC * (100 + RATE_MARGIN_PERCENT) / 100;
-	const Handshake *handshake = &endpoint->handshake;
-	int64		interval = endpoint->rate_limit > 0 ? second / endpoint->rate_limit : 0;
+	const Handshake *handshake = &endpoint->state.handshake;
+	int64		interval = endpoint->config.rate_limit > 0 ? second / endpoint->config.rate_limit : 0;
 
 	/* The endpoint itself may have set a limit, per minute. */
 	if (handshake->wanted && handshake->rate > 0)
 		interval = Max(interval, SECS_PER_MINUTE * second / handshake->rate);
 
 	/* The process before us may have sent something just now. */
-	if (interval > 0 && endpoint->send_interval == 0)
-		endpoint->next_send_at = clock_now() + interval;
-	endpoint->send_interval = interval;
+	if (interval > 0 && endpoint->config.send_interval == 0)
+		endpoint->queue.next_send_at = clock_now() + interval;
+	endpoint->config.send_interval = interval;
 }
 
 /* Take the configuration from the row that SPI has just returned. */
@@ -216,53 +216,53 @@ load_row(Endpoint *endpoint)
 	char	  **shown;
 	StringInfoData buf;
 
-	endpoint->owner = DatumGetObjectId(spi_statement_value(0, 20, &isnull));
-	endpoint->url = column_text(1);
-	endpoint->method = column_text(2);
-	endpoint->format = format_format(column_text(3));
-	endpoint->ordering = parse_ordering(column_text(4));
-	endpoint->key = column_key(endpoint, 5);
-	endpoint->previous_key = column_key(endpoint, 6);
+	endpoint->config.owner = DatumGetObjectId(spi_statement_value(0, 20, &isnull));
+	endpoint->config.url = column_text(1);
+	endpoint->config.method = column_text(2);
+	endpoint->config.format = format_format(column_text(3));
+	endpoint->config.ordering = parse_ordering(column_text(4));
+	endpoint->config.key = column_key(endpoint, 5);
+	endpoint->config.previous_key = column_key(endpoint, 6);
 	d = spi_statement_value(0, 7, &isnull);
-	endpoint->previous_key_until = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
+	endpoint->config.previous_key_until = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
 	d = spi_statement_value(0, 8, &isnull);
-	endpoint->timeout_ms = isnull ? 0 : (long) DatumGetInt64(d);
+	endpoint->config.timeout_ms = isnull ? 0 : (long) DatumGetInt64(d);
 	d = spi_statement_value(0, 9, &isnull);
-	endpoint->max_in_flight = isnull ? DEFAULT_MAX_IN_FLIGHT : DatumGetInt32(d);
-	endpoint->client_cert = resolve_file(endpoint, column_text(10), "client_cert");
-	endpoint->client_key = resolve_file(endpoint, column_text(11), "client_key");
-	endpoint->ca_cert = resolve_file(endpoint, column_text(12), "ca_cert");
-	endpoint->active = DatumGetBool(spi_statement_value(0, 13, &isnull));
-	endpoint->buffering = DatumGetBool(spi_statement_value(0, 14, &isnull));
+	endpoint->config.max_in_flight = isnull ? DEFAULT_MAX_IN_FLIGHT : DatumGetInt32(d);
+	endpoint->config.client_cert = resolve_file(endpoint, column_text(10), "client_cert");
+	endpoint->config.client_key = resolve_file(endpoint, column_text(11), "client_key");
+	endpoint->config.ca_cert = resolve_file(endpoint, column_text(12), "ca_cert");
+	endpoint->config.active = DatumGetBool(spi_statement_value(0, 13, &isnull));
+	endpoint->config.buffering = DatumGetBool(spi_statement_value(0, 14, &isnull));
 	d = spi_statement_value(0, 15, &isnull);
-	endpoint->nheaders = catalog_strings(d, isnull, &endpoint->headers);
+	endpoint->config.nheaders = catalog_strings(d, isnull, &endpoint->config.headers);
 	resolve_headers(endpoint);
 	d = spi_statement_value(0, 16, &isnull);
 	catalog_strings(d, isnull, &shown);
-	endpoint->shown_headers = "";
-	if (endpoint->nheaders > 0)
+	endpoint->config.shown_headers = "";
+	if (endpoint->config.nheaders > 0)
 	{
 		initStringInfo(&buf);
-		for (int i = 0; i < endpoint->nheaders; i++)
+		for (int i = 0; i < endpoint->config.nheaders; i++)
 			appendStringInfo(&buf, "%s\n", shown[i]);
-		endpoint->shown_headers = buf.data;
+		endpoint->config.shown_headers = buf.data;
 	}
 	d = spi_statement_value(0, 17, &isnull);
-	endpoint->own_schedule = false;
+	endpoint->config.own_schedule = false;
 	if (!isnull)
 		load_schedule(endpoint, d);
 	d = spi_statement_value(0, 18, &isnull);
-	endpoint->deactivated_at = isnull ? DT_NOEND : DatumGetTimestampTz(d);
-	endpoint->updated_at = DatumGetTimestampTz(spi_statement_value(0, 19, &isnull));
+	endpoint->config.deactivated_at = isnull ? DT_NOEND : DatumGetTimestampTz(d);
+	endpoint->config.updated_at = DatumGetTimestampTz(spi_statement_value(0, 19, &isnull));
 	d = spi_statement_value(0, 27, &isnull);
-	endpoint->discarded = isnull ? NULL : xid_set_from_datum(d);
-	endpoint->app = column_text(21);
-	endpoint->name = column_text(22);
+	endpoint->config.discarded = isnull ? NULL : xid_set_from_datum(d);
+	endpoint->config.app = column_text(21);
+	endpoint->config.name = column_text(22);
 	d = spi_statement_value(0, 23, &isnull);
-	endpoint->rate_limit = isnull ? 0 : DatumGetInt32(d);
-	endpoint->integration = column_text(24);
-	endpoint->transform = column_text(25);
-	endpoint->handshake.wanted = DatumGetBool(spi_statement_value(0, 26, &isnull));
+	endpoint->config.rate_limit = isnull ? 0 : DatumGetInt32(d);
+	endpoint->config.integration = column_text(24);
+	endpoint->config.transform = column_text(25);
+	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, 26, &isnull));
 	set_pace(endpoint);
 }
 
@@ -271,12 +271,12 @@ static void
 load_health(Endpoint *endpoint)
 {
 	Datum		values[1] = {Int64GetDatum(endpoint->id)};
-	Health	   *health = &endpoint->health;
+	Health	   *health = &endpoint->state.health;
 	bool		isnull;
 	Datum		d;
 
 	memset(health, 0, sizeof(*health));
-	endpoint->health_known = true;
+	endpoint->state.health_known = true;
 	if (spi_statement_execute(&health_statement, values, NULL) == 0)
 		return;
 	health->failures = DatumGetInt32(spi_statement_value(0, 1, &isnull));
@@ -293,53 +293,53 @@ load_health(Endpoint *endpoint)
 bool
 endpoint_discards(const Endpoint *endpoint, uint64 xid)
 {
-	return endpoint->discarded != NULL && xid != 0 && xid_set_contains(endpoint->discarded, xid);
+	return endpoint->config.discarded != NULL && xid != 0 && xid_set_contains(endpoint->config.discarded, xid);
 }
 
 void
 endpoint_refresh(Endpoint *endpoint)
 {
 	uint64		generation = catalog_generation();
-	bool		was_active = endpoint->active;
+	bool		was_active = endpoint->config.active;
 	Datum		values[1];
 
-	if (endpoint->generation == generation)
+	if (endpoint->config.generation == generation)
 		return;
 
-	sign_key_free(endpoint->key);
-	sign_key_free(endpoint->previous_key);
-	endpoint->key = endpoint->previous_key = NULL;
-	xid_set_release(endpoint->discarded);
-	endpoint->discarded = NULL;
-	if (endpoint->context == NULL)
-		endpoint->context = AllocSetContextCreate(endpoint_context, "webhook endpoint",
+	sign_key_free(endpoint->config.key);
+	sign_key_free(endpoint->config.previous_key);
+	endpoint->config.key = endpoint->config.previous_key = NULL;
+	xid_set_release(endpoint->config.discarded);
+	endpoint->config.discarded = NULL;
+	if (endpoint->config.context == NULL)
+		endpoint->config.context = AllocSetContextCreate(endpoint_context, "webhook endpoint",
 												  ALLOCSET_SMALL_SIZES);
 	else
-		MemoryContextReset(endpoint->context);
+		MemoryContextReset(endpoint->config.context);
 
 	values[0] = Int64GetDatum(endpoint->id);
-	endpoint->exists = spi_statement_execute(&load_statement, values, NULL) > 0;
-	endpoint->active = endpoint->buffering = endpoint->handshake.wanted = false;
-	endpoint->problem = endpoint->integration = endpoint->transform = NULL;
-	if (endpoint->exists)
+	endpoint->config.exists = spi_statement_execute(&load_statement, values, NULL) > 0;
+	endpoint->config.active = endpoint->config.buffering = endpoint->state.handshake.wanted = false;
+	endpoint->config.problem = endpoint->config.integration = endpoint->config.transform = NULL;
+	if (endpoint->config.exists)
 	{
-		MemoryContext old = MemoryContextSwitchTo(endpoint->context);
+		MemoryContext old = MemoryContextSwitchTo(endpoint->config.context);
 
-		endpoint->known = true;
+		endpoint->config.known = true;
 		load_row(endpoint);
 		MemoryContextSwitchTo(old);
-		if (!endpoint->health_known)
+		if (!endpoint->state.health_known)
 			load_health(endpoint);
-		else if (endpoint->active && !was_active)
+		else if (endpoint->config.active && !was_active)
 		{
 			/* Switched on again, by somebody who trusts that it works; see how much it can take. */
-			memset(&endpoint->health, 0, sizeof(endpoint->health));
-			endpoint->health.ramp = 1;
-			handshake_forget(&endpoint->handshake);
+			memset(&endpoint->state.health, 0, sizeof(endpoint->state.health));
+			endpoint->state.health.ramp = 1;
+			handshake_forget(&endpoint->state.handshake);
 		}
 	}
 	/* What was wrong may have been put right by the next attempt. */
-	endpoint->generation = endpoint->problem != NULL ? 0 : generation;
+	endpoint->config.generation = endpoint->config.problem != NULL ? 0 : generation;
 }
 
 Endpoint *
@@ -351,8 +351,8 @@ endpoint_get(int64 id)
 	if (!found)
 	{
 		memset((char *) endpoint + sizeof(int64), 0, sizeof(Endpoint) - sizeof(int64));
-		dlist_init(&endpoint->ready);
-		dlist_init(&endpoint->all);
+		dlist_init(&endpoint->queue.ready);
+		dlist_init(&endpoint->queue.all);
 	}
 	endpoint_refresh(endpoint);
 	if (!found)
@@ -360,10 +360,18 @@ endpoint_get(int64 id)
 	return endpoint;
 }
 
+void
+endpoint_note_deactivated(Endpoint *endpoint)
+{
+	endpoint->config.active = false;
+	endpoint->config.buffering = true;
+	endpoint->config.deactivated_at = clock_now();
+}
+
 static void
 forget(Endpoint *endpoint)
 {
-	endpoint->generation = endpoint->seen.generation = 0;
+	endpoint->config.generation = endpoint->config.seen.generation = 0;
 }
 
 void
@@ -395,20 +403,20 @@ endpoint_trim(void)
 	hash_seq_init(&status, endpoints);
 	while ((endpoint = hash_seq_search(&status)) != NULL)
 	{
-		if (endpoint->in_memory > 0 || endpoint->dirty || endpoint->backlog ||
-			endpoint->in_probe_queue || endpoint->to_drop || endpoint->warning > 0 ||
-			endpoint->deactivate != NULL || endpoint->to_wait || endpoint->next_send_at > now)
+		if (endpoint->queue.in_memory > 0 || endpoint->stats.dirty || endpoint->spill.backlog ||
+			endpoint->state.in_probe_queue || endpoint->spill.to_drop || endpoint->verdict.warning > 0 ||
+			endpoint->verdict.deactivate != NULL || endpoint->spill.to_wait || endpoint->queue.next_send_at > now)
 			continue;
-		sign_key_free(endpoint->key);
-		sign_key_free(endpoint->previous_key);
-		handshake_forget(&endpoint->handshake);
-		xid_set_release(endpoint->discarded);
-		if (endpoint->last_error != NULL)
-			free(endpoint->last_error);
-		if (endpoint->reported_faults != NULL)
-			free(endpoint->reported_faults);
-		if (endpoint->context != NULL)
-			MemoryContextDelete(endpoint->context);
+		sign_key_free(endpoint->config.key);
+		sign_key_free(endpoint->config.previous_key);
+		handshake_forget(&endpoint->state.handshake);
+		xid_set_release(endpoint->config.discarded);
+		if (endpoint->stats.last_error != NULL)
+			free(endpoint->stats.last_error);
+		if (endpoint->prepare.reported_faults != NULL)
+			free(endpoint->prepare.reported_faults);
+		if (endpoint->config.context != NULL)
+			MemoryContextDelete(endpoint->config.context);
 		hash_search(endpoints, &endpoint->id, HASH_REMOVE, NULL);
 	}
 }
@@ -416,14 +424,14 @@ endpoint_trim(void)
 bool
 endpoint_must_ask(const Endpoint *endpoint)
 {
-	return endpoint->handshake.wanted &&
-		handshake_needed(&endpoint->handshake, endpoint->url, settings_request_origin());
+	return endpoint->state.handshake.wanted &&
+		handshake_needed(&endpoint->state.handshake, endpoint->config.url, settings_request_origin());
 }
 
 void
 endpoint_answered(Endpoint *endpoint, HttpResult *result)
 {
-	Handshake  *handshake = &endpoint->handshake;
+	Handshake  *handshake = &endpoint->state.handshake;
 	char		origin[HANDSHAKE_MAX_ORIGIN + 1];
 	char		rate[32];
 
@@ -451,5 +459,5 @@ endpoint_answered(Endpoint *endpoint, HttpResult *result)
 const RetrySchedule *
 endpoint_schedule(const Endpoint *endpoint)
 {
-	return endpoint->own_schedule ? &endpoint->schedule : settings_retry_schedule();
+	return endpoint->config.own_schedule ? &endpoint->config.schedule : settings_retry_schedule();
 }

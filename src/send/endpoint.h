@@ -29,26 +29,25 @@ typedef enum EndpointOrdering
 	ORDER_NONE
 } EndpointOrdering;
 
-/* Where an endpoint with ready deliveries waits for its turn to send. */
-typedef enum EndpointQueue
-{
-	QUEUE_NONE,					/* nothing ready, or all its requests are under way */
-	QUEUE_TURN,					/* may send */
-	QUEUE_LATER,				/* its rate limit says when */
-	QUEUE_HELD					/* slow ones wait until there are fewer slow requests */
-} EndpointQueue;
-
 /* One request as the log shows it, see attempt_log.c. */
 typedef struct LogEntry LogEntry;
 
-typedef struct Endpoint
+/* Where an endpoint with ready deliveries waits for its turn to send; see scheduler.c. */
+typedef enum SchedulerList
 {
-	int64		id;				/* hash key */
+	LIST_NONE,					/* nothing is ready, or all its requests are in flight */
+	LIST_TURN,					/* may send */
+	LIST_LATER,					/* its rate limit says when */
+	LIST_HELD					/* slow ones wait until there are fewer slow requests */
+} SchedulerList;
 
-	/* configuration, as of the generation; in its own context */
+/* The configuration as of the generation, in its own context.  Written by endpoint.c. */
+typedef struct EndpointConfig
+{
 	uint64		generation;		/* 0: not loaded */
 	MemoryContext context;
 	bool		exists;
+	bool		known;			/* the webhook exists, or has existed */
 	bool		active;
 	bool		buffering;
 	TimestampTz deactivated_at;
@@ -79,50 +78,68 @@ typedef struct Endpoint
 	char	   *problem;		/* why no request can be made, or NULL */
 	char	   *integration;	/* whose shape payloads get, or NULL */
 	char	   *transform;		/* function of the owner, or NULL */
-	char	   *reported_faults;	/* what of a form's faults was reported last, or NULL; malloc() */
 
-	TimestampTz prepare_after;	/* its transform was slow: it is its turn again then; 0: it was not */
-
-	/* what the dispatcher has acted upon; the configuration may have been loaded again since */
-	struct
+	struct						/* what the dispatcher has acted upon; it may have been loaded again since */
 	{
 		uint64		generation;
 		bool		active;
 		TimestampTz updated_at;
 	}			seen;
+} EndpointConfig;
 
-	/* deliveries in memory */
-	dlist_head	ready;			/* may be sent at once */
-	dlist_head	all;			/* every delivery of this endpoint in memory */
+/* Deliveries in memory.  Written by delivery.c and scheduler.c. */
+typedef struct EndpointQueue
+{
+	dlist_head	ready;			/* in PHASE_READY */
+	dlist_head	all;
 	int			nready;
-	int			in_memory;
-	int			in_flight;
-	int			slow;			/* of those, under way for long */
-	EndpointQueue queued_in;	/* the dispatcher's list that it stands in */
-	dlist_node	turn;
+	int			in_memory;		/* length of all */
+	int			in_flight;		/* in PHASE_SENDING */
+	int			slow;			/* of those, in flight for long */
+	SchedulerList list;
+	dlist_node	turn;			/* in that list */
 	TimestampTz next_send_at;	/* with a rate limit */
+} EndpointQueue;
 
-	/* how it fares */
+/* Shaping and transforming.  Written by queue.c and prepare.c. */
+typedef struct EndpointPreparation
+{
+	TimestampTz after;			/* the transform was slow, the next call is due then; 0: it was not */
+	char	   *reported_faults;	/* what of a form's faults was reported last, or NULL; malloc() */
+} EndpointPreparation;
+
+/* Whether it works.  Written by attempt.c and probe.c. */
+typedef struct EndpointState
+{
 	Handshake	handshake;
 	Health		health;
 	bool		health_known;	/* loaded from the table */
 	bool		proven;			/* the last attempt succeeded */
 	bool		probing;		/* the probe is in memory */
-	int64		last_probe;		/* id of the message that was the last probe */
 	bool		in_probe_queue;
 	pairingheap_node probe_node;
-	bool		known;			/* the webhook exists, or has existed */
-	bool		to_wait;		/* its rows to be retried become waiting ones, see stored.c */
-	bool		to_drop;		/* its rows are to be removed, see stored.c */
-	int			warning;		/* percent, to be told; 0: nothing */
-	const char *deactivate;		/* reason why it is to be switched off, or NULL; see deactivation.c */
-	TimestampTz deactivate_as_of;	/* ... while this is when its configuration was last changed */
+} EndpointState;
 
-	/* Rows wait in the delivery table: newer messages must go there too. */
-	bool		backlog;
+/* Its rows in the delivery table.  Written by spill.c. */
+typedef struct EndpointSpill
+{
+	bool		backlog;		/* rows wait: newer messages must go there too */
 	int64		backlog_read;	/* ids up to this one have been taken from there */
+	bool		to_wait;		/* rows to be retried become waiting ones */
+	bool		to_drop;		/* its rows are to be removed */
+} EndpointSpill;
 
-	/* what has happened since it was last recorded */
+/* What is to be said or done about it.  Written by deactivation.c. */
+typedef struct EndpointVerdict
+{
+	int			warning;		/* percent; 0: none */
+	const char *deactivate;		/* reason why it is to be deactivated, or NULL */
+	TimestampTz deactivate_as_of;	/* ... while this is when its configuration was last changed */
+} EndpointVerdict;
+
+/* What has happened since it was last recorded.  Written by attempt_log.c. */
+typedef struct EndpointStats
+{
 	bool		dirty;
 	bool		dirty_failing;	/* ... a failure among it: that is written first */
 	int64		dirty_since;
@@ -140,6 +157,18 @@ typedef struct Endpoint
 	int64		log_seq;		/* attempts noted since the worker started */
 	int			nlog;			/* entries not written yet */
 	LogEntry   *log[ENDPOINT_LOG_SLOTS];
+} EndpointStats;
+
+typedef struct Endpoint
+{
+	int64		id;				/* hash key */
+	EndpointConfig config;
+	EndpointQueue queue;
+	EndpointPreparation prepare;
+	EndpointState state;
+	EndpointSpill spill;
+	EndpointVerdict verdict;
+	EndpointStats stats;
 } Endpoint;
 
 extern void endpoint_init(void);
@@ -149,6 +178,9 @@ extern Endpoint *endpoint_get(int64 id);
 
 /* Load it again if the configuration has changed.  In a transaction, with SPI connected. */
 extern void endpoint_refresh(Endpoint *endpoint);
+
+/* It has been deactivated by us just now, with a buffer: until it is loaded again. */
+extern void endpoint_note_deactivated(Endpoint *endpoint);
 
 /* Was this transaction's message, of the outbox, written before the endpoint was switched on without its buffer? */
 extern bool endpoint_discards(const Endpoint *endpoint, uint64 xid);

@@ -74,10 +74,10 @@ notify_possible(void)
 static char *
 describe(const Endpoint *endpoint)
 {
-	if (endpoint->name != NULL)
-		return psprintf("webhook " INT64_FORMAT " (\"%s\", \"%s\")", endpoint->id, endpoint->app,
-						endpoint->name);
-	return psprintf("webhook " INT64_FORMAT " (\"%s\")", endpoint->id, endpoint->app);
+	if (endpoint->config.name != NULL)
+		return psprintf("webhook " INT64_FORMAT " (\"%s\", \"%s\")", endpoint->id, endpoint->config.app,
+						endpoint->config.name);
+	return psprintf("webhook " INT64_FORMAT " (\"%s\")", endpoint->id, endpoint->config.app);
 }
 
 static void
@@ -99,8 +99,8 @@ news(const Endpoint *endpoint, int64 id, const char *kind, const char *message, 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "{\"id\":" INT64_FORMAT ",\"kind\":\"%s\",\"webhook_id\":" INT64_FORMAT,
 					 id, kind, endpoint->id);
-	append_pair(&buf, "app", endpoint->app);
-	append_pair(&buf, "name", endpoint->name);
+	append_pair(&buf, "app", endpoint->config.app);
+	append_pair(&buf, "name", endpoint->config.name);
 	append_pair(&buf, "reason", reason);
 	append_pair(&buf, "message", message);
 	append_pair(&buf, "token", token);
@@ -125,7 +125,7 @@ send_news(const Endpoint *endpoint, const char *event, const char *json)
 
 	for (int i = 0; i < list->count; i++)
 		if (list->items[i]->id != endpoint->id &&
-			has_privs_of_role(list->items[i]->owner, endpoint->owner))
+			has_privs_of_role(list->items[i]->owner, endpoint->config.owner))
 			ids[n++] = Int64GetDatum(list->items[i]->id);
 	if (n == 0)
 		return;
@@ -219,7 +219,7 @@ explain(const Endpoint *endpoint, const char *reason)
 	if (strcmp(reason, "transform") == 0)
 		return "its transform did not end in time and could not be cancelled";
 	if (strcmp(reason, "owner") == 0)
-		return psprintf("its owner, the role with OID %u, does not exist any more", endpoint->owner);
+		return psprintf("its owner, the role with OID %u, does not exist any more", endpoint->config.owner);
 	return "its retry schedule has been used up without a success";
 }
 

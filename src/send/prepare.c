@@ -77,7 +77,7 @@ prepare_init(void)
 bool
 prepare_needed(const Endpoint *endpoint)
 {
-	return endpoint->integration != NULL || endpoint->transform != NULL;
+	return endpoint->config.integration != NULL || endpoint->config.transform != NULL;
 }
 
 /* The function; may it still be used? */
@@ -85,15 +85,15 @@ static Oid
 find_transform(const Endpoint *endpoint)
 {
 	Oid			function = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
-																CStringGetDatum(endpoint->transform)));
+																CStringGetDatum(endpoint->config.transform)));
 
 	/* It may have been replaced by another one of the same name since it was chosen. */
 	if (!function_is_transform(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("function %s has other argument or result types", endpoint->transform),
+				 errmsg("function %s has other argument or result types", endpoint->config.transform),
 				 errhint("A transform takes (jsonb) or (jsonb, text, text) and returns jsonb.")));
-	if (webhook_proc_aclcheck(function, endpoint->owner, ACL_EXECUTE) != ACLCHECK_OK)
+	if (webhook_proc_aclcheck(function, endpoint->config.owner, ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, get_func_name(function));
 	return function;
 }
@@ -142,7 +142,7 @@ run_transform(const Endpoint *endpoint, const Message *message, char *payload)
 	RunAs		state;
 	char	   *result;
 
-	run_as_webhook_owner(endpoint->owner, &state);
+	run_as_webhook_owner(endpoint->config.owner, &state);
 	XactReadOnly = true;
 	transforming = endpoint->id;
 	enable_timeout_after(STATEMENT_TIMEOUT, webhook_transform_timeout);
@@ -169,15 +169,15 @@ make_payload(const Endpoint *endpoint, const Message *message, ShapeFaults *faul
 	char	   *payload = message->payload;
 	int			len;
 
-	if (endpoint->integration != NULL && payload != NULL)
+	if (endpoint->config.integration != NULL && payload != NULL)
 	{
-		const ShapeSet *set = shape_cache_get(endpoint->integration, message->entity_type,
+		const ShapeSet *set = shape_cache_get(endpoint->config.integration, message->entity_type,
 										 message->profile, message->event_uid);
 
 		if (set != NULL)
 			payload = shape_cache_apply(set, payload, true, is_deletion(message) ? NULL : faults, &len);
 	}
-	if (endpoint->transform != NULL)
+	if (endpoint->config.transform != NULL)
 		return run_transform(endpoint, message, payload);
 	return payload;
 }
@@ -185,10 +185,11 @@ make_payload(const Endpoint *endpoint, const Message *message, ShapeFaults *faul
 static void
 take_payload(Delivery *delivery, const char *payload, MemoryContext context)
 {
-	if (payload == NULL)
-		delivery->dropped = delivery->endpoint->transform != NULL;
-	else if (payload != delivery->message->payload)
-		delivery->payload = MemoryContextStrdup(context, payload);
+	delivery->prepared.result = PREPARATION_SEND;
+	if (payload == NULL && delivery->endpoint->config.transform != NULL)
+		delivery->prepared.result = PREPARATION_DROP;
+	else if (payload != NULL && payload != delivery->message->payload)
+		delivery->prepared.payload = MemoryContextStrdup(context, payload);
 }
 
 /* Remember what does not fit the form, to be logged with the attempt, and have it reported once. */
@@ -201,14 +202,15 @@ take_faults(Delivery *delivery, const ShapeFaults *faults, MemoryContext context
 	if (faults->text.len == 0)
 		return;
 	text = psprintf("%sthe payload does not fit the form: %s", faults->hold ? "withheld: " : "", faults->text.data);
-	delivery->faults = MemoryContextStrdup(context, text);
-	delivery->held = faults->hold;
-	if ((endpoint->reported_faults == NULL || strcmp(endpoint->reported_faults, text) != 0) && notify_possible())
+	delivery->prepared.faults = MemoryContextStrdup(context, text);
+	if (faults->hold)
+		delivery->prepared.result = PREPARATION_HOLD;
+	if ((endpoint->prepare.reported_faults == NULL || strcmp(endpoint->prepare.reported_faults, text) != 0) && notify_possible())
 	{
 		notify_form(endpoint, text);
-		if (endpoint->reported_faults != NULL)
-			free(endpoint->reported_faults);
-		endpoint->reported_faults = strdup(text);
+		if (endpoint->prepare.reported_faults != NULL)
+			free(endpoint->prepare.reported_faults);
+		endpoint->prepare.reported_faults = strdup(text);
 	}
 }
 
@@ -241,49 +243,48 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 		edata = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		delivery->prepare_error = MemoryContextStrdup(context, edata->message);
+		prepare_refuse(delivery, edata->message, context);
 	}
 	PG_END_TRY();
 	CurrentResourceOwner = owner;
-	if (delivery->prepare_error == NULL)
+	if (delivery->prepared.result != PREPARATION_ERROR)
 		take_faults(delivery, &faults, context);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 
 	/* What pg_advisory_lock() took would stay with the worker for ever. */
-	if (delivery->endpoint->transform != NULL)
+	if (delivery->endpoint->config.transform != NULL)
 		LockReleaseSession(USER_LOCKMETHOD);
-	delivery->prepared = true;
+	Assert(delivery->prepared.result != PREPARATION_NONE);
 }
 
 void
 prepare_refuse(Delivery *delivery, const char *error, MemoryContext context)
 {
 	prepare_forget(delivery);
-	delivery->prepare_error = MemoryContextStrdup(context, error);
-	delivery->prepared = true;
+	delivery->prepared.error = MemoryContextStrdup(context, error);
+	delivery->prepared.result = PREPARATION_ERROR;
 }
 
 const Message *
 prepare_message(const Delivery *delivery, Message *copy)
 {
-	if (delivery->payload == NULL)
+	if (delivery->prepared.payload == NULL)
 		return delivery->message;
 	*copy = *delivery->message;
-	copy->payload = delivery->payload;
-	copy->payload_len = strlen(delivery->payload);
+	copy->payload = delivery->prepared.payload;
+	copy->payload_len = strlen(delivery->prepared.payload);
 	return copy;
 }
 
 void
 prepare_forget(Delivery *delivery)
 {
-	if (delivery->payload != NULL)
-		pfree(delivery->payload);
-	if (delivery->prepare_error != NULL)
-		pfree(delivery->prepare_error);
-	if (delivery->faults != NULL)
-		pfree(delivery->faults);
-	delivery->payload = delivery->prepare_error = delivery->faults = NULL;
-	delivery->prepared = delivery->dropped = delivery->held = false;
+	if (delivery->prepared.payload != NULL)
+		pfree(delivery->prepared.payload);
+	if (delivery->prepared.error != NULL)
+		pfree(delivery->prepared.error);
+	if (delivery->prepared.faults != NULL)
+		pfree(delivery->prepared.faults);
+	memset(&delivery->prepared, 0, sizeof(delivery->prepared));
 }

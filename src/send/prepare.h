@@ -17,8 +17,8 @@ extern void prepare_init(void);
 extern bool prepare_needed(const Endpoint *endpoint);
 
 /*
- * Shape and transform the payload of a delivery: sets delivery->prepared, and
- * what came of it.  Never errors out because of the payload.  In a transaction
+ * Shape and transform the payload of a delivery: sets delivery->prepared.  Never
+ * errors out because of the payload.  In a transaction
  * with SPI connected.
  */
 extern void prepare_delivery(Delivery *delivery, MemoryContext context);

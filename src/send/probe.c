@@ -22,8 +22,8 @@ static pairingheap *probes;		/* of Endpoint, by next_probe_at */
 static int
 probe_compare(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 {
-	int64		x = pairingheap_const_container(Endpoint, probe_node, a)->health.next_probe_at;
-	int64		y = pairingheap_const_container(Endpoint, probe_node, b)->health.next_probe_at;
+	int64		x = pairingheap_const_container(Endpoint, state.probe_node, a)->state.health.next_probe_at;
+	int64		y = pairingheap_const_container(Endpoint, state.probe_node, b)->state.health.next_probe_at;
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }
@@ -40,19 +40,19 @@ probe_init(MemoryContext context)
 void
 probe_plan(Endpoint *endpoint)
 {
-	if (endpoint->in_probe_queue)
-		pairingheap_remove(probes, &endpoint->probe_node);
-	endpoint->in_probe_queue = endpoint->exists && endpoint->active && endpoint->health.failing &&
-		!endpoint->probing && endpoint->deactivate == NULL;
-	if (endpoint->in_probe_queue)
-		pairingheap_add(probes, &endpoint->probe_node);
+	if (endpoint->state.in_probe_queue)
+		pairingheap_remove(probes, &endpoint->state.probe_node);
+	endpoint->state.in_probe_queue = endpoint->config.exists && endpoint->config.active && endpoint->state.health.failing &&
+		!endpoint->state.probing && endpoint->verdict.deactivate == NULL;
+	if (endpoint->state.in_probe_queue)
+		pairingheap_add(probes, &endpoint->state.probe_node);
 }
 
 static Endpoint *
 probe_first(void)
 {
 	return pairingheap_is_empty(probes) ? NULL :
-		pairingheap_container(Endpoint, probe_node, pairingheap_first(probes));
+		pairingheap_container(Endpoint, state.probe_node, pairingheap_first(probes));
 }
 
 Endpoint *
@@ -60,7 +60,7 @@ probe_first_due(TimestampTz now)
 {
 	Endpoint   *endpoint = probe_first();
 
-	return endpoint != NULL && endpoint->health.next_probe_at <= now ? endpoint : NULL;
+	return endpoint != NULL && endpoint->state.health.next_probe_at <= now ? endpoint : NULL;
 }
 
 TimestampTz
@@ -68,5 +68,5 @@ probe_next_event(void)
 {
 	Endpoint   *endpoint = probe_first();
 
-	return endpoint != NULL ? endpoint->health.next_probe_at : DT_NOEND;
+	return endpoint != NULL ? endpoint->state.health.next_probe_at : DT_NOEND;
 }

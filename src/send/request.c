@@ -18,7 +18,6 @@
 #include "log/outbox.h"
 #include "pure/url.h"
 #include "send/request.h"
-#include "webhook.h"
 
 #define USER_AGENT_HEADER	"User-Agent: webhook/" WEBHOOK_VERSION " (PostgreSQL)"
 
@@ -115,9 +114,9 @@ append_signature_headers(Request *request, const Endpoint *endpoint, const Messa
 	append_line(request, line);
 
 	initStringInfo(&signature);
-	add_signature(&signature, endpoint->key, id, timestamp, &request->body);
-	if (now < endpoint->previous_key_until)
-		add_signature(&signature, endpoint->previous_key, id, timestamp, &request->body);
+	add_signature(&signature, endpoint->config.key, id, timestamp, &request->body);
+	if (now < endpoint->config.previous_key_until)
+		add_signature(&signature, endpoint->config.previous_key, id, timestamp, &request->body);
 	if (signature.len > 0)
 		append_line(request, psprintf("webhook-signature: %s", signature.data));
 	pfree(signature.data);
@@ -181,7 +180,7 @@ build_url(Request *request, const Endpoint *endpoint, const Message *message, bo
 	UrlValues	values = url_values(message);
 	size_t		len;
 
-	len = checked_length(url_expand(endpoint->url, &values, url, sizeof(url)));
+	len = checked_length(url_expand(endpoint->config.url, &values, url, sizeof(url)));
 	if (!has_body)
 	{
 		if (message->entity_id != NULL)
@@ -199,10 +198,10 @@ request_check_message(const Endpoint *endpoint, const Message *message)
 {
 	UrlValues	values;
 
-	if (strchr(endpoint->url, '{') == NULL)
+	if (strchr(endpoint->config.url, '{') == NULL)
 		return NULL;
 	values = url_values(message);
-	return url_check_values(endpoint->url, &values);
+	return url_check_values(endpoint->config.url, &values);
 }
 
 const char *
@@ -228,9 +227,9 @@ has_header(const Endpoint *endpoint, const char *name)
 {
 	size_t		len = strlen(name);
 
-	for (int i = 0; i < endpoint->nheaders; i++)
+	for (int i = 0; i < endpoint->config.nheaders; i++)
 	{
-		const char *line = endpoint->headers[i];
+		const char *line = endpoint->config.headers[i];
 
 		if (pg_strncasecmp(line, name, len) == 0 && (line[len] == ':' || line[len] == ';'))
 			return true;
@@ -243,7 +242,7 @@ static void
 append_default_headers(Request *request, const Endpoint *endpoint, bool has_body)
 {
 	if (has_body && !has_header(endpoint, "Content-Type"))
-		append_line(request, psprintf("Content-Type: %s", format_content_type(endpoint->format)));
+		append_line(request, psprintf("Content-Type: %s", format_content_type(endpoint->config.format)));
 	if (!has_header(endpoint, "User-Agent"))
 		append_line(request, USER_AGENT_HEADER);
 }
@@ -251,14 +250,14 @@ append_default_headers(Request *request, const Endpoint *endpoint, bool has_body
 static void
 begin(Request *request, const Endpoint *endpoint, const char *method, bool has_body)
 {
-	if (endpoint->problem != NULL)
+	if (endpoint->config.problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("%s", endpoint->problem)));
+				 errmsg("%s", endpoint->config.problem)));
 	memset(&request->http, 0, sizeof(request->http));
 	request->http.method = method;
 	append_default_headers(request, endpoint, has_body);
-	if (endpoint->handshake.wanted)
+	if (endpoint->state.handshake.wanted)
 		append_line(request, psprintf("WebHook-Request-Origin: %s", settings_request_origin()));
 }
 
@@ -269,37 +268,37 @@ finish(Request *request, const Endpoint *endpoint, bool has_body)
 	HttpRequest *http = &request->http;
 
 	request->own_headers = http->nheaders;
-	for (int i = 0; i < endpoint->nheaders; i++)
-		append_line(request, wire_from_server(endpoint->headers[i]));
+	for (int i = 0; i < endpoint->config.nheaders; i++)
+		append_line(request, wire_from_server(endpoint->config.headers[i]));
 	point_at_lines(request);
 
-	request->certificates[0] = own_copy(endpoint->client_cert);
-	request->certificates[1] = own_copy(endpoint->client_key);
-	request->certificates[2] = own_copy(endpoint->ca_cert);
+	request->certificates[0] = own_copy(endpoint->config.client_cert);
+	request->certificates[1] = own_copy(endpoint->config.client_key);
+	request->certificates[2] = own_copy(endpoint->config.ca_cert);
 	http->client_cert = request->certificates[0];
 	http->client_key = request->certificates[1];
 	http->ca_cert = request->certificates[2];
 	http->url = request->url.data;
 	http->body = has_body ? request->body.data : NULL;
 	http->body_len = request->body.len;
-	http->timeout_ms = endpoint->timeout_ms > 0 ? endpoint->timeout_ms : webhook_timeout;
+	http->timeout_ms = endpoint->config.timeout_ms > 0 ? endpoint->config.timeout_ms : webhook_timeout;
 	http->max_response = webhook_max_response_size;
 }
 
 static void
 build_delivery(Request *request, const Endpoint *endpoint, const Message *message, TimestampTz now)
 {
-	const char *method = request_method(endpoint->method);
+	const char *method = request_method(endpoint->config.method);
 	bool		has_body = strcmp(method, "GET") != 0;
 
 	begin(request, endpoint, method, has_body);
 	build_url(request, endpoint, message, has_body);
 	if (has_body)
 	{
-		format_append_body(endpoint->format, message, &request->body);
+		format_append_body(endpoint->config.format, message, &request->body);
 		wire_buffer_from_server(&request->body, 0);
 	}
-	request->http.nheaders += format_append_headers(endpoint->format, message, &request->lines);
+	request->http.nheaders += format_append_headers(endpoint->config.format, message, &request->lines);
 	append_signature_headers(request, endpoint, message, now);
 	finish(request, endpoint, has_body);
 }
@@ -310,9 +309,9 @@ build_handshake(Request *request, const Endpoint *endpoint, const Message *messa
 {
 	begin(request, endpoint, "OPTIONS", false);
 	build_url(request, endpoint, message, true);
-	if (endpoint->rate_limit > 0)
+	if (endpoint->config.rate_limit > 0)
 		append_line(request, psprintf("WebHook-Request-Rate: " INT64_FORMAT,
-									  (int64) endpoint->rate_limit * SECS_PER_MINUTE));
+									  (int64) endpoint->config.rate_limit * SECS_PER_MINUTE));
 	finish(request, endpoint, false);
 }
 

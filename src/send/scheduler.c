@@ -20,15 +20,19 @@
 #include "lib/ilist.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "base/settings.h"
 #include "send/scheduler.h"
 
 /* A request is slow after this time. */
 #define SLOW_AFTER_MS		300
 
-static dlist_head turns = DLIST_STATIC_INIT(turns); /* QUEUE_TURN */
-static dlist_head later = DLIST_STATIC_INIT(later); /* QUEUE_LATER */
-static dlist_head held = DLIST_STATIC_INIT(held);	/* QUEUE_HELD */
+/* A rate limit may make up for this much lost time; the rest of its margin is for requests that take longer to arrive. */
+#define RATE_CATCH_UP_US	5000
+
+static dlist_head turns = DLIST_STATIC_INIT(turns); /* LIST_TURN */
+static dlist_head later = DLIST_STATIC_INIT(later); /* LIST_LATER */
+static dlist_head held = DLIST_STATIC_INIT(held);	/* LIST_HELD */
 static dlist_head fast_requests = DLIST_STATIC_INIT(fast_requests); /* oldest first */
 static int	in_flight = 0;
 static int	doubtful_in_flight = 0;
@@ -39,40 +43,40 @@ scheduler_allowed(const Endpoint *endpoint)
 {
 	if (endpoint_must_ask(endpoint))
 		return 1;
-	return endpoint->health.ramp > 0 ?
-		Min(endpoint->health.ramp, endpoint->max_in_flight) : endpoint->max_in_flight;
+	return endpoint->state.health.ramp > 0 ?
+		Min(endpoint->state.health.ramp, endpoint->config.max_in_flight) : endpoint->config.max_in_flight;
 }
 
 static void
-enter_queue(Endpoint *endpoint, EndpointQueue queue)
+enter_queue(Endpoint *endpoint, SchedulerList queue)
 {
-	dlist_head *head = queue == QUEUE_TURN ? &turns : queue == QUEUE_LATER ? &later : &held;
+	dlist_head *head = queue == LIST_TURN ? &turns : queue == LIST_LATER ? &later : &held;
 
-	endpoint->queued_in = queue;
-	dlist_push_tail(head, &endpoint->turn);
+	endpoint->queue.list = queue;
+	dlist_push_tail(head, &endpoint->queue.turn);
 }
 
 void
 scheduler_enter(Endpoint *endpoint)
 {
-	if (endpoint->queued_in == QUEUE_NONE && endpoint->nready > 0 &&
-		endpoint->in_flight < scheduler_allowed(endpoint))
-		enter_queue(endpoint, QUEUE_TURN);
+	if (endpoint->queue.list == LIST_NONE && endpoint->queue.nready > 0 &&
+		endpoint->queue.in_flight < scheduler_allowed(endpoint))
+		enter_queue(endpoint, LIST_TURN);
 }
 
 void
 scheduler_leave(Endpoint *endpoint)
 {
-	if (endpoint->queued_in != QUEUE_NONE)
-		dlist_delete(&endpoint->turn);
-	endpoint->queued_in = QUEUE_NONE;
+	if (endpoint->queue.list != LIST_NONE)
+		dlist_delete(&endpoint->queue.turn);
+	endpoint->queue.list = LIST_NONE;
 }
 
 /* Is it likely that a request takes long? */
 static bool
 is_doubtful(const Endpoint *endpoint)
 {
-	return !endpoint->proven || endpoint->slow > 0;
+	return !endpoint->state.proven || endpoint->queue.slow > 0;
 }
 
 static int
@@ -87,15 +91,15 @@ room_for_first(void)
 	return doubtful_in_flight < webhook_max_connections * 3 / 4;
 }
 
-/* Where does an endpoint with something to send have to wait?  QUEUE_TURN: nowhere. */
-static EndpointQueue
+/* Where does an endpoint with something to send have to wait?  LIST_TURN: nowhere. */
+static SchedulerList
 must_wait(Endpoint *endpoint, TimestampTz now)
 {
-	if (endpoint->send_interval > 0 && endpoint->next_send_at > now)
-		return QUEUE_LATER;
-	if (is_doubtful(endpoint) && room_for_doubtful() <= 0 && !(endpoint->in_flight == 0 && room_for_first()))
-		return QUEUE_HELD;
-	return QUEUE_TURN;
+	if (endpoint->config.send_interval > 0 && endpoint->queue.next_send_at > now)
+		return LIST_LATER;
+	if (is_doubtful(endpoint) && room_for_doubtful() <= 0 && !(endpoint->queue.in_flight == 0 && room_for_first()))
+		return LIST_HELD;
+	return LIST_TURN;
 }
 
 void
@@ -105,9 +109,9 @@ scheduler_wake(TimestampTz now)
 
 	dlist_foreach_modify(iter, &later)
 	{
-		Endpoint   *endpoint = dlist_container(Endpoint, turn, iter.cur);
+		Endpoint   *endpoint = dlist_container(Endpoint, queue.turn, iter.cur);
 
-		if (endpoint->next_send_at <= now)
+		if (endpoint->queue.next_send_at <= now)
 		{
 			scheduler_leave(endpoint);
 			scheduler_enter(endpoint);
@@ -115,7 +119,7 @@ scheduler_wake(TimestampTz now)
 	}
 	for (int room = room_for_doubtful(); room > 0 && !dlist_is_empty(&held); room--)
 	{
-		Endpoint   *endpoint = dlist_head_element(Endpoint, turn, &held);
+		Endpoint   *endpoint = dlist_head_element(Endpoint, queue.turn, &held);
 
 		scheduler_leave(endpoint);
 		scheduler_enter(endpoint);
@@ -127,11 +131,11 @@ scheduler_next(TimestampTz now)
 {
 	while (in_flight < webhook_max_connections && !dlist_is_empty(&turns))
 	{
-		Endpoint   *endpoint = dlist_head_element(Endpoint, turn, &turns);
-		EndpointQueue queue = must_wait(endpoint, now);
+		Endpoint   *endpoint = dlist_head_element(Endpoint, queue.turn, &turns);
+		SchedulerList queue = must_wait(endpoint, now);
 
 		scheduler_leave(endpoint);
-		if (queue == QUEUE_TURN)
+		if (queue == LIST_TURN)
 			return endpoint;
 		enter_queue(endpoint, queue);
 	}
@@ -141,35 +145,56 @@ scheduler_next(TimestampTz now)
 void
 scheduler_begun(Delivery *delivery)
 {
-	delivery->sending = true;
-	delivery->slow = false;
-	delivery->doubtful = is_doubtful(delivery->endpoint);
-	if (delivery->doubtful)
+	delivery->attempt.pace = is_doubtful(delivery->endpoint) ? PACE_DOUBTFUL : PACE_QUICK;
+	if (delivery->attempt.pace != PACE_QUICK)
 		doubtful_in_flight++;
-	dlist_push_tail(&fast_requests, &delivery->ready_node);
-	delivery->endpoint->in_flight++;
+	dlist_push_tail(&fast_requests, &delivery->phase_node);
+	delivery->endpoint->queue.in_flight++;
 	in_flight++;
 }
 
 void
 scheduler_ended(Delivery *delivery)
 {
-	delivery->sending = false;
-	delivery->endpoint->in_flight--;
+	Assert(in_flight > 0 && delivery->endpoint->queue.in_flight > 0);
+	delivery->endpoint->queue.in_flight--;
 	in_flight--;
-	if (delivery->doubtful)
+	if (delivery->attempt.pace != PACE_QUICK)
 		doubtful_in_flight--;
-	if (delivery->slow)
-		delivery->endpoint->slow--;
+	if (delivery->attempt.pace == PACE_SLOW)
+		delivery->endpoint->queue.slow--;
 	else
-		dlist_delete(&delivery->ready_node);
+		dlist_delete(&delivery->phase_node);
+	Assert(doubtful_in_flight >= 0 && doubtful_in_flight <= in_flight);
+	Assert(delivery->endpoint->queue.slow >= 0 && delivery->endpoint->queue.slow <= delivery->endpoint->queue.in_flight);
+}
+
+void
+scheduler_charge(Endpoint *endpoint, TimestampTz now)
+{
+	EndpointQueue *queue = &endpoint->queue;
+
+	if (endpoint->config.send_interval > 0)
+		queue->next_send_at = Max(queue->next_send_at, now - RATE_CATCH_UP_US) + endpoint->config.send_interval;
+}
+
+static void
+scheduler_forget_future(Endpoint *endpoint)
+{
+	endpoint->queue.next_send_at = Min(endpoint->queue.next_send_at, clock_now() + endpoint->config.send_interval);
+}
+
+void
+scheduler_clock_set_back(void)
+{
+	endpoint_foreach(scheduler_forget_future);
 }
 
 bool
 scheduler_is_slow(const Delivery *delivery, TimestampTz now)
 {
 	/* When the clock has been set back it is hard to say. */
-	return now < delivery->sent_at || TimestampDifferenceExceeds(delivery->sent_at, now, SLOW_AFTER_MS);
+	return now < delivery->attempt.sent_at || TimestampDifferenceExceeds(delivery->attempt.sent_at, now, SLOW_AFTER_MS);
 }
 
 void
@@ -177,16 +202,15 @@ scheduler_check_slow(TimestampTz now)
 {
 	while (!dlist_is_empty(&fast_requests))
 	{
-		Delivery   *delivery = dlist_head_element(Delivery, ready_node, &fast_requests);
+		Delivery   *delivery = dlist_head_element(Delivery, phase_node, &fast_requests);
 
 		if (!scheduler_is_slow(delivery, now))
 			break;
-		dlist_delete(&delivery->ready_node);
-		delivery->slow = true;
-		delivery->endpoint->slow++;
-		if (!delivery->doubtful)
+		dlist_delete(&delivery->phase_node);
+		delivery->endpoint->queue.slow++;
+		if (delivery->attempt.pace == PACE_QUICK)
 			doubtful_in_flight++;
-		delivery->doubtful = true;
+		delivery->attempt.pace = PACE_SLOW;
 	}
 }
 
@@ -204,8 +228,8 @@ scheduler_next_event(void)
 
 	if (!dlist_is_empty(&fast_requests))
 		next = TimestampTzPlusMilliseconds(
-			dlist_head_element(Delivery, ready_node, &fast_requests)->sent_at, SLOW_AFTER_MS + 1);
+			dlist_head_element(Delivery, phase_node, &fast_requests)->attempt.sent_at, SLOW_AFTER_MS + 1);
 	dlist_foreach(iter, &later)
-		next = Min(next, dlist_container(Endpoint, turn, iter.cur)->next_send_at);
+		next = Min(next, dlist_container(Endpoint, queue.turn, iter.cur)->queue.next_send_at);
 	return next;
 }

@@ -23,7 +23,13 @@ extern void scheduler_wake(TimestampTz now);
 /* Take the endpoint whose turn it is; NULL: there is none, or no room for a request. */
 extern Endpoint *scheduler_next(TimestampTz now);
 
-/* A request of this delivery is under way, and has ended. */
+/* A request has been sent: with a rate limit, when may the next one be? */
+extern void scheduler_charge(Endpoint *endpoint, TimestampTz now);
+
+/* The moments that are remembered may be far in the future now. */
+extern void scheduler_clock_set_back(void);
+
+/* A request of this delivery is in flight, and has ended; called by delivery_enter(). */
 extern void scheduler_begun(Delivery *delivery);
 extern void scheduler_ended(Delivery *delivery);
 

@@ -25,7 +25,6 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
-#include "base/spi_statement.h"
 #include "base/webhook_lock.h"
 #include "send/attempt_log.h"
 #include "send/blocker.h"
@@ -45,7 +44,7 @@
 #define STORED_MAX_BYTES		(16 * 1024 * 1024)
 
 static MemoryContext context;
-static List *to_write = NIL;	/* of Delivery */
+static dlist_head to_write = DLIST_STATIC_INIT(to_write);	/* of Delivery */
 static List *to_delete = NIL;	/* of DeliveryId */
 static List *to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
 static List *to_drop = NIL;		/* of Endpoint: switched off, nothing is to be kept */
@@ -95,44 +94,52 @@ work_off(List **list, bool (*done) (void *item))
 static void
 plan_retry(Delivery *delivery, TimestampTz next_attempt_at)
 {
-	delivery->next_attempt_at = Max(next_attempt_at, due_after.at + 1);
-	next_due = Min(next_due, delivery->next_attempt_at);
+	delivery->row.next_attempt_at = Max(next_attempt_at, due_after.at + 1);
+	next_due = Min(next_due, delivery->row.next_attempt_at);
 }
 
-void
-spill_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at,
-				   const char *error)
+/* List a delivery to be written in this state. */
+static void
+list_row(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at, const char *error)
 {
-	delivery->next_state = state;
-	delivery->next_attempt_at = next_attempt_at;
+	delivery->row.next_state = state;
+	delivery->row.next_attempt_at = next_attempt_at;
 	if (state == DELIVERY_RETRYING)
 		plan_retry(delivery, next_attempt_at);
 	if (error != NULL)
 	{
-		if (delivery->last_error != NULL)
-			pfree(delivery->last_error);
-		delivery->last_error = MemoryContextStrdup(context, error);
+		if (delivery->row.last_error != NULL)
+			pfree(delivery->row.last_error);
+		delivery->row.last_error = MemoryContextStrdup(context, error);
 	}
-	if (!delivery->to_store)
-		to_write = remember(to_write, delivery);
-	delivery->to_store = true;
+	if (!delivery->row.to_write)
+		dlist_push_tail(&to_write, &delivery->write_node);
+	delivery->row.to_write = true;
+	news = true;
+}
+
+void
+spill_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at,
+				  const char *error)
+{
+	list_row(delivery, state, next_attempt_at, error);
+	delivery_enter(delivery, PHASE_TO_WRITE);
+	queue_release_key(delivery);
 }
 
 void
 spill_keep(Delivery *delivery)
 {
-	if (delivery->to_store)
-		to_write = list_delete_ptr(to_write, delivery);
-	delivery->to_store = false;
+	if (delivery->row.to_write)
+		dlist_delete(&delivery->write_node);
+	delivery->row.to_write = false;
 }
 
 void
-spill_done(Delivery *delivery)
+spill_finish(Delivery *delivery)
 {
 	spill_keep(delivery);
-	if (delivery->last_error != NULL)
-		pfree(delivery->last_error);
-	if (delivery->stored)
+	if (delivery->row.exists)
 	{
 		DeliveryId *tag = MemoryContextAlloc(context, sizeof(DeliveryId));
 
@@ -141,26 +148,28 @@ spill_done(Delivery *delivery)
 		to_delete = remember(to_delete, tag);
 
 		/* Its row must not be read until it has gone. */
-		delivery->stored = false;
+		delivery->row.exists = false;
 	}
+	queue_release_key(delivery);
+	delivery_forget(delivery);
 }
 
 void
 spill_start_failing(Endpoint *endpoint)
 {
-	if (!endpoint->to_wait)
+	if (!endpoint->spill.to_wait)
 		to_wait = remember(to_wait, endpoint);
-	endpoint->to_wait = true;
+	endpoint->spill.to_wait = true;
 	probe_plan(endpoint);
 }
 
 void
 spill_start_backlog(Endpoint *endpoint)
 {
-	endpoint->backlog_read = 0;
-	if (endpoint->backlog)
+	endpoint->spill.backlog_read = 0;
+	if (endpoint->spill.backlog)
 		return;
-	endpoint->backlog = true;
+	endpoint->spill.backlog = true;
 	backlogs = remember(backlogs, endpoint);
 }
 
@@ -168,18 +177,15 @@ spill_start_backlog(Endpoint *endpoint)
 
 /*
  * A test is worth one attempt, and no row; it stays in memory, and what it was
- * read with is dealt with.
+ * read with is processed.
  */
 static void
 spill_put_test_aside(Delivery *delivery)
 {
-	if (!delivery->endpoint->exists && !delivery->sending)
-	{
-		queue_remove(delivery);
-		queue_forget(delivery);
-	}
+	if (!delivery->endpoint->config.exists && delivery->phase != PHASE_SENDING)
+		delivery_forget(delivery);
 	else if (delivery->message->window != NULL)
-		queue_detach(delivery);
+		delivery_detach(delivery);
 }
 
 void
@@ -187,7 +193,7 @@ spill_put_aside(Endpoint *endpoint)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &endpoint->all)
+	dlist_foreach_modify(iter, &endpoint->queue.all)
 	{
 		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
 
@@ -196,37 +202,51 @@ spill_put_aside(Endpoint *endpoint)
 			spill_put_test_aside(delivery);
 			continue;
 		}
-		if (delivery->sending || delivery->to_store)
+		if (delivery->phase == PHASE_SENDING || delivery->phase == PHASE_TO_WRITE)
 			continue;
-		queue_remove(delivery);
 		/* A row that has been due would not be read again as such. */
-		if (delivery->stored && delivery->attempts == 0)
-			queue_forget(delivery);
+		if (delivery->row.exists && delivery->attempts == 0)
+		{
+			queue_release_key(delivery);
+			delivery_forget(delivery);
+		}
 		else
 			spill_write_later(delivery, DELIVERY_WAITING, 0, NULL);
 	}
 }
 
-/*
- * Store all that is in memory of an endpoint.  What is being sent goes on;
- * the rest is read back when there is room.
- */
+void
+spill_put_key_aside(OrderKey *key)
+{
+	while (!dlist_is_empty(&key->queue))
+	{
+		Delivery   *delivery = dlist_head_element(Delivery, phase_node, &key->queue);
+
+		delivery->key = NULL;
+		if (delivery->row.exists)
+			delivery_forget(delivery);
+		else
+			spill_write_later(delivery, DELIVERY_WAITING, 0, NULL);
+	}
+}
+
+/* What is being sent goes on; the rest is read back when there is room. */
 void
 spill_endpoint(Endpoint *endpoint)
 {
 	dlist_mutable_iter iter;
 	bool		rest = false;
 
-	dlist_foreach_modify(iter, &endpoint->all)
+	dlist_foreach_modify(iter, &endpoint->queue.all)
 	{
 		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
 
 		if (message_is_test(delivery->message))
 			spill_put_test_aside(delivery);
-		else if (!delivery->sending)
+		else if (delivery->phase != PHASE_SENDING)
 			rest = true;
-		else if (!delivery->stored)
-			spill_write_later(delivery, DELIVERY_WAITING, 0, NULL);
+		else if (!delivery->row.exists)
+			list_row(delivery, DELIVERY_WAITING, 0, NULL);
 	}
 	if (rest)
 	{
@@ -240,11 +260,11 @@ spill_overtaken(Endpoint *endpoint)
 {
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &endpoint->all)
+	dlist_foreach(iter, &endpoint->queue.all)
 	{
 		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
 
-		if (!delivery->stored && delivery->message->id <= queue_last_finished())
+		if (!delivery->row.exists && delivery->message->id <= delivery_last_finished())
 		{
 			/* This changes the list. */
 			spill_endpoint(endpoint);
@@ -285,7 +305,7 @@ delete_row(void *item)
 	if (!webhook_lock_try(row->webhook_id))
 		return false;
 	delivery_table_delete(row->webhook_id, row->id);
-	queue_forget_row(row->webhook_id, row->id);
+	delivery_forget_row(row->webhook_id, row->id);
 	pfree(row);
 	return true;
 }
@@ -299,30 +319,30 @@ settle_state(Delivery *delivery)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 
-	if (!endpoint->exists)
+	if (!endpoint->config.exists)
 		return false;
-	if (delivery->next_state == DELIVERY_FAILED)
+	if (delivery->row.next_state == DELIVERY_FAILED)
 		return true;
 
-	if (delivery->next_state == DELIVERY_RETRYING && endpoint->health.failing)
+	if (delivery->row.next_state == DELIVERY_RETRYING && endpoint->state.health.failing)
 	{
 		/* All that it has waits for a probe, and blocks no key. */
-		delivery->next_state = DELIVERY_WAITING;
-		delivery->holds_key = true;
+		delivery->row.next_state = DELIVERY_WAITING;
+		delivery->row.blocks_key = true;
 	}
-	if (!delivery->stored && endpoint_discards(endpoint, delivery->message->xid))
+	if (!delivery->row.exists && endpoint_discards(endpoint, delivery->message->xid))
 	{
 		attempt_log_dropped(endpoint);
 		return false;
 	}
-	if (endpoint->active)
+	if (endpoint->config.active)
 		return true;
-	if (endpoint->buffering)
+	if (endpoint->config.buffering)
 	{
-		delivery->next_state = DELIVERY_WAITING;
+		delivery->row.next_state = DELIVERY_WAITING;
 		return true;
 	}
-	if (!delivery->stored)
+	if (!delivery->row.exists)
 		attempt_log_dropped(endpoint);
 	return false;
 }
@@ -331,7 +351,7 @@ settle_state(Delivery *delivery)
 static bool
 may_send(const Endpoint *endpoint)
 {
-	return endpoint->exists && endpoint->active && !endpoint->health.failing && endpoint->deactivate == NULL;
+	return endpoint->config.exists && endpoint->config.active && !endpoint->state.health.failing && endpoint->verdict.deactivate == NULL;
 }
 
 /*
@@ -343,7 +363,7 @@ needs_reader(const Delivery *delivery)
 {
 	const Endpoint *endpoint = delivery->endpoint;
 
-	return delivery->next_state == DELIVERY_WAITING && !delivery->sending && !endpoint->backlog &&
+	return delivery->row.next_state == DELIVERY_WAITING && delivery->phase != PHASE_SENDING && !endpoint->spill.backlog &&
 		may_send(endpoint) && !order_key_blocked(endpoint->id, delivery->order_key);
 }
 
@@ -353,63 +373,71 @@ hold_back(Delivery *delivery)
 {
 	OrderKey   *key = order_key_get(delivery->endpoint->id, delivery->order_key, true);
 
-	if (key != NULL && !delivery->sending && delivery->next_state != DELIVERY_FAILED)
-		delivery->holds_key = key->blocked = true;
+	if (key != NULL && delivery->phase != PHASE_SENDING && delivery->row.next_state != DELIVERY_FAILED)
+		delivery->row.blocks_key = key->blocked = true;
 }
 
 /* It has been written, or is not needed: the key's next is in the table. */
 static void
 let_pass(Delivery *delivery)
 {
-	if (delivery->holds_key && delivery->order_key != 0)
+	if (delivery->row.blocks_key && delivery->order_key != 0)
 		order_key_follow(order_key_get(delivery->endpoint->id, delivery->order_key, true));
-	delivery->holds_key = false;
+	delivery->row.blocks_key = false;
 }
 
 static bool
-write_row(void *item)
+write_row(Delivery *delivery)
 {
-	Delivery   *delivery = item;
 	Endpoint   *endpoint = delivery->endpoint;
 
-	if (delivery->stored && !webhook_lock_try(endpoint->id))
+	if (delivery->row.exists && !webhook_lock_try(endpoint->id))
 	{
 		hold_back(delivery);
 		return false;
 	}
-	delivery->to_store = false;
+	spill_keep(delivery);
 	if (settle_state(delivery))
 	{
 		/* It may have had to wait for its claim. */
-		if (delivery->next_state == DELIVERY_RETRYING)
+		if (delivery->row.next_state == DELIVERY_RETRYING)
 		{
-			plan_retry(delivery, delivery->next_attempt_at);
-			blocker_watch(endpoint->id, endpoint->updated_at);
+			plan_retry(delivery, delivery->row.next_attempt_at);
+			blocker_watch(endpoint->id, endpoint->config.updated_at);
 		}
 		delivery_table_store(delivery);
-		if (delivery->next_state == DELIVERY_FAILED)
+		if (delivery->row.next_state == DELIVERY_FAILED)
 			trim_note_failed(clock_now());
 		if (needs_reader(delivery))
 			spill_start_backlog(endpoint);
 
 		/* After a crash messages are read again that precede rows of the table. */
-		endpoint->backlog_read = Min(endpoint->backlog_read, delivery->message->id - 1);
-		if (delivery->sending && !delivery->stored)
+		endpoint->spill.backlog_read = Min(endpoint->spill.backlog_read, delivery->message->id - 1);
+		if (delivery->phase == PHASE_SENDING && !delivery->row.exists)
 		{
-			queue_note_row(endpoint->id, delivery->message->id);
-			delivery->stored = true;
-			queue_detach(delivery);
+			delivery_note_row(endpoint->id, delivery->message->id);
+			delivery->row.exists = true;
+			delivery_detach(delivery);
 		}
 	}
-	if (delivery->last_error != NULL)
-		pfree(delivery->last_error);
-	delivery->last_error = NULL;
+	if (delivery->row.last_error != NULL)
+		pfree(delivery->row.last_error);
+	delivery->row.last_error = NULL;
 	let_pass(delivery);
-	if (!delivery->sending)
-		queue_forget(delivery);
+	if (delivery->phase != PHASE_SENDING)
+		delivery_forget(delivery);
 	else if (delivery->message->window != NULL)
-		queue_detach(delivery);
+		delivery_detach(delivery);
 	return true;
+}
+
+static void
+write_rows(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &to_write)
+		(void) write_row(dlist_container(Delivery, write_node, iter.cur));
 }
 
 /*
@@ -422,7 +450,7 @@ make_rows_wait(void *item)
 {
 	Endpoint   *endpoint = item;
 
-	if (!endpoint->health.failing)
+	if (!endpoint->state.health.failing)
 	{
 		reread_due();
 		order_key_follow_all(endpoint->id);
@@ -434,7 +462,7 @@ make_rows_wait(void *item)
 		delivery_table_all_waiting(endpoint->id);
 		order_key_unblock_all(endpoint->id);
 	}
-	endpoint->to_wait = false;
+	endpoint->spill.to_wait = false;
 	return true;
 }
 
@@ -446,10 +474,10 @@ drop_rows(void *item)
 
 	if (!webhook_lock_try(endpoint->id))
 		return false;
-	endpoint->to_drop = false;
-	if (!endpoint->exists)
+	endpoint->spill.to_drop = false;
+	if (!endpoint->config.exists)
 		delivery_table_delete_all(endpoint->id);
-	else if (!endpoint->active && !endpoint->buffering)
+	else if (!endpoint->config.active && !endpoint->config.buffering)
 	{
 		int64		dropped = delivery_table_drop(endpoint->id);
 
@@ -464,7 +492,7 @@ spill_save(void)
 {
 	webhook_lock_begin();
 	work_off(&to_delete, delete_row);
-	work_off(&to_write, write_row);
+	write_rows();
 	work_off(&to_wait, make_rows_wait);
 	work_off(&to_drop, drop_rows);
 	news = false;
@@ -475,29 +503,31 @@ spill_save(void)
 static bool
 room_for_rows(void)
 {
-	return queue_in_memory() < STORED_MAX_IN_MEMORY && queue_own_bytes() < STORED_MAX_BYTES;
+	return delivery_in_memory() < STORED_MAX_IN_MEMORY && delivery_own_bytes() < STORED_MAX_BYTES;
 }
 
 static bool
 is_in_memory(const StoredDelivery *row)
 {
-	return queue_has_row(row->webhook_id, row->message->id);
+	return delivery_has_row(row->webhook_id, row->message->id);
 }
 
 /* Take a row back into memory. */
 static Delivery *
 restore(StoredDelivery *row, Endpoint *endpoint)
 {
-	queue_note_row(row->webhook_id, row->message->id);
-	return queue_restore(row->message, endpoint, row->order_key, row->attempts);
+	Delivery   *delivery = delivery_restore(row->message, endpoint, row->order_key, row->attempts);
+
+	queue_add(delivery);
+	return delivery;
 }
 
 /* How much of its backlog shall be in memory?  What may not work gets no more than finds that out. */
 static int
 backlog_rows(const Endpoint *endpoint)
 {
-	return endpoint->proven && endpoint->slow == 0 ? BACKLOG_ROWS :
-		Min(BACKLOG_ROWS, Max(endpoint->max_in_flight, HEALTH_FAILING_AFTER));
+	return endpoint->state.proven && endpoint->queue.slow == 0 ? BACKLOG_ROWS :
+		Min(BACKLOG_ROWS, Max(endpoint->config.max_in_flight, HEALTH_FAILING_AFTER));
 }
 
 /* Read on in the backlog of one endpoint; false when there is no more. */
@@ -514,10 +544,10 @@ load_backlog(Endpoint *endpoint)
 		return false;
 	max = backlog_rows(endpoint);
 	rows = palloc(max * sizeof(StoredDelivery));
-	n = delivery_table_read_backlog(endpoint->id, endpoint->backlog_read, max, context, rows, &more);
+	n = delivery_table_read_backlog(endpoint->id, endpoint->spill.backlog_read, max, context, rows, &more);
 	for (int i = 0; i < n; i++)
 	{
-		endpoint->backlog_read = rows[i].message->id;
+		endpoint->spill.backlog_read = rows[i].message->id;
 		/* Behind a row that is to be retried it will be found by its key. */
 		if (is_in_memory(&rows[i]) || order_key_blocked(endpoint->id, rows[i].order_key))
 			pfree(rows[i].message);
@@ -532,7 +562,7 @@ load_backlog(Endpoint *endpoint)
 static bool
 wants_backlog(const Endpoint *endpoint)
 {
-	return endpoint->in_memory < backlog_rows(endpoint);
+	return endpoint->queue.in_memory < backlog_rows(endpoint);
 }
 
 /* Is the backlog of an endpoint in memory to its end?  Read on if there is room. */
@@ -543,7 +573,7 @@ read_on(void *item)
 
 	if (!room_for_rows() || !wants_backlog(endpoint) || load_backlog(endpoint))
 		return false;
-	endpoint->backlog = false;
+	endpoint->spill.backlog = false;
 	return true;
 }
 
@@ -560,7 +590,7 @@ load_followers(void)
 		Endpoint   *endpoint = endpoint_get(key->tag.webhook_id);
 		StoredDelivery row;
 
-		if (key->holder != NULL || (endpoint->to_wait && !may_send(endpoint)))
+		if (key->holder != NULL || (endpoint->spill.to_wait && !may_send(endpoint)))
 			continue;
 		if (!may_send(endpoint) ||
 			delivery_table_read_next(endpoint->id, key->tag.order_key, context, &row) == 0)
@@ -631,17 +661,17 @@ load_probe(Endpoint *endpoint)
 			pfree(rows[i].message);
 	if (best >= 0)
 	{
-		endpoint->probing = true;
+		endpoint->state.probing = true;
 		restore(&rows[best], endpoint)->probe = true;
 	}
-	else if (n == 0 && endpoint->in_memory == 0)
+	else if (n == 0 && endpoint->queue.in_memory == 0)
 	{
 		/* Nothing left to try it with. */
-		memset(&endpoint->health, 0, sizeof(endpoint->health));
+		memset(&endpoint->state.health, 0, sizeof(endpoint->state.health));
 		attempt_log_health(endpoint);
 	}
 	else
-		endpoint->health.next_probe_at = clock_now() + USECS_PER_SEC;
+		endpoint->state.health.next_probe_at = clock_now() + USECS_PER_SEC;
 	pfree(rows);
 }
 
@@ -653,7 +683,7 @@ load_probes(TimestampTz now)
 	while ((endpoint = probe_first_due(now)) != NULL)
 	{
 		endpoint_refresh(endpoint);
-		if (endpoint->exists && endpoint->active)
+		if (endpoint->config.exists && endpoint->config.active)
 			load_probe(endpoint);
 		probe_plan(endpoint);
 	}
@@ -678,12 +708,12 @@ recover_backlog(int64 webhook_id, bool wanted)
 	if (!wanted)
 	{
 		/* A webhook that we have never seen may be about to be restored from a dump. */
-		if (!endpoint->known || endpoint->to_drop)
+		if (!endpoint->config.known || endpoint->spill.to_drop)
 			return;
-		endpoint->to_drop = true;
+		endpoint->spill.to_drop = true;
 		to_drop = remember(to_drop, endpoint);
 	}
-	else if (endpoint->health.failing)
+	else if (endpoint->state.health.failing)
 		probe_plan(endpoint);
 	else
 		spill_start_backlog(endpoint);
@@ -747,7 +777,7 @@ spill_known(int64 webhook_id, int64 id)
 static bool
 anything_to_save(void)
 {
-	return to_write != NIL || to_delete != NIL || to_wait != NIL || to_drop != NIL;
+	return !dlist_is_empty(&to_write) || to_delete != NIL || to_wait != NIL || to_drop != NIL;
 }
 
 bool

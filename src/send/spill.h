@@ -9,18 +9,22 @@
 #define WEBHOOK_SPILL_H
 
 #include "send/delivery_table.h"
+#include "send/order_key.h"
 
 extern void spill_init(MemoryContext context);
 
-/* Have a delivery written with the next transaction; it is then forgotten unless it is being sent. */
+/*
+ * A delivery that is not being sent any more, or has not been, leaves memory:
+ * have it written with the next transaction, in this state, and release its key.
+ */
 extern void spill_write_later(Delivery *delivery, DeliveryState state,
-							   TimestampTz next_attempt_at, const char *error);
+							  TimestampTz next_attempt_at, const char *error);
 
 /* It is queued again: it need not be written after all. */
 extern void spill_keep(Delivery *delivery);
 
-/* It has succeeded: no need to write it, or have its row deleted with the next transaction. */
-extern void spill_done(Delivery *delivery);
+/* It is done with: forget it, have its row, if any, deleted with the next transaction, and release its key. */
+extern void spill_finish(Delivery *delivery);
 
 /* Read what waits in the table of this endpoint, from the start. */
 extern void spill_start_backlog(Endpoint *endpoint);
@@ -30,6 +34,9 @@ extern void spill_start_failing(Endpoint *endpoint);
 
 /* Take what is not being sent out of memory; it is written to the table. */
 extern void spill_put_aside(Endpoint *endpoint);
+
+/* The same for what follows a delivery that has to be retried. */
+extern void spill_put_key_aside(OrderKey *key);
 
 /* Have all that is in memory of an endpoint written; what is being sent goes on, and the rest is read back later. */
 extern void spill_endpoint(Endpoint *endpoint);

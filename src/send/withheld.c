@@ -28,7 +28,6 @@
 #include "utils/timestamp.h"
 
 #include "base/as_owner.h"
-#include "base/catalog.h"
 #include "base/spi_statement.h"
 #include "capture/match.h"
 #include "send/notify.h"

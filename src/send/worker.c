@@ -60,6 +60,7 @@
 #include "send/format.h"
 #include "send/notify.h"
 #include "send/prepare.h"
+#include "send/probe.h"
 #include "send/queue.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
@@ -200,7 +201,7 @@ room_to_read(void)
 {
 	return webhook_dispatch && at_work() && confirmed && !ShutdownRequestPending && cursor_outstanding() < LOW_WATER &&
 		cursor_outstanding_bytes() < MAX_OUTSTANDING_BYTES &&
-		queue_in_memory() < QUEUE_MAX_IN_MEMORY;
+		delivery_in_memory() < QUEUE_MAX_IN_MEMORY;
 }
 
 /* Has nobody else changed the position since we loaded it? */
@@ -338,7 +339,7 @@ do_transaction(TimestampTz now, bool record)
 		spill_save();
 		deactivation_save();
 		if (withheld_changed())
-			queue_check_access();
+			delivery_check_access();
 		if (trim_due(now))
 			trim_failed(now);
 		if (networks_changed)
@@ -374,7 +375,7 @@ do_transaction(TimestampTz now, bool record)
 		/* What the log says of the last moments is not worth waiting for the disk. */
 		lasting = XactLastRecEnd != InvalidXLogRecPtr;
 		if (!(news && taken == 0 && attempt_log_save_few()) && record)
-			attempt_log_save(queue_in_memory() == 0);
+			attempt_log_save(delivery_in_memory() == 0);
 	}
 	commit_transaction(lasting);
 	if (progress)
@@ -414,7 +415,7 @@ static long
 time_to_sleep(TimestampTz now)
 {
 	TimestampTz until = Min(after_ms(now, POLL_MS), standby_next_check());
-	int64		record_us = attempt_log_due_in(queue_in_memory() == 0);
+	int64		record_us = attempt_log_due_in(delivery_in_memory() == 0);
 	long		http_ms = http_timeout(http);
 	long		ms;
 
@@ -455,7 +456,7 @@ report_activity(void)
 	else if (!confirmed)
 		activity = WORKER_UNCONFIRMED;
 	else
-		activity = queue_in_memory() > 0 ? WORKER_SENDING : WORKER_IDLE;
+		activity = delivery_in_memory() > 0 ? WORKER_SENDING : WORKER_IDLE;
 	pg_atomic_write_u32(&slot->in_flight, scheduler_in_flight());
 	attempt_log_totals(&delivered, &failed);
 	pg_atomic_write_u64(&slot->delivered, delivered);
@@ -538,6 +539,7 @@ check_clock(TimestampTz now)
 		last_read = Min(last_read, now);
 		moved_at = Min(moved_at, now);
 		queue_clock_set_back(now);
+		scheduler_clock_set_back();
 		spill_clock_set_back();
 	}
 	last = now;
@@ -570,7 +572,7 @@ turn(void)
 
 	/* A configuration that others have committed by now must not be overlooked. */
 	AcceptInvalidationMessages();
-	record = attempt_log_due_in(queue_in_memory() == 0) == 0;
+	record = attempt_log_due_in(delivery_in_memory() == 0) == 0;
 	if (cursor_generation != catalog_cursor_generation() || generation != catalog_generation() ||
 		record || read_due(now) || save_due(now) ||
 		(at_work() && (trim_due(now) || withheld_note_due(now) || notify_key_ages_due(now) ||
@@ -715,6 +717,8 @@ init_sending(void)
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "webhook deliveries", ALLOCSET_DEFAULT_SIZES);
 
 	endpoint_init();
+	delivery_init(context);
+	probe_init(context);
 	queue_init(context);
 	spill_init(context);
 	deactivation_init(context);

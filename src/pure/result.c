@@ -1,0 +1,75 @@
+/*-------------------------------------------------------------------------
+ *
+ * result.c
+ *		What follows from the result of an attempt.
+ *
+ * Whether the endpoint or the delivery is to blame for a failure is decided by
+ * health.c.  attempt.c puts the decision into effect.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "pure/result.h"
+
+static ResultDecision
+result_of_failure(Health *health, const RetrySchedule *schedule, const HealthFailure *failure)
+{
+	ResultDecision decision = {.judged = true};
+	bool		was_failing = health->failing;
+
+	switch (health_failure(health, schedule, failure, &decision.delay, &decision.warn))
+	{
+		case HEALTH_RETRY:
+			decision.delivery = RESULT_RETRY;
+			decision.key = RESULT_BLOCK_KEY;
+			break;
+		case HEALTH_GIVE_UP:
+			decision.delivery = RESULT_FAIL;
+			decision.key = RESULT_PASS_KEY;
+			break;
+		case HEALTH_WAIT:
+			decision.delivery = RESULT_WAIT;
+			decision.key = RESULT_PASS_KEY;
+			decision.endpoint = was_failing ? RESULT_UNCHANGED : RESULT_FAILING;
+			break;
+		case HEALTH_DEACTIVATE:
+			decision.delivery = RESULT_WAIT;
+			decision.key = RESULT_PASS_KEY;
+			decision.endpoint = RESULT_DEACTIVATE;
+			break;
+	}
+	return decision;
+}
+
+/* What cannot be prepared is no fault of the receiver's: it follows its own schedule. */
+static ResultDecision
+result_of_preparation(const RetrySchedule *schedule, const HealthFailure *failure)
+{
+	ResultDecision decision = {.delivery = RESULT_RETRY, .key = RESULT_BLOCK_KEY};
+
+	decision.delay = retry_delay(schedule, failure->attempts, failure->random, 0);
+	if (decision.delay < 0)
+	{
+		decision.delivery = RESULT_FAIL;
+		decision.key = RESULT_PASS_KEY;
+	}
+	return decision;
+}
+
+ResultDecision
+result_decide(Health *health, const RetrySchedule *schedule, const AttemptResult *result)
+{
+	if (result->agreed && (result->test || result->sendable))
+		return (ResultDecision) {.delivery = RESULT_SEND, .key = RESULT_KEEP_KEY};
+	if (result->test)
+		return (ResultDecision) {.delivery = RESULT_FINISH, .key = RESULT_PASS_KEY};
+	if (result->delivered)
+		return (ResultDecision) {.delivery = RESULT_FINISH, .key = RESULT_PASS_KEY, .judged = true,
+			.endpoint = health_success(health) ? RESULT_RECOVERED : RESULT_UNCHANGED};
+
+	/* Deactivated, or found failing, while it was in flight: nothing to judge any more. */
+	if (result->agreed || !result->active)
+		return (ResultDecision) {.delivery = RESULT_WAIT, .key = RESULT_PASS_KEY};
+	if (result->unprepared)
+		return result_of_preparation(schedule, &result->failure);
+	return result_of_failure(health, schedule, &result->failure);
+}

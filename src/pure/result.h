@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * result.h
+ *		What follows from the result of an attempt.
+ *
+ * Pure: no backend state and no clock; the caller passes the time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_RESULT_H
+#define WEBHOOK_RESULT_H
+
+#include "pure/health.h"
+
+/* An attempt that has ended. */
+typedef struct AttemptResult
+{
+	bool		delivered;		/* answered with 2xx */
+	bool		agreed;			/* it was a handshake, and the endpoint may be sent to now */
+	bool		test;			/* it was a test call */
+	bool		unprepared;		/* no request was made: the payload could not be shaped or transformed */
+	bool		active;			/* the webhook is active */
+	bool		sendable;		/* ... and this delivery may be sent to it now */
+	HealthFailure failure;		/* if it has failed */
+} AttemptResult;
+
+/* What becomes of the delivery. */
+typedef enum ResultDelivery
+{
+	RESULT_SEND,				/* it is sent now */
+	RESULT_FINISH,				/* it is done with */
+	RESULT_RETRY,				/* it is tried again after the delay */
+	RESULT_FAIL,				/* it is given up */
+	RESULT_WAIT					/* it waits until its endpoint works or is active again */
+} ResultDelivery;
+
+/* What becomes of its order key. */
+typedef enum ResultKey
+{
+	RESULT_KEEP_KEY,
+	RESULT_PASS_KEY,			/* the next delivery gets it */
+	RESULT_BLOCK_KEY			/* those that follow must wait for the retry */
+} ResultKey;
+
+/* What happens to its endpoint. */
+typedef enum ResultEndpoint
+{
+	RESULT_UNCHANGED,
+	RESULT_RECOVERED,			/* it was failing and works again */
+	RESULT_FAILING,				/* it begins to fail: what it has waits for probes */
+	RESULT_DEACTIVATE
+} ResultEndpoint;
+
+typedef struct ResultDecision
+{
+	ResultDelivery delivery;
+	ResultKey	key;
+	ResultEndpoint endpoint;
+	bool		judged;			/* the result says something about the endpoint */
+	int64_t		delay;			/* microseconds, with RESULT_RETRY */
+	int			warn;			/* percent of the schedule that have elapsed without a success, to be reported; or 0 */
+} ResultDecision;
+
+/* Decide, and keep the endpoint's health up to date. */
+extern ResultDecision result_decide(Health *health, const RetrySchedule *schedule, const AttemptResult *result);
+
+#endif							/* WEBHOOK_RESULT_H */

@@ -1,0 +1,128 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery.h
+ *		One message for one webhook, in the worker's memory.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_DELIVERY_H
+#define WEBHOOK_DELIVERY_H
+
+#include "log/message.h"
+#include "pure/phase.h"
+#include "send/endpoint.h"
+
+/* The states of a row of webhook.delivery; their names are in delivery_table.c. */
+typedef enum DeliveryState
+{
+	DELIVERY_WAITING,			/* to be sent in its turn, or when its webhook is activated */
+	DELIVERY_RETRYING,			/* has failed, due again at next_attempt_at */
+	DELIVERY_FAILED				/* given up */
+} DeliveryState;
+
+/* How long a request takes, as far as can be told. */
+typedef enum RequestPace
+{
+	PACE_QUICK,
+	PACE_DOUBTFUL,				/* it may well take long */
+	PACE_SLOW					/* it takes long */
+} RequestPace;
+
+/* What prepare_delivery() has decided. */
+typedef enum Preparation
+{
+	PREPARATION_NONE,			/* not prepared yet */
+	PREPARATION_SEND,
+	PREPARATION_DROP,			/* the transform wants nothing to be sent */
+	PREPARATION_HOLD,			/* it does not fit the form and must not be sent */
+	PREPARATION_ERROR			/* to be tried again later */
+} Preparation;
+
+typedef struct Delivery
+{
+	Message    *message;
+	Endpoint   *endpoint;
+	int64		order_key;		/* deliveries with the same one follow each other; 0: any order */
+	DeliveryPhase phase;		/* changed by delivery_enter() alone */
+	int			attempts;		/* made so far */
+	bool		probe;			/* it shows whether a failing endpoint works again */
+	char	   *withheld;		/* why its webhook's owner may not be sent it any more, or NULL */
+	struct OrderKey *key;		/* NULL for order_key 0, and once it has been released */
+
+	struct						/* the latest attempt */
+	{
+		TimestampTz sent_at;
+		TimestampTz configured_at;	/* when the configuration that it used was last changed */
+		bool		handshake;	/* asks the endpoint whether it may be sent anything */
+		RequestPace pace;
+		struct Request *request;	/* while sending */
+	}			attempt;
+
+	struct						/* its row in webhook.delivery; see spill.c */
+	{
+		bool		exists;
+		bool		to_write;	/* listed to be written, perhaps while sending */
+		bool		blocks_key; /* no lock on its webhook yet: later ones must not overtake it */
+		DeliveryState next_state;
+		TimestampTz next_attempt_at;
+		char	   *last_error;
+	}			row;
+
+	struct						/* see prepare.c */
+	{
+		Preparation result;
+		char	   *payload;	/* NULL: the message's */
+		char	   *error;		/* with PREPARATION_ERROR, else NULL */
+		char	   *faults;		/* what does not fit the form, or NULL */
+	}			prepared;
+
+	dlist_node	phase_node;		/* in the list of its phase */
+	dlist_node	write_node;		/* among those to be written */
+	dlist_node	all_node;		/* in endpoint->queue.all */
+	dlist_node	message_node;	/* in message->deliveries */
+} Delivery;
+
+extern void delivery_init(MemoryContext context);
+
+extern int64 delivery_order_key(const Endpoint *endpoint, const Message *message);
+
+/* A delivery of a message, in PHASE_NEW. */
+extern Delivery *delivery_create(Message *message, Endpoint *endpoint, int64 order_key);
+
+/* The same for a row that has been read: the message is the delivery's from now on. */
+extern Delivery *delivery_restore(Message *message, Endpoint *endpoint, int64 order_key, int attempts);
+
+/*
+ * Go on to another phase: leave the list of the old one, enter that of the new
+ * one, keep the counters.  Nothing else changes delivery->phase.
+ */
+extern void delivery_enter(Delivery *delivery, DeliveryPhase phase);
+
+/* End a delivery in any phase that allows it, and free it. */
+extern void delivery_forget(Delivery *delivery);
+
+/* Give a delivery a message of its own, so that the cursor can move on. */
+extern void delivery_detach(Delivery *delivery);
+
+/* One delivery of the message, or its creator, does not need it any longer. */
+extern void delivery_release_message(Message *message);
+
+/* It was the probe of a failing endpoint, and has shown what it can. */
+extern void delivery_end_probe(Delivery *delivery);
+
+/* Rights have changed: judge again what may not be sent any more.  In a transaction. */
+extern void delivery_check_access(void);
+
+/* Deliveries in PHASE_PREPARING, the longest waiting first. */
+extern dlist_head *delivery_preparing(void);
+
+/* Which deliveries in memory have a row, or had one that is still to be deleted: those rows must not be read. */
+extern bool delivery_has_row(int64 webhook_id, int64 id);
+extern void delivery_note_row(int64 webhook_id, int64 id);
+extern void delivery_forget_row(int64 webhook_id, int64 id);
+
+extern int	delivery_in_memory(void);
+extern Size delivery_own_bytes(void);	/* of messages that the cursor does not hold */
+extern int64 delivery_last_finished(void);	/* the greatest message id of which a delivery has left memory */
+
+#endif							/* WEBHOOK_DELIVERY_H */

@@ -1,0 +1,103 @@
+/*-------------------------------------------------------------------------
+ *
+ * result_test.c
+ *		W4, W5, M7: what follows from the result of an attempt.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "unit.h"
+
+#include "pure/result.h"
+
+#define SECOND		INT64_C(1000000)
+#define MIDDLE		UINT32_C(0x80000000)	/* the random number that adds no jitter, nearly */
+#define FAILING		{.failures = 5, .failing = true, .probes = 1, .ramp = 1}
+
+/* One line of the table: a state of the endpoint, a result, and what follows. */
+typedef struct Case
+{
+	const char *name;
+	Health		health;
+	AttemptResult result;
+	ResultDelivery delivery;
+	ResultKey	key;
+	ResultEndpoint endpoint;
+	bool		judged;
+} Case;
+
+static const Case cases[] = {
+	{"W5: success", {0}, {.delivered = true, .active = true, .sendable = true},
+	RESULT_FINISH, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
+	{"W5: success of a probe", FAILING, {.delivered = true, .active = true, .sendable = true, .failure.probe = true},
+	RESULT_FINISH, RESULT_PASS_KEY, RESULT_RECOVERED, true},
+	{"W5: success after deactivation", {0}, {.delivered = true},
+	RESULT_FINISH, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
+
+	{"W5: first failure", {0}, {.active = true, .sendable = true, .failure.attempts = 1},
+	RESULT_RETRY, RESULT_BLOCK_KEY, RESULT_UNCHANGED, true},
+	{"W4: schedule used up, others succeed", {.failures = 1}, {.active = true, .sendable = true, .failure.attempts = 4},
+	RESULT_FAIL, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
+	{"M7: schedule used up, nothing succeeds", {.failures = 3}, {.active = true, .sendable = true, .failure.attempts = 4},
+	RESULT_WAIT, RESULT_PASS_KEY, RESULT_DEACTIVATE, true},
+	{"W5: fifth failure in a row", {.failures = 4}, {.active = true, .sendable = true, .failure.attempts = 1},
+	RESULT_WAIT, RESULT_PASS_KEY, RESULT_FAILING, true},
+	{"W5: failure of a probe", FAILING, {.active = true, .sendable = true, .failure.attempts = 1, .failure.probe = true},
+	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
+	{"W5: failure of what was in flight when it began to fail", FAILING, {.active = true, .failure.attempts = 1},
+	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
+	{"M7: 410", {0}, {.active = true, .sendable = true, .failure.attempts = 1, .failure.gone = true},
+	RESULT_WAIT, RESULT_PASS_KEY, RESULT_DEACTIVATE, true},
+	{"W5: failure after deactivation", {0}, {.failure.attempts = 1},
+	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
+
+	{"I17: payload cannot be prepared", {0}, {.active = true, .sendable = true, .unprepared = true, .failure.attempts = 1},
+	RESULT_RETRY, RESULT_BLOCK_KEY, RESULT_UNCHANGED, false},
+	{"I17: payload cannot be prepared, schedule used up", {.failures = 9},
+		{.active = true, .sendable = true, .unprepared = true, .failure.attempts = 4},
+	RESULT_FAIL, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
+
+	{"W7: handshake succeeds", {0}, {.agreed = true, .active = true, .sendable = true},
+	RESULT_SEND, RESULT_KEEP_KEY, RESULT_UNCHANGED, false},
+	{"W7: handshake succeeds after deactivation", {0}, {.agreed = true},
+	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
+	{"W7: handshake succeeds, endpoint found failing", FAILING, {.agreed = true, .active = true},
+	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
+	{"W7: handshake fails", {0}, {.active = true, .sendable = true, .failure.attempts = 0, .failure.handshake = true},
+	RESULT_WAIT, RESULT_PASS_KEY, RESULT_FAILING, true},
+
+	{"E6: test call succeeds", {0}, {.delivered = true, .test = true},
+	RESULT_FINISH, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
+	{"E6: test call fails", {.failures = 4}, {.test = true, .active = true, .failure.attempts = 1},
+	RESULT_FINISH, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
+	{"E6: handshake of a test call", {0}, {.agreed = true, .test = true},
+	RESULT_SEND, RESULT_KEEP_KEY, RESULT_UNCHANGED, false},
+};
+
+int
+main(void)
+{
+	RetrySchedule schedule;
+	const char *error;
+
+	ok(retry_parse_schedule("1s, 2s, 3s", &schedule, &error), "schedule");
+	for (size_t i = 0; i < lengthof(cases); i++)
+	{
+		const Case *c = &cases[i];
+		Health		health = c->health;
+		AttemptResult result = c->result;
+		ResultDecision decision;
+
+		result.failure.now = 1000 * SECOND;
+		result.failure.random = MIDDLE;
+		decision = result_decide(&health, &schedule, &result);
+		is_int(decision.delivery, c->delivery, "%s: delivery", c->name);
+		is_int(decision.key, c->key, "%s: order key", c->name);
+		is_int(decision.endpoint, c->endpoint, "%s: endpoint", c->name);
+		is_int(decision.judged, c->judged, "%s: judged", c->name);
+		if (decision.delivery == RESULT_RETRY)
+			ok(decision.delay > 0, "%s: after a delay", c->name);
+		if (!decision.judged)
+			ok(memcmp(&health, &c->health, sizeof(health)) == 0, "%s: health unchanged", c->name);
+	}
+	return done();
+}
