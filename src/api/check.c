@@ -57,16 +57,16 @@ check_refuse(const Field *field, const char *problem)
 }
 
 static bool
-is_control_character(char c)
+check_is_control_character(char c)
 {
 	return (unsigned char) c < 0x20 || c == 0x7f;
 }
 
 static bool
-has_control_character(const char *s)
+check_has_control_character(const char *s)
 {
 	for (; *s; s++)
-		if (is_control_character(*s))
+		if (check_is_control_character(*s))
 			return true;
 	return false;
 }
@@ -83,7 +83,7 @@ check_label(const Field *field, Datum value)
 		check_refuse(field, "it is empty");
 	if (pg_mbstrlen(s) > MAX_NAME_LENGTH)
 		check_refuse(field, "it is too long");
-	if (has_control_character(s))
+	if (check_has_control_character(s))
 		check_refuse(field, "it contains a control character");
 	return value;
 }
@@ -93,11 +93,11 @@ typedef struct ListItem
 {
 	const char *start;
 	size_t		len;
-	bool		taken;			/* by normalize_list() */
+	bool		taken;			/* by check_normalize_list() */
 } ListItem;
 
 static int
-compare_items(const void *a, const void *b)
+check_compare_items(const void *a, const void *b)
 {
 	const ListItem *left = a;
 	const ListItem *right = b;
@@ -112,7 +112,7 @@ compare_items(const void *a, const void *b)
  * there are.
  */
 static int
-split_list(const Field *field, const char *s, ListItem **items,
+check_split_list(const Field *field, const char *s, ListItem **items,
 		   void (*check_item) (const Field *field, const char *item, size_t len))
 {
 	int			count = 1;
@@ -146,7 +146,7 @@ split_list(const Field *field, const char *s, ListItem **items,
  * nothing twice.  The order stays.
  */
 static Datum
-normalize_list(const Field *field, Datum value,
+check_normalize_list(const Field *field, Datum value,
 			   void (*check_item) (const Field *field, const char *item, size_t len))
 {
 	char	   *s = text_to_cstring(DatumGetTextPP(value));
@@ -158,19 +158,19 @@ normalize_list(const Field *field, Datum value,
 
 	if (strlen(s) > MAX_LIST_LENGTH)
 		check_refuse(field, "it is too long");
-	n = split_list(field, s, &items, check_item);
+	n = check_split_list(field, s, &items, check_item);
 
 	sorted = palloc(n * sizeof(ListItem));
 	memcpy(sorted, items, n * sizeof(ListItem));
-	qsort(sorted, n, sizeof(ListItem), compare_items);
+	qsort(sorted, n, sizeof(ListItem), check_compare_items);
 	for (int i = 0; i < n; i++)
-		if (i == 0 || compare_items(&sorted[i], &sorted[distinct - 1]) != 0)
+		if (i == 0 || check_compare_items(&sorted[i], &sorted[distinct - 1]) != 0)
 			sorted[distinct++] = sorted[i];
 
 	initStringInfo(&buf);
 	for (int i = 0; i < n; i++)
 	{
-		ListItem   *found = bsearch(&items[i], sorted, distinct, sizeof(ListItem), compare_items);
+		ListItem   *found = bsearch(&items[i], sorted, distinct, sizeof(ListItem), check_compare_items);
 
 		if (found->taken)
 			continue;
@@ -207,7 +207,7 @@ check_event_name(const Field *field, const char *item, size_t len)
 Datum
 check_events(const Field *field, Datum value)
 {
-	return normalize_list(field, value, check_event_name);
+	return check_normalize_list(field, value, check_event_name);
 }
 
 static void
@@ -217,14 +217,14 @@ check_uid(const Field *field, const char *item, size_t len)
 		check_refuse(field, "an event UID is longer than 200 characters");
 	if (len >= CATALOG_NAME_SIZE)
 		check_refuse(field, "an event UID is longer than 255 bytes");
-	if (has_control_character(pnstrdup(item, len)))
+	if (check_has_control_character(pnstrdup(item, len)))
 		check_refuse(field, "it contains a control character");
 }
 
 Datum
 check_uids(const Field *field, Datum value)
 {
-	return normalize_list(field, value, check_uid);
+	return check_normalize_list(field, value, check_uid);
 }
 
 Datum
@@ -238,7 +238,7 @@ check_url(const Field *field, Datum value)
 }
 
 static bool
-is_one_of(const char *s, const char *const *allowed)
+check_is_one_of(const char *s, const char *const *allowed)
 {
 	for (; *allowed; allowed++)
 		if (strcmp(s, *allowed) == 0)
@@ -254,7 +254,7 @@ check_method(const Field *field, Datum value)
 
 	for (char *p = s; *p; p++)
 		*p = pg_ascii_toupper((unsigned char) *p);
-	if (!is_one_of(s, methods))
+	if (!check_is_one_of(s, methods))
 		check_refuse(field, "unknown method");
 	return CStringGetTextDatum(s);
 }
@@ -272,7 +272,7 @@ check_ordering(const Field *field, Datum value)
 {
 	static const char *const orderings[] = {"entity", "strict", "none", NULL};
 
-	if (!is_one_of(text_to_cstring(DatumGetTextPP(value)), orderings))
+	if (!check_is_one_of(text_to_cstring(DatumGetTextPP(value)), orderings))
 		check_refuse(field, "unknown ordering");
 	return value;
 }
@@ -382,7 +382,7 @@ check_filter(const Field *field, Datum value)
 }
 
 static bool
-transform_fits(Oid function, Oid unused)
+check_transform_fits(Oid function, Oid unused)
 {
 	return function_is_transform(function);
 }
@@ -393,7 +393,7 @@ transform_fits(Oid function, Oid unused)
 Datum
 check_transform(const Field *field, Datum value)
 {
-	Oid			function = function_find(field->name, TextDatumGetCString(value), transform_fits, InvalidOid, field->hint);
+	Oid			function = function_find(field->name, TextDatumGetCString(value), check_transform_fits, InvalidOid, field->hint);
 
 	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
 		check_refuse(field, "the function does not exist");

@@ -26,7 +26,7 @@
 
 #define INVALID		ERRCODE_INVALID_PARAMETER_VALUE
 
-static const Field fields[FIELD_COUNT] =
+static const Field fields_table[FIELD_COUNT] =
 {
 	[FIELD_APP] = {
 		"app", TEXTOID, true, NULL, INVALID, check_label,
@@ -128,20 +128,20 @@ static const Field fields[FIELD_COUNT] =
 const char *
 field_name(FieldId id)
 {
-	return fields[id].name;
+	return fields_table[id].name;
 }
 
 Oid
 field_column_type(FieldId id)
 {
-	return fields[id].type;
+	return fields_table[id].type;
 }
 
 int
 field_find(const char *name, size_t len)
 {
 	for (int i = 0; i < FIELD_COUNT; i++)
-		if (strlen(fields[i].name) == len && memcmp(fields[i].name, name, len) == 0)
+		if (strlen(fields_table[i].name) == len && memcmp(fields_table[i].name, name, len) == 0)
 			return i;
 	return -1;
 }
@@ -152,7 +152,7 @@ field_find(const char *name, size_t len)
  * same, so nothing has to be cleaned up here.
  */
 static Datum
-input(const Field *field, char *s)
+fields_input(const Field *field, char *s)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Oid			function;
@@ -185,13 +185,13 @@ input(const Field *field, char *s)
 }
 
 static FieldValue
-default_value(FieldId id)
+fields_default_value(FieldId id)
 {
 	FieldValue	result = {(Datum) 0, true};
 
-	if (fields[id].default_text)
+	if (fields_table[id].default_text)
 	{
-		result.value = input(&fields[id], pstrdup(fields[id].default_text));
+		result.value = fields_input(&fields_table[id], pstrdup(fields_table[id].default_text));
 		result.isnull = false;
 	}
 	else if (id == FIELD_SECRET)
@@ -203,7 +203,7 @@ default_value(FieldId id)
 }
 
 static void
-refuse_null(const Field *field)
+fields_refuse_null(const Field *field)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -214,14 +214,14 @@ refuse_null(const Field *field)
 FieldValue
 field_check(FieldId id, Datum value, bool isnull)
 {
-	const Field *field = &fields[id];
+	const Field *field = &fields_table[id];
 	FieldValue	result;
 
 	if (isnull)
 	{
 		if (field->required || field->default_text)
-			refuse_null(field);
-		return default_value(id);
+			fields_refuse_null(field);
+		return fields_default_value(id);
 	}
 	result.value = field->check(field, value);
 	result.isnull = false;
@@ -230,7 +230,7 @@ field_check(FieldId id, Datum value, bool isnull)
 
 /* The text of a JSON string. */
 static char *
-string_from_json(const Field *field, const JsonbValue *json)
+fields_string_from_json(const Field *field, const JsonbValue *json)
 {
 	if (json->type != jbvString)
 		check_refuse(field, "it is not a string");
@@ -238,7 +238,7 @@ string_from_json(const Field *field, const JsonbValue *json)
 }
 
 static Datum
-integer_from_json(const Field *field, const JsonbValue *json)
+fields_integer_from_json(const Field *field, const JsonbValue *json)
 {
 	char	   *digits;
 	char	   *end;
@@ -258,7 +258,7 @@ integer_from_json(const Field *field, const JsonbValue *json)
  * Arrays go through the array type's input function, by way of its text form.
  */
 static Datum
-array_from_json(const Field *field, const JsonbValue *json)
+fields_array_from_json(const Field *field, const JsonbValue *json)
 {
 	ArrayBuildState *state = initArrayResult(TEXTOID, CurrentMemoryContext, false);
 	JsonbIterator *it;
@@ -272,14 +272,14 @@ array_from_json(const Field *field, const JsonbValue *json)
 	it = JsonbIteratorInit(json->val.binary.data);
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 		if (token == WJB_ELEM)
-			state = accumArrayResult(state, CStringGetTextDatum(string_from_json(field, &v)), false,
+			state = accumArrayResult(state, CStringGetTextDatum(fields_string_from_json(field, &v)), false,
 									 TEXTOID, CurrentMemoryContext);
 	strings = makeArrayResult(state, CurrentMemoryContext);
-	return input(field, OidOutputFunctionCall(F_ARRAY_OUT, strings));
+	return fields_input(field, OidOutputFunctionCall(F_ARRAY_OUT, strings));
 }
 
 static Datum
-datum_from_json(const Field *field, JsonbValue *json)
+fields_datum_from_json(const Field *field, JsonbValue *json)
 {
 	switch (field->type)
 	{
@@ -290,12 +290,12 @@ datum_from_json(const Field *field, JsonbValue *json)
 				check_refuse(field, "it is not a boolean");
 			return BoolGetDatum(json->val.boolean);
 		case INT4OID:
-			return integer_from_json(field, json);
+			return fields_integer_from_json(field, json);
 		case TEXTARRAYOID:
 		case INTERVALARRAYOID:
-			return array_from_json(field, json);
+			return fields_array_from_json(field, json);
 		default:
-			return input(field, string_from_json(field, json));
+			return fields_input(field, fields_string_from_json(field, json));
 	}
 }
 
@@ -304,9 +304,9 @@ field_check_json(FieldId id, JsonbValue *json)
 {
 	if (json->type == jbvNull)
 	{
-		if (fields[id].required)
-			refuse_null(&fields[id]);
-		return default_value(id);
+		if (fields_table[id].required)
+			fields_refuse_null(&fields_table[id]);
+		return fields_default_value(id);
 	}
-	return field_check(id, datum_from_json(&fields[id], json), false);
+	return field_check(id, fields_datum_from_json(&fields_table[id], json), false);
 }

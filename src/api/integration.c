@@ -62,7 +62,7 @@ PG_FUNCTION_INFO_V1(webhook_get_integrations);
 
 /* A command with one text, or two. */
 static uint64
-execute(const char *sql, int expected, const char *first, const char *second)
+integration_execute(const char *sql, int expected, const char *first, const char *second)
 {
 	Oid			types[] = {TEXTOID, TEXTOID};
 	Datum		values[2] = {CStringGetTextDatum(first), (Datum) 0};
@@ -75,14 +75,14 @@ execute(const char *sql, int expected, const char *first, const char *second)
 /* ---------- API keys ---------- */
 
 static void
-append_hex(StringInfo buf, const unsigned char *bytes, int n)
+integration_append_hex(StringInfo buf, const unsigned char *bytes, int n)
 {
 	for (int i = 0; i < n; i++)
 		appendStringInfo(buf, "%02x", bytes[i]);
 }
 
 static char *
-generate_key(void)
+integration_generate_key(void)
 {
 	unsigned char bytes[KEY_ID_BYTES + KEY_SECRET_BYTES];
 	StringInfoData buf;
@@ -93,28 +93,28 @@ generate_key(void)
 				 errmsg("could not generate random bytes")));
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, KEY_PREFIX);
-	append_hex(&buf, bytes, KEY_ID_BYTES);
+	integration_append_hex(&buf, bytes, KEY_ID_BYTES);
 	appendStringInfoChar(&buf, '_');
-	append_hex(&buf, bytes + KEY_ID_BYTES, KEY_SECRET_BYTES);
+	integration_append_hex(&buf, bytes + KEY_ID_BYTES, KEY_SECRET_BYTES);
 	return buf.data;
 }
 
 /* The identifier in a key that has the right length. */
 static char *
-key_id(const char *key)
+integration_key_id(const char *key)
 {
 	return pnstrdup(key + sizeof(KEY_PREFIX) - 1, KEY_ID_LENGTH);
 }
 
 static bytea *
-key_hash(const char *key)
+integration_key_hash(const char *key)
 {
 	/* A text is a bytea with the same bytes. */
 	return DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, CStringGetTextDatum(key)));
 }
 
 static bool
-hashes_equal(const unsigned char *a, const unsigned char *b)
+integration_hashes_equal(const unsigned char *a, const unsigned char *b)
 {
 	unsigned char difference = 0;
 
@@ -137,14 +137,14 @@ integration_of_key(const char *api_key, IntegrationKey *result)
 		strlcpy(key, api_key, sizeof(key));
 	else
 		memset(key, '-', KEY_LENGTH);
-	hash = key_hash(key);
+	hash = integration_key_hash(key);
 
 	as_owner_begin(&state);
-	if (execute("SELECT i.name, i.api_key_hash, " KEY_COLUMNS " WHERE i.api_key_id = $1",
-				SPI_OK_SELECT, key_id(key), NULL) > 0 ||
-		execute("SELECT i.name, i.previous_api_key_hash, " KEY_COLUMNS " WHERE i.previous_api_key_id = $1"
+	if (integration_execute("SELECT i.name, i.api_key_hash, " KEY_COLUMNS " WHERE i.api_key_id = $1",
+				SPI_OK_SELECT, integration_key_id(key), NULL) > 0 ||
+		integration_execute("SELECT i.name, i.previous_api_key_hash, " KEY_COLUMNS " WHERE i.previous_api_key_id = $1"
 				" AND i.previous_api_key_until > now()",
-				SPI_OK_SELECT, key_id(key), NULL) > 0)
+				SPI_OK_SELECT, integration_key_id(key), NULL) > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
@@ -154,7 +154,7 @@ integration_of_key(const char *api_key, IntegrationKey *result)
 		result->owner = DatumGetObjectId(as_owner_result(4));
 		MemoryContextSwitchTo(old);
 	}
-	if (!hashes_equal((unsigned char *) VARDATA_ANY(hash), expected))
+	if (!integration_hashes_equal((unsigned char *) VARDATA_ANY(hash), expected))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("invalid API key"),
@@ -179,13 +179,13 @@ webhook_create_integration(PG_FUNCTION_ARGS)
 
 	version_require();
 	name = argument_label(fcinfo, 0, "name");
-	key = generate_key();
+	key = integration_generate_key();
 	values[0] = CStringGetTextDatum(name);
 	nulls[1] = PG_ARGISNULL(1);
 	values[1] = nulls[1] ? (Datum) 0 : PG_GETARG_DATUM(1);
 	values[2] = ObjectIdGetDatum(GetUserId());
-	values[3] = CStringGetTextDatum(key_id(key));
-	values[4] = PointerGetDatum(key_hash(key));
+	values[3] = CStringGetTextDatum(integration_key_id(key));
+	values[4] = PointerGetDatum(integration_key_hash(key));
 
 	as_owner_begin(&state);
 	if (as_owner_execute("INSERT INTO webhook.integration (name, description, owner, api_key_id, api_key_hash)"
@@ -201,7 +201,7 @@ webhook_create_integration(PG_FUNCTION_ARGS)
 
 /* Let the present key work for some time after it has been replaced; null: it does not. */
 static void
-keep_key(const char *integration, Datum grace, bool isnull)
+integration_store_key(const char *integration, Datum grace, bool isnull)
 {
 	Oid			types[] = {TEXTOID, INTERVALOID};
 	Datum		values[] = {CStringGetTextDatum(integration), grace};
@@ -236,15 +236,15 @@ webhook_rotate_api_key(PG_FUNCTION_ARGS)
 		grace = argument_required(fcinfo, 1, "grace");
 		at_once = check_interval_us("grace", DatumGetIntervalP(grace), 0, MAX_GRACE_MS, GRACE_HINT) == 0;
 	}
-	key = generate_key();
+	key = integration_generate_key();
 	values[0] = CStringGetTextDatum(name);
-	values[1] = CStringGetTextDatum(key_id(key));
-	values[2] = PointerGetDatum(key_hash(key));
+	values[1] = CStringGetTextDatum(integration_key_id(key));
+	values[2] = PointerGetDatum(integration_key_hash(key));
 
 	as_owner_begin(&state);
 	manage_require_integration(&state, name);
 	if (PG_NARGS() > 1)
-		keep_key(name, grace, at_once);
+		integration_store_key(name, grace, at_once);
 	as_owner_execute("UPDATE webhook.integration SET api_key_id = $2, api_key_hash = $3,"
 					 " api_key_created_at = pg_catalog.now(), age_reported_at = NULL WHERE name = $1",
 					 SPI_OK_UPDATE, 3, types, values, NULL);
@@ -254,9 +254,9 @@ webhook_rotate_api_key(PG_FUNCTION_ARGS)
 
 /* Call back with each of the ids that a query for an integration returns. */
 static void
-foreach_webhook(const char *sql, const char *integration, void (*callback) (int64 id))
+integration_for_each_webhook(const char *sql, const char *integration, void (*callback) (int64 id))
 {
-	uint64		n = execute(sql, SPI_OK_SELECT, integration, NULL);
+	uint64		n = integration_execute(sql, SPI_OK_SELECT, integration, NULL);
 	SPITupleTable *webhooks = SPI_tuptable;
 
 	for (uint64 i = 0; i < n; i++)
@@ -282,12 +282,12 @@ webhook_delete_integration(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	manage_require_integration(&state, name);
 	/* While we wait some may be taken out of the integration; none comes in. */
-	foreach_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 ORDER BY id", name, webhook_lock_wait);
-	foreach_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 FOR UPDATE", name, manage_delete_webhook);
-	execute("WITH gone AS (DELETE FROM webhook.event_override WHERE integration = $1 RETURNING event_uid)"
+	integration_for_each_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 ORDER BY id", name, webhook_lock_wait);
+	integration_for_each_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 FOR UPDATE", name, manage_delete_webhook);
+	integration_execute("WITH gone AS (DELETE FROM webhook.event_override WHERE integration = $1 RETURNING event_uid)"
 			" DELETE FROM webhook.paid_entity AS p USING gone WHERE p.event_uid = gone.event_uid",
 			SPI_OK_DELETE, name, NULL);
-	execute("DELETE FROM webhook.integration WHERE name = $1", SPI_OK_DELETE, name, NULL);
+	integration_execute("DELETE FROM webhook.integration WHERE name = $1", SPI_OK_DELETE, name, NULL);
 	as_owner_end(&state);
 	PG_RETURN_BOOL(true);
 }
@@ -341,7 +341,7 @@ webhook_connect_profile(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	manage_require_integration(&state, integration);
-	execute(api_access ?
+	integration_execute(api_access ?
 			"INSERT INTO webhook.integration_profile VALUES ($1, $2, true)"
 			" ON CONFLICT (integration, profile) DO UPDATE SET api_access = true" :
 			"INSERT INTO webhook.integration_profile VALUES ($1, $2, false)"
@@ -368,7 +368,7 @@ webhook_disconnect_profile(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	manage_require_integration(&state, integration);
-	connected = execute("DELETE FROM webhook.integration_profile WHERE integration = $1 AND profile = $2",
+	connected = integration_execute("DELETE FROM webhook.integration_profile WHERE integration = $1 AND profile = $2",
 						SPI_OK_DELETE, integration, profile) > 0;
 	as_owner_end(&state);
 	PG_RETURN_BOOL(connected);
@@ -376,7 +376,7 @@ webhook_disconnect_profile(PG_FUNCTION_ARGS)
 
 /* An error if the last query found that what is to be replaced belongs to another role. */
 static void
-check_replaceable(const RunAs *state, uint64 found, const char *what, const char *name)
+integration_check_replaceable(const RunAs *state, uint64 found, const char *what, const char *name)
 {
 	if (found > 0 && !has_privs_of_role(state->caller, DatumGetObjectId(as_owner_result(1))))
 		ereport(ERROR,
@@ -386,10 +386,10 @@ check_replaceable(const RunAs *state, uint64 found, const char *what, const char
 }
 
 static void
-check_profile(const RunAs *state, const char *profile)
+integration_check_profile(const RunAs *state, const char *profile)
 {
-	check_replaceable(state,
-					  execute("SELECT i.owner FROM webhook.active_integration AS a"
+	integration_check_replaceable(state,
+					  integration_execute("SELECT i.owner FROM webhook.active_integration AS a"
 							  " JOIN webhook.integration AS i ON i.name = a.integration"
 							  " WHERE a.profile = $1 FOR UPDATE OF a", SPI_OK_SELECT, profile, NULL),
 					  "profile", profile);
@@ -411,18 +411,18 @@ webhook_activate_integration(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	manage_require_integration(&state, integration);
-	if (execute("SELECT FROM webhook.integration_profile WHERE integration = $1 AND profile = $2",
+	if (integration_execute("SELECT FROM webhook.integration_profile WHERE integration = $1 AND profile = $2",
 				SPI_OK_SELECT, integration, profile) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("profile \"%s\" is not connected to integration \"%s\"", profile, integration),
 				 errhint("Call webhook.connect_profile() first.")));
 	/* What is replaced has been looked at and locked, even if it has come only now. */
-	while (execute("INSERT INTO webhook.active_integration VALUES ($1, $2) ON CONFLICT DO NOTHING",
+	while (integration_execute("INSERT INTO webhook.active_integration VALUES ($1, $2) ON CONFLICT DO NOTHING",
 				   SPI_OK_INSERT, profile, integration) == 0)
 	{
-		check_profile(&state, profile);
-		if (execute("UPDATE webhook.active_integration SET integration = $2 WHERE profile = $1",
+		integration_check_profile(&state, profile);
+		if (integration_execute("UPDATE webhook.active_integration SET integration = $2 WHERE profile = $1",
 					SPI_OK_UPDATE, profile, integration) > 0)
 			break;
 	}
@@ -444,8 +444,8 @@ webhook_deactivate_integration(PG_FUNCTION_ARGS)
 	profile = argument_label(fcinfo, 0, "profile");
 
 	as_owner_begin(&state);
-	check_profile(&state, profile);
-	was_active = execute("DELETE FROM webhook.active_integration WHERE profile = $1",
+	integration_check_profile(&state, profile);
+	was_active = integration_execute("DELETE FROM webhook.active_integration WHERE profile = $1",
 						 SPI_OK_DELETE, profile, NULL) > 0;
 	as_owner_end(&state);
 	PG_RETURN_BOOL(was_active);
@@ -454,19 +454,19 @@ webhook_deactivate_integration(PG_FUNCTION_ARGS)
 /* ---------- events ---------- */
 
 static void
-check_event(const RunAs *state, const char *event_uid)
+integration_check_event(const RunAs *state, const char *event_uid)
 {
-	check_replaceable(state,
-					  execute("SELECT owner FROM webhook.event_override WHERE event_uid = $1 FOR UPDATE",
+	integration_check_replaceable(state,
+					  integration_execute("SELECT owner FROM webhook.event_override WHERE event_uid = $1 FOR UPDATE",
 							  SPI_OK_SELECT, event_uid, NULL),
 					  "event", event_uid);
 }
 
 /* Is the event told of paid entities only?  Leaves its override locked. */
 static bool
-only_paid_counts(const char *event_uid)
+integration_only_paid_counts(const char *event_uid)
 {
-	return execute("SELECT FROM webhook.event_override WHERE event_uid = $1 AND only_paid FOR UPDATE",
+	return integration_execute("SELECT FROM webhook.event_override WHERE event_uid = $1 AND only_paid FOR UPDATE",
 				   SPI_OK_SELECT, event_uid, NULL) > 0;
 }
 
@@ -503,8 +503,8 @@ webhook_override_event(PG_FUNCTION_ARGS)
 	while (as_owner_execute("INSERT INTO webhook.event_override VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
 							SPI_OK_INSERT, 5, types, values, nulls) == 0)
 	{
-		check_event(&state, event_uid);
-		only_paid_before = only_paid_counts(event_uid);
+		integration_check_event(&state, event_uid);
+		only_paid_before = integration_only_paid_counts(event_uid);
 		if (as_owner_execute("UPDATE webhook.event_override SET integration = $2, send_on_payment = $3,"
 							 " only_paid = $4, owner = $5 WHERE event_uid = $1",
 							 SPI_OK_UPDATE, 5, types, values, nulls) > 0)
@@ -532,8 +532,8 @@ webhook_clear_event_override(PG_FUNCTION_ARGS)
 	event_uid = argument_label(fcinfo, 0, "event_uid");
 
 	as_owner_begin(&state);
-	check_event(&state, event_uid);
-	overridden = execute("DELETE FROM webhook.event_override WHERE event_uid = $1",
+	integration_check_event(&state, event_uid);
+	overridden = integration_execute("DELETE FROM webhook.event_override WHERE event_uid = $1",
 						 SPI_OK_DELETE, event_uid, NULL) > 0;
 	as_owner_end(&state);
 	payment_end_event(event_uid);

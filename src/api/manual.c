@@ -51,14 +51,14 @@ PG_FUNCTION_INFO_V1(webhook_get_manual_actions);
 
 
 static Datum
-column(int number, bool *isnull)
+manual_webhook_column(int number, bool *isnull)
 {
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, isnull);
 }
 
 /* Read what we need; strings live in the given context. */
 static void
-read_webhook(ManualWebhook *webhook, int64 id, MemoryContext context)
+manual_read_webhook(ManualWebhook *webhook, int64 id, MemoryContext context)
 {
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(id)};
@@ -71,15 +71,15 @@ read_webhook(ManualWebhook *webhook, int64 id, MemoryContext context)
 	as_owner_execute("SELECT events, uids, filter::text, active, owner, integration FROM webhook.webhook WHERE id = $1",
 					 SPI_OK_SELECT, 1, types, values, NULL);
 	old = MemoryContextSwitchTo(context);
-	d = column(1, &isnull);
+	d = manual_webhook_column(1, &isnull);
 	webhook->nevents = catalog_strings(d, isnull, &webhook->events);
-	d = column(2, &isnull);
+	d = manual_webhook_column(2, &isnull);
 	webhook->nuids = catalog_strings(d, isnull, &webhook->uids);
-	d = column(3, &isnull);
+	d = manual_webhook_column(3, &isnull);
 	webhook->filter = isnull ? NULL : TextDatumGetCString(d);
-	webhook->active = DatumGetBool(column(4, &isnull));
-	webhook->owner = DatumGetObjectId(column(5, &isnull));
-	d = column(6, &isnull);
+	webhook->active = DatumGetBool(manual_webhook_column(4, &isnull));
+	webhook->owner = DatumGetObjectId(manual_webhook_column(5, &isnull));
+	d = manual_webhook_column(6, &isnull);
 	webhook->integration = isnull ? NULL : TextDatumGetCString(d);
 	MemoryContextSwitchTo(old);
 }
@@ -100,7 +100,7 @@ manual_entity_type(const char *pattern)
 
 /* Find the entity among those that the webhook is an action on. */
 static void
-find_entity(const ManualWebhook *webhook, const char *entity_id, OutboxRow *row)
+manual_find_entity(const ManualWebhook *webhook, const char *entity_id, OutboxRow *row)
 {
 	ArrayType  *only_paid = webhook->integration ? payment_only_events() : NULL;
 	bool		manual = false;
@@ -128,7 +128,7 @@ find_entity(const ManualWebhook *webhook, const char *entity_id, OutboxRow *row)
 }
 
 static bool
-filter_matches(const ManualWebhook *webhook, const OutboxRow *row)
+manual_filter_matches(const ManualWebhook *webhook, const OutboxRow *row)
 {
 	Datum		payload = JsonbPGetDatum(match_parse_payload(row->payload));
 	Datum		filter = DirectFunctionCall1(jsonb_in, CStringGetDatum(webhook->filter));
@@ -138,7 +138,7 @@ filter_matches(const ManualWebhook *webhook, const OutboxRow *row)
 
 /* May this webhook be fired for this entity? */
 static void
-check_restrictions(const ManualWebhook *webhook, const OutboxRow *row)
+manual_check_restrictions(const ManualWebhook *webhook, const OutboxRow *row)
 {
 	bool		listed = webhook->nuids == 0;
 	ActiveIntegration		rule;
@@ -164,7 +164,7 @@ check_restrictions(const ManualWebhook *webhook, const OutboxRow *row)
 					 errmsg("integration \"%s\" is not active for this entity", webhook->integration),
 					 errhint("See webhook.activate_integration() for its profile, and webhook.override_event() for its event.")));
 	}
-	if (webhook->filter != NULL && (row->payload == NULL || !filter_matches(webhook, row)))
+	if (webhook->filter != NULL && (row->payload == NULL || !manual_filter_matches(webhook, row)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the filter of webhook " INT64_FORMAT " leaves out this entity", webhook->id),
@@ -193,11 +193,11 @@ webhook_fire_webhook(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	(void) manage_lock_webhook(&state, id);
-	read_webhook(&webhook, id, context);
+	manual_read_webhook(&webhook, id, context);
 	as_owner_end(&state);
 
-	find_entity(&webhook, entity_id, &row);
-	check_restrictions(&webhook, &row);
+	manual_find_entity(&webhook, entity_id, &row);
+	manual_check_restrictions(&webhook, &row);
 	row.event = psprintf("%s%s", row.entity_type, MANUAL_ACTION);
 	ids[0] = Int64GetDatum(id);
 	row.webhook_ids = construct_array(ids, 1, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
@@ -207,7 +207,7 @@ webhook_fire_webhook(PG_FUNCTION_ARGS)
 
 /* The integration in force for an event of which the UID alone is known; NULL: none. */
 static const char *
-event_integration(const char *event_uid)
+manual_event_integration(const char *event_uid)
 {
 	EntityFilter filter = {0};
 	List	   *events;
@@ -241,7 +241,7 @@ webhook_get_manual_actions(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 	{
 		char	   *event_uid = argument_label(fcinfo, 1, "event_uid");
-		const char *integration = event_integration(event_uid);
+		const char *integration = manual_event_integration(event_uid);
 
 		nulls[1] = false;
 		values[1] = CStringGetTextDatum(event_uid);

@@ -23,7 +23,7 @@
 /* As the parser does it for columns: at most so many changes, and half of the characters. */
 #define MAX_DISTANCE	3
 
-static const char *const actions[] = {"create", "update", "delete", "manual", "*"};
+static const char *const name_hints_actions[] = {"create", "update", "delete", "manual", "*"};
 
 
 /* The texts in the first column of what a query over the webhook's id returns. */
@@ -87,8 +87,8 @@ name_hints_event(const char *event, List *entity_types)
 	entity_type = pnstrdup(event, dot - event);
 	if (name_hints_has(entity_types, entity_type))
 	{
-		for (int i = 0; i < lengthof(actions); i++)
-			names = lappend(names, unconstify(char *, actions[i]));
+		for (int i = 0; i < lengthof(name_hints_actions); i++)
+			names = lappend(names, unconstify(char *, name_hints_actions[i]));
 		nearest = name_hints_has(names, dot + 1) ? NULL : name_hints_nearest(names, dot + 1);
 		if (nearest != NULL)
 			ereport(NOTICE,

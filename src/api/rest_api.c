@@ -50,13 +50,13 @@ typedef struct Question
 } Question;
 
 static const char *
-optional_text(FunctionCallInfo fcinfo, int n)
+rest_api_optional_text(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
 static int64
-bounded_argument(FunctionCallInfo fcinfo, int n, const char *name, int max)
+rest_api_bounded_argument(FunctionCallInfo fcinfo, int n, const char *name, int max)
 {
 	int64		value = DatumGetInt32(argument_required(fcinfo, n, name));
 
@@ -70,7 +70,7 @@ bounded_argument(FunctionCallInfo fcinfo, int n, const char *name, int max)
 
 /* "a, b" as a list of names */
 static List *
-field_names(char *text)
+rest_api_field_names(char *text)
 {
 	List	   *names = NIL;
 
@@ -100,18 +100,18 @@ field_names(char *text)
 
 /* The arguments from page on, which both functions have; first is the number of "page". */
 static void
-read_arguments(FunctionCallInfo fcinfo, int first, Question *question)
+rest_api_read_arguments(FunctionCallInfo fcinfo, int first, Question *question)
 {
-	question->page = bounded_argument(fcinfo, first, "page", PG_INT32_MAX);
-	question->page_size = bounded_argument(fcinfo, first + 1, "page_size", MAX_PAGE_SIZE);
+	question->page = rest_api_bounded_argument(fcinfo, first, "page", PG_INT32_MAX);
+	question->page_size = rest_api_bounded_argument(fcinfo, first + 1, "page_size", MAX_PAGE_SIZE);
 	if (!PG_ARGISNULL(first + 2))
-		question->fields = field_names(text_to_cstring(PG_GETARG_TEXT_PP(first + 2)));
+		question->fields = rest_api_field_names(text_to_cstring(PG_GETARG_TEXT_PP(first + 2)));
 	question->mapping = !DatumGetBool(argument_required(fcinfo, first + 3, "ignore_fields_mapping"));
 }
 
 /* Append those members of an object that are asked for. */
 static void
-append_fields(StringInfo out, char *text, List *fields)
+rest_api_append_fields(StringInfo out, char *text, List *fields)
 {
 	Jsonb	   *object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 	bool		first = true;
@@ -141,7 +141,7 @@ append_fields(StringInfo out, char *text, List *fields)
 
 /* Add the names of the members of an object to a list. */
 static List *
-add_names(List *names, const char *text)
+rest_api_add_names(List *names, const char *text)
 {
 	Jsonb	   *object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(unconstify(char *, text))));
 	JsonbIterator *it = JsonbIteratorInit(&object->root);
@@ -157,7 +157,7 @@ add_names(List *names, const char *text)
 }
 
 static void
-add_column(const char *name, void *arg)
+rest_api_add_column(const char *name, void *arg)
 {
 	List	  **names = arg;
 
@@ -166,7 +166,7 @@ add_column(const char *name, void *arg)
 
 /* Names that the integration gives to fields of the entity type, for whatever event or profile; forms are optional. */
 static List *
-add_shape_names(List *names, const Question *question, bool forms)
+rest_api_add_shape_names(List *names, const Question *question, bool forms)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, BOOLOID};
 	Datum		values[3];
@@ -189,7 +189,7 @@ add_shape_names(List *names, const Question *question, bool forms)
 						 SPI_OK_SELECT, 3, types, values, NULL);
 	old = MemoryContextSwitchTo(context);
 	for (uint64 i = 0; i < n; i++)
-		add_column(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), &names);
+		rest_api_add_column(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), &names);
 	MemoryContextSwitchTo(old);
 	as_owner_end(&state);
 	return names;
@@ -200,17 +200,17 @@ add_shape_names(List *names, const Question *question, bool forms)
  * a function makes the payload.
  */
 static void
-check_fields(const Question *question, List *payloads)
+rest_api_check_fields(const Question *question, List *payloads)
 {
 	List	   *names = NIL;
 	StringInfoData list;
 	ListCell   *lc;
 
 	foreach(lc, payloads)
-		names = add_names(names, lfirst(lc));
+		names = rest_api_add_names(names, lfirst(lc));
 	if (question->mapping)
-		names = add_shape_names(names, question, payloads == NIL);
-	if (payloads == NIL && !entity_foreach_column(question->filter.entity_type, add_column, &names))
+		names = rest_api_add_shape_names(names, question, payloads == NIL);
+	if (payloads == NIL && !entity_foreach_column(question->filter.entity_type, rest_api_add_column, &names))
 		return;
 	initStringInfo(&list);
 	foreach(lc, names)
@@ -226,7 +226,7 @@ check_fields(const Question *question, List *payloads)
 
 /* The payloads of the page, in the integration's shape. */
 static List *
-shaped_payloads(const Question *question, List *rows)
+rest_api_shaped_payloads(const Question *question, List *rows)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List	   *result = NIL;
@@ -253,7 +253,7 @@ shaped_payloads(const Question *question, List *rows)
 }
 
 static Datum
-answer(Question *question)
+rest_api_answer(Question *question)
 {
 	StringInfoData out;
 	List	   *payloads;
@@ -265,9 +265,9 @@ answer(Question *question)
 	question->filter.reader = question->key.owner;
 	total = entity_count(&question->filter);
 	payloads = entity_list(&question->filter, (question->page - 1) * question->page_size, question->page_size);
-	payloads = shaped_payloads(question, payloads);
+	payloads = rest_api_shaped_payloads(question, payloads);
 	if (question->fields != NIL)
-		check_fields(question, payloads);
+		rest_api_check_fields(question, payloads);
 
 	initStringInfo(&out);
 	appendStringInfoString(&out, "{\"data\":[");
@@ -276,7 +276,7 @@ answer(Question *question)
 		if (out.data[out.len - 1] != '[')
 			appendStringInfoChar(&out, ',');
 		if (question->fields != NIL)
-			append_fields(&out, lfirst(lc), question->fields);
+			rest_api_append_fields(&out, lfirst(lc), question->fields);
 		else
 			appendStringInfoString(&out, lfirst(lc));
 	}
@@ -294,11 +294,11 @@ webhook_get_events(PG_FUNCTION_ARGS)
 	Question	question = {0};
 
 	version_require();
-	integration_of_key(optional_text(fcinfo, 0), &question.key);
+	integration_of_key(rest_api_optional_text(fcinfo, 0), &question.key);
 	question.filter.entity_type = "event";
-	question.filter.event_uid = optional_text(fcinfo, 1);
-	read_arguments(fcinfo, 2, &question);
-	return answer(&question);
+	question.filter.event_uid = rest_api_optional_text(fcinfo, 1);
+	rest_api_read_arguments(fcinfo, 2, &question);
+	return rest_api_answer(&question);
 }
 
 /*
@@ -311,12 +311,12 @@ webhook_get_attendees(PG_FUNCTION_ARGS)
 	Question	question = {0};
 
 	version_require();
-	integration_of_key(optional_text(fcinfo, 0), &question.key);
+	integration_of_key(rest_api_optional_text(fcinfo, 0), &question.key);
 	question.filter.entity_type = "guest";
-	question.filter.event_uid = optional_text(fcinfo, 1);
-	question.filter.entity_id = optional_text(fcinfo, 2);
-	read_arguments(fcinfo, 3, &question);
-	return answer(&question);
+	question.filter.event_uid = rest_api_optional_text(fcinfo, 1);
+	question.filter.entity_id = rest_api_optional_text(fcinfo, 2);
+	rest_api_read_arguments(fcinfo, 3, &question);
+	return rest_api_answer(&question);
 }
 
 /* ---------- samples for REST hooks ---------- */
@@ -342,7 +342,7 @@ static const struct
 };
 
 static void
-append_sample(StringInfo out, const char *payload)
+rest_api_append_sample(StringInfo out, const char *payload)
 {
 	char	   *copy = pstrdup(payload);
 
@@ -353,7 +353,7 @@ append_sample(StringInfo out, const char *payload)
 
 /* The newest entities, as the caller may see them, of the type that a trigger name begins with. */
 static void
-append_entities(StringInfo out, const char *event)
+rest_api_append_entities(StringInfo out, const char *event)
 {
 	EntityFilter filter = {0};
 	char	   *entity_type = pstrdup(event);
@@ -370,16 +370,16 @@ append_entities(StringInfo out, const char *event)
 		const OutboxRow *row = lfirst(lc);
 
 		if (row->payload != NULL)
-			append_sample(out, row->payload);
+			rest_api_append_sample(out, row->payload);
 	}
 }
 
 /*
  * The newest messages of this name that were for the caller's webhooks, as far as they are still at hand.  Not
- * those about rows of tables: what may be seen of these now, append_entities() knows.
+ * those about rows of tables: what may be seen of these now, rest_api_append_entities() knows.
  */
 static void
-append_messages(StringInfo out, const char *event)
+rest_api_append_messages(StringInfo out, const char *event)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Oid			types[] = {TEXTOID, OIDOID, INT4OID};
@@ -408,7 +408,7 @@ append_messages(StringInfo out, const char *event)
 		char	   *payload = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
 		MemoryContext old = MemoryContextSwitchTo(context);
 
-		append_sample(out, payload);
+		rest_api_append_sample(out, payload);
 		MemoryContextSwitchTo(old);
 	}
 	as_owner_end(&state);
@@ -429,12 +429,12 @@ webhook_rest_hook_sample(PG_FUNCTION_ARGS)
 	event = argument_label(fcinfo, 0, "event");
 	initStringInfo(&out);
 	appendStringInfoChar(&out, '[');
-	append_entities(&out, event);
+	rest_api_append_entities(&out, event);
 	if (out.len == 1)
-		append_messages(&out, event);
+		rest_api_append_messages(&out, event);
 	for (int i = 0; i < lengthof(examples) && out.len == 1; i++)
 		if (strcmp(event, examples[i].event) == 0)
-			append_sample(&out, examples[i].payload);
+			rest_api_append_sample(&out, examples[i].payload);
 	appendStringInfoChar(&out, ']');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
 }

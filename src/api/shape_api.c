@@ -36,7 +36,7 @@ PG_FUNCTION_INFO_V1(webhook_configure_form);
 
 
 static Datum
-text_or_null(const char *s, bool *isnull)
+shape_api_text_or_null(const char *s, bool *isnull)
 {
 	*isnull = s == NULL;
 	return s ? CStringGetTextDatum(s) : (Datum) 0;
@@ -52,7 +52,7 @@ typedef struct ShapeKey
 
 /* What belongs to no integration belongs to whoever set it. */
 static void
-refuse_other_setter(const ShapeKey *key)
+shape_api_refuse_other_setter(const ShapeKey *key)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -75,17 +75,17 @@ refuse_other_setter(const ShapeKey *key)
  * to it, stays.
  */
 static void
-store(const RunAs *state, const ShapeKey *key, const char *entity_type, Jsonb *document)
+shape_api_store(const RunAs *state, const ShapeKey *key, const char *entity_type, Jsonb *document)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, JSONBOID};
 	Datum		values[6];
 	bool		nulls[6] = {false};
 
-	values[0] = text_or_null(key->integration, &nulls[0]);
+	values[0] = shape_api_text_or_null(key->integration, &nulls[0]);
 	values[1] = CStringGetTextDatum(key->kind);
 	values[2] = CStringGetTextDatum(key->target);
 	values[3] = ObjectIdGetDatum(state->caller);
-	values[4] = text_or_null(entity_type, &nulls[4]);
+	values[4] = shape_api_text_or_null(entity_type, &nulls[4]);
 	values[5] = document ? JsonbPGetDatum(document) : (Datum) 0;
 	if (document == NULL)
 	{
@@ -100,11 +100,11 @@ store(const RunAs *state, const ShapeKey *key, const char *entity_type, Jsonb *d
 							  "  value = CASE WHEN $5 IS NULL THEN excluded.value ELSE " ALL_MAPPINGS("s.value") " || excluded.value END"
 							  " WHERE s.integration IS NOT NULL OR pg_has_role($4, s.owner::oid, 'USAGE')",
 							  SPI_OK_INSERT, 6, types, values, nulls) == 0)
-		refuse_other_setter(key);
+		shape_api_refuse_other_setter(key);
 }
 
 static Jsonb *
-document_argument(FunctionCallInfo fcinfo, int n)
+shape_api_document_argument(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : PG_GETARG_JSONB_P(n);
 }
@@ -113,13 +113,13 @@ document_argument(FunctionCallInfo fcinfo, int n)
 
 /* A profile must be connected to the integration, or to any that the caller may manage. */
 static void
-check_profile(const RunAs *state, const char *integration, const char *profile)
+shape_api_check_profile(const RunAs *state, const char *integration, const char *profile)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, OIDOID};
 	Datum		values[3];
 	bool		nulls[3] = {false};
 
-	values[0] = text_or_null(integration, &nulls[0]);
+	values[0] = shape_api_text_or_null(integration, &nulls[0]);
 	values[1] = CStringGetTextDatum(profile);
 	values[2] = ObjectIdGetDatum(state->caller);
 	if (as_owner_execute("SELECT FROM webhook.integration_profile AS p JOIN webhook.integration AS i"
@@ -133,7 +133,7 @@ check_profile(const RunAs *state, const char *integration, const char *profile)
 }
 
 static void
-check_setter(const RunAs *state, const ShapeKey *key)
+shape_api_check_setter(const RunAs *state, const ShapeKey *key)
 {
 	Oid			types[] = {TEXTOID, TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(key->kind), CStringGetTextDatum(key->target)};
@@ -143,7 +143,7 @@ check_setter(const RunAs *state, const ShapeKey *key)
 						 SPI_OK_SELECT, 2, types, values, NULL) > 0 &&
 		!has_privs_of_role(state->caller,
 						   DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull))))
-		refuse_other_setter(key);
+		shape_api_refuse_other_setter(key);
 }
 
 /*
@@ -154,7 +154,7 @@ check_setter(const RunAs *state, const ShapeKey *key)
 Datum
 webhook_set_field_mapping(PG_FUNCTION_ARGS)
 {
-	Jsonb	   *mapping = document_argument(fcinfo, 0);
+	Jsonb	   *mapping = shape_api_document_argument(fcinfo, 0);
 	ShapeKey	key = {NULL, "account", ""};
 	const char *entity_type = SHAPES_DEFAULT_TYPE;
 	RunAs		state;
@@ -191,12 +191,12 @@ webhook_set_field_mapping(PG_FUNCTION_ARGS)
 	if (key.integration != NULL)
 		manage_require_integration(&state, key.integration);
 	else
-		check_setter(&state, &key);
+		shape_api_check_setter(&state, &key);
 	if (strcmp(key.kind, "profile") == 0)
-		check_profile(&state, key.integration, key.target);
+		shape_api_check_profile(&state, key.integration, key.target);
 	if (mapping != NULL && JB_ROOT_COUNT(mapping) == 0)
 		mapping = NULL;
-	store(&state, &key, entity_type, mapping);
+	shape_api_store(&state, &key, entity_type, mapping);
 	as_owner_end(&state);
 	PG_RETURN_VOID();
 }
@@ -205,7 +205,7 @@ webhook_set_field_mapping(PG_FUNCTION_ARGS)
 
 /* Within as_owner_begin(): the form of an entity type, NULL when there is none. */
 static ShapeForm *
-find_form(const char *integration, const char *entity_type, MemoryContext context)
+shape_api_find_form(const char *integration, const char *entity_type, MemoryContext context)
 {
 	Oid			types[] = {TEXTOID, TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(integration), CStringGetTextDatum(entity_type)};
@@ -225,7 +225,7 @@ find_form(const char *integration, const char *entity_type, MemoryContext contex
 }
 
 static void
-add_name(const char *name, void *arg)
+shape_api_add_name(const char *name, void *arg)
 {
 	List	  **names = arg;
 
@@ -233,7 +233,7 @@ add_name(const char *name, void *arg)
 }
 
 static bool
-is_known(const char *name, void *arg)
+shape_api_is_known(const char *name, void *arg)
 {
 	ListCell   *lc;
 
@@ -245,17 +245,17 @@ is_known(const char *name, void *arg)
 
 /* Refuse a template that names fields which do not exist, as far as we can tell. */
 static void
-check_placeholders(const ShapeTemplate *template, const ShapeForm *form, const char *entity_type)
+shape_api_check_placeholders(const ShapeTemplate *template, const ShapeForm *form, const char *entity_type)
 {
 	List	   *names = NIL;
 	const char *unknown;
 
 	if (form != NULL)
 		for (int i = 0; i < form->nfields; i++)
-			add_name(form->fields[i].name, &names);
-	else if (!entity_foreach_column(entity_type, add_name, &names))
+			shape_api_add_name(form->fields[i].name, &names);
+	else if (!entity_foreach_column(entity_type, shape_api_add_name, &names))
 		return;
-	unknown = shape_template_unknown(template, is_known, names);
+	unknown = shape_template_unknown(template, shape_api_is_known, names);
 	if (unknown != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
@@ -271,7 +271,7 @@ Datum
 webhook_set_payload_template(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Jsonb	   *template = document_argument(fcinfo, 2);
+	Jsonb	   *template = shape_api_document_argument(fcinfo, 2);
 	ShapeTemplate *compiled = NULL;
 	ShapeForm  *form;
 	ShapeKey	key = {NULL, "template", NULL};
@@ -285,10 +285,10 @@ webhook_set_payload_template(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	manage_require_integration(&state, key.integration);
-	form = find_form(key.integration, key.target, context);
+	form = shape_api_find_form(key.integration, key.target, context);
 	if (compiled != NULL)
-		check_placeholders(compiled, form, key.target);
-	store(&state, &key, NULL, template);
+		shape_api_check_placeholders(compiled, form, key.target);
+	shape_api_store(&state, &key, NULL, template);
 	as_owner_end(&state);
 	PG_RETURN_VOID();
 }
@@ -299,7 +299,7 @@ webhook_set_payload_template(PG_FUNCTION_ARGS)
 Datum
 webhook_set_form(PG_FUNCTION_ARGS)
 {
-	Jsonb	   *fields = document_argument(fcinfo, 2);
+	Jsonb	   *fields = shape_api_document_argument(fcinfo, 2);
 	ShapeKey	key = {NULL, "form", NULL};
 	RunAs		state;
 
@@ -311,7 +311,7 @@ webhook_set_form(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	manage_require_integration(&state, key.integration);
-	store(&state, &key, NULL, fields);
+	shape_api_store(&state, &key, NULL, fields);
 	as_owner_end(&state);
 	PG_RETURN_VOID();
 }
@@ -319,14 +319,14 @@ webhook_set_form(PG_FUNCTION_ARGS)
 /* ---------- forms and tables ---------- */
 
 static void
-require_form(const char *integration, const char *entity_type, ShapeForm **form)
+shape_api_require_form(const char *integration, const char *entity_type, ShapeForm **form)
 {
 	MemoryContext context = CurrentMemoryContext;
 	RunAs		state;
 
 	as_owner_begin(&state);
 	manage_require_integration(&state, integration);
-	*form = find_form(integration, entity_type, context);
+	*form = shape_api_find_form(integration, entity_type, context);
 	as_owner_end(&state);
 	if (*form == NULL)
 		ereport(ERROR,
@@ -337,7 +337,7 @@ require_form(const char *integration, const char *entity_type, ShapeForm **form)
 
 /* The types of the fields, under our own names, as text[]. */
 static Datum
-type_names(const ShapeForm *form)
+shape_api_type_names(const ShapeForm *form)
 {
 	Datum	   *names = palloc(form->nfields * sizeof(Datum));
 
@@ -390,15 +390,15 @@ webhook_check_form(PG_FUNCTION_ARGS)
 	version_require();
 	integration = argument_label(fcinfo, 0, "integration");
 	entity_type = argument_label(fcinfo, 1, "entity_type");
-	require_form(integration, entity_type, &form);
+	shape_api_require_form(integration, entity_type, &form);
 	values[0] = CStringGetTextDatum(integration);
 	values[1] = CStringGetTextDatum(entity_type);
-	values[2] = type_names(form);
+	values[2] = shape_api_type_names(form);
 	return as_owner_return_query(fcinfo, sql, 3, types, values, nulls);
 }
 
 static void
-require_owner(Oid relid)
+shape_api_require_owner(Oid relid)
 {
 	if (!webhook_owns_relation(relid))
 		ereport(ERROR,
@@ -409,7 +409,7 @@ require_owner(Oid relid)
 
 /* Does a query (with SPI connected) return a row? */
 static bool
-finds_any(const char *query)
+shape_api_finds_any(const char *query)
 {
 	if (SPI_execute(query, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not execute \"%s\"", query);
@@ -418,7 +418,7 @@ finds_any(const char *query)
 
 /* The part of ALTER TABLE for a column that the table lacks. */
 static void
-append_column(StringInfo sql, const ShapeField *field, bool empty)
+shape_api_append_column(StringInfo sql, const ShapeField *field, bool empty)
 {
 	appendStringInfo(sql, " ADD COLUMN %s pg_catalog.%s", quote_identifier(field->name), shape_sql_type(field->type));
 	if (field->default_text != NULL)
@@ -433,7 +433,7 @@ append_column(StringInfo sql, const ShapeField *field, bool empty)
  * NOT NULL where no row is in the way.
  */
 static List *
-add_columns(Oid relid, const ShapeForm *form)
+shape_api_add_columns(Oid relid, const ShapeForm *form)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List	   *added = NIL;
@@ -443,14 +443,14 @@ add_columns(Oid relid, const ShapeForm *form)
 	StringInfoData sql;
 
 	/* Before waiting for a lock and making others wait; and it may have changed hands while we waited. */
-	require_owner(relid);
+	shape_api_require_owner(relid);
 	rel = relation_open(relid, AccessExclusiveLock);
-	require_owner(relid);
+	shape_api_require_owner(relid);
 	table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 									   RelationGetRelationName(rel));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	empty = !finds_any(psprintf("SELECT FROM %s", table));
+	empty = !shape_api_finds_any(psprintf("SELECT FROM %s", table));
 	initStringInfo(&sql);
 	for (int i = 0; i < form->nfields; i++)
 	{
@@ -462,13 +462,13 @@ add_columns(Oid relid, const ShapeForm *form)
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
 
-			append_column(&sql, field, empty);
+			shape_api_append_column(&sql, field, empty);
 			added = lappend(added, field->name);
 			MemoryContextSwitchTo(old);
 		}
 		else if (field->required && field->default_text == NULL && attnum > 0 &&
 				 !TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull &&
-				 !finds_any(psprintf("SELECT FROM %s WHERE %s IS NULL", table, name)))
+				 !shape_api_finds_any(psprintf("SELECT FROM %s WHERE %s IS NULL", table, name)))
 			appendStringInfo(&sql, " ALTER COLUMN %s SET NOT NULL,", name);
 	}
 	relation_close(rel, NoLock);
@@ -486,7 +486,7 @@ add_columns(Oid relid, const ShapeForm *form)
 
 /* The columns that were added belong to the payload even if watch() was given a list. */
 static void
-include_columns(Oid relid, List *names)
+shape_api_include_columns(Oid relid, List *names)
 {
 	Oid			types[] = {REGCLASSOID, TEXTOID};
 	Datum		values[2] = {ObjectIdGetDatum(relid)};
@@ -525,7 +525,7 @@ webhook_configure_form(PG_FUNCTION_ARGS)
 	version_require();
 	integration = argument_label(fcinfo, 0, "integration");
 	entity_type = argument_label(fcinfo, 1, "entity_type");
-	require_form(integration, entity_type, &form);
+	shape_api_require_form(integration, entity_type, &form);
 	relations = entity_relations(entity_type);
 	if (relations == NIL)
 		ereport(ERROR,
@@ -534,9 +534,9 @@ webhook_configure_form(PG_FUNCTION_ARGS)
 				 errhint("Call webhook.watch() first.")));
 	foreach(lc, relations)
 	{
-		List	   *names = add_columns(lfirst_oid(lc), form);
+		List	   *names = shape_api_add_columns(lfirst_oid(lc), form);
 
-		include_columns(lfirst_oid(lc), names);
+		shape_api_include_columns(lfirst_oid(lc), names);
 		added += list_length(names);
 	}
 	PG_RETURN_INT32(added);

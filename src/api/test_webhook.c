@@ -30,7 +30,7 @@ PG_FUNCTION_INFO_V1(webhook_test_webhook);
 
 /* The trigger names of a webhook, in the given context; whose it is, and whether it belongs to an integration. */
 static char *
-subscription(int64 id, Oid *owner, bool *integrated, MemoryContext context)
+test_webhook_subscription(int64 id, Oid *owner, bool *integrated, MemoryContext context)
 {
 	Oid			types[1] = {INT8OID};
 	Datum		values[1] = {Int64GetDatum(id)};
@@ -47,7 +47,7 @@ subscription(int64 id, Oid *owner, bool *integrated, MemoryContext context)
 
 /* The watched entity types, as "a,b". */
 static char *
-watched_types(MemoryContext context)
+test_webhook_watched_types(MemoryContext context)
 {
 	char	   *types;
 
@@ -62,7 +62,7 @@ watched_types(MemoryContext context)
  * types; "guest.create" stands for "guest".
  */
 static bool
-find_entity(char *list, const char *entity_id, ArrayType *only_paid, Oid owner, OutboxRow *row)
+test_webhook_find_entity(char *list, const char *entity_id, ArrayType *only_paid, Oid owner, OutboxRow *row)
 {
 	char	   *state;
 
@@ -77,7 +77,7 @@ find_entity(char *list, const char *entity_id, ArrayType *only_paid, Oid owner, 
 
 /* The argument entity_type, which version 0.1.0 does not have; NULL: those that the webhook subscribes to. */
 static char *
-entity_type_argument(FunctionCallInfo fcinfo)
+test_webhook_entity_type_argument(FunctionCallInfo fcinfo)
 {
 	char	   *entity_type;
 
@@ -117,18 +117,18 @@ webhook_test_webhook(PG_FUNCTION_ARGS)
 	version_require();
 	PreventCommandIfReadOnly("webhook.test_webhook()");
 	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
-	entity_type = entity_type_argument(fcinfo);
+	entity_type = test_webhook_entity_type_argument(fcinfo);
 
 	as_owner_begin(&state);
 	(void) manage_lock_webhook(&state, id);
-	events = subscription(id, &owner, &integrated, context);
-	types = watched_types(context);
+	events = test_webhook_subscription(id, &owner, &integrated, context);
+	types = test_webhook_watched_types(context);
 	as_owner_end(&state);
 
 	if (entity_type != NULL)
 		events = entity_type;
 	first = pnstrdup(events, strcspn(events, ",."));
-	if (!find_entity(strstr(events, "*") == events ? types : events, entity_id,
+	if (!test_webhook_find_entity(strstr(events, "*") == events ? types : events, entity_id,
 					 integrated ? payment_only_events() : NULL, owner, &row))
 	{
 		if (entity_id != NULL)

@@ -56,7 +56,7 @@ PG_FUNCTION_INFO_V1(webhook_rotate_secret);
  * A client certificate is of no use without its key.
  */
 static void
-check_client_pair(bool has_cert, bool has_key)
+webhook_api_check_client_pair(bool has_cert, bool has_key)
 {
 	if (has_cert != has_key)
 		ereport(ERROR,
@@ -95,7 +95,7 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 		nulls[i] = value.isnull;
 		appendStringInfo(&sql, "%s, ", field_name(i));
 	}
-	check_client_pair(!nulls[FIELD_CLIENT_CERT], !nulls[FIELD_CLIENT_KEY]);
+	webhook_api_check_client_pair(!nulls[FIELD_CLIENT_CERT], !nulls[FIELD_CLIENT_KEY]);
 
 	types[FIELD_COUNT] = REGROLEOID;
 	values[FIELD_COUNT] = ObjectIdGetDatum(GetUserId());
@@ -120,7 +120,7 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 
 /* Have what was buffered sent, with the full retry schedule; how many messages? */
 static int64
-replay_buffer(int64 id)
+webhook_api_replay_buffer(int64 id)
 {
 	as_owner_execute_for_id("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
 				   " WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') AND (attempts > 0 OR state = 'retrying')",
@@ -131,7 +131,7 @@ replay_buffer(int64 id)
 
 /* What was not delivered, and has not failed for good, is removed and counted. */
 static void
-drop_buffer(int64 id)
+webhook_api_drop_buffer(int64 id)
 {
 	as_owner_execute_for_id("WITH dropped AS (DELETE FROM webhook.delivery"
 				   "  WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') RETURNING 1)"
@@ -145,7 +145,7 @@ drop_buffer(int64 id)
  * that have ended: what others, or we ourselves, write from here on is sent.
  */
 static void
-discard_unread(int64 id)
+webhook_api_discard_unread(int64 id)
 {
 	Oid			types[] = {INT8OID, PG_SNAPSHOTOID};
 	Datum		values[] = {Int64GetDatum(id), (Datum) 0};
@@ -165,7 +165,7 @@ discard_unread(int64 id)
  * dropped; returns how many messages will be sent.
  */
 static int64
-activate(int64 id, bool was_active, bool replay_events)
+webhook_api_activate(int64 id, bool was_active, bool replay_events)
 {
 	bool		was_buffering;
 
@@ -183,9 +183,9 @@ activate(int64 id, bool was_active, bool replay_events)
 	if (was_active)
 		return 0;
 	if (replay_events && was_buffering)
-		return replay_buffer(id);
-	drop_buffer(id);
-	discard_unread(id);
+		return webhook_api_replay_buffer(id);
+	webhook_api_drop_buffer(id);
+	webhook_api_discard_unread(id);
 	return 0;
 }
 
@@ -194,7 +194,7 @@ activate(int64 id, bool was_active, bool replay_events)
  * messages are buffered can change.
  */
 static void
-deactivate(int64 id, bool buffer_events)
+webhook_api_deactivate(int64 id, bool buffer_events)
 {
 	Oid			types[] = {INT8OID, BOOLOID, TIMESTAMPTZOID};
 	Datum		values[] = {Int64GetDatum(id), BoolGetDatum(buffer_events), TimestampTzGetDatum(clock_now())};
@@ -205,7 +205,7 @@ deactivate(int64 id, bool buffer_events)
 					 " updated_at = pg_catalog.now() WHERE id = $1",
 					 SPI_OK_UPDATE, 3, types, values, NULL);
 	if (!buffer_events)
-		drop_buffer(id);
+		webhook_api_drop_buffer(id);
 }
 
 /*
@@ -226,7 +226,7 @@ webhook_activate_webhook(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	was_active = manage_lock_webhook(&state, id);
-	replayed = activate(id, was_active, replay_events);
+	replayed = webhook_api_activate(id, was_active, replay_events);
 	as_owner_end(&state);
 	PG_RETURN_INT64(replayed);
 }
@@ -248,14 +248,14 @@ webhook_deactivate_webhook(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	was_active = manage_lock_webhook(&state, id);
-	deactivate(id, buffer_events);
+	webhook_api_deactivate(id, buffer_events);
 	as_owner_end(&state);
 	PG_RETURN_BOOL(was_active);
 }
 
 /* The webhook that a token is for. */
 static int64
-find_token(Datum token)
+webhook_api_find_token(Datum token)
 {
 	Oid			types[] = {TEXTOID};
 	Datum		values[] = {token};
@@ -289,18 +289,18 @@ webhook_reactivate(PG_FUNCTION_ARGS)
 	replay_events = DatumGetBool(argument_required(fcinfo, 1, "replay_events"));
 
 	as_owner_begin(&state);
-	id = find_token(values[0]);
+	id = webhook_api_find_token(values[0]);
 	webhook_lock_wait(id);
 	/* Somebody else may have used it until now. */
-	id = find_token(values[0]);
-	replayed = activate(id, false, replay_events);
+	id = webhook_api_find_token(values[0]);
+	replayed = webhook_api_activate(id, false, replay_events);
 	as_owner_end(&state);
 	PG_RETURN_INT64(replayed);
 }
 
 /* Is it the text form of a message id? */
 static bool
-is_message_id(const char *text)
+webhook_api_is_message_id(const char *text)
 {
 	const char *form = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 
@@ -335,7 +335,7 @@ webhook_redeliver(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("webhook " INT64_FORMAT " is not active", DatumGetInt64(values[0])),
 				 errhint("Call webhook.activate_webhook() first.")));
-	if (!is_message_id(TextDatumGetCString(values[1])))
+	if (!webhook_api_is_message_id(TextDatumGetCString(values[1])))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"%s\"", "message_id"),
@@ -376,7 +376,7 @@ typedef struct Changes
 } Changes;
 
 static void
-refuse_unknown_key(const char *key, int len)
+webhook_api_refuse_unknown_key(const char *key, int len)
 {
 	StringInfoData names;
 
@@ -391,7 +391,7 @@ refuse_unknown_key(const char *key, int len)
 }
 
 static void
-read_changes(Jsonb *json, Changes *changes)
+webhook_api_read_changes(Jsonb *json, Changes *changes)
 {
 	JsonbIterator *it;
 	JsonbValue	v;
@@ -415,7 +415,7 @@ read_changes(Jsonb *json, Changes *changes)
 				memcmp(v.val.string.val, OWNER_KEY, v.val.string.len) == 0)
 				continue;
 			if (field < 0)
-				refuse_unknown_key(v.val.string.val, v.val.string.len);
+				webhook_api_refuse_unknown_key(v.val.string.val, v.val.string.len);
 		}
 		else if (token == WJB_VALUE && field < 0)
 			changes->owner = manage_owner_from_json(&v);
@@ -431,7 +431,7 @@ read_changes(Jsonb *json, Changes *changes)
  * Store what has changed, but for "active", which is more than a column.
  */
 static void
-store_changes(int64 id, const Changes *changes)
+webhook_api_store_changes(int64 id, const Changes *changes)
 {
 	Oid			types[FIELD_COUNT + 1] = {INT8OID};
 	Datum		values[FIELD_COUNT + 1] = {Int64GetDatum(id)};
@@ -456,12 +456,12 @@ store_changes(int64 id, const Changes *changes)
 						   "updated_at = pg_catalog.now() WHERE id = $1"
 						   " RETURNING client_cert IS NOT NULL, client_key IS NOT NULL");
 	as_owner_execute(sql.data, SPI_OK_UPDATE_RETURNING, n, types, values, nulls);
-	check_client_pair(DatumGetBool(as_owner_result(1)), DatumGetBool(as_owner_result(2)));
+	webhook_api_check_client_pair(DatumGetBool(as_owner_result(1)), DatumGetBool(as_owner_result(2)));
 }
 
 /* Somebody has mended the webhook, it may be: what is to be retried need not wait any longer. */
 static void
-retry_soon(int64 id)
+webhook_api_retry_soon(int64 id)
 {
 	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
 	Datum		values[] = {Int64GetDatum(id), TimestampTzGetDatum(clock_now())};
@@ -484,16 +484,16 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 
 	version_require();
 	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
-	read_changes(DatumGetJsonbP(argument_required(fcinfo, 1, "changes")), &changes);
+	webhook_api_read_changes(DatumGetJsonbP(argument_required(fcinfo, 1, "changes")), &changes);
 
 	as_owner_begin(&state);
 	was_active = manage_lock_webhook(&state, id);
 	if (changes.changed[FIELD_INTEGRATION] && !changes.values[FIELD_INTEGRATION].isnull)
 		manage_require_integration(&state, TextDatumGetCString(changes.values[FIELD_INTEGRATION].value));
-	store_changes(id, &changes);
+	webhook_api_store_changes(id, &changes);
 	if (changes.owner != NULL)
 		manage_change_owner(&state, id, changes.owner);
-	retry_soon(id);
+	webhook_api_retry_soon(id);
 	if (changes.changed[FIELD_EVENT] || changes.owner != NULL)
 		withheld_check_webhook(id);
 	if (changes.changed[FIELD_EVENT] || changes.changed[FIELD_COLUMNS])
@@ -503,9 +503,9 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 		bool		active = DatumGetBool(changes.values[FIELD_ACTIVE].value);
 
 		if (active && !was_active)
-			activate(id, was_active, false);
+			webhook_api_activate(id, was_active, false);
 		else if (!active && was_active)
-			deactivate(id, false);
+			webhook_api_deactivate(id, false);
 	}
 	as_owner_end(&state);
 	PG_RETURN_VOID();
@@ -619,7 +619,7 @@ webhook_pending(PG_FUNCTION_ARGS)
  * The webhook's secret, in memory that outlives SPI.
  */
 static char *
-read_secret(int64 id)
+webhook_api_read_secret(int64 id)
 {
 	text	   *secret;
 	char	   *result;
@@ -646,14 +646,14 @@ webhook_get_secret(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	manage_find_webhook(&state, id);
-	secret = read_secret(id);
+	secret = webhook_api_read_secret(id);
 	as_owner_end(&state);
 	PG_RETURN_TEXT_P(cstring_to_text(secret));
 }
 
 /* Does this secret sign with ed25519 as well?  Its public half goes to public_key. */
 static bool
-has_public_key(const char *secret, char *public_key)
+webhook_api_has_public_key(const char *secret, char *public_key)
 {
 	const char *problem;
 	SignKey    *key = sign_key_create(secret, &problem);
@@ -680,19 +680,19 @@ webhook_get_public_key(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	manage_find_webhook(&state, id);
-	secret = read_secret(id);
+	secret = webhook_api_read_secret(id);
 	as_owner_end(&state);
-	if (!has_public_key(secret, public_key))
+	if (!webhook_api_has_public_key(secret, public_key))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(public_key));
 }
 
 /* A secret of the same kinds as the old one. */
 static text *
-generate_secret(const char *old_secret)
+webhook_api_generate_secret(const char *old_secret)
 {
 	char		public_key[SIGN_MAX_TEXT];
-	bool		both = has_public_key(old_secret, public_key);
+	bool		both = webhook_api_has_public_key(old_secret, public_key);
 
 	return DatumGetTextPP(field_check(FIELD_SECRET, CStringGetTextDatum(both ? "v1 v1a" : "v1"), false).value);
 }
@@ -724,9 +724,9 @@ webhook_rotate_secret(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	manage_lock_webhook(&state, DatumGetInt64(values[0]));
-	old_secret = read_secret(DatumGetInt64(values[0]));
+	old_secret = webhook_api_read_secret(DatumGetInt64(values[0]));
 	if (secret == NULL)
-		secret = generate_secret(old_secret);
+		secret = webhook_api_generate_secret(old_secret);
 	values[1] = PointerGetDatum(secret);
 	result = SPI_palloc(VARSIZE_ANY_EXHDR(secret) + 1);
 	text_to_cstring_buffer(secret, result, VARSIZE_ANY_EXHDR(secret) + 1);

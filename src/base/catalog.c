@@ -65,106 +65,106 @@ typedef struct UidEntry
 	CatalogWebhookList list;
 } UidEntry;
 
-static CatalogOids oids;
-static bool oids_valid = false;
+static CatalogOids catalog_oid_cache;
+static bool catalog_oids_valid = false;
 
-static MemoryContext cache_context = NULL;	/* NULL: nothing cached */
-static MemoryContext retired_context = NULL;	/* parent of caches given up in this transaction */
-static HTAB *subscriptions;
-static HTAB *events;
-static bool cache_valid = false;
-static uint64 generation = 1;
-static uint64 outbox_generation = 1;
-static uint64 cursor_generation = 1;
-static uint64 integration_generation = 1;
+static MemoryContext catalog_cache_context = NULL;	/* NULL: nothing cached */
+static MemoryContext catalog_retired_context = NULL;	/* parent of caches given up in this transaction */
+static HTAB *catalog_subscriptions;
+static HTAB *catalog_events;
+static bool catalog_cache_valid = false;
+static uint64 catalog_event_generation = 1;
+static uint64 catalog_outbox_changes = 1;
+static uint64 catalog_cursor_changes = 1;
+static uint64 catalog_integration_changes = 1;
 
 
 static void
-relcache_callback(Datum arg, Oid relid)
+catalog_relcache_callback(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid || relid == oids.cursor)
-		cursor_generation++;
-	if (relid == InvalidOid || relid == oids.outbox[0])
-		outbox_generation++;
-	if (relid == InvalidOid || relid == oids.webhook || relid == oids.watch)
+	if (relid == InvalidOid || relid == catalog_oid_cache.cursor)
+		catalog_cursor_changes++;
+	if (relid == InvalidOid || relid == catalog_oid_cache.outbox[0])
+		catalog_outbox_changes++;
+	if (relid == InvalidOid || relid == catalog_oid_cache.webhook || relid == catalog_oid_cache.watch)
 	{
-		cache_valid = false;
-		oids_valid = false;
-		generation++;
+		catalog_cache_valid = false;
+		catalog_oids_valid = false;
+		catalog_event_generation++;
 	}
-	if (relid == InvalidOid || relid == oids.watch || relid == oids.active_integration ||
-		relid == oids.event_override || relid == oids.shape)
-		integration_generation++;
+	if (relid == InvalidOid || relid == catalog_oid_cache.watch || relid == catalog_oid_cache.active_integration ||
+		relid == catalog_oid_cache.event_override || relid == catalog_oid_cache.shape)
+		catalog_integration_changes++;
 }
 
 static void
-namespace_callback(Datum arg, int cacheid, uint32 hashvalue)
+catalog_namespace_callback(Datum arg, int cacheid, uint32 hashvalue)
 {
-	oids_valid = false;
+	catalog_oids_valid = false;
 }
 
 /* The owner of a webhook may have been dropped. */
 static void
-role_callback(Datum arg, int cacheid, uint32 hashvalue)
+catalog_role_callback(Datum arg, int cacheid, uint32 hashvalue)
 {
-	cache_valid = false;
-	generation++;
+	catalog_cache_valid = false;
+	catalog_event_generation++;
 }
 
 void
 catalog_init(void)
 {
-	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
-	CacheRegisterSyscacheCallback(NAMESPACEOID, namespace_callback, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
+	CacheRegisterRelcacheCallback(catalog_relcache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_namespace_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, catalog_role_callback, (Datum) 0);
 }
 
 Oid
 catalog_watch_relid(void)
 {
-	return oids.watch;
+	return catalog_oid_cache.watch;
 }
 
 uint64
 catalog_generation(void)
 {
-	return generation;
+	return catalog_event_generation;
 }
 
 uint64
 catalog_integration_generation(void)
 {
-	return integration_generation;
+	return catalog_integration_changes;
 }
 
 uint64
 catalog_outbox_generation(void)
 {
-	return outbox_generation;
+	return catalog_outbox_changes;
 }
 
 uint64
 catalog_cursor_generation(void)
 {
-	return cursor_generation;
+	return catalog_cursor_changes;
 }
 
 void
 catalog_retire(MemoryContext context)
 {
-	if (retired_context == NULL)
-		retired_context = AllocSetContextCreate(TopMemoryContext, "webhook retired caches",
+	if (catalog_retired_context == NULL)
+		catalog_retired_context = AllocSetContextCreate(TopMemoryContext, "webhook retired caches",
 												ALLOCSET_SMALL_SIZES);
-	MemoryContextSetParent(context, retired_context);
+	MemoryContextSetParent(context, catalog_retired_context);
 }
 
 void
 catalog_at_eoxact(void)
 {
-	if (retired_context != NULL)
+	if (catalog_retired_context != NULL)
 	{
-		MemoryContextDelete(retired_context);
-		retired_context = NULL;
+		MemoryContextDelete(catalog_retired_context);
+		catalog_retired_context = NULL;
 	}
 }
 
@@ -233,16 +233,16 @@ catalog_find_oids(void)
 	if (!OidIsValid(found.outbox[WEBHOOK_PARTITIONS - 1]) || !OidIsValid(found.cursor) ||
 		!OidIsValid(found.shape))
 		return NULL;
-	oids = found;
-	oids_valid = true;
-	return &oids;
+	catalog_oid_cache = found;
+	catalog_oids_valid = true;
+	return &catalog_oid_cache;
 }
 
 /* Called for every captured row. */
 const CatalogOids *
 catalog_oids(void)
 {
-	return oids_valid ? &oids : catalog_find_oids();
+	return catalog_oids_valid ? &catalog_oid_cache : catalog_find_oids();
 }
 
 int
@@ -279,7 +279,7 @@ catalog_event_matches(const char *pattern, const char *event)
 }
 
 static void
-list_add(CatalogWebhookList *list, CatalogWebhook *webhook)
+catalog_list_add(CatalogWebhookList *list, CatalogWebhook *webhook)
 {
 	if (list->count == list->space)
 	{
@@ -293,7 +293,7 @@ list_add(CatalogWebhookList *list, CatalogWebhook *webhook)
 }
 
 static HTAB *
-create_hash(const char *name, Size entrysize, MemoryContext context)
+catalog_create_hash(const char *name, Size entrysize, MemoryContext context)
 {
 	HASHCTL		ctl = {0};
 
@@ -305,7 +305,7 @@ create_hash(const char *name, Size entrysize, MemoryContext context)
 
 /* A set of keys of this size, in the current memory context. */
 static HTAB *
-create_set(const char *name, Size keysize)
+catalog_create_set(const char *name, Size keysize)
 {
 	HASHCTL		ctl = {0};
 
@@ -320,7 +320,7 @@ create_set(const char *name, Size keysize)
  * same: the worker counts them as dropped.
  */
 static bool
-expects_nothing(TupleTableSlot *slot)
+catalog_is_unwanted(TupleTableSlot *slot)
 {
 	bool		isnull;
 	TimestampTz created_at = DatumGetTimestampTz(catalog_slot_column(slot, Anum_webhook_created_at, &isnull));
@@ -335,7 +335,7 @@ expects_nothing(TupleTableSlot *slot)
 
 /* One row of webhook.webhook, in the current memory context; NULL when it receives nothing. */
 static CatalogWebhook *
-read_webhook(TupleTableSlot *slot)
+catalog_read_webhook(TupleTableSlot *slot)
 {
 	CatalogWebhook *webhook;
 	Oid			owner;
@@ -343,7 +343,7 @@ read_webhook(TupleTableSlot *slot)
 	Datum		d;
 
 	if (!DatumGetBool(catalog_slot_column(slot, Anum_webhook_active, &isnull)) &&
-		!DatumGetBool(catalog_slot_column(slot, Anum_webhook_buffering, &isnull)) && expects_nothing(slot))
+		!DatumGetBool(catalog_slot_column(slot, Anum_webhook_buffering, &isnull)) && catalog_is_unwanted(slot))
 		return NULL;
 
 	/* Who is no more may hear nothing any more, of the application's own events either. */
@@ -368,15 +368,15 @@ read_webhook(TupleTableSlot *slot)
 }
 
 static void
-build_cache(const CatalogOids *rel_oids)
+catalog_build_cache(const CatalogOids *rel_oids)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook subscriptions",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	HTAB	   *new_subscriptions = create_hash("webhook subscriptions",
+	HTAB	   *new_subscriptions = catalog_create_hash("webhook subscriptions",
 												sizeof(SubscriptionEntry), context);
-	HTAB	   *new_events = create_hash("webhook events", sizeof(EventEntry), context);
-	uint64		before = generation;
+	HTAB	   *new_events = catalog_create_hash("webhook events", sizeof(EventEntry), context);
+	uint64		before = catalog_event_generation;
 	Snapshot	snapshot;
 	Relation	rel;
 	TableScanDesc scan;
@@ -388,7 +388,7 @@ build_cache(const CatalogOids *rel_oids)
 	slot = table_slot_create(rel, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		CatalogWebhook *webhook = read_webhook(slot);
+		CatalogWebhook *webhook = catalog_read_webhook(slot);
 		char	  **patterns;
 		int			npatterns;
 		bool		isnull;
@@ -406,7 +406,7 @@ build_cache(const CatalogOids *rel_oids)
 			entry = hash_search(new_subscriptions, patterns[i], HASH_ENTER, &found);
 			if (!found)
 				memset(&entry->list, 0, sizeof(entry->list));
-			list_add(&entry->list, webhook);
+			catalog_list_add(&entry->list, webhook);
 		}
 	}
 	ExecDropSingleTupleTableSlot(slot);
@@ -415,15 +415,15 @@ build_cache(const CatalogOids *rel_oids)
 	table_close(rel, AccessShareLock);
 	MemoryContextSwitchTo(old);
 
-	if (cache_context != NULL)
-		catalog_retire(cache_context);
+	if (catalog_cache_context != NULL)
+		catalog_retire(catalog_cache_context);
 	MemoryContextSetParent(context, CacheMemoryContext);
-	cache_context = context;
-	subscriptions = new_subscriptions;
-	events = new_events;
+	catalog_cache_context = context;
+	catalog_subscriptions = new_subscriptions;
+	catalog_events = new_events;
 
 	/* A change that has arrived while we read must not be overlooked: what we have serves once. */
-	cache_valid = (generation == before);
+	catalog_cache_valid = (catalog_event_generation == before);
 }
 
 /* What is under way while an event is put together. */
@@ -437,7 +437,7 @@ typedef struct Merge
 } Merge;
 
 static void
-add_owner(Merge *merge, Oid owner)
+catalog_add_owner(Merge *merge, Oid owner)
 {
 	CatalogEvent *event = merge->event;
 	bool		found;
@@ -456,25 +456,25 @@ add_owner(Merge *merge, Oid owner)
 
 /* Add a webhook to the list of this key; the hash table is created when there is none. */
 static void
-keyed_add(HTAB **hash, const char *name, const char *key, CatalogWebhook *webhook)
+catalog_keyed_add(HTAB **hash, const char *name, const char *key, CatalogWebhook *webhook)
 {
 	UidEntry   *entry;
 	bool		found;
 
 	if (*hash == NULL)
-		*hash = create_hash(name, sizeof(UidEntry), CurrentMemoryContext);
+		*hash = catalog_create_hash(name, sizeof(UidEntry), CurrentMemoryContext);
 	entry = hash_search(*hash, key, HASH_ENTER, &found);
 	if (!found)
 		memset(&entry->list, 0, sizeof(entry->list));
-	list_add(&entry->list, webhook);
+	catalog_list_add(&entry->list, webhook);
 }
 
 /* Add the webhooks of one subscription to an event, each webhook once. */
 static void
-merge_subscription(Merge *merge, const char *pattern)
+catalog_merge_subscription(Merge *merge, const char *pattern)
 {
 	CatalogEvent *event = merge->event;
-	SubscriptionEntry *entry = hash_search(subscriptions, pattern, HASH_FIND, NULL);
+	SubscriptionEntry *entry = hash_search(catalog_subscriptions, pattern, HASH_FIND, NULL);
 
 	for (int i = 0; entry != NULL && i < entry->list.count; i++)
 	{
@@ -487,14 +487,14 @@ merge_subscription(Merge *merge, const char *pattern)
 		if (found)
 			continue;
 		event->wanted = true;
-		add_owner(merge, webhook->owner);
+		catalog_add_owner(merge, webhook->owner);
 		if (webhook->integration != NULL)
-			keyed_add(&event->by_integration, "webhooks of integrations", webhook->integration, webhook);
+			catalog_keyed_add(&event->by_integration, "webhooks of integrations", webhook->integration, webhook);
 		else if (webhook->nuids == 0)
-			list_add(&event->unrestricted, webhook);
+			catalog_list_add(&event->unrestricted, webhook);
 		else
 			for (int u = 0; u < webhook->nuids; u++)
-				keyed_add(&event->by_uid, "webhook event UIDs", webhook->uids[u], webhook);
+				catalog_keyed_add(&event->by_uid, "webhook event UIDs", webhook->uids[u], webhook);
 		if (webhook->nuids > 0 || webhook->ncolumns > 0 || webhook->filter != NULL ||
 			webhook->integration != NULL)
 			event->plain = false;
@@ -503,26 +503,26 @@ merge_subscription(Merge *merge, const char *pattern)
 
 /* Merge the subscriptions to the name itself, to "a.b.*", "a.*" and "*", into an event that is all zeros. */
 static void
-resolve_event(const char *name, CatalogFilter filter, void *arg, CatalogEvent *event)
+catalog_resolve_event(const char *name, CatalogFilter filter, void *arg, CatalogEvent *event)
 {
 	Merge		merge = {event, NULL, NULL, filter, arg};
 	char		pattern[CATALOG_NAME_SIZE + 2];
 
 	event->plain = true;
-	merge.seen = create_set("webhooks seen", sizeof(int64));
-	merge.owners = create_set("webhook owners seen", sizeof(Oid));
+	merge.seen = catalog_create_set("webhooks seen", sizeof(int64));
+	merge.owners = catalog_create_set("webhook owners seen", sizeof(Oid));
 
-	merge_subscription(&merge, name);
+	catalog_merge_subscription(&merge, name);
 	strlcpy(pattern, name, CATALOG_NAME_SIZE);
 	for (char *dot = strrchr(pattern, '.'); dot != NULL; dot = strrchr(pattern, '.'))
 	{
 		strcpy(dot, ".*");
 		if (strlen(pattern) < CATALOG_NAME_SIZE)
-			merge_subscription(&merge, pattern);
+			catalog_merge_subscription(&merge, pattern);
 		*dot = '\0';
 	}
 	if (catalog_event_matches("*", name))
-		merge_subscription(&merge, "*");
+		catalog_merge_subscription(&merge, "*");
 	hash_destroy(merge.seen);
 	hash_destroy(merge.owners);
 
@@ -547,17 +547,17 @@ catalog_event(const char *name)
 
 	if (rel_oids == NULL || strlen(name) >= CATALOG_NAME_SIZE)
 		return &nobody;
-	if (!cache_valid)
-		build_cache(rel_oids);
+	if (!catalog_cache_valid)
+		catalog_build_cache(rel_oids);
 
-	entry = hash_search(events, name, HASH_FIND, NULL);
+	entry = hash_search(catalog_events, name, HASH_FIND, NULL);
 	if (entry == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(cache_context);
+		MemoryContext old = MemoryContextSwitchTo(catalog_cache_context);
 		CatalogEvent event = {0};
 
-		resolve_event(name, NULL, NULL, &event);
-		entry = hash_search(events, name, HASH_ENTER, NULL);
+		catalog_resolve_event(name, NULL, NULL, &event);
+		entry = hash_search(catalog_events, name, HASH_ENTER, NULL);
 		entry->event = event;
 		MemoryContextSwitchTo(old);
 	}
@@ -571,12 +571,12 @@ catalog_event_filtered(const char *name, CatalogFilter filter, void *arg)
 
 	/* Only to have the cache built. */
 	if (catalog_event(name)->wanted)
-		resolve_event(name, filter, arg, event);
+		catalog_resolve_event(name, filter, arg, event);
 	return event;
 }
 
 static const CatalogWebhookList *
-keyed_find(HTAB *hash, const char *key)
+catalog_keyed_find(HTAB *hash, const char *key)
 {
 	UidEntry   *entry;
 
@@ -589,11 +589,11 @@ keyed_find(HTAB *hash, const char *key)
 const CatalogWebhookList *
 catalog_event_uid(const CatalogEvent *event, const char *uid)
 {
-	return keyed_find(event->by_uid, uid);
+	return catalog_keyed_find(event->by_uid, uid);
 }
 
 const CatalogWebhookList *
 catalog_event_integration(const CatalogEvent *event, const char *integration)
 {
-	return keyed_find(event->by_integration, integration);
+	return catalog_keyed_find(event->by_integration, integration);
 }

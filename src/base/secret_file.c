@@ -49,7 +49,7 @@ secret_file_is_reference(const char *value)
 
 /* Is it a relative path without any turn? */
 static bool
-is_plain_path(const char *name)
+secret_file_is_plain_path(const char *name)
 {
 	const char *part = name;
 
@@ -72,7 +72,7 @@ is_plain_path(const char *name)
 
 /* Does the file belong to this role, judging by the first part of its name? */
 static bool
-belongs_to(const char *name, Oid role)
+secret_file_belongs_to(const char *name, Oid role)
 {
 	size_t		len = strcspn(name, "/");
 	Oid			directory;
@@ -92,16 +92,16 @@ secret_file_problem(const char *reference, Oid role)
 
 	if (webhook_secrets_directory[0] == '\0')
 		return "it names a file, but webhook.secrets_directory is not set";
-	if (!is_plain_path(name))
+	if (!secret_file_is_plain_path(name))
 		return "the name of the file is not a plain relative path";
-	if (!belongs_to(name, role))
+	if (!secret_file_belongs_to(name, role))
 		return "the name of the file does not begin with a role that the webhook's owner belongs to";
 	return NULL;
 }
 
 /* The rest of the path behind the directory, with all links followed, if the file is still in there; else NULL. */
 static char *
-resolve(const char *name, char *directory, char *path)
+secret_file_resolve(const char *name, char *directory, char *path)
 {
 	size_t		len;
 
@@ -116,11 +116,11 @@ resolve(const char *name, char *directory, char *path)
 }
 
 /*
- * Open what resolve() has found, part by part and without following a link:
+ * Open what secret_file_resolve() has found, part by part and without following a link:
  * whoever may write into a role's directory could have put one there since.
  */
 static int
-open_below(const char *directory, char *rest)
+secret_file_open(const char *directory, char *rest)
 {
 	int			fd = open(directory, PASS_THROUGH | O_CLOEXEC);
 
@@ -146,7 +146,7 @@ open_below(const char *directory, char *rest)
 
 /* Read at most so many bytes; -1 with errno set on failure. */
 static ssize_t
-read_all(int fd, char *buf, size_t size)
+secret_file_read_all(int fd, char *buf, size_t size)
 {
 	size_t		len = 0;
 
@@ -167,11 +167,11 @@ read_all(int fd, char *buf, size_t size)
 
 /* The content, NULL with errno set on failure.  Nothing here throws but for want of memory, which ends the worker. */
 static char *
-read_file(const char *name, Oid role, size_t *len)
+secret_file_content(const char *name, Oid role, size_t *len)
 {
 	char		directory[PATH_MAX];
 	char		path[PATH_MAX];
-	char	   *rest = resolve(name, directory, path);
+	char	   *rest = secret_file_resolve(name, directory, path);
 	struct stat st;
 	char	   *content = NULL;
 	ssize_t		n = -1;
@@ -180,12 +180,12 @@ read_file(const char *name, Oid role, size_t *len)
 
 	if (rest == NULL)
 		return NULL;
-	if (!belongs_to(rest, role))
+	if (!secret_file_belongs_to(rest, role))
 	{
 		errno = EACCES;
 		return NULL;
 	}
-	fd = open_below(directory, rest);
+	fd = secret_file_open(directory, rest);
 	if (fd < 0)
 		return NULL;
 	if (fstat(fd, &st) != 0)
@@ -193,7 +193,7 @@ read_file(const char *name, Oid role, size_t *len)
 	else if (S_ISREG(st.st_mode) && st.st_size <= MAX_FILE_SIZE)
 	{
 		content = palloc0(st.st_size + 1);
-		n = read_all(fd, content, st.st_size);
+		n = secret_file_read_all(fd, content, st.st_size);
 		error = errno;
 	}
 	close(fd);
@@ -215,7 +215,7 @@ secret_file_read(const char *reference, Oid role, char **problem)
 		*problem = pstrdup(refused);
 		return NULL;
 	}
-	content = read_file(name, role, &len);
+	content = secret_file_content(name, role, &len);
 	if (content == NULL)
 	{
 		*problem = psprintf("could not read file \"%s\": %s", name, strerror(errno));

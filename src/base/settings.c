@@ -90,12 +90,12 @@ int			webhook_clock_offset = DEFAULT_CLOCK_OFFSET_S;
 int			webhook_partition_size = DEFAULT_PARTITION_SIZE_KB;
 
 /* The parsed forms; others hold pointers to them, so they are copied into. */
-static NetguardList allowed_networks;
-static RetrySchedule retry_schedule;
+static NetguardList settings_parsed_networks;
+static RetrySchedule settings_parsed_schedule;
 
 /* Room for what the assign hook is to copy; sets the error when there is none. */
 static void *
-allocate_extra(Size size)
+settings_allocate_extra(Size size)
 {
 	void	   *extra = webhook_guc_malloc(size);
 
@@ -108,7 +108,7 @@ allocate_extra(Size size)
 }
 
 static bool
-check_allowed_networks(char **newval, void **extra, GucSource source)
+settings_check_allowed_networks(char **newval, void **extra, GucSource source)
 {
 	NetguardList list;
 	const char *bad;
@@ -126,7 +126,7 @@ check_allowed_networks(char **newval, void **extra, GucSource source)
 		return false;
 	}
 
-	*extra = allocate_extra(sizeof(list));
+	*extra = settings_allocate_extra(sizeof(list));
 	if (*extra == NULL)
 		return false;
 	memcpy(*extra, &list, sizeof(list));
@@ -134,13 +134,13 @@ check_allowed_networks(char **newval, void **extra, GucSource source)
 }
 
 static void
-assign_allowed_networks(const char *newval, void *extra)
+settings_assign_allowed_networks(const char *newval, void *extra)
 {
-	memcpy(&allowed_networks, extra, sizeof(allowed_networks));
+	memcpy(&settings_parsed_networks, extra, sizeof(settings_parsed_networks));
 }
 
 static bool
-check_retry_schedule(char **newval, void **extra, GucSource source)
+settings_check_retry_schedule(char **newval, void **extra, GucSource source)
 {
 	RetrySchedule schedule;
 	const char *error;
@@ -152,7 +152,7 @@ check_retry_schedule(char **newval, void **extra, GucSource source)
 		return false;
 	}
 
-	*extra = allocate_extra(sizeof(schedule));
+	*extra = settings_allocate_extra(sizeof(schedule));
 	if (*extra == NULL)
 		return false;
 	memcpy(*extra, &schedule, sizeof(schedule));
@@ -160,13 +160,13 @@ check_retry_schedule(char **newval, void **extra, GucSource source)
 }
 
 static void
-assign_retry_schedule(const char *newval, void *extra)
+settings_assign_retry_schedule(const char *newval, void *extra)
 {
-	memcpy(&retry_schedule, extra, sizeof(retry_schedule));
+	memcpy(&settings_parsed_schedule, extra, sizeof(settings_parsed_schedule));
 }
 
 static bool
-check_secrets_directory(char **newval, void **extra, GucSource source)
+settings_check_secrets_directory(char **newval, void **extra, GucSource source)
 {
 	if (**newval == '\0' || is_absolute_path(*newval))
 		return true;
@@ -175,7 +175,7 @@ check_secrets_directory(char **newval, void **extra, GucSource source)
 }
 
 static bool
-check_request_origin(char **newval, void **extra, GucSource source)
+settings_check_request_origin(char **newval, void **extra, GucSource source)
 {
 	if (**newval == '\0' || handshake_origin_valid(*newval))
 		return true;
@@ -186,7 +186,7 @@ check_request_origin(char **newval, void **extra, GucSource source)
 
 /* Settings about a request. */
 static void
-define_request_settings(void)
+settings_define_request(void)
 {
 	DefineCustomStringVariable("webhook.allowed_networks",
 							   "Sets the networks that webhooks may reach although they are not public.",
@@ -195,8 +195,8 @@ define_request_settings(void)
 							   DEFAULT_ALLOWED_NETWORKS,
 							   PGC_SIGHUP,
 							   GUC_LIST_INPUT,
-							   check_allowed_networks,
-							   assign_allowed_networks,
+							   settings_check_allowed_networks,
+							   settings_assign_allowed_networks,
 							   NULL);
 
 	DefineCustomStringVariable("webhook.secrets_directory",
@@ -206,7 +206,7 @@ define_request_settings(void)
 							   "",
 							   PGC_SIGHUP,
 							   GUC_SUPERUSER_ONLY,
-							   check_secrets_directory,
+							   settings_check_secrets_directory,
 							   NULL,
 							   NULL);
 
@@ -217,7 +217,7 @@ define_request_settings(void)
 							   "",
 							   PGC_SIGHUP,
 							   0,
-							   check_request_origin,
+							   settings_check_request_origin,
 							   NULL,
 							   NULL);
 
@@ -268,7 +268,7 @@ define_request_settings(void)
 
 /* Settings about what happens when a request fails. */
 static void
-define_failure_settings(void)
+settings_define_failure(void)
 {
 	DefineCustomStringVariable("webhook.retry_schedule",
 							   "Sets the delays before each attempt of a delivery.",
@@ -277,8 +277,8 @@ define_failure_settings(void)
 							   DEFAULT_RETRY_SCHEDULE,
 							   PGC_SIGHUP,
 							   GUC_LIST_INPUT,
-							   check_retry_schedule,
-							   assign_retry_schedule,
+							   settings_check_retry_schedule,
+							   settings_assign_retry_schedule,
 							   NULL);
 
 	DefineCustomIntVariable("webhook.buffer_retention",
@@ -304,7 +304,7 @@ define_failure_settings(void)
 }
 
 static bool
-check_reactivation_url(char **newval, void **extra, GucSource source)
+settings_check_reactivation_url(char **newval, void **extra, GucSource source)
 {
 	if (**newval == '\0' || strstr(*newval, "{token}") != NULL)
 		return true;
@@ -314,7 +314,7 @@ check_reactivation_url(char **newval, void **extra, GucSource source)
 
 /* Settings about webhooks that are switched off, and about time. */
 static void
-define_deactivation_settings(void)
+settings_define_deactivation(void)
 {
 	DefineCustomStringVariable("webhook.reactivation_url",
 							   "Sets the link in a notification that switches a webhook on again.",
@@ -323,7 +323,7 @@ define_deactivation_settings(void)
 							   DEFAULT_REACTIVATION_URL,
 							   PGC_SIGHUP,
 							   0,
-							   check_reactivation_url,
+							   settings_check_reactivation_url,
 							   NULL, NULL);
 
 	DefineCustomIntVariable("webhook.clock_offset",
@@ -340,7 +340,7 @@ define_deactivation_settings(void)
 
 /* Settings about integrations, and what is made of payloads. */
 static void
-define_integration_settings(void)
+settings_define_integration(void)
 {
 	DefineCustomIntVariable("webhook.transform_timeout",
 							"Sets the maximum time that a webhook's transform function may take.",
@@ -367,7 +367,7 @@ define_integration_settings(void)
 
 /* Settings about the background workers. */
 static void
-define_worker_settings(void)
+settings_define_worker(void)
 {
 	DefineCustomBoolVariable("webhook.dispatch",
 							 "Sets whether messages are sent.",
@@ -406,11 +406,11 @@ define_worker_settings(void)
 void
 settings_init(void)
 {
-	define_request_settings();
-	define_failure_settings();
-	define_deactivation_settings();
-	define_integration_settings();
-	define_worker_settings();
+	settings_define_request();
+	settings_define_failure();
+	settings_define_deactivation();
+	settings_define_integration();
+	settings_define_worker();
 
 	/* Otherwise webhook.workers, not defined, would be taken for a typo. */
 	if (process_shared_preload_libraries_in_progress)
@@ -420,13 +420,13 @@ settings_init(void)
 const NetguardList *
 settings_allowed_networks(void)
 {
-	return &allowed_networks;
+	return &settings_parsed_networks;
 }
 
 const RetrySchedule *
 settings_retry_schedule(void)
 {
-	return &retry_schedule;
+	return &settings_parsed_schedule;
 }
 
 const char *

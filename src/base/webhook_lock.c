@@ -50,14 +50,14 @@ typedef struct Claim
 	TimestampTz again;			/* ... which is then */
 } Claim;
 
-static HTAB *claims = NULL;
-static uint64 transaction = 0;
-static int	ngranted = 0;
-static bool limited = false;
+static HTAB *webhook_lock_table = NULL;
+static uint64 webhook_lock_transaction = 0;
+static int	webhook_lock_ngranted = 0;
+static bool webhook_lock_limit_reached = false;
 
 
 static void
-set_tag(LOCKTAG *tag, int64 webhook_id)
+webhook_lock_set_tag(LOCKTAG *tag, int64 webhook_id)
 {
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (webhook_id >> 32), (uint32) webhook_id,
 						 CLAIM_LOCK_CLASS);
@@ -68,19 +68,19 @@ webhook_lock_wait(int64 webhook_id)
 {
 	LOCKTAG		tag;
 
-	set_tag(&tag, webhook_id);
+	webhook_lock_set_tag(&tag, webhook_id);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
 static void
-create_table(void)
+webhook_lock_create_table(void)
 {
 	HASHCTL		ctl = {0};
 
 	ctl.hcxt = TopMemoryContext;
 	ctl.keysize = sizeof(int64);
 	ctl.entrysize = sizeof(Claim);
-	claims = hash_create("webhook claims", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	webhook_lock_table = hash_create("webhook claims", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 void
@@ -89,32 +89,32 @@ webhook_lock_begin(void)
 	HASH_SEQ_STATUS status;
 	Claim	   *claim;
 
-	if (claims == NULL)
-		create_table();
+	if (webhook_lock_table == NULL)
+		webhook_lock_create_table();
 
 	/* Only refusals outlive their transaction, as long as somebody asks. */
-	hash_seq_init(&status, claims);
+	hash_seq_init(&status, webhook_lock_table);
 	while ((claim = hash_seq_search(&status)) != NULL)
-		if (claim->granted || claim->asked != transaction)
-			hash_search(claims, &claim->webhook_id, HASH_REMOVE, NULL);
-	transaction++;
-	ngranted = 0;
-	limited = false;
+		if (claim->granted || claim->asked != webhook_lock_transaction)
+			hash_search(webhook_lock_table, &claim->webhook_id, HASH_REMOVE, NULL);
+	webhook_lock_transaction++;
+	webhook_lock_ngranted = 0;
+	webhook_lock_limit_reached = false;
 }
 
 /* Is it time to ask?  When the clock has been set back it is hard to say. */
 static bool
-may_ask(const Claim *claim, TimestampTz now)
+webhook_lock_is_due(const Claim *claim, TimestampTz now)
 {
 	return now >= claim->again || claim->again > TimestampTzPlusMilliseconds(now, MAX_PAUSE_MS);
 }
 
 static bool
-ask(Claim *claim, TimestampTz now)
+webhook_lock_request(Claim *claim, TimestampTz now)
 {
 	LOCKTAG		tag;
 
-	set_tag(&tag, claim->webhook_id);
+	webhook_lock_set_tag(&tag, claim->webhook_id);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
 		return true;
 	claim->pause_ms = Max(FIRST_PAUSE_MS, Min(2 * claim->pause_ms, MAX_PAUSE_MS));
@@ -127,25 +127,25 @@ webhook_lock_try(int64 webhook_id)
 {
 	TimestampTz now;
 	bool		found;
-	Claim	   *claim = hash_search(claims, &webhook_id, HASH_FIND, NULL);
+	Claim	   *claim = hash_search(webhook_lock_table, &webhook_id, HASH_FIND, NULL);
 
-	if (claim != NULL && claim->asked == transaction)
+	if (claim != NULL && claim->asked == webhook_lock_transaction)
 		return claim->granted;
-	if (ngranted >= MAX_CLAIMS)
+	if (webhook_lock_ngranted >= MAX_CLAIMS)
 	{
-		limited = true;
+		webhook_lock_limit_reached = true;
 		return false;
 	}
-	claim = hash_search(claims, &webhook_id, HASH_ENTER, &found);
+	claim = hash_search(webhook_lock_table, &webhook_id, HASH_ENTER, &found);
 	if (!found)
 	{
 		claim->again = DT_NOBEGIN;
 		claim->pause_ms = 0;
 	}
 	now = clock_now();
-	claim->asked = transaction;
-	claim->granted = may_ask(claim, now) && ask(claim, now);
-	ngranted += claim->granted;
+	claim->asked = webhook_lock_transaction;
+	claim->granted = webhook_lock_is_due(claim, now) && webhook_lock_request(claim, now);
+	webhook_lock_ngranted += claim->granted;
 	return claim->granted;
 }
 
@@ -155,9 +155,9 @@ webhook_lock_ask_again(void)
 	HASH_SEQ_STATUS status;
 	Claim	   *claim;
 
-	if (claims == NULL)
+	if (webhook_lock_table == NULL)
 		return;
-	hash_seq_init(&status, claims);
+	hash_seq_init(&status, webhook_lock_table);
 	while ((claim = hash_seq_search(&status)) != NULL)
 	{
 		claim->again = DT_NOBEGIN;
@@ -168,7 +168,7 @@ webhook_lock_ask_again(void)
 bool
 webhook_lock_limited(void)
 {
-	return limited;
+	return webhook_lock_limit_reached;
 }
 
 TimestampTz
@@ -178,7 +178,7 @@ webhook_lock_next_try(void)
 	HASH_SEQ_STATUS status;
 	Claim	   *claim;
 
-	hash_seq_init(&status, claims);
+	hash_seq_init(&status, webhook_lock_table);
 	while ((claim = hash_seq_search(&status)) != NULL)
 		if (!claim->granted)
 			next = Min(next, claim->again);

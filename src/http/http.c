@@ -66,7 +66,7 @@
  * to be abandoned.  If a socket could not be watched, its transfer runs out of time.
  */
 static int
-on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+http_on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
 	Http	   *http = arg;
 	Transfer   *transfer = NULL;
@@ -94,7 +94,7 @@ on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 }
 
 static int
-on_timer(CURLM *multi, long timeout_ms, void *arg)
+http_on_timer(CURLM *multi, long timeout_ms, void *arg)
 {
 	Http	   *http = arg;
 
@@ -108,7 +108,7 @@ on_timer(CURLM *multi, long timeout_ms, void *arg)
  * descriptors enough.
  */
 static long
-share_descriptors(Http *http, int max_connections)
+http_share_descriptors(Http *http, int max_connections)
 {
 	rlim_t		wanted = (rlim_t) max_connections * KEPT_PER_REQUEST + OTHER_DESCRIPTORS;
 	struct rlimit limit;
@@ -161,12 +161,12 @@ http_create(const NetguardList *allowed, int max_connections)
 	http->mux = mux_create();
 	http->multi = curl_multi_init();
 	if (http->mux == NULL || http->multi == NULL ||
-		curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_watch) != CURLM_OK ||
+		curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, http_on_watch) != CURLM_OK ||
 		curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
+		curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, http_on_timer) != CURLM_OK ||
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http) != CURLM_OK ||
 		curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, share_descriptors(http, max_connections)) != CURLM_OK)
+		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, http_share_descriptors(http, max_connections)) != CURLM_OK)
 	{
 		http_destroy(http);
 		return NULL;
@@ -213,7 +213,7 @@ http_running(const Http *http)
 }
 
 static bool
-known_method(const char *method)
+http_known_method(const char *method)
 {
 	static const char *const methods[] = {"POST", "GET", "PUT", "PATCH", "OPTIONS", "DELETE"};
 
@@ -232,7 +232,7 @@ http_start(Http *http, const HttpRequest *request, char *error)
 	CURLcode	rc;
 	CURLMcode	multi_rc;
 
-	if (!known_method(request->method))
+	if (!http_known_method(request->method))
 	{
 		snprintf(error, START_ERROR_MAX, "unknown method \"%.20s\"", request->method);
 		return false;
@@ -268,7 +268,7 @@ http_start(Http *http, const HttpRequest *request, char *error)
 
 /* All signals but those that the thread causes itself. */
 static void
-block_signals(sigset_t *before)
+http_block_signals(sigset_t *before)
 {
 	sigset_t	all;
 
@@ -284,7 +284,7 @@ block_signals(sigset_t *before)
 
 /* Handle what has happened to sockets; false: libcurl has failed. */
 static bool
-perform_sockets(Http *http)
+http_perform_sockets(Http *http)
 {
 	MuxEvent	events[PERFORM_EVENTS];
 	int			n = mux_poll(http->mux, events, PERFORM_EVENTS);
@@ -312,7 +312,7 @@ perform_sockets(Http *http)
  * of them more time, take what has arrived, and let libcurl look at the clock for the rest.
  */
 static bool
-catch_up(Http *http, int64_t pause_ms)
+http_catch_up(Http *http, int64_t pause_ms)
 {
 	int			rounds = http->running / PERFORM_EVENTS + 1;
 	bool		good = true;
@@ -322,7 +322,7 @@ catch_up(Http *http, int64_t pause_ms)
 		if (transfer->state == TRANSFER_RUNNING)
 			good &= transfer_allow_more(transfer, (long) pause_ms + GRACE_MS);
 	for (int i = 0; i < rounds; i++)
-		good &= perform_sockets(http);
+		good &= http_perform_sockets(http);
 	for (Transfer *transfer = http->all; transfer != NULL; transfer = transfer->next_all)
 	{
 		if (transfer->state != TRANSFER_RUNNING)
@@ -337,7 +337,7 @@ catch_up(Http *http, int64_t pause_ms)
 }
 
 static int64_t
-monotonic_ms(void)
+http_monotonic_ms(void)
 {
 	struct timespec now;
 
@@ -348,18 +348,18 @@ monotonic_ms(void)
 bool
 http_perform(Http *http)
 {
-	int64_t		pause_ms = monotonic_ms() - http->performed_at;
+	int64_t		pause_ms = http_monotonic_ms() - http->performed_at;
 	sigset_t	signals;
 	bool		good;
 	int			running;
 
-	block_signals(&signals);
+	http_block_signals(&signals);
 
 	if (http->running > 0 && pause_ms >= PAUSE_MS)
-		good = catch_up(http, pause_ms);
+		good = http_catch_up(http, pause_ms);
 	else
-		good = perform_sockets(http);
-	http->performed_at = monotonic_ms();
+		good = http_perform_sockets(http);
+	http->performed_at = http_monotonic_ms();
 
 	if (mux_timer_left(http->mux) == 0)
 	{
@@ -379,7 +379,7 @@ http_perform(Http *http)
  * connection; this does it for the rest.  False if the request has ended for good.
  */
 static bool
-send_again(Http *http, Transfer *transfer, CURLcode code)
+http_send_again(Http *http, Transfer *transfer, CURLcode code)
 {
 	curl_off_t	duration = 0;
 	long		left;
@@ -401,7 +401,7 @@ send_again(Http *http, Transfer *transfer, CURLcode code)
  * socket that we do not know.  Asking for it is slow with many connections.
  */
 static void
-expect_silence(Http *http, Transfer *transfer)
+http_expect_silence(Http *http, Transfer *transfer)
 {
 	curl_socket_t fd = CURL_SOCKET_BAD;
 	long		version = 0;
@@ -434,8 +434,8 @@ http_result(Http *http, HttpResult *result)
 		/* Removing the handle frees the message. */
 		code = message->data.result;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
-	} while (send_again(http, transfer, code));
-	expect_silence(http, transfer);
+	} while (http_send_again(http, transfer, code));
+	http_expect_silence(http, transfer);
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &duration);
 

@@ -54,9 +54,9 @@ struct Mux
 	int			nsockets;
 };
 
-static bool kernel_open(Mux *mux);
-static bool kernel_register(Mux *mux, int fd, int before, int after);
-static int	kernel_fetch(Mux *mux, MuxEvent *events, int max);
+static bool mux_kernel_open(Mux *mux);
+static bool mux_kernel_register(Mux *mux, int fd, int before, int after);
+static int	mux_kernel_fetch(Mux *mux, MuxEvent *events, int max);
 
 Mux *
 mux_create(void)
@@ -66,7 +66,7 @@ mux_create(void)
 	if (mux == NULL)
 		return NULL;
 	mux->deadline = MUX_NO_TIMER;
-	if (!kernel_open(mux))
+	if (!mux_kernel_open(mux))
 	{
 		free(mux);
 		return NULL;
@@ -92,7 +92,7 @@ mux_fd(const Mux *mux)
 
 /* Make room for fd in the table. */
 static bool
-reserve_socket(Mux *mux, int fd)
+mux_reserve_socket(Mux *mux, int fd)
 {
 	MuxSocket  *sockets;
 	int			nsockets = mux->nsockets > 0 ? mux->nsockets : 64;
@@ -115,7 +115,7 @@ reserve_socket(Mux *mux, int fd)
 bool
 mux_opened(Mux *mux, int fd)
 {
-	if (!reserve_socket(mux, fd))
+	if (!mux_reserve_socket(mux, fd))
 		return false;
 
 	/* A new descriptor is in no kernel's set, whatever its number was before. */
@@ -149,7 +149,7 @@ mux_watch(Mux *mux, int fd, int what)
 {
 	MuxSocket  *socket;
 
-	if (!reserve_socket(mux, fd))
+	if (!mux_reserve_socket(mux, fd))
 		return false;
 	socket = &mux->sockets[fd];
 
@@ -163,14 +163,14 @@ mux_watch(Mux *mux, int fd, int what)
 			return true;
 	}
 
-	if (!kernel_register(mux, fd, socket->registered, what))
+	if (!mux_kernel_register(mux, fd, socket->registered, what))
 		return false;
 	socket->registered = what;
 	return true;
 }
 
 static bool
-has_input(int fd)
+mux_has_input(int fd)
 {
 	char		byte;
 
@@ -179,20 +179,20 @@ has_input(int fd)
 
 /* Something has happened to a socket that nobody watches. */
 static void
-leave_alone(Mux *mux, int fd)
+mux_leave_alone(Mux *mux, int fd)
 {
 	MuxSocket  *socket = &mux->sockets[fd];
 
-	if (socket->silent && has_input(fd))
+	if (socket->silent && mux_has_input(fd))
 		shutdown(fd, SHUT_RDWR);
-	if (kernel_register(mux, fd, socket->registered, 0))
+	if (mux_kernel_register(mux, fd, socket->registered, 0))
 		socket->registered = 0;
 }
 
 int
 mux_poll(Mux *mux, MuxEvent *events, int max)
 {
-	int			fetched = kernel_fetch(mux, events, max);
+	int			fetched = mux_kernel_fetch(mux, events, max);
 	int			wanted = 0;
 
 	for (int i = 0; i < fetched; i++)
@@ -200,7 +200,7 @@ mux_poll(Mux *mux, MuxEvent *events, int max)
 		if (mux->sockets[events[i].fd].wanted != 0)
 			events[wanted++] = events[i];
 		else
-			leave_alone(mux, events[i].fd);
+			mux_leave_alone(mux, events[i].fd);
 	}
 	return wanted;
 }
@@ -216,7 +216,7 @@ mux_shutdown_idle(Mux *mux)
 }
 
 static int64_t
-monotonic_us(void)
+mux_monotonic_us(void)
 {
 	struct timespec now;
 
@@ -232,7 +232,7 @@ mux_set_timer(Mux *mux, long milliseconds)
 	else if (milliseconds == 0)
 		mux->deadline = 0;		/* long past */
 	else
-		mux->deadline = monotonic_us() + (int64_t) milliseconds * 1000;
+		mux->deadline = mux_monotonic_us() + (int64_t) milliseconds * 1000;
 }
 
 long
@@ -244,28 +244,28 @@ mux_timer_left(const Mux *mux)
 		return -1;
 	if (mux->deadline == 0)
 		return 0;
-	left = mux->deadline - monotonic_us();
+	left = mux->deadline - mux_monotonic_us();
 	return left > 0 ? (long) ((left + 999) / 1000) : 0;
 }
 
 /*
  * What differs between the kernels.
  *
- * kernel_register() changes the registration of fd from before to after.  What
+ * mux_kernel_register() changes the registration of fd from before to after.  What
  * is known as "before" may be wrong for a socket that was not announced, which
  * may have been closed and opened again meanwhile.
  */
 #ifdef __linux__
 
 static bool
-kernel_open(Mux *mux)
+mux_kernel_open(Mux *mux)
 {
 	mux->fd = epoll_create1(EPOLL_CLOEXEC);
 	return mux->fd >= 0;
 }
 
 static bool
-kernel_register(Mux *mux, int fd, int before, int after)
+mux_kernel_register(Mux *mux, int fd, int before, int after)
 {
 	struct epoll_event event = {0};
 
@@ -286,7 +286,7 @@ kernel_register(Mux *mux, int fd, int before, int after)
 }
 
 static int
-kernel_fetch(Mux *mux, MuxEvent *events, int max)
+mux_kernel_fetch(Mux *mux, MuxEvent *events, int max)
 {
 	struct epoll_event ready[MUX_EVENTS];
 	int			n = epoll_wait(mux->fd, ready, max < MUX_EVENTS ? max : MUX_EVENTS, 0);
@@ -308,14 +308,14 @@ kernel_fetch(Mux *mux, MuxEvent *events, int max)
 #else
 
 static bool
-kernel_open(Mux *mux)
+mux_kernel_open(Mux *mux)
 {
 	mux->fd = kqueue();
 	return mux->fd >= 0;
 }
 
 static bool
-kernel_register(Mux *mux, int fd, int before, int after)
+mux_kernel_register(Mux *mux, int fd, int before, int after)
 {
 	static const struct
 	{
@@ -341,7 +341,7 @@ kernel_register(Mux *mux, int fd, int before, int after)
 }
 
 static int
-kernel_fetch(Mux *mux, MuxEvent *events, int max)
+mux_kernel_fetch(Mux *mux, MuxEvent *events, int max)
 {
 	struct kevent ready[MUX_EVENTS];
 	struct timespec no_wait = {0, 0};

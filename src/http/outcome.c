@@ -42,7 +42,7 @@ outcome_curl_words(const Transfer *transfer, CURLcode code)
 }
 
 static bool
-curl_said(const Transfer *transfer, const char *words)
+outcome_curl_message(const Transfer *transfer, const char *words)
 {
 	return strstr(transfer->curl_error, words) != NULL;
 }
@@ -52,7 +52,7 @@ curl_said(const Transfer *transfer, const char *words)
  * set without that, too, in newer releases, such as 8.22.)
  */
 static bool
-request_begun(const Transfer *transfer)
+outcome_request_begun(const Transfer *transfer)
 {
 	long		sent = 0;
 
@@ -61,13 +61,13 @@ request_begun(const Transfer *transfer)
 }
 
 static const char *
-phase(const Transfer *transfer)
+outcome_phase(const Transfer *transfer)
 {
 	curl_off_t	sent = 0;
 
 	if (transfer->header_bytes > 0)
 		return "receiving the response";
-	if (request_begun(transfer))
+	if (outcome_request_begun(transfer))
 	{
 		curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
 		return sent < (curl_off_t) transfer->request.body_len ?
@@ -80,7 +80,7 @@ phase(const Transfer *transfer)
 
 /* The host of the request's URL, for messages. */
 static void
-request_host(const Transfer *transfer, char *host, size_t size)
+outcome_request_host(const Transfer *transfer, char *host, size_t size)
 {
 	char	   *part = NULL;
 
@@ -90,7 +90,7 @@ request_host(const Transfer *transfer, char *host, size_t size)
 }
 
 static HttpOutcome
-judge_status(Transfer *transfer, int status)
+outcome_judge_status(Transfer *transfer, int status)
 {
 	char	   *location = NULL;
 
@@ -112,19 +112,19 @@ judge_status(Transfer *transfer, int status)
 }
 
 static HttpOutcome
-judge_forbidden(Transfer *transfer)
+outcome_judge_forbidden(Transfer *transfer)
 {
 	outcome_set_error(transfer, "address %s is not allowed by webhook.allowed_networks", transfer->address);
 	return HTTP_FORBIDDEN_ADDRESS;
 }
 
 static HttpOutcome
-judge_no_connection(Transfer *transfer, CURLcode code)
+outcome_judge_no_connection(Transfer *transfer, CURLcode code)
 {
 	char		host[256];
 	long		error_number = 0;
 
-	request_host(transfer, host, sizeof(host));
+	outcome_request_host(transfer, host, sizeof(host));
 	if (code == CURLE_COULDNT_RESOLVE_HOST)
 	{
 		outcome_set_error(transfer, "could not resolve host \"%s\"", host);
@@ -133,7 +133,7 @@ judge_no_connection(Transfer *transfer, CURLcode code)
 
 	/* A host with a forbidden address and another that does not answer has merely not answered. */
 	if (transfer->forbidden && !transfer->socket_opened)
-		return judge_forbidden(transfer);
+		return outcome_judge_forbidden(transfer);
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &error_number);
 	if (error_number == ECONNREFUSED)
@@ -145,21 +145,21 @@ judge_no_connection(Transfer *transfer, CURLcode code)
 }
 
 static HttpOutcome
-judge_tls(Transfer *transfer, CURLcode code)
+outcome_judge_tls(Transfer *transfer, CURLcode code)
 {
 	outcome_set_error(transfer, "TLS: %s", outcome_curl_words(transfer, code));
 	return HTTP_TLS;
 }
 
 static HttpOutcome
-judge_too_large(Transfer *transfer)
+outcome_judge_too_large(Transfer *transfer)
 {
 	outcome_set_error(transfer, "response larger than %zu bytes", transfer->request.max_response);
 	return HTTP_TOO_LARGE;
 }
 
 static HttpOutcome
-judge_protocol(Transfer *transfer, CURLcode code)
+outcome_judge_protocol(Transfer *transfer, CURLcode code)
 {
 	outcome_set_error(transfer, "invalid HTTP response: %s", outcome_curl_words(transfer, code));
 	return HTTP_PROTOCOL;
@@ -170,19 +170,19 @@ judge_protocol(Transfer *transfer, CURLcode code)
  * a connection that broke and for some sorts of nonsense received over it.
  */
 static HttpOutcome
-judge_broken(Transfer *transfer, CURLcode code)
+outcome_judge_broken(Transfer *transfer, CURLcode code)
 {
 	/* With TLS 1.3 the server's verdict on our certificate comes after the handshake. */
-	if (curl_said(transfer, "SSL routines"))
-		return judge_tls(transfer, code);
+	if (outcome_curl_message(transfer, "SSL routines"))
+		return outcome_judge_tls(transfer, code);
 	/* A trailer above libcurl's own limit: "Out of memory in chunked-encoding" */
-	if (curl_said(transfer, "ut of memory"))
-		return judge_too_large(transfer);
-	if (curl_said(transfer, "hunk"))	/* "chunk", "Chunk" */
-		return judge_protocol(transfer, code);
-	if (curl_said(transfer, "Too large response headers"))
-		return judge_too_large(transfer);
-	outcome_set_error(transfer, "connection lost while %s: %s", phase(transfer), outcome_curl_words(transfer, code));
+	if (outcome_curl_message(transfer, "ut of memory"))
+		return outcome_judge_too_large(transfer);
+	if (outcome_curl_message(transfer, "hunk"))	/* "chunk", "Chunk" */
+		return outcome_judge_protocol(transfer, code);
+	if (outcome_curl_message(transfer, "Too large response headers"))
+		return outcome_judge_too_large(transfer);
+	outcome_set_error(transfer, "connection lost while %s: %s", outcome_phase(transfer), outcome_curl_words(transfer, code));
 	return HTTP_RESET;
 }
 
@@ -192,7 +192,7 @@ judge_broken(Transfer *transfer, CURLcode code)
  * been sent), or with the connection: see WEBHOOK_CURL_SILENT_GOAWAY.
  */
 static bool
-ended_in_silence(const Transfer *transfer, CURLcode code)
+outcome_is_silent_close(const Transfer *transfer, CURLcode code)
 {
 	return (code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM) && transfer->curl_error[0] == '\0';
 }
@@ -201,7 +201,7 @@ ended_in_silence(const Transfer *transfer, CURLcode code)
 bool
 outcome_stale_connection(const Transfer *transfer, CURLcode code)
 {
-	return code == CURLE_SEND_ERROR && !transfer->socket_opened && !request_begun(transfer);
+	return code == CURLE_SEND_ERROR && !transfer->socket_opened && !outcome_request_begun(transfer);
 }
 
 bool
@@ -209,31 +209,31 @@ outcome_not_taken(const Transfer *transfer, CURLcode code)
 {
 	if (outcome_stale_connection(transfer, code))
 		return true;
-	return ended_in_silence(transfer, code) && transfer->header_bytes == 0 &&
-		(WEBHOOK_CURL_SILENT_GOAWAY || !request_begun(transfer));
+	return outcome_is_silent_close(transfer, code) && transfer->header_bytes == 0 &&
+		(WEBHOOK_CURL_SILENT_GOAWAY || !outcome_request_begun(transfer));
 }
 
 static HttpOutcome
-judge_http2(Transfer *transfer, CURLcode code, int status)
+outcome_judge_http2(Transfer *transfer, CURLcode code, int status)
 {
 	static const char *const nonsense[] = {
 		"PROTOCOL_ERROR", "FRAME_SIZE_ERROR", "FLOW_CONTROL_ERROR", "COMPRESSION_ERROR", "header fields"
 	};
 
-	if (ended_in_silence(transfer, code) && transfer->headers_done)
-		return judge_status(transfer, status);
-	if (ended_in_silence(transfer, code) && !WEBHOOK_CURL_SILENT_GOAWAY)
-		return judge_broken(transfer, code);
+	if (outcome_is_silent_close(transfer, code) && transfer->headers_done)
+		return outcome_judge_status(transfer, status);
+	if (outcome_is_silent_close(transfer, code) && !WEBHOOK_CURL_SILENT_GOAWAY)
+		return outcome_judge_broken(transfer, code);
 	for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++)
-		if (curl_said(transfer, nonsense[i]))
-			return judge_protocol(transfer, code);
-	outcome_set_error(transfer, "broken off by the receiver while %s: %s", phase(transfer),
+		if (outcome_curl_message(transfer, nonsense[i]))
+			return outcome_judge_protocol(transfer, code);
+	outcome_set_error(transfer, "broken off by the receiver while %s: %s", outcome_phase(transfer),
 					  outcome_curl_words(transfer, code));
 	return HTTP_RESET;
 }
 
 static HttpOutcome
-judge_invalid(Transfer *transfer, CURLcode code)
+outcome_judge_invalid(Transfer *transfer, CURLcode code)
 {
 	outcome_set_error(transfer, "could not send the request: %s", outcome_curl_words(transfer, code));
 	return HTTP_INVALID;
@@ -243,24 +243,24 @@ HttpOutcome
 outcome_judge(Transfer *transfer, CURLcode code, int status)
 {
 	if (transfer->too_large)
-		return judge_too_large(transfer);
+		return outcome_judge_too_large(transfer);
 	if (transfer->out_of_memory)
-		return judge_invalid(transfer, CURLE_OUT_OF_MEMORY);
+		return outcome_judge_invalid(transfer, CURLE_OUT_OF_MEMORY);
 
 	switch (code)
 	{
 		case CURLE_OK:
-			return judge_status(transfer, status);
+			return outcome_judge_status(transfer, status);
 
 		case CURLE_COULDNT_RESOLVE_HOST:
 		case CURLE_COULDNT_CONNECT:
-			return judge_no_connection(transfer, code);
+			return outcome_judge_no_connection(transfer, code);
 
 		case CURLE_ABORTED_BY_CALLBACK:
-			return judge_forbidden(transfer);
+			return outcome_judge_forbidden(transfer);
 
 		case CURLE_OPERATION_TIMEDOUT:
-			outcome_set_error(transfer, "timeout while %s", phase(transfer));
+			outcome_set_error(transfer, "timeout while %s", outcome_phase(transfer));
 			return HTTP_TIMEOUT;
 
 		case CURLE_SSL_CONNECT_ERROR:
@@ -274,34 +274,34 @@ outcome_judge(Transfer *transfer, CURLcode code, int status)
 		case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
 		case CURLE_SSL_CLIENTCERT:
 		case CURLE_USE_SSL_FAILED:
-			return judge_tls(transfer, code);
+			return outcome_judge_tls(transfer, code);
 
 		case CURLE_SEND_ERROR:
 		case CURLE_RECV_ERROR:
 		case CURLE_GOT_NOTHING:
 		case CURLE_PARTIAL_FILE:
-			return judge_broken(transfer, code);
+			return outcome_judge_broken(transfer, code);
 
 		case CURLE_HTTP2:
 		case CURLE_HTTP2_STREAM:
-			return judge_http2(transfer, code, status);
+			return outcome_judge_http2(transfer, code, status);
 
 		case CURLE_OUT_OF_MEMORY:
 			/* libcurl's word for a single header line above its own limit, too; sometimes it says nothing else */
-			return request_begun(transfer) || curl_said(transfer, "header") ?
-				judge_too_large(transfer) : judge_invalid(transfer, code);
+			return outcome_request_begun(transfer) || outcome_curl_message(transfer, "header") ?
+				outcome_judge_too_large(transfer) : outcome_judge_invalid(transfer, code);
 
 #ifdef WEBHOOK_CURLE_TOO_LARGE
 		case WEBHOOK_CURLE_TOO_LARGE:
-			return judge_too_large(transfer);
+			return outcome_judge_too_large(transfer);
 #endif
 
 		default:
-			if (request_begun(transfer))
-				return judge_protocol(transfer, code);
+			if (outcome_request_begun(transfer))
+				return outcome_judge_protocol(transfer, code);
 			/* Newer releases do not say CURLE_SSL_CERTPROBLEM of a key that does not fit. */
-			return curl_said(transfer, "private key") ?
-				judge_tls(transfer, code) : judge_invalid(transfer, code);
+			return outcome_curl_message(transfer, "private key") ?
+				outcome_judge_tls(transfer, code) : outcome_judge_invalid(transfer, code);
 	}
 }
 

@@ -55,7 +55,7 @@
  * Buffers.
  */
 static bool
-buffer_append(Buffer *buffer, const char *data, size_t len)
+transfer_buffer_append(Buffer *buffer, const char *data, size_t len)
 {
 	size_t		needed = buffer->len + len + 1;
 
@@ -79,7 +79,7 @@ buffer_append(Buffer *buffer, const char *data, size_t len)
 }
 
 static void
-buffer_clear(Buffer *buffer)
+transfer_buffer_clear(Buffer *buffer)
 {
 	buffer->len = 0;
 	if (buffer->data != NULL)
@@ -87,24 +87,24 @@ buffer_clear(Buffer *buffer)
 }
 
 static void
-buffer_free(Buffer *buffer)
+transfer_buffer_free(Buffer *buffer)
 {
 	free(buffer->data);
 	memset(buffer, 0, sizeof(Buffer));
 }
 
 static void
-buffer_shrink(Buffer *buffer)
+transfer_buffer_shrink(Buffer *buffer)
 {
 	if (buffer->size > BUFFER_KEEP)
-		buffer_free(buffer);
+		transfer_buffer_free(buffer);
 }
 
 /*
  * The network guard.
  */
 static bool
-address_allowed(Transfer *transfer, const struct sockaddr *addr, socklen_t len)
+transfer_address_allowed(Transfer *transfer, const struct sockaddr *addr, socklen_t len)
 {
 	const void *bytes = NULL;
 
@@ -123,14 +123,14 @@ address_allowed(Transfer *transfer, const struct sockaddr *addr, socklen_t len)
 }
 
 static curl_socket_t
-on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
+transfer_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
 	Transfer   *transfer = arg;
 	int			type = addr->socktype;
 	int			fd;
 
 	(void) purpose;
-	if (!address_allowed(transfer, &addr->addr, addr->addrlen))
+	if (!transfer_address_allowed(transfer, &addr->addr, addr->addrlen))
 		return CURL_SOCKET_BAD;
 
 #ifdef SOCK_CLOEXEC
@@ -154,7 +154,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 
 /* A connection outlives the transfer that opened it, so this one gets the Http. */
 static int
-on_close_socket(void *arg, curl_socket_t fd)
+transfer_on_close_socket(void *arg, curl_socket_t fd)
 {
 	Http	   *http = arg;
 
@@ -164,7 +164,7 @@ on_close_socket(void *arg, curl_socket_t fd)
 
 /* Called when a connection is there, just before the request is sent over it. */
 static int
-on_connected(void *arg, char *remote, char *local, int remote_port, int local_port)
+transfer_on_connected(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
 	Transfer   *transfer = arg;
 	struct sockaddr_in v4 = {.sin_family = AF_INET};
@@ -176,9 +176,9 @@ on_connected(void *arg, char *remote, char *local, int remote_port, int local_po
 	(void) local_port;
 	transfer->times_sent++;
 	if (inet_pton(AF_INET, remote, &v4.sin_addr) == 1)
-		ok = address_allowed(transfer, (struct sockaddr *) &v4, sizeof(v4));
+		ok = transfer_address_allowed(transfer, (struct sockaddr *) &v4, sizeof(v4));
 	else if (inet_pton(AF_INET6, remote, &v6.sin6_addr) == 1)
-		ok = address_allowed(transfer, (struct sockaddr *) &v6, sizeof(v6));
+		ok = transfer_address_allowed(transfer, (struct sockaddr *) &v6, sizeof(v6));
 	else
 		ok = false;
 	return ok ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
@@ -190,7 +190,7 @@ on_connected(void *arg, char *remote, char *local, int remote_port, int local_po
 
 /* Called once for each line, status lines and the empty one at the end included. */
 static size_t
-on_header(char *data, size_t size, size_t nitems, void *arg)
+transfer_on_header(char *data, size_t size, size_t nitems, void *arg)
 {
 	Transfer   *transfer = arg;
 	size_t		len = size * nitems;
@@ -209,7 +209,7 @@ on_header(char *data, size_t size, size_t nitems, void *arg)
 			mux_expect_silence(transfer->http->mux, transfer->fd);
 
 		/* Whatever came before was an interim response. */
-		buffer_clear(&transfer->headers);
+		transfer_buffer_clear(&transfer->headers);
 		transfer->headers_done = false;
 		return len;
 	}
@@ -218,7 +218,7 @@ on_header(char *data, size_t size, size_t nitems, void *arg)
 	if (transfer->headers_done)
 		return len;				/* not interested in trailers */
 
-	if (!buffer_append(&transfer->headers, data, len))
+	if (!transfer_buffer_append(&transfer->headers, data, len))
 	{
 		transfer->out_of_memory = true;
 		return 0;
@@ -227,7 +227,7 @@ on_header(char *data, size_t size, size_t nitems, void *arg)
 }
 
 static size_t
-on_body(char *data, size_t size, size_t nitems, void *arg)
+transfer_on_body(char *data, size_t size, size_t nitems, void *arg)
 {
 	Transfer   *transfer = arg;
 	size_t		len = size * nitems;
@@ -235,7 +235,7 @@ on_body(char *data, size_t size, size_t nitems, void *arg)
 
 	/* The log shows the beginning of what is too long. */
 	transfer->too_large = len > room;
-	if (!buffer_append(&transfer->body, data, transfer->too_large ? room : len))
+	if (!transfer_buffer_append(&transfer->body, data, transfer->too_large ? room : len))
 		transfer->out_of_memory = true;
 	return transfer->too_large || transfer->out_of_memory ? 0 : len;
 }
@@ -252,7 +252,7 @@ on_body(char *data, size_t size, size_t nitems, void *arg)
 
 /* Those that are the same for all requests. */
 static CURLcode
-set_constant_options(Transfer *transfer)
+transfer_set_constant_options(Transfer *transfer)
 {
 	SET(CURLOPT_PRIVATE, transfer);
 	SET(CURLOPT_ERRORBUFFER, transfer->curl_error);
@@ -267,11 +267,11 @@ set_constant_options(Transfer *transfer)
 	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_NOPROXY, "*");	/* else the environment is searched for every request */
 	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETFUNCTION, transfer_on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, transfer);
-	SET(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+	SET(CURLOPT_CLOSESOCKETFUNCTION, transfer_on_close_socket);
 	SET(CURLOPT_CLOSESOCKETDATA, transfer->http);
-	SET(CURLOPT_PREREQFUNCTION, on_connected);
+	SET(CURLOPT_PREREQFUNCTION, transfer_on_connected);
 	SET(CURLOPT_PREREQDATA, transfer);
 
 	/* how */
@@ -289,9 +289,9 @@ set_constant_options(Transfer *transfer)
 	SET(CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFETIME_S);
 
 	/* what comes back */
-	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERFUNCTION, transfer_on_header);
 	SET(CURLOPT_HEADERDATA, transfer);
-	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_WRITEFUNCTION, transfer_on_body);
 	SET(CURLOPT_WRITEDATA, transfer);
 	return CURLE_OK;
 }
@@ -303,7 +303,7 @@ set_constant_options(Transfer *transfer)
  * behind the certificate as well, where OpenSSL skips it, and is compared with it.
  */
 static CURLcode
-set_client_certificate(Transfer *transfer)
+transfer_set_client_certificate(Transfer *transfer)
 {
 	const char *cert = transfer->request.client_cert;
 	const char *key = transfer->request.client_key ? transfer->request.client_key : "";
@@ -321,13 +321,13 @@ set_client_certificate(Transfer *transfer)
 
 /* After the handle has lost its options: set those that never change, and know that there are no others. */
 static CURLcode
-start_over(Transfer *transfer)
+transfer_start_over(Transfer *transfer)
 {
 	transfer->method[0] = '\0';
 	free(transfer->url);
 	transfer->url = NULL;
 	transfer->own_certificates = false;
-	return set_constant_options(transfer);
+	return transfer_set_constant_options(transfer);
 }
 
 /*
@@ -335,7 +335,7 @@ start_over(Transfer *transfer)
  * for a request without before everything has been reset.
  */
 static CURLcode
-set_certificates(Transfer *transfer)
+transfer_set_certificates(Transfer *transfer)
 {
 	const HttpRequest *request = &transfer->request;
 	struct curl_blob blob = {.flags = CURL_BLOB_NOCOPY};
@@ -345,7 +345,7 @@ set_certificates(Transfer *transfer)
 	if (transfer->own_certificates)
 	{
 		curl_easy_reset(transfer->easy);
-		rc = start_over(transfer);
+		rc = transfer_start_over(transfer);
 		if (rc != CURLE_OK)
 			return rc;
 	}
@@ -362,7 +362,7 @@ set_certificates(Transfer *transfer)
 	transfer->own_certificates = true;
 	if (request->client_cert != NULL)
 	{
-		rc = set_client_certificate(transfer);
+		rc = transfer_set_client_certificate(transfer);
 		if (rc != CURLE_OK)
 			return rc;
 	}
@@ -388,7 +388,7 @@ set_certificates(Transfer *transfer)
  * request, a tenth of libcurl's own time for a small one.
  */
 static CURLcode
-set_url(Transfer *transfer)
+transfer_set_url(Transfer *transfer)
 {
 	const char *url = transfer->request.url;
 	CURLUcode	rc;
@@ -420,7 +420,7 @@ set_url(Transfer *transfer)
 }
 
 static CURLcode
-set_method_and_body(Transfer *transfer)
+transfer_set_method_and_body(Transfer *transfer)
 {
 	const HttpRequest *request = &transfer->request;
 	bool		is_get = strcmp(request->method, "GET") == 0;
@@ -447,7 +447,7 @@ set_method_and_body(Transfer *transfer)
 
 /* Chain the caller's header lines into a list of libcurl's, without copying them. */
 static CURLcode
-set_headers(Transfer *transfer)
+transfer_set_headers(Transfer *transfer)
 {
 	const HttpRequest *request = &transfer->request;
 	int			needed = request->nheaders + 1; /* one for Expect */
@@ -480,10 +480,10 @@ transfer_set_request_options(Transfer *transfer)
 	const HttpRequest *request = &transfer->request;
 	CURLcode	rc;
 
-	if ((rc = set_certificates(transfer)) != CURLE_OK ||
-		(rc = set_url(transfer)) != CURLE_OK ||
-		(rc = set_method_and_body(transfer)) != CURLE_OK ||
-		(rc = set_headers(transfer)) != CURLE_OK)
+	if ((rc = transfer_set_certificates(transfer)) != CURLE_OK ||
+		(rc = transfer_set_url(transfer)) != CURLE_OK ||
+		(rc = transfer_set_method_and_body(transfer)) != CURLE_OK ||
+		(rc = transfer_set_headers(transfer)) != CURLE_OK)
 		return rc;
 	SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
 	return CURLE_OK;
@@ -502,8 +502,8 @@ transfer_destroy(Transfer *transfer)
 	curl_easy_cleanup(transfer->easy);
 	curl_url_cleanup(transfer->parsed_url);
 	free(transfer->url);
-	buffer_free(&transfer->headers);
-	buffer_free(&transfer->body);
+	transfer_buffer_free(&transfer->headers);
+	transfer_buffer_free(&transfer->body);
 	free(transfer->lines);
 	free(transfer);
 }
@@ -519,7 +519,7 @@ transfer_create(Http *http)
 	transfer->easy = curl_easy_init();
 	transfer->parsed_url = curl_url();
 	if (transfer->easy == NULL || transfer->parsed_url == NULL ||
-		set_constant_options(transfer) != CURLE_OK)
+		transfer_set_constant_options(transfer) != CURLE_OK)
 	{
 		transfer_destroy(transfer);
 		return NULL;
@@ -536,7 +536,7 @@ transfer_create(Http *http)
  * the receiver or not.  If we did, there may be options that the next one is not to have.
  */
 static bool
-renew_handle(Transfer *transfer)
+transfer_renew_handle(Transfer *transfer)
 {
 	CURL	   *easy = curl_easy_init();
 
@@ -544,7 +544,7 @@ renew_handle(Transfer *transfer)
 		return false;
 	curl_easy_cleanup(transfer->easy);
 	transfer->easy = easy;
-	if (start_over(transfer) != CURLE_OK)
+	if (transfer_start_over(transfer) != CURLE_OK)
 		return false;
 	transfer->times_sent = 0;
 	transfer->resent = 0;
@@ -559,7 +559,7 @@ transfer_take(Http *http)
 
 	if (transfer == NULL)
 		return transfer_create(http);
-	if ((transfer->times_sent > 1 || transfer->resent > 0) && !renew_handle(transfer))
+	if ((transfer->times_sent > 1 || transfer->resent > 0) && !transfer_renew_handle(transfer))
 		return NULL;
 	http->free = transfer->next_free;
 	return transfer;
@@ -570,8 +570,8 @@ transfer_put_back(Transfer *transfer)
 {
 	Http	   *http = transfer->http;
 
-	buffer_shrink(&transfer->headers);
-	buffer_shrink(&transfer->body);
+	transfer_buffer_shrink(&transfer->headers);
+	transfer_buffer_shrink(&transfer->body);
 	transfer->state = TRANSFER_FREE;
 	transfer->next_free = http->free;
 	http->free = transfer;
@@ -579,11 +579,11 @@ transfer_put_back(Transfer *transfer)
 
 /* Forget what has been received. */
 static void
-forget_response(Transfer *transfer)
+transfer_discard_response(Transfer *transfer)
 {
 	transfer->fd = -1;
-	buffer_clear(&transfer->headers);
-	buffer_clear(&transfer->body);
+	transfer_buffer_clear(&transfer->headers);
+	transfer_buffer_clear(&transfer->body);
 	transfer->header_bytes = 0;
 	transfer->headers_done = false;
 	transfer->socket_opened = false;
@@ -603,13 +603,13 @@ transfer_begin(Transfer *transfer, const HttpRequest *request)
 	transfer->resent = 0;
 	transfer->times_sent = 0;
 	transfer->spent_before = 0;
-	forget_response(transfer);
+	transfer_discard_response(transfer);
 }
 
 bool
 transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection)
 {
-	forget_response(transfer);
+	transfer_discard_response(transfer);
 	transfer->resent++;
 	transfer->spent_before += spent;
 	transfer->request.timeout_ms = timeout_ms;

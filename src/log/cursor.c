@@ -112,60 +112,60 @@ typedef struct Fence
 } Fence;
 
 static MemoryContext cursor_context;	/* positions, windows, the state of the merge */
-static MemoryContext message_context;	/* messages */
+static MemoryContext cursor_message_context;	/* messages */
 
 /* the position, in memory */
-static XidSet *position_done;
-static XidSet *position_through; /* NULL: at the beginning of a window */
-static int64 position_id;
-static bool moved;				/* since it was saved */
+static XidSet *cursor_position_done;
+static XidSet *cursor_position_through; /* NULL: at the beginning of a window */
+static int64 cursor_position_id;
+static bool cursor_has_moved;				/* since it was saved */
 static int64 cursor_seq;
 static int	cursor_rows;
-static Oid	loaded_from;		/* webhook.cursor; DROP and CREATE EXTENSION makes another one */
+static Oid	cursor_loaded_from;		/* webhook.cursor; DROP and CREATE EXTENSION makes another one */
 
 /* messages handed out */
-static dlist_head outstanding = DLIST_STATIC_INIT(outstanding);
-static int	noutstanding;
-static Size outstanding_bytes;
+static dlist_head cursor_messages = DLIST_STATIC_INIT(cursor_messages);
+static int	cursor_nmessages;
+static Size cursor_message_bytes;
 
 /* the merge within the newest window */
-static Window *reading;
-static int64 after_id;			/* skip ids up to this one: dealt with before a restart */
-static uint64 frontier;			/* first transaction id that has not been opened */
-static bool all_opened;
-static int64 fence;				/* no row from the frontier on has an id up to this one */
-static Fence *fences;			/* that wait for the frontier */
-static int	nfences;
-static int	fences_space;
-static Stream *streams;
-static int	nstreams;
-static int	streams_space;
-static Message **held;			/* read, not handed out; sorted by id from held_first on */
-static int	held_first;
-static int	nheld;
-static int	held_space;
-static XidSet *newest;			/* "through" of the newest window: where the next one begins */
-static uint64 window_opened;	/* number of the newest window */
-static uint64 window_finished;
+static Window *cursor_window;
+static int64 cursor_after_id;			/* skip ids up to this one: dealt with before a restart */
+static uint64 cursor_frontier;			/* first transaction id that has not been opened */
+static bool cursor_all_opened;
+static int64 cursor_fence;				/* no row from the frontier on has an id up to this one */
+static Fence *cursor_fences;			/* that wait for the frontier */
+static int	cursor_nfences;
+static int	cursor_fences_space;
+static Stream *cursor_streams;
+static int	cursor_nstreams;
+static int	cursor_streams_space;
+static Message **cursor_held_messages;			/* read, not handed out; sorted by id from held_first on */
+static int	cursor_held_first;
+static int	cursor_nheld;
+static int	cursor_held_space;
+static XidSet *cursor_newest;			/* "through" of the newest window: where the next one begins */
+static uint64 cursor_last_opened;	/* number of the newest window */
+static uint64 cursor_last_finished;
 
 
 /* ---------- windows ---------- */
 
 /* Takes over the caller's references to done and through. */
 static Window *
-window_create(XidSet *done, XidSet *through)
+cursor_window_create(XidSet *done, XidSet *through)
 {
 	Window	   *window = MemoryContextAllocZero(cursor_context, sizeof(Window));
 
 	window->references = 1;
-	window->number = ++window_opened;
+	window->number = ++cursor_last_opened;
 	window->done = done;
 	window->through = through;
 	return window;
 }
 
 static void
-window_release(Window *window)
+cursor_window_release(Window *window)
 {
 	if (--window->references > 0)
 		return;
@@ -176,91 +176,91 @@ window_release(Window *window)
 }
 
 static void
-set_position(XidSet *done, XidSet *through, int64 id)
+cursor_set_position(XidSet *done, XidSet *through, int64 id)
 {
 	xid_set_reference(done);
 	if (through != NULL)
 		xid_set_reference(through);
-	xid_set_release(position_done);
-	xid_set_release(position_through);
-	position_done = done;
-	position_through = through;
-	position_id = id;
+	xid_set_release(cursor_position_done);
+	xid_set_release(cursor_position_through);
+	cursor_position_done = done;
+	cursor_position_through = through;
+	cursor_position_id = id;
 }
 
 /* ---------- the merge ---------- */
 
 static void
-add_stream(uint64 xid, int64 next_id)
+cursor_add_stream(uint64 xid, int64 next_id)
 {
-	if (nstreams == streams_space)
+	if (cursor_nstreams == cursor_streams_space)
 	{
-		streams_space = Max(16, 2 * streams_space);
-		if (streams == NULL)
-			streams = MemoryContextAlloc(cursor_context, streams_space * sizeof(Stream));
+		cursor_streams_space = Max(16, 2 * cursor_streams_space);
+		if (cursor_streams == NULL)
+			cursor_streams = MemoryContextAlloc(cursor_context, cursor_streams_space * sizeof(Stream));
 		else
-			streams = repalloc(streams, streams_space * sizeof(Stream));
+			cursor_streams = repalloc(cursor_streams, cursor_streams_space * sizeof(Stream));
 	}
-	streams[nstreams].xid = xid;
-	streams[nstreams++].next_id = next_id;
+	cursor_streams[cursor_nstreams].xid = xid;
+	cursor_streams[cursor_nstreams++].next_id = next_id;
 }
 
 static void
-add_fence(uint64 xid, int64 id)
+cursor_add_fence(uint64 xid, int64 id)
 {
-	if (nfences == fences_space)
+	if (cursor_nfences == cursor_fences_space)
 	{
-		fences_space = Max(16, 2 * fences_space);
-		if (fences == NULL)
-			fences = MemoryContextAlloc(cursor_context, fences_space * sizeof(Fence));
+		cursor_fences_space = Max(16, 2 * cursor_fences_space);
+		if (cursor_fences == NULL)
+			cursor_fences = MemoryContextAlloc(cursor_context, cursor_fences_space * sizeof(Fence));
 		else
-			fences = repalloc(fences, fences_space * sizeof(Fence));
+			cursor_fences = repalloc(cursor_fences, cursor_fences_space * sizeof(Fence));
 	}
-	fences[nfences].xid = xid;
-	fences[nfences++].id = id;
+	cursor_fences[cursor_nfences].xid = xid;
+	cursor_fences[cursor_nfences++].id = id;
 }
 
 /* The frontier has moved: the fences that it has reached count from now on. */
 static void
-apply_fences(void)
+cursor_apply_fences(void)
 {
 	int			kept = 0;
 
-	for (int i = 0; i < nfences; i++)
-		if (fences[i].xid <= frontier)
-			fence = Max(fence, fences[i].id);
+	for (int i = 0; i < cursor_nfences; i++)
+		if (cursor_fences[i].xid <= cursor_frontier)
+			cursor_fence = Max(cursor_fence, cursor_fences[i].id);
 		else
-			fences[kept++] = fences[i];
-	nfences = kept;
-	if (all_opened)
-		fence = PG_INT64_MAX;
+			cursor_fences[kept++] = cursor_fences[i];
+	cursor_nfences = kept;
+	if (cursor_all_opened)
+		cursor_fence = PG_INT64_MAX;
 }
 
 /* Take in the message that the scan stands on; the bytes that takes. */
 static Size
-hold_message(LogScan *scan)
+cursor_hold_message(LogScan *scan)
 {
 	FullTransactionId carried = log_scan_fence(scan);
 
 	if (FullTransactionIdIsValid(carried))
-		add_fence(U64FromFullTransactionId(carried), scan->id[scan->current]);
-	if (scan->id[scan->current] <= after_id)
+		cursor_add_fence(U64FromFullTransactionId(carried), scan->id[scan->current]);
+	if (scan->id[scan->current] <= cursor_after_id)
 		return 0;
-	if (nheld == held_space)
+	if (cursor_nheld == cursor_held_space)
 	{
-		held_space = Max(256, 2 * held_space);
-		if (held == NULL)
-			held = MemoryContextAlloc(cursor_context, held_space * sizeof(Message *));
+		cursor_held_space = Max(256, 2 * cursor_held_space);
+		if (cursor_held_messages == NULL)
+			cursor_held_messages = MemoryContextAlloc(cursor_context, cursor_held_space * sizeof(Message *));
 		else
-			held = repalloc(held, held_space * sizeof(Message *));
+			cursor_held_messages = repalloc(cursor_held_messages, cursor_held_space * sizeof(Message *));
 	}
-	held[nheld] = log_scan_message(scan, message_context);
-	nheld++;
-	return MESSAGE_SIZE(held[nheld - 1]);
+	cursor_held_messages[cursor_nheld] = log_scan_message(scan, cursor_message_context);
+	cursor_nheld++;
+	return MESSAGE_SIZE(cursor_held_messages[cursor_nheld - 1]);
 }
 
 static int
-compare_ids(const void *a, const void *b)
+cursor_compare_ids(const void *a, const void *b)
 {
 	int64		x = (*(Message *const *) a)->id;
 	int64		y = (*(Message *const *) b)->id;
@@ -270,35 +270,36 @@ compare_ids(const void *a, const void *b)
 
 /* Put the rows read last into order with the ones that are held already. */
 static void
-sort_held(void)
+cursor_sort_held(void)
 {
-	if (held_first > 0)
+	if (cursor_held_first > 0)
 	{
-		memmove(held, held + held_first, (nheld - held_first) * sizeof(Message *));
-		nheld -= held_first;
-		held_first = 0;
+		memmove(cursor_held_messages, cursor_held_messages + cursor_held_first,
+				(cursor_nheld - cursor_held_first) * sizeof(Message *));
+		cursor_nheld -= cursor_held_first;
+		cursor_held_first = 0;
 	}
-	for (int i = 1; i < nheld; i++)
-		if (held[i - 1]->id > held[i]->id)
+	for (int i = 1; i < cursor_nheld; i++)
+		if (cursor_held_messages[i - 1]->id > cursor_held_messages[i]->id)
 		{
-			qsort(held, nheld, sizeof(Message *), compare_ids);
+			qsort(cursor_held_messages, cursor_nheld, sizeof(Message *), cursor_compare_ids);
 			break;
 		}
 }
 
 /* Open further transactions, in the order of their ids. */
 static void
-open_streams(void)
+cursor_open_streams(void)
 {
-	const XidSet *through = reading->through;
+	const XidSet *through = cursor_window->through;
 	LogScan		scan;
-	uint64		xid = frontier;
+	uint64		xid = cursor_frontier;
 	Size		bytes = 0;
 	int			rows = 0;
 	int			rows_of_xid = 0;
 
-	log_scan_begin(&scan, frontier, through->xmax, 0, -1);
-	all_opened = true;
+	log_scan_begin(&scan, cursor_frontier, through->xmax, 0, -1);
+	cursor_all_opened = true;
 	while (log_scan_next(&scan))
 	{
 		uint64		row_xid = scan.xid[scan.current];
@@ -311,150 +312,151 @@ open_streams(void)
 		if (!xid_set_contains(through, xid))
 		{
 			/* Committed after the window's snapshot: it belongs to a later one. */
-			frontier = xid + 1;
-			all_opened = false;
+			cursor_frontier = xid + 1;
+			cursor_all_opened = false;
 			break;
 		}
 		if (rows >= SCAN_ROWS || rows_of_xid >= SCAN_ROWS_PER_XID || bytes >= SCAN_BYTES)
 		{
 			if (rows_of_xid > 0)
-				add_stream(xid, Max(scan.id[scan.current], after_id + 1));
-			frontier = rows_of_xid > 0 ? xid + 1 : xid;
-			all_opened = false;
+				cursor_add_stream(xid, Max(scan.id[scan.current], cursor_after_id + 1));
+			cursor_frontier = rows_of_xid > 0 ? xid + 1 : xid;
+			cursor_all_opened = false;
 			break;
 		}
-		bytes += hold_message(&scan);
+		bytes += cursor_hold_message(&scan);
 		rows++;
 		rows_of_xid++;
 	}
 	log_scan_end(&scan);
-	if (all_opened)
-		frontier = through->xmax;
-	apply_fences();
+	if (cursor_all_opened)
+		cursor_frontier = through->xmax;
+	cursor_apply_fences();
 }
 
 /* Read on in one open stream, as far as the fence allows. */
 static void
-read_stream(int s)
+cursor_read_stream(int s)
 {
 	LogScan		scan;
 	Size		bytes = 0;
 	int			rows = 0;
 	bool		exhausted = true;
 
-	log_scan_begin(&scan, streams[s].xid, streams[s].xid + 1, Max(streams[s].next_id, 1), -1);
+	log_scan_begin(&scan, cursor_streams[s].xid, cursor_streams[s].xid + 1, Max(cursor_streams[s].next_id, 1), -1);
 	while (log_scan_next(&scan))
 	{
-		if (rows >= SCAN_ROWS_PER_XID || bytes >= SCAN_BYTES || scan.id[scan.current] > fence)
+		if (rows >= SCAN_ROWS_PER_XID || bytes >= SCAN_BYTES || scan.id[scan.current] > cursor_fence)
 		{
-			streams[s].next_id = scan.id[scan.current];
+			cursor_streams[s].next_id = scan.id[scan.current];
 			exhausted = false;
 			break;
 		}
-		bytes += hold_message(&scan);
+		bytes += cursor_hold_message(&scan);
 		rows++;
 	}
 	log_scan_end(&scan);
 	if (exhausted)
-		streams[s] = streams[--nstreams];
-	apply_fences();
+		cursor_streams[s] = cursor_streams[--cursor_nstreams];
+	cursor_apply_fences();
 }
 
 static int
-first_stream(void)
+cursor_first_stream(void)
 {
 	int			first = -1;
 
-	for (int s = 0; s < nstreams; s++)
-		if (first < 0 || streams[s].next_id < streams[first].next_id)
+	for (int s = 0; s < cursor_nstreams; s++)
+		if (first < 0 || cursor_streams[s].next_id < cursor_streams[first].next_id)
 			first = s;
 	return first;
 }
 
 /* Begin to read a window; takes over the caller's reference to it. */
 static void
-begin_window(Window *window, int64 skip_to)
+cursor_begin_window(Window *window, int64 skip_to)
 {
 	const XidSet *done = window->done;
 
-	reading = window;
-	after_id = skip_to;
-	nstreams = nfences = 0;
-	fence = PG_INT64_MIN;
-	all_opened = false;
-	frontier = done->xmax;
+	cursor_window = window;
+	cursor_after_id = skip_to;
+	cursor_nstreams = cursor_nfences = 0;
+	cursor_fence = PG_INT64_MIN;
+	cursor_all_opened = false;
+	cursor_frontier = done->xmax;
 	for (int i = 0; i < done->nrunning; i++)
 		if (xid_set_contains(window->through, done->running[i]))
-			add_stream(done->running[i], skip_to + 1);
+			cursor_add_stream(done->running[i], skip_to + 1);
 }
 
 /* Begin with what has been committed since the newest window; false if nothing has. */
 static bool
-open_window(void)
+cursor_open_window(void)
 {
 	XidSet	   *now = xid_set_now();
 
-	if (xid_set_same(newest, now))
+	if (xid_set_same(cursor_newest, now))
 	{
 		/* The newest window covers this moment as well. */
 		xid_set_release(now);
-		window_opened++;
-		if (dlist_is_empty(&outstanding))
-			window_finished = window_opened;
+		cursor_last_opened++;
+		if (dlist_is_empty(&cursor_messages))
+			cursor_last_finished = cursor_last_opened;
 		else
-			dlist_tail_element(Message, node, &outstanding)->window->after_number = window_opened;
+			dlist_tail_element(Message, node, &cursor_messages)->window->after_number = cursor_last_opened;
 		return false;
 	}
-	begin_window(window_create(newest, now), 0);
-	newest = xid_set_reference(now);
+	cursor_begin_window(cursor_window_create(cursor_newest, now), 0);
+	cursor_newest = xid_set_reference(now);
 	return true;
 }
 
 /* The window has been read to its end: note where that leaves the position. */
 static void
-end_window(void)
+cursor_end_window(void)
 {
-	Window	   *window = reading;
+	Window	   *window = cursor_window;
 
-	reading = NULL;
-	if (dlist_is_empty(&outstanding))
+	cursor_window = NULL;
+	if (dlist_is_empty(&cursor_messages))
 	{
 		/* An advance without messages is not worth a write, but these need not be read again. */
-		moved |= position_through != NULL;
-		set_position(window->through, NULL, 0);
-		window_finished = window->number;
+		cursor_has_moved |= cursor_position_through != NULL;
+		cursor_set_position(window->through, NULL, 0);
+		cursor_last_finished = window->number;
 	}
 	else
 	{
-		Message    *last = dlist_tail_element(Message, node, &outstanding);
+		Message    *last = dlist_tail_element(Message, node, &cursor_messages);
 
 		last->window->last = last;
 		xid_set_release(last->window->after);
 		last->window->after = xid_set_reference(window->through);
 		last->window->after_number = window->number;
 	}
-	window_release(window);
+	cursor_window_release(window);
 }
 
 /* Hand out what no unseen row can precede; the number of messages. */
 static int
-hand_out(int max, Size max_bytes, Size *bytes, void (*callback) (Message *message))
+cursor_hand_out(int max, Size max_bytes, Size *bytes, void (*callback) (Message *message))
 {
-	int			first = first_stream();
-	int64		safe = fence;
+	int			first = cursor_first_stream();
+	int64		safe = cursor_fence;
 	int			n = 0;
 
 	if (first >= 0)
-		safe = Min(safe, streams[first].next_id - 1);
-	while (held_first < nheld && held[held_first]->id <= safe && n < max && *bytes < max_bytes)
+		safe = Min(safe, cursor_streams[first].next_id - 1);
+	while (cursor_held_first < cursor_nheld && cursor_held_messages[cursor_held_first]->id <= safe &&
+		   n < max && *bytes < max_bytes)
 	{
-		Message    *message = held[held_first++];
+		Message    *message = cursor_held_messages[cursor_held_first++];
 
-		message->window = reading;
-		reading->references++;
-		dlist_push_tail(&outstanding, &message->node);
-		noutstanding++;
-		outstanding_bytes += MESSAGE_SIZE(message);
+		message->window = cursor_window;
+		cursor_window->references++;
+		dlist_push_tail(&cursor_messages, &message->node);
+		cursor_nmessages++;
+		cursor_message_bytes += MESSAGE_SIZE(message);
 		*bytes += MESSAGE_SIZE(message);
 		n++;
 		callback(message);
@@ -464,7 +466,7 @@ hand_out(int max, Size max_bytes, Size *bytes, void (*callback) (Message *messag
 
 /* The loop of cursor_read(), with a snapshot that is newer than the window being read. */
 static bool
-read_messages(int max, Size max_bytes, void (*callback) (Message *message))
+cursor_read_messages(int max, Size max_bytes, void (*callback) (Message *message))
 {
 	Size		bytes = 0;
 	int			n = 0;
@@ -476,24 +478,24 @@ read_messages(int max, Size max_bytes, void (*callback) (Message *message))
 
 		/* After a restart there may be millions of rows to pass over. */
 		CHECK_FOR_INTERRUPTS();
-		if (reading == NULL && !open_window())
+		if (cursor_window == NULL && !cursor_open_window())
 			return false;
-		handed = hand_out(max - n, max_bytes, &bytes, callback);
+		handed = cursor_hand_out(max - n, max_bytes, &bytes, callback);
 		n += handed;
 		if (handed > 0)
 			continue;
 
-		s = first_stream();
-		if (s >= 0 && (all_opened || streams[s].next_id <= fence))
-			read_stream(s);
-		else if (!all_opened)
-			open_streams();
+		s = cursor_first_stream();
+		if (s >= 0 && (cursor_all_opened || cursor_streams[s].next_id <= cursor_fence))
+			cursor_read_stream(s);
+		else if (!cursor_all_opened)
+			cursor_open_streams();
 		else
 		{
-			end_window();
+			cursor_end_window();
 			continue;
 		}
-		sort_held();
+		cursor_sort_held();
 	}
 	return true;
 }
@@ -504,7 +506,7 @@ cursor_read(int max, Size max_bytes, void (*callback) (Message *message))
 	bool		more;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	more = read_messages(max, max_bytes, callback);
+	more = cursor_read_messages(max, max_bytes, callback);
 	PopActiveSnapshot();
 	return more;
 }
@@ -514,44 +516,44 @@ cursor_read(int max, Size max_bytes, void (*callback) (Message *message))
 int
 cursor_outstanding(void)
 {
-	return noutstanding;
+	return cursor_nmessages;
 }
 
 Size
 cursor_outstanding_bytes(void)
 {
-	return outstanding_bytes;
+	return cursor_message_bytes;
 }
 
 Message *
 cursor_oldest(void)
 {
-	return dlist_is_empty(&outstanding) ? NULL : dlist_head_element(Message, node, &outstanding);
+	return dlist_is_empty(&cursor_messages) ? NULL : dlist_head_element(Message, node, &cursor_messages);
 }
 
 void
 cursor_finish(Message *message)
 {
 	message->finished = true;
-	while (!dlist_is_empty(&outstanding))
+	while (!dlist_is_empty(&cursor_messages))
 	{
-		Message    *first = dlist_head_element(Message, node, &outstanding);
+		Message    *first = dlist_head_element(Message, node, &cursor_messages);
 		Window	   *window = first->window;
 
 		if (!first->finished)
 			break;
 		if (window->last == first)
 		{
-			set_position(window->after, NULL, 0);
-			window_finished = window->after_number;
+			cursor_set_position(window->after, NULL, 0);
+			cursor_last_finished = window->after_number;
 		}
 		else
-			set_position(window->done, window->through, first->id);
-		moved = true;
+			cursor_set_position(window->done, window->through, first->id);
+		cursor_has_moved = true;
 		dlist_delete(&first->node);
-		noutstanding--;
-		outstanding_bytes -= MESSAGE_SIZE(first);
-		window_release(window);
+		cursor_nmessages--;
+		cursor_message_bytes -= MESSAGE_SIZE(first);
+		cursor_window_release(window);
 		pfree(first);
 	}
 }
@@ -559,24 +561,24 @@ cursor_finish(Message *message)
 bool
 cursor_moved(void)
 {
-	return moved;
+	return cursor_has_moved;
 }
 
 uint64
 cursor_window_opened(void)
 {
-	return window_opened;
+	return cursor_last_opened;
 }
 
 uint64
 cursor_window_finished(void)
 {
-	return window_finished;
+	return cursor_last_finished;
 }
 
 /* Does the outbox hold messages that were restored from a dump?  -1: all partitions. */
 static bool
-restored_messages(int partition)
+cursor_restored_messages(int partition)
 {
 	LogScan		scan;
 	bool		found;
@@ -594,13 +596,13 @@ cursor_partition_unread(int partition)
 	bool		unread;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	log_scan_begin(&scan, position_done->xmax, PG_UINT64_MAX, 0, partition);
+	log_scan_begin(&scan, cursor_position_done->xmax, PG_UINT64_MAX, 0, partition);
 	unread = log_scan_next(&scan);
 	log_scan_end(&scan);
-	unread = unread || restored_messages(partition);
-	for (int i = 0; i < position_done->nrunning && !unread; i++)
+	unread = unread || cursor_restored_messages(partition);
+	for (int i = 0; i < cursor_position_done->nrunning && !unread; i++)
 	{
-		uint64		xid = position_done->running[i];
+		uint64		xid = cursor_position_done->running[i];
 
 		log_scan_begin(&scan, xid, xid + 1, 1, partition);
 		unread = log_scan_next(&scan);
@@ -630,7 +632,7 @@ typedef struct CursorTable
  * carries the tables over as they are: what it carries still shows the transaction that wrote the row.
  */
 static bool
-written_here(TupleTableSlot *slot, uint64 system, Oid database, uint64 written_by)
+cursor_written_here(TupleTableSlot *slot, uint64 system, Oid database, uint64 written_by)
 {
 	bool		should_free;
 	HeapTuple	tuple;
@@ -647,7 +649,7 @@ written_here(TupleTableSlot *slot, uint64 system, Oid database, uint64 written_b
 
 /* Take in one row. */
 static void
-read_cursor_row(TupleTableSlot *slot, CursorTable *table)
+cursor_read_row(TupleTableSlot *slot, CursorTable *table)
 {
 	Datum	   *values = slot->tts_values;
 	int64		seq;
@@ -655,7 +657,7 @@ read_cursor_row(TupleTableSlot *slot, CursorTable *table)
 	slot_getallattrs(slot);
 	seq = DatumGetInt64(values[Anum_cursor_seq - 1]);
 	table->nrows++;
-	if (!written_here(slot, (uint64) DatumGetInt64(values[Anum_cursor_system_identifier - 1]),
+	if (!cursor_written_here(slot, (uint64) DatumGetInt64(values[Anum_cursor_system_identifier - 1]),
 					  DatumGetObjectId(values[Anum_cursor_database - 1]),
 					  U64FromFullTransactionId(DatumGetFullTransactionId(values[Anum_cursor_written_by - 1]))))
 		table->foreign = true;
@@ -674,7 +676,7 @@ read_cursor_row(TupleTableSlot *slot, CursorTable *table)
 }
 
 static void
-read_cursor_table(CursorTable *table)
+cursor_read_table(CursorTable *table)
 {
 	Relation	rel = table_open(catalog_oids()->cursor, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -683,23 +685,23 @@ read_cursor_table(CursorTable *table)
 	if (cursor_context == NULL)
 	{
 		cursor_context = AllocSetContextCreate(TopMemoryContext, "webhook cursor", ALLOCSET_DEFAULT_SIZES);
-		message_context = AllocSetContextCreate(TopMemoryContext, "webhook messages", ALLOCSET_DEFAULT_SIZES);
+		cursor_message_context = AllocSetContextCreate(TopMemoryContext, "webhook messages", ALLOCSET_DEFAULT_SIZES);
 	}
 	memset(table, 0, sizeof(*table));
 	table->seq = -1;
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-		read_cursor_row(slot, table);
+		cursor_read_row(slot, table);
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, AccessShareLock);
 
 	/* Without any row we do not know either. */
-	if (table->nrows == 0 || restored_messages(-1))
+	if (table->nrows == 0 || cursor_restored_messages(-1))
 		table->foreign = true;
 }
 
 static void
-free_cursor_table(CursorTable *table)
+cursor_free_table(CursorTable *table)
 {
 	xid_set_release(table->done);
 	xid_set_release(table->through);
@@ -710,19 +712,19 @@ cursor_load(void)
 {
 	CursorTable table;
 
-	read_cursor_table(&table);
+	cursor_read_table(&table);
 	if (!table.foreign)
 	{
-		loaded_from = catalog_oids()->cursor;
+		cursor_loaded_from = catalog_oids()->cursor;
 		cursor_rows = table.nrows;
 		cursor_seq = table.seq;
-		set_position(table.done, table.through, table.through_id);
-		newest = xid_set_reference(table.through ? table.through : table.done);
+		cursor_set_position(table.done, table.through, table.through_id);
+		cursor_newest = xid_set_reference(table.through ? table.through : table.done);
 		if (table.through != NULL)
-			begin_window(window_create(xid_set_reference(table.done), xid_set_reference(table.through)),
+			cursor_begin_window(cursor_window_create(xid_set_reference(table.done), xid_set_reference(table.through)),
 						 table.through_id);
 	}
-	free_cursor_table(&table);
+	cursor_free_table(&table);
 	return table.foreign ? CURSOR_FOREIGN : CURSOR_HERE;
 }
 
@@ -731,9 +733,9 @@ cursor_is_current(void)
 {
 	CursorTable table;
 
-	read_cursor_table(&table);
-	free_cursor_table(&table);
-	return !table.foreign && table.seq == cursor_seq && loaded_from == catalog_oids()->cursor;
+	cursor_read_table(&table);
+	cursor_free_table(&table);
+	return !table.foreign && table.seq == cursor_seq && cursor_loaded_from == catalog_oids()->cursor;
 }
 
 PG_FUNCTION_INFO_V1(webhook_outbox_is_foreign);
@@ -744,8 +746,8 @@ webhook_outbox_is_foreign(PG_FUNCTION_ARGS)
 	CursorTable table;
 
 	version_require();
-	read_cursor_table(&table);
-	free_cursor_table(&table);
+	cursor_read_table(&table);
+	cursor_free_table(&table);
 	PG_RETURN_BOOL(table.foreign);
 }
 
@@ -754,7 +756,7 @@ webhook_outbox_is_foreign(PG_FUNCTION_ARGS)
  * even a backup.  Nothing is lost: the newest row is inserted right behind.
  */
 static bool
-truncate_cursor_table(void)
+cursor_truncate_table(void)
 {
 	Oid			relid = catalog_oids()->cursor;
 	bool		current;
@@ -781,17 +783,17 @@ cursor_save(void)
 	Datum		values[Natts_cursor];
 	bool		nulls[Natts_cursor] = {0};
 	Relation	rel;
-	bool		truncated = truncate_cursor_table();
+	bool		truncated = cursor_truncate_table();
 
 	values[Anum_cursor_seq - 1] = Int64GetDatum(++cursor_seq);
 	values[Anum_cursor_system_identifier - 1] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[Anum_cursor_database - 1] = ObjectIdGetDatum(MyDatabaseId);
 	values[Anum_cursor_written_by - 1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	values[Anum_cursor_done - 1] = xid_set_to_datum(position_done);
-	if (position_through != NULL)
+	values[Anum_cursor_done - 1] = xid_set_to_datum(cursor_position_done);
+	if (cursor_position_through != NULL)
 	{
-		values[Anum_cursor_through - 1] = xid_set_to_datum(position_through);
-		values[Anum_cursor_through_id - 1] = Int64GetDatum(position_id);
+		values[Anum_cursor_through - 1] = xid_set_to_datum(cursor_position_through);
+		values[Anum_cursor_through_id - 1] = Int64GetDatum(cursor_position_id);
 	}
 	else
 		nulls[Anum_cursor_through - 1] = nulls[Anum_cursor_through_id - 1] = true;
@@ -802,5 +804,5 @@ cursor_save(void)
 				GetCurrentCommandId(true), truncated ? HEAP_INSERT_FROZEN : 0, NULL);
 	table_close(rel, NoLock);
 	cursor_rows++;
-	moved = false;
+	cursor_has_moved = false;
 }

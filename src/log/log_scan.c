@@ -31,7 +31,7 @@
 
 /* A column of the row that the next message is in; the copy, if there had to be one, in *copy. */
 static RunText
-column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
+log_scan_column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
 {
 	RunText		text = {NULL, 0};
 	struct varlena *value;
@@ -51,7 +51,7 @@ column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
 
 /* The row has been read: forget what was made of it. */
 static void
-leave_row(LogScan *scan, int p)
+log_scan_leave_row(LogScan *scan, int p)
 {
 	if (scan->more[p] != NULL)
 		pfree(scan->more[p]);
@@ -62,15 +62,15 @@ leave_row(LogScan *scan, int p)
 
 /* Begin to read what follows the first message of a row.  Rows that have that are small, so nothing else is copied. */
 static void
-begin_run(LogScan *scan, int p)
+log_scan_begin_run(LogScan *scan, int p)
 {
 	struct varlena *copies[2];
-	RunText		more = column_text(scan->slot[p], Anum_outbox_more, &scan->more[p]);
+	RunText		more = log_scan_column_text(scan->slot[p], Anum_outbox_more, &scan->more[p]);
 
 	if (more.data == NULL)
 		return;
-	packed_row_begin(&scan->run[p], column_text(scan->slot[p], Anum_outbox_event_uid, &copies[0]),
-			  column_text(scan->slot[p], Anum_outbox_profile, &copies[1]), more.data, more.len);
+	packed_row_begin(&scan->run[p], log_scan_column_text(scan->slot[p], Anum_outbox_event_uid, &copies[0]),
+			  log_scan_column_text(scan->slot[p], Anum_outbox_profile, &copies[1]), more.data, more.len);
 }
 
 /* Where a scan is. */
@@ -82,7 +82,7 @@ typedef struct RowPlace
 
 /* Whoever has to repair or remove a row that cannot be read must find it. */
 static void
-error_callback(void *arg)
+log_scan_error_callback(void *arg)
 {
 	const RowPlace *place = arg;
 	TupleTableSlot *slot = place->scan->slot[place->p];
@@ -96,38 +96,38 @@ error_callback(void *arg)
 
 /* Move to the next row, if there is one. */
 static void
-advance_row(LogScan *scan, int p)
+log_scan_advance_row(LogScan *scan, int p)
 {
 	bool		isnull;
 
-	leave_row(scan, p);
+	log_scan_leave_row(scan, p);
 	ExecClearTuple(scan->slot[p]);
 	if (!index_getnext_slot(scan->scan[p], ForwardScanDirection, scan->slot[p]))
 		return;
 	scan->xid[p] = U64FromFullTransactionId(
 		DatumGetFullTransactionId(slot_getattr(scan->slot[p], Anum_outbox_xid, &isnull)));
 	scan->id[p] = DatumGetInt64(slot_getattr(scan->slot[p], Anum_outbox_id, &isnull));
-	begin_run(scan, p);
+	log_scan_begin_run(scan, p);
 }
 
 static void
-advance(LogScan *scan, int p)
+log_scan_advance(LogScan *scan, int p)
 {
 	RowPlace	place = {scan, p};
-	ErrorContextCallback callback = {error_context_stack, error_callback, &place};
+	ErrorContextCallback callback = {error_context_stack, log_scan_error_callback, &place};
 
 	error_context_stack = &callback;
 	scan->follows[p] = packed_row_next(&scan->run[p], &scan->follower[p]);
 	if (scan->follows[p])
 		scan->id[p] = scan->follower[p].id;
 	else
-		advance_row(scan, p);
+		log_scan_advance_row(scan, p);
 	error_context_stack = callback.previous;
 }
 
 /* Look for rows of a transaction, with ids in one direction from this one. */
 static void
-rescan_ids(LogScan *scan, int p, uint64 xid, StrategyNumber strategy, RegProcedure compare, int64 id)
+log_scan_rescan_ids(LogScan *scan, int p, uint64 xid, StrategyNumber strategy, RegProcedure compare, int64 id)
 {
 	ScanKeyData keys[2];
 
@@ -139,22 +139,22 @@ rescan_ids(LogScan *scan, int p, uint64 xid, StrategyNumber strategy, RegProcedu
 
 /* Stand before the messages of a transaction from this id on, which may lie within a row. */
 static void
-start_at_id(LogScan *scan, int p, uint64 xid, int64 id)
+log_scan_start_at_id(LogScan *scan, int p, uint64 xid, int64 id)
 {
 	int64		first = id;
 	bool		isnull;
 
-	rescan_ids(scan, p, xid, BTLessEqualStrategyNumber, F_INT8LE, id);
+	log_scan_rescan_ids(scan, p, xid, BTLessEqualStrategyNumber, F_INT8LE, id);
 	if (index_getnext_slot(scan->scan[p], BackwardScanDirection, scan->slot[p]))
 		first = DatumGetInt64(slot_getattr(scan->slot[p], Anum_outbox_id, &isnull));
-	rescan_ids(scan, p, xid, BTGreaterEqualStrategyNumber, F_INT8GE, first);
+	log_scan_rescan_ids(scan, p, xid, BTGreaterEqualStrategyNumber, F_INT8GE, first);
 	do
-		advance(scan, p);
+		log_scan_advance(scan, p);
 	while (!TTS_EMPTY(scan->slot[p]) && scan->id[p] < id);
 }
 
 static void
-start_at_xid(LogScan *scan, int p, uint64 from_xid, uint64 to_xid)
+log_scan_start_at_xid(LogScan *scan, int p, uint64 from_xid, uint64 to_xid)
 {
 	ScanKeyData keys[2];
 
@@ -163,7 +163,7 @@ start_at_xid(LogScan *scan, int p, uint64 from_xid, uint64 to_xid)
 	ScanKeyInit(&keys[1], Anum_outbox_index_xid, BTLessStrategyNumber, F_XID8LT,
 				FullTransactionIdGetDatum(FullTransactionIdFromU64(to_xid)));
 	index_rescan(scan->scan[p], keys, lengthof(keys), NULL, 0);
-	advance(scan, p);
+	log_scan_advance(scan, p);
 }
 
 void
@@ -182,9 +182,9 @@ log_scan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int
 		scan->slot[p] = table_slot_create(scan->heap[p], NULL);
 		scan->scan[p] = webhook_index_beginscan(scan->heap[p], scan->index[p], GetActiveSnapshot(), 2);
 		if (from_id > 0)
-			start_at_id(scan, p, from_xid, from_id);
+			log_scan_start_at_id(scan, p, from_xid, from_id);
 		else
-			start_at_xid(scan, p, from_xid, to_xid);
+			log_scan_start_at_xid(scan, p, from_xid, to_xid);
 	}
 }
 
@@ -194,7 +194,7 @@ log_scan_next(LogScan *scan)
 	int			best = -1;
 
 	if (scan->current >= 0)
-		advance(scan, scan->current);
+		log_scan_advance(scan, scan->current);
 	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
 		if (scan->slot[p] != NULL && !TTS_EMPTY(scan->slot[p]) &&
 			(best < 0 || scan->xid[p] < scan->xid[best] ||
@@ -211,7 +211,7 @@ log_scan_end(LogScan *scan)
 	{
 		if (scan->scan[p] != NULL)
 		{
-			leave_row(scan, p);
+			log_scan_leave_row(scan, p);
 			index_endscan(scan->scan[p]);
 			ExecDropSingleTupleTableSlot(scan->slot[p]);
 			index_close(scan->index[p], AccessShareLock);
@@ -248,7 +248,7 @@ typedef struct MessageTexts
 } MessageTexts;
 
 static void
-gather_texts(LogScan *scan, MessageTexts *texts)
+log_scan_gather_texts(LogScan *scan, MessageTexts *texts)
 {
 	static const int attnums[NTEXTS] = {Anum_outbox_event, Anum_outbox_entity_type, Anum_outbox_entity_id,
 		Anum_outbox_event_uid, Anum_outbox_profile, Anum_outbox_payload};
@@ -257,7 +257,7 @@ gather_texts(LogScan *scan, MessageTexts *texts)
 
 	memset(texts, 0, sizeof(*texts));
 	for (int i = EVENT; i <= (follower ? ENTITY_TYPE : PAYLOAD); i++)
-		texts->text[i] = column_text(scan->slot[p], attnums[i], &texts->copies[i]);
+		texts->text[i] = log_scan_column_text(scan->slot[p], attnums[i], &texts->copies[i]);
 	if (follower != NULL)
 	{
 		texts->text[ENTITY_ID] = follower->entity_id;
@@ -271,7 +271,7 @@ gather_texts(LogScan *scan, MessageTexts *texts)
 
 /* Copy a text behind *to and move *to on; NULL for NULL. */
 static char *
-copy_text(MessageTexts *texts, int i, char **to)
+log_scan_copy_text(MessageTexts *texts, int i, char **to)
 {
 	RunText		text = texts->text[i];
 	char	   *copy = *to;
@@ -288,7 +288,7 @@ copy_text(MessageTexts *texts, int i, char **to)
 
 /* What is not text. */
 static void
-set_numbers(LogScan *scan, Message *message)
+log_scan_set_numbers(LogScan *scan, Message *message)
 {
 	int			p = scan->current;
 	const Datum *values = scan->slot[p]->tts_values;
@@ -320,25 +320,25 @@ log_scan_message(LogScan *scan, MemoryContext context)
 	char	   *to;
 
 	slot_getallattrs(slot);
-	gather_texts(scan, &texts);
+	log_scan_gather_texts(scan, &texts);
 	ids = DatumGetArrayTypeP(slot->tts_values[Anum_outbox_webhook_ids - 1]);
 	nids = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
 
 	message = MemoryContextAlloc(context, MAXALIGN(sizeof(Message)) + nids * sizeof(int64) + texts.size);
 	memset(message, 0, sizeof(Message));
 	dlist_init(&message->deliveries);
-	set_numbers(scan, message);
+	log_scan_set_numbers(scan, message);
 	message->webhook_ids = (int64 *) ((char *) message + MAXALIGN(sizeof(Message)));
 	memcpy(message->webhook_ids, ARR_DATA_PTR(ids), nids * sizeof(int64));
 	message->nwebhooks = nids;
 
 	to = (char *) (message->webhook_ids + nids);
 	message->payload_len = texts.text[PAYLOAD].len;
-	message->event = copy_text(&texts, EVENT, &to);
-	message->entity_type = copy_text(&texts, ENTITY_TYPE, &to);
-	message->entity_id = copy_text(&texts, ENTITY_ID, &to);
-	message->event_uid = copy_text(&texts, EVENT_UID, &to);
-	message->profile = copy_text(&texts, PROFILE, &to);
-	message->payload = copy_text(&texts, PAYLOAD, &to);
+	message->event = log_scan_copy_text(&texts, EVENT, &to);
+	message->entity_type = log_scan_copy_text(&texts, ENTITY_TYPE, &to);
+	message->entity_id = log_scan_copy_text(&texts, ENTITY_ID, &to);
+	message->event_uid = log_scan_copy_text(&texts, EVENT_UID, &to);
+	message->profile = log_scan_copy_text(&texts, PROFILE, &to);
+	message->payload = log_scan_copy_text(&texts, PAYLOAD, &to);
 	return message;
 }

@@ -93,32 +93,32 @@ typedef struct BufferedTuple
 #define RUN_BYTES		(MaxHeapTupleSize - 16)
 
 /* All of this is empty between transactions. */
-static MemoryContext buffer_context = NULL; /* child of TopTransactionContext */
-static BufferedTuple *buffer = NULL;
-static int	buffered = 0;
-static int	buffer_space = 0;
-static int	batch_rows = 0;			/* added since the last flush */
-static Size batch_bytes = 0;
-static Size buffered_bytes = 0; /* of all that are buffered */
-static int64 places_drawn = 0;
+static MemoryContext outbox_buffer_context = NULL; /* child of TopTransactionContext */
+static BufferedTuple *outbox_buffer = NULL;
+static int	outbox_buffered = 0;
+static int	outbox_buffer_space = 0;
+static int	outbox_batch_rows = 0;			/* added since the last flush */
+static Size outbox_batch_bytes = 0;
+static Size outbox_buffered_bytes = 0; /* of all that are buffered */
+static int64 outbox_ids_drawn = 0;
 
 /* These stay. */
 static TupleDesc outbox_desc = NULL;
 static uint64 outbox_desc_generation;	/* of the table that it is of */
-static TupleTableSlot *batch_slots[BATCH_ROWS];
-static MemoryContext flush_context = NULL;
+static TupleTableSlot *outbox_batch_slots[BATCH_ROWS];
+static MemoryContext outbox_flush_context = NULL;
 
 
 /* Forget everything buffered; the memory goes with the transaction. */
 static void
-buffer_reset(void)
+outbox_buffer_reset(void)
 {
-	buffer_context = NULL;
-	buffer = NULL;
-	buffered = buffer_space = 0;
-	batch_rows = 0;
-	batch_bytes = buffered_bytes = 0;
-	places_drawn = 0;
+	outbox_buffer_context = NULL;
+	outbox_buffer = NULL;
+	outbox_buffered = outbox_buffer_space = 0;
+	outbox_batch_rows = 0;
+	outbox_batch_bytes = outbox_buffered_bytes = 0;
+	outbox_ids_drawn = 0;
 }
 
 int
@@ -166,7 +166,7 @@ outbox_current_partition(void)
 
 /* Open and lock the current partition for writing. */
 static Relation
-open_current_partition(int *partition)
+outbox_open_current_partition(int *partition)
 {
 	for (;;)
 	{
@@ -205,22 +205,22 @@ outbox_create_desc(void)
  * is buffered goes out as it is first.
  */
 static void
-prepare_to_write(void)
+outbox_prepare_to_write(void)
 {
 	MemoryContext old;
 	uint64		generation = catalog_outbox_generation();
 
-	if (outbox_desc != NULL && (outbox_desc_generation == generation || buffered > 0))
+	if (outbox_desc != NULL && (outbox_desc_generation == generation || outbox_buffered > 0))
 		return;
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	if (flush_context == NULL)
-		flush_context = AllocSetContextCreate(TopMemoryContext, "webhook outbox flush",
+	if (outbox_flush_context == NULL)
+		outbox_flush_context = AllocSetContextCreate(TopMemoryContext, "webhook outbox flush",
 											  ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < BATCH_ROWS; i++)
 	{
-		if (batch_slots[i] != NULL)
-			ExecDropSingleTupleTableSlot(batch_slots[i]);
-		batch_slots[i] = NULL;
+		if (outbox_batch_slots[i] != NULL)
+			ExecDropSingleTupleTableSlot(outbox_batch_slots[i]);
+		outbox_batch_slots[i] = NULL;
 	}
 	if (outbox_desc != NULL)
 		FreeTupleDesc(outbox_desc);
@@ -231,21 +231,21 @@ prepare_to_write(void)
 }
 
 static TupleTableSlot *
-batch_slot(int i)
+outbox_batch_slot(int i)
 {
-	if (batch_slots[i] == NULL)
+	if (outbox_batch_slots[i] == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
-		batch_slots[i] = MakeSingleTupleTableSlot(outbox_desc, &TTSOpsHeapTuple);
+		outbox_batch_slots[i] = MakeSingleTupleTableSlot(outbox_desc, &TTSOpsHeapTuple);
 		MemoryContextSwitchTo(old);
 	}
-	return batch_slots[i];
+	return outbox_batch_slots[i];
 }
 
 /* The tuple with all its messages. */
 static HeapTuple
-complete_tuple(const BufferedTuple *entry)
+outbox_complete_tuple(const BufferedTuple *entry)
 {
 	Datum		values[Natts_outbox];
 	bool		nulls[Natts_outbox];
@@ -262,53 +262,53 @@ complete_tuple(const BufferedTuple *entry)
 
 /* Insert one batch of tuples, all of the current subtransaction. */
 static void
-write_batch(Relation rel, Relation index, const BufferedTuple *const *batch, int n)
+outbox_write_batch(Relation rel, Relation index, const BufferedTuple *const *batch, int n)
 {
 	IndexInfo  *info = BuildIndexInfo(index);
 	Datum		values[2];
 	bool		isnull[2] = {false, false};
 
 	for (int i = 0; i < n; i++)
-		ExecStoreHeapTuple(complete_tuple(batch[i]), batch_slot(i), false);
-	table_multi_insert(rel, batch_slots, n, GetCurrentCommandId(true), 0, NULL);
+		ExecStoreHeapTuple(outbox_complete_tuple(batch[i]), outbox_batch_slot(i), false);
+	table_multi_insert(rel, outbox_batch_slots, n, GetCurrentCommandId(true), 0, NULL);
 	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	for (int i = 0; i < n; i++)
 	{
 		values[1] = Int64GetDatum(batch[i]->id);
-		webhook_index_insert(index, values, isnull, &batch_slots[i]->tts_tid, rel, info);
-		ExecClearTuple(batch_slots[i]);
+		webhook_index_insert(index, values, isnull, &outbox_batch_slots[i]->tts_tid, rel, info);
+		ExecClearTuple(outbox_batch_slots[i]);
 	}
 }
 
 /* Forget the tuples of this subtransaction; they have been written, or are not to be. */
 static void
-buffer_drop(SubTransactionId subid)
+outbox_buffer_drop(SubTransactionId subid)
 {
 	int			kept = 0;
 
-	for (int i = 0; i < buffered; i++)
+	for (int i = 0; i < outbox_buffered; i++)
 	{
-		if (buffer[i].subid != subid)
+		if (outbox_buffer[i].subid != subid)
 		{
-			buffer[kept++] = buffer[i];
+			outbox_buffer[kept++] = outbox_buffer[i];
 			continue;
 		}
-		buffered_bytes -= buffer[i].tuple->t_len;
-		heap_freetuple(buffer[i].tuple);
-		if (buffer[i].common != NULL)
-			pfree(buffer[i].common);
-		if (buffer[i].more.data != NULL)
+		outbox_buffered_bytes -= outbox_buffer[i].tuple->t_len;
+		heap_freetuple(outbox_buffer[i].tuple);
+		if (outbox_buffer[i].common != NULL)
+			pfree(outbox_buffer[i].common);
+		if (outbox_buffer[i].more.data != NULL)
 		{
-			buffered_bytes -= buffer[i].more.len;
-			pfree(buffer[i].more.data);
+			outbox_buffered_bytes -= outbox_buffer[i].more.len;
+			pfree(outbox_buffer[i].more.data);
 		}
 	}
-	buffered = kept;
+	outbox_buffered = kept;
 }
 
 /* Write the tuples of this subtransaction, the current one. */
 static void
-buffer_flush(SubTransactionId subid)
+outbox_buffer_flush(SubTransactionId subid)
 {
 	const BufferedTuple *batch[BATCH_ROWS];
 	MemoryContext old;
@@ -317,71 +317,71 @@ buffer_flush(SubTransactionId subid)
 	int			partition;
 	int			n = 0;
 
-	for (int i = 0; i < buffered; i++)
-		n += (buffer[i].subid == subid);
+	for (int i = 0; i < outbox_buffered; i++)
+		n += (outbox_buffer[i].subid == subid);
 	if (n == 0)
 		return;
 	if (catalog_oids() == NULL)
 	{
 		/* The extension has been dropped in this very transaction. */
-		buffer_drop(subid);
+		outbox_buffer_drop(subid);
 		return;
 	}
 	n = 0;
-	old = MemoryContextSwitchTo(flush_context);
+	old = MemoryContextSwitchTo(outbox_flush_context);
 
 	/* Large payloads go to a TOAST table, which wants one; at the end of a transaction there is none. */
 	PushActiveSnapshot(GetTransactionSnapshot());
-	rel = open_current_partition(&partition);
+	rel = outbox_open_current_partition(&partition);
 	index = index_open(catalog_oids()->outbox_index[partition], RowExclusiveLock);
-	for (int i = 0; i < buffered; i++)
+	for (int i = 0; i < outbox_buffered; i++)
 	{
-		if (buffer[i].subid != subid)
+		if (outbox_buffer[i].subid != subid)
 			continue;
-		batch[n++] = &buffer[i];
+		batch[n++] = &outbox_buffer[i];
 		if (n == BATCH_ROWS)
 		{
-			write_batch(rel, index, batch, n);
+			outbox_write_batch(rel, index, batch, n);
 			n = 0;
 		}
 	}
 	if (n > 0)
-		write_batch(rel, index, batch, n);
+		outbox_write_batch(rel, index, batch, n);
 	index_close(index, NoLock);
 	table_close(rel, NoLock);	/* the lock is kept: it holds off the sealing of the partition */
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(flush_context);
+	MemoryContextReset(outbox_flush_context);
 
-	buffer_drop(subid);
-	batch_rows = 0;
-	batch_bytes = 0;
+	outbox_buffer_drop(subid);
+	outbox_batch_rows = 0;
+	outbox_batch_bytes = 0;
 }
 
 static void
-buffer_add(HeapTuple tuple, const OutboxId *id)
+outbox_buffer_add(HeapTuple tuple, const OutboxId *id)
 {
-	if (buffered == buffer_space)
+	if (outbox_buffered == outbox_buffer_space)
 	{
-		buffer_space = Max(16, buffer_space * 2);
-		if (buffer == NULL)
-			buffer = MemoryContextAlloc(buffer_context, buffer_space * sizeof(BufferedTuple));
+		outbox_buffer_space = Max(16, outbox_buffer_space * 2);
+		if (outbox_buffer == NULL)
+			outbox_buffer = MemoryContextAlloc(outbox_buffer_context, outbox_buffer_space * sizeof(BufferedTuple));
 		else
-			buffer = repalloc(buffer, buffer_space * sizeof(BufferedTuple));
+			outbox_buffer = repalloc(outbox_buffer, outbox_buffer_space * sizeof(BufferedTuple));
 	}
-	memset(&buffer[buffered], 0, sizeof(BufferedTuple));
-	buffer[buffered].tuple = tuple;
-	buffer[buffered].id = id->id;
-	buffer[buffered].last_nth = id->nth;
-	buffer[buffered].subid = GetCurrentSubTransactionId();
-	buffered++;
-	batch_rows++;
-	batch_bytes += tuple->t_len;
-	buffered_bytes += tuple->t_len;
+	memset(&outbox_buffer[outbox_buffered], 0, sizeof(BufferedTuple));
+	outbox_buffer[outbox_buffered].tuple = tuple;
+	outbox_buffer[outbox_buffered].id = id->id;
+	outbox_buffer[outbox_buffered].last_nth = id->nth;
+	outbox_buffer[outbox_buffered].subid = GetCurrentSubTransactionId();
+	outbox_buffered++;
+	outbox_batch_rows++;
+	outbox_batch_bytes += tuple->t_len;
+	outbox_buffered_bytes += tuple->t_len;
 }
 
 static RunText
-run_text(const char *data, int len)
+outbox_run_text(const char *data, int len)
 {
 	RunText		text = {data, data == NULL ? 0 : len < 0 ? (int) strlen(data) : len};
 
@@ -390,7 +390,7 @@ run_text(const char *data, int len)
 
 /* A column of the first message, in place. */
 static RunText
-column_text(const CommonFields *common, int attnum)
+outbox_column_text(const CommonFields *common, int attnum)
 {
 	struct varlena *value = (struct varlena *) DatumGetPointer(common->values[attnum - 1]);
 	RunText		text = {NULL, 0};
@@ -404,7 +404,7 @@ column_text(const CommonFields *common, int attnum)
 }
 
 static bool
-text_is(RunText text, const char *other)
+outbox_text_is(RunText text, const char *other)
 {
 	return other == NULL ? text.data == NULL :
 		text.data != NULL && text.len == (int) strlen(other) && memcmp(text.data, other, text.len) == 0;
@@ -412,53 +412,53 @@ text_is(RunText text, const char *other)
 
 /* Does the message have in common with the first what those of a tuple must? */
 static bool
-belongs_to(const CommonFields *common, const OutboxRow *row)
+outbox_fits_run(const CommonFields *common, const OutboxRow *row)
 {
-	RunText		ids = column_text(common, Anum_outbox_webhook_ids);
+	RunText		ids = outbox_column_text(common, Anum_outbox_webhook_ids);
 	Oid			relation = common->nulls[Anum_outbox_relation - 1] ? InvalidOid :
 		DatumGetObjectId(common->values[Anum_outbox_relation - 1]);
 
 	return relation == row->relation &&
 		ids.len == (int) (VARSIZE(row->webhook_ids) - VARHDRSZ) &&
 		memcmp(ids.data, VARDATA(row->webhook_ids), ids.len) == 0 &&
-		text_is(column_text(common, Anum_outbox_event), row->event) &&
-		text_is(column_text(common, Anum_outbox_entity_type), row->entity_type);
+		outbox_text_is(outbox_column_text(common, Anum_outbox_event), row->event) &&
+		outbox_text_is(outbox_column_text(common, Anum_outbox_entity_type), row->entity_type);
 }
 
 static CommonFields *
-read_common_fields(HeapTuple tuple)
+outbox_read_common_fields(HeapTuple tuple)
 {
-	CommonFields *common = MemoryContextAllocZero(buffer_context, sizeof(CommonFields));
+	CommonFields *common = MemoryContextAllocZero(outbox_buffer_context, sizeof(CommonFields));
 
 	memset(common->nulls, true, sizeof(common->nulls));
 	heap_deform_tuple(tuple, outbox_desc, common->values, common->nulls);
-	common->first.event_uid = column_text(common, Anum_outbox_event_uid);
-	common->first.profile = column_text(common, Anum_outbox_profile);
+	common->first.event_uid = outbox_column_text(common, Anum_outbox_event_uid);
+	common->first.profile = outbox_column_text(common, Anum_outbox_profile);
 	return common;
 }
 
 /* Add a message to the tuple buffered last, if it belongs and fits there. */
 static bool
-buffer_add_behind(const OutboxRow *row, const OutboxId *id, PackedMessage *message)
+outbox_buffer_add_to_run(const OutboxRow *row, const OutboxId *id, PackedMessage *message)
 {
-	BufferedTuple *last = buffered > 0 ? &buffer[buffered - 1] : NULL;
+	BufferedTuple *last = outbox_buffered > 0 ? &outbox_buffer[outbox_buffered - 1] : NULL;
 	Size		size;
 
 	if (last == NULL || last->last_nth + 1 != id->nth || last->subid != GetCurrentSubTransactionId())
 		return false;
-	message->entity_id = run_text(row->entity_id, -1);
-	message->event_uid = run_text(row->event_uid, -1);
-	message->profile = run_text(row->profile, -1);
-	message->payload = run_text(row->payload, row->payload_len);
+	message->entity_id = outbox_run_text(row->entity_id, -1);
+	message->event_uid = outbox_run_text(row->event_uid, -1);
+	message->profile = outbox_run_text(row->profile, -1);
+	message->payload = outbox_run_text(row->payload, row->payload_len);
 	if (last->tuple->t_len + last->more.len + packed_row_message_size(message) > RUN_BYTES)
 		return false;
 	if (last->common == NULL)
-		last->common = read_common_fields(last->tuple);
-	if (!belongs_to(last->common, row))
+		last->common = outbox_read_common_fields(last->tuple);
+	if (!outbox_fits_run(last->common, row))
 		return false;
 	if (last->more.data == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(buffer_context);
+		MemoryContext old = MemoryContextSwitchTo(outbox_buffer_context);
 
 		initStringInfo(&last->more);
 		MemoryContextSwitchTo(old);
@@ -467,14 +467,14 @@ buffer_add_behind(const OutboxRow *row, const OutboxId *id, PackedMessage *messa
 	packed_row_add(&last->more, &last->common->first, message);
 	size = last->more.len - size;
 	last->last_nth = id->nth;
-	batch_bytes += size;
-	buffered_bytes += size;
+	outbox_batch_bytes += size;
+	outbox_buffered_bytes += size;
 	return true;
 }
 
 /* Random bytes for message ids, drawn a page at a time: a system call each would show. */
 static void
-random_bytes(unsigned char *out, int n)
+outbox_random_bytes(unsigned char *out, int n)
 {
 	static unsigned char pool[1024];
 	static int	used = sizeof(pool);
@@ -493,12 +493,12 @@ random_bytes(unsigned char *out, int n)
 
 /* A UUID of version 7 (RFC 9562): milliseconds since 1970, then random bits. */
 static void
-generate_uuid(TimestampTz now, pg_uuid_t *uuid)
+outbox_generate_uuid(TimestampTz now, pg_uuid_t *uuid)
 {
 	uint64		ms = (uint64) (now / 1000 +
 							   (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000);
 
-	random_bytes(uuid->data + 6, UUID_LEN - 6);
+	outbox_random_bytes(uuid->data + 6, UUID_LEN - 6);
 	for (int i = 0; i < 6; i++)
 		uuid->data[i] = (unsigned char) (ms >> (8 * (5 - i)));
 	uuid->data[6] = 0x70 | (uuid->data[6] & 0x0f);
@@ -508,7 +508,7 @@ generate_uuid(TimestampTz now, pg_uuid_t *uuid)
 void
 outbox_new_message_id(pg_uuid_t *message_id)
 {
-	generate_uuid(GetCurrentTimestamp(), message_id);
+	outbox_generate_uuid(GetCurrentTimestamp(), message_id);
 }
 
 char *
@@ -518,7 +518,7 @@ outbox_message_id_text(const pg_uuid_t *message_id)
 }
 
 static inline void
-set_text(Datum *values, bool *nulls, int attnum, const char *text, int len)
+outbox_set_text(Datum *values, bool *nulls, int attnum, const char *text, int len)
 {
 	nulls[attnum - 1] = (text == NULL);
 	if (text != NULL)
@@ -531,13 +531,13 @@ outbox_draw_id(OutboxId *id)
 	/* The order of these three makes the fence true; see the head of this file. */
 	(void) GetTopFullTransactionId();
 	id->id = nextval_internal(catalog_oids()->outbox_id_seq, false);
-	id->nth = ++places_drawn;
+	id->nth = ++outbox_ids_drawn;
 	id->fence = id->id % FENCE_INTERVAL == 0 ? ReadNextFullTransactionId() : InvalidFullTransactionId;
 }
 
 /* Something larger could end the worker, again and again. */
 static void
-check_size(const OutboxRow *row)
+outbox_check_size(const OutboxRow *row)
 {
 	if (row->payload_len <= (int64) webhook_max_payload_size * 1024)
 		return;
@@ -550,7 +550,7 @@ check_size(const OutboxRow *row)
 
 /* A tuple of its own for the message. */
 static HeapTuple
-form_tuple(const OutboxRow *row, const PackedMessage *message)
+outbox_form_tuple(const OutboxRow *row, const PackedMessage *message)
 {
 	Datum		values[Natts_outbox];
 	bool		nulls[Natts_outbox] = {0};
@@ -562,18 +562,18 @@ form_tuple(const OutboxRow *row, const PackedMessage *message)
 	nulls[Anum_outbox_fence - 1] = !FullTransactionIdIsValid(message->fence);
 	values[Anum_outbox_fence - 1] = FullTransactionIdGetDatum(message->fence);
 	values[Anum_outbox_message_id - 1] = UUIDPGetDatum(&message->message_id);
-	set_text(values, nulls, Anum_outbox_event, row->event, -1);
-	set_text(values, nulls, Anum_outbox_entity_type, row->entity_type, -1);
-	set_text(values, nulls, Anum_outbox_entity_id, row->entity_id, -1);
-	set_text(values, nulls, Anum_outbox_event_uid, row->event_uid, -1);
-	set_text(values, nulls, Anum_outbox_profile, row->profile, -1);
+	outbox_set_text(values, nulls, Anum_outbox_event, row->event, -1);
+	outbox_set_text(values, nulls, Anum_outbox_entity_type, row->entity_type, -1);
+	outbox_set_text(values, nulls, Anum_outbox_entity_id, row->entity_id, -1);
+	outbox_set_text(values, nulls, Anum_outbox_event_uid, row->event_uid, -1);
+	outbox_set_text(values, nulls, Anum_outbox_profile, row->profile, -1);
 	values[Anum_outbox_webhook_ids - 1] = PointerGetDatum(row->webhook_ids);
-	set_text(values, nulls, Anum_outbox_payload, row->payload, row->payload_len);
+	outbox_set_text(values, nulls, Anum_outbox_payload, row->payload, row->payload_len);
 	values[Anum_outbox_created_at - 1] = TimestampTzGetDatum(message->created_at);
 	nulls[Anum_outbox_relation - 1] = !OidIsValid(row->relation);
 	values[Anum_outbox_relation - 1] = ObjectIdGetDatum(row->relation);
 	nulls[Anum_outbox_more - 1] = true;
-	old = MemoryContextSwitchTo(buffer_context);
+	old = MemoryContextSwitchTo(outbox_buffer_context);
 	tuple = heap_form_tuple(outbox_desc, values, nulls);
 	MemoryContextSwitchTo(old);
 	return tuple;
@@ -589,8 +589,8 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"%s\" is not installed", "webhook")));
-	check_size(row);
-	prepare_to_write();
+	outbox_check_size(row);
+	outbox_prepare_to_write();
 
 	if (row->id != NULL)
 		id = *row->id;
@@ -599,29 +599,29 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 	message.id = id.id;
 	message.fence = id.fence;
 	message.created_at = clock_now();
-	generate_uuid(message.created_at, message_id);
+	outbox_generate_uuid(message.created_at, message_id);
 	message.message_id = *message_id;
 
-	if (buffer_context == NULL)
-		buffer_context = AllocSetContextCreate(TopTransactionContext, "webhook outbox buffer",
+	if (outbox_buffer_context == NULL)
+		outbox_buffer_context = AllocSetContextCreate(TopTransactionContext, "webhook outbox buffer",
 											   ALLOCSET_DEFAULT_SIZES);
-	if (!buffer_add_behind(row, &id, &message))
-		buffer_add(form_tuple(row, &message), &id);
+	if (!outbox_buffer_add_to_run(row, &id, &message))
+		outbox_buffer_add(outbox_form_tuple(row, &message), &id);
 	wakeup_at_commit();
 
-	if (batch_rows >= BATCH_ROWS || batch_bytes >= BATCH_BYTES)
-		buffer_flush(GetCurrentSubTransactionId());
+	if (outbox_batch_rows >= BATCH_ROWS || outbox_batch_bytes >= BATCH_BYTES)
+		outbox_buffer_flush(GetCurrentSubTransactionId());
 }
 
 static void
-xact_callback(XactEvent event, void *arg)
+outbox_xact_callback(XactEvent event, void *arg)
 {
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
 			/* Committed subtransactions have handed theirs on to the top one by now. */
-			buffer_flush(TopSubTransactionId);
+			outbox_buffer_flush(TopSubTransactionId);
 			break;
 
 		case XACT_EVENT_COMMIT:
@@ -629,7 +629,7 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			wakeup_end_transaction(event == XACT_EVENT_COMMIT);
-			buffer_reset();
+			outbox_buffer_reset();
 			catalog_at_eoxact();
 			break;
 
@@ -639,23 +639,23 @@ xact_callback(XactEvent event, void *arg)
 }
 
 static void
-subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+outbox_subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
 {
 	switch (event)
 	{
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
-			if (buffered >= BATCH_ROWS || buffered_bytes >= BATCH_BYTES)
-				buffer_flush(subid);
+			if (outbox_buffered >= BATCH_ROWS || outbox_buffered_bytes >= BATCH_BYTES)
+				outbox_buffer_flush(subid);
 			break;
 
 		case SUBXACT_EVENT_COMMIT_SUB:
-			for (int i = 0; i < buffered; i++)
-				if (buffer[i].subid == subid)
-					buffer[i].subid = parent;
+			for (int i = 0; i < outbox_buffered; i++)
+				if (outbox_buffer[i].subid == subid)
+					outbox_buffer[i].subid = parent;
 			break;
 
 		case SUBXACT_EVENT_ABORT_SUB:
-			buffer_drop(subid);
+			outbox_buffer_drop(subid);
 			break;
 
 		default:
@@ -666,6 +666,6 @@ subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 void
 outbox_init(void)
 {
-	RegisterXactCallback(xact_callback, NULL);
-	RegisterSubXactCallback(subxact_callback, NULL);
+	RegisterXactCallback(outbox_xact_callback, NULL);
+	RegisterSubXactCallback(outbox_subxact_callback, NULL);
 }

@@ -63,13 +63,13 @@ packed_row_message_size(const PackedMessage *message)
 }
 
 static bool
-same_text(RunText a, RunText b)
+packed_row_text_equals(RunText a, RunText b)
 {
 	return a.data != NULL && b.data != NULL && a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
 }
 
 static void
-write_text(StringInfo run, RunText text)
+packed_row_write_text(StringInfo run, RunText text)
 {
 	pq_writeint32(run, text.len);
 	memcpy(run->data + run->len, text.data, text.len);
@@ -84,9 +84,9 @@ packed_row_add(StringInfo run, const PackedMessage *first, const PackedMessage *
 	flags |= FullTransactionIdIsValid(message->fence) ? HAS_FENCE : 0;
 	flags |= message->entity_id.data != NULL ? HAS_ENTITY_ID : 0;
 	if (message->event_uid.data != NULL)
-		flags |= same_text(message->event_uid, first->event_uid) ? SAME_EVENT_UID : HAS_EVENT_UID;
+		flags |= packed_row_text_equals(message->event_uid, first->event_uid) ? SAME_EVENT_UID : HAS_EVENT_UID;
 	if (message->profile.data != NULL)
-		flags |= same_text(message->profile, first->profile) ? SAME_PROFILE : HAS_PROFILE;
+		flags |= packed_row_text_equals(message->profile, first->profile) ? SAME_PROFILE : HAS_PROFILE;
 	flags |= message->payload.data != NULL ? HAS_PAYLOAD : 0;
 
 	enlargeStringInfo(run, packed_row_message_size(message));
@@ -103,17 +103,17 @@ packed_row_add(StringInfo run, const PackedMessage *first, const PackedMessage *
 	if (flags & HAS_FENCE)
 		pq_writeint64(run, U64FromFullTransactionId(message->fence));
 	if (flags & HAS_ENTITY_ID)
-		write_text(run, message->entity_id);
+		packed_row_write_text(run, message->entity_id);
 	if (flags & HAS_EVENT_UID)
-		write_text(run, message->event_uid);
+		packed_row_write_text(run, message->event_uid);
 	if (flags & HAS_PROFILE)
-		write_text(run, message->profile);
+		packed_row_write_text(run, message->profile);
 	if (flags & HAS_PAYLOAD)
-		write_text(run, message->payload);
+		packed_row_write_text(run, message->payload);
 }
 
 static const char *
-take(RunReader *reader, int n)
+packed_row_take(RunReader *reader, int n)
 {
 	const char *data = reader->at;
 
@@ -127,23 +127,23 @@ take(RunReader *reader, int n)
 }
 
 static int64
-take_int64(RunReader *reader)
+packed_row_take_int64(RunReader *reader)
 {
 	uint64		value;
 
-	memcpy(&value, take(reader, sizeof(value)), sizeof(value));
+	memcpy(&value, packed_row_take(reader, sizeof(value)), sizeof(value));
 	return (int64) pg_ntoh64(value);
 }
 
 static RunText
-take_text(RunReader *reader)
+packed_row_take_text(RunReader *reader)
 {
 	RunText		text;
 	uint32		len;
 
-	memcpy(&len, take(reader, sizeof(len)), sizeof(len));
+	memcpy(&len, packed_row_take(reader, sizeof(len)), sizeof(len));
 	text.len = (int) pg_ntoh32(len);
-	text.data = take(reader, text.len);
+	text.data = packed_row_take(reader, text.len);
 	if (reader->convert)
 	{
 		const char *converted = pg_any_to_server(text.data, text.len, reader->encoding);
@@ -162,12 +162,12 @@ packed_row_begin(RunReader *reader, RunText event_uid, RunText profile, const ch
 	reader->end = data + len;
 	reader->event_uid = event_uid;
 	reader->profile = profile;
-	if (*take(reader, 1) != FORMAT)
+	if (*packed_row_take(reader, 1) != FORMAT)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("the outbox holds a row that cannot be read"),
 				 errdetail("Column \"more\" has an unknown format.")));
-	reader->encoding = (uint8) *take(reader, 1);
+	reader->encoding = (uint8) *packed_row_take(reader, 1);
 	if (!PG_VALID_BE_ENCODING(reader->encoding))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -184,24 +184,24 @@ packed_row_next(RunReader *reader, PackedMessage *message)
 	if (reader->at == reader->end)
 		return false;
 	memset(message, 0, sizeof(*message));
-	flags = (uint8) *take(reader, 1);
-	message->id = take_int64(reader);
-	memcpy(message->message_id.data, take(reader, UUID_LEN), UUID_LEN);
-	message->created_at = take_int64(reader);
+	flags = (uint8) *packed_row_take(reader, 1);
+	message->id = packed_row_take_int64(reader);
+	memcpy(message->message_id.data, packed_row_take(reader, UUID_LEN), UUID_LEN);
+	message->created_at = packed_row_take_int64(reader);
 	if (flags & HAS_FENCE)
-		message->fence = FullTransactionIdFromU64(take_int64(reader));
+		message->fence = FullTransactionIdFromU64(packed_row_take_int64(reader));
 	if (flags & HAS_ENTITY_ID)
-		message->entity_id = take_text(reader);
+		message->entity_id = packed_row_take_text(reader);
 	if (flags & HAS_EVENT_UID)
-		message->event_uid = take_text(reader);
+		message->event_uid = packed_row_take_text(reader);
 	else if (flags & SAME_EVENT_UID)
 		message->event_uid = reader->event_uid;
 	if (flags & HAS_PROFILE)
-		message->profile = take_text(reader);
+		message->profile = packed_row_take_text(reader);
 	else if (flags & SAME_PROFILE)
 		message->profile = reader->profile;
 	if (flags & HAS_PAYLOAD)
-		message->payload = take_text(reader);
+		message->payload = packed_row_take_text(reader);
 	return true;
 }
 
@@ -214,7 +214,7 @@ typedef struct Followers
 
 /* A copy, since we are called more than once. */
 static RunText
-text_argument(FunctionCallInfo fcinfo, int i)
+packed_row_text_argument(FunctionCallInfo fcinfo, int i)
 {
 	RunText		result = {NULL, 0};
 
@@ -229,14 +229,14 @@ text_argument(FunctionCallInfo fcinfo, int i)
 }
 
 static Datum
-text_datum(RunText text, bool *isnull)
+packed_row_text_datum(RunText text, bool *isnull)
 {
 	*isnull = text.data == NULL;
 	return *isnull ? (Datum) 0 : PointerGetDatum(cstring_to_text_with_len(text.data, text.len));
 }
 
 static Datum
-message_datum(TupleDesc desc, const PackedMessage *message)
+packed_row_message_datum(TupleDesc desc, const PackedMessage *message)
 {
 	Datum		values[7];
 	bool		nulls[7] = {false};
@@ -244,10 +244,10 @@ message_datum(TupleDesc desc, const PackedMessage *message)
 	values[0] = Int64GetDatum(message->id);
 	values[1] = UUIDPGetDatum(&message->message_id);
 	values[2] = TimestampTzGetDatum(message->created_at);
-	values[3] = text_datum(message->entity_id, &nulls[3]);
-	values[4] = text_datum(message->event_uid, &nulls[4]);
-	values[5] = text_datum(message->profile, &nulls[5]);
-	values[6] = text_datum(message->payload, &nulls[6]);
+	values[3] = packed_row_text_datum(message->entity_id, &nulls[3]);
+	values[4] = packed_row_text_datum(message->event_uid, &nulls[4]);
+	values[5] = packed_row_text_datum(message->profile, &nulls[5]);
+	values[6] = packed_row_text_datum(message->payload, &nulls[6]);
 	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
 }
 
@@ -271,13 +271,14 @@ webhook_run_followers(PG_FUNCTION_ARGS)
 		call = SRF_FIRSTCALL_INIT();
 		old = MemoryContextSwitchTo(call->multi_call_memory_ctx);
 		followers = palloc0(sizeof(Followers));
-		more = text_argument(fcinfo, 2);
+		more = packed_row_text_argument(fcinfo, 2);
 		if (more.data != NULL)
 		{
 			if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 				elog(ERROR, "return type must be a row type");
 			call->tuple_desc = BlessTupleDesc(desc);
-			packed_row_begin(&followers->reader, text_argument(fcinfo, 0), text_argument(fcinfo, 1), more.data, more.len);
+			packed_row_begin(&followers->reader, packed_row_text_argument(fcinfo, 0),
+							 packed_row_text_argument(fcinfo, 1), more.data, more.len);
 
 			/* What comes from a dump has been checked by nobody. */
 			followers->reader.convert = true;
@@ -294,5 +295,5 @@ webhook_run_followers(PG_FUNCTION_ARGS)
 	}
 	if (!packed_row_next(&followers->reader, &message))
 		SRF_RETURN_DONE(call);
-	SRF_RETURN_NEXT(call, message_datum(call->tuple_desc, &message));
+	SRF_RETURN_NEXT(call, packed_row_message_datum(call->tuple_desc, &message));
 }

@@ -41,22 +41,22 @@
 #include "log/partitions.h"
 
 /* The window that must be finished before a sealed partition is drained; 0: not sealed. */
-static uint64 drained_by[WEBHOOK_PARTITIONS];
+static uint64 partitions_drained_by[WEBHOOK_PARTITIONS];
 
 /* Is there something left to do that may be possible later? */
-static bool unfinished = true;
+static bool partitions_work_left = true;
 
 /* Chosen in this transaction, to be published when it has committed; -1: none. */
-static int	chosen = -1;
+static int	partitions_chosen = -1;
 
-static SpiStatement change_statement = {
+static SpiStatement partitions_change_statement = {
 	"UPDATE webhook.ring SET current = $1, switched_at = clock_timestamp()", 1, {INT2OID}
 };
 
 
 /* Bytes in the table and in its TOAST table, which large payloads go to. */
 static uint64
-partition_size(int partition)
+partitions_partition_size(int partition)
 {
 	Relation	rel = table_open(catalog_oids()->outbox[partition], AccessShareLock);
 	Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
@@ -68,18 +68,18 @@ partition_size(int partition)
 }
 
 static void
-try_seal(int partition)
+partitions_try_seal(int partition)
 {
 	Oid			relid = catalog_oids()->outbox[partition];
 
 	if (!ConditionalLockRelationOid(relid, ShareLock))
 		return;
 	UnlockRelationOid(relid, ShareLock);
-	drained_by[partition] = cursor_window_opened() + 1;
+	partitions_drained_by[partition] = cursor_window_opened() + 1;
 }
 
 static void
-try_truncate(int partition)
+partitions_try_truncate(int partition)
 {
 	Oid			relid = catalog_oids()->outbox[partition];
 
@@ -90,12 +90,12 @@ try_truncate(int partition)
 	if (cursor_partition_unread(partition))
 	{
 		UnlockRelationOid(relid, AccessExclusiveLock);
-		drained_by[partition] = 0;
+		partitions_drained_by[partition] = 0;
 		return;
 	}
 	if (SPI_execute(psprintf("TRUNCATE webhook.outbox_%d", partition), false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not truncate a partition of the outbox");
-	drained_by[partition] = 0;
+	partitions_drained_by[partition] = 0;
 }
 
 void
@@ -104,48 +104,48 @@ partitions_turn(DatabaseSlot *slot)
 	int			current = outbox_current_partition();
 	int			empty = -1;
 
-	chosen = -1;
-	unfinished = false;
+	partitions_chosen = -1;
+	partitions_work_left = false;
 	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
 	{
 		if (p == current)
 			continue;
-		if (partition_size(p) == 0)
+		if (partitions_partition_size(p) == 0)
 		{
 			empty = p;
 			continue;
 		}
-		unfinished = true;
-		if (drained_by[p] == 0)
-			try_seal(p);
-		else if (cursor_window_finished() >= drained_by[p])
-			try_truncate(p);
+		partitions_work_left = true;
+		if (partitions_drained_by[p] == 0)
+			partitions_try_seal(p);
+		else if (cursor_window_finished() >= partitions_drained_by[p])
+			partitions_try_truncate(p);
 	}
-	if (partition_size(current) <= (uint64) webhook_partition_size * 1024)
+	if (partitions_partition_size(current) <= (uint64) webhook_partition_size * 1024)
 		return;
-	unfinished = true;
+	partitions_work_left = true;
 	if (empty >= 0)
 	{
 		Datum		values[1] = {Int16GetDatum((int16) empty)};
 
-		spi_statement_execute(&change_statement, values, NULL);
-		chosen = empty;
+		spi_statement_execute(&partitions_change_statement, values, NULL);
+		partitions_chosen = empty;
 	}
 }
 
 bool
 partitions_unfinished(void)
 {
-	return unfinished;
+	return partitions_work_left;
 }
 
 void
 partitions_publish(DatabaseSlot *slot)
 {
-	if (chosen < 0)
+	if (partitions_chosen < 0)
 		return;
-	drained_by[chosen] = 0;
-	pg_atomic_write_u32(&slot->partition, (uint32) chosen);
+	partitions_drained_by[partitions_chosen] = 0;
+	pg_atomic_write_u32(&slot->partition, (uint32) partitions_chosen);
 	pg_memory_barrier();
-	chosen = -1;
+	partitions_chosen = -1;
 }

@@ -35,14 +35,14 @@
 #define CHECK_MIN_US	(1 * INT64CONST(1000))
 #define CHECK_MAX_US	(200 * INT64CONST(1000))
 
-static XLogRecPtr needed = InvalidXLogRecPtr;
-static TimestampTz missing_since = 0;	/* 0: nothing is missing */
-static TimestampTz next_check;
+static XLogRecPtr standby_needed = InvalidXLogRecPtr;
+static TimestampTz standby_missing_since = 0;	/* 0: nothing is missing */
+static TimestampTz standby_check_at;
 
 void
 standby_note_read(void)
 {
-	needed = webhook_flushed_wal();
+	standby_needed = webhook_flushed_wal();
 }
 
 static XLogRecPtr
@@ -60,21 +60,21 @@ bool
 standby_has_all(TimestampTz now)
 {
 	if (max_wal_senders == 0 || SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0' ||
-		needed <= standby_confirmed())
+		standby_needed <= standby_confirmed())
 	{
-		missing_since = 0;
+		standby_missing_since = 0;
 		return true;
 	}
-	if (missing_since == 0 || now < missing_since)
-		missing_since = now;
-	next_check = now + Min(Max((now - missing_since) / 8, CHECK_MIN_US), CHECK_MAX_US);
+	if (standby_missing_since == 0 || now < standby_missing_since)
+		standby_missing_since = now;
+	standby_check_at = now + Min(Max((now - standby_missing_since) / 8, CHECK_MIN_US), CHECK_MAX_US);
 	return false;
 }
 
 TimestampTz
 standby_next_check(void)
 {
-	return missing_since != 0 ? next_check : DT_NOEND;
+	return standby_missing_since != 0 ? standby_check_at : DT_NOEND;
 }
 
 bool

@@ -20,7 +20,7 @@
 #include "log/xid_set.h"
 
 static int
-compare_uint64(const void *a, const void *b)
+xid_set_compare_uint64(const void *a, const void *b)
 {
 	uint64		x = *(const uint64 *) a;
 	uint64		y = *(const uint64 *) b;
@@ -35,7 +35,7 @@ xid_set_contains(const XidSet *ended, uint64 xid)
 		return true;
 	if (xid >= ended->xmax)
 		return false;
-	return bsearch(&xid, ended->running, ended->nrunning, sizeof(uint64), compare_uint64) == NULL;
+	return bsearch(&xid, ended->running, ended->nrunning, sizeof(uint64), xid_set_compare_uint64) == NULL;
 }
 
 static XidSet *
@@ -66,7 +66,7 @@ xid_set_release(XidSet *ended)
 }
 
 static uint64
-widen(TransactionId xid, FullTransactionId next)
+xid_set_widen(TransactionId xid, FullTransactionId next)
 {
 	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - xid);
 }
@@ -83,16 +83,16 @@ xid_set_now(void)
 	Snapshot	snapshot = GetActiveSnapshot();
 	FullTransactionId next = ReadNextFullTransactionId();
 	TransactionId own = GetTopTransactionIdIfAny();
-	XidSet	   *ended = xid_set_create(widen(snapshot->xmin, next), widen(snapshot->xmax, next),
+	XidSet	   *ended = xid_set_create(xid_set_widen(snapshot->xmin, next), xid_set_widen(snapshot->xmax, next),
 									 snapshot->xcnt + 1);
 	int			n = 0;
 	int			kept = 0;
 
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
-		ended->running[n++] = widen(snapshot->xip[i], next);
-	if (TransactionIdIsValid(own) && widen(own, next) < ended->xmax)
-		ended->running[n++] = widen(own, next);
-	qsort(ended->running, n, sizeof(uint64), compare_uint64);
+		ended->running[n++] = xid_set_widen(snapshot->xip[i], next);
+	if (TransactionIdIsValid(own) && xid_set_widen(own, next) < ended->xmax)
+		ended->running[n++] = xid_set_widen(own, next);
+	qsort(ended->running, n, sizeof(uint64), xid_set_compare_uint64);
 	for (int i = 0; i < n; i++)
 		if (kept == 0 || ended->running[i] != ended->running[kept - 1])
 			ended->running[kept++] = ended->running[i];

@@ -25,7 +25,7 @@ typedef struct Fault
 	const char *what;
 } Fault;
 
-static const Fault faults[] = {
+static const Fault curlbuild_faults[] = {
 	/* sockets of connections that are being closed are never taken out of the set: curl#14280 */
 	{0x080900, 0x080901, "can keep a CPU busy after it has closed a connection"},
 	/* the resolver's eventfd stays readable as long as a transfer lasts: curl#21547 */
@@ -35,14 +35,14 @@ static const Fault faults[] = {
 };
 
 /* Those that take PEM text, and skip a key in the text of a certificate. */
-static const char *const tls_libraries[] = {"OpenSSL/", "LibreSSL/", "BoringSSL", "AWS-LC/", "quictls/"};
+static const char *const curlbuild_tls_libraries[] = {"OpenSSL/", "LibreSSL/", "BoringSSL", "AWS-LC/", "quictls/"};
 
 const char *
 curlbuild_fault(unsigned int version)
 {
-	for (size_t i = 0; i < lengthof(faults); i++)
-		if (version >= faults[i].first && version <= faults[i].last)
-			return faults[i].what;
+	for (size_t i = 0; i < lengthof(curlbuild_faults); i++)
+		if (version >= curlbuild_faults[i].first && version <= curlbuild_faults[i].last)
+			return curlbuild_faults[i].what;
 	return NULL;
 }
 
@@ -58,8 +58,8 @@ curlbuild_has_certificates(const char *tls)
 		tls += strcspn(tls, ")");
 		tls += strspn(tls, ") ");
 	}
-	for (size_t i = 0; i < lengthof(tls_libraries); i++)
-		if (strncmp(tls, tls_libraries[i], strlen(tls_libraries[i])) == 0)
+	for (size_t i = 0; i < lengthof(curlbuild_tls_libraries); i++)
+		if (strncmp(tls, curlbuild_tls_libraries[i], strlen(curlbuild_tls_libraries[i])) == 0)
 			return true;
 	return false;
 }

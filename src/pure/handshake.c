@@ -29,7 +29,7 @@
 #define MAX_RATE	100000000
 
 static bool
-same(const char *a, const char *b)
+handshake_equals(const char *a, const char *b)
 {
 	return a != NULL && b != NULL && strcmp(a, b) == 0;
 }
@@ -38,7 +38,8 @@ bool
 handshake_needed(const Handshake *handshake, const char *url, const char *origin)
 {
 	return handshake->wanted &&
-		!(handshake->agreed && same(handshake->asked_url, url) && same(handshake->asked_origin, origin));
+		!(handshake->agreed && handshake_equals(handshake->asked_url, url) &&
+		  handshake_equals(handshake->asked_origin, origin));
 }
 
 void
@@ -60,7 +61,7 @@ handshake_ask(Handshake *handshake, const char *url, const char *origin)
 
 /* What a receiver has sent becomes one line. */
 static void
-clean(char *text)
+handshake_clean(char *text)
 {
 	for (; *text != '\0'; text++)
 		if ((unsigned char) *text < ' ' || *text == 0x7f)
@@ -72,12 +73,12 @@ handshake_failed(Handshake *handshake, const char *error)
 {
 	handshake->agreed = false;
 	snprintf(handshake->problem, sizeof(handshake->problem), "no agreement: %s", error);
-	clean(handshake->problem);
+	handshake_clean(handshake->problem);
 }
 
 /* "*" is any number.  Zero and less are not numbers of requests that can be made. */
 static bool
-parse_rate(const char *text, int *rate)
+handshake_parse_rate(const char *text, int *rate)
 {
 	*rate = 0;
 	if (strcmp(text, "*") == 0)
@@ -97,7 +98,7 @@ parse_rate(const char *text, int *rate)
 }
 
 static bool
-refuse(Handshake *handshake, const char *what, const char *value)
+handshake_refuse(Handshake *handshake, const char *what, const char *value)
 {
 	char		error[HANDSHAKE_MAX_PROBLEM / 2];
 
@@ -112,12 +113,12 @@ handshake_answer(Handshake *handshake, const char *allowed_origin, const char *a
 	int			rate = 0;
 
 	if (allowed_origin == NULL)
-		return refuse(handshake, "the answer has no WebHook-Allowed-Origin%s", "");
+		return handshake_refuse(handshake, "the answer has no WebHook-Allowed-Origin%s", "");
 	if (strcmp(allowed_origin, "*") != 0 &&
 		(handshake->asked_origin == NULL || strcasecmp(allowed_origin, handshake->asked_origin) != 0))
-		return refuse(handshake, "the answer allows \"%.100s\", not this origin", allowed_origin);
-	if (allowed_rate != NULL && !parse_rate(allowed_rate, &rate))
-		return refuse(handshake, "the answer has \"%.100s\" as WebHook-Allowed-Rate", allowed_rate);
+		return handshake_refuse(handshake, "the answer allows \"%.100s\", not this origin", allowed_origin);
+	if (allowed_rate != NULL && !handshake_parse_rate(allowed_rate, &rate))
+		return handshake_refuse(handshake, "the answer has \"%.100s\" as WebHook-Allowed-Rate", allowed_rate);
 
 	handshake->agreed = true;
 	handshake->agreed_at = now;

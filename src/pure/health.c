@@ -24,7 +24,7 @@
 
 /* Which warning does this many attempts of the schedule call for? */
 static int
-warning_level(int attempts, const RetrySchedule *schedule)
+health_warning_level(int attempts, const RetrySchedule *schedule)
 {
 	int			percent = attempts * 100 / schedule->count;
 
@@ -32,9 +32,9 @@ warning_level(int attempts, const RetrySchedule *schedule)
 }
 
 static int
-warning(Health *health, int attempts, const RetrySchedule *schedule)
+health_warning(Health *health, int attempts, const RetrySchedule *schedule)
 {
-	int			level = warning_level(attempts, schedule);
+	int			level = health_warning_level(attempts, schedule);
 
 	if (level <= health->warned)
 		return 0;
@@ -44,13 +44,13 @@ warning(Health *health, int attempts, const RetrySchedule *schedule)
 
 /* Nothing has succeeded since the first of these attempts. */
 static bool
-all_failed(const Health *health, int attempts)
+health_all_failed(const Health *health, int attempts)
 {
 	return health->failures >= attempts;
 }
 
 static void
-start_failing(Health *health, int probes)
+health_start_failing(Health *health, int probes)
 {
 	health->failing = true;
 	health->ramp = 1;
@@ -76,27 +76,27 @@ health_failure(Health *health, const RetrySchedule *schedule, const HealthFailur
 		health->probes++;
 	}
 	else if (failure->handshake)
-		start_failing(health, 1);
+		health_start_failing(health, 1);
 	else
 	{
 		*delay = retry_delay(schedule, failure->attempts, failure->random, failure->retry_after);
 		if (*delay < 0)
-			return all_failed(health, failure->attempts) && health->failures >= HEALTH_MIN_FAILURES ?
+			return health_all_failed(health, failure->attempts) && health->failures >= HEALTH_MIN_FAILURES ?
 				HEALTH_DEACTIVATE : HEALTH_GIVE_UP;
 		if (health->failures < HEALTH_FAILING_AFTER)
 		{
-			if (all_failed(health, failure->attempts))
-				*warn = warning(health, failure->attempts, schedule);
+			if (health_all_failed(health, failure->attempts))
+				*warn = health_warning(health, failure->attempts, schedule);
 			return HEALTH_RETRY;
 		}
-		start_failing(health, failure->attempts);
+		health_start_failing(health, failure->attempts);
 	}
 
 	*delay = retry_delay(schedule, health->probes, failure->random, failure->retry_after);
 	if (*delay < 0)
 		return HEALTH_DEACTIVATE;
 	health->next_probe_at = failure->now + *delay;
-	*warn = warning(health, health->probes, schedule);
+	*warn = health_warning(health, health->probes, schedule);
 	return HEALTH_WAIT;
 }
 

@@ -35,7 +35,7 @@ typedef struct Range
 } Range;
 
 /* Not public, from the IANA registry of special-purpose IPv4 addresses. */
-static const Range refused_ipv4[] = {
+static const Range netguard_refused_ipv4[] = {
 	{8, {0}},					/* this network */
 	{8, {10}},					/* private */
 	{10, {100, 64}},			/* shared, carrier-grade NAT */
@@ -54,7 +54,7 @@ static const Range refused_ipv4[] = {
 };
 
 /* The same for IPv6. */
-static const Range refused_ipv6[] = {
+static const Range netguard_refused_ipv6[] = {
 	{96, {0}},					/* unspecified, loopback, IPv4-compatible */
 	{48, {0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}}, /* NAT64 of one's own network */
 	{64, {0x01, 0x00}},			/* discard */
@@ -85,18 +85,18 @@ static const struct
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
 
-static const unsigned char loopback_ipv6[IPV6_BYTES] = {[IPV6_BYTES - 1] = 1};
-static const unsigned char mapped_prefix[IPV6_BYTES] = {[10] = 0xff,[11] = 0xff};
+static const unsigned char netguard_loopback_ipv6[IPV6_BYTES] = {[IPV6_BYTES - 1] = 1};
+static const unsigned char netguard_mapped_prefix[IPV6_BYTES] = {[10] = 0xff,[11] = 0xff};
 
 static bool
-is_blank(char c)
+netguard_is_blank(char c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 /* Do the first prefix bits of a and b agree? */
 static bool
-bits_match(const unsigned char *a, const unsigned char *b, int prefix)
+netguard_bits_match(const unsigned char *a, const unsigned char *b, int prefix)
 {
 	int			whole = prefix / 8;
 	int			rest = prefix % 8;
@@ -107,49 +107,49 @@ bits_match(const unsigned char *a, const unsigned char *b, int prefix)
 }
 
 static bool
-in_ranges(const Range *ranges, size_t count, const unsigned char *addr)
+netguard_in_ranges(const Range *ranges, size_t count, const unsigned char *addr)
 {
 	for (size_t i = 0; i < count; i++)
 	{
-		if (bits_match(addr, ranges[i].bytes, ranges[i].prefix))
+		if (netguard_bits_match(addr, ranges[i].bytes, ranges[i].prefix))
 			return true;
 	}
 	return false;
 }
 
 static bool
-in_list(const NetguardList *list, int family, const unsigned char *addr)
+netguard_in_list(const NetguardList *list, int family, const unsigned char *addr)
 {
 	for (int i = 0; i < list->count; i++)
 	{
 		const NetguardNetwork *network = &list->networks[i];
 
-		if (network->family == family && bits_match(addr, network->bytes, network->prefix))
+		if (network->family == family && netguard_bits_match(addr, network->bytes, network->prefix))
 			return true;
 	}
 	return false;
 }
 
 static bool
-allows_ipv4(const NetguardList *allowed, const unsigned char *addr)
+netguard_allows_ipv4(const NetguardList *allowed, const unsigned char *addr)
 {
-	return in_list(allowed, AF_INET, addr) ||
-		!in_ranges(refused_ipv4, lengthof(refused_ipv4), addr);
+	return netguard_in_list(allowed, AF_INET, addr) ||
+		!netguard_in_ranges(netguard_refused_ipv4, lengthof(netguard_refused_ipv4), addr);
 }
 
 /* The IPv4 address inside an IPv6 address, or NULL. */
 static const unsigned char *
-embedded_ipv4(const unsigned char *addr)
+netguard_embedded_ipv4(const unsigned char *addr)
 {
 	static const unsigned char unspecified[IPV6_BYTES];
 
 	/* These two look IPv4-compatible but are addresses in their own right. */
-	if (memcmp(addr, unspecified, IPV6_BYTES) == 0 || memcmp(addr, loopback_ipv6, IPV6_BYTES) == 0)
+	if (memcmp(addr, unspecified, IPV6_BYTES) == 0 || memcmp(addr, netguard_loopback_ipv6, IPV6_BYTES) == 0)
 		return NULL;
 
 	for (size_t i = 0; i < lengthof(embeddings); i++)
 	{
-		if (bits_match(addr, embeddings[i].range.bytes, embeddings[i].range.prefix))
+		if (netguard_bits_match(addr, embeddings[i].range.bytes, embeddings[i].range.prefix))
 			return addr + embeddings[i].offset;
 	}
 	return NULL;
@@ -161,14 +161,14 @@ embedded_ipv4(const unsigned char *addr)
  * the rules for IPv4.
  */
 static bool
-allows_ipv6(const NetguardList *allowed, const unsigned char *addr)
+netguard_allows_ipv6(const NetguardList *allowed, const unsigned char *addr)
 {
-	const unsigned char *inner = embedded_ipv4(addr);
+	const unsigned char *inner = netguard_embedded_ipv4(addr);
 
-	if (inner != NULL && !allows_ipv4(allowed, inner))
+	if (inner != NULL && !netguard_allows_ipv4(allowed, inner))
 		return false;
-	return in_list(allowed, AF_INET6, addr) ||
-		!in_ranges(refused_ipv6, lengthof(refused_ipv6), addr);
+	return netguard_in_list(allowed, AF_INET6, addr) ||
+		!netguard_in_ranges(netguard_refused_ipv6, lengthof(netguard_refused_ipv6), addr);
 }
 
 bool
@@ -186,19 +186,19 @@ netguard_allows(const NetguardList *allowed, const struct sockaddr *addr, sockle
 	if (family == AF_INET && len >= sizeof(ipv4))
 	{
 		memcpy(&ipv4, addr, sizeof(ipv4));
-		return allows_ipv4(allowed, (const unsigned char *) &ipv4.sin_addr);
+		return netguard_allows_ipv4(allowed, (const unsigned char *) &ipv4.sin_addr);
 	}
 	if (family == AF_INET6 && len >= sizeof(ipv6))
 	{
 		memcpy(&ipv6, addr, sizeof(ipv6));
-		return allows_ipv6(allowed, ipv6.sin6_addr.s6_addr);
+		return netguard_allows_ipv6(allowed, ipv6.sin6_addr.s6_addr);
 	}
 	return false;
 }
 
 /* Read the digits behind the slash; -1 when they are no number up to max. */
 static int
-parse_prefix(const char *text, int max)
+netguard_parse_prefix(const char *text, int max)
 {
 	int			prefix = 0;
 
@@ -217,7 +217,7 @@ parse_prefix(const char *text, int max)
 
 /* Clear the bits behind the prefix, so that equal networks look equal. */
 static void
-clear_host_bits(NetguardNetwork *network)
+netguard_clear_host_bits(NetguardNetwork *network)
 {
 	for (int i = 0; i < IPV6_BYTES; i++)
 	{
@@ -232,7 +232,7 @@ clear_host_bits(NetguardNetwork *network)
 
 /* Parse one "address" or "address/prefix" of the given length. */
 static bool
-parse_network(const char *text, size_t len, NetguardNetwork *network)
+netguard_parse_network(const char *text, size_t len, NetguardNetwork *network)
 {
 	char		entry[INET6_ADDRSTRLEN + sizeof("/128")];
 	char	   *slash;
@@ -253,19 +253,19 @@ parse_network(const char *text, size_t len, NetguardNetwork *network)
 	if (inet_pton(network->family, entry, network->bytes) != 1)
 		return false;
 
-	network->prefix = slash != NULL ? parse_prefix(slash + 1, bits) : bits;
+	network->prefix = slash != NULL ? netguard_parse_prefix(slash + 1, bits) : bits;
 	if (network->prefix < 0)
 		return false;
 
 	/* A mapped network is the IPv4 network that it maps. */
 	if (network->family == AF_INET6 && network->prefix >= MAPPED_BITS &&
-		bits_match(network->bytes, mapped_prefix, MAPPED_BITS))
+		netguard_bits_match(network->bytes, netguard_mapped_prefix, MAPPED_BITS))
 	{
 		network->family = AF_INET;
 		network->prefix -= MAPPED_BITS;
 		memmove(network->bytes, network->bytes + IPV6_BYTES - IPV4_BYTES, IPV4_BYTES);
 	}
-	clear_host_bits(network);
+	netguard_clear_host_bits(network);
 	return true;
 }
 
@@ -273,7 +273,7 @@ bool
 netguard_parse(const char *text, NetguardList *list, const char **bad, size_t *bad_len)
 {
 	list->count = 0;
-	while (is_blank(*text))
+	while (netguard_is_blank(*text))
 		text++;
 	if (*text == '\0')
 		return true;
@@ -283,12 +283,12 @@ netguard_parse(const char *text, NetguardList *list, const char **bad, size_t *b
 		const char *end = text + strcspn(text, ",");
 		size_t		len = end - text;
 
-		while (len > 0 && is_blank(text[len - 1]))
+		while (len > 0 && netguard_is_blank(text[len - 1]))
 			len--;
 
 		/* One entry too many is as bad as one that cannot be read. */
 		if (list->count >= NETGUARD_MAX_NETWORKS ||
-			!parse_network(text, len, &list->networks[list->count]))
+			!netguard_parse_network(text, len, &list->networks[list->count]))
 		{
 			*bad = text;
 			*bad_len = len;
@@ -299,7 +299,7 @@ netguard_parse(const char *text, NetguardList *list, const char **bad, size_t *b
 		if (*end == '\0')
 			return true;
 		text = end + 1;
-		while (is_blank(*text))
+		while (netguard_is_blank(*text))
 			text++;
 	}
 }

@@ -15,7 +15,7 @@
 
 /* "[12]"; returns what is behind it, or NULL. */
 static const char *
-parse_index(const char *s, PathStep *step)
+path_parse_index(const char *s, PathStep *step)
 {
 	size_t		digits = strspn(s + 1, "0123456789");
 
@@ -29,7 +29,7 @@ parse_index(const char *s, PathStep *step)
 
 /* Up to the next dot or bracket; returns what is behind it, or NULL. */
 static const char *
-parse_key(const char *s, PathStep *step)
+path_parse_key(const char *s, PathStep *step)
 {
 	step->key = s;
 	step->key_len = strcspn(s, ".[");
@@ -51,9 +51,9 @@ path_parse(const char *text, Path *path)
 			return "the path has too many steps";
 		step = &path->steps[path->nsteps++];
 		if (*s == '[')
-			s = parse_index(s, step);
+			s = path_parse_index(s, step);
 		else
-			s = parse_key(*s == '.' && path->nsteps > 1 ? s + 1 : s, step);
+			s = path_parse_key(*s == '.' && path->nsteps > 1 ? s + 1 : s, step);
 		if (s == NULL)
 			return "it is not a path of names and [numbers]";
 	}

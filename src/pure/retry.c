@@ -38,10 +38,10 @@ static const struct
 };
 
 /* In the order of a year; the days of the week begin with that of 1 January 1970. */
-static const char *const months[] = {
+static const char *const retry_months[] = {
 	"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
 };
-static const char *const days[] = {
+static const char *const retry_days[] = {
 	"Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"
 };
 
@@ -59,28 +59,28 @@ typedef struct Date
 } Date;
 
 static bool
-is_digit(char c)
+retry_is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
 static bool
-is_blank(char c)
+retry_is_blank(char c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 static const char *
-skip_blanks(const char *text)
+retry_skip_blanks(const char *text)
 {
-	while (is_blank(*text))
+	while (retry_is_blank(*text))
 		text++;
 	return text;
 }
 
 /* Microseconds in the unit text[0..len-1], or 0 when there is no such unit. */
 static int64_t
-unit_usecs(const char *text, size_t len)
+retry_unit_usecs(const char *text, size_t len)
 {
 	for (size_t i = 0; i < lengthof(units); i++)
 	{
@@ -95,36 +95,36 @@ unit_usecs(const char *text, size_t len)
  * at the end of the text, or NULL with *error set.
  */
 static const char *
-parse_step(const char *text, int64_t *usecs, const char **error)
+retry_parse_step(const char *text, int64_t *usecs, const char **error)
 {
 	const int64_t limit = RETRY_MAX_STEP_SECONDS * USECS_PER_SEC;
 	int64_t		number = 0;
 	int64_t		unit;
 	size_t		len;
 
-	text = skip_blanks(text);
+	text = retry_skip_blanks(text);
 	if (*text == '-')
 	{
 		*error = "a step is negative";
 		return NULL;
 	}
-	if (!is_digit(*text))
+	if (!retry_is_digit(*text))
 	{
 		*error = "a step is not a duration such as \"90\", \"500ms\", \"5s\", \"30min\", \"2h\" or \"1d\"";
 		return NULL;
 	}
 
 	/* Nothing above the limit is of interest, so stop growing there. */
-	for (; is_digit(*text); text++)
+	for (; retry_is_digit(*text); text++)
 	{
 		if (number <= limit)
 			number = number * 10 + (*text - '0');
 	}
 
-	text = skip_blanks(text);
+	text = retry_skip_blanks(text);
 	len = strcspn(text, ", \t\n\v\f\r");
-	unit = unit_usecs(text, len);
-	text = skip_blanks(text + len);
+	unit = retry_unit_usecs(text, len);
+	text = retry_skip_blanks(text + len);
 	if (unit == 0 || (*text != ',' && *text != '\0'))
 	{
 		*error = "a step is not a duration such as \"90\", \"500ms\", \"5s\", \"30min\", \"2h\" or \"1d\"";
@@ -143,7 +143,7 @@ bool
 retry_parse_schedule(const char *text, RetrySchedule *schedule, const char **error)
 {
 	schedule->count = 0;
-	if (*skip_blanks(text) == '\0')
+	if (*retry_skip_blanks(text) == '\0')
 	{
 		*error = "there is no step";
 		return false;
@@ -155,7 +155,7 @@ retry_parse_schedule(const char *text, RetrySchedule *schedule, const char **err
 			*error = "there are more than 32 steps";
 			return false;
 		}
-		text = parse_step(text, &schedule->steps[schedule->count], error);
+		text = retry_parse_step(text, &schedule->steps[schedule->count], error);
 		if (text == NULL)
 			return false;
 		schedule->count++;
@@ -183,7 +183,7 @@ retry_delay(const RetrySchedule *schedule, int attempts, uint32_t random, int64_
 
 /* Consume one character; false when another one stands there. */
 static bool
-take_char(const char **text, char c)
+retry_take_char(const char **text, char c)
 {
 	if (**text != c)
 		return false;
@@ -193,12 +193,12 @@ take_char(const char **text, char c)
 
 /* Consume exactly this many digits. */
 static bool
-take_number(const char **text, int ndigits, int *number)
+retry_take_number(const char **text, int ndigits, int *number)
 {
 	*number = 0;
 	for (int i = 0; i < ndigits; i++)
 	{
-		if (!is_digit(**text))
+		if (!retry_is_digit(**text))
 			return false;
 		*number = *number * 10 + (**text - '0');
 		(*text)++;
@@ -208,13 +208,13 @@ take_number(const char **text, int ndigits, int *number)
 
 /* Consume the name of a month. */
 static bool
-take_month(const char **text, int *month)
+retry_take_month(const char **text, int *month)
 {
-	for (size_t i = 0; i < lengthof(months); i++)
+	for (size_t i = 0; i < lengthof(retry_months); i++)
 	{
-		size_t		len = strlen(months[i]);
+		size_t		len = strlen(retry_months[i]);
 
-		if (strncmp(*text, months[i], len) == 0)
+		if (strncmp(*text, retry_months[i], len) == 0)
 		{
 			*month = (int) i;
 			*text += len;
@@ -226,14 +226,14 @@ take_month(const char **text, int *month)
 
 /* Consume the name of a day of the week, abbreviated or in full. */
 static bool
-take_day_name(const char **text, bool *in_full)
+retry_take_day_name(const char **text, bool *in_full)
 {
-	for (size_t i = 0; i < lengthof(days); i++)
+	for (size_t i = 0; i < lengthof(retry_days); i++)
 	{
-		size_t		len = strlen(days[i]);
+		size_t		len = strlen(retry_days[i]);
 
-		*in_full = strncmp(*text, days[i], len) == 0;
-		if (!*in_full && strncmp(*text, days[i], DAY_ABBREVIATION) != 0)
+		*in_full = strncmp(*text, retry_days[i], len) == 0;
+		if (!*in_full && strncmp(*text, retry_days[i], DAY_ABBREVIATION) != 0)
 			continue;
 		*text += *in_full ? len : DAY_ABBREVIATION;
 		return true;
@@ -243,18 +243,18 @@ take_day_name(const char **text, bool *in_full)
 
 /* Consume "08:49:37". */
 static bool
-take_time(const char **text, Date *date)
+retry_take_time(const char **text, Date *date)
 {
-	return take_number(text, 2, &date->hour) && take_char(text, ':') &&
-		take_number(text, 2, &date->minute) && take_char(text, ':') &&
-		take_number(text, 2, &date->second);
+	return retry_take_number(text, 2, &date->hour) && retry_take_char(text, ':') &&
+		retry_take_number(text, 2, &date->minute) && retry_take_char(text, ':') &&
+		retry_take_number(text, 2, &date->second);
 }
 
 /* Consume the rest of the two forms that end in a time zone. */
 static bool
-take_time_gmt(const char **text, Date *date)
+retry_take_time_gmt(const char **text, Date *date)
 {
-	if (!take_char(text, ' ') || !take_time(text, date) || strncmp(*text, " GMT", 4) != 0)
+	if (!retry_take_char(text, ' ') || !retry_take_time(text, date) || strncmp(*text, " GMT", 4) != 0)
 		return false;
 	*text += 4;
 	return true;
@@ -262,11 +262,11 @@ take_time_gmt(const char **text, Date *date)
 
 /* "06 Nov 1994 08:49:37 GMT" */
 static bool
-take_imf_fixdate(const char **text, Date *date)
+retry_take_imf_fixdate(const char **text, Date *date)
 {
-	return take_number(text, 2, &date->day) && take_char(text, ' ') &&
-		take_month(text, &date->month) && take_char(text, ' ') &&
-		take_number(text, 4, &date->year) && take_time_gmt(text, date);
+	return retry_take_number(text, 2, &date->day) && retry_take_char(text, ' ') &&
+		retry_take_month(text, &date->month) && retry_take_char(text, ' ') &&
+		retry_take_number(text, 4, &date->year) && retry_take_time_gmt(text, date);
 }
 
 /*
@@ -274,11 +274,11 @@ take_imf_fixdate(const char **text, Date *date)
  * the present one, as RFC 9110 demands for dates far in the future.
  */
 static bool
-take_rfc850_date(const char **text, Date *date, int current_year)
+retry_take_rfc850_date(const char **text, Date *date, int current_year)
 {
-	if (!take_number(text, 2, &date->day) || !take_char(text, '-') ||
-		!take_month(text, &date->month) || !take_char(text, '-') ||
-		!take_number(text, 2, &date->year) || !take_time_gmt(text, date))
+	if (!retry_take_number(text, 2, &date->day) || !retry_take_char(text, '-') ||
+		!retry_take_month(text, &date->month) || !retry_take_char(text, '-') ||
+		!retry_take_number(text, 2, &date->year) || !retry_take_time_gmt(text, date))
 		return false;
 
 	date->year += current_year / 100 * 100;
@@ -291,19 +291,19 @@ take_rfc850_date(const char **text, Date *date, int current_year)
 
 /* "Nov  6 08:49:37 1994" */
 static bool
-take_asctime_date(const char **text, Date *date)
+retry_take_asctime_date(const char **text, Date *date)
 {
-	if (!take_month(text, &date->month) || !take_char(text, ' '))
+	if (!retry_take_month(text, &date->month) || !retry_take_char(text, ' '))
 		return false;
-	if (!take_number(text, take_char(text, ' ') ? 1 : 2, &date->day))
+	if (!retry_take_number(text, retry_take_char(text, ' ') ? 1 : 2, &date->day))
 		return false;
-	return take_char(text, ' ') && take_time(text, date) &&
-		take_char(text, ' ') && take_number(text, 4, &date->year);
+	return retry_take_char(text, ' ') && retry_take_time(text, date) &&
+		retry_take_char(text, ' ') && retry_take_number(text, 4, &date->year);
 }
 
 /* Days from 1 January 1970 to 1 January of a year >= 0 of the Gregorian calendar. */
 static int64_t
-days_before_year(int64_t year)
+retry_days_before_year(int64_t year)
 {
 	int64_t		past = year - 1 + 400;	/* a cycle more, to stay positive */
 
@@ -311,22 +311,22 @@ days_before_year(int64_t year)
 }
 
 static bool
-is_leap_year(int year)
+retry_is_leap_year(int year)
 {
 	return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 }
 
 static int
-days_in_month(int year, int month)
+retry_days_in_month(int year, int month)
 {
 	static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 
-	return lengths[month] + (month == 1 && is_leap_year(year));
+	return lengths[month] + (month == 1 && retry_is_leap_year(year));
 }
 
 /* The year that a time lies in, within what a four-digit year can hold. */
 static int
-year_of(int64_t unix_seconds)
+retry_year_of(int64_t unix_seconds)
 {
 	int			low = 0;
 	int			high = 9999;
@@ -335,7 +335,7 @@ year_of(int64_t unix_seconds)
 	{
 		int			middle = (low + high + 1) / 2;
 
-		if (days_before_year(middle) * SECS_PER_DAY <= unix_seconds)
+		if (retry_days_before_year(middle) * SECS_PER_DAY <= unix_seconds)
 			low = middle;
 		else
 			high = middle - 1;
@@ -345,19 +345,19 @@ year_of(int64_t unix_seconds)
 
 /* A leap second counts as the second that follows it. */
 static bool
-date_is_valid(const Date *date)
+retry_date_is_valid(const Date *date)
 {
-	return date->day >= 1 && date->day <= days_in_month(date->year, date->month) &&
+	return date->day >= 1 && date->day <= retry_days_in_month(date->year, date->month) &&
 		date->hour <= 23 && date->minute <= 59 && date->second <= 60;
 }
 
 static int64_t
-date_to_unix(const Date *date)
+retry_date_to_unix(const Date *date)
 {
-	int64_t		day = days_before_year(date->year) + date->day - 1;
+	int64_t		day = retry_days_before_year(date->year) + date->day - 1;
 
 	for (int month = 0; month < date->month; month++)
-		day += days_in_month(date->year, month);
+		day += retry_days_in_month(date->year, month);
 
 	return day * SECS_PER_DAY + date->hour * SECS_PER_HOUR +
 		date->minute * SECS_PER_MINUTE + date->second;
@@ -365,19 +365,19 @@ date_to_unix(const Date *date)
 
 /* Consume a date in any of the three forms. */
 static bool
-take_date(const char **text, Date *date, int64_t now)
+retry_take_date(const char **text, Date *date, int64_t now)
 {
 	bool		in_full;
 
-	if (!take_day_name(text, &in_full))
+	if (!retry_take_day_name(text, &in_full))
 		return false;
-	if (take_char(text, ','))
+	if (retry_take_char(text, ','))
 	{
-		if (!take_char(text, ' '))
+		if (!retry_take_char(text, ' '))
 			return false;
-		return in_full ? take_rfc850_date(text, date, year_of(now)) : take_imf_fixdate(text, date);
+		return in_full ? retry_take_rfc850_date(text, date, retry_year_of(now)) : retry_take_imf_fixdate(text, date);
 	}
-	return !in_full && take_char(text, ' ') && take_asctime_date(text, date);
+	return !in_full && retry_take_char(text, ' ') && retry_take_asctime_date(text, date);
 }
 
 int64_t
@@ -386,10 +386,10 @@ retry_parse_after(const char *value, int64_t now)
 	int64_t		seconds = 0;
 	Date		date;
 
-	value = skip_blanks(value);
-	if (is_digit(*value))
+	value = retry_skip_blanks(value);
+	if (retry_is_digit(*value))
 	{
-		for (; is_digit(*value); value++)
+		for (; retry_is_digit(*value); value++)
 		{
 			if (seconds < RETRY_MAX_AFTER_SECONDS)
 				seconds = seconds * 10 + (*value - '0');
@@ -399,17 +399,17 @@ retry_parse_after(const char *value, int64_t now)
 	{
 		int64_t		at;
 
-		if (!take_date(&value, &date, now) || !date_is_valid(&date))
+		if (!retry_take_date(&value, &date, now) || !retry_date_is_valid(&date))
 			return -1;
 
 		/* Compared before it is subtracted: now may be anything. */
-		at = date_to_unix(&date);
+		at = retry_date_to_unix(&date);
 		if (now < at - RETRY_MAX_AFTER_SECONDS)
 			seconds = RETRY_MAX_AFTER_SECONDS;
 		else if (now < at)
 			seconds = at - now;
 	}
-	if (*skip_blanks(value) != '\0')
+	if (*retry_skip_blanks(value) != '\0')
 		return -1;
 
 	if (seconds > RETRY_MAX_AFTER_SECONDS)

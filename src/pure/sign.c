@@ -78,7 +78,7 @@ typedef struct Part
 #define MESSAGE_PARTS	3		/* id, ".timestamp.", body */
 
 static bool
-is_base64_digit(char c)
+sign_is_base64_digit(char c)
 {
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
 		(c >= '0' && c <= '9') || c == '+' || c == '/';
@@ -89,7 +89,7 @@ is_base64_digit(char c)
  * many bytes there are, or 0 when the text is empty, malformed or longer.
  */
 static size_t
-decode_base64(const char *text, unsigned char *out)
+sign_decode_base64(const char *text, unsigned char *out)
 {
 	/* OpenSSL writes whole groups of three. */
 	unsigned char decoded[(MAX_KEY_BYTES + 2) / 3 * 3];
@@ -98,7 +98,7 @@ decode_base64(const char *text, unsigned char *out)
 	size_t		padding;
 	size_t		size;
 
-	while (is_base64_digit(text[digits]))
+	while (sign_is_base64_digit(text[digits]))
 		digits++;
 	padding = strspn(text + digits, "=");
 	if (len == 0 || digits + padding != len || padding > 2 || len % 4 != 0)
@@ -114,14 +114,14 @@ decode_base64(const char *text, unsigned char *out)
 
 /* Append the base64 of some bytes and a NUL; returns the number of characters. */
 static size_t
-encode_base64(const unsigned char *bytes, size_t len, char *out)
+sign_encode_base64(const unsigned char *bytes, size_t len, char *out)
 {
 	return (size_t) EVP_EncodeBlock((unsigned char *) out, bytes, (int) len);
 }
 
 /* Begin a message: with this secret, or with the one used before if it is NULL. */
 static bool
-hmac_begin(SignKey *key, const unsigned char *secret, size_t secret_len)
+sign_hmac_begin(SignKey *key, const unsigned char *secret, size_t secret_len)
 {
 #ifdef SIGN_HAS_EVP_MAC
 	return EVP_MAC_init(key->hmac, secret, secret_len, NULL) == 1;
@@ -132,7 +132,7 @@ hmac_begin(SignKey *key, const unsigned char *secret, size_t secret_len)
 }
 
 static bool
-hmac_add(SignKey *key, const Part *part)
+sign_hmac_add(SignKey *key, const Part *part)
 {
 #ifdef SIGN_HAS_EVP_MAC
 	return EVP_MAC_update(key->hmac, part->data, part->len) == 1;
@@ -142,7 +142,7 @@ hmac_add(SignKey *key, const Part *part)
 }
 
 static bool
-hmac_finish(SignKey *key, unsigned char *out)
+sign_hmac_finish(SignKey *key, unsigned char *out)
 {
 #ifdef SIGN_HAS_EVP_MAC
 	size_t		len;
@@ -156,7 +156,7 @@ hmac_finish(SignKey *key, unsigned char *out)
 }
 
 static bool
-hmac_create_context(SignKey *key)
+sign_hmac_create_context(SignKey *key)
 {
 #ifdef SIGN_HAS_EVP_MAC
 	OSSL_PARAM	params[] = {
@@ -177,16 +177,16 @@ hmac_create_context(SignKey *key)
 }
 
 static bool
-hmac_sign(SignKey *key, const Part *parts, int nparts, unsigned char *out)
+sign_hmac_sign(SignKey *key, const Part *parts, int nparts, unsigned char *out)
 {
-	if (!(key->rekey ? hmac_begin(key, key->secret, key->secret_len) : hmac_begin(key, NULL, 0)))
+	if (!(key->rekey ? sign_hmac_begin(key, key->secret, key->secret_len) : sign_hmac_begin(key, NULL, 0)))
 		return false;
 	for (int i = 0; i < nparts; i++)
 	{
-		if (!hmac_add(key, &parts[i]))
+		if (!sign_hmac_add(key, &parts[i]))
 			return false;
 	}
-	return hmac_finish(key, out);
+	return sign_hmac_finish(key, out);
 }
 
 /*
@@ -195,25 +195,25 @@ hmac_sign(SignKey *key, const Part *parts, int nparts, unsigned char *out)
  * the context, so signing the same twice gives different results or an error.
  */
 static bool
-hmac_prepare(SignKey *key)
+sign_hmac_prepare(SignKey *key)
 {
 	const Part	probe = {"probe", 5};
 	unsigned char first[HMAC_BYTES];
 	unsigned char again[HMAC_BYTES];
 
 	key->rekey = true;
-	if (!hmac_create_context(key) || !hmac_sign(key, &probe, 1, first))
+	if (!sign_hmac_create_context(key) || !sign_hmac_sign(key, &probe, 1, first))
 		return false;
 
 	key->rekey = false;
-	if (!hmac_sign(key, &probe, 1, again) || memcmp(first, again, HMAC_BYTES) != 0)
+	if (!sign_hmac_sign(key, &probe, 1, again) || memcmp(first, again, HMAC_BYTES) != 0)
 		key->rekey = true;
 	return true;
 }
 
 /* Set up an ed25519 key from its seed and public key; false when they do not belong together. */
 static bool
-ed25519_prepare(SignKey *key, const unsigned char *bytes)
+sign_ed25519_prepare(SignKey *key, const unsigned char *bytes)
 {
 	size_t		len = sizeof(key->public_key);
 
@@ -226,7 +226,7 @@ ed25519_prepare(SignKey *key, const unsigned char *bytes)
 
 /* Put the parts together in the key's buffer; false when memory is short. */
 static bool
-join_parts(SignKey *key, const Part *parts, int nparts, size_t *len)
+sign_join_parts(SignKey *key, const Part *parts, int nparts, size_t *len)
 {
 	size_t		at = 0;
 
@@ -252,13 +252,13 @@ join_parts(SignKey *key, const Part *parts, int nparts, size_t *len)
 }
 
 static bool
-ed25519_sign(SignKey *key, const Part *parts, int nparts, unsigned char *out)
+sign_ed25519_sign(SignKey *key, const Part *parts, int nparts, unsigned char *out)
 {
 	size_t		out_len = ED25519_SIGNATURE_BYTES;
 	size_t		len;
 	bool		ok;
 
-	if (!join_parts(key, parts, nparts, &len))
+	if (!sign_join_parts(key, parts, nparts, &len))
 		return false;
 
 	/* The context is good for one signature only. */
@@ -278,18 +278,18 @@ ed25519_sign(SignKey *key, const Part *parts, int nparts, unsigned char *out)
 
 /* Fill in a key of the kind that text begins with; returns what is wrong, or NULL. */
 static const char *
-prepare_key(SignKey *key, const char *text)
+sign_prepare_key(SignKey *key, const char *text)
 {
 	size_t		len;
 
 	if (strncmp(text, HMAC_PREFIX, strlen(HMAC_PREFIX)) == 0)
 	{
 		key->kind = SIGN_HMAC_SHA256;
-		len = decode_base64(text + strlen(HMAC_PREFIX), key->secret);
+		len = sign_decode_base64(text + strlen(HMAC_PREFIX), key->secret);
 		if (len < SIGN_MIN_SECRET_BYTES)
 			return "the secret is not base64 of 24 to 64 bytes";
 		key->secret_len = len;
-		return hmac_prepare(key) ? NULL : "OpenSSL cannot compute HMAC-SHA256";
+		return sign_hmac_prepare(key) ? NULL : "OpenSSL cannot compute HMAC-SHA256";
 	}
 	if (strncmp(text, ED25519_PREFIX, strlen(ED25519_PREFIX)) == 0)
 	{
@@ -297,10 +297,10 @@ prepare_key(SignKey *key, const char *text)
 		bool		ok;
 
 		key->kind = SIGN_ED25519;
-		len = decode_base64(text + strlen(ED25519_PREFIX), bytes);
+		len = sign_decode_base64(text + strlen(ED25519_PREFIX), bytes);
 		if (len != 2 * ED25519_BYTES)
 			return "the private key is not base64 of 64 bytes";
-		ok = ed25519_prepare(key, bytes);
+		ok = sign_ed25519_prepare(key, bytes);
 		OPENSSL_cleanse(bytes, sizeof(bytes));
 		return ok ? NULL : "the private key and its public key do not belong together";
 	}
@@ -309,12 +309,12 @@ prepare_key(SignKey *key, const char *text)
 
 /* One key, whose text is len bytes long. */
 static SignKey *
-create_one(const char *text, size_t len, const char **error)
+sign_create_one(const char *text, size_t len, const char **error)
 {
 	SignKey    *key = OPENSSL_zalloc(sizeof(SignKey));
 	char	   *copy = OPENSSL_strndup(text, len);
 
-	*error = key != NULL && copy != NULL ? prepare_key(key, copy) : "out of memory";
+	*error = key != NULL && copy != NULL ? sign_prepare_key(key, copy) : "out of memory";
 	if (copy != NULL)
 		OPENSSL_clear_free(copy, len);
 	if (*error == NULL)
@@ -338,7 +338,7 @@ sign_key_create(const char *text, const char **error)
 
 		*error = "there are too many keys";
 		if (n < SIGN_MAX_KEYS)
-			*last = create_one(text, len, error);
+			*last = sign_create_one(text, len, error);
 		if (*last == NULL)
 		{
 			sign_key_free(first);
@@ -388,10 +388,10 @@ sign_one(SignKey *key, const Part *parts, char *out)
 	size_t		len = strlen(version);
 
 	memcpy(out, version, len);
-	if (key->kind == SIGN_HMAC_SHA256 && hmac_sign(key, parts, MESSAGE_PARTS, signature))
-		return len + encode_base64(signature, HMAC_BYTES, out + len);
-	if (key->kind == SIGN_ED25519 && ed25519_sign(key, parts, MESSAGE_PARTS, signature))
-		return len + encode_base64(signature, ED25519_SIGNATURE_BYTES, out + len);
+	if (key->kind == SIGN_HMAC_SHA256 && sign_hmac_sign(key, parts, MESSAGE_PARTS, signature))
+		return len + sign_encode_base64(signature, HMAC_BYTES, out + len);
+	if (key->kind == SIGN_ED25519 && sign_ed25519_sign(key, parts, MESSAGE_PARTS, signature))
+		return len + sign_encode_base64(signature, ED25519_SIGNATURE_BYTES, out + len);
 	ERR_clear_error();
 	return 0;
 }
@@ -430,7 +430,7 @@ void
 sign_format_secret(const unsigned char *bytes, size_t len, char *out)
 {
 	memcpy(out, HMAC_PREFIX, strlen(HMAC_PREFIX));
-	encode_base64(bytes, len, out + strlen(HMAC_PREFIX));
+	sign_encode_base64(bytes, len, out + strlen(HMAC_PREFIX));
 }
 
 bool
@@ -446,7 +446,7 @@ sign_format_private_key(const unsigned char *seed, char *out)
 	if (ok)
 	{
 		memcpy(out, ED25519_PREFIX, strlen(ED25519_PREFIX));
-		encode_base64(bytes, sizeof(bytes), out + strlen(ED25519_PREFIX));
+		sign_encode_base64(bytes, sizeof(bytes), out + strlen(ED25519_PREFIX));
 	}
 	EVP_PKEY_free(pkey);
 	OPENSSL_cleanse(bytes, sizeof(bytes));
@@ -461,6 +461,6 @@ sign_public_key(const SignKey *key, char *out)
 	if (key == NULL)
 		return false;
 	memcpy(out, PUBLIC_PREFIX, strlen(PUBLIC_PREFIX));
-	encode_base64(key->public_key, ED25519_BYTES, out + strlen(PUBLIC_PREFIX));
+	sign_encode_base64(key->public_key, ED25519_BYTES, out + strlen(PUBLIC_PREFIX));
 	return true;
 }

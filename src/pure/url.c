@@ -51,38 +51,38 @@ typedef struct Writer
 } Writer;
 
 static bool
-is_alnum(char c)
+url_is_alnum(char c)
 {
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
 static bool
-is_digit(char c)
+url_is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
 static bool
-is_hex_digit(char c)
+url_is_hex_digit(char c)
 {
-	return is_digit(c) || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f');
+	return url_is_digit(c) || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f');
 }
 
 /* Never true for NUL, unlike strchr() alone. */
 static bool
-is_one_of(char c, const char *set)
+url_is_one_of(char c, const char *set)
 {
 	return c != '\0' && strchr(set, c) != NULL;
 }
 
 static bool
-is_unreserved(char c)
+url_is_unreserved(char c)
 {
-	return is_alnum(c) || is_one_of(c, "-._~");
+	return url_is_alnum(c) || url_is_one_of(c, "-._~");
 }
 
 static char
-lower(char c)
+url_to_lower(char c)
 {
 	return c >= 'A' && c <= 'Z' ? (char) (c + ('a' - 'A')) : c;
 }
@@ -92,9 +92,9 @@ lower(char c)
  * run in a locale in which "ID" is not the upper case of "id".
  */
 static bool
-has_prefix(const char *text, const char *prefix)
+url_has_prefix(const char *text, const char *prefix)
 {
-	while (*prefix != '\0' && lower(*text) == lower(*prefix))
+	while (*prefix != '\0' && url_to_lower(*text) == url_to_lower(*prefix))
 	{
 		text++;
 		prefix++;
@@ -103,7 +103,7 @@ has_prefix(const char *text, const char *prefix)
 }
 
 static void
-put_char(Writer *writer, char c)
+url_put_char(Writer *writer, char c)
 {
 	if (writer->len + 1 >= writer->size)
 		writer->full = true;
@@ -113,7 +113,7 @@ put_char(Writer *writer, char c)
 
 /* Everything but unreserved characters is encoded; dots too if encode_dots. */
 static void
-put_encoded(Writer *writer, const char *value, bool encode_dots)
+url_put_encoded(Writer *writer, const char *value, bool encode_dots)
 {
 	static const char hex[] = "0123456789ABCDEF";
 
@@ -121,20 +121,20 @@ put_encoded(Writer *writer, const char *value, bool encode_dots)
 	{
 		unsigned char byte = (unsigned char) *value;
 
-		if (is_unreserved(*value) && !(encode_dots && *value == '.'))
-			put_char(writer, *value);
+		if (url_is_unreserved(*value) && !(encode_dots && *value == '.'))
+			url_put_char(writer, *value);
 		else
 		{
-			put_char(writer, '%');
-			put_char(writer, hex[byte >> 4]);
-			put_char(writer, hex[byte & 0xf]);
+			url_put_char(writer, '%');
+			url_put_char(writer, hex[byte >> 4]);
+			url_put_char(writer, hex[byte & 0xf]);
 		}
 	}
 }
 
 /* Terminate the text; its length, or 0 and the empty string when it did not fit. */
 static size_t
-finish(Writer *writer)
+url_finish(Writer *writer)
 {
 	if (writer->size == 0)
 		return 0;
@@ -146,17 +146,17 @@ finish(Writer *writer)
 
 /* Returns where the authority begins, or NULL when this is not our kind of URL. */
 static const char *
-parse_scheme(const char *url, bool *https)
+url_parse_scheme(const char *url, bool *https)
 {
-	*https = has_prefix(url, "https://");
+	*https = url_has_prefix(url, "https://");
 	if (*https)
 		return url + strlen("https://");
-	return has_prefix(url, "http://") ? url + strlen("http://") : NULL;
+	return url_has_prefix(url, "http://") ? url + strlen("http://") : NULL;
 }
 
 /* "[...]" with an IPv6 address inside.  No zone: it means something here only. */
 static bool
-is_ipv6_literal(Span host)
+url_is_ipv6_literal(Span host)
 {
 	char		text[INET6_ADDRSTRLEN];
 	struct in6_addr addr;
@@ -171,13 +171,13 @@ is_ipv6_literal(Span host)
 
 /* A host name or IPv4 address in any spelling: the resolver decides what it means. */
 static bool
-is_host_name(Span host)
+url_is_host_name(Span host)
 {
-	if (host.len > MAX_HOST_LENGTH || !is_alnum(host.start[0]))
+	if (host.len > MAX_HOST_LENGTH || !url_is_alnum(host.start[0]))
 		return false;
 	for (size_t i = 0; i < host.len; i++)
 	{
-		if (!is_alnum(host.start[i]) && !is_one_of(host.start[i], "-._"))
+		if (!url_is_alnum(host.start[i]) && !url_is_one_of(host.start[i], "-._"))
 			return false;
 	}
 	return true;
@@ -185,13 +185,13 @@ is_host_name(Span host)
 
 /* Read the digits of a port; -1 when they are no port. */
 static int
-parse_port(Span digits)
+url_parse_port(Span digits)
 {
 	int			port = 0;
 
 	for (size_t i = 0; i < digits.len; i++)
 	{
-		if (!is_digit(digits.start[i]))
+		if (!url_is_digit(digits.start[i]))
 			return -1;
 		port = port * 10 + (digits.start[i] - '0');
 		if (port > MAX_PORT)
@@ -202,7 +202,7 @@ parse_port(Span digits)
 
 /* Split "host" or "host:port"; returns what is wrong, or NULL. */
 static const char *
-parse_authority(Span authority, Origin *origin)
+url_parse_authority(Span authority, Origin *origin)
 {
 	const char *end = authority.start + authority.len;
 	const char *host_end;
@@ -222,7 +222,7 @@ parse_authority(Span authority, Origin *origin)
 	origin->host = (Span) {authority.start, (size_t) (host_end - authority.start)};
 	if (origin->host.len == 0)
 		return "the URL has no host";
-	if (!(bracket ? is_ipv6_literal(origin->host) : is_host_name(origin->host)))
+	if (!(bracket ? url_is_ipv6_literal(origin->host) : url_is_host_name(origin->host)))
 		return "the URL's host is neither a name nor an address";
 
 	origin->port = origin->https ? HTTPS_PORT : HTTP_PORT;
@@ -230,7 +230,7 @@ parse_authority(Span authority, Origin *origin)
 	{
 		const char *digits = host_end + 1;
 
-		origin->port = parse_port((Span) {digits, (size_t) (end - digits)});
+		origin->port = url_parse_port((Span) {digits, (size_t) (end - digits)});
 		if (*host_end != ':' || origin->port < 0)
 			return "the URL's port is not a number from 1 to 65535";
 	}
@@ -239,16 +239,16 @@ parse_authority(Span authority, Origin *origin)
 
 /* Split off everything before the path; returns what is wrong, or NULL. */
 static const char *
-parse_origin(const char *url, Origin *origin)
+url_parse_origin(const char *url, Origin *origin)
 {
-	Span		authority = {.start = parse_scheme(url, &origin->https)};
+	Span		authority = {.start = url_parse_scheme(url, &origin->https)};
 
 	if (authority.start == NULL)
 		return "the URL does not begin with \"http://\" or \"https://\"";
 
 	authority.len = strcspn(authority.start, "/?#");
 	origin->rest = authority.start + authority.len;
-	return parse_authority(authority, origin);
+	return url_parse_authority(authority, origin);
 }
 
 /*
@@ -256,7 +256,7 @@ parse_origin(const char *url, Origin *origin)
  * what is to be filled in; else 0.
  */
 static size_t
-match_placeholder(const char *text, const UrlValues *values, const char **value)
+url_match_placeholder(const char *text, const UrlValues *values, const char **value)
 {
 	const struct
 	{
@@ -285,14 +285,14 @@ match_placeholder(const char *text, const UrlValues *values, const char **value)
 
 /* Check what stands behind the authority; returns what is wrong, or NULL. */
 static const char *
-check_path_and_query(const char *text)
+url_check_path_and_query(const char *text)
 {
 	static const UrlValues no_values;
 	const char *ignored;
 
 	while (*text != '\0')
 	{
-		size_t		placeholder = match_placeholder(text, &no_values, &ignored);
+		size_t		placeholder = url_match_placeholder(text, &no_values, &ignored);
 
 		if (placeholder > 0)
 			text += placeholder;
@@ -300,9 +300,9 @@ check_path_and_query(const char *text)
 			return "the URL has a placeholder other than {entity_id}, {event_uid} and {action}";
 		else if (*text == '#')
 			return "a fragment (#) is not allowed in the URL";
-		else if (*text == '%' && !(is_hex_digit(text[1]) && is_hex_digit(text[2])))
+		else if (*text == '%' && !(url_is_hex_digit(text[1]) && url_is_hex_digit(text[2])))
 			return "a percent sign in the URL is not followed by two hexadecimal digits";
-		else if (!is_unreserved(*text) && !is_one_of(*text, "%/?:@!$&'()*+,;=[]"))
+		else if (!url_is_unreserved(*text) && !url_is_one_of(*text, "%/?:@!$&'()*+,;=[]"))
 			return "the URL has a character that must be percent-encoded";
 		else
 			text++;
@@ -324,8 +324,8 @@ url_check(const char *url)
 			return "the URL has a space, a control character or a non-ASCII character";
 	}
 
-	error = parse_origin(url, &origin);
-	return error != NULL ? error : check_path_and_query(origin.rest);
+	error = url_parse_origin(url, &origin);
+	return error != NULL ? error : url_check_path_and_query(origin.rest);
 }
 
 size_t
@@ -336,18 +336,18 @@ url_expand(const char *url, const UrlValues *values, char *out, size_t size)
 	while (*url != '\0')
 	{
 		const char *value;
-		size_t		placeholder = match_placeholder(url, values, &value);
+		size_t		placeholder = url_match_placeholder(url, values, &value);
 
 		if (placeholder == 0)
-			put_char(&writer, *url++);
+			url_put_char(&writer, *url++);
 		else
 		{
 			/* Dots alone could make up a path segment that means "here" or "up". */
-			put_encoded(&writer, value, value[strspn(value, ".")] == '\0');
+			url_put_encoded(&writer, value, value[strspn(value, ".")] == '\0');
 			url += placeholder;
 		}
 	}
-	return finish(&writer);
+	return url_finish(&writer);
 }
 
 const char *
@@ -360,7 +360,7 @@ url_check_values(const char *url, const UrlValues *values)
 	for (;; url++)
 	{
 		const char *value;
-		size_t		placeholder = match_placeholder(url, values, &value);
+		size_t		placeholder = url_match_placeholder(url, values, &value);
 
 		if (placeholder > 0)
 		{
@@ -395,12 +395,12 @@ url_append_query(char *url, size_t len, size_t size, const char *name, const cha
 	Writer		writer = {.out = url, .size = size, .len = len};
 
 	if (memchr(url, '?', len) == NULL)
-		put_char(&writer, '?');
+		url_put_char(&writer, '?');
 	else if (url[len - 1] != '?' && url[len - 1] != '&')
-		put_char(&writer, '&');
-	put_encoded(&writer, name, false);
-	put_char(&writer, '=');
-	put_encoded(&writer, value != NULL ? value : "", false);
+		url_put_char(&writer, '&');
+	url_put_encoded(&writer, name, false);
+	url_put_char(&writer, '=');
+	url_put_encoded(&writer, value != NULL ? value : "", false);
 
 	/* The URL stays as it was rather than being cut. */
 	if (writer.full)
@@ -408,7 +408,7 @@ url_append_query(char *url, size_t len, size_t size, const char *name, const cha
 		url[len] = '\0';
 		return 0;
 	}
-	return finish(&writer);
+	return url_finish(&writer);
 }
 
 size_t
@@ -418,25 +418,25 @@ url_origin(const char *url, char *out, size_t size)
 	Origin		origin;
 	char		port[sizeof(":65535")];
 
-	if (parse_origin(url, &origin) != NULL)
+	if (url_parse_origin(url, &origin) != NULL)
 	{
 		writer.full = true;
-		return finish(&writer);
+		return url_finish(&writer);
 	}
 
 	for (const char *c = origin.https ? "https://" : "http://"; *c != '\0'; c++)
-		put_char(&writer, *c);
+		url_put_char(&writer, *c);
 	for (size_t i = 0; i < origin.host.len; i++)
-		put_char(&writer, lower(origin.host.start[i]));
+		url_put_char(&writer, url_to_lower(origin.host.start[i]));
 	snprintf(port, sizeof(port), ":%u", (unsigned) (uint16_t) origin.port);
 	for (const char *c = port; *c != '\0'; c++)
-		put_char(&writer, *c);
-	return finish(&writer);
+		url_put_char(&writer, *c);
+	return url_finish(&writer);
 }
 
 /* Headers that the sender sets itself, or that would change how the request is framed. */
 static bool
-is_reserved_header(const char *name)
+url_is_reserved_header(const char *name)
 {
 	static const char *const names[] = {
 		"Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Upgrade",
@@ -446,12 +446,12 @@ is_reserved_header(const char *name)
 
 	for (size_t i = 0; i < lengthof(names); i++)
 	{
-		if (has_prefix(name, names[i]) && strlen(name) == strlen(names[i]))
+		if (url_has_prefix(name, names[i]) && strlen(name) == strlen(names[i]))
 			return true;
 	}
 	for (size_t i = 0; i < lengthof(prefixes); i++)
 	{
-		if (has_prefix(name, prefixes[i]))
+		if (url_has_prefix(name, prefixes[i]))
 			return true;
 	}
 	return false;
@@ -459,13 +459,13 @@ is_reserved_header(const char *name)
 
 /* A token as RFC 9110 has it. */
 static bool
-is_token(const char *text)
+url_is_token(const char *text)
 {
 	if (*text == '\0')
 		return false;
 	for (; *text != '\0'; text++)
 	{
-		if (!is_alnum(*text) && !is_one_of(*text, "!#$%&'*+-.^_`|~"))
+		if (!url_is_alnum(*text) && !url_is_one_of(*text, "!#$%&'*+-.^_`|~"))
 			return false;
 	}
 	return true;
@@ -476,9 +476,9 @@ url_check_header(const char *name, const char *value)
 {
 	if (strlen(name) + strlen(": ") + strlen(value) >= URL_HEADER_MAX_LENGTH)
 		return "the header is too long";
-	if (!is_token(name))
+	if (!url_is_token(name))
 		return "the header's name has a character that is not allowed there, or is empty";
-	if (is_reserved_header(name))
+	if (url_is_reserved_header(name))
 		return "the header is set by the sender itself";
 
 	for (; *value != '\0'; value++)

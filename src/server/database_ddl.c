@@ -59,14 +59,14 @@
 #define HOLD_TIMEOUT_MS			10000
 #define HOLD_RECHECK_MS			1000
 
-static ProcessUtility_hook_type prev_process_utility = NULL;
+static ProcessUtility_hook_type database_ddl_prev_process_utility = NULL;
 
 /* What the end of this transaction has to do. */
-static bool holding = false;
-static bool databases_changed = false;
+static bool database_ddl_holding = false;
+static bool database_ddl_databases_changed = false;
 
 static bool
-may_create_databases(Oid role)
+database_ddl_may_create_databases(Oid role)
 {
 	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
 	bool		result;
@@ -79,7 +79,7 @@ may_create_databases(Oid role)
 }
 
 static bool
-is_template(Oid database)
+database_ddl_is_template(Oid database)
 {
 	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
 	bool		result;
@@ -95,7 +95,7 @@ is_template(Oid database)
  * The value of a string option, NULL when it is not given.
  */
 static const char *
-string_option(List *options, const char *name)
+database_ddl_string_option(List *options, const char *name)
 {
 	ListCell   *cell;
 
@@ -110,15 +110,15 @@ string_option(List *options, const char *name)
 }
 
 static Oid
-template_of_createdb(CreatedbStmt *stmt)
+database_ddl_template_of_createdb(CreatedbStmt *stmt)
 {
-	const char *name = string_option(stmt->options, "template");
+	const char *name = database_ddl_string_option(stmt->options, "template");
 	Oid			database = get_database_oid(name != NULL ? name : "template1", true);
 	Oid			role = GetUserId();
 
 	if (OidIsValid(database) &&
-		(superuser() || (may_create_databases(role) &&
-						 (is_template(database) || webhook_owns_database(database, role)))))
+		(superuser() || (database_ddl_may_create_databases(role) &&
+						 (database_ddl_is_template(database) || webhook_owns_database(database, role)))))
 		return database;
 	return InvalidOid;
 }
@@ -129,7 +129,7 @@ template_of_createdb(CreatedbStmt *stmt)
  * what the launcher wants to know of pg_database.
  */
 static Oid
-database_to_hold(Node *command, bool *changes)
+database_ddl_database_to_hold(Node *command, bool *changes)
 {
 	const char *name = NULL;
 	Oid			database;
@@ -138,14 +138,14 @@ database_to_hold(Node *command, bool *changes)
 	switch (nodeTag(command))
 	{
 		case T_CreatedbStmt:
-			return template_of_createdb((CreatedbStmt *) command);
+			return database_ddl_template_of_createdb((CreatedbStmt *) command);
 
 		case T_DropdbStmt:
 			name = ((DropdbStmt *) command)->dbname;
 			break;
 
 		case T_AlterDatabaseStmt:
-			if (string_option(((AlterDatabaseStmt *) command)->options, "tablespace") != NULL)
+			if (database_ddl_string_option(((AlterDatabaseStmt *) command)->options, "tablespace") != NULL)
 				name = ((AlterDatabaseStmt *) command)->dbname;
 			break;
 
@@ -177,7 +177,7 @@ database_to_hold(Node *command, bool *changes)
  * go.  Returns whether there is nothing to wait for.
  */
 static bool
-try_hold(Oid database)
+database_ddl_try_hold(Oid database)
 {
 	DatabaseSlot *slot;
 	bool		done;
@@ -199,7 +199,7 @@ try_hold(Oid database)
 		{
 			slot->holder_pid = MyProcPid;
 			slot->state = DATABASE_HELD;
-			holding = true;
+			database_ddl_holding = true;
 
 			/* A worker that has been registered but is not there yet must not attach. */
 			slot->generation++;
@@ -217,11 +217,11 @@ try_hold(Oid database)
  * Put the database on hold and wait until its worker has gone.
  */
 static void
-hold_database(Oid database)
+database_ddl_hold_database(Oid database)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HOLD_TIMEOUT_MS);
 
-	while (!try_hold(database) && GetCurrentTimestamp() < deadline)
+	while (!database_ddl_try_hold(database) && GetCurrentTimestamp() < deadline)
 		shmem_wait_for_change(HOLD_RECHECK_MS);
 	ConditionVariableCancelSleep();
 }
@@ -230,14 +230,14 @@ hold_database(Oid database)
  * At the end of a transaction: release what it has put on hold.
  */
 static void
-end_transaction(XactEvent event, void *arg)
+database_ddl_end_transaction(XactEvent event, void *arg)
 {
-	if (!holding && !databases_changed)
+	if (!database_ddl_holding && !database_ddl_databases_changed)
 		return;
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 
-	if (holding)
+	if (database_ddl_holding)
 	{
 		LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
 
@@ -247,14 +247,14 @@ end_transaction(XactEvent event, void *arg)
 				shmem_release_slot(shmem_slot(i));
 		LWLockRelease(shmem_lock());
 	}
-	holding = false;
-	databases_changed = false;
+	database_ddl_holding = false;
+	database_ddl_databases_changed = false;
 	shmem_wake_launcher();
 }
 
 /* Does the command drop or alter our extension? */
 static bool
-is_about_extension(Node *command)
+database_ddl_is_about_extension(Node *command)
 {
 	ListCell   *cell;
 
@@ -270,7 +270,7 @@ is_about_extension(Node *command)
 
 /* Who may not do that to it makes nobody wait. */
 static void
-lock_cursor(void)
+database_ddl_lock_cursor(void)
 {
 	Oid			extension = get_extension_oid("webhook", true);
 
@@ -279,22 +279,22 @@ lock_cursor(void)
 }
 
 static void
-process_utility(WEBHOOK_UTILITY_PARAMS)
+database_ddl_process_utility(WEBHOOK_UTILITY_PARAMS)
 {
 	bool		changes;
 	Node	   *command = pstmt->utilityStmt;
-	bool		alters = IsA(command, AlterExtensionStmt) && is_about_extension(command);
-	Oid			database = database_to_hold(command, &changes);
+	bool		alters = IsA(command, AlterExtensionStmt) && database_ddl_is_about_extension(command);
+	Oid			database = database_ddl_database_to_hold(command, &changes);
 
 	if (changes)
-		databases_changed = true;
+		database_ddl_databases_changed = true;
 	if (OidIsValid(database))
-		hold_database(database);
-	if (is_about_extension(command))
-		lock_cursor();
+		database_ddl_hold_database(database);
+	if (database_ddl_is_about_extension(command))
+		database_ddl_lock_cursor();
 
-	if (prev_process_utility)
-		prev_process_utility(WEBHOOK_UTILITY_ARGS);
+	if (database_ddl_prev_process_utility)
+		database_ddl_prev_process_utility(WEBHOOK_UTILITY_ARGS);
 	else
 		standard_ProcessUtility(WEBHOOK_UTILITY_ARGS);
 
@@ -305,7 +305,7 @@ process_utility(WEBHOOK_UTILITY_PARAMS)
 void
 database_ddl_init(void)
 {
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
-	RegisterXactCallback(end_transaction, NULL);
+	database_ddl_prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = database_ddl_process_utility;
+	RegisterXactCallback(database_ddl_end_transaction, NULL);
 }

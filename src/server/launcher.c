@@ -102,12 +102,12 @@ typedef struct Launch
 	TimestampTz started_at;		/* 0: by a predecessor of this launcher */
 } Launch;
 
-static HTAB *databases = NULL;
-static uint32 scan_number = 0;
-static Launch *launches = NULL; /* one per slot */
+static HTAB *launcher_databases = NULL;
+static uint32 launcher_scan_number = 0;
+static Launch *launcher_launches = NULL; /* one per slot */
 
 /* A slot belongs to a database that the last scan has not seen, or not seen fit to be served. */
-static bool scan_wanted = false;
+static bool launcher_scan_wanted = false;
 
 void
 launcher_init(void)
@@ -143,15 +143,15 @@ launcher_worker_args(Datum main_arg)
 }
 
 static Database *
-find_database(Oid oid)
+launcher_find_database(Oid oid)
 {
-	return hash_search(databases, &oid, HASH_FIND, NULL);
+	return hash_search(launcher_databases, &oid, HASH_FIND, NULL);
 }
 
 static void
-remember_absent(Oid oid)
+launcher_remember_absent(Oid oid)
 {
-	Database   *database = find_database(oid);
+	Database   *database = launcher_find_database(oid);
 
 	/* If it is no candidate any more, there is nothing to remember. */
 	if (database != NULL)
@@ -159,12 +159,12 @@ remember_absent(Oid oid)
 }
 
 static void
-forget_absent(void)
+launcher_forget_absent(void)
 {
 	HASH_SEQ_STATUS seq;
 	Database   *database;
 
-	hash_seq_init(&seq, databases);
+	hash_seq_init(&seq, launcher_databases);
 	while ((database = hash_seq_search(&seq)) != NULL)
 		database->absent = false;
 }
@@ -173,13 +173,13 @@ forget_absent(void)
  * Bring "databases" up to date with pg_database.
  */
 static void
-read_pg_database(void)
+launcher_read_pg_database(void)
 {
 	Relation	relation;
 	TableScanDesc scan;
 	HeapTuple	tuple;
 
-	scan_number++;
+	launcher_scan_number++;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -198,10 +198,10 @@ read_pg_database(void)
 			form->datconnlimit == CONNLIMIT_INVALID_DATABASE)
 			continue;
 
-		database = hash_search(databases, &form->oid, HASH_ENTER, &found);
+		database = hash_search(launcher_databases, &form->oid, HASH_ENTER, &found);
 		if (!found)
 			database->absent = false;
-		database->scan = scan_number;
+		database->scan = launcher_scan_number;
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
@@ -214,7 +214,7 @@ read_pg_database(void)
  * Give up the slot of a database that is gone or not to be served any more.
  */
 static void
-retire_slot(DatabaseSlot *slot)
+launcher_retire_slot(DatabaseSlot *slot)
 {
 	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
 
@@ -236,7 +236,7 @@ retire_slot(DatabaseSlot *slot)
  * See what has changed in pg_database.
  */
 static void
-scan_databases(void)
+launcher_scan_databases(void)
 {
 	int			nslots = shmem_slots();
 	Oid		   *before = palloc(nslots * sizeof(Oid));
@@ -249,12 +249,12 @@ scan_databases(void)
 		before[i] = shmem_slot(i)->database;
 	LWLockRelease(shmem_lock());
 
-	read_pg_database();
+	launcher_read_pg_database();
 
-	hash_seq_init(&seq, databases);
+	hash_seq_init(&seq, launcher_databases);
 	while ((database = hash_seq_search(&seq)) != NULL)
-		if (database->scan != scan_number)
-			hash_search(databases, &database->oid, HASH_REMOVE, NULL);
+		if (database->scan != launcher_scan_number)
+			hash_search(launcher_databases, &database->oid, HASH_REMOVE, NULL);
 
 	LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
 	for (int i = 0; i < nslots; i++)
@@ -262,8 +262,8 @@ scan_databases(void)
 		DatabaseSlot *slot = shmem_slot(i);
 
 		if (OidIsValid(before[i]) && slot->database == before[i] &&
-			find_database(before[i]) == NULL)
-			retire_slot(slot);
+			launcher_find_database(before[i]) == NULL)
+			launcher_retire_slot(slot);
 	}
 	LWLockRelease(shmem_lock());
 
@@ -274,21 +274,21 @@ scan_databases(void)
  * Is the worker registered for slot i still to come, or running?
  */
 static bool
-worker_may_come(int i)
+launcher_worker_may_come(int i)
 {
-	BackgroundWorkerHandle *handle = launches[i].handle;
+	BackgroundWorkerHandle *handle = launcher_launches[i].handle;
 	pid_t		pid;
 
 	return handle != NULL && GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED;
 }
 
 static void
-back_off(int i, TimestampTz now)
+launcher_back_off(int i, TimestampTz now)
 {
 	DatabaseSlot *slot = shmem_slot(i);
 	int64		delay = BACKOFF_MIN;
 
-	if (now - launches[i].started_at >= BACKOFF_MAX)
+	if (now - launcher_launches[i].started_at >= BACKOFF_MAX)
 		slot->failures = 0;
 	for (int n = 0; n < slot->failures && delay < BACKOFF_MAX; n++)
 		delay *= 2;
@@ -301,16 +301,16 @@ back_off(int i, TimestampTz now)
 }
 
 static void
-tend_new_slot(DatabaseSlot *slot)
+launcher_tend_new_slot(DatabaseSlot *slot)
 {
 	Database   *database;
 
 	if (!OidIsValid(slot->database) || slot->worker_pid != 0)
 		return;
 
-	database = find_database(slot->database);
+	database = launcher_find_database(slot->database);
 	if (database == NULL)
-		scan_wanted = true;
+		launcher_scan_wanted = true;
 	else if (database->absent && !slot->recheck)
 	{
 		/* Left over from a hold; who has the extension says so. */
@@ -323,7 +323,7 @@ tend_new_slot(DatabaseSlot *slot)
  * be looked at again at the latest.
  */
 static TimestampTz
-tend_slot(int i, TimestampTz now)
+launcher_tend_slot(int i, TimestampTz now)
 {
 	DatabaseSlot *slot = shmem_slot(i);
 
@@ -332,25 +332,25 @@ tend_slot(int i, TimestampTz now)
 	switch (slot->state)
 	{
 		case DATABASE_NEW:
-			tend_new_slot(slot);
+			launcher_tend_new_slot(slot);
 			break;
 
 		case DATABASE_ABSENT:
 			if (slot->worker_pid == 0)
 			{
-				remember_absent(slot->database);
+				launcher_remember_absent(slot->database);
 				shmem_free_slot(slot);
 			}
 			break;
 
 		case DATABASE_STARTING:
-			if (slot->worker_pid == 0 && !worker_may_come(i))
-				back_off(i, now);
+			if (slot->worker_pid == 0 && !launcher_worker_may_come(i))
+				launcher_back_off(i, now);
 			break;
 
 		case DATABASE_SERVED:
 			if (slot->worker_pid == 0)
-				back_off(i, now);
+				launcher_back_off(i, now);
 			break;
 
 		case DATABASE_BACKOFF:
@@ -377,14 +377,14 @@ tend_slot(int i, TimestampTz now)
 }
 
 static TimestampTz
-tend_slots(TimestampTz now)
+launcher_tend_slots(TimestampTz now)
 {
 	TimestampTz wake_at = now + SCAN_INTERVAL;
 
 	LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
 	for (int i = 0; i < shmem_slots(); i++)
 	{
-		TimestampTz slot_wake_at = tend_slot(i, now);
+		TimestampTz slot_wake_at = launcher_tend_slot(i, now);
 
 		wake_at = Min(wake_at, slot_wake_at);
 	}
@@ -393,13 +393,13 @@ tend_slots(TimestampTz now)
 }
 
 static int
-probes_under_way(TimestampTz now)
+launcher_probes_under_way(TimestampTz now)
 {
 	int			n = 0;
 
 	for (int i = 0; i < shmem_slots(); i++)
 		if (shmem_slot(i)->state == DATABASE_STARTING &&
-			now - launches[i].started_at < PROBE_PATIENCE)
+			now - launcher_launches[i].started_at < PROBE_PATIENCE)
 			n++;
 	return n;
 }
@@ -408,12 +408,12 @@ probes_under_way(TimestampTz now)
  * Find a database nobody has looked at, InvalidOid if there is none.
  */
 static Oid
-unknown_database(void)
+launcher_unknown_database(void)
 {
 	HASH_SEQ_STATUS seq;
 	Database   *database;
 
-	hash_seq_init(&seq, databases);
+	hash_seq_init(&seq, launcher_databases);
 	while ((database = hash_seq_search(&seq)) != NULL)
 	{
 		if (!database->absent && shmem_find_slot(database->oid) == NULL)
@@ -428,7 +428,7 @@ unknown_database(void)
 }
 
 static void
-warn_out_of_slots(void)
+launcher_warn_out_of_slots(void)
 {
 	static bool warned = false;
 
@@ -442,7 +442,7 @@ warn_out_of_slots(void)
 }
 
 static void
-warn_out_of_workers(void)
+launcher_warn_out_of_workers(void)
 {
 	static bool warned = false;
 
@@ -460,7 +460,7 @@ warn_out_of_workers(void)
  * Databases known to have the extension come first, then the unknown ones.
  */
 static int
-next_slot_to_start(bool *out_of_slots)
+launcher_next_slot_to_start(bool *out_of_slots)
 {
 	DatabaseSlot *slot;
 	Oid			oid;
@@ -471,11 +471,11 @@ next_slot_to_start(bool *out_of_slots)
 	{
 		slot = shmem_slot(i);
 		if (OidIsValid(slot->database) && slot->state == DATABASE_NEW &&
-			slot->worker_pid == 0 && find_database(slot->database) != NULL)
+			slot->worker_pid == 0 && launcher_find_database(slot->database) != NULL)
 			return i;
 	}
 
-	oid = unknown_database();
+	oid = launcher_unknown_database();
 	if (!OidIsValid(oid))
 		return -1;
 	slot = shmem_assign_slot(oid);
@@ -492,11 +492,11 @@ next_slot_to_start(bool *out_of_slots)
  * server has no room for it now.
  */
 static bool
-register_worker(const WorkerArgs *args)
+launcher_register_worker(const WorkerArgs *args)
 {
 	BackgroundWorker worker;
 	WorkerExtra extra = {.generation = args->generation,.database = args->database};
-	Launch	   *launch = &launches[args->slot];
+	Launch	   *launch = &launcher_launches[args->slot];
 	MemoryContext old_context;
 	bool		registered;
 
@@ -526,7 +526,7 @@ register_worker(const WorkerArgs *args)
 		DatabaseSlot *slot = shmem_slot(args->slot);
 
 		launch->handle = NULL;
-		warn_out_of_workers();
+		launcher_warn_out_of_workers();
 
 		/* It may have been put on hold meanwhile. */
 		LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
@@ -544,13 +544,13 @@ register_worker(const WorkerArgs *args)
  * Choose the next slot and set it to STARTING.  false: nothing to start now.
  */
 static bool
-claim_slot(WorkerArgs *args, TimestampTz now, bool *out_of_slots)
+launcher_claim_slot(WorkerArgs *args, TimestampTz now, bool *out_of_slots)
 {
 	DatabaseSlot *slot;
 
 	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
 
-	args->slot = next_slot_to_start(out_of_slots);
+	args->slot = launcher_next_slot_to_start(out_of_slots);
 	if (args->slot < 0)
 		return false;
 
@@ -559,9 +559,9 @@ claim_slot(WorkerArgs *args, TimestampTz now, bool *out_of_slots)
 	slot->recheck = false;
 	args->generation = ++slot->generation;
 	args->database = slot->database;
-	launches[args->slot].started_at = now;
+	launcher_launches[args->slot].started_at = now;
 
-	find_database(args->database)->absent = false;
+	launcher_find_database(args->database)->absent = false;
 	return true;
 }
 
@@ -570,7 +570,7 @@ claim_slot(WorkerArgs *args, TimestampTz now, bool *out_of_slots)
  * at the latest.
  */
 static TimestampTz
-start_workers(TimestampTz now)
+launcher_start_workers(TimestampTz now)
 {
 	for (;;)
 	{
@@ -580,27 +580,27 @@ start_workers(TimestampTz now)
 		int			probes;
 
 		LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
-		probes = probes_under_way(now);
+		probes = launcher_probes_under_way(now);
 		if (probes < MAX_PROBES)
-			claimed = claim_slot(&args, now, &out_of_slots);
+			claimed = launcher_claim_slot(&args, now, &out_of_slots);
 		LWLockRelease(shmem_lock());
 
 		if (claimed)
 		{
-			if (!register_worker(&args))
+			if (!launcher_register_worker(&args))
 				return now + REGISTER_RETRY;
 			continue;
 		}
 
 		/* As long as there are probes, a slot may become free. */
 		if (out_of_slots && probes == 0)
-			warn_out_of_slots();
+			launcher_warn_out_of_slots();
 		return now + (probes < MAX_PROBES ? SCAN_INTERVAL : PROBE_PATIENCE);
 	}
 }
 
 static void
-sleep_until(TimestampTz wake_at)
+launcher_sleep_until(TimestampTz wake_at)
 {
 	static uint32 wait_event = 0;
 	int64		timeout = (wake_at - GetCurrentTimestamp()) / 1000 + 1;
@@ -640,7 +640,7 @@ launcher_check_libcurl(void)
 }
 
 static void
-prepare_launcher(void)
+launcher_prepare_launcher(void)
 {
 	HASHCTL		info;
 
@@ -655,8 +655,8 @@ prepare_launcher(void)
 	memset(&info, 0, sizeof(info));
 	info.keysize = sizeof(Oid);
 	info.entrysize = sizeof(Database);
-	databases = hash_create("webhook databases", 64, &info, HASH_ELEM | HASH_BLOBS);
-	launches = MemoryContextAllocZero(TopMemoryContext, shmem_slots() * sizeof(Launch));
+	launcher_databases = hash_create("webhook databases", 64, &info, HASH_ELEM | HASH_BLOBS);
+	launcher_launches = MemoryContextAllocZero(TopMemoryContext, shmem_slots() * sizeof(Launch));
 }
 
 void
@@ -665,7 +665,7 @@ webhook_launcher_main(Datum arg)
 	TimestampTz next_scan = 0;
 	MemoryContext turn_context;
 
-	prepare_launcher();
+	launcher_prepare_launcher();
 	launcher_check_libcurl();
 	turn_context = AllocSetContextCreate(TopMemoryContext, "webhook launcher turn",
 										 ALLOCSET_DEFAULT_SIZES);
@@ -680,20 +680,20 @@ webhook_launcher_main(Datum arg)
 		MemoryContextReset(turn_context);
 
 		if (shmem_take_forget())
-			forget_absent();
-		if (shmem_take_rescan() || scan_wanted || now >= next_scan)
+			launcher_forget_absent();
+		if (shmem_take_rescan() || launcher_scan_wanted || now >= next_scan)
 		{
-			scan_wanted = false;
-			scan_databases();
+			launcher_scan_wanted = false;
+			launcher_scan_databases();
 			now = GetCurrentTimestamp();
 			next_scan = now + SCAN_INTERVAL;
 		}
 
 		next_scan = Min(next_scan, now + SCAN_INTERVAL);	/* the clock may have been set back */
-		slots_wake_at = tend_slots(now);
-		start_wake_at = start_workers(now);
-		if (scan_wanted)
+		slots_wake_at = launcher_tend_slots(now);
+		start_wake_at = launcher_start_workers(now);
+		if (launcher_scan_wanted)
 			continue;
-		sleep_until(Min(next_scan, Min(slots_wake_at, start_wake_at)));
+		launcher_sleep_until(Min(next_scan, Min(slots_wake_at, start_wake_at)));
 	}
 }

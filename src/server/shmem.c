@@ -50,37 +50,37 @@ typedef struct SharedState
 	DatabaseSlot slots[FLEXIBLE_ARRAY_MEMBER];
 } SharedState;
 
-static SharedState *shared = NULL;
-static LWLock *lock = NULL;
+static SharedState *shmem_header = NULL;
+static LWLock *shmem_lwlock = NULL;
 
 /* The slot of MyDatabaseId, as far as this backend remembers. */
-static DatabaseSlot *my_slot = NULL;
+static DatabaseSlot *shmem_own_slot = NULL;
 
-static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+static shmem_startup_hook_type shmem_prev_startup_hook = NULL;
 #ifdef WEBHOOK_HAS_SHMEM_REQUEST_HOOK
-static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_request_hook_type shmem_prev_request_hook = NULL;
 #endif
 
 static Size
-shared_size(void)
+shmem_shared_size(void)
 {
 	return add_size(offsetof(SharedState, slots),
 					mul_size(webhook_workers, sizeof(DatabaseSlot)));
 }
 
 static void
-request_shmem(void)
+shmem_request_shmem(void)
 {
 #ifdef WEBHOOK_HAS_SHMEM_REQUEST_HOOK
-	if (prev_shmem_request_hook)
-		prev_shmem_request_hook();
+	if (shmem_prev_request_hook)
+		shmem_prev_request_hook();
 #endif
-	RequestAddinShmemSpace(shared_size());
+	RequestAddinShmemSpace(shmem_shared_size());
 	RequestNamedLWLockTranche(TRANCHE_NAME, 1);
 }
 
 static void
-init_slot(DatabaseSlot *slot)
+shmem_init_slot(DatabaseSlot *slot)
 {
 	memset(slot, 0, sizeof(DatabaseSlot));
 	slot->database = InvalidOid;
@@ -95,26 +95,26 @@ init_slot(DatabaseSlot *slot)
 }
 
 static void
-startup_shmem(void)
+shmem_startup_shmem(void)
 {
 	bool		found;
 
-	if (prev_shmem_startup_hook)
-		prev_shmem_startup_hook();
+	if (shmem_prev_startup_hook)
+		shmem_prev_startup_hook();
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("webhook", shared_size(), &found);
+	shmem_header = ShmemInitStruct("webhook", shmem_shared_size(), &found);
 	if (!found)
 	{
-		shared->launcher = NULL;
-		pg_atomic_init_u32(&shared->rescan, 0);
-		pg_atomic_init_u32(&shared->forget, 0);
-		ConditionVariableInit(&shared->changed);
-		shared->nslots = webhook_workers;
-		for (int i = 0; i < shared->nslots; i++)
-			init_slot(&shared->slots[i]);
+		shmem_header->launcher = NULL;
+		pg_atomic_init_u32(&shmem_header->rescan, 0);
+		pg_atomic_init_u32(&shmem_header->forget, 0);
+		ConditionVariableInit(&shmem_header->changed);
+		shmem_header->nslots = webhook_workers;
+		for (int i = 0; i < shmem_header->nslots; i++)
+			shmem_init_slot(&shmem_header->slots[i]);
 	}
-	lock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
+	shmem_lwlock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -122,19 +122,19 @@ void
 shmem_init(void)
 {
 #ifdef WEBHOOK_HAS_SHMEM_REQUEST_HOOK
-	prev_shmem_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shmem;
+	shmem_prev_request_hook = shmem_request_hook;
+	shmem_request_hook = shmem_request_shmem;
 #else
-	request_shmem();
+	shmem_request_shmem();
 #endif
-	prev_shmem_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = startup_shmem;
+	shmem_prev_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = shmem_startup_shmem;
 }
 
 bool
 shmem_available(void)
 {
-	return shared != NULL;
+	return shmem_header != NULL;
 }
 
 void
@@ -150,30 +150,30 @@ shmem_require(void)
 int
 shmem_slots(void)
 {
-	return shared != NULL ? shared->nslots : 0;
+	return shmem_header != NULL ? shmem_header->nslots : 0;
 }
 
 DatabaseSlot *
 shmem_slot(int i)
 {
 	Assert(i >= 0 && i < shmem_slots());
-	return &shared->slots[i];
+	return &shmem_header->slots[i];
 }
 
 LWLock *
 shmem_lock(void)
 {
-	return lock;
+	return shmem_lwlock;
 }
 
 DatabaseSlot *
 shmem_find_slot(Oid database)
 {
-	Assert(LWLockHeldByMe(lock));
+	Assert(LWLockHeldByMe(shmem_lwlock));
 
-	for (int i = 0; i < shared->nslots; i++)
-		if (shared->slots[i].database == database)
-			return &shared->slots[i];
+	for (int i = 0; i < shmem_header->nslots; i++)
+		if (shmem_header->slots[i].database == database)
+			return &shmem_header->slots[i];
 	return NULL;
 }
 
@@ -182,7 +182,7 @@ shmem_assign_slot(Oid database)
 {
 	DatabaseSlot *slot = shmem_find_slot(database);
 
-	Assert(LWLockHeldByMeInMode(lock, LW_EXCLUSIVE));
+	Assert(LWLockHeldByMeInMode(shmem_lwlock, LW_EXCLUSIVE));
 	Assert(OidIsValid(database));
 
 	if (slot == NULL)
@@ -199,10 +199,10 @@ shmem_free_slot(DatabaseSlot *slot)
 {
 	uint32		generation = slot->generation;
 
-	Assert(LWLockHeldByMeInMode(lock, LW_EXCLUSIVE));
+	Assert(LWLockHeldByMeInMode(shmem_lwlock, LW_EXCLUSIVE));
 	Assert(slot->worker_pid == 0 && slot->holder_pid == 0);
 
-	init_slot(slot);
+	shmem_init_slot(slot);
 
 	/* A worker that was registered for the former database must not attach. */
 	slot->generation = generation + 1;
@@ -211,12 +211,12 @@ shmem_free_slot(DatabaseSlot *slot)
 void
 shmem_release_slot(DatabaseSlot *slot)
 {
-	Assert(LWLockHeldByMeInMode(lock, LW_EXCLUSIVE));
+	Assert(LWLockHeldByMeInMode(shmem_lwlock, LW_EXCLUSIVE));
 
 	slot->holder_pid = 0;
 	slot->failures = 0;
 	slot->state = DATABASE_NEW;
-	ConditionVariableBroadcast(&shared->changed);
+	ConditionVariableBroadcast(&shmem_header->changed);
 }
 
 void
@@ -226,7 +226,7 @@ shmem_wait_for_change(long timeout)
 
 	if (wait_event == 0)
 		wait_event = webhook_wait_event("WebhookHold");
-	ConditionVariableTimedSleep(&shared->changed, timeout, wait_event);
+	ConditionVariableTimedSleep(&shmem_header->changed, timeout, wait_event);
 }
 
 /*
@@ -235,45 +235,45 @@ shmem_wait_for_change(long timeout)
  * after COMMIT PREPARED of a CREATE EXTENSION nobody has told it.
  */
 static DatabaseSlot *
-look_up_my_slot(void)
+shmem_look_up_my_slot(void)
 {
 	DatabaseSlot *slot;
 	bool		full = false;
 
-	LWLockAcquire(lock, LW_SHARED);
+	LWLockAcquire(shmem_lwlock, LW_SHARED);
 	slot = shmem_find_slot(MyDatabaseId);
 	if (slot == NULL)
 		full = shmem_find_slot(InvalidOid) == NULL;
-	LWLockRelease(lock);
+	LWLockRelease(shmem_lwlock);
 
 	if (slot != NULL || full)
 		return slot;
 
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
 	slot = shmem_assign_slot(MyDatabaseId);
 	if (slot != NULL)
 		slot->recheck = true;
-	LWLockRelease(lock);
+	LWLockRelease(shmem_lwlock);
 	return slot;
 }
 
 DatabaseSlot *
 shmem_my_slot(void)
 {
-	if (shared == NULL || !OidIsValid(MyDatabaseId))
+	if (shmem_header == NULL || !OidIsValid(MyDatabaseId))
 		return NULL;
-	if (my_slot == NULL || my_slot->database != MyDatabaseId)
-		my_slot = look_up_my_slot();
-	return my_slot;
+	if (shmem_own_slot == NULL || shmem_own_slot->database != MyDatabaseId)
+		shmem_own_slot = shmem_look_up_my_slot();
+	return shmem_own_slot;
 }
 
 static void
-set_launcher_latch(void)
+shmem_set_launcher_latch(void)
 {
 	Latch	   *latch;
 
 	pg_memory_barrier();
-	latch = *(Latch *volatile *) &shared->launcher;
+	latch = *(Latch *volatile *) &shmem_header->launcher;
 	if (latch != NULL)
 		SetLatch(latch);
 }
@@ -295,7 +295,7 @@ shmem_wake_worker(void)
 	if (latch != NULL)
 		SetLatch(latch);
 	else if (slot->state == DATABASE_NEW)
-		set_launcher_latch();
+		shmem_set_launcher_latch();
 
 	/*
 	 * In the other states the launcher knows already: it will start a worker,
@@ -313,22 +313,22 @@ shmem_rearm_wakeup(DatabaseSlot *slot)
 void
 shmem_wake_launcher(void)
 {
-	if (shared == NULL)
+	if (shmem_header == NULL)
 		return;
-	pg_atomic_write_u32(&shared->rescan, 1);
-	set_launcher_latch();
+	pg_atomic_write_u32(&shmem_header->rescan, 1);
+	shmem_set_launcher_latch();
 }
 
 bool
 shmem_take_rescan(void)
 {
-	return pg_atomic_exchange_u32(&shared->rescan, 0) != 0;
+	return pg_atomic_exchange_u32(&shmem_header->rescan, 0) != 0;
 }
 
 bool
 shmem_take_forget(void)
 {
-	return pg_atomic_exchange_u32(&shared->forget, 0) != 0;
+	return pg_atomic_exchange_u32(&shmem_header->forget, 0) != 0;
 }
 
 void
@@ -336,10 +336,10 @@ shmem_extension_created(void)
 {
 	DatabaseSlot *slot;
 
-	if (shared == NULL)
+	if (shmem_header == NULL)
 		return;
 
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
 	slot = shmem_assign_slot(MyDatabaseId);
 	if (slot != NULL)
 	{
@@ -356,9 +356,9 @@ shmem_extension_created(void)
 	else
 	{
 		/* Nowhere to note it: once there is a slot, look everywhere again. */
-		pg_atomic_write_u32(&shared->forget, 1);
+		pg_atomic_write_u32(&shmem_header->forget, 1);
 	}
-	LWLockRelease(lock);
+	LWLockRelease(shmem_lwlock);
 
 	shmem_wake_launcher();
 }
@@ -369,19 +369,19 @@ shmem_extension_created(void)
  * does not find that worker in the database any more.
  */
 static void
-detach_worker(int code, Datum arg)
+shmem_detach_worker(int code, Datum arg)
 {
 	DatabaseSlot *slot = shmem_slot(DatumGetInt32(arg));
 
 
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
 	slot->worker_pid = 0;
 	slot->latch = NULL;
 	pg_atomic_write_u32(&slot->in_flight, 0);
-	LWLockRelease(lock);
+	LWLockRelease(shmem_lwlock);
 
-	ConditionVariableBroadcast(&shared->changed);
-	set_launcher_latch();
+	ConditionVariableBroadcast(&shmem_header->changed);
+	shmem_set_launcher_latch();
 }
 
 DatabaseSlot *
@@ -390,7 +390,7 @@ shmem_attach_worker(int i, uint32 generation)
 	DatabaseSlot *slot = shmem_slot(i);
 	bool		mine;
 
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
 	mine = slot->generation == generation &&
 		slot->state == DATABASE_STARTING && slot->worker_pid == 0;
 	if (mine)
@@ -403,38 +403,38 @@ shmem_attach_worker(int i, uint32 generation)
 		pg_atomic_write_u64(&slot->delivered, 0);
 		pg_atomic_write_u64(&slot->failed, 0);
 	}
-	LWLockRelease(lock);
+	LWLockRelease(shmem_lwlock);
 
 	if (!mine)
 		return NULL;
-	on_shmem_exit(detach_worker, Int32GetDatum(i));
+	on_shmem_exit(shmem_detach_worker, Int32GetDatum(i));
 	return slot;
 }
 
 void
 shmem_mark_served(DatabaseSlot *slot)
 {
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
 	Assert(slot->worker_pid == MyProcPid);
 	if (slot->state == DATABASE_STARTING)
 		slot->state = DATABASE_SERVED;
-	LWLockRelease(lock);
+	LWLockRelease(shmem_lwlock);
 
 	/* There is room for the next one to be looked at. */
-	set_launcher_latch();
+	shmem_set_launcher_latch();
 }
 
 void
 shmem_mark_absent(DatabaseSlot *slot)
 {
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
 	Assert(slot->worker_pid == MyProcPid);
 	if (slot->state == DATABASE_STARTING || slot->state == DATABASE_SERVED)
 	{
 		/* Has it been created between our look and now?  Then look again. */
 		slot->state = slot->recheck ? DATABASE_NEW : DATABASE_ABSENT;
 	}
-	LWLockRelease(lock);
+	LWLockRelease(shmem_lwlock);
 }
 
 void
@@ -445,33 +445,33 @@ shmem_note_progress(DatabaseSlot *slot)
 	if (noted)
 		return;
 	noted = true;
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
 	slot->failures = 0;
 	slot->last_error[0] = '\0';
-	LWLockRelease(lock);
+	LWLockRelease(shmem_lwlock);
 }
 
 void
 shmem_note_error(DatabaseSlot *slot, const char *message)
 {
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
 	strlcpy(slot->last_error, message, SHMEM_ERROR_MAX);
-	LWLockRelease(lock);
+	LWLockRelease(shmem_lwlock);
 }
 
 static void
-detach_launcher(int code, Datum arg)
+shmem_detach_launcher(int code, Datum arg)
 {
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	shared->launcher = NULL;
-	LWLockRelease(lock);
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
+	shmem_header->launcher = NULL;
+	LWLockRelease(shmem_lwlock);
 }
 
 void
 shmem_attach_launcher(void)
 {
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	shared->launcher = MyLatch;
-	LWLockRelease(lock);
-	on_shmem_exit(detach_launcher, (Datum) 0);
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
+	shmem_header->launcher = MyLatch;
+	LWLockRelease(shmem_lwlock);
+	on_shmem_exit(shmem_detach_launcher, (Datum) 0);
 }

@@ -23,7 +23,7 @@ PG_FUNCTION_INFO_V1(webhook_worker_slots);
 PG_FUNCTION_INFO_V1(webhook_worker_failures);
 
 static const char *
-state_name(DatabaseState state)
+stat_workers_state_name(DatabaseState state)
 {
 	switch (state)
 	{
@@ -44,7 +44,7 @@ state_name(DatabaseState state)
 }
 
 static const char *
-activity_name(WorkerActivity activity)
+stat_workers_activity_name(WorkerActivity activity)
 {
 	switch (activity)
 	{
@@ -66,7 +66,7 @@ activity_name(WorkerActivity activity)
 
 /* A row of these columns.  The extension may be of a later version, whose function returns more: those are null. */
 static HeapTuple
-form_row(TupleDesc desc, int n, const Datum *values, const bool *nulls)
+stat_workers_form_row(TupleDesc desc, int n, const Datum *values, const bool *nulls)
 {
 	Datum	   *all_values = palloc0(Max(desc->natts, n) * sizeof(Datum));
 	bool	   *all_nulls = palloc(Max(desc->natts, n) * sizeof(bool));
@@ -81,7 +81,7 @@ form_row(TupleDesc desc, int n, const Datum *values, const bool *nulls)
  * A row for the slot, or NULL when it is free.
  */
 static HeapTuple
-slot_tuple(DatabaseSlot *slot, TupleDesc desc)
+stat_workers_slot_tuple(DatabaseSlot *slot, TupleDesc desc)
 {
 	Datum		values[WORKER_SLOTS_COLUMNS];
 	bool		nulls[WORKER_SLOTS_COLUMNS] = {false};
@@ -100,8 +100,8 @@ slot_tuple(DatabaseSlot *slot, TupleDesc desc)
 
 	values[0] = ObjectIdGetDatum(database);
 	values[1] = Int32GetDatum(pid);
-	values[2] = PointerGetDatum(cstring_to_text(state_name(state)));
-	values[3] = PointerGetDatum(cstring_to_text(activity_name(pg_atomic_read_u32(&slot->activity))));
+	values[2] = PointerGetDatum(cstring_to_text(stat_workers_state_name(state)));
+	values[3] = PointerGetDatum(cstring_to_text(stat_workers_activity_name(pg_atomic_read_u32(&slot->activity))));
 	values[4] = Int32GetDatum(pg_atomic_read_u32(&slot->in_flight));
 	values[5] = Int64GetDatum(pg_atomic_read_u64(&slot->delivered));
 	values[6] = Int64GetDatum(pg_atomic_read_u64(&slot->failed));
@@ -109,7 +109,7 @@ slot_tuple(DatabaseSlot *slot, TupleDesc desc)
 	/* What it did last is of interest only while there is a worker. */
 	nulls[1] = nulls[3] = pid == 0;
 
-	return form_row(desc, WORKER_SLOTS_COLUMNS, values, nulls);
+	return stat_workers_form_row(desc, WORKER_SLOTS_COLUMNS, values, nulls);
 }
 
 /*
@@ -118,7 +118,7 @@ slot_tuple(DatabaseSlot *slot, TupleDesc desc)
  * is in its encoding.
  */
 static HeapTuple
-failure_tuple(DatabaseSlot *slot, TupleDesc desc)
+stat_workers_failure_tuple(DatabaseSlot *slot, TupleDesc desc)
 {
 	Datum		values[WORKER_FAILURES_COLUMNS];
 	bool		nulls[WORKER_FAILURES_COLUMNS] = {false};
@@ -136,12 +136,12 @@ failure_tuple(DatabaseSlot *slot, TupleDesc desc)
 	nulls[1] = copy.state != DATABASE_BACKOFF;
 	values[2] = PointerGetDatum(cstring_to_text(copy.last_error));
 	nulls[2] = copy.last_error[0] == '\0' || copy.database != MyDatabaseId;
-	return form_row(desc, WORKER_FAILURES_COLUMNS, values, nulls);
+	return stat_workers_form_row(desc, WORKER_FAILURES_COLUMNS, values, nulls);
 }
 
 /* A set with a row for each slot of which make_tuple makes one. */
 static Datum
-slot_rows(PG_FUNCTION_ARGS, HeapTuple (*make_tuple) (DatabaseSlot *slot, TupleDesc desc))
+stat_workers_slot_rows(PG_FUNCTION_ARGS, HeapTuple (*make_tuple) (DatabaseSlot *slot, TupleDesc desc))
 {
 	FuncCallContext *context;
 	int		   *next;
@@ -180,7 +180,7 @@ slot_rows(PG_FUNCTION_ARGS, HeapTuple (*make_tuple) (DatabaseSlot *slot, TupleDe
 Datum
 webhook_worker_slots(PG_FUNCTION_ARGS)
 {
-	return slot_rows(fcinfo, slot_tuple);
+	return stat_workers_slot_rows(fcinfo, stat_workers_slot_tuple);
 }
 
 /*
@@ -189,5 +189,5 @@ webhook_worker_slots(PG_FUNCTION_ARGS)
 Datum
 webhook_worker_failures(PG_FUNCTION_ARGS)
 {
-	return slot_rows(fcinfo, failure_tuple);
+	return stat_workers_slot_rows(fcinfo, stat_workers_failure_tuple);
 }

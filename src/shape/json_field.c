@@ -85,7 +85,7 @@ json_field_get(const JsonField *field, Jsonb *document, JsonbValue *value)
 }
 
 static char *
-numeric_text(const JsonbValue *value)
+json_field_numeric_text(const JsonbValue *value)
 {
 	return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
 }
@@ -101,7 +101,7 @@ json_field_append_json(StringInfo buf, JsonbValue *value)
 			appendStringInfoChar(buf, '"');
 			break;
 		case jbvNumeric:
-			appendStringInfoString(buf, numeric_text(value));
+			appendStringInfoString(buf, json_field_numeric_text(value));
 			break;
 		case jbvBool:
 			appendStringInfoString(buf, value->val.boolean ? "true" : "false");
@@ -142,7 +142,7 @@ json_field_append_escaped(StringInfo buf, const char *text, int len)
 
 /* The code of the escape \uXXXX that the text begins with; -1: it does not. */
 static int
-unicode_escape(const char *text)
+json_field_unicode_escape(const char *text)
 {
 	int			code = 0;
 
@@ -167,14 +167,14 @@ json_field_replace_impossible(char *text)
 {
 	for (char *p = strchr(text, '\\'); p != NULL; p = strchr(p, '\\'))
 	{
-		int			code = unicode_escape(p);
+		int			code = json_field_unicode_escape(p);
 
 		if (code < 0)
 		{
 			p += p[1] != '\0' ? 2 : 1;
 			continue;
 		}
-		if (IS_HIGH_SURROGATE(code) && IS_LOW_SURROGATE(unicode_escape(p + 6)))
+		if (IS_HIGH_SURROGATE(code) && IS_LOW_SURROGATE(json_field_unicode_escape(p + 6)))
 			p += 6;
 		else if (code == 0 || IS_HIGH_SURROGATE(code) || IS_LOW_SURROGATE(code))
 			memcpy(p + 2, "fffd", 4);

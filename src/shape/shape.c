@@ -94,7 +94,7 @@ static const struct
 
 
 static void
-refuse(const char *argument, const char *problem, const char *hint)
+shape_refuse(const char *argument, const char *problem, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -115,7 +115,7 @@ shape_sql_type(ShapeType type)
 }
 
 static char *
-json_prefix(const char *name)
+shape_json_prefix(const char *name)
 {
 	StringInfoData buf;
 
@@ -126,7 +126,7 @@ json_prefix(const char *name)
 }
 
 static char *
-value_json(JsonbValue *value)
+shape_value_json(JsonbValue *value)
 {
 	StringInfoData buf;
 
@@ -136,14 +136,14 @@ value_json(JsonbValue *value)
 }
 
 static char *
-value_string(const JsonbValue *value)
+shape_value_string(const JsonbValue *value)
 {
 	return value->type == jbvString ? pnstrdup(value->val.string.val, value->val.string.len) : NULL;
 }
 
 /* The objects of an array; anything else is refused. */
 static List *
-array_objects(Jsonb *document, const char *argument, const char *hint)
+shape_array_objects(Jsonb *document, const char *argument, const char *hint)
 {
 	List	   *result = NIL;
 	JsonbIterator *it;
@@ -151,30 +151,30 @@ array_objects(Jsonb *document, const char *argument, const char *hint)
 	JsonbValue	v;
 
 	if (!JB_ROOT_IS_ARRAY(document) || JB_ROOT_IS_SCALAR(document))
-		refuse(argument, "it is not an array", hint);
+		shape_refuse(argument, "it is not an array", hint);
 	if (JB_ROOT_COUNT(document) > MAX_FIELDS)
-		refuse(argument, "there are too many fields", hint);
+		shape_refuse(argument, "there are too many fields", hint);
 	it = JsonbIteratorInit(&document->root);
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
 		if (token != WJB_ELEM)
 			continue;
 		if (v.type != jbvBinary || !JsonContainerIsObject(v.val.binary.data))
-			refuse(argument, "an element is not an object", hint);
+			shape_refuse(argument, "an element is not an object", hint);
 		result = lappend(result, JsonbValueToJsonb(&v));
 	}
 	return result;
 }
 
 static bool
-object_get(Jsonb *object, const char *key, JsonbValue *value)
+shape_object_get(Jsonb *object, const char *key, JsonbValue *value)
 {
 	return getKeyJsonValueFromContainer(&object->root, key, strlen(key), value) != NULL;
 }
 
 /* Refuse keys that are not among these (NULL ends the list), which may be typos. */
 static void
-check_keys(Jsonb *object, const char *const *allowed, const char *argument, const char *hint)
+shape_check_keys(Jsonb *object, const char *const *allowed, const char *argument, const char *hint)
 {
 	JsonbIterator *it = JsonbIteratorInit(&object->root);
 	JsonbIteratorToken token;
@@ -187,27 +187,27 @@ check_keys(Jsonb *object, const char *const *allowed, const char *argument, cons
 
 		if (token != WJB_KEY)
 			continue;
-		key = value_string(&v);
+		key = shape_value_string(&v);
 		for (int i = 0; allowed[i] != NULL; i++)
 			known |= strcmp(allowed[i], key) == 0;
 		if (!known)
-			refuse(argument, psprintf("unknown key \"%.*s\"", MAX_NAME, key), hint);
+			shape_refuse(argument, psprintf("unknown key \"%.*s\"", MAX_NAME, key), hint);
 	}
 }
 
 /* The name of an element, which none before it may have. */
 static char *
-element_name(Jsonb *object, List **names, const char *argument, const char *hint)
+shape_element_name(Jsonb *object, List **names, const char *argument, const char *hint)
 {
 	JsonbValue	v;
-	char	   *name = object_get(object, "name", &v) ? value_string(&v) : NULL;
+	char	   *name = shape_object_get(object, "name", &v) ? shape_value_string(&v) : NULL;
 	ListCell   *lc;
 
 	if (name == NULL || *name == '\0' || strlen(name) > MAX_NAME)
-		refuse(argument, "an element has no name of 1 to 200 bytes", hint);
+		shape_refuse(argument, "an element has no name of 1 to 200 bytes", hint);
 	foreach(lc, *names)
 		if (strcmp(lfirst(lc), name) == 0)
-			refuse(argument, psprintf("the name \"%s\" occurs twice", name), hint);
+			shape_refuse(argument, psprintf("the name \"%s\" occurs twice", name), hint);
 	*names = lappend(*names, name);
 	return name;
 }
@@ -218,44 +218,44 @@ element_name(Jsonb *object, List **names, const char *argument, const char *hint
 	"Give an array such as [{\"name\": \"source\", \"value\": \"web\"}, {\"name\": \"city\", \"mapped_to\": \"cpy_city\"}]."
 
 static void
-compile_entry(MapEntry *entry, Jsonb *object, List **names)
+shape_compile_entry(MapEntry *entry, Jsonb *object, List **names)
 {
 	static const char *const keys[] = {"name", "value", "mapped_to", NULL};
 	JsonbValue	value;
 	JsonbValue	source;
-	bool		has_value = object_get(object, "value", &value);
-	bool		has_source = object_get(object, "mapped_to", &source);
+	bool		has_value = shape_object_get(object, "value", &value);
+	bool		has_source = shape_object_get(object, "mapped_to", &source);
 
-	check_keys(object, keys, "mapping", MAPPING_HINT);
-	entry->name = element_name(object, names, "mapping", MAPPING_HINT);
-	entry->prefix = json_prefix(entry->name);
+	shape_check_keys(object, keys, "mapping", MAPPING_HINT);
+	entry->name = shape_element_name(object, names, "mapping", MAPPING_HINT);
+	entry->prefix = shape_json_prefix(entry->name);
 	if (has_value == has_source)
-		refuse("mapping", psprintf("\"%s\" has %s of \"value\" and \"mapped_to\"", entry->name,
+		shape_refuse("mapping", psprintf("\"%s\" has %s of \"value\" and \"mapped_to\"", entry->name,
 								   has_value ? "both" : "neither"), MAPPING_HINT);
 	if (has_value)
-		entry->constant = value_json(&value);
+		entry->constant = shape_value_json(&value);
 	else
 	{
-		char	   *text = value_string(&source);
+		char	   *text = shape_value_string(&source);
 		const char *problem = "it is not a string";
 
 		entry->source = text ? json_field_parse(text, &problem) : NULL;
 		if (entry->source == NULL)
-			refuse("mapping", psprintf("\"mapped_to\" of \"%s\": %s", entry->name, problem), MAPPING_HINT);
+			shape_refuse("mapping", psprintf("\"mapped_to\" of \"%s\": %s", entry->name, problem), MAPPING_HINT);
 	}
 }
 
 ShapeMapping *
 shape_compile_mapping(Jsonb *document)
 {
-	List	   *objects = array_objects(document, "mapping", MAPPING_HINT);
+	List	   *objects = shape_array_objects(document, "mapping", MAPPING_HINT);
 	ShapeMapping *mapping = palloc0(sizeof(ShapeMapping));
 	List	   *names = NIL;
 	ListCell   *lc;
 
 	mapping->entries = palloc0(Max(1, list_length(objects)) * sizeof(MapEntry));
 	foreach(lc, objects)
-		compile_entry(&mapping->entries[mapping->nentries++], lfirst(lc), &names);
+		shape_compile_entry(&mapping->entries[mapping->nentries++], lfirst(lc), &names);
 	return mapping;
 }
 
@@ -309,7 +309,7 @@ shape_apply_mapping(const ShapeMapping *mapping, Jsonb *payload, StringInfo out)
 	"Give any JSON; {{field}} in a string stands for a value of the entity, such as {\"contact\": {\"mail\": \"{{email}}\"}}."
 
 static TemplatePiece *
-add_piece(ShapeTemplate *template)
+shape_add_piece(ShapeTemplate *template)
 {
 	if (template->npieces == template->space)
 	{
@@ -325,33 +325,33 @@ add_piece(ShapeTemplate *template)
 
 /* What has been collected so far is a piece of its own. */
 static void
-add_text(ShapeTemplate *template, StringInfo text)
+shape_add_text(ShapeTemplate *template, StringInfo text)
 {
 	TemplatePiece *piece;
 
 	if (text->len == 0)
 		return;
-	piece = add_piece(template);
+	piece = shape_add_piece(template);
 	piece->text = pnstrdup(text->data, text->len);
 	piece->text_len = text->len;
 	resetStringInfo(text);
 }
 
 static JsonField *
-parse_placeholder(const PathHole *hole)
+shape_parse_placeholder(const PathHole *hole)
 {
 	const char *problem = NULL;
 	JsonField  *field = json_field_parse(pnstrdup(hole->name, hole->name_len), &problem);
 
 	if (field == NULL)
-		refuse("template", psprintf("placeholder \"%s\": %s",
+		shape_refuse("template", psprintf("placeholder \"%s\": %s",
 									pnstrdup(hole->start, Min(hole->end - hole->start, MAX_NAME)), problem), TEMPLATE_HINT);
 	return field;
 }
 
 /* A string; text holds the JSON in front of it.  One that is a placeholder as a whole may become any value. */
 static void
-compile_string(ShapeTemplate *template, StringInfo text, const char *s)
+shape_compile_string(ShapeTemplate *template, StringInfo text, const char *s)
 {
 	PathHole	hole;
 	PathHoleFound found = path_next_hole(s, &hole);
@@ -361,18 +361,18 @@ compile_string(ShapeTemplate *template, StringInfo text, const char *s)
 		appendStringInfoChar(text, '"');
 	for (; found == PATH_HOLE; found = path_next_hole(s, &hole))
 	{
-		JsonField  *field = parse_placeholder(&hole);
+		JsonField  *field = shape_parse_placeholder(&hole);
 		TemplatePiece *piece;
 
 		json_field_append_escaped(text, s, hole.start - s);
-		add_text(template, text);
-		piece = add_piece(template);
+		shape_add_text(template, text);
+		piece = shape_add_piece(template);
 		piece->field = field;
 		piece->inside = !whole;
 		s = hole.end;
 	}
 	if (found == PATH_HOLE_OPEN)
-		refuse("template", "a placeholder is not closed", TEMPLATE_HINT);
+		shape_refuse("template", "a placeholder is not closed", TEMPLATE_HINT);
 	if (!whole)
 	{
 		json_field_append_escaped(text, s, strlen(s));
@@ -381,7 +381,7 @@ compile_string(ShapeTemplate *template, StringInfo text, const char *s)
 }
 
 static void
-compile_container(ShapeTemplate *template, StringInfo text, JsonbContainer *container)
+shape_compile_container(ShapeTemplate *template, StringInfo text, JsonbContainer *container)
 {
 	bool		object = JsonContainerIsObject(container);
 	bool		scalar = JsonContainerIsScalar(container);
@@ -403,19 +403,19 @@ compile_container(ShapeTemplate *template, StringInfo text, JsonbContainer *cont
 		}
 		if (token == WJB_KEY)
 		{
-			char	   *key = value_string(&v);
+			char	   *key = shape_value_string(&v);
 			PathHole	hole;
 
 			if (path_next_hole(key, &hole) != PATH_NO_HOLE)
-				refuse("template", "a key holds a placeholder", TEMPLATE_HINT);
-			appendStringInfoString(text, json_prefix(key));
+				shape_refuse("template", "a key holds a placeholder", TEMPLATE_HINT);
+			appendStringInfoString(text, shape_json_prefix(key));
 		}
 		else if (token == WJB_VALUE || token == WJB_ELEM)
 		{
 			if (v.type == jbvBinary)
-				compile_container(template, text, v.val.binary.data);
+				shape_compile_container(template, text, v.val.binary.data);
 			else if (v.type == jbvString)
-				compile_string(template, text, value_string(&v));
+				shape_compile_string(template, text, shape_value_string(&v));
 			else
 				json_field_append_json(text, &v);
 		}
@@ -431,8 +431,8 @@ shape_compile_template(Jsonb *document)
 	StringInfoData text;
 
 	initStringInfo(&text);
-	compile_container(template, &text, &document->root);
-	add_text(template, &text);
+	shape_compile_container(template, &text, &document->root);
+	shape_add_text(template, &text);
 	return template;
 }
 
@@ -479,10 +479,10 @@ shape_apply_template(const ShapeTemplate *template, Jsonb *payload, StringInfo o
 	"types are text, integer, number, boolean, date, timestamp and json, or SQL's names for these; on_missing is send or hold."
 
 static ShapeType
-field_type(Jsonb *object, const char *name)
+shape_field_type(Jsonb *object, const char *name)
 {
 	JsonbValue	v;
-	char	   *type = object_get(object, "type", &v) ? value_string(&v) : NULL;
+	char	   *type = shape_object_get(object, "type", &v) ? shape_value_string(&v) : NULL;
 
 	for (int i = 0; type != NULL && i < lengthof(types); i++)
 		if (strcmp(types[i].name, type) == 0)
@@ -490,70 +490,70 @@ field_type(Jsonb *object, const char *name)
 	for (int i = 0; type != NULL && i < lengthof(synonyms); i++)
 		if (strcmp(synonyms[i].name, type) == 0)
 			return synonyms[i].type;
-	refuse("fields", psprintf("the type of \"%s\" is unknown", name), FORM_HINT);
+	shape_refuse("fields", psprintf("the type of \"%s\" is unknown", name), FORM_HINT);
 	return SHAPE_TEXT;			/* not reached */
 }
 
-static bool append_typed(StringInfo out, ShapeType type, JsonbValue *value);
+static bool shape_append_typed(StringInfo out, ShapeType type, JsonbValue *value);
 
 static void
-compile_field(ShapeField *field, Jsonb *object, List **names)
+shape_compile_field(ShapeField *field, Jsonb *object, List **names)
 {
 	static const char *const keys[] = {"name", "type", "required", "default", "on_missing", NULL};
 	JsonbValue	v;
 
-	check_keys(object, keys, "fields", FORM_HINT);
-	field->name = element_name(object, names, "fields", FORM_HINT);
+	shape_check_keys(object, keys, "fields", FORM_HINT);
+	field->name = shape_element_name(object, names, "fields", FORM_HINT);
 	if (strlen(field->name) >= NAMEDATALEN)
-		refuse("fields", psprintf("the name \"%s\" is too long for a column", field->name), FORM_HINT);
-	field->prefix = json_prefix(field->name);
-	field->type = field_type(object, field->name);
-	if (object_get(object, "required", &v))
+		shape_refuse("fields", psprintf("the name \"%s\" is too long for a column", field->name), FORM_HINT);
+	field->prefix = shape_json_prefix(field->name);
+	field->type = shape_field_type(object, field->name);
+	if (shape_object_get(object, "required", &v))
 	{
 		if (v.type != jbvBool)
-			refuse("fields", psprintf("\"required\" of \"%s\" is not a boolean", field->name), FORM_HINT);
+			shape_refuse("fields", psprintf("\"required\" of \"%s\" is not a boolean", field->name), FORM_HINT);
 		field->required = v.val.boolean;
 	}
-	if (object_get(object, "on_missing", &v))
+	if (shape_object_get(object, "on_missing", &v))
 	{
-		const char *choice = value_string(&v);
+		const char *choice = shape_value_string(&v);
 
 		field->hold = choice != NULL && strcmp(choice, "hold") == 0;
 		if (!field->hold && (choice == NULL || strcmp(choice, "send") != 0))
-			refuse("fields", psprintf("\"on_missing\" of \"%s\" is neither \"send\" nor \"hold\"", field->name), FORM_HINT);
+			shape_refuse("fields", psprintf("\"on_missing\" of \"%s\" is neither \"send\" nor \"hold\"", field->name), FORM_HINT);
 	}
 	field->default_json = "null";
-	if (object_get(object, "default", &v) && v.type != jbvNull)
+	if (shape_object_get(object, "default", &v) && v.type != jbvNull)
 	{
 		StringInfoData buf;
 
 		initStringInfo(&buf);
-		if (!append_typed(&buf, field->type, &v))
-			refuse("fields", psprintf("\"default\" of \"%s\" is not of its type", field->name), FORM_HINT);
+		if (!shape_append_typed(&buf, field->type, &v))
+			shape_refuse("fields", psprintf("\"default\" of \"%s\" is not of its type", field->name), FORM_HINT);
 		field->default_json = buf.data;
-		field->default_text = v.type == jbvString ? value_string(&v) : buf.data;
+		field->default_text = v.type == jbvString ? shape_value_string(&v) : buf.data;
 	}
 }
 
 ShapeForm *
 shape_compile_form(Jsonb *document)
 {
-	List	   *objects = array_objects(document, "fields", FORM_HINT);
+	List	   *objects = shape_array_objects(document, "fields", FORM_HINT);
 	ShapeForm  *form = palloc0(sizeof(ShapeForm));
 	List	   *names = NIL;
 	ListCell   *lc;
 
 	if (objects == NIL)
-		refuse("fields", "it is empty", FORM_HINT);
+		shape_refuse("fields", "it is empty", FORM_HINT);
 	form->fields = palloc0(list_length(objects) * sizeof(ShapeField));
 	foreach(lc, objects)
-		compile_field(&form->fields[form->nfields++], lfirst(lc), &names);
+		shape_compile_field(&form->fields[form->nfields++], lfirst(lc), &names);
 	return form;
 }
 
 /* Is it the text of a JSON number, with digits only if integral? */
 static bool
-is_number(const char *s, bool integral)
+shape_is_number(const char *s, bool integral)
 {
 	size_t		len = strlen(s);
 
@@ -562,7 +562,7 @@ is_number(const char *s, bool integral)
 
 /* Does it begin with a date, and is there a time behind it? */
 static bool
-is_date(const char *s, bool *time)
+shape_is_date(const char *s, bool *time)
 {
 	static const char pattern[] = "dddd-dd-dd";
 
@@ -574,11 +574,11 @@ is_date(const char *s, bool *time)
 }
 
 /*
- * The date and time of a moment, as is_date() accepts it: replace the date by
+ * The date and time of a moment, as shape_is_date() accepts it: replace the date by
  * that in UTC if an offset says how far away that is.
  */
 static void
-date_to_utc(char *s)
+shape_date_to_utc(char *s)
 {
 	char	   *offset = strpbrk(s + 11, "+-");
 	int			year,
@@ -599,7 +599,7 @@ date_to_utc(char *s)
 }
 
 static bool
-append_boolean(StringInfo out, const char *s)
+shape_append_boolean(StringInfo out, const char *s)
 {
 	static const char *const words[][2] = {
 		{"true", "false"}, {"t", "f"}, {"yes", "no"}, {"y", "n"}, {"on", "off"}, {"1", "0"}
@@ -617,7 +617,7 @@ append_boolean(StringInfo out, const char *s)
 
 /* Append a value as the type wants it; false if that cannot be done. */
 static bool
-append_typed(StringInfo out, ShapeType type, JsonbValue *value)
+shape_append_typed(StringInfo out, ShapeType type, JsonbValue *value)
 {
 	StringInfoData plain;
 	bool		time;
@@ -636,18 +636,18 @@ append_typed(StringInfo out, ShapeType type, JsonbValue *value)
 	{
 		case SHAPE_INTEGER:
 		case SHAPE_NUMBER:
-			if (!is_number(plain.data, type == SHAPE_INTEGER))
+			if (!shape_is_number(plain.data, type == SHAPE_INTEGER))
 				return false;
 			appendStringInfoString(out, plain.data);
 			return true;
 		case SHAPE_BOOLEAN:
-			return append_boolean(out, plain.data);
+			return shape_append_boolean(out, plain.data);
 		case SHAPE_DATE:
 		case SHAPE_TIMESTAMP:
-			if (!is_date(plain.data, &time))
+			if (!shape_is_date(plain.data, &time))
 				return false;
 			if (type == SHAPE_DATE && time)
-				date_to_utc(plain.data);
+				shape_date_to_utc(plain.data);
 			if (type == SHAPE_DATE)
 				plain.data[10] = '\0';
 			break;
@@ -660,7 +660,7 @@ append_typed(StringInfo out, ShapeType type, JsonbValue *value)
 
 /* A field has no value, or one (found) that is not of its type. */
 static void
-note_fault(const ShapeField *field, bool found, ShapeFaults *faults)
+shape_note_fault(const ShapeField *field, bool found, ShapeFaults *faults)
 {
 	faults->hold |= field->hold;
 	if (faults->text.len > MAX_FAULTS)
@@ -689,16 +689,16 @@ shape_apply_form(const ShapeForm *form, Jsonb *payload, StringInfo out, ShapeFau
 	{
 		const ShapeField *field = &form->fields[i];
 		JsonbValue	v;
-		bool		found = object && object_get(payload, field->name, &v) && v.type != jbvNull;
+		bool		found = object && shape_object_get(payload, field->name, &v) && v.type != jbvNull;
 
 		if (i > 0)
 			appendStringInfoChar(out, ',');
 		appendStringInfoString(out, field->prefix);
-		if (found && append_typed(out, field->type, &v))
+		if (found && shape_append_typed(out, field->type, &v))
 			continue;
 		appendStringInfoString(out, field->default_json);
 		if (faults != NULL && (found || (field->required && strcmp(field->default_json, "null") == 0)))
-			note_fault(field, found, faults);
+			shape_note_fault(field, found, faults);
 	}
 	appendStringInfoChar(out, '}');
 }

@@ -41,29 +41,29 @@ typedef struct ShapeSetEntry
 	ShapeSet	set;
 } ShapeSetEntry;
 
-static MemoryContext context = NULL;
-static HTAB *sets;
-static uint64 generation = 0;
+static MemoryContext shape_cache_context = NULL;
+static HTAB *shape_cache_sets;
+static uint64 shape_cache_generation = 0;
 
 
 static void
-start_anew(void)
+shape_cache_start_anew(void)
 {
 	HASHCTL		ctl = {0};
 
-	if (context != NULL)
-		catalog_retire(context);
-	context = AllocSetContextCreate(CacheMemoryContext, "webhook shapes", ALLOCSET_DEFAULT_SIZES);
+	if (shape_cache_context != NULL)
+		catalog_retire(shape_cache_context);
+	shape_cache_context = AllocSetContextCreate(CacheMemoryContext, "webhook shapes", ALLOCSET_DEFAULT_SIZES);
 	ctl.keysize = KEY_SIZE;
 	ctl.entrysize = sizeof(ShapeSetEntry);
-	ctl.hcxt = context;
-	sets = hash_create("webhook shapes", 32, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	generation = catalog_integration_generation();
+	ctl.hcxt = shape_cache_context;
+	shape_cache_sets = hash_create("webhook shapes", 32, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	shape_cache_generation = catalog_integration_generation();
 }
 
 /* Take one row of webhook.shape, in the order in which they count, into the set. */
 static void
-add_row(ShapeSet *set, const char *kind, Jsonb *value)
+shape_cache_add_row(ShapeSet *set, const char *kind, Jsonb *value)
 {
 	if (strcmp(kind, "form") == 0)
 		set->form = shape_compile_form(value);
@@ -78,7 +78,7 @@ add_row(ShapeSet *set, const char *kind, Jsonb *value)
  * transaction.  What belongs to no integration counts before what belongs to this one.
  */
 static void
-load(ShapeSet *set, MemoryContext target, const char **names)
+shape_cache_load(ShapeSet *set, MemoryContext target, const char **names)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[4];
@@ -108,7 +108,7 @@ load(ShapeSet *set, MemoryContext target, const char **names)
 		char	   *kind = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
 		Datum		value = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull);
 
-		add_row(set, kind, DatumGetJsonbPCopy(value));
+		shape_cache_add_row(set, kind, DatumGetJsonbPCopy(value));
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -122,30 +122,30 @@ shape_cache_get(const char *integration, const char *entity_type, const char *pr
 	StringInfoData key;
 	ShapeSet   *set;
 
-	if (context == NULL || generation != catalog_integration_generation() ||
-		hash_get_num_entries(sets) >= MAX_REMEMBERED)
-		start_anew();
+	if (shape_cache_context == NULL || shape_cache_generation != catalog_integration_generation() ||
+		hash_get_num_entries(shape_cache_sets) >= MAX_REMEMBERED)
+		shape_cache_start_anew();
 
 	/* No name contains a control character, and none is not the same as an empty one. */
 	initStringInfo(&key);
 	for (int i = 0; i < lengthof(names); i++)
 		appendStringInfo(&key, "%s%c", names[i] ? names[i] : "\1", '\2');
-	entry = key.len < KEY_SIZE ? hash_search(sets, key.data, HASH_FIND, NULL) : NULL;
+	entry = key.len < KEY_SIZE ? hash_search(shape_cache_sets, key.data, HASH_FIND, NULL) : NULL;
 	if (entry != NULL)
 		set = &entry->set;
 	else if (key.len < KEY_SIZE)
 	{
 		ShapeSet	loaded;
 
-		load(&loaded, context, names);
-		entry = hash_search(sets, key.data, HASH_ENTER, NULL);
+		shape_cache_load(&loaded, shape_cache_context, names);
+		entry = hash_search(shape_cache_sets, key.data, HASH_ENTER, NULL);
 		set = &entry->set;
 		*set = loaded;
 	}
 	else
 	{
 		set = palloc(sizeof(ShapeSet));
-		load(set, CurrentMemoryContext, names);
+		shape_cache_load(set, CurrentMemoryContext, names);
 	}
 	return set->form || set->mapping || set->template ? set : NULL;
 }

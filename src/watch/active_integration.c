@@ -51,21 +51,21 @@ typedef struct InForceSource
 	const InForceEntry *last;	/* what was asked for last, or NULL */
 } InForceSource;
 
-static InForceSource overrides = {
+static InForceSource active_integration_overrides = {
 	"webhook event overrides", Anum_override_integration, Anum_override_send_on_payment,
 	Anum_override_only_paid
 };
-static InForceSource profiles = {
+static InForceSource active_integration_profiles = {
 	"webhook active integrations", Anum_active_integration, 0, 0
 };
 
-static MemoryContext context = NULL;
-static uint64 generation = 0;	/* of the tables that the caches were filled from */
+static MemoryContext active_integration_context = NULL;
+static uint64 active_integration_generation = 0;	/* of the tables that the caches were filled from */
 
 
 /* Is there anything in the table? */
 static bool
-is_empty(Oid relid)
+active_integration_is_empty(Oid relid)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -80,23 +80,25 @@ is_empty(Oid relid)
 
 /* Begin with empty caches; nobody has kept anything of the old ones. */
 static void
-start_anew(const CatalogOids *oids)
+active_integration_start_anew(const CatalogOids *oids)
 {
 	HASHCTL		ctl = {0};
 
-	if (context != NULL)
-		MemoryContextDelete(context);
-	context = NULL;
-	context = AllocSetContextCreate(CacheMemoryContext, "webhook integrations in force",
+	if (active_integration_context != NULL)
+		MemoryContextDelete(active_integration_context);
+	active_integration_context = NULL;
+	active_integration_context = AllocSetContextCreate(CacheMemoryContext, "webhook integrations in force",
 									ALLOCSET_DEFAULT_SIZES);
 	ctl.keysize = CATALOG_NAME_SIZE;
 	ctl.entrysize = sizeof(InForceEntry);
-	ctl.hcxt = context;
-	overrides.last = profiles.last = NULL;
-	overrides.empty = is_empty(oids->event_override);
-	profiles.empty = is_empty(oids->active_integration);
-	overrides.entries = hash_create(overrides.name, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	profiles.entries = hash_create(profiles.name, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	ctl.hcxt = active_integration_context;
+	active_integration_overrides.last = active_integration_profiles.last = NULL;
+	active_integration_overrides.empty = active_integration_is_empty(oids->event_override);
+	active_integration_profiles.empty = active_integration_is_empty(oids->active_integration);
+	active_integration_overrides.entries = hash_create(active_integration_overrides.name, 64, &ctl,
+													   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	active_integration_profiles.entries = hash_create(active_integration_profiles.name, 64, &ctl,
+													  HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
 /*
@@ -104,7 +106,7 @@ start_anew(const CatalogOids *oids)
  * level: what we remember outlives the transaction.
  */
 static void
-read_row(const InForceSource *source, Oid relid, Oid index, InForceEntry *entry)
+active_integration_read_row(const InForceSource *source, Oid relid, Oid index, InForceEntry *entry)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -125,7 +127,7 @@ read_row(const InForceSource *source, Oid relid, Oid index, InForceEntry *entry)
 		Datum		d = catalog_column(tuple, desc, source->anum_integration, &isnull);
 
 		if (!isnull)
-			entry->value.integration = MemoryContextStrdup(context, TextDatumGetCString(d));
+			entry->value.integration = MemoryContextStrdup(active_integration_context, TextDatumGetCString(d));
 		if (source->anum_send_on_payment > 0)
 		{
 			entry->value.overridden = true;
@@ -142,7 +144,7 @@ read_row(const InForceSource *source, Oid relid, Oid index, InForceEntry *entry)
 
 /* What the table says about this key, or NULL. */
 static const ActiveIntegration *
-find(InForceSource *source, Oid relid, Oid index, const char *key)
+active_integration_find(InForceSource *source, Oid relid, Oid index, const char *key)
 {
 	InForceEntry *entry;
 	InForceEntry fresh;
@@ -156,12 +158,12 @@ find(InForceSource *source, Oid relid, Oid index, const char *key)
 	if (entry == NULL)
 	{
 		strlcpy(fresh.key, key, CATALOG_NAME_SIZE);
-		read_row(source, relid, index, &fresh);
+		active_integration_read_row(source, relid, index, &fresh);
 
 		/* Reading may have been interrupted by an invalidation: the next one starts anew. */
 		if (hash_get_num_entries(source->entries) >= MAX_REMEMBERED)
 		{
-			generation = 0;
+			active_integration_generation = 0;
 			if (!fresh.found)
 				return NULL;
 		}
@@ -181,16 +183,18 @@ active_integration_lookup(const char *event_uid, const char *profile, ActiveInte
 	memset(result, 0, sizeof(*result));
 	if (oids == NULL)
 		return;
-	if (generation != catalog_integration_generation())
+	if (active_integration_generation != catalog_integration_generation())
 	{
 		uint64		current = catalog_integration_generation();
 
-		start_anew(oids);
-		generation = current;
+		active_integration_start_anew(oids);
+		active_integration_generation = current;
 	}
-	found = find(&overrides, oids->event_override, oids->event_override_pkey, event_uid);
+	found = active_integration_find(&active_integration_overrides, oids->event_override,
+									oids->event_override_pkey, event_uid);
 	if (found == NULL)
-		found = find(&profiles, oids->active_integration, oids->active_integration_pkey, profile);
+		found = active_integration_find(&active_integration_profiles, oids->active_integration,
+										oids->active_integration_pkey, profile);
 	if (found == NULL)
 		return;
 	*result = *found;
@@ -201,5 +205,5 @@ active_integration_lookup(const char *event_uid, const char *profile, ActiveInte
 bool
 active_integration_overridden(void)
 {
-	return !overrides.empty;
+	return !active_integration_overrides.empty;
 }

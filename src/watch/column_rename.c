@@ -28,19 +28,19 @@
 #include "compat.h"
 #include "watch/column_rename.h"
 
-static ProcessUtility_hook_type prev_process_utility = NULL;
+static ProcessUtility_hook_type column_rename_prev_process_utility = NULL;
 
 /* Webhook w may be sent rows of watched table t. */
 #define SUBSCRIBES(w, t) \
 	"EXISTS (SELECT FROM unnest(" w ".events) AS e WHERE e = '*' OR split_part(e, '.', 1) = " t ".entity_type)"
 
 /* The webhooks that name the former column $2 of table $1. */
-static const char *const find_sql =
+static const char *const column_rename_find_sql =
 "SELECT w.id FROM webhook.webhook AS w JOIN webhook.watch AS t ON t.relation = $1 AND " SUBSCRIBES("w", "t")
 " WHERE $2 = ANY (w.columns) OR (t.payload IS NULL AND w.filter ? $2) ORDER BY w.id";
 
 /* Webhook $4 follows table $1, whose column $2 is $3 now. */
-static const char *const follow_sql =
+static const char *const column_rename_follow_sql =
 "UPDATE webhook.webhook AS w SET"
 " columns = CASE WHEN w.columns IS NULL OR $2 <> ALL (w.columns) OR (o.has AND $3 = ANY (w.columns)) THEN w.columns"
 "  WHEN o.has THEN w.columns || $3 WHEN $3 = ANY (w.columns) THEN array_remove(w.columns, $2)"
@@ -67,7 +67,7 @@ column_rename_follow(Oid relid, const char *old, const char *new)
 
 	initStringInfo(&ids);
 	as_owner_begin(&state);
-	n = as_owner_execute(find_sql, SPI_OK_SELECT, 2, types, values, NULL);
+	n = as_owner_execute(column_rename_find_sql, SPI_OK_SELECT, 2, types, values, NULL);
 	found = palloc(Max(n, 1) * sizeof(int64));
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -79,7 +79,7 @@ column_rename_follow(Oid relid, const char *old, const char *new)
 	{
 		webhook_lock_wait(found[i]);
 		values[3] = Int64GetDatum(found[i]);
-		as_owner_execute(follow_sql, SPI_OK_UPDATE, lengthof(types), types, values, NULL);
+		as_owner_execute(column_rename_follow_sql, SPI_OK_UPDATE, lengthof(types), types, values, NULL);
 		appendStringInfo(&ids, "%s" INT64_FORMAT, i > 0 ? ", " : "", found[i]);
 	}
 	if (n > 0)
@@ -108,8 +108,8 @@ column_rename_process_utility(WEBHOOK_UTILITY_PARAMS)
 	Oid			relid = column_rename_table(pstmt->utilityStmt);
 	ListCell   *lc;
 
-	if (prev_process_utility)
-		prev_process_utility(WEBHOOK_UTILITY_ARGS);
+	if (column_rename_prev_process_utility)
+		column_rename_prev_process_utility(WEBHOOK_UTILITY_ARGS);
 	else
 		standard_ProcessUtility(WEBHOOK_UTILITY_ARGS);
 
@@ -123,6 +123,6 @@ column_rename_process_utility(WEBHOOK_UTILITY_PARAMS)
 void
 column_rename_init(void)
 {
-	prev_process_utility = ProcessUtility_hook;
+	column_rename_prev_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = column_rename_process_utility;
 }

@@ -96,7 +96,7 @@ entity_type_watched(const char *entity_type)
 
 /* Number of the argument that holds this value. */
 static int
-add_argument(EntityQuery *query, Oid type, Datum value)
+entity_add_argument(EntityQuery *query, Oid type, Datum value)
 {
 	query->types[query->nargs] = type;
 	query->values[query->nargs] = value;
@@ -104,7 +104,7 @@ add_argument(EntityQuery *query, Oid type, Datum value)
 }
 
 static Datum
-array_of(Oid type, Datum *elements, int n)
+entity_array(Oid type, Datum *elements, int n)
 {
 	int16		length;
 	bool		by_value;
@@ -119,7 +119,7 @@ array_of(Oid type, Datum *elements, int n)
  * The subtransaction is what lets go of whatever an input function that fails holds.
  */
 static bool
-read_value(Oid type, char *text, Datum *value)
+entity_read_value(Oid type, char *text, Datum *value)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -160,7 +160,7 @@ read_value(Oid type, char *text, Datum *value)
 
 /* Is a value of this type compared as text, because it is text, or has no other way? */
 static bool
-is_compared_as_text(Oid type)
+entity_is_compared_as_text(Oid type)
 {
 	return type == TEXTOID || type == VARCHAROID ||
 		!OidIsValid(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr);
@@ -168,7 +168,7 @@ is_compared_as_text(Oid type)
 
 /* The equality of the type.  By its bare name the search path might lead to somebody else's. */
 static char *
-equality(Oid type)
+entity_equality(Oid type)
 {
 	Oid			operator = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
 	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
@@ -190,55 +190,55 @@ equality(Oid type)
  * not fit is the id of nothing.
  */
 static void
-append_value_is(EntityQuery *query, const char *sql, Oid type, char *text)
+entity_append_value_is(EntityQuery *query, const char *sql, Oid type, char *text)
 {
 	Datum		value;
 
 	type = getBaseType(type);
-	if (is_compared_as_text(type))
-		appendStringInfo(&query->sql, " AND %s::text %s $%d", sql, equality(TEXTOID),
-						 add_argument(query, TEXTOID, CStringGetTextDatum(text)));
-	else if (read_value(type, text, &value))
-		appendStringInfo(&query->sql, " AND %s %s $%d", sql, equality(type), add_argument(query, type, value));
+	if (entity_is_compared_as_text(type))
+		appendStringInfo(&query->sql, " AND %s::text %s $%d", sql, entity_equality(TEXTOID),
+						 entity_add_argument(query, TEXTOID, CStringGetTextDatum(text)));
+	else if (entity_read_value(type, text, &value))
+		appendStringInfo(&query->sql, " AND %s %s $%d", sql, entity_equality(type), entity_add_argument(query, type, value));
 	else
 		appendStringInfoString(&query->sql, " AND false");
 }
 
 /* Of these texts those that are of the type, as an array. */
 static void
-append_value_is_any(EntityQuery *query, const char *sql, Oid type, ArrayType *texts)
+entity_append_value_is_any(EntityQuery *query, const char *sql, Oid type, ArrayType *texts)
 {
 	Datum	   *elements;
 	int			n;
 	int			fitting = 0;
 
 	type = getBaseType(type);
-	if (is_compared_as_text(type) || !OidIsValid(get_array_type(type)))
+	if (entity_is_compared_as_text(type) || !OidIsValid(get_array_type(type)))
 	{
-		appendStringInfo(&query->sql, " AND %s::text %s ANY ($%d)", sql, equality(TEXTOID),
-						 add_argument(query, TEXTARRAYOID, PointerGetDatum(texts)));
+		appendStringInfo(&query->sql, " AND %s::text %s ANY ($%d)", sql, entity_equality(TEXTOID),
+						 entity_add_argument(query, TEXTARRAYOID, PointerGetDatum(texts)));
 		return;
 	}
 	deconstruct_array(texts, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
 	for (int i = 0; i < n; i++)
-		if (read_value(type, TextDatumGetCString(elements[i]), &elements[fitting]))
+		if (entity_read_value(type, TextDatumGetCString(elements[i]), &elements[fitting]))
 			fitting++;
-	appendStringInfo(&query->sql, " AND %s %s ANY ($%d)", sql, equality(type),
-					 add_argument(query, get_array_type(type), array_of(type, elements, fitting)));
+	appendStringInfo(&query->sql, " AND %s %s ANY ($%d)", sql, entity_equality(type),
+					 entity_add_argument(query, get_array_type(type), entity_array(type, elements, fitting)));
 }
 
 static void
-append_column_is(EntityQuery *query, Relation rel, AttrNumber attnum, char *text)
+entity_append_column_is(EntityQuery *query, Relation rel, AttrNumber attnum, char *text)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 
-	append_value_is(query, psprintf("%s.%s", quote_identifier(RelationGetRelationName(rel)),
+	entity_append_value_is(query, psprintf("%s.%s", quote_identifier(RelationGetRelationName(rel)),
 									quote_identifier(NameStr(att->attname))), att->atttypid, text);
 }
 
 /* The type of a field that the table has. */
 static Oid
-field_type(WatchedTable *table, Relation rel, WatchField field)
+entity_field_type(WatchedTable *table, Relation rel, WatchField field)
 {
 	if (table->field_column[field] != 0)
 		return TupleDescAttr(RelationGetDescr(rel), table->field_column[field] - 1)->atttypid;
@@ -250,7 +250,7 @@ field_type(WatchedTable *table, Relation rel, WatchField field)
  * in watch.c.  *rest is NULL behind the last one.
  */
 static char *
-split_key(const char **rest)
+entity_split_key(const char **rest)
 {
 	StringInfoData buf;
 	const char *s = *rest;
@@ -267,19 +267,19 @@ split_key(const char **rest)
 }
 
 static void
-append_id_is(EntityQuery *query, WatchedTable *table, Relation rel, const char *id)
+entity_append_id_is(EntityQuery *query, WatchedTable *table, Relation rel, const char *id)
 {
 	const char *rest = id;
 	int			n = 0;
 
 	if (table->field_sql[WATCH_ID] != NULL)
-		append_value_is(query, table->field_sql[WATCH_ID], field_type(table, rel, WATCH_ID), pstrdup(id));
+		entity_append_value_is(query, table->field_sql[WATCH_ID], entity_field_type(table, rel, WATCH_ID), pstrdup(id));
 	else if (table->nkeys == 1)
-		append_column_is(query, rel, table->keys[0], pstrdup(id));
+		entity_append_column_is(query, rel, table->keys[0], pstrdup(id));
 	else
 	{
 		for (; n < table->nkeys && rest != NULL; n++)
-			append_column_is(query, rel, table->keys[n], split_key(&rest));
+			entity_append_column_is(query, rel, table->keys[n], entity_split_key(&rest));
 		/* As many values as columns, or it cannot be the id of a row. */
 		if (rest != NULL || n != table->nkeys)
 			appendStringInfoString(&query->sql, " AND false");
@@ -288,18 +288,19 @@ append_id_is(EntityQuery *query, WatchedTable *table, Relation rel, const char *
 
 /* Leave out what does not exist for receivers as long as it is not paid. */
 static void
-append_paid(EntityQuery *query, WatchedTable *table, Relation rel, ArrayType *only_paid)
+entity_append_paid(EntityQuery *query, WatchedTable *table, Relation rel, ArrayType *only_paid)
 {
 	if (table->field_sql[WATCH_PAID] == NULL || table->field_sql[WATCH_EVENT_UID] == NULL)
 		return;
 	appendStringInfo(&query->sql, " AND ((%s)::boolean IS TRUE OR (true", table->field_sql[WATCH_PAID]);
-	append_value_is_any(query, table->field_sql[WATCH_EVENT_UID], field_type(table, rel, WATCH_EVENT_UID), only_paid);
+	entity_append_value_is_any(query, table->field_sql[WATCH_EVENT_UID],
+							   entity_field_type(table, rel, WATCH_EVENT_UID), only_paid);
 	appendStringInfoString(&query->sql, ") IS NOT TRUE)");
 }
 
 /* "FROM ... WHERE ...": the rows that the filter lets through. */
 static void
-append_source(EntityQuery *query, WatchedTable *table, Relation rel, const EntityFilter *filter)
+entity_append_source(EntityQuery *query, WatchedTable *table, Relation rel, const EntityFilter *filter)
 {
 	const char *alias = quote_identifier(RelationGetRelationName(rel));
 
@@ -309,31 +310,31 @@ append_source(EntityQuery *query, WatchedTable *table, Relation rel, const Entit
 					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 												RelationGetRelationName(rel)), alias);
 	if (filter->entity_id != NULL)
-		append_id_is(query, table, rel, filter->entity_id);
+		entity_append_id_is(query, table, rel, filter->entity_id);
 	if (filter->event_uid != NULL)
 	{
 		if (table->field_sql[WATCH_EVENT_UID] != NULL)
-			append_value_is(query, table->field_sql[WATCH_EVENT_UID], field_type(table, rel, WATCH_EVENT_UID),
+			entity_append_value_is(query, table->field_sql[WATCH_EVENT_UID], entity_field_type(table, rel, WATCH_EVENT_UID),
 							pstrdup(filter->event_uid));
 		/* An event that does not say so otherwise is found by its id. */
 		else if (strcmp(filter->entity_type, "event") == 0)
-			append_id_is(query, table, rel, filter->event_uid);
+			entity_append_id_is(query, table, rel, filter->event_uid);
 		else
 			appendStringInfoString(&query->sql, " AND false");
 	}
 	if (filter->profiles != NULL && table->field_sql[WATCH_PROFILE] != NULL)
-		append_value_is_any(query, table->field_sql[WATCH_PROFILE], field_type(table, rel, WATCH_PROFILE),
+		entity_append_value_is_any(query, table->field_sql[WATCH_PROFILE], entity_field_type(table, rel, WATCH_PROFILE),
 							filter->profiles);
 	else if (filter->profiles != NULL)
 		appendStringInfoString(&query->sql, " AND false");
 	if (table->field_sql[WATCH_DELETED] != NULL)
 		appendStringInfo(&query->sql, " AND (%s)::boolean IS NOT TRUE", table->field_sql[WATCH_DELETED]);
 	if (filter->only_paid != NULL)
-		append_paid(query, table, rel, filter->only_paid);
+		entity_append_paid(query, table, rel, filter->only_paid);
 }
 
 static void
-append_order(EntityQuery *query, WatchedTable *table, Relation rel, bool descending)
+entity_append_order(EntityQuery *query, WatchedTable *table, Relation rel, bool descending)
 {
 	const char *direction = descending ? " DESC NULLS LAST" : "";
 
@@ -354,7 +355,7 @@ append_order(EntityQuery *query, WatchedTable *table, Relation rel, bool descend
  * current memory context.
  */
 static int
-run(EntityQuery *query, const WatchedTable *table, Datum **result, int16 typlen, bool typbyval)
+entity_run(EntityQuery *query, const WatchedTable *table, Datum **result, int16 typlen, bool typbyval)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ErrorContextCallback hint = {error_context_stack, run_as_callback, unconstify(Oid *, &table->owner)};
@@ -387,21 +388,21 @@ run(EntityQuery *query, const WatchedTable *table, Datum **result, int16 typlen,
 }
 
 static int64
-count_rows(WatchedTable *table, Relation rel, const EntityFilter *filter)
+entity_count_rows(WatchedTable *table, Relation rel, const EntityFilter *filter)
 {
 	EntityQuery query = {0};
 	Datum	   *result;
 
 	initStringInfo(&query.sql);
 	appendStringInfoString(&query.sql, "SELECT pg_catalog.count(*)");
-	append_source(&query, table, rel, filter);
-	(void) run(&query, table, &result, sizeof(int64), FLOAT8PASSBYVAL);
+	entity_append_source(&query, table, rel, filter);
+	(void) entity_run(&query, table, &result, sizeof(int64), FLOAT8PASSBYVAL);
 	return DatumGetInt64(result[0]);
 }
 
 /* What a message about this row would hold. */
 static OutboxRow *
-make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot)
+entity_make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot)
 {
 	OutboxRow  *row = palloc0(sizeof(OutboxRow));
 	WatchValues values;
@@ -420,7 +421,7 @@ make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slo
 
 /* Call back for each row, in order. */
 static void
-visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 offset, int64 limit,
+entity_visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 offset, int64 limit,
 		   bool lock, EntityVisitor visit, void *arg)
 {
 	EntityQuery query = {0};
@@ -432,14 +433,14 @@ visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 
 	appendStringInfo(&query.sql, "SELECT (%s.*)::%s",
 					 quote_identifier(RelationGetRelationName(rel)),
 					 format_type_extended(rel->rd_rel->reltype, -1, FORMAT_TYPE_FORCE_QUALIFY));
-	append_source(&query, table, rel, filter);
-	append_order(&query, table, rel, filter->newest_first);
-	appendStringInfo(&query.sql, " OFFSET $%d", add_argument(&query, INT8OID, Int64GetDatum(offset)));
-	appendStringInfo(&query.sql, " LIMIT $%d", add_argument(&query, INT8OID, Int64GetDatum(limit)));
+	entity_append_source(&query, table, rel, filter);
+	entity_append_order(&query, table, rel, filter->newest_first);
+	appendStringInfo(&query.sql, " OFFSET $%d", entity_add_argument(&query, INT8OID, Int64GetDatum(offset)));
+	appendStringInfo(&query.sql, " LIMIT $%d", entity_add_argument(&query, INT8OID, Int64GetDatum(limit)));
 	query.locks = lock;
 	if (query.locks)
 		appendStringInfoString(&query.sql, " FOR NO KEY UPDATE");
-	n = run(&query, table, &rows, -1, false);
+	n = entity_run(&query, table, &rows, -1, false);
 
 	slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
 	for (int i = 0; i < n; i++)
@@ -465,16 +466,16 @@ typedef struct RowList
 } RowList;
 
 static void
-add_row(WatchedTable *table, TupleTableSlot *slot, void *arg)
+entity_add_row(WatchedTable *table, TupleTableSlot *slot, void *arg)
 {
 	RowList    *list = arg;
 
-	list->rows = lappend(list->rows, make_row(table, list->audience, slot));
+	list->rows = lappend(list->rows, entity_make_row(table, list->audience, slot));
 }
 
 /* The settings of a table and what may be seen of it; NULL: nothing. */
 static WatchedTable *
-readable_table(Relation rel, const EntityFilter *filter, WatchAudience *audience)
+entity_readable_table(Relation rel, const EntityFilter *filter, WatchAudience *audience)
 {
 	WatchedTable *table = rel ? watch_settings(rel) : NULL;
 
@@ -497,10 +498,10 @@ entity_count(const EntityFilter *filter)
 	{
 		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
 		WatchAudience audience;
-		WatchedTable *table = readable_table(rel, filter, &audience);
+		WatchedTable *table = entity_readable_table(rel, filter, &audience);
 
 		if (table != NULL)
-			total += count_rows(table, rel, filter);
+			total += entity_count_rows(table, rel, filter);
 		if (rel != NULL)
 			relation_close(rel, AccessShareLock);
 	}
@@ -518,7 +519,7 @@ entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 	{
 		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
 		WatchAudience audience;
-		WatchedTable *table = readable_table(rel, filter, &audience);
+		WatchedTable *table = entity_readable_table(rel, filter, &audience);
 
 		if (table != NULL)
 		{
@@ -527,11 +528,11 @@ entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 
 			/* Pages go on in the next table where this one ends. */
 			if (offset > 0 && list_length(relations) > 1)
-				here = Min(offset, count_rows(table, rel, filter));
+				here = Min(offset, entity_count_rows(table, rel, filter));
 			else
 				here = offset;
 			list.audience = &audience;
-			visit_rows(table, rel, filter, here, limit, false, add_row, &list);
+			entity_visit_rows(table, rel, filter, here, limit, false, entity_add_row, &list);
 			offset -= here;
 			limit -= list_length(list.rows) - before;
 		}
@@ -576,7 +577,7 @@ entity_visit(const char *entity_type, const char *entity_id, EntityVisitor visit
 		WatchedTable *table = rel ? watch_lookup(rel) : NULL;
 
 		if (table != NULL)
-			visit_rows(table, rel, &filter, 0, 1, true, visit, &found);
+			entity_visit_rows(table, rel, &filter, 0, 1, true, visit, &found);
 		if (rel != NULL)
 			relation_close(rel, AccessShareLock);
 		if (found)
@@ -600,7 +601,7 @@ entity_visit_event(const char *event_uid, EntityVisitor visit, void *arg)
 		if (table != NULL && table->field_position[WATCH_PAID] > 0)
 		{
 			filter.entity_type = table->entity_type;
-			visit_rows(table, rel, &filter, 0, PG_INT64_MAX, false, visit, arg);
+			entity_visit_rows(table, rel, &filter, 0, PG_INT64_MAX, false, visit, arg);
 		}
 		if (rel != NULL)
 			relation_close(rel, AccessShareLock);

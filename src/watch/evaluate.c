@@ -47,7 +47,7 @@
 
 /* How values of this type become text, looked up once for a field or a key column. */
 static const WatchTextForm *
-text_form(const WatchedTable *table, WatchTextForm *form, Oid type)
+evaluate_text_form(const WatchedTable *table, WatchTextForm *form, Oid type)
 {
 	Oid			output;
 	bool		varlena;
@@ -64,14 +64,14 @@ text_form(const WatchedTable *table, WatchTextForm *form, Oid type)
 }
 
 static bool
-is_number(const WatchTextForm *form)
+evaluate_is_number(const WatchTextForm *form)
 {
 	return form->base == INT2OID || form->base == INT4OID || form->base == INT8OID;
 }
 
 /* The blanks that pad a char(n) are not part of its value. */
 static char *
-value_text(const WatchTextForm *form, Datum value)
+evaluate_value_text(const WatchTextForm *form, Datum value)
 {
 	static const int utc = 0;
 	BpChar	   *padded;
@@ -116,11 +116,11 @@ value_text(const WatchTextForm *form, Datum value)
 
 /* An id as JSON: a number if its type is an integer type, else a string. */
 static char *
-json_id(const WatchTextForm *form, char *text)
+evaluate_json_id(const WatchTextForm *form, char *text)
 {
 	StringInfoData buf;
 
-	if (form != NULL && is_number(form))
+	if (form != NULL && evaluate_is_number(form))
 		return text;
 	initStringInfo(&buf);
 	escape_json(&buf, text);
@@ -128,7 +128,7 @@ json_id(const WatchTextForm *form, char *text)
 }
 
 static void
-set_value(WatchedTable *table, WatchValues *values, WatchField field, Datum value, Oid type)
+evaluate_set_value(WatchedTable *table, WatchValues *values, WatchField field, Datum value, Oid type)
 {
 	const WatchTextForm *form;
 
@@ -137,22 +137,22 @@ set_value(WatchedTable *table, WatchValues *values, WatchField field, Datum valu
 		values->is_true[field] = DatumGetBool(value);
 		return;
 	}
-	form = text_form(table, &table->field_form[field], type);
-	values->text[field] = value_text(form, value);
+	form = evaluate_text_form(table, &table->field_form[field], type);
+	values->text[field] = evaluate_value_text(form, value);
 	if (field == WATCH_ID)
-		values->text[field] = json_id(form, values->text[field]);
+		values->text[field] = evaluate_json_id(form, values->text[field]);
 }
 
 /* A column of the primary key as text; NULL for NULL. */
 static char *
-key_text(WatchedTable *table, TupleTableSlot *slot, int i)
+evaluate_key_text(WatchedTable *table, TupleTableSlot *slot, int i)
 {
 	AttrNumber	attnum = table->keys[i];
 	Oid			type = TupleDescAttr(slot->tts_tupleDescriptor, attnum - 1)->atttypid;
 	bool		isnull;
 	Datum		value = slot_getattr(slot, attnum, &isnull);
 
-	return isnull ? NULL : value_text(text_form(table, &table->key_form[i], type), value);
+	return isnull ? NULL : evaluate_value_text(evaluate_text_form(table, &table->key_form[i], type), value);
 }
 
 /*
@@ -161,41 +161,41 @@ key_text(WatchedTable *table, TupleTableSlot *slot, int i)
  * escaped by a backslash.
  */
 static char *
-key_id(WatchedTable *table, TupleTableSlot *slot)
+evaluate_key_id(WatchedTable *table, TupleTableSlot *slot)
 {
 	StringInfoData buf;
 
 	if (table->nkeys == 1)
 	{
-		char	   *text = key_text(table, slot, 0);
+		char	   *text = evaluate_key_text(table, slot, 0);
 
-		return text ? json_id(&table->key_form[0], text) : json_id(NULL, "");
+		return text ? evaluate_json_id(&table->key_form[0], text) : evaluate_json_id(NULL, "");
 	}
 	initStringInfo(&buf);
 	for (int i = 0; i < table->nkeys; i++)
 	{
 		if (i > 0)
 			appendStringInfoChar(&buf, ',');
-		for (const char *c = key_text(table, slot, i); c != NULL && *c; c++)
+		for (const char *c = evaluate_key_text(table, slot, i); c != NULL && *c; c++)
 		{
 			if (*c == ',' || *c == '\\')
 				appendStringInfoChar(&buf, '\\');
 			appendStringInfoChar(&buf, *c);
 		}
 	}
-	return json_id(NULL, buf.data);
+	return evaluate_json_id(NULL, buf.data);
 }
 
 /* The expressions worked when watch() was called, so the table must have changed. */
 static void
-hint_at_watch(void *arg)
+evaluate_hint_at_watch(void *arg)
 {
 	errhint("A table was changed since it was watched. Call webhook.watch() again with settings that fit.");
 }
 
 /* The columns of the row that an expression reads, by the subquery that has the row's columns. */
 static Bitmapset *
-columns_read(Node *expression, const Query *row)
+evaluate_columns_read(Node *expression, const Query *row)
 {
 	Bitmapset  *columns = NULL;
 	List	   *vars = pull_vars_of_level(expression, 0);
@@ -219,7 +219,7 @@ columns_read(Node *expression, const Query *row)
 
 /* Note what each expression reads. */
 static void
-set_reads(WatchedTable *table, SPIPlanPtr plan)
+evaluate_set_reads(WatchedTable *table, SPIPlanPtr plan)
 {
 	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
 	const Query *query = linitial_node(Query, source->query_list);
@@ -231,23 +231,23 @@ set_reads(WatchedTable *table, SPIPlanPtr plan)
 		{
 			TargetEntry *entry = list_nth(query->targetList, table->field_position[f] - 1);
 
-			table->reads[f] = columns_read((Node *) entry->expr, row);
+			table->reads[f] = evaluate_columns_read((Node *) entry->expr, row);
 		}
 	table->reads_known = true;
 	MemoryContextSwitchTo(old);
 }
 
 static void
-free_plan(void *arg)
+evaluate_free_plan(void *arg)
 {
 	SPI_freeplan((SPIPlanPtr) arg);
 }
 
 /* Prepare the query of expressions, as the table's owner and with SPI connected, unless that has been done. */
 static void
-prepare_query(WatchedTable *table, Oid rowtype)
+evaluate_prepare_query(WatchedTable *table, Oid rowtype)
 {
-	ErrorContextCallback hint = {error_context_stack, hint_at_watch, NULL};
+	ErrorContextCallback hint = {error_context_stack, evaluate_hint_at_watch, NULL};
 	SPIPlanPtr	plan;
 	MemoryContextCallback *callback;
 
@@ -260,10 +260,10 @@ prepare_query(WatchedTable *table, Oid rowtype)
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);
-	set_reads(table, plan);
+	evaluate_set_reads(table, plan);
 	table->plan = plan;
 	callback = MemoryContextAlloc(table->context, sizeof(MemoryContextCallback));
-	callback->func = free_plan;
+	callback->func = evaluate_free_plan;
 	callback->arg = plan;
 	MemoryContextRegisterResetCallback(table->context, callback);
 }
@@ -279,7 +279,7 @@ evaluate_field_type(WatchedTable *table, Oid rowtype, WatchField field)
 	run_as_table_owner(table->owner, table->search_path, &state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	prepare_query(table, rowtype);
+	evaluate_prepare_query(table, rowtype);
 	source = linitial(SPI_plan_get_plan_sources(table->plan));
 	type = TupleDescAttr(source->resultDesc, table->field_position[field] - 1)->atttypid;
 	SPI_finish();
@@ -298,7 +298,7 @@ evaluate_payment_snapshot(void)
  * snapshot to read with instead of the usual one, or InvalidSnapshot.
  */
 static void
-run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot past, bool only_missing,
+evaluate_run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot past, bool only_missing,
 		  WatchValues *values)
 {
 	MemoryContext caller = CurrentMemoryContext;
@@ -311,7 +311,7 @@ run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot past, bool only_
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	error_context_stack = &hint;
-	prepare_query(table, rowtype);
+	evaluate_prepare_query(table, rowtype);
 	if (past == InvalidSnapshot && table->field_position[WATCH_PAID] > 0)
 		snapshot = evaluate_payment_snapshot();
 	rc = SPI_execute_snapshot(table->plan, &row, " ", snapshot, InvalidSnapshot,
@@ -332,7 +332,7 @@ run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot past, bool only_
 		if (isnull)
 			continue;
 		old = MemoryContextSwitchTo(caller);
-		set_value(table, values, f, value, SPI_gettypeid(SPI_tuptable->tupdesc, position));
+		evaluate_set_value(table, values, f, value, SPI_gettypeid(SPI_tuptable->tupdesc, position));
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
@@ -351,14 +351,14 @@ evaluate_context_missing(const WatchedTable *table, const WatchValues *values)
  * the first one our own changes have not happened yet.
  */
 static void
-run_query_in_the_past(WatchedTable *table, Datum row, Oid rowtype, CommandId command, WatchValues *values)
+evaluate_run_query_in_the_past(WatchedTable *table, Datum row, Oid rowtype, CommandId command, WatchValues *values)
 {
 	Snapshot	snapshot;
 
 	PushCopiedSnapshot(GetTransactionSnapshot());
 	snapshot = GetActiveSnapshot();
 	snapshot->curcid = command;
-	run_query(table, row, rowtype, snapshot, true, values);
+	evaluate_run_query(table, row, rowtype, snapshot, true, values);
 	PopActiveSnapshot();
 }
 
@@ -384,7 +384,7 @@ evaluate_column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber att
 }
 
 static bool
-column_differs(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum)
+evaluate_column_differs(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum)
 {
 	slot_getsomeattrs(old, attnum);
 	slot_getsomeattrs(new, attnum);
@@ -397,17 +397,17 @@ evaluate_field_may_differ(const WatchedTable *table, WatchField field, TupleTabl
 	int			attnum = -1;
 
 	if (table->field_column[field] > 0)
-		return column_differs(old, new, table->field_column[field]);
+		return evaluate_column_differs(old, new, table->field_column[field]);
 	if (table->field_position[field] > 0)
 	{
 		if (!table->reads_known || field == WATCH_PAYLOAD)
 			return true;
 		while ((attnum = bms_next_member(table->reads[field], attnum)) >= 0)
-			if (column_differs(old, new, attnum))
+			if (evaluate_column_differs(old, new, attnum))
 				return true;
 	}
 	for (int i = 0; field == WATCH_ID && i < table->nkeys; i++)
-		if (column_differs(old, new, table->keys[i]))
+		if (evaluate_column_differs(old, new, table->keys[i]))
 			return true;
 	return false;
 }
@@ -428,7 +428,7 @@ evaluate_row(WatchedTable *table, TupleTableSlot *slot, CommandId past, WatchVal
 			continue;
 		value = slot_getattr(slot, attnum, &isnull);
 		if (!isnull)
-			set_value(table, values, f, value, TupleDescAttr(desc, attnum - 1)->atttypid);
+			evaluate_set_value(table, values, f, value, TupleDescAttr(desc, attnum - 1)->atttypid);
 	}
 	if (table->query != NULL)
 	{
@@ -436,19 +436,19 @@ evaluate_row(WatchedTable *table, TupleTableSlot *slot, CommandId past, WatchVal
 		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
 		Datum		row = heap_copy_tuple_as_datum(tuple, desc);
 
-		run_query(table, row, desc->tdtypeid, InvalidSnapshot, false, values);
+		evaluate_run_query(table, row, desc->tdtypeid, InvalidSnapshot, false, values);
 		if (past != InvalidCommandId && evaluate_context_missing(table, values))
-			run_query_in_the_past(table, row, desc->tdtypeid, past, values);
+			evaluate_run_query_in_the_past(table, row, desc->tdtypeid, past, values);
 		if (past != InvalidCommandId && past != FirstCommandId && evaluate_context_missing(table, values))
-			run_query_in_the_past(table, row, desc->tdtypeid, FirstCommandId, values);
+			evaluate_run_query_in_the_past(table, row, desc->tdtypeid, FirstCommandId, values);
 	}
 	if (table->nkeys > 0)
-		values->text[WATCH_ID] = key_id(table, slot);
+		values->text[WATCH_ID] = evaluate_key_id(table, slot);
 }
 
 /* Warn of a value that is sent as its text, once per table and session. */
 static void
-warn_of_text(const WatchedTable *table, TupleDesc desc, AttrNumber attnum)
+evaluate_warn_of_text(const WatchedTable *table, TupleDesc desc, AttrNumber attnum)
 {
 	static List *warned = NIL;
 	MemoryContext old;
@@ -488,7 +488,7 @@ evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableS
 	if (table->calls_users)
 		run_as_end(&state);
 	if (as_text != InvalidAttrNumber)
-		warn_of_text(table, slot->tts_tupleDescriptor, as_text);
+		evaluate_warn_of_text(table, slot->tts_tupleDescriptor, as_text);
 	*len = buf.len;
 	return buf.data;
 }
@@ -506,6 +506,6 @@ evaluate_column(WatchedTable *table, TupleTableSlot *slot, WatchField field)
 	value = slot_getattr(slot, attnum, &isnull);
 	if (isnull)
 		return NULL;
-	set_value(table, &values, field, value, TupleDescAttr(slot->tts_tupleDescriptor, attnum - 1)->atttypid);
+	evaluate_set_value(table, &values, field, value, TupleDescAttr(slot->tts_tupleDescriptor, attnum - 1)->atttypid);
 	return values.text[field];
 }

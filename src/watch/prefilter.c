@@ -75,7 +75,7 @@ struct Prefilter
 
 /* Is there a webhook that wants this whatever the event is; or one that the integration in force counts for? */
 static bool
-summarize(const WatchedTable *table, WatchAction action, bool *integrated)
+prefilter_summarize(const WatchedTable *table, WatchAction action, bool *integrated)
 {
 	for (int i = 0; i < table->naudiences; i++)
 		for (int a = 0; a < WATCH_NACTIONS; a++)
@@ -92,7 +92,7 @@ summarize(const WatchedTable *table, WatchAction action, bool *integrated)
 }
 
 static void
-set_column(const WatchedTable *table, WatchField field, TupleDesc desc, PrefilterColumn *column)
+prefilter_set_column(const WatchedTable *table, WatchField field, TupleDesc desc, PrefilterColumn *column)
 {
 	column->attnum = table->field_column[field];
 	column->kind = KEY_OTHER;
@@ -132,12 +132,12 @@ prefilter_create(const WatchedTable *table, TupleDesc desc)
 	bool		integrated = false;
 
 	screen->context = table->audience_context;
-	set_column(table, WATCH_EVENT_UID, desc, &screen->event_uid);
-	set_column(table, WATCH_PROFILE, desc, &screen->profile);
+	prefilter_set_column(table, WATCH_EVENT_UID, desc, &screen->event_uid);
+	prefilter_set_column(table, WATCH_PROFILE, desc, &screen->profile);
 	if (screen->event_uid.kind == KEY_OTHER)
 		return screen;
 	for (int a = 0; a < WATCH_NACTIONS; a++)
-		screen->applies[a] = table->wanted[a] && !summarize(table, a, &integrated);
+		screen->applies[a] = table->wanted[a] && !prefilter_summarize(table, a, &integrated);
 	if (!integrated)
 		screen->profile.kind = KEY_NONE;
 	else if (screen->profile.kind == KEY_OTHER)
@@ -146,7 +146,7 @@ prefilter_create(const WatchedTable *table, TupleDesc desc)
 }
 
 static inline bool
-append(PrefilterKey *key, const void *bytes, int len)
+prefilter_append(PrefilterKey *key, const void *bytes, int len)
 {
 	if (key->len + 1 + len > KEY_BYTES)
 		return false;
@@ -158,7 +158,7 @@ append(PrefilterKey *key, const void *bytes, int len)
 
 /* False: this value can only be had by more work. */
 static bool
-append_column(PrefilterKey *key, const PrefilterColumn *column, TupleTableSlot *slot)
+prefilter_append_column(PrefilterKey *key, const PrefilterColumn *column, TupleTableSlot *slot)
 {
 	bool		isnull = true;
 	Datum		value = (Datum) 0;
@@ -180,19 +180,19 @@ append_column(PrefilterKey *key, const PrefilterColumn *column, TupleTableSlot *
 		case KEY_VARLENA:
 			if (VARATT_IS_EXTENDED(DatumGetPointer(value)) && !VARATT_IS_SHORT(DatumGetPointer(value)))
 				return false;
-			return append(key, VARDATA_ANY(DatumGetPointer(value)),
+			return prefilter_append(key, VARDATA_ANY(DatumGetPointer(value)),
 						  VARSIZE_ANY_EXHDR(DatumGetPointer(value)));
 		case KEY_INT2:
 			i2 = DatumGetInt16(value);
-			return append(key, &i2, sizeof(i2));
+			return prefilter_append(key, &i2, sizeof(i2));
 		case KEY_INT4:
 			i4 = DatumGetInt32(value);
-			return append(key, &i4, sizeof(i4));
+			return prefilter_append(key, &i4, sizeof(i4));
 		case KEY_INT8:
 			i8 = DatumGetInt64(value);
-			return append(key, &i8, sizeof(i8));
+			return prefilter_append(key, &i8, sizeof(i8));
 		case KEY_UUID:
-			return append(key, DatumGetPointer(value), UUID_LEN);
+			return prefilter_append(key, DatumGetPointer(value), UUID_LEN);
 		default:
 			return false;
 	}
@@ -200,10 +200,10 @@ append_column(PrefilterKey *key, const PrefilterColumn *column, TupleTableSlot *
 
 /* The place for what is known of this change's event UID and profile; NULL: there is none. */
 static PrefilterEntry *
-find_entry(const Prefilter *screen, WatchAction action, TupleTableSlot *slot, PrefilterKey *key)
+prefilter_find_entry(const Prefilter *screen, WatchAction action, TupleTableSlot *slot, PrefilterKey *key)
 {
 	key->len = 0;
-	if (!append_column(key, &screen->event_uid, slot) || !append_column(key, &screen->profile, slot))
+	if (!prefilter_append_column(key, &screen->event_uid, slot) || !prefilter_append_column(key, &screen->profile, slot))
 		return NULL;
 	return &screen->entries[action][hash_bytes(key->bytes, key->len) & (PREFILTER_ENTRIES - 1)];
 }
@@ -218,7 +218,7 @@ prefilter_recall(const WatchedTable *table, WatchAction action, TupleTableSlot *
 	if (screen == NULL || screen->entries[action] == NULL ||
 		screen->integration_generation != catalog_integration_generation())
 		return PREFILTER_UNKNOWN;
-	entry = find_entry(screen, action, slot, &key);
+	entry = prefilter_find_entry(screen, action, slot, &key);
 	if (entry == NULL || entry->key.len != key.len || memcmp(entry->key.bytes, key.bytes, key.len) != 0)
 		return PREFILTER_UNKNOWN;
 	return entry->verdict;
@@ -226,7 +226,7 @@ prefilter_recall(const WatchedTable *table, WatchAction action, TupleTableSlot *
 
 /* The long way. */
 static PrefilterVerdict
-find_out(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
+prefilter_judge(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
 	char	   *event_uid = evaluate_column(table, slot, WATCH_EVENT_UID);
 	char	   *profile = evaluate_column(table, slot, WATCH_PROFILE);
@@ -255,7 +255,7 @@ find_out(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 
 /* Empty entries for this kind of change, if what there is was made with other settings. */
 static void
-start_anew(Prefilter *screen, WatchAction action)
+prefilter_start_anew(Prefilter *screen, WatchAction action)
 {
 	uint64		generation = catalog_integration_generation();
 
@@ -283,13 +283,13 @@ prefilter_decide(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 	screen = table->screen;
 	if (!screen->applies[action])
 		return PREFILTER_WANTED;
-	start_anew(screen, action);
-	verdict = find_out(table, action, slot);
+	prefilter_start_anew(screen, action);
+	verdict = prefilter_judge(table, action, slot);
 
 	/* Looking may have brought the news that something has changed: then the answer is for now only. */
 	if (table->screen != screen || screen->integration_generation != catalog_integration_generation())
 		return verdict;
-	entry = find_entry(screen, action, slot, &key);
+	entry = prefilter_find_entry(screen, action, slot, &key);
 	if (entry != NULL)
 	{
 		entry->key = key;

@@ -85,7 +85,7 @@ struct RowJson
  * buf->len; the NUL is written once, at the end of the row.
  */
 static inline char *
-reserve(StringInfo buf, size_t n)
+row_json_reserve(StringInfo buf, size_t n)
 {
 	if (unlikely(buf->len + n >= (size_t) buf->maxlen))
 		enlargeStringInfo(buf, (int) n);
@@ -93,16 +93,16 @@ reserve(StringInfo buf, size_t n)
 }
 
 static inline void
-append_bytes(StringInfo buf, const char *s, size_t len)
+row_json_append_bytes(StringInfo buf, const char *s, size_t len)
 {
-	memcpy(reserve(buf, len), s, len);
+	memcpy(row_json_reserve(buf, len), s, len);
 	buf->len += (int) len;
 }
 
 static inline void
-append_byte(StringInfo buf, char c)
+row_json_append_byte(StringInfo buf, char c)
 {
-	*reserve(buf, 1) = c;
+	*row_json_reserve(buf, 1) = c;
 	buf->len++;
 }
 
@@ -115,7 +115,7 @@ append_byte(StringInfo buf, char c)
  * borrow may report a clean neighbour too, but never miss one.
  */
 static inline bool
-word_needs_escape(uint64 word)
+row_json_word_needs_escape(uint64 word)
 {
 	uint64		quote = word ^ BYTES_OF('"');
 	uint64		backslash = word ^ BYTES_OF('\\');
@@ -127,7 +127,7 @@ word_needs_escape(uint64 word)
 
 /* Length of the leading part of s that stands for itself in a JSON string. */
 static inline size_t
-plain_length(const char *s, size_t len)
+row_json_plain_length(const char *s, size_t len)
 {
 	size_t		i = 0;
 
@@ -136,7 +136,7 @@ plain_length(const char *s, size_t len)
 		uint64		word;
 
 		memcpy(&word, s + i, sizeof(word));
-		if (word_needs_escape(word))
+		if (row_json_word_needs_escape(word))
 			break;
 	}
 	while (i < len && (unsigned char) s[i] >= 0x20 && s[i] != '"' && s[i] != '\\')
@@ -145,7 +145,7 @@ plain_length(const char *s, size_t len)
 }
 
 static void
-append_escaped_byte(StringInfo buf, char c)
+row_json_append_escaped_byte(StringInfo buf, char c)
 {
 	static const char hex[] = "0123456789abcdef";
 	char		escape[] = {'\\', 'u', '0', '0', hex[(unsigned char) c >> 4], hex[c & 0x0f]};
@@ -176,58 +176,58 @@ append_escaped_byte(StringInfo buf, char c)
 			len = sizeof(escape);
 			break;
 	}
-	append_bytes(buf, escape, len);
+	row_json_append_bytes(buf, escape, len);
 }
 
 /*
  * As escape_json(), but for text of known length and a run at a time.
  */
 static void
-append_string(StringInfo buf, const char *s, size_t len)
+row_json_append_string(StringInfo buf, const char *s, size_t len)
 {
-	append_byte(buf, '"');
+	row_json_append_byte(buf, '"');
 	for (;;)
 	{
-		size_t		plain = plain_length(s, len);
+		size_t		plain = row_json_plain_length(s, len);
 
-		append_bytes(buf, s, plain);
+		row_json_append_bytes(buf, s, plain);
 		if (plain == len)
 			break;
-		append_escaped_byte(buf, s[plain]);
+		row_json_append_escaped_byte(buf, s[plain]);
 		s += plain + 1;
 		len -= plain + 1;
 	}
-	append_byte(buf, '"');
+	row_json_append_byte(buf, '"');
 }
 
 /* A number, or one of NaN, Infinity and -Infinity, which JSON cannot say without quotes. */
 static void
-append_number(StringInfo buf, const char *s)
+row_json_append_number(StringInfo buf, const char *s)
 {
 	const char *digits = (*s == '-') ? s + 1 : s;
 
 	if (*digits >= '0' && *digits <= '9')
-		append_bytes(buf, s, strlen(s));
+		row_json_append_bytes(buf, s, strlen(s));
 	else
-		append_string(buf, s, strlen(s));
+		row_json_append_string(buf, s, strlen(s));
 }
 
 static void
-append_varlena(StringInfo buf, Datum value, bool escape)
+row_json_append_varlena(StringInfo buf, Datum value, bool escape)
 {
 	struct varlena *v = PG_DETOAST_DATUM_PACKED(value);
 
 	if (escape)
-		append_string(buf, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
+		row_json_append_string(buf, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
 	else
-		append_bytes(buf, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
+		row_json_append_bytes(buf, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
 }
 
 static void
-append_datetime(StringInfo buf, Datum value, Oid type)
+row_json_append_datetime(StringInfo buf, Datum value, Oid type)
 {
 	static const int utc = 0;
-	char	   *s = reserve(buf, MAXDATELEN + 3);
+	char	   *s = row_json_reserve(buf, MAXDATELEN + 3);
 
 	*s++ = '"';
 	JsonEncodeDateTime(s, value, type, &utc);
@@ -237,18 +237,18 @@ append_datetime(StringInfo buf, Datum value, Oid type)
 }
 
 static void
-append_text(StringInfo buf, RowJsonColumn *column, Datum value)
+row_json_append_text(StringInfo buf, RowJsonColumn *column, Datum value)
 {
 	int			nest_level = pinned_begin(column->own_settings);
 	char	   *s = OutputFunctionCall(&column->function, value);
 
 	pinned_end(nest_level);
-	append_string(buf, s, strlen(s));
+	row_json_append_string(buf, s, strlen(s));
 }
 
 /* Does an error say that a function cannot make anything of a value, rather than that something is wrong? */
 static bool
-is_about_value(int code)
+row_json_is_about_value(int code)
 {
 	switch (ERRCODE_TO_CATEGORY(code))
 	{
@@ -270,7 +270,7 @@ is_about_value(int code)
  * the application's statement shall not fail for that.  False: it was the text.
  */
 static bool
-append_by_user(StringInfo buf, RowJsonColumn *column, Datum value)
+row_json_append_by_user(StringInfo buf, RowJsonColumn *column, Datum value)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -294,26 +294,26 @@ append_by_user(StringInfo buf, RowJsonColumn *column, Datum value)
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		CurrentResourceOwner = owner;
-		if (!is_about_value(error->sqlerrcode))
+		if (!row_json_is_about_value(error->sqlerrcode))
 			ReThrowError(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	if (success)
-		append_varlena(buf, json, false);
+		row_json_append_varlena(buf, json, false);
 	else
 	{
 		char	   *s = OutputFunctionCall(&column->output, value);
 
-		append_string(buf, s, strlen(s));
+		row_json_append_string(buf, s, strlen(s));
 	}
 	return success;
 }
 
 /* False: the value's text had to do. */
 static bool
-append_value(StringInfo buf, RowJsonColumn *column, Datum value)
+row_json_append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 {
 	char		number[DOUBLE_SHORTEST_DECIMAL_LEN];
 	char	   *s;
@@ -322,50 +322,50 @@ append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 	{
 		case KIND_BOOL:
 			if (DatumGetBool(value))
-				append_bytes(buf, "true", 4);
+				row_json_append_bytes(buf, "true", 4);
 			else
-				append_bytes(buf, "false", 5);
+				row_json_append_bytes(buf, "false", 5);
 			break;
 		case KIND_INT2:
-			buf->len += webhook_int32_to_text(DatumGetInt16(value), reserve(buf, INTEGER_SIZE));
+			buf->len += webhook_int32_to_text(DatumGetInt16(value), row_json_reserve(buf, INTEGER_SIZE));
 			break;
 		case KIND_INT4:
-			buf->len += webhook_int32_to_text(DatumGetInt32(value), reserve(buf, INTEGER_SIZE));
+			buf->len += webhook_int32_to_text(DatumGetInt32(value), row_json_reserve(buf, INTEGER_SIZE));
 			break;
 		case KIND_INT8:
-			buf->len += webhook_int64_to_text(DatumGetInt64(value), reserve(buf, INTEGER_SIZE));
+			buf->len += webhook_int64_to_text(DatumGetInt64(value), row_json_reserve(buf, INTEGER_SIZE));
 			break;
 		case KIND_FLOAT4:
 			float_to_shortest_decimal_buf(DatumGetFloat4(value), number);
-			append_number(buf, number);
+			row_json_append_number(buf, number);
 			break;
 		case KIND_FLOAT8:
 			double_to_shortest_decimal_buf(DatumGetFloat8(value), number);
-			append_number(buf, number);
+			row_json_append_number(buf, number);
 			break;
 		case KIND_NUMBER:
-			append_number(buf, OutputFunctionCall(&column->function, value));
+			row_json_append_number(buf, OutputFunctionCall(&column->function, value));
 			break;
 		case KIND_TEXT:
-			append_varlena(buf, value, true);
+			row_json_append_varlena(buf, value, true);
 			break;
 		case KIND_DATETIME:
-			append_datetime(buf, value, column->type);
+			row_json_append_datetime(buf, value, column->type);
 			break;
 		case KIND_JSON:
-			append_varlena(buf, value, false);
+			row_json_append_varlena(buf, value, false);
 			break;
 		case KIND_JSONB:
 			s = OutputFunctionCall(&column->function, value);
-			append_bytes(buf, s, strlen(s));
+			row_json_append_bytes(buf, s, strlen(s));
 			break;
 		case KIND_TO_JSON:
 			if (column->calls_users)
-				return append_by_user(buf, column, value);
-			append_varlena(buf, FunctionCall1(&column->function, value), false);
+				return row_json_append_by_user(buf, column, value);
+			row_json_append_varlena(buf, FunctionCall1(&column->function, value), false);
 			break;
 		case KIND_OTHER:
-			append_text(buf, column, value);
+			row_json_append_text(buf, column, value);
 			break;
 	}
 	return true;
@@ -373,7 +373,7 @@ append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 
 /* Let the column use its type's output function. */
 static void
-use_output_function(RowJsonColumn *column, RowJsonKind kind)
+row_json_use_output_function(RowJsonColumn *column, RowJsonKind kind)
 {
 	Oid			output;
 	bool		is_varlena;
@@ -388,7 +388,7 @@ use_output_function(RowJsonColumn *column, RowJsonKind kind)
  * call expression, so give it one.
  */
 static void
-use_to_json(RowJsonColumn *column)
+row_json_use_to_json(RowJsonColumn *column)
 {
 	Const	   *argument = makeNullConst(column->type, -1, InvalidOid);
 
@@ -404,13 +404,13 @@ use_to_json(RowJsonColumn *column)
  * that did not come with the server are searched for a cast to json.
  */
 static void
-resolve_other_type(RowJsonColumn *column)
+row_json_resolve_other_type(RowJsonColumn *column)
 {
 	Oid			cast;
 
 	if (OidIsValid(get_element_type(column->type)) || column->type == RECORDARRAYOID ||
 		type_is_rowtype(column->type))
-		use_to_json(column);
+		row_json_use_to_json(column);
 	else if (column->type >= FirstNormalObjectId &&
 			 find_coercion_pathway(JSONOID, column->type, COERCION_EXPLICIT, &cast) == COERCION_PATH_FUNC &&
 			 OidIsValid(cast))
@@ -419,11 +419,11 @@ resolve_other_type(RowJsonColumn *column)
 		column->kind = KIND_TO_JSON;
 	}
 	else
-		use_output_function(column, KIND_OTHER);
+		row_json_use_output_function(column, KIND_OTHER);
 }
 
 static void
-resolve_type(RowJsonColumn *column, Oid type)
+row_json_resolve_type(RowJsonColumn *column, Oid type)
 {
 	column->settings = 0;
 	column->type = getBaseType(type);
@@ -448,7 +448,7 @@ resolve_type(RowJsonColumn *column, Oid type)
 			column->kind = KIND_FLOAT8;
 			break;
 		case NUMERICOID:
-			use_output_function(column, KIND_NUMBER);
+			row_json_use_output_function(column, KIND_NUMBER);
 			break;
 		case TEXTOID:
 		case VARCHAROID:
@@ -464,10 +464,10 @@ resolve_type(RowJsonColumn *column, Oid type)
 			column->kind = KIND_JSON;
 			break;
 		case JSONBOID:
-			use_output_function(column, KIND_JSONB);
+			row_json_use_output_function(column, KIND_JSONB);
 			break;
 		default:
-			resolve_other_type(column);
+			row_json_resolve_other_type(column);
 			column->settings = pinned_for_type(column->type);
 			break;
 	}
@@ -475,14 +475,14 @@ resolve_type(RowJsonColumn *column, Oid type)
 
 /* Everything that precedes the column's value. */
 static void
-set_prefix(RowJsonColumn *column, const char *name, bool first)
+row_json_set_prefix(RowJsonColumn *column, const char *name, bool first)
 {
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	append_byte(&buf, first ? '{' : ',');
-	append_string(&buf, name, strlen(name));
-	append_byte(&buf, ':');
+	row_json_append_byte(&buf, first ? '{' : ',');
+	row_json_append_string(&buf, name, strlen(name));
+	row_json_append_byte(&buf, ':');
 	column->prefix = buf.data;
 	column->prefix_len = buf.len;
 }
@@ -492,7 +492,7 @@ set_prefix(RowJsonColumn *column, const char *name, bool first)
  * composite types and arrays, too.
  */
 static bool
-resolve_users(RowJsonColumn *column)
+row_json_resolve_users(RowJsonColumn *column)
 {
 	Oid			element = get_element_type(column->type);
 	Oid			output;
@@ -520,10 +520,10 @@ row_json_create(TupleDesc desc, const AttrNumber *attnums, const char *const *na
 
 		Assert(!att->attisdropped);
 		row->columns[i].index = attnums[i] - 1;
-		resolve_type(&row->columns[i], att->atttypid);
+		row_json_resolve_type(&row->columns[i], att->atttypid);
 		row->settings |= row->columns[i].settings;
-		row->calls_users |= resolve_users(&row->columns[i]);
-		set_prefix(&row->columns[i], name, i == 0);
+		row->calls_users |= row_json_resolve_users(&row->columns[i]);
+		row_json_set_prefix(&row->columns[i], name, i == 0);
 	}
 
 	/* Functions of users have the search path that the table was watched with. */
@@ -546,16 +546,16 @@ row_json_append(RowJson *row, StringInfo buf, const Datum *values, const bool *n
 	{
 		RowJsonColumn *column = &row->columns[i];
 
-		append_bytes(buf, column->prefix, column->prefix_len);
+		row_json_append_bytes(buf, column->prefix, column->prefix_len);
 		if (nulls[column->index])
-			append_bytes(buf, "null", 4);
-		else if (!append_value(buf, column, values[column->index]))
+			row_json_append_bytes(buf, "null", 4);
+		else if (!row_json_append_value(buf, column, values[column->index]))
 			as_text = column->index + 1;
 	}
 	if (row->ncolumns == 0)
-		append_byte(buf, '{');
-	append_byte(buf, '}');
-	*reserve(buf, 0) = '\0';
+		row_json_append_byte(buf, '{');
+	row_json_append_byte(buf, '}');
+	*row_json_reserve(buf, 0) = '\0';
 	pinned_end(nest_level);
 	return as_text;
 }

@@ -43,9 +43,9 @@
 #include "compat.h"
 #include "watch/watch.h"
 
-static const char *const action_names[WATCH_NACTIONS] = {"create", "update", "delete"};
+static const char *const watch_action_names[WATCH_NACTIONS] = {"create", "update", "delete"};
 
-static const AttrNumber field_attnums[WATCH_NFIELDS] = {
+static const AttrNumber watch_field_attnums[WATCH_NFIELDS] = {
 	Anum_watch_id, Anum_watch_event_uid, Anum_watch_profile,
 	Anum_watch_paid, Anum_watch_deleted, Anum_watch_payload
 };
@@ -61,73 +61,73 @@ typedef struct TableEntry
 	WatchedTable *table;		/* or NULL */
 } TableEntry;
 
-static HTAB *tables = NULL;		/* entries are never removed */
-static WatchedTable *recent = NULL; /* looked up last, and still in an entry */
-static uint64 invalidations = 0;
-static uint64 role_changes = 0;	/* anything about roles and schemas that rights depend on */
-static uint64 table_changes = 1;	/* anything about tables that we know to be watched */
+static HTAB *watch_tables = NULL;		/* entries are never removed */
+static WatchedTable *watch_recent_table = NULL; /* looked up last, and still in an entry */
+static uint64 watch_invalidations = 0;
+static uint64 watch_role_changes = 0;	/* anything about roles and schemas that rights depend on */
+static uint64 watch_table_changes = 1;	/* anything about tables that we know to be watched */
 
 
 static void
-relcache_callback(Datum arg, Oid relid)
+watch_relcache_callback(Datum arg, Oid relid)
 {
 	HASH_SEQ_STATUS status;
 	TableEntry *entry;
 
-	invalidations++;
+	watch_invalidations++;
 	if (relid == InvalidOid || relid == catalog_watch_relid())
-		table_changes++;
-	if (tables == NULL)
+		watch_table_changes++;
+	if (watch_tables == NULL)
 		return;
-	hash_seq_init(&status, tables);
+	hash_seq_init(&status, watch_tables);
 	while ((entry = hash_seq_search(&status)) != NULL)
 		if (relid == InvalidOid || entry->relid == relid || relid == catalog_watch_relid() ||
 			(entry->table != NULL && entry->table->root == relid))
 		{
 			if (entry->table != NULL)
 				entry->table->valid = false;
-			table_changes++;
+			watch_table_changes++;
 		}
 }
 
 static void
-role_callback(Datum arg, int cacheid, uint32 hashvalue)
+watch_role_callback(Datum arg, int cacheid, uint32 hashvalue)
 {
-	role_changes++;
+	watch_role_changes++;
 }
 
 /* A cast to json has come or gone, perhaps one that was looked up for a column: rare enough to begin with all again. */
 static void
-cast_callback(Datum arg, int cacheid, uint32 hashvalue)
+watch_cast_callback(Datum arg, int cacheid, uint32 hashvalue)
 {
-	relcache_callback((Datum) 0, InvalidOid);
+	watch_relcache_callback((Datum) 0, InvalidOid);
 }
 
 void
 watch_init(void)
 {
-	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_callback, (Datum) 0);
-	CacheRegisterSyscacheCallback(NAMESPACEOID, role_callback, (Datum) 0);
-	CacheRegisterSyscacheCallback(CASTSOURCETARGET, cast_callback, (Datum) 0);
+	CacheRegisterRelcacheCallback(watch_relcache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, watch_role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, watch_role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, watch_role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(CASTSOURCETARGET, watch_cast_callback, (Datum) 0);
 }
 
 uint64
 watch_access_changes(void)
 {
-	return role_changes + table_changes;
+	return watch_role_changes + watch_table_changes;
 }
 
 static bool
-field_is_boolean(WatchField field)
+watch_field_is_boolean(WatchField field)
 {
 	return field == WATCH_PAID || field == WATCH_DELETED;
 }
 
 /* The row of webhook.watch for this table, as a copy; NULL if there is none. */
 static HeapTuple
-fetch_settings(Relation watch, Oid relid)
+watch_fetch_settings(Relation watch, Oid relid)
 {
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -144,7 +144,7 @@ fetch_settings(Relation watch, Oid relid)
 
 /* A text column of the settings, or NULL. */
 static char *
-setting_text(HeapTuple settings, TupleDesc desc, int attnum)
+watch_setting_text(HeapTuple settings, TupleDesc desc, int attnum)
 {
 	bool		isnull;
 	Datum		d = catalog_column(settings, desc, attnum, &isnull);
@@ -153,7 +153,7 @@ setting_text(HeapTuple settings, TupleDesc desc, int attnum)
 }
 
 static bool
-in_list(const char *name, char **list, int n)
+watch_in_list(const char *name, char **list, int n)
 {
 	for (int i = 0; i < n; i++)
 		if (strcmp(name, list[i]) == 0)
@@ -167,7 +167,7 @@ in_list(const char *name, char **list, int n)
  * needs no name.
  */
 static void
-find_renamed(WatchedTable *table, TupleDesc desc, char **names, int n, HeapTuple settings,
+watch_find_renamed(WatchedTable *table, TupleDesc desc, char **names, int n, HeapTuple settings,
 			 TupleDesc settings_desc)
 {
 	bool		isnull;
@@ -198,7 +198,7 @@ find_renamed(WatchedTable *table, TupleDesc desc, char **names, int n, HeapTuple
  * may matter.
  */
 static void
-set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
+watch_set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
 {
 	char	  **columns;
 	char	  **exclude;
@@ -212,8 +212,8 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 	d = catalog_column(settings, settings_desc, Anum_watch_exclude, &isnull);
 	nexclude = catalog_strings(d, isnull, &exclude);
 
-	find_renamed(table, desc, columns, ncolumns, settings, settings_desc);
-	find_renamed(table, desc, exclude, nexclude, settings, settings_desc);
+	watch_find_renamed(table, desc, columns, ncolumns, settings, settings_desc);
+	watch_find_renamed(table, desc, exclude, nexclude, settings, settings_desc);
 
 	table->payload = palloc(desc->natts * sizeof(AttrNumber));
 	table->compare = palloc(desc->natts * sizeof(AttrNumber));
@@ -225,8 +225,8 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 
 		if (att->attisdropped || webhook_attribute_is_virtual(att))
 			continue;
-		in_payload = (ncolumns == 0 || in_list(name, columns, ncolumns)) &&
-			!in_list(name, exclude, nexclude);
+		in_payload = (ncolumns == 0 || watch_in_list(name, columns, ncolumns)) &&
+			!watch_in_list(name, exclude, nexclude);
 		if (in_payload)
 			table->payload[table->npayload++] = att->attnum;
 		if (!in_payload && table->field_position[WATCH_PAYLOAD] == 0)
@@ -251,7 +251,7 @@ set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc s
 
 /* Is it the primary key that the table was watched with?  Columns may have been renamed, or renumbered by a restore. */
 static bool
-is_watched_key(const WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
+watch_is_watched_key(const WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
 {
 	bool		isnull;
 	Datum		d = catalog_column(settings, settings_desc, Anum_watch_numbers, &isnull);
@@ -288,7 +288,7 @@ is_watched_key(const WatchedTable *table, TupleDesc desc, HeapTuple settings, Tu
 
 /* The columns of the primary key. */
 static void
-set_keys(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc settings_desc)
+watch_set_keys(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc settings_desc)
 {
 	Bitmapset  *key = RelationGetIndexAttrBitmap(root, INDEX_ATTR_BITMAP_PRIMARY_KEY);
 	int			i = -1;
@@ -297,12 +297,12 @@ set_keys(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc setti
 	table->key_form = palloc0(Max(1, bms_num_members(key)) * sizeof(WatchTextForm));
 	while ((i = bms_next_member(key, i)) >= 0)
 		table->keys[table->nkeys++] = i + FirstLowInvalidHeapAttributeNumber;
-	table->other_key = table->nkeys > 0 && !is_watched_key(table, RelationGetDescr(root), settings, settings_desc);
+	table->other_key = table->nkeys > 0 && !watch_is_watched_key(table, RelationGetDescr(root), settings, settings_desc);
 }
 
 /* What an owner must be able to read, and what may be left out. */
 static void
-set_access_columns(WatchedTable *table)
+watch_set_access_columns(WatchedTable *table)
 {
 	AccessColumns *columns = &table->access_columns;
 
@@ -317,7 +317,7 @@ set_access_columns(WatchedTable *table)
 
 /* Sort the fields into plain columns and expressions, and write the query for the latter. */
 static void
-set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc settings_desc)
+watch_set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc settings_desc)
 {
 	StringInfoData query;
 	int			position = 0;
@@ -325,14 +325,14 @@ set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc set
 	initStringInfo(&query);
 	for (int f = 0; f < WATCH_NFIELDS; f++)
 	{
-		char	   *text = setting_text(settings, settings_desc, field_attnums[f]);
+		char	   *text = watch_setting_text(settings, settings_desc, watch_field_attnums[f]);
 		AttrNumber	attnum = InvalidAttrNumber;
 
 		if (text == NULL)
 			continue;
 		if (f != WATCH_PAYLOAD)
 			attnum = get_attnum(RelationGetRelid(root), text);
-		if (attnum > 0 && (!field_is_boolean(f) ||
+		if (attnum > 0 && (!watch_field_is_boolean(f) ||
 						   TupleDescAttr(RelationGetDescr(root), attnum - 1)->atttypid == BOOLOID))
 		{
 			table->field_column[f] = attnum;
@@ -351,7 +351,7 @@ set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc set
 		if (f == WATCH_PAYLOAD)
 			appendStringInfo(&query, "%.*s($1)::text", (int) strcspn(text, "("), text);
 		else
-			appendStringInfo(&query, "(%s\n)%s", text, field_is_boolean(f) ? "::boolean" : "");
+			appendStringInfo(&query, "(%s\n)%s", text, watch_field_is_boolean(f) ? "::boolean" : "");
 	}
 	if (position > 0)
 	{
@@ -366,10 +366,10 @@ set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc set
  * watched.  Returns its settings, NULL when there is none.
  */
 static HeapTuple
-find_root(Relation rel, Relation watch, Oid *root)
+watch_find_root(Relation rel, Relation watch, Oid *root)
 {
 	Oid			relid = RelationGetRelid(rel);
-	HeapTuple	settings = fetch_settings(watch, relid);
+	HeapTuple	settings = watch_fetch_settings(watch, relid);
 	ListCell   *lc;
 
 	*root = relid;
@@ -378,7 +378,7 @@ find_root(Relation rel, Relation watch, Oid *root)
 	foreach(lc, get_partition_ancestors(relid))
 	{
 		*root = lfirst_oid(lc);
-		settings = fetch_settings(watch, *root);
+		settings = watch_fetch_settings(watch, *root);
 		if (settings != NULL)
 			break;
 	}
@@ -390,7 +390,7 @@ find_root(Relation rel, Relation watch, Oid *root)
  * other table may get its OID: that one has not been watched by anybody.
  */
 static bool
-has_trigger(Relation rel)
+watch_has_trigger(Relation rel)
 {
 	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
 	{
@@ -406,15 +406,15 @@ has_trigger(Relation rel)
 
 /* Fill an entry.  All its memory is in the current context. */
 static bool
-build_table(WatchedTable *table, Relation rel)
+watch_build_table(WatchedTable *table, Relation rel)
 {
 	Relation	watch = table_open(catalog_oids()->watch, AccessShareLock);
 	TupleDesc	settings_desc = RelationGetDescr(watch);
 	Oid			root_oid;
-	HeapTuple	settings = find_root(rel, watch, &root_oid);
+	HeapTuple	settings = watch_find_root(rel, watch, &root_oid);
 	Relation	root;
 
-	if (settings == NULL || !has_trigger(rel))
+	if (settings == NULL || !watch_has_trigger(rel))
 	{
 		table_close(watch, AccessShareLock);
 		return false;
@@ -423,15 +423,15 @@ build_table(WatchedTable *table, Relation rel)
 
 	table->root = root_oid;
 	table->owner = root->rd_rel->relowner;
-	table->entity_type = setting_text(settings, settings_desc, Anum_watch_entity_type);
-	table->search_path = setting_text(settings, settings_desc, Anum_watch_search_path);
+	table->entity_type = watch_setting_text(settings, settings_desc, Anum_watch_entity_type);
+	table->search_path = watch_setting_text(settings, settings_desc, Anum_watch_search_path);
 	for (int a = 0; a < WATCH_NACTIONS; a++)
-		table->event_names[a] = psprintf("%s.%s", table->entity_type, action_names[a]);
-	set_fields(table, root, settings, settings_desc);
+		table->event_names[a] = psprintf("%s.%s", table->entity_type, watch_action_names[a]);
+	watch_set_fields(table, root, settings, settings_desc);
 	if (table->field_column[WATCH_ID] == 0 && table->field_position[WATCH_ID] == 0)
-		set_keys(table, root, settings, settings_desc);
-	set_columns(table, RelationGetDescr(root), settings, settings_desc);
-	set_access_columns(table);
+		watch_set_keys(table, root, settings, settings_desc);
+	watch_set_columns(table, RelationGetDescr(root), settings, settings_desc);
+	watch_set_access_columns(table);
 	if (root != rel)
 	{
 		table->map = convert_tuples_by_name(RelationGetDescr(rel), RelationGetDescr(root));
@@ -448,19 +448,19 @@ build_table(WatchedTable *table, Relation rel)
 
 /* What is to be known of a table from now on; without an entity type if it is not watched. */
 static WatchedTable *
-create_table(Relation rel)
+watch_create_table(Relation rel)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook watched table",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	WatchedTable *table = palloc0(sizeof(WatchedTable));
-	uint64		before = invalidations;
+	uint64		before = watch_invalidations;
 
 	table->relid = RelationGetRelid(rel);
 	table->context = context;
-	if (!build_table(table, rel))
+	if (!watch_build_table(table, rel))
 		table->entity_type = NULL;
-	table->valid = (before == invalidations);
+	table->valid = (before == watch_invalidations);
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, CacheMemoryContext);
 	return table;
@@ -482,7 +482,7 @@ typedef struct AudienceFilter
 } AudienceFilter;
 
 static bool
-is_in_audience(const CatalogWebhook *webhook, void *arg)
+watch_is_in_audience(const CatalogWebhook *webhook, void *arg)
 {
 	AudienceFilter *filter = arg;
 	OwnerEntry *entry = hash_search(filter->owners, &webhook->owner, HASH_FIND, NULL);
@@ -492,7 +492,7 @@ is_in_audience(const CatalogWebhook *webhook, void *arg)
 
 /* Of these columns, the ones that are in the set. */
 static int
-filter_columns(const AttrNumber *columns, int n, const Bitmapset *set, AttrNumber **result)
+watch_filter_columns(const AttrNumber *columns, int n, const Bitmapset *set, AttrNumber **result)
 {
 	int			kept = 0;
 
@@ -505,16 +505,16 @@ filter_columns(const AttrNumber *columns, int n, const Bitmapset *set, AttrNumbe
 
 /* Make the audience that sees just these columns. */
 static void
-fill_audience(const WatchedTable *table, Bitmapset *columns, TupleDesc desc, WatchAudience *audience)
+watch_fill_audience(const WatchedTable *table, Bitmapset *columns, TupleDesc desc, WatchAudience *audience)
 {
 	AttrNumber *payload;
 	int			npayload;
 
 	memset(audience, 0, sizeof(*audience));
 	audience->columns = columns;
-	npayload = filter_columns(table->payload, table->npayload, columns, &payload);
+	npayload = watch_filter_columns(table->payload, table->npayload, columns, &payload);
 	audience->json = row_json_create(desc, payload, NULL, npayload);
-	audience->ncompare = filter_columns(table->compare, table->ncompare, columns, &audience->compare);
+	audience->ncompare = watch_filter_columns(table->compare, table->ncompare, columns, &audience->compare);
 }
 
 bool
@@ -529,7 +529,7 @@ watch_audience_for(const WatchedTable *table, Relation root, Oid role, WatchAudi
 			audience->json = table->json;
 			return true;
 		case ACCESS_COLUMNS:
-			fill_audience(table, readable, RelationGetDescr(root), audience);
+			watch_fill_audience(table, readable, RelationGetDescr(root), audience);
 			return true;
 		default:
 			return false;
@@ -538,19 +538,19 @@ watch_audience_for(const WatchedTable *table, Relation root, Oid role, WatchAudi
 
 /* The audience that sees just these columns. */
 static int
-find_audience(WatchedTable *table, Bitmapset *columns, TupleDesc desc)
+watch_find_audience(WatchedTable *table, Bitmapset *columns, TupleDesc desc)
 {
 	for (int i = 1; i < table->naudiences; i++)
 		if (bms_equal(table->audiences[i].columns, columns))
 			return i;
 	table->audiences = repalloc(table->audiences, (table->naudiences + 1) * sizeof(WatchAudience));
-	fill_audience(table, columns, desc, &table->audiences[table->naudiences]);
+	watch_fill_audience(table, columns, desc, &table->audiences[table->naudiences]);
 	return table->naudiences++;
 }
 
 /* Sort the owners of an event's webhooks; is there one that does not see everything? */
 static bool
-sort_owners(WatchedTable *table, const CatalogEvent *event, TupleDesc desc, HTAB *owners)
+watch_sort_owners(WatchedTable *table, const CatalogEvent *event, TupleDesc desc, HTAB *owners)
 {
 	bool		restricted = false;
 
@@ -569,7 +569,7 @@ sort_owners(WatchedTable *table, const CatalogEvent *event, TupleDesc desc, HTAB
 			if (access == ACCESS_ALL)
 				entry->audience = 0;
 			else if (access == ACCESS_COLUMNS)
-				entry->audience = find_audience(table, readable, desc);
+				entry->audience = watch_find_audience(table, readable, desc);
 		}
 		restricted |= (entry->audience != 0);
 	}
@@ -578,7 +578,7 @@ sort_owners(WatchedTable *table, const CatalogEvent *event, TupleDesc desc, HTAB
 
 /* Who hears of this table, in the current memory context.  desc is the root's. */
 static void
-form_audiences(WatchedTable *table, TupleDesc desc)
+watch_form_audiences(WatchedTable *table, TupleDesc desc)
 {
 	HASHCTL		ctl = {0};
 	AudienceFilter filter = {0};
@@ -596,14 +596,14 @@ form_audiences(WatchedTable *table, TupleDesc desc)
 	ctl.hcxt = CurrentMemoryContext;
 	filter.owners = hash_create("webhook owners", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	for (int a = 0; a < WATCH_NACTIONS; a++)
-		restricted |= sort_owners(table, catalog_event(table->event_names[a]), desc, filter.owners);
+		restricted |= watch_sort_owners(table, catalog_event(table->event_names[a]), desc, filter.owners);
 
 	for (int i = 0; i < table->naudiences; i++)
 	{
 		filter.audience = i;
 		for (int a = 0; a < WATCH_NACTIONS; a++)
 			table->audiences[i].events[a] = restricted ?
-				catalog_event_filtered(table->event_names[a], is_in_audience, &filter) :
+				catalog_event_filtered(table->event_names[a], watch_is_in_audience, &filter) :
 				catalog_event(table->event_names[a]);
 	}
 	hash_destroy(filter.owners);
@@ -611,7 +611,7 @@ form_audiences(WatchedTable *table, TupleDesc desc)
 
 /* Does anybody subscribe to what this may turn out to be? */
 static bool
-anybody_wants(const WatchedTable *table, WatchAction action)
+watch_is_subscribed(const WatchedTable *table, WatchAction action)
 {
 	for (int i = 0; i < table->naudiences; i++)
 		for (int a = 0; a < WATCH_NACTIONS; a++)
@@ -625,19 +625,19 @@ anybody_wants(const WatchedTable *table, WatchAction action)
  * ones stay until the end of the transaction, for callers further up the stack.
  */
 static void
-refresh_audiences(WatchedTable *table, Relation rel)
+watch_refresh_audiences(WatchedTable *table, Relation rel)
 {
 	uint64		generation = catalog_generation();
-	uint64		changes = role_changes;
+	uint64		changes = watch_role_changes;
 	Relation	root = table->root == table->relid ? rel : table_open(table->root, AccessShareLock);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook audiences",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	WatchedTable built = *table;
 
-	form_audiences(&built, RelationGetDescr(root));
+	watch_form_audiences(&built, RelationGetDescr(root));
 	for (int a = 0; a < WATCH_NACTIONS; a++)
-		built.wanted[a] = anybody_wants(&built, a);
+		built.wanted[a] = watch_is_subscribed(&built, a);
 	MemoryContextSwitchTo(old);
 	if (root != rel)
 		table_close(root, AccessShareLock);
@@ -661,15 +661,15 @@ watch_settings_unchecked(Relation rel)
 	TableEntry *entry;
 	bool		found;
 
-	if (tables == NULL)
+	if (watch_tables == NULL)
 	{
 		HASHCTL		ctl = {0};
 
 		ctl.keysize = sizeof(Oid);
 		ctl.entrysize = sizeof(TableEntry);
-		tables = hash_create("watched tables", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+		watch_tables = hash_create("watched tables", 16, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
-	entry = hash_search(tables, &relid, HASH_ENTER, &found);
+	entry = hash_search(watch_tables, &relid, HASH_ENTER, &found);
 	if (!found)
 		entry->table = NULL;
 
@@ -679,8 +679,8 @@ watch_settings_unchecked(Relation rel)
 
 		if (catalog_oids() == NULL)
 			return NULL;
-		table = create_table(rel);
-		recent = NULL;
+		table = watch_create_table(rel);
+		watch_recent_table = NULL;
 		if (entry->table != NULL)
 			catalog_retire(entry->table->context);
 		entry->table = table;
@@ -689,17 +689,17 @@ watch_settings_unchecked(Relation rel)
 }
 
 static bool
-audiences_are_current(const WatchedTable *table)
+watch_audiences_are_current(const WatchedTable *table)
 {
-	return table->generation == catalog_generation() && table->role_changes == role_changes;
+	return table->generation == catalog_generation() && table->role_changes == watch_role_changes;
 }
 
 WatchedTable *
 watch_recent(Relation rel)
 {
-	if (recent != NULL && recent->relid == RelationGetRelid(rel) && recent->valid &&
-		audiences_are_current(recent))
-		return recent;
+	if (watch_recent_table != NULL && watch_recent_table->relid == RelationGetRelid(rel) && watch_recent_table->valid &&
+		watch_audiences_are_current(watch_recent_table))
+		return watch_recent_table;
 	return NULL;
 }
 
@@ -736,9 +736,9 @@ watch_lookup(Relation rel)
 	if (table != NULL)
 		return table;
 	table = watch_settings(rel);
-	if (table != NULL && !audiences_are_current(table))
-		refresh_audiences(table, rel);
-	recent = table;
+	if (table != NULL && !watch_audiences_are_current(table))
+		watch_refresh_audiences(table, rel);
+	watch_recent_table = table;
 	return table;
 }
 

@@ -64,7 +64,7 @@ enum
 	NARGS
 };
 
-static const char *const arg_names[] = {
+static const char *const watch_api_arg_names[] = {
 	"relation", "entity_type", "id", "event_uid", "profile", "paid", "deleted",
 	"columns", "exclude", "payload"
 };
@@ -74,7 +74,7 @@ PG_FUNCTION_INFO_V1(webhook_unwatch);
 
 
 static void
-require_owner(Oid relid)
+watch_api_require_owner(Oid relid)
 {
 	if (!webhook_owns_relation(relid))
 		ereport(ERROR,
@@ -85,7 +85,7 @@ require_owner(Oid relid)
 
 /* A table that may have the trigger, owned by the caller; opened and locked. */
 static Relation
-open_watchable(Oid relid)
+watch_api_open_watchable(Oid relid)
 {
 	Relation	rel;
 	char		relkind;
@@ -97,7 +97,7 @@ open_watchable(Oid relid)
 				 errhint("Give the name of a table.")));
 
 	/* Before waiting for a lock and making others wait. */
-	require_owner(relid);
+	watch_api_require_owner(relid);
 	rel = relation_open(relid, ShareRowExclusiveLock);
 	relkind = rel->rd_rel->relkind;
 
@@ -117,12 +117,12 @@ open_watchable(Oid relid)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("temporary table \"%s\" cannot be watched", RelationGetRelationName(rel)),
 				 errhint("Watch a permanent table, or call webhook.emit().")));
-	require_owner(relid);
+	watch_api_require_owner(relid);
 	return rel;
 }
 
 static void
-check_entity_type(const char *entity_type)
+watch_api_check_entity_type(const char *entity_type)
 {
 	size_t		len = strlen(entity_type);
 
@@ -138,7 +138,7 @@ check_entity_type(const char *entity_type)
 
 /* The trigger sees no value where none is stored: it would take it for NULL. */
 static void
-refuse_virtual(Relation rel, const char *argument, AttrNumber attnum)
+watch_api_refuse_virtual(Relation rel, const char *argument, AttrNumber attnum)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 
@@ -151,7 +151,7 @@ refuse_virtual(Relation rel, const char *argument, AttrNumber attnum)
 }
 
 static void
-check_columns(Relation rel, const char *argument, Datum array)
+watch_api_check_columns(Relation rel, const char *argument, Datum array)
 {
 	char	  **names;
 	int			n = catalog_strings(array, false, &names);
@@ -171,8 +171,8 @@ check_columns(Relation rel, const char *argument, Datum array)
 					 errmsg("column \"%s\" in argument \"%s\" does not exist in table \"%s\"",
 							names[i], argument, RelationGetRelationName(rel)),
 					 errhint("Column names are written as they are stored, without quotes.")));
-		if (strcmp(argument, arg_names[ARG_COLUMNS]) == 0)
-			refuse_virtual(rel, argument, attnum);
+		if (strcmp(argument, watch_api_arg_names[ARG_COLUMNS]) == 0)
+			watch_api_refuse_virtual(rel, argument, attnum);
 	}
 }
 
@@ -180,7 +180,7 @@ check_columns(Relation rel, const char *argument, Datum array)
 
 /* It takes the table's row and returns json or jsonb. */
 static bool
-payload_fits(Oid function, Oid rowtype)
+watch_api_payload_fits(Oid function, Oid rowtype)
 {
 	HeapTuple	tup = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc proc;
@@ -198,11 +198,12 @@ payload_fits(Oid function, Oid rowtype)
 
 /* The payload function that the argument names, with its schema. */
 static char *
-find_payload(Relation rel, const char *text)
+watch_api_find_payload(Relation rel, const char *text)
 {
-	Oid			function = function_find(arg_names[ARG_PAYLOAD], text, payload_fits, rel->rd_rel->reltype, PAYLOAD_HINT);
+	Oid			function = function_find(watch_api_arg_names[ARG_PAYLOAD], text, watch_api_payload_fits,
+										 rel->rd_rel->reltype, PAYLOAD_HINT);
 
-	if (!payload_fits(function, rel->rd_rel->reltype))
+	if (!watch_api_payload_fits(function, rel->rd_rel->reltype))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("function %s cannot be the payload of table \"%s\"",
@@ -213,7 +214,7 @@ find_payload(Relation rel, const char *text)
 
 /* The caller's search path as it resolves now, temporary objects last. */
 static char *
-current_search_path(void)
+watch_api_current_search_path(void)
 {
 	StringInfoData buf;
 	ListCell   *lc;
@@ -232,7 +233,7 @@ current_search_path(void)
 
 /* An expression must have one value: in parentheses "a, b" would be a row, and "a), (b" two columns. */
 static void
-check_result(SPIPlanPtr plan)
+watch_api_check_result(SPIPlanPtr plan)
 {
 	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
 
@@ -245,7 +246,7 @@ check_result(SPIPlanPtr plan)
 
 /* Text can be cast, but what is no boolean would stop everybody who writes to the table. */
 static void
-check_boolean(const char *query, Oid rowtype)
+watch_api_check_boolean(const char *query, Oid rowtype)
 {
 	SPIPlanPtr	plan = SPI_prepare(query, 1, &rowtype);
 	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
@@ -267,7 +268,7 @@ check_boolean(const char *query, Oid rowtype)
  * existing one.  Other errors need not occur with other rows.
  */
 static void
-check_single_row(Relation rel, int arg, const char *text)
+watch_api_check_single_row(Relation rel, int arg, const char *text)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -322,7 +323,7 @@ check_single_row(Relation rel, int arg, const char *text)
  * works.  Runs with the table owner's rights and the given search path.
  */
 static void
-check_expression(Relation rel, int arg, const char *text, const char *search_path)
+watch_api_check_expression(Relation rel, int arg, const char *text, const char *search_path)
 {
 	bool		boolean = (arg == ARG_PAID || arg == ARG_DELETED);
 	MemoryContext context = CurrentMemoryContext;
@@ -332,7 +333,7 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 	if (strlen(text) == 0 || strlen(text) > EXPRESSION_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\"", arg_names[arg]),
+				 errmsg("invalid value for argument \"%s\"", watch_api_arg_names[arg]),
 				 errhint("Give a column name or an SQL expression of at most %d characters.",
 						 EXPRESSION_MAX)));
 
@@ -350,14 +351,14 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 			ereport(ERROR,
 					(errcode(ERRCODE_SYNTAX_ERROR),
 					 errmsg("not a single expression")));
-		check_result(plan);
+		watch_api_check_result(plan);
 
 		/* One value for each row, whatever the other expressions are: no aggregates, no sets. */
 		if (SPI_prepare(psprintf("SELECT FROM (SELECT ($1).*) AS %s WHERE (%s\n) IS NULL", name, text), 1, &rowtype) == NULL)
 			elog(ERROR, "SPI_prepare failed");
 		if (boolean)
-			check_boolean(psprintf(query, text, "", name), rowtype);
-		check_single_row(rel, arg, text);
+			watch_api_check_boolean(psprintf(query, text, "", name), rowtype);
+		watch_api_check_single_row(rel, arg, text);
 	}
 	PG_CATCH();
 	{
@@ -368,7 +369,7 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 		FlushErrorState();
 		ereport(ERROR,
 				(errcode(edata->sqlerrcode),
-				 errmsg("invalid value for argument \"%s\": %s", arg_names[arg], edata->message),
+				 errmsg("invalid value for argument \"%s\": %s", watch_api_arg_names[arg], edata->message),
 				 edata->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ? run_as_hint(rel->rd_rel->relowner) :
 				 edata->hint != NULL && edata->sqlerrcode == ERRCODE_CARDINALITY_VIOLATION ? errhint("%s", edata->hint) :
 				 errhint("Specify a column of table \"%s\", or an SQL expression over its columns%s.",
@@ -381,21 +382,21 @@ check_expression(Relation rel, int arg, const char *text, const char *search_pat
 
 /* A column or an expression.  A column that is to be a boolean can be cast to one, perhaps. */
 static void
-check_field(Relation rel, int arg, const char *text, const char *search_path)
+watch_api_check_field(Relation rel, int arg, const char *text, const char *search_path)
 {
 	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), text);
 
 	if (attnum > 0)
-		refuse_virtual(rel, arg_names[arg], attnum);
+		watch_api_refuse_virtual(rel, watch_api_arg_names[arg], attnum);
 	if (attnum <= 0)
-		check_expression(rel, arg, text, search_path);
+		watch_api_check_expression(rel, arg, text, search_path);
 	else if (arg >= ARG_PAID)
-		check_expression(rel, arg, quote_identifier(text), search_path);
+		watch_api_check_expression(rel, arg, quote_identifier(text), search_path);
 }
 
 /* Without a primary key somebody must say what identifies a row. */
 static void
-check_key(Relation rel)
+watch_api_check_key(Relation rel)
 {
 	if (bms_is_empty(RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_PRIMARY_KEY)))
 		ereport(ERROR,
@@ -406,7 +407,7 @@ check_key(Relation rel)
 
 /* Drop the trigger, unless it is part of the one on a partitioned table above. */
 static void
-drop_trigger(Oid relid)
+watch_api_drop_trigger(Oid relid)
 {
 	Oid			types[2] = {OIDOID, TEXTOID};
 	Datum		values[2] = {ObjectIdGetDatum(relid), CStringGetTextDatum(WATCH_TRIGGER_NAME)};
@@ -421,7 +422,7 @@ drop_trigger(Oid relid)
 }
 
 static void
-put_trigger(Relation rel)
+watch_api_put_trigger(Relation rel)
 {
 	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 												   RelationGetRelationName(rel));
@@ -438,7 +439,7 @@ put_trigger(Relation rel)
 	/* Partitions that were watched before keep their settings, but get this one's trigger. */
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		foreach(lc, find_all_inheritors(RelationGetRelid(rel), ShareRowExclusiveLock, NULL))
-			drop_trigger(lfirst_oid(lc));
+			watch_api_drop_trigger(lfirst_oid(lc));
 
 	as_owner_execute(psprintf("CREATE TRIGGER " QUOTED_TRIGGER_NAME " AFTER INSERT OR UPDATE OR DELETE ON %s "
 							  "FOR EACH ROW EXECUTE FUNCTION webhook.capture()", table),
@@ -451,7 +452,7 @@ put_trigger(Relation rel)
 
 /* Partitions with settings of their own had the trigger of this table, which is gone: they get theirs. */
 static void
-put_partition_triggers(Relation rel)
+watch_api_put_partition_triggers(Relation rel)
 {
 	ListCell   *lc;
 
@@ -466,14 +467,14 @@ put_partition_triggers(Relation rel)
 		{
 			Relation	partition = relation_open(lfirst_oid(lc), NoLock);
 
-			put_trigger(partition);
+			watch_api_put_trigger(partition);
 			relation_close(partition, NoLock);
 		}
 	}
 }
 
 static void
-store_settings(Datum *values, bool *nulls)
+watch_api_store_settings(Datum *values, bool *nulls)
 {
 	static Oid	types[NARGS] = {REGCLASSOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 	TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID};
@@ -497,7 +498,7 @@ store_settings(Datum *values, bool *nulls)
 
 /* The trigger sees no rows of tables that inherit from this one, unless they are its partitions. */
 static void
-warn_of_children(Relation rel)
+watch_api_warn_of_children(Relation rel)
 {
 	List	   *watched = entity_relations(NULL);
 	StringInfoData names;
@@ -542,29 +543,29 @@ webhook_watch(PG_FUNCTION_ARGS)
 		if (nulls[i] && i <= ARG_ENTITY_TYPE)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"%s\" must not be null", arg_names[i]),
+					 errmsg("argument \"%s\" must not be null", watch_api_arg_names[i]),
 					 errhint("Call it like this: SELECT webhook.watch('guest', 'guest').")));
 	}
 
-	rel = open_watchable(DatumGetObjectId(values[ARG_RELATION]));
-	check_entity_type(TextDatumGetCString(values[ARG_ENTITY_TYPE]));
+	rel = watch_api_open_watchable(DatumGetObjectId(values[ARG_RELATION]));
+	watch_api_check_entity_type(TextDatumGetCString(values[ARG_ENTITY_TYPE]));
 	for (int i = ARG_COLUMNS; i <= ARG_EXCLUDE; i++)
 		if (!nulls[i])
-			check_columns(rel, arg_names[i], values[i]);
-	values[ARG_SEARCH_PATH] = CStringGetTextDatum(current_search_path());
+			watch_api_check_columns(rel, watch_api_arg_names[i], values[i]);
+	values[ARG_SEARCH_PATH] = CStringGetTextDatum(watch_api_current_search_path());
 	for (int i = ARG_ID; i <= ARG_DELETED; i++)
 		if (!nulls[i])
-			check_field(rel, i, TextDatumGetCString(values[i]), TextDatumGetCString(values[ARG_SEARCH_PATH]));
+			watch_api_check_field(rel, i, TextDatumGetCString(values[i]), TextDatumGetCString(values[ARG_SEARCH_PATH]));
 	if (nulls[ARG_ID])
-		check_key(rel);
+		watch_api_check_key(rel);
 	if (!nulls[ARG_PAYLOAD])
-		values[ARG_PAYLOAD] = CStringGetTextDatum(find_payload(rel, function_argument(fcinfo, ARG_PAYLOAD)));
+		values[ARG_PAYLOAD] = CStringGetTextDatum(watch_api_find_payload(rel, function_argument(fcinfo, ARG_PAYLOAD)));
 
 	as_owner_begin(&state);
-	put_trigger(rel);
-	store_settings(values, nulls);
+	watch_api_put_trigger(rel);
+	watch_api_store_settings(values, nulls);
 	as_owner_end(&state);
-	warn_of_children(rel);
+	watch_api_warn_of_children(rel);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
 }
@@ -588,13 +589,13 @@ webhook_unwatch(PG_FUNCTION_ARGS)
 				 errmsg("argument \"%s\" must not be null", "relation"),
 				 errhint("Give the name of a table.")));
 	values[0] = PG_GETARG_DATUM(0);
-	rel = open_watchable(DatumGetObjectId(values[0]));
+	rel = watch_api_open_watchable(DatumGetObjectId(values[0]));
 
 	as_owner_begin(&state);
 	watched = as_owner_execute("DELETE FROM webhook.watch WHERE relation = $1",
 							   SPI_OK_DELETE, 1, types, values, NULL) > 0;
-	drop_trigger(RelationGetRelid(rel));
-	put_partition_triggers(rel);
+	watch_api_drop_trigger(RelationGetRelid(rel));
+	watch_api_put_partition_triggers(rel);
 	as_owner_end(&state);
 	relation_close(rel, NoLock);
 	PG_RETURN_BOOL(watched);
