@@ -67,6 +67,9 @@ COMMENT ON TABLE webhook.watch IS 'the watched tables and the settings given to 
 --
 -- Here and below: a table without a primary key has a replica identity all the same.  In a database with a publication
 -- of all tables nothing could be changed in it otherwise.
+--
+-- The outbox and the cursor are written without triggers, so they must not get a unique key: pg_repack copies the tables
+-- that have one, and learns by a trigger what is written meanwhile.
 CREATE SEQUENCE webhook.outbox_id_seq AS bigint CACHE 1;
 DO $$
 BEGIN

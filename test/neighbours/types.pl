@@ -1,4 +1,4 @@
-# Values of types that other extensions bring: PostGIS, hstore, citext and ltree, as columns, ids, event UIDs and in expressions.
+# Values of types that other extensions bring: PostGIS, hstore, citext, ltree and cube, as columns, ids, event UIDs and in expressions.
 #
 # What is sent is the same whatever the session has set, the search path included: the extensions are in a schema of their own.
 #
@@ -16,20 +16,21 @@ my $receiver = WebhookTest::Receiver->start;
 my $node = WebhookTest::start_node('types');
 
 sql(q{CREATE SCHEMA ext});
-sql("CREATE EXTENSION $_ SCHEMA ext") foreach qw(postgis hstore citext ltree);
+sql("CREATE EXTENSION $_ SCHEMA ext") foreach qw(postgis hstore citext ltree cube);
 sql(q{ALTER DATABASE postgres SET search_path = public, ext});
 sql(q{
 	CREATE ROLE shop LOGIN;
 	GRANT USAGE ON SCHEMA ext TO shop;
 	CREATE TABLE place (code citext PRIMARY KEY, path ltree NOT NULL, attributes hstore, at geometry(Point, 4326), outline geometry,
-		zone geography, box box2d, height geometry(PointZM));
+		zone geography, box box2d, height geometry(PointZM),
+		extent cube);
 	GRANT ALL ON place TO shop;
 	SELECT webhook.watch('place', 'place', event_uid => 'subpath(path, 0, 1)::text', deleted => 'attributes ? ''gone''')});
 my $webhook = WebhookTest::create_webhook($node, app => q{'a'}, event => q{'place.*'}, event_uids => q{'Top'},
 	url => "'" . $receiver->url('/p/{event_uid}/{entity_id}') . "'");
 
 my $row = q{('Main', 'Top.Science', 'a=>1, "b c"=>NULL', ext.ST_SetSRID(ext.ST_MakePoint(0.1, 1/3.0), 4326),
-	'POLYGON((0 0,0.1 0,0.1 0.1,0 0))', 'POINT(0.1 0.2)', 'BOX(0.1 0.2,0.3 0.4)', 'POINT ZM (0.1 0.2 0.3 0.4)')};
+	'POLYGON((0 0,0.1 0,0.1 0.1,0 0))', 'POINT(0.1 0.2)', 'BOX(0.1 0.2,0.3 0.4)', 'POINT ZM (0.1 0.2 0.3 0.4)', ext.cube(0.1::float8 + 0.2))};
 
 sub last_body
 {
@@ -53,6 +54,7 @@ is_deeply($result->{at}{coordinates}, [ 0.1, 0.333333333333333 ], 'W15: with the
 is($result->{outline}{type}, 'Polygon', 'W15: a polygon, too');
 is($result->{zone}, sql('SELECT zone FROM place'), 'W15: a geography is its text');
 is($result->{box}, 'BOX(0.1 0.2,0.3 0.4)', 'W15: a box is its text');
+is($result->{extent}, '(0.30000000000000004)', 'W15: a cube is its text');
 is(($receiver->requests)[0]{path}, '/p/Top/Main', 'W15: as entity id and event UID in a URL');
 note($expected);
 
@@ -115,7 +117,17 @@ is_deeply([ map { decode_json($_)->{action_type} } ($receiver->bodies)[ $count .
 	'W15: an event UID by a function of ltree: what belongs to another is not sent');
 $count = $receiver->count;
 
-# In a filter, a mapping and a payload function
+# As ids in several columns, with the comma that joins them
+
+sql(q{CREATE TABLE node (path ltree, name citext, PRIMARY KEY (path, name)); SELECT webhook.watch('node', 'node')});
+WebhookTest::create_webhook($node, app => q{'a'}, event => q{'node.*'}, url => "'" . $receiver->url('/node/{entity_id}') . "'");
+sql(q{SET search_path = ''; INSERT INTO public.node VALUES ('Top.Science', 'A, b'); UPDATE public.node SET path = 'Top.Arts'});
+ok($receiver->wait_for(sub { 3 == grep { $_->{path} =~ m{^/node/} } @_ }), 'W15: a key of ltree and citext');
+is_deeply([ map { my $body = decode_json($_->{body}); "$body->{action_type} $body->{entity_id}" } grep { $_->{path} =~ m{^/node/} } $receiver->requests ],
+	[ 'new Top.Science,A\\, b', 'delete Top.Science,A\\, b', 'new Top.Arts,A\\, b' ], 'W15: is joined, and followed');
+$count += 3;
+
+# In a filter and a payload function
 
 sql(qq{SELECT webhook.update_webhook($webhook, '{"filter": {"attributes": {"kind": "hall"}, "at": {"type": "Point"}}}')});
 sql(q{UPDATE place SET attributes = 'kind=>shed', at = 'SRID=4326;POINT(1 2)'});
