@@ -9,7 +9,7 @@
  * demand, one by trigger name with the matching subscriptions merged.  Both
  * live in one memory context, which is thrown away when the relation cache
  * says that webhook.webhook has changed: a statement trigger on that table
- * sends the invalidation (see webhook_config_changed() in capture.c).
+ * sends the invalidation (see webhook_config_changed() in wakeup.c).
  *
  * The table is read with a fresh snapshot whatever the isolation level of the
  * transaction: the cache outlives the transaction, so it must not be built from

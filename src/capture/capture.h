@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * capture.h
- *		From a changed row to a message in the outbox.
+ *		The row trigger, and what it does while the statement runs.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,10 +18,10 @@ extern void capture_init(void);
 extern PGDLLEXPORT Datum webhook_capture(PG_FUNCTION_ARGS);
 
 /*
- * Capture a change of one row of an ordinary table without waiting for its
- * trigger: old and new are NULL where a trigger would not have them.  False: nothing
- * has been done, this one is for the trigger.
+ * Capture a change of one row of an ordinary table without queuing a trigger
+ * event: old and new are NULL where a trigger would not have them.  False:
+ * nothing has been done, the change must be left to the trigger.
  */
-extern bool capture_at_once(Relation rel, TupleTableSlot *old, TupleTableSlot *new);
+extern bool capture_inline(Relation rel, TupleTableSlot *old, TupleTableSlot *new);
 
 #endif							/* WEBHOOK_CAPTURE_H */

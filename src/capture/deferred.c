@@ -1,197 +1,135 @@
 /*-------------------------------------------------------------------------
  *
  * deferred.c
- *		Rows that are told later in the transaction.
+ *		Changes that are captured at the end of the transaction.
  *
- * A guest may be inserted before the event that it belongs to.  When nothing
- * more can happen in the transaction, the rows that have been kept are told,
- * each in the place in the log that it drew when it changed.
+ * A guest may be inserted before the event that it belongs to.  Deferred rows
+ * are captured when nothing else can happen in the transaction, each in
+ * the place in the log that it drew when it was changed.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/heaptoast.h"
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "capture/deferred.h"
 
-/* More than this do without, so that memory stays bounded. */
+/* Limits of a transaction, so that memory is bounded. */
 #define MAX_ROWS	10000
 #define MAX_BYTES	(64 * 1024 * 1024)
 
-/* All of this is empty between transactions, and lives in TopTransactionContext. */
-static DeferredRow *first = NULL;
-static DeferredRow *last = NULL;
-static int	nrows = 0;
-static Size bytes = 0;
-static TupleDesc last_layout = NULL;
-
-/* While a row is told: the places that are left. */
-static const OutboxId *places = NULL;
-static int	nplaces = 0;
-
-static void (*tell) (const DeferredRow *row);
-
-
-HeapTuple
-deferred_copy(TupleTableSlot *slot)
+struct DeferredRow
 {
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	HeapTuple	tuple = ExecCopySlotHeapTuple(slot);
+	DeferredRow *next;
+	SubTransactionId subid;		/* InvalidSubTransactionId: it was rolled back */
+	RowCopy		copy;
+	int			nids;			/* places in the log, one for each message that the row may become */
+	int			used;			/* of these */
+	OutboxId	ids[FLEXIBLE_ARRAY_MEMBER];
+};
 
-	if (HeapTupleHasExternal(tuple))
-	{
-		HeapTuple	flat = toast_flatten_tuple(tuple, slot->tts_tupleDescriptor);
+/* All of this is empty between transactions; rows live in TopTransactionContext. */
+static DeferredRow *deferred_first = NULL;
+static DeferredRow *deferred_last = NULL;
+static int	deferred_count = 0;
+static Size deferred_bytes = 0;
+static bool deferred_capturing = false;
 
-		heap_freetuple(tuple);
-		tuple = flat;
-	}
-	MemoryContextSwitchTo(old);
-	return tuple;
-}
-
-TupleDesc
-deferred_layout(TupleDesc desc)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-
-	if (last_layout == NULL || !equalTupleDescs(last_layout, desc))
-		last_layout = CreateTupleDescCopy(desc);
-	MemoryContextSwitchTo(old);
-	return last_layout;
-}
-
-void
-deferred_check_layout(TupleDesc then, Relation root)
-{
-	TupleDesc	now = RelationGetDescr(root);
-
-	for (int i = 0; i < then->natts; i++)
-		if (!TupleDescAttr(now, i)->attisdropped &&
-			TupleDescAttr(now, i)->atttypid != TupleDescAttr(then, i)->atttypid)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("the type of column \"%s\" was changed in the transaction that wrote to table \"%s\"",
-							NameStr(TupleDescAttr(now, i)->attname), RelationGetRelationName(root)),
-					 errdetail("A row that has yet to be told to webhooks has the former type."),
-					 errhint("Commit the rows before ALTER TABLE, or write what their event or profile is found by first.")));
-}
 
 bool
-deferred_add(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new, CommandId past)
+deferred_add(const Change *change)
 {
-	int			nids = 2 * table->naudiences;	/* an override can make two messages of one change */
-	DeferredRow    *row;
+	/* An override can make two messages of one change. */
+	int			nids = 2 * change->table->naudiences;
+	DeferredRow *row;
 
-	if (places != NULL || nrows >= MAX_ROWS || bytes >= MAX_BYTES)
+	if (deferred_capturing || deferred_count >= MAX_ROWS || deferred_bytes >= MAX_BYTES)
 		return false;
+	Assert(change->deferred == NULL);
 	row = MemoryContextAllocZero(TopTransactionContext, offsetof(DeferredRow, ids) + nids * sizeof(OutboxId));
-	row->relid = table->relid;
-	row->root = table->root;
-	row->action = action;
+	row_copy_make(change, &row->copy);
 	row->subid = GetCurrentSubTransactionId();
-	row->desc = deferred_layout((new ? new : old)->tts_tupleDescriptor);
-	row->old = old ? deferred_copy(old) : NULL;
-	row->new = new ? deferred_copy(new) : NULL;
-	row->past = past;
-	bytes += (old ? row->old->t_len : 0) + (new ? row->new->t_len : 0);
 	row->nids = nids;
 	for (int i = 0; i < nids; i++)
+	{
 		outbox_draw_id(&row->ids[i]);
-	if (last != NULL)
-		last->next = row;
+		Assert(i == 0 || row->ids[i].id > row->ids[i - 1].id);
+	}
+	if (deferred_last != NULL)
+	{
+		/* The order of the list is that of the log. */
+		Assert(deferred_last->ids[deferred_last->nids - 1].id < row->ids[0].id);
+		deferred_last->next = row;
+	}
 	else
-		first = row;
-	last = row;
-	nrows++;
+		deferred_first = row;
+	deferred_last = row;
+	deferred_count++;
+	deferred_bytes += row_copy_size(&row->copy);
 	return true;
 }
 
 bool
 deferred_any(void)
 {
-	return first != NULL;
+	return deferred_first != NULL;
 }
 
 const OutboxId *
-deferred_place(void)
+deferred_next_id(DeferredRow *row)
 {
-	if (nplaces == 0)
-		return NULL;
-	nplaces--;
-	return places++;
+	Assert(row == NULL || deferred_capturing);
+	return row != NULL && row->used < row->nids ? &row->ids[row->used++] : NULL;
 }
 
-/* Now the transaction has done all that it does. */
-static void
-tell_all(void)
+void
+deferred_at_pre_commit(void (*capture) (const RowCopy *copy, DeferredRow *row))
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook kept rows",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
+	MemoryContext context;
+	MemoryContext old;
 
+	if (deferred_first == NULL)
+		return;
+	Assert(GetCurrentSubTransactionId() == TopSubTransactionId);
+	context = AllocSetContextCreate(CurrentMemoryContext, "webhook deferred rows", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	for (DeferredRow *row = first; row != NULL; row = row->next)
+	deferred_capturing = true;
+	for (DeferredRow *row = deferred_first; row != NULL; row = row->next)
 	{
 		if (row->subid == InvalidSubTransactionId)
 			continue;
-		places = row->ids;
-		nplaces = row->nids;
-		tell(row);
-		places = NULL;
-		nplaces = 0;
+		Assert(row->subid == TopSubTransactionId && row->used == 0);
+		capture(&row->copy, row);
 		MemoryContextReset(context);
 	}
+	deferred_capturing = false;
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
 
-static void
-xact_callback(XactEvent event, void *arg)
+void
+deferred_at_eoxact(void)
 {
-	switch (event)
-	{
-		case XACT_EVENT_PRE_COMMIT:
-		case XACT_EVENT_PRE_PREPARE:
-			if (first != NULL)
-				tell_all();
-			break;
-
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:
-			/* The memory goes with the transaction. */
-			first = last = NULL;
-			nrows = nplaces = 0;
-			bytes = 0;
-			last_layout = NULL;
-			places = NULL;
-			break;
-
-		default:
-			break;
-	}
-}
-
-static void
-subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
-{
-	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
-		return;
-	for (DeferredRow *row = first; row != NULL; row = row->next)
-		if (row->subid == subid)
-			row->subid = event == SUBXACT_EVENT_ABORT_SUB ? InvalidSubTransactionId : parent;
+	/* The memory goes with the transaction. */
+	deferred_first = deferred_last = NULL;
+	deferred_count = 0;
+	deferred_bytes = 0;
+	deferred_capturing = false;
 }
 
 void
-deferred_init(void (*callback) (const DeferredRow *row))
+deferred_at_eosubxact(bool committed, SubTransactionId subid, SubTransactionId parent)
 {
-	tell = callback;
-	RegisterXactCallback(xact_callback, NULL);
-	RegisterSubXactCallback(subxact_callback, NULL);
+	for (DeferredRow *row = deferred_first; row != NULL; row = row->next)
+	{
+		/* Subtransactions that began later have ended. */
+		Assert(row->subid <= subid);
+		if (row->subid == subid)
+			row->subid = committed ? parent : InvalidSubTransactionId;
+	}
 }

@@ -53,7 +53,7 @@ needs_trigger(ExprState *state, ExprContext *context, bool *isnull)
 	Shortcut   *shortcut = (Shortcut *) state;
 
 	*isnull = false;
-	return BoolGetDatum(!capture_at_once(shortcut->rel, context->ecxt_innertuple, context->ecxt_outertuple));
+	return BoolGetDatum(!capture_inline(shortcut->rel, context->ecxt_innertuple, context->ecxt_outertuple));
 }
 
 /* Is this the trigger that watch() makes, as it made it? */

@@ -1,32 +1,31 @@
 /*-------------------------------------------------------------------------
  *
  * payment.h
- *		Entities whose payment their receivers have heard of.
+ *		What payments mean for integrations, and what those know of them.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef WEBHOOK_PAYMENT_H
 #define WEBHOOK_PAYMENT_H
 
-#include "watch/evaluate.h"
+#include "utils/array.h"
+
+#include "capture/change.h"
 
 /*
- * What a change is for receivers to whom an unpaid entity does not exist, for
- * a table that says by an expression what is paid; WATCH_NACTIONS: nothing.
- * Takes down what they know from now on.
+ * Find the integration that is active for the row of a change, and what it is
+ * sent of the change: sets change->integration, ruling and nothing_but_payment,
+ * and updates the record of what it knows.  Does nothing the second time.
  */
-extern WatchAction payment_action(const WatchedTable *table, WatchAction action, const WatchValues *values);
+extern void payment_decide(Change *change);
 
-/* Receivers do not know it any more.  False if they did not. */
-extern bool payment_forget(const WatchedTable *table, const WatchValues *values);
-
-/* An event begins to be told of paid entities only: what is paid now is known. */
+/* Start only_paid for an event: record currently paid entities as already announced. */
 extern void payment_begin_event(const char *event_uid);
 
-/* It ends. */
+/* End it: the record of the event's entities is removed. */
 extern void payment_end_event(const char *event_uid);
 
-/* UIDs (text[]) of the events of which unpaid entities do not exist for an integration; NULL: there are none. */
+/* UIDs (text[]) of the events with only_paid; NULL if there are none. */
 extern ArrayType *payment_only_events(void);
 
 #endif							/* WEBHOOK_PAYMENT_H */

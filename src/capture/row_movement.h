@@ -1,47 +1,49 @@
 /*-------------------------------------------------------------------------
  *
  * row_movement.h
- *		Rows on their way to another partition.
+ *		Rows that an UPDATE moves to another partition.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef WEBHOOK_ROW_MOVEMENT_H
 #define WEBHOOK_ROW_MOVEMENT_H
 
-#include "access/htup.h"
-#include "access/tupdesc.h"
+#include "access/htup_details.h"
 
-/* A row deleted by an UPDATE that moves it. */
-typedef struct MovedRow
+#include "capture/change.h"
+
+typedef struct MovingRow MovingRow;
+
+/* Rows deleted from one partition and not yet inserted into another, the innermost command's first. */
+extern MovingRow *row_movement_rows;
+
+/* Is any? */
+static inline bool
+row_movement_pending(void)
 {
-	struct MovedRow *next;		/* of a command around this one, or NULL */
-	Oid			relid;			/* the partition it left */
-	Oid			root;
-	CommandId	command;
-	bool		certain;		/* what this command inserts below the root has moved */
-	SubTransactionId subid;
-	TupleDesc	desc;			/* the root's layout */
-	HeapTuple	tuple;
-	CommandId	past;			/* see evaluate_row() */
-} MovedRow;
+	return row_movement_rows != NULL;
+}
 
-/* Is any on its way? */
-extern MovedRow *row_movement_rows;
+/* Is this row deleted because it moves to another partition? */
+static inline bool
+row_movement_departs(HeapTuple deleted)
+{
+	return HeapTupleHeaderIndicatesMovedPartitions(deleted->t_data);
+}
 
-/* The callback tells of a row that never arrives. */
-extern void row_movement_init(void (*lost) (const MovedRow *row));
+extern void row_movement_init(void);
 
-/* Descriptor and tuple live as long as the transaction. */
-extern void row_movement_remember(Oid relid, Oid root, CommandId command, TupleDesc desc, HeapTuple tuple,
-								 CommandId past);
+/* A row departs; it is kept until its other half arrives or the command ends. */
+extern void row_movement_begin(WatchedTable *table, HeapTuple deleted, TupleTableSlot *slot);
 
-/* The row that this command moves below the root, or NULL. */
-extern MovedRow *row_movement_find(Oid root, CommandId command);
+/*
+ * A row is inserted (slot: in the root's layout).  If it completes a movement,
+ * both halves are captured as one update.  False: it does not.
+ */
+extern bool row_movement_complete(WatchedTable *table, HeapTuple inserted, TupleTableSlot *slot);
 
-/* It has arrived and is the caller's from now on. */
-extern HeapTuple row_movement_take(MovedRow *row);
-
-/* It will not arrive: tell so. */
-extern void row_movement_lose(MovedRow *row);
+/* Must be called at the end of every transaction, and when a subtransaction rolls back. */
+extern void row_movement_at_eoxact(void);
+extern void row_movement_at_subabort(SubTransactionId subid);
 
 #endif							/* WEBHOOK_ROW_MOVEMENT_H */

@@ -109,18 +109,6 @@ static TupleTableSlot *outbox_batch_slots[BATCH_ROWS];
 static MemoryContext outbox_flush_context = NULL;
 
 
-/* Forget everything buffered; the memory goes with the transaction. */
-static void
-outbox_buffer_reset(void)
-{
-	outbox_buffer_context = NULL;
-	outbox_buffer = NULL;
-	outbox_buffered = outbox_buffer_space = 0;
-	outbox_batch_rows = 0;
-	outbox_batch_bytes = outbox_buffered_bytes = 0;
-	outbox_ids_drawn = 0;
-}
-
 int
 outbox_current_partition(void)
 {
@@ -613,59 +601,42 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 		outbox_buffer_flush(GetCurrentSubTransactionId());
 }
 
-static void
-outbox_xact_callback(XactEvent event, void *arg)
+void
+outbox_at_pre_commit(void)
 {
-	switch (event)
-	{
-		case XACT_EVENT_PRE_COMMIT:
-		case XACT_EVENT_PRE_PREPARE:
-			/* Committed subtransactions have handed theirs on to the top one by now. */
-			outbox_buffer_flush(TopSubTransactionId);
-			break;
-
-		case XACT_EVENT_COMMIT:
-			/* The messages are visible to others from here on. */
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:
-			wakeup_end_transaction(event == XACT_EVENT_COMMIT);
-			outbox_buffer_reset();
-			catalog_at_eoxact();
-			break;
-
-		default:
-			break;
-	}
-}
-
-static void
-outbox_subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
-{
-	switch (event)
-	{
-		case SUBXACT_EVENT_PRE_COMMIT_SUB:
-			if (outbox_buffered >= BATCH_ROWS || outbox_buffered_bytes >= BATCH_BYTES)
-				outbox_buffer_flush(subid);
-			break;
-
-		case SUBXACT_EVENT_COMMIT_SUB:
-			for (int i = 0; i < outbox_buffered; i++)
-				if (outbox_buffer[i].subid == subid)
-					outbox_buffer[i].subid = parent;
-			break;
-
-		case SUBXACT_EVENT_ABORT_SUB:
-			outbox_buffer_drop(subid);
-			break;
-
-		default:
-			break;
-	}
+	/* Committed subtransactions have handed theirs on to the top one by now. */
+	outbox_buffer_flush(TopSubTransactionId);
+	Assert(outbox_buffered == 0);
 }
 
 void
-outbox_init(void)
+outbox_at_pre_subcommit(SubTransactionId subid)
 {
-	RegisterXactCallback(outbox_xact_callback, NULL);
-	RegisterSubXactCallback(outbox_subxact_callback, NULL);
+	if (outbox_buffered >= BATCH_ROWS || outbox_buffered_bytes >= BATCH_BYTES)
+		outbox_buffer_flush(subid);
+}
+
+void
+outbox_at_eosubxact(bool committed, SubTransactionId subid, SubTransactionId parent)
+{
+	if (!committed)
+	{
+		outbox_buffer_drop(subid);
+		return;
+	}
+	for (int i = 0; i < outbox_buffered; i++)
+		if (outbox_buffer[i].subid == subid)
+			outbox_buffer[i].subid = parent;
+}
+
+/* Forget everything buffered; the memory goes with the transaction. */
+void
+outbox_at_eoxact(void)
+{
+	outbox_buffer_context = NULL;
+	outbox_buffer = NULL;
+	outbox_buffered = outbox_buffer_space = 0;
+	outbox_batch_rows = 0;
+	outbox_batch_bytes = outbox_buffered_bytes = 0;
+	outbox_ids_drawn = 0;
 }

@@ -39,8 +39,6 @@ typedef struct OutboxRow
 	ArrayType  *webhook_ids;	/* bigint[], at least one */
 } OutboxRow;
 
-extern void outbox_init(void);
-
 /*
  * Append a message; it is sent when the current transaction commits, and not
  * if the current subtransaction rolls back.  Everything is copied.
@@ -56,5 +54,16 @@ extern char *outbox_message_id_text(const pg_uuid_t *message_id);
 
 /* The partition to be written now, from shared memory or, the first time, from webhook.ring. */
 extern int	outbox_current_partition(void);
+
+/*
+ * Before a commit: write what is buffered.  Before that of a subtransaction: if
+ * there is much.
+ */
+extern void outbox_at_pre_commit(void);
+extern void outbox_at_pre_subcommit(SubTransactionId subid);
+
+/* Must be called at the end of every transaction and subtransaction. */
+extern void outbox_at_eoxact(void);
+extern void outbox_at_eosubxact(bool committed, SubTransactionId subid, SubTransactionId parent);
 
 #endif							/* WEBHOOK_OUTBOX_H */

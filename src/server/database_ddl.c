@@ -229,12 +229,10 @@ database_ddl_hold_database(Oid database)
 /*
  * At the end of a transaction: release what it has put on hold.
  */
-static void
-database_ddl_end_transaction(XactEvent event, void *arg)
+void
+database_ddl_at_eoxact(void)
 {
 	if (!database_ddl_holding && !database_ddl_databases_changed)
-		return;
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 
 	if (database_ddl_holding)
@@ -307,5 +305,4 @@ database_ddl_init(void)
 {
 	database_ddl_prev_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = database_ddl_process_utility;
-	RegisterXactCallback(database_ddl_end_transaction, NULL);
 }

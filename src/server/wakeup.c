@@ -10,8 +10,10 @@
  */
 #include "postgres.h"
 
+#include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/inval.h"
+#include "utils/rel.h"
 
 #include "base/catalog.h"
 #include "server/shmem.h"
@@ -22,6 +24,7 @@ static bool wakeup_requested = false;
 static bool wakeup_extension_created = false;
 
 PG_FUNCTION_INFO_V1(webhook_announce);
+PG_FUNCTION_INFO_V1(webhook_config_changed);
 
 
 void
@@ -36,6 +39,21 @@ wakeup_reload_at_commit(void)
 	if (catalog_oids() != NULL)
 		CacheInvalidateRelcacheByRelid(catalog_oids()->webhook);
 	wakeup_requested = true;
+}
+
+/* Statement trigger on tables of the configuration: every process reads them again after the commit. */
+Datum
+webhook_config_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called as a trigger", "webhook.config_changed")));
+	CacheInvalidateRelcache(trigger->tg_relation);
+	wakeup_at_commit();
+	PG_RETURN_POINTER(NULL);
 }
 
 /* CREATE EXTENSION calls this once, so that a worker comes as soon as it has committed. */

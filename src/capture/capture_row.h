@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * capture_row.h
+ *		Capture one change of one row, in the layout of the watched table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_CAPTURE_ROW_H
+#define WEBHOOK_CAPTURE_ROW_H
+
+#include "capture/change.h"
+#include "capture/deferred.h"
+#include "capture/row_copy.h"
+
+/* Does a webhook subscribe to any change of the table? */
+static inline bool
+capture_row_any_wanted(const WatchedTable *table)
+{
+	return table->wanted[WATCH_CREATE] || table->wanted[WATCH_UPDATE] || table->wanted[WATCH_DELETE];
+}
+
+/* May a webhook subscribe to the change, as far as this can be told without evaluating the row? */
+extern bool capture_row_wanted(const Change *change);
+
+/*
+ * May an update matter to webhooks that were sent the old row, whether or not
+ * one subscribes to the new row?
+ */
+extern bool capture_row_old_matters(const WatchedTable *table, TupleTableSlot *old, TupleTableSlot *new);
+
+/* Capture a change that is wanted. */
+extern void capture_row(Change *change);
+
+/* Capture a change from copies of its rows, if it is wanted; row is the deferred row that it is, or NULL. */
+extern void capture_row_copy(const RowCopy *copy, DeferredRow *row);
+
+#endif							/* WEBHOOK_CAPTURE_ROW_H */

@@ -1,0 +1,147 @@
+/*-------------------------------------------------------------------------
+ *
+ * report.c
+ *		The messages that a change makes, for each audience of its table.
+ *
+ * Webhooks whose owners may read the same columns share a message.  If an
+ * integration is sent something else than the rest, because of a payment, there
+ * is one message for its webhooks and one for the others.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "capture/deferred.h"
+#include "capture/match.h"
+#include "capture/payment.h"
+#include "capture/report.h"
+#include "log/outbox.h"
+
+
+/* Append the message for one audience, or for that part of it, restricted to columns that its owners may read. */
+static void
+report_append(Change *change, const WatchAudience *audience, WatchAction action, MatchPart part)
+{
+	WatchedTable *table = change->table;
+	const WatchValues *values = change_values(change);
+	const CatalogEvent *event = audience->events[action];
+	const CatalogWebhookList *lists[MATCH_LISTS];
+	Match		match = {part, change->integration.integration, audience->columns};
+	OutboxRow	message = {0};
+	pg_uuid_t	message_id;
+
+	Assert(action < WATCH_NACTIONS);
+	Assert(change->ruled || !(part & MATCH_INTEGRATED));
+	if (watch_audience_sees(table, audience, WATCH_EVENT_UID))
+		message.event_uid = values->text[WATCH_EVENT_UID];
+	match.event_uid = message.event_uid;
+
+	/* Without a subscription to this event, no payload is needed. */
+	if (match_lists(event, &match, lists) == 0)
+		return;
+
+	message.payload = evaluate_payload(table, audience, change->new ? change->new : change->old, values,
+									   &message.payload_len);
+	match.payload = message.payload;
+	match.old = action == WATCH_UPDATE ? change->old : NULL;
+	match.new = change->new;
+	message.webhook_ids = match_webhooks(event, &match);
+	if (message.webhook_ids == NULL)
+		return;
+	message.relation = table->root;
+	message.event = table->event_names[action];
+	message.entity_type = table->entity_type;
+	message.entity_id = values->text[WATCH_ID];
+	if (watch_audience_sees(table, audience, WATCH_PROFILE))
+		message.profile = values->text[WATCH_PROFILE];
+	message.id = deferred_next_id(change->deferred);
+	outbox_append(&message, &message_id);
+}
+
+/* Has a column that this audience sees changed, other than those that say what is paid? */
+static bool
+report_more_than_payment(const Change *change, const WatchAudience *audience)
+{
+	const WatchedTable *table = change->table;
+
+	for (int i = 0; i < audience->ncompare; i++)
+		if (audience->compare[i] != table->field_column[WATCH_PAID] &&
+			!bms_is_member(audience->compare[i], table->reads[WATCH_PAID]) &&
+			evaluate_column_changed(change->old, change->new, audience->compare[i]))
+			return true;
+	return false;
+}
+
+/* Does a webhook of any integration subscribe to what this change may be for it? */
+static bool
+report_concerns_integrations(const Change *change, const WatchAudience *audience)
+{
+	if (audience->events[change->action]->by_integration != NULL)
+		return true;
+	return change->action == WATCH_UPDATE && watch_has_field(change->table, WATCH_PAID) &&
+		(audience->events[WATCH_CREATE]->by_integration != NULL ||
+		 audience->events[WATCH_DELETE]->by_integration != NULL);
+}
+
+/* Append the messages for an audience; the ruling on payment is only needed if an integration subscribes. */
+static void
+report_to_audience(Change *change, const WatchAudience *audience)
+{
+	WatchAction action = change->action;
+	WatchAction ruling;
+
+	if (!report_concerns_integrations(change, audience))
+	{
+		report_append(change, audience, action, MATCH_FREE);
+		return;
+	}
+	payment_decide(change);
+	ruling = change->ruling;
+	if (change->nothing_but_payment && !report_more_than_payment(change, audience))
+		ruling = WATCH_NACTIONS;
+	if (ruling == action)
+	{
+		report_append(change, audience, action, MATCH_ALL);
+		return;
+	}
+	report_append(change, audience, action, MATCH_FREE);
+	if (ruling != WATCH_NACTIONS)
+		report_append(change, audience, ruling, MATCH_INTEGRATED);
+}
+
+void
+report_change(Change *change)
+{
+	/* Those of this moment: a function that is called for a payload may have them formed anew. */
+	WatchAudience *audiences = change->table->audiences;
+	int			naudiences = change->table->naudiences;
+
+	if (!change_resolve_deletion(change))
+		return;
+	for (int i = 0; i < naudiences; i++)
+	{
+		/* The first audience sees everything.  What was changed may be hidden from another. */
+		if (i > 0 && change->action == WATCH_UPDATE &&
+			!change_in_columns(change, audiences[i].compare, audiences[i].ncompare))
+			continue;
+		report_to_audience(change, &audiences[i]);
+	}
+}
+
+void
+report_payment(Change *change)
+{
+	WatchAudience *audiences = change->table->audiences;
+	int			naudiences = change->table->naudiences;
+
+	Assert(change->action == WATCH_UPDATE && change->old == NULL);
+	for (int i = 0; i < naudiences; i++)
+	{
+		report_append(change, &audiences[i], WATCH_UPDATE, MATCH_FREE);
+		if (!report_concerns_integrations(change, &audiences[i]))
+			continue;
+		payment_decide(change);
+		if (change->ruling != WATCH_NACTIONS)
+			report_append(change, &audiences[i], change->ruling, MATCH_INTEGRATED);
+	}
+}
