@@ -45,6 +45,14 @@ SELECT trigger_calls($$INSERT INTO guest VALUES (3, 'on conflict'), (4, 'new') O
 SELECT trigger_calls($$WITH gone AS (DELETE FROM guest WHERE id = 4 RETURNING *) INSERT INTO guest SELECT 5, name FROM gone$$) AS calls;
 SELECT trigger_calls($$DELETE FROM guest WHERE id = 5$$) AS calls;
 SELECT * FROM new_messages();
+-- The setting has the trigger capture them; only a superuser can change it.
+SET webhook.inline_capture = off;
+SELECT trigger_calls($$INSERT INTO guest VALUES (5, 'slow'), (6, 'slow')$$) AS calls, trigger_calls($$DELETE FROM guest WHERE id > 4$$) AS calls;
+RESET webhook.inline_capture;
+SELECT * FROM new_messages();
+SET ROLE pg_monitor;
+SET webhook.inline_capture = off;
+RESET ROLE;
 
 -- What others wrote runs in the trigger, when the statement has done its work.
 CREATE TABLE seat (id integer PRIMARY KEY, guest integer);

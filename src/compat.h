@@ -15,9 +15,16 @@
 #error "webhook needs PostgreSQL 13 or newer"
 #endif
 
-/* It may compile with a release that is not known yet, and still misread the executor's structures. */
+/*
+ * It may compile with a release that is not known yet, and still misread the
+ * server's structures.  Those of the executor that inline_capture.c changes are
+ * left alone there in any case.
+ */
 #if defined(PG_VERSION_NUM) && PG_VERSION_NUM >= 200000 && !defined(WEBHOOK_UNTESTED_POSTGRESQL)
-#error "webhook is tested with PostgreSQL 13 to 19; build with COPT=-DWEBHOOK_UNTESTED_POSTGRESQL to try it with another"
+#error "webhook is tested with PostgreSQL 13 to 19; build with COPT=-DWEBHOOK_UNTESTED_POSTGRESQL to try it with another, without inline capture"
+#endif
+#if defined(PG_VERSION_NUM) && PG_VERSION_NUM < 200000
+#define WEBHOOK_HAS_INLINE_CAPTURE 1
 #endif
 
 /* The varlena macros have a header of their own since 16. */

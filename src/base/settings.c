@@ -82,6 +82,7 @@ char	   *webhook_retry_schedule = NULL;
 int			webhook_buffer_retention = DEFAULT_BUFFER_RETENTION_S;
 int			webhook_failed_retention = DEFAULT_FAILED_RETENTION_S;
 bool		webhook_dispatch = true;
+bool		webhook_inline_capture = true;
 int			webhook_transform_timeout = DEFAULT_TRANSFORM_TIMEOUT_MS;
 int			webhook_api_key_max_age = DEFAULT_API_KEY_MAX_AGE_S;
 int			webhook_workers = DEFAULT_WORKERS;
@@ -365,6 +366,23 @@ settings_define_integration(void)
 							NULL, NULL, NULL);
 }
 
+/*
+ * Settings about capture.  No session should be able to change how its rows are
+ * captured, unless an administrator looks for a fault.
+ */
+static void
+settings_define_capture(void)
+{
+	DefineCustomBoolVariable("webhook.inline_capture",
+							 "Captures rows while the statement runs, without trigger events.",
+							 "When off, rows are captured by the trigger at the end of the statement.",
+							 &webhook_inline_capture,
+							 true,
+							 PGC_SUSET,
+							 0,
+							 NULL, NULL, NULL);
+}
+
 /* Settings about the background workers. */
 static void
 settings_define_worker(void)
@@ -410,6 +428,7 @@ settings_init(void)
 	settings_define_failure();
 	settings_define_deactivation();
 	settings_define_integration();
+	settings_define_capture();
 	settings_define_worker();
 
 	/* Otherwise webhook.workers, not defined, would be taken for a typo. */

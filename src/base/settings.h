@@ -20,6 +20,7 @@ extern char *webhook_retry_schedule;	/* text; parsed form below */
 extern int	webhook_buffer_retention;	/* seconds */
 extern int	webhook_failed_retention;	/* seconds, 0: for ever */
 extern bool webhook_dispatch;
+extern bool webhook_inline_capture; /* without trigger events, where possible */
 extern int	webhook_transform_timeout;	/* milliseconds */
 extern int	webhook_api_key_max_age;	/* seconds, 0: any */
 extern int	webhook_workers;			/* databases served at once */
