@@ -86,6 +86,22 @@ BEGIN;
 SELECT webhook.notify_payment('many', '2026-01-01T00:02:00+00:00'), pg_stat_get_xact_tuples_returned('many'::regclass) AS scanned;
 COMMIT;
 
+-- P5: whatever an update is for receivers, each of its two rows is evaluated once.
+CREATE SEQUENCE evaluations;
+CREATE FUNCTION evaluated(text) RETURNS text LANGUAGE sql AS $$ SELECT nextval('ids_test.evaluations'); SELECT $1 $$;
+CREATE TABLE counted (id integer PRIMARY KEY, uid text, paid boolean, gone boolean);
+SELECT webhook.watch('counted', 'counted', event_uid => 'ids_test.evaluated(uid)', paid => 'paid', deleted => 'gone');
+INSERT INTO counted VALUES (1, 'e', false, false);
+CREATE FUNCTION count_evaluations(command text) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM setval('ids_test.evaluations', 1, false);
+    EXECUTE command;
+    RETURN last_value FROM ids_test.evaluations;
+END
+$$;
+SELECT command, count_evaluations('UPDATE ids_test.counted SET ' || command) FROM unnest(ARRAY['uid = ''f''', 'paid = true', 'id = 2',
+    'gone = true', 'gone = false', 'id = 3, uid = ''g''']) AS command;
+
 -- The API finds by event UID and profile, likewise.
 CREATE TABLE party (day date PRIMARY KEY, host integer);
 INSERT INTO party VALUES ('2026-03-01', 7), ('2026-03-02', 8);

@@ -14,8 +14,8 @@
  *
  * An error in here, raised by an expression, a payload function, settings that
  * no longer fit the table or a payload that is too large, makes the
- * application's statement fail.  The alternatives are a change that nobody
- * receives, and a message that is wrong.
+ * application's statement fail.  The alternatives are a change that is never
+ * sent, and a message that is wrong.
  *
  *-------------------------------------------------------------------------
  */
@@ -174,7 +174,7 @@ webhook_capture(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" must be called as an AFTER ROW trigger", "webhook.capture"),
 				 errhint("Use webhook.watch() to put it on a table.")));
 
-	/* Both halves of a row movement have to be seen, whoever subscribes. */
+	/* Both halves of a row movement must be seen, even if no webhook subscribes to one of them. */
 	table = watch_recent(trigger->tg_relation);
 	action = capture_trigger_action(trigger);
 	if (capture_depth > 0 || table == NULL || row_movement_pending() ||

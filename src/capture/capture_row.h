@@ -19,7 +19,7 @@ capture_row_any_wanted(const WatchedTable *table)
 	return table->wanted[WATCH_CREATE] || table->wanted[WATCH_UPDATE] || table->wanted[WATCH_DELETE];
 }
 
-/* May a webhook subscribe to the change, as far as this can be told without evaluating the row? */
+/* Could a webhook subscribe to the change, judging by what is known without evaluating the row? */
 extern bool capture_row_wanted(const Change *change);
 
 /*

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * match.c
- *		Which webhooks want a message.
+ *		Which webhooks a message is for.
  *
  * Subscriptions by trigger name are resolved in catalog.c; what is decided here
  * depends on the single message: event UID, integration, changed columns, filter.
@@ -20,9 +20,9 @@
 #include "shape/json_field.h"
 #include "watch/evaluate.h"
 
-/* Has one of the columns that the webhook asks for, and may see, changed? */
+/* Has one of the columns changed that the webhook subscribes to and its owner may see? */
 static bool
-columns_match(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTableSlot *old,
+match_columns(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTableSlot *old,
 			  TupleTableSlot *new)
 {
 	TupleDesc	desc = new->tts_tupleDescriptor;
@@ -37,14 +37,21 @@ columns_match(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTabl
 	return false;
 }
 
-/* A text as jsonb; NULL if jsonb cannot hold it. */
+/*
+ * A text as jsonb; NULL if jsonb cannot hold it.
+ *
+ * This catches errors without a subtransaction: the input function has no side
+ * effects, so there is nothing to roll back.  The soft errors that PostgreSQL has
+ * since 16 are no replacement.  They do not cover the limits on nesting and size,
+ * which an error here would turn into a statement that fails, or a worker that
+ * fails again and again.
+ */
 static Jsonb *
-try_parse(const char *text)
+match_try_parse(const char *text)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Jsonb	   *volatile parsed = NULL;
 
-	/* The input function has no side effects, so there is nothing to roll back. */
 	PG_TRY();
 	{
 		parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
@@ -66,20 +73,20 @@ try_parse(const char *text)
 Jsonb *
 match_parse_payload(const char *payload)
 {
-	Jsonb	   *parsed = try_parse(payload);
+	Jsonb	   *parsed = match_try_parse(payload);
 
 	if (parsed == NULL)
 	{
 		char	   *possible = pstrdup(payload);
 
 		json_field_replace_impossible(possible);
-		parsed = try_parse(possible);
+		parsed = match_try_parse(possible);
 	}
-	return parsed != NULL ? parsed : try_parse("null");
+	return parsed != NULL ? parsed : match_try_parse("null");
 }
 
 static bool
-filter_matches(const CatalogWebhook *webhook, const char *payload, Jsonb **parsed)
+match_filter(const CatalogWebhook *webhook, const char *payload, Jsonb **parsed)
 {
 	if (*parsed == NULL)
 		*parsed = match_parse_payload(payload);
@@ -106,7 +113,7 @@ match_lists(const CatalogEvent *event, const Match *match, const CatalogWebhookL
 }
 
 static bool
-uid_matches(const CatalogWebhook *webhook, const char *event_uid)
+match_uid(const CatalogWebhook *webhook, const char *event_uid)
 {
 	if (webhook->nuids == 0)
 		return true;
@@ -116,7 +123,7 @@ uid_matches(const CatalogWebhook *webhook, const char *event_uid)
 	return false;
 }
 
-/* Add those of a list that want this message. */
+/* Add the webhooks of a list that the message is for. */
 static int
 match_list(const CatalogWebhookList *list, Match *match, Datum *ids, int n)
 {
@@ -124,13 +131,13 @@ match_list(const CatalogWebhookList *list, Match *match, Datum *ids, int n)
 	{
 		const CatalogWebhook *webhook = list->items[i];
 
-		if (!uid_matches(webhook, match->event_uid))
+		if (!match_uid(webhook, match->event_uid))
 			continue;
 		if (webhook->ncolumns > 0 && match->old != NULL &&
-			!columns_match(webhook, match->visible, match->old, match->new))
+			!match_columns(webhook, match->visible, match->old, match->new))
 			continue;
 		if (webhook->filter != NULL &&
-			(match->payload == NULL || !filter_matches(webhook, match->payload, &match->parsed)))
+			(match->payload == NULL || !match_filter(webhook, match->payload, &match->parsed)))
 			continue;
 		ids[n++] = Int64GetDatum(webhook->id);
 	}
@@ -145,6 +152,7 @@ match_webhooks(const CatalogEvent *event, Match *match)
 	int			space;
 	int			n = 0;
 
+	Assert(match->old == NULL || match->new != NULL);
 	if (event->plain)
 		return (match->part & MATCH_FREE) ? event->all_ids : NULL;
 	space = match_lists(event, match, lists);
@@ -153,6 +161,7 @@ match_webhooks(const CatalogEvent *event, Match *match)
 	ids = palloc(space * sizeof(Datum));
 	for (int i = 0; i < MATCH_LISTS; i++)
 		n = match_list(lists[i], match, ids, n);
+	Assert(n <= space);
 	if (n == 0)
 		return NULL;
 	return construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);

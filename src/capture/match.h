@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * match.h
- *		Which webhooks want a message.
+ *		Which webhooks a message is for.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,11 +12,11 @@
 #include "executor/tuptable.h"
 #include "nodes/bitmapset.h"
 
-/* Which webhooks a message is for: a change may need two messages, see payment_action(). */
+/* A change may need two messages with different actions, see payment_decide(). */
 typedef enum MatchPart
 {
 	MATCH_FREE = 1,				/* those that belong to no integration */
-	MATCH_INTEGRATED = 2,		/* those of the integration in force */
+	MATCH_INTEGRATED = 2,		/* those of the active integration */
 	MATCH_ALL = MATCH_FREE | MATCH_INTEGRATED
 } MatchPart;
 
@@ -26,26 +26,26 @@ typedef enum MatchPart
 typedef struct Match
 {
 	MatchPart	part;
-	const char *integration;	/* in force, or NULL */
+	const char *integration;	/* the active one, or NULL */
 	const Bitmapset *visible;	/* columns that may be compared; NULL: all */
-	TupleTableSlot *old;		/* these two are given for an update */
+	TupleTableSlot *old;		/* set for an update, else NULL */
 	TupleTableSlot *new;
 	const char *event_uid;
 	const char *payload;
-	Jsonb	   *parsed;			/* the payload, once somebody has needed it so */
+	Jsonb	   *parsed;			/* the payload, NULL until a filter needs it */
 } Match;
 
 /*
  * A payload as jsonb.  Escapes that json accepts and jsonb does not become U+FFFD,
- * see json_field_document().  What cannot be mended, a number with a million digits,
- * contains nothing that a filter could ask for: it counts as null.
+ * see json_field_document().  A payload that jsonb cannot hold for another reason,
+ * like a number with a million digits, counts as null: no filter matches it.
  */
 extern Jsonb *match_parse_payload(const char *payload);
 
-/* The lists of webhooks to be looked at, each may be NULL; returns how many webhooks there are. */
+/* Find the lists of webhooks that may match, each can be NULL.  Returns the number of webhooks in them. */
 extern int	match_lists(const CatalogEvent *event, const Match *match, const CatalogWebhookList **lists);
 
-/* The webhooks that want this message, as bigint[]; NULL if none does. */
+/* The webhooks that the message is for, as bigint[]; NULL if there are none. */
 extern ArrayType *match_webhooks(const CatalogEvent *event, Match *match);
 
 #endif							/* WEBHOOK_MATCH_H */

@@ -33,7 +33,7 @@ row_movement_departs(HeapTuple deleted)
 
 extern void row_movement_init(void);
 
-/* A row departs; it is kept until its other half arrives or the command ends. */
+/* A row departs; a copy is held until its other half arrives or the command ends. */
 extern void row_movement_begin(WatchedTable *table, HeapTuple deleted, TupleTableSlot *slot);
 
 /*

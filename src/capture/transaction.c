@@ -15,8 +15,8 @@
 #include "access/xact.h"
 
 #include "base/catalog.h"
-#include "capture/deferred.h"
 #include "capture/capture_row.h"
+#include "capture/deferred.h"
 #include "capture/row_copy.h"
 #include "capture/row_movement.h"
 #include "capture/transaction.h"
@@ -32,7 +32,7 @@ transaction_callback(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
-			/* Commands have ended, so no row is on its way any more. */
+			/* Commands have ended, and with them all row movements. */
 			Assert(!row_movement_pending());
 
 			/* Deferred rows become messages, so the outbox is written after that. */
