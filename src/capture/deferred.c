@@ -7,6 +7,10 @@
  * are captured when nothing else can happen in the transaction, each in
  * the place in the log that it drew when it was changed.
  *
+ * Memory is bounded: above a limit, the further changes of a transaction are not
+ * deferred.  They are captured without the event that is missing, and if payment
+ * is an expression, their payments are recorded before those of deferred rows.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -17,7 +21,7 @@
 
 #include "capture/deferred.h"
 
-/* Limits of a transaction, so that memory is bounded. */
+/* Limits of a transaction. */
 #define MAX_ROWS	10000
 #define MAX_BYTES	(64 * 1024 * 1024)
 

@@ -584,6 +584,7 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 		id = *row->id;
 	else
 		outbox_draw_id(&id);
+	Assert(id.nth > 0 && id.nth <= outbox_ids_drawn);
 	message.id = id.id;
 	message.fence = id.fence;
 	message.created_at = clock_now();

@@ -14,7 +14,7 @@
  *		no		yes		create
  *		no		no		nothing
  *
- * payment_rules answers them.  Where payment is a column, the old row says
+ * payment_rule_table answers them.  Where payment is a column, the old row says
  * whether the entity was known; where it is an expression, only a record of
  * what was sent does.
  *
@@ -52,7 +52,7 @@ typedef struct PaymentRule
 } PaymentRule;
 
 /* By the move, and whether unpaid entities were hidden before it and are hidden now. */
-static const PaymentRule payment_rules[3][2][2] = {
+static const PaymentRule payment_rule_table[3][2][2] = {
 	[PAYMENT_STAYS] = {
 		[false] = {
 			[false] = {KNOWN_BY_ACTION, SHOWN_BY_ACTION, RECORD_KEEP},
@@ -106,7 +106,7 @@ payment_rule_record(PaymentRecord record, bool shown)
 PaymentPlan
 payment_rule_plan(const PaymentFacts *facts)
 {
-	const PaymentRule *rule = &payment_rules[facts->move][facts->hid_unpaid][facts->hides_unpaid];
+	const PaymentRule *rule = &payment_rule_table[facts->move][facts->hid_unpaid][facts->hides_unpaid];
 	PaymentPlan plan = {0};
 
 	/* Nothing but payment can have changed, so nothing has to be found out about the rest. */

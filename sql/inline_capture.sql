@@ -1,8 +1,8 @@
 -- Rows are captured while the statement runs where that is possible, and by the trigger where it is not: the messages are the same.
 -- Proves P5 as far as no trigger event is queued, W1 and E5 for errors later in the statement, and the order of messages (E2).
 SET client_min_messages = warning;
-CREATE SCHEMA shortcut_test;
-SET search_path = shortcut_test;
+CREATE SCHEMA inline_test;
+SET search_path = inline_test;
 
 -- How often a statement calls the trigger.
 CREATE FUNCTION trigger_calls(command text) RETURNS bigint LANGUAGE plpgsql AS $$
@@ -31,14 +31,14 @@ SELECT webhook.watch('guest', 'guest', event_uid => 'event');
 
 -- P5: nobody subscribes, or nobody for this event.
 SELECT trigger_calls($$INSERT INTO guest VALUES (1, 'unheard', 'party')$$) AS calls;
-SELECT webhook.create_webhook('shortcut', 'guest.create', 'http://127.0.0.1:9/', event_uids => 'ball') AS hook \gset
+SELECT webhook.create_webhook('inline', 'guest.create', 'http://127.0.0.1:9/', event_uids => 'ball') AS hook \gset
 SELECT trigger_calls($$INSERT INTO guest VALUES (2, 'unheard', 'party'), (3, 'heard', 'ball'), (4, 'unheard', NULL)$$) AS calls;
 SELECT trigger_calls($$UPDATE guest SET name = 'unheard, too'$$) AS calls, trigger_calls($$DELETE FROM guest$$) AS calls;
 SELECT * FROM new_messages();
 SELECT webhook.delete_webhook_by_id(:hook);
 
 -- Somebody does.
-SELECT webhook.create_webhook('shortcut', '*', 'http://127.0.0.1:9/') > 0;
+SELECT webhook.create_webhook('inline', '*', 'http://127.0.0.1:9/') > 0;
 SELECT trigger_calls($$INSERT INTO guest SELECT i, 'guest', 'party' FROM generate_series(1, 3) AS i$$) AS calls;
 SELECT trigger_calls($$UPDATE guest SET name = 'changed' WHERE id < 3$$) AS calls;
 SELECT trigger_calls($$INSERT INTO guest VALUES (3, 'on conflict'), (4, 'new') ON CONFLICT (id) DO UPDATE SET name = excluded.name$$) AS calls;
@@ -56,7 +56,7 @@ RESET ROLE;
 
 -- What others wrote runs in the trigger, when the statement has done its work.
 CREATE TABLE seat (id integer PRIMARY KEY, guest integer);
-SELECT webhook.watch('seat', 'seat', event_uid => '(SELECT count(*)::text FROM shortcut_test.seat AS s WHERE s.guest = seat.guest)');
+SELECT webhook.watch('seat', 'seat', event_uid => '(SELECT count(*)::text FROM inline_test.seat AS s WHERE s.guest = seat.guest)');
 SELECT trigger_calls($$INSERT INTO seat VALUES (1, 1), (2, 1), (3, 2)$$) AS calls;
 SELECT o.entity_id::text, o.event_uid FROM webhook.outbox AS o WHERE o.id > (SELECT id FROM looked) ORDER BY o.id;
 -- So do partitions.
@@ -147,4 +147,4 @@ FROM (SELECT * FROM told WHERE entity_type = 'fast') AS f FULL JOIN (SELECT * FR
 
 SELECT count(webhook.unwatch(relation)) FROM webhook.watch;
 SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.webhook;
-DROP SCHEMA shortcut_test CASCADE;
+DROP SCHEMA inline_test CASCADE;
