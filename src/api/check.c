@@ -28,6 +28,7 @@
 #include "base/argument.h"
 #include "base/catalog.h"
 #include "base/function.h"
+#include "base/random.h"
 #include "base/secret_file.h"
 #include "compat.h"
 #include "http/http.h"
@@ -412,18 +413,16 @@ check_generate_key(const char *version)
 {
 	unsigned char bytes[Max(SIGN_SECRET_BYTES, SIGN_SEED_BYTES)];
 	char		key[SIGN_MAX_TEXT];
-	bool		ok = pg_strong_random(bytes, sizeof(bytes));
 
+	random_bytes(bytes, sizeof(bytes));
 	if (strcmp(version, "v1") == 0)
 		sign_format_secret(bytes, SIGN_SECRET_BYTES, key);
-	else if (strcmp(version, "v1a") == 0)
-		ok = ok && sign_format_private_key(bytes, key);
-	else
+	else if (strcmp(version, "v1a") != 0)
 		return NULL;
-	if (!ok)
+	else if (!sign_format_private_key(bytes, key))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random bytes")));
+				 errmsg("could not generate a signing key")));
 	explicit_bzero(bytes, sizeof(bytes));
 	return pstrdup(key);
 }

@@ -31,6 +31,7 @@
 #include "api/manage.h"
 #include "base/argument.h"
 #include "base/catalog.h"
+#include "base/random.h"
 #include "base/settings.h"
 #include "base/webhook_lock.h"
 #include "capture/payment.h"
@@ -74,28 +75,16 @@ integration_execute(const char *sql, int expected, const char *first, const char
 
 /* ---------- API keys ---------- */
 
-static void
-integration_append_hex(StringInfo buf, const unsigned char *bytes, int n)
-{
-	for (int i = 0; i < n; i++)
-		appendStringInfo(buf, "%02x", bytes[i]);
-}
-
 static char *
 integration_generate_key(void)
 {
-	unsigned char bytes[KEY_ID_BYTES + KEY_SECRET_BYTES];
 	StringInfoData buf;
 
-	if (!pg_strong_random(bytes, sizeof(bytes)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random bytes")));
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, KEY_PREFIX);
-	integration_append_hex(&buf, bytes, KEY_ID_BYTES);
+	random_append_hex(&buf, KEY_ID_BYTES);
 	appendStringInfoChar(&buf, '_');
-	integration_append_hex(&buf, bytes + KEY_ID_BYTES, KEY_SECRET_BYTES);
+	random_append_hex(&buf, KEY_SECRET_BYTES);
 	return buf.data;
 }
 

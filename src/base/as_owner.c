@@ -29,15 +29,7 @@
 void
 as_owner_begin(RunAs *state)
 {
-	const CatalogOids *oids = catalog_oids();
-
-	if (oids == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("extension \"webhook\" does not exist in this database"),
-				 errhint("Create it with CREATE EXTENSION webhook.")));
-
-	run_as_extension_owner(oids->extension_owner, state);
+	run_as_extension_owner(catalog_require()->extension_owner, state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }

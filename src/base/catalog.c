@@ -44,6 +44,7 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
+#include "base/container.h"
 #include "compat.h"
 
 typedef struct SubscriptionEntry
@@ -245,6 +246,19 @@ catalog_oids(void)
 	return catalog_oids_valid ? &catalog_oid_cache : catalog_find_oids();
 }
 
+const CatalogOids *
+catalog_require(void)
+{
+	const CatalogOids *oids = catalog_oids();
+
+	if (oids == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"webhook\" does not exist in this database"),
+				 errhint("Use CREATE EXTENSION webhook to create it.")));
+	return oids;
+}
+
 int
 catalog_strings(Datum array, bool isnull, char ***result)
 {
@@ -281,37 +295,15 @@ catalog_event_matches(const char *pattern, const char *event)
 static void
 catalog_list_add(CatalogWebhookList *list, CatalogWebhook *webhook)
 {
-	if (list->count == list->space)
-	{
-		list->space = Max(4, list->space * 2);
-		if (list->items == NULL)
-			list->items = palloc(list->space * sizeof(CatalogWebhook *));
-		else
-			list->items = repalloc(list->items, list->space * sizeof(CatalogWebhook *));
-	}
+	list->items = container_grow(list->items, list->count, &list->space, 4, sizeof(CatalogWebhook *),
+								 CurrentMemoryContext);
 	list->items[list->count++] = webhook;
 }
 
 static HTAB *
 catalog_create_hash(const char *name, Size entrysize, MemoryContext context)
 {
-	HASHCTL		ctl = {0};
-
-	ctl.keysize = CATALOG_NAME_SIZE;
-	ctl.entrysize = entrysize;
-	ctl.hcxt = context;
-	return hash_create(name, 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-}
-
-/* A set of keys of this size, in the current memory context. */
-static HTAB *
-catalog_create_set(const char *name, Size keysize)
-{
-	HASHCTL		ctl = {0};
-
-	ctl.keysize = ctl.entrysize = keysize;
-	ctl.hcxt = CurrentMemoryContext;
-	return hash_create(name, 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	return container_name_hash(name, 64, CATALOG_NAME_SIZE, entrysize, context);
 }
 
 /*
@@ -432,6 +424,7 @@ typedef struct Merge
 	CatalogEvent *event;
 	HTAB	   *seen;			/* ids of webhooks */
 	HTAB	   *owners;			/* roles that are in event->owners */
+	int			owners_space;
 	CatalogFilter filter;		/* or NULL */
 	void	   *arg;
 } Merge;
@@ -446,11 +439,8 @@ catalog_add_owner(Merge *merge, Oid owner)
 	if (found)
 		return;
 
-	/* Room for 4, 8, 16 ... */
-	if (event->nowners == 0)
-		event->owners = palloc(4 * sizeof(Oid));
-	else if (event->nowners >= 4 && (event->nowners & (event->nowners - 1)) == 0)
-		event->owners = repalloc(event->owners, 2 * event->nowners * sizeof(Oid));
+	event->owners = container_grow(event->owners, event->nowners, &merge->owners_space, 4, sizeof(Oid),
+								   CurrentMemoryContext);
 	event->owners[event->nowners++] = owner;
 }
 
@@ -505,12 +495,12 @@ catalog_merge_subscription(Merge *merge, const char *pattern)
 static void
 catalog_resolve_event(const char *name, CatalogFilter filter, void *arg, CatalogEvent *event)
 {
-	Merge		merge = {event, NULL, NULL, filter, arg};
+	Merge		merge = {.event = event, .filter = filter, .arg = arg};
 	char		pattern[CATALOG_NAME_SIZE + 2];
 
 	event->plain = true;
-	merge.seen = catalog_create_set("webhooks seen", sizeof(int64));
-	merge.owners = catalog_create_set("webhook owners seen", sizeof(Oid));
+	merge.seen = container_hash("webhooks seen", 16, sizeof(int64), sizeof(int64), CurrentMemoryContext);
+	merge.owners = container_hash("webhook owners seen", 16, sizeof(Oid), sizeof(Oid), CurrentMemoryContext);
 
 	catalog_merge_subscription(&merge, name);
 	strlcpy(pattern, name, CATALOG_NAME_SIZE);

@@ -192,6 +192,9 @@ extern void catalog_init(void);
  */
 extern const CatalogOids *catalog_oids(void);
 
+/* The same, or an error when the extension does not exist. */
+extern const CatalogOids *catalog_require(void);
+
 /* webhook.watch, as last looked up; for cache callbacks, which may not look anything up. */
 extern Oid	catalog_watch_relid(void);
 

@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/webhook_lock.h"
 
 /* Keeps our locks apart from those of pg_advisory_lock(). */
@@ -72,17 +73,6 @@ webhook_lock_wait(int64 webhook_id)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
-static void
-webhook_lock_create_table(void)
-{
-	HASHCTL		ctl = {0};
-
-	ctl.hcxt = TopMemoryContext;
-	ctl.keysize = sizeof(int64);
-	ctl.entrysize = sizeof(Claim);
-	webhook_lock_table = hash_create("webhook claims", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
 void
 webhook_lock_begin(void)
 {
@@ -90,7 +80,7 @@ webhook_lock_begin(void)
 	Claim	   *claim;
 
 	if (webhook_lock_table == NULL)
-		webhook_lock_create_table();
+		webhook_lock_table = container_hash("webhook locks", 64, sizeof(int64), sizeof(Claim), TopMemoryContext);
 
 	/* Only refusals outlive their transaction, as long as somebody asks. */
 	hash_seq_init(&status, webhook_lock_table);

@@ -57,6 +57,7 @@
 #include "utils/xid8.h"
 
 #include "base/catalog.h"
+#include "base/container.h"
 #include "compat.h"
 #include "log/cursor.h"
 #include "log/log_scan.h"
@@ -193,14 +194,8 @@ cursor_set_position(XidSet *done, XidSet *through, int64 id)
 static void
 cursor_add_stream(uint64 xid, int64 next_id)
 {
-	if (cursor_nstreams == cursor_streams_space)
-	{
-		cursor_streams_space = Max(16, 2 * cursor_streams_space);
-		if (cursor_streams == NULL)
-			cursor_streams = MemoryContextAlloc(cursor_context, cursor_streams_space * sizeof(Stream));
-		else
-			cursor_streams = repalloc(cursor_streams, cursor_streams_space * sizeof(Stream));
-	}
+	cursor_streams = container_grow(cursor_streams, cursor_nstreams, &cursor_streams_space, 16, sizeof(Stream),
+									cursor_context);
 	cursor_streams[cursor_nstreams].xid = xid;
 	cursor_streams[cursor_nstreams++].next_id = next_id;
 }
@@ -208,14 +203,8 @@ cursor_add_stream(uint64 xid, int64 next_id)
 static void
 cursor_add_fence(uint64 xid, int64 id)
 {
-	if (cursor_nfences == cursor_fences_space)
-	{
-		cursor_fences_space = Max(16, 2 * cursor_fences_space);
-		if (cursor_fences == NULL)
-			cursor_fences = MemoryContextAlloc(cursor_context, cursor_fences_space * sizeof(Fence));
-		else
-			cursor_fences = repalloc(cursor_fences, cursor_fences_space * sizeof(Fence));
-	}
+	cursor_fences = container_grow(cursor_fences, cursor_nfences, &cursor_fences_space, 16, sizeof(Fence),
+								   cursor_context);
 	cursor_fences[cursor_nfences].xid = xid;
 	cursor_fences[cursor_nfences++].id = id;
 }
@@ -246,14 +235,8 @@ cursor_hold_message(LogScan *scan)
 		cursor_add_fence(U64FromFullTransactionId(carried), scan->id[scan->current]);
 	if (scan->id[scan->current] <= cursor_after_id)
 		return 0;
-	if (cursor_nheld == cursor_held_space)
-	{
-		cursor_held_space = Max(256, 2 * cursor_held_space);
-		if (cursor_held_messages == NULL)
-			cursor_held_messages = MemoryContextAlloc(cursor_context, cursor_held_space * sizeof(Message *));
-		else
-			cursor_held_messages = repalloc(cursor_held_messages, cursor_held_space * sizeof(Message *));
-	}
+	cursor_held_messages = container_grow(cursor_held_messages, cursor_nheld, &cursor_held_space, 256,
+										  sizeof(Message *), cursor_context);
 	cursor_held_messages[cursor_nheld] = log_scan_message(scan, cursor_message_context);
 	cursor_nheld++;
 	return MESSAGE_SIZE(cursor_held_messages[cursor_nheld - 1]);

@@ -60,6 +60,8 @@
 
 #include "base/catalog.h"
 #include "base/clock.h"
+#include "base/container.h"
+#include "base/random.h"
 #include "base/settings.h"
 #include "compat.h"
 #include "log/outbox.h"
@@ -349,14 +351,8 @@ outbox_buffer_flush(SubTransactionId subid)
 static void
 outbox_buffer_add(HeapTuple tuple, const OutboxId *id)
 {
-	if (outbox_buffered == outbox_buffer_space)
-	{
-		outbox_buffer_space = Max(16, outbox_buffer_space * 2);
-		if (outbox_buffer == NULL)
-			outbox_buffer = MemoryContextAlloc(outbox_buffer_context, outbox_buffer_space * sizeof(BufferedTuple));
-		else
-			outbox_buffer = repalloc(outbox_buffer, outbox_buffer_space * sizeof(BufferedTuple));
-	}
+	outbox_buffer = container_grow(outbox_buffer, outbox_buffered, &outbox_buffer_space, 16, sizeof(BufferedTuple),
+								   outbox_buffer_context);
 	memset(&outbox_buffer[outbox_buffered], 0, sizeof(BufferedTuple));
 	outbox_buffer[outbox_buffered].tuple = tuple;
 	outbox_buffer[outbox_buffered].id = id->id;
@@ -469,10 +465,7 @@ outbox_random_bytes(unsigned char *out, int n)
 
 	if (used + n > (int) sizeof(pool))
 	{
-		if (!pg_strong_random(pool, sizeof(pool)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not generate random values")));
+		random_bytes(pool, sizeof(pool));
 		used = 0;
 	}
 	memcpy(out, pool + used, n);
@@ -570,13 +563,10 @@ outbox_form_tuple(const OutboxRow *row, const PackedMessage *message)
 void
 outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 {
-	PackedMessage	message = {0};
+	PackedMessage message = {0};
 	OutboxId	id;
 
-	if (catalog_oids() == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"%s\" is not installed", "webhook")));
+	(void) catalog_require();
 	outbox_check_size(row);
 	outbox_prepare_to_write();
 

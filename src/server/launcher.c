@@ -46,6 +46,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/container.h"
 #include "compat.h"
 #include "http/http.h"
 #include "server/launcher.h"
@@ -642,8 +643,6 @@ launcher_check_libcurl(void)
 static void
 launcher_prepare_launcher(void)
 {
-	HASHCTL		info;
-
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -652,10 +651,7 @@ launcher_prepare_launcher(void)
 	worker_settings_before_connection();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
-	memset(&info, 0, sizeof(info));
-	info.keysize = sizeof(Oid);
-	info.entrysize = sizeof(Database);
-	launcher_databases = hash_create("webhook databases", 64, &info, HASH_ELEM | HASH_BLOBS);
+	launcher_databases = container_hash("webhook databases", 64, sizeof(Oid), sizeof(Database), TopMemoryContext);
 	launcher_launches = MemoryContextAllocZero(TopMemoryContext, shmem_slots() * sizeof(Launch));
 }
 

@@ -24,6 +24,7 @@
 #include "utils/json.h"
 #include "utils/numeric.h"
 
+#include "base/container.h"
 #include "pure/path.h"
 #include "shape/json_field.h"
 #include "shape/shape.h"
@@ -311,14 +312,8 @@ shape_apply_mapping(const ShapeMapping *mapping, Jsonb *payload, StringInfo out)
 static TemplatePiece *
 shape_add_piece(ShapeTemplate *template)
 {
-	if (template->npieces == template->space)
-	{
-		template->space = Max(16, template->space * 2);
-		if (template->pieces == NULL)
-			template->pieces = palloc(template->space * sizeof(TemplatePiece));
-		else
-			template->pieces = repalloc(template->pieces, template->space * sizeof(TemplatePiece));
-	}
+	template->pieces = container_grow(template->pieces, template->npieces, &template->space, 16,
+									  sizeof(TemplatePiece), CurrentMemoryContext);
 	memset(&template->pieces[template->npieces], 0, sizeof(TemplatePiece));
 	return &template->pieces[template->npieces++];
 }

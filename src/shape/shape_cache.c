@@ -20,6 +20,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/catalog.h"
+#include "base/container.h"
 #include "compat.h"
 #include "shape/json_field.h"
 #include "shape/shape.h"
@@ -49,15 +50,10 @@ static uint64 shape_cache_generation = 0;
 static void
 shape_cache_start_anew(void)
 {
-	HASHCTL		ctl = {0};
-
 	if (shape_cache_context != NULL)
 		catalog_retire(shape_cache_context);
 	shape_cache_context = AllocSetContextCreate(CacheMemoryContext, "webhook shapes", ALLOCSET_DEFAULT_SIZES);
-	ctl.keysize = KEY_SIZE;
-	ctl.entrysize = sizeof(ShapeSetEntry);
-	ctl.hcxt = shape_cache_context;
-	shape_cache_sets = hash_create("webhook shapes", 32, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	shape_cache_sets = container_name_hash("webhook shapes", 32, KEY_SIZE, sizeof(ShapeSetEntry), shape_cache_context);
 	shape_cache_generation = catalog_integration_generation();
 }
 

@@ -26,6 +26,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/catalog.h"
+#include "base/container.h"
 #include "compat.h"
 #include "watch/active_integration.h"
 
@@ -78,27 +79,26 @@ active_integration_is_empty(Oid relid)
 	return empty;
 }
 
-/* Begin with empty caches; nobody has kept anything of the old ones. */
+static HTAB *
+active_integration_create_hash(const char *name)
+{
+	return container_name_hash(name, 64, CATALOG_NAME_SIZE, sizeof(InForceEntry), active_integration_context);
+}
+
+/* Replace the caches by empty ones.  Callers get copies, so nothing points into the old ones. */
 static void
 active_integration_start_anew(const CatalogOids *oids)
 {
-	HASHCTL		ctl = {0};
-
 	if (active_integration_context != NULL)
 		MemoryContextDelete(active_integration_context);
 	active_integration_context = NULL;
 	active_integration_context = AllocSetContextCreate(CacheMemoryContext, "webhook integrations in force",
 									ALLOCSET_DEFAULT_SIZES);
-	ctl.keysize = CATALOG_NAME_SIZE;
-	ctl.entrysize = sizeof(InForceEntry);
-	ctl.hcxt = active_integration_context;
 	active_integration_overrides.last = active_integration_profiles.last = NULL;
 	active_integration_overrides.empty = active_integration_is_empty(oids->event_override);
 	active_integration_profiles.empty = active_integration_is_empty(oids->active_integration);
-	active_integration_overrides.entries = hash_create(active_integration_overrides.name, 64, &ctl,
-													   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	active_integration_profiles.entries = hash_create(active_integration_profiles.name, 64, &ctl,
-													  HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	active_integration_overrides.entries = active_integration_create_hash(active_integration_overrides.name);
+	active_integration_profiles.entries = active_integration_create_hash(active_integration_profiles.name);
 }
 
 /*

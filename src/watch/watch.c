@@ -40,6 +40,7 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
+#include "base/container.h"
 #include "compat.h"
 #include "watch/watch.h"
 
@@ -580,7 +581,6 @@ watch_sort_owners(WatchedTable *table, const CatalogEvent *event, TupleDesc desc
 static void
 watch_form_audiences(WatchedTable *table, TupleDesc desc)
 {
-	HASHCTL		ctl = {0};
 	AudienceFilter filter = {0};
 	WatchAudience *all = palloc0(sizeof(WatchAudience));
 	bool		restricted = false;
@@ -591,10 +591,7 @@ watch_form_audiences(WatchedTable *table, TupleDesc desc)
 	table->audiences = all;
 	table->naudiences = 1;
 
-	ctl.keysize = sizeof(Oid);
-	ctl.entrysize = sizeof(OwnerEntry);
-	ctl.hcxt = CurrentMemoryContext;
-	filter.owners = hash_create("webhook owners", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	filter.owners = container_hash("webhook owners", 16, sizeof(Oid), sizeof(OwnerEntry), CurrentMemoryContext);
 	for (int a = 0; a < WATCH_NACTIONS; a++)
 		restricted |= watch_sort_owners(table, catalog_event(table->event_names[a]), desc, filter.owners);
 
@@ -662,13 +659,7 @@ watch_settings_unchecked(Relation rel)
 	bool		found;
 
 	if (watch_tables == NULL)
-	{
-		HASHCTL		ctl = {0};
-
-		ctl.keysize = sizeof(Oid);
-		ctl.entrysize = sizeof(TableEntry);
-		watch_tables = hash_create("watched tables", 16, &ctl, HASH_ELEM | HASH_BLOBS);
-	}
+		watch_tables = container_hash("watched tables", 16, sizeof(Oid), sizeof(TableEntry), TopMemoryContext);
 	entry = hash_search(watch_tables, &relid, HASH_ENTER, &found);
 	if (!found)
 		entry->table = NULL;
