@@ -24,7 +24,7 @@ argument_required(FunctionCallInfo fcinfo, int n, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"%s\" must not be null", name),
-				 errhint("Give a value, or leave out the argument if it has a default.")));
+				 errhint("Specify a value, or omit the argument if it has a default.")));
 	return PG_GETARG_DATUM(n);
 }
 
@@ -42,8 +42,8 @@ argument_label(FunctionCallInfo fcinfo, int n, const char *name)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"%s\"", name),
 				 good_length && strlen(s) >= CATALOG_NAME_SIZE ?
-				 errhint("Give not more than %d bytes.", CATALOG_NAME_SIZE - 1) :
-				 errhint("Give 1 to %d characters, none of them a control character.", MAX_LABEL_LENGTH)));
+				 errhint("Use at most %d bytes.", CATALOG_NAME_SIZE - 1) :
+				 errhint("Use 1 to %d characters, none of them a control character.", MAX_LABEL_LENGTH)));
 	return s;
 }
 

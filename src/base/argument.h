@@ -10,13 +10,16 @@
 
 #include "fmgr.h"
 
-/* Argument n, or an error that names it when it is NULL. */
+/* Return argument n; raise an error that names it if it is NULL. */
 extern Datum argument_required(FunctionCallInfo fcinfo, int n, const char *name);
 
-/* Text of an argument that is a free name of 1 to 200 characters, or an error that names it. */
+/*
+ * Return a text argument that may be any name of 1 to 200 characters; raise an
+ * error that names the argument if it is something else.
+ */
 extern char *argument_label(FunctionCallInfo fcinfo, int n, const char *name);
 
-/* The beginning of a text that may be anything, as it can be shown in a message. */
+/* The beginning of an arbitrary string, made safe to quote in a message. */
 extern char *argument_excerpt(const char *s, size_t len);
 
 #endif							/* WEBHOOK_ARGUMENT_H */

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * as_owner.c
- *		SQL on the extension's own tables, on behalf of whoever called.
+ *		SQL on the extension's own tables, executed on behalf of the caller.
  *
- * Application roles have no rights on the tables of the schema webhook: they
- * hold other people's secrets.  What the functions do there they do as the
- * extension's owner.  SECURITY DEFINER would do that as well, but then the
- * function could no longer tell who called it: current_user is the owner then,
- * and session_user is not the role that counts after SET ROLE or inside of
- * another SECURITY DEFINER function.
+ * Application roles have no privileges on the tables in schema webhook, which
+ * contain secrets of other roles.  Our functions access them as the extension's
+ * owner.  SECURITY DEFINER would do that, too, but then a function could not
+ * find out which role called it: current_user is the owner in there, and
+ * session_user is the wrong role after SET ROLE or inside another SECURITY
+ * DEFINER function.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +23,7 @@
 #include "base/as_owner.h"
 #include "base/catalog.h"
 
-/* Arguments of a query, the caller's role included. */
+/* Maximum number of arguments of a query, including the caller's role. */
 #define MAX_QUERY_ARGS		8
 
 void
@@ -49,6 +49,7 @@ as_owner_run(const char *sql, int expected, int nargs,
 	char	   *spi_nulls = palloc(nargs + 1);
 	int			result;
 
+	Assert(run_as_is_nested());
 	for (int i = 0; i < nargs; i++)
 		spi_nulls[i] = (nulls && nulls[i]) ? 'n' : ' ';
 	spi_nulls[nargs] = '\0';
@@ -79,9 +80,11 @@ uint64
 as_owner_execute_snapshot(const char *sql, int expected, int nargs,
 						  Oid *types, Datum *values, Snapshot snapshot)
 {
-	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
+	SPIPlanPtr	plan;
 	int			result;
 
+	Assert(run_as_is_nested());
+	plan = SPI_prepare(sql, nargs, types);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	result = SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot, false, true, 0);
@@ -99,9 +102,7 @@ as_owner_result(int column)
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
 }
 
-/*
- * Prepare to return a set in materialize mode.
- */
+/* Set up a tuplestore to return a set in materialize mode. */
 static Tuplestorestate *
 as_owner_begin_set(FunctionCallInfo fcinfo)
 {

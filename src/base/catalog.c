@@ -1,22 +1,22 @@
 /*-------------------------------------------------------------------------
  *
  * catalog.c
- *		The extension's own tables, and who wants which message.
+ *		The extension's own tables, and a cache of subscriptions.
  *
- * Every backend that writes to a watched table must know, for each row, which
- * webhooks want it.  It keeps all webhooks that can receive something in a
- * hash table by subscription ("guest.create", "guest.*", "*") and, filled on
- * demand, one by trigger name with the matching subscriptions merged.  Both
- * live in one memory context, which is thrown away when the relation cache
- * says that webhook.webhook has changed: a statement trigger on that table
- * sends the invalidation (see webhook_config_changed() in wakeup.c).
+ * A backend that writes to a watched table must find out, for each row, which
+ * webhooks subscribe to it.  It caches all webhooks that can receive messages in
+ * a hash table by subscription ("guest.create", "guest.*", "*") and, filled on
+ * demand, in another one by trigger name, where matching subscriptions are
+ * merged.  Both are in one memory context, which is discarded on a relcache
+ * invalidation of webhook.webhook; a statement trigger on that table sends it
+ * (see webhook_config_changed() in wakeup.c).
  *
- * The table is read with a fresh snapshot whatever the isolation level of the
- * transaction: the cache outlives the transaction, so it must not be built from
- * the past.  A new cache is built completely before the old one is given
- * up; the old one is kept until the end of the transaction, because a payload
- * function may write to another watched table while its caller still holds
- * pointers.
+ * The table is read with a new snapshot, regardless of the transaction's
+ * isolation level: the cache outlives the transaction, so it must not be built
+ * from old data.  A new cache is built completely before the old one is
+ * discarded.  The old one survives until the end of the transaction, because a
+ * payload function may write to another watched table while its caller still
+ * has pointers into it.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,6 +26,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
@@ -70,7 +71,7 @@ static CatalogOids catalog_oid_cache;
 static bool catalog_oids_valid = false;
 
 static MemoryContext catalog_cache_context = NULL;	/* NULL: nothing cached */
-static MemoryContext catalog_retired_context = NULL;	/* parent of caches given up in this transaction */
+static MemoryContext catalog_retired_context = NULL;	/* parent of caches discarded in this transaction */
 static HTAB *catalog_subscriptions;
 static HTAB *catalog_events;
 static bool catalog_cache_valid = false;
@@ -153,6 +154,7 @@ catalog_cursor_generation(void)
 void
 catalog_retire(MemoryContext context)
 {
+	Assert(IsTransactionState() && context != catalog_retired_context);
 	if (catalog_retired_context == NULL)
 		catalog_retired_context = AllocSetContextCreate(TopMemoryContext, "webhook retired caches",
 												ALLOCSET_SMALL_SIZES);
@@ -169,7 +171,7 @@ catalog_at_eoxact(void)
 	}
 }
 
-/* The version of the extension in this database; false if there is none. */
+/* Look up the version of the extension in this database; false if it does not exist. */
 static bool
 catalog_read_version(char *version)
 {
@@ -230,7 +232,7 @@ catalog_find_oids(void)
 	found.event_override_pkey = get_relname_relid("event_override_pkey", nsp);
 	found.shape = get_relname_relid("shape", nsp);
 
-	/* While the extension is being created some are still missing. */
+	/* While CREATE EXTENSION is running some do not exist yet. */
 	if (!OidIsValid(found.outbox[WEBHOOK_PARTITIONS - 1]) || !OidIsValid(found.cursor) ||
 		!OidIsValid(found.shape))
 		return NULL;
@@ -243,6 +245,7 @@ catalog_find_oids(void)
 const CatalogOids *
 catalog_oids(void)
 {
+	Assert(IsTransactionState());
 	return catalog_oids_valid ? &catalog_oid_cache : catalog_find_oids();
 }
 
@@ -307,9 +310,9 @@ catalog_create_hash(const char *name, Size entrysize, MemoryContext context)
 }
 
 /*
- * Has a webhook that is not active, and has no buffer, never been active, or
- * does it belong to a copied database?  Any other gets its messages all the
- * same: the worker counts them as dropped.
+ * Has this webhook, which is inactive and does not buffer, never been active, or
+ * was it deactivated in a copied database?  Others still get messages, which the
+ * worker counts as dropped.
  */
 static bool
 catalog_is_unwanted(TupleTableSlot *slot)
@@ -325,7 +328,7 @@ catalog_is_unwanted(TupleTableSlot *slot)
 	return !isnull && strcmp(TextDatumGetCString(reason), "copy") == 0;
 }
 
-/* One row of webhook.webhook, in the current memory context; NULL when it receives nothing. */
+/* Read one row of webhook.webhook; NULL if the webhook receives nothing.  Palloc'd. */
 static CatalogWebhook *
 catalog_read_webhook(TupleTableSlot *slot)
 {
@@ -338,7 +341,7 @@ catalog_read_webhook(TupleTableSlot *slot)
 		!DatumGetBool(catalog_slot_column(slot, Anum_webhook_buffering, &isnull)) && catalog_is_unwanted(slot))
 		return NULL;
 
-	/* Who is no more may hear nothing any more, of the application's own events either. */
+	/* A dropped role receives nothing, not even emit() events. */
 	owner = DatumGetObjectId(catalog_slot_column(slot, Anum_webhook_owner, &isnull));
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
 		return NULL;
@@ -359,6 +362,7 @@ catalog_read_webhook(TupleTableSlot *slot)
 	return webhook;
 }
 
+/* Read webhook.webhook and replace the cache. */
 static void
 catalog_build_cache(const CatalogOids *rel_oids)
 {
@@ -414,11 +418,11 @@ catalog_build_cache(const CatalogOids *rel_oids)
 	catalog_subscriptions = new_subscriptions;
 	catalog_events = new_events;
 
-	/* A change that has arrived while we read must not be overlooked: what we have serves once. */
+	/* If an invalidation has arrived meanwhile, this cache may be used once only. */
 	catalog_cache_valid = (catalog_event_generation == before);
 }
 
-/* What is under way while an event is put together. */
+/* State while the subscriptions to an event are merged. */
 typedef struct Merge
 {
 	CatalogEvent *event;
@@ -444,7 +448,7 @@ catalog_add_owner(Merge *merge, Oid owner)
 	event->owners[event->nowners++] = owner;
 }
 
-/* Add a webhook to the list of this key; the hash table is created when there is none. */
+/* Add a webhook to the list of this key, creating the hash table if necessary. */
 static void
 catalog_keyed_add(HTAB **hash, const char *name, const char *key, CatalogWebhook *webhook)
 {
@@ -459,7 +463,7 @@ catalog_keyed_add(HTAB **hash, const char *name, const char *key, CatalogWebhook
 	catalog_list_add(&entry->list, webhook);
 }
 
-/* Add the webhooks of one subscription to an event, each webhook once. */
+/* Add the webhooks of one subscription to an event, unless they are in it already. */
 static void
 catalog_merge_subscription(Merge *merge, const char *pattern)
 {
@@ -491,7 +495,10 @@ catalog_merge_subscription(Merge *merge, const char *pattern)
 	}
 }
 
-/* Merge the subscriptions to the name itself, to "a.b.*", "a.*" and "*", into an event that is all zeros. */
+/*
+ * Merge the subscriptions to the name itself, to "a.b.*", "a.*" and "*" into an
+ * event, which the caller must have zeroed.
+ */
 static void
 catalog_resolve_event(const char *name, CatalogFilter filter, void *arg, CatalogEvent *event)
 {
@@ -540,6 +547,7 @@ catalog_event(const char *name)
 	if (!catalog_cache_valid)
 		catalog_build_cache(rel_oids);
 
+	Assert(catalog_cache_context != NULL);
 	entry = hash_search(catalog_events, name, HASH_FIND, NULL);
 	if (entry == NULL)
 	{
@@ -559,7 +567,7 @@ catalog_event_filtered(const char *name, CatalogFilter filter, void *arg)
 {
 	CatalogEvent *event = palloc0(sizeof(CatalogEvent));
 
-	/* Only to have the cache built. */
+	/* This also makes sure that the cache is up to date. */
 	if (catalog_event(name)->wanted)
 		catalog_resolve_event(name, filter, arg, event);
 	return event;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * catalog.h
- *		The extension's own tables, and who wants which message.
+ *		The extension's own tables, and a cache of subscriptions.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,33 +17,18 @@
 #include "webhook.h"
 
 /*
- * Columns are read by number.  An update of the extension only adds columns, at
- * the end; see "Versions" in README.md.
+ * Columns are accessed by number.  New versions only add columns, at the end;
+ * see "Versions" in README.md.
  */
 
 /* Columns of webhook.webhook */
 #define Anum_webhook_id						1
 #define Anum_webhook_owner					2
 #define Anum_webhook_events					6
-#define Anum_webhook_url					7
-#define Anum_webhook_method					8
-#define Anum_webhook_headers				9
-#define Anum_webhook_format					10
 #define Anum_webhook_uids					12
 #define Anum_webhook_integration			13
 #define Anum_webhook_columns				14
 #define Anum_webhook_filter					15
-#define Anum_webhook_ordering				17
-#define Anum_webhook_secret					18
-#define Anum_webhook_previous_secret		19
-#define Anum_webhook_previous_secret_until	20
-#define Anum_webhook_retry_schedule			21
-#define Anum_webhook_timeout				22
-#define Anum_webhook_rate_limit				23
-#define Anum_webhook_max_in_flight			24
-#define Anum_webhook_client_cert			25
-#define Anum_webhook_client_key				26
-#define Anum_webhook_ca_cert				27
 #define Anum_webhook_active					28
 #define Anum_webhook_buffering				29
 #define Anum_webhook_deactivated_at			30
@@ -101,12 +86,12 @@
 #define Natts_cursor						8
 
 /*
- * Room for a trigger name, event UID, profile or integration, with its NUL:
- * hash tables have keys of this size, so nothing longer can be set.
+ * Size of a trigger name, event UID, profile or integration, including the NUL.
+ * Hash tables have keys of this size, so longer names are rejected.
  */
 #define CATALOG_NAME_SIZE	256
 
-/* Room for the version of the extension, with its NUL. */
+/* Size of the version of the extension, including the NUL. */
 #define CATALOG_VERSION_SIZE	64
 
 typedef struct CatalogOids
@@ -129,7 +114,7 @@ typedef struct CatalogOids
 	Oid			shape;
 } CatalogOids;
 
-/* What capture must know of a webhook. */
+/* The properties of a webhook that capture uses. */
 typedef struct CatalogWebhook
 {
 	int64		id;
@@ -153,22 +138,22 @@ typedef struct CatalogWebhookList
 /* All webhooks that subscribe to one trigger name. */
 typedef struct CatalogEvent
 {
-	bool		wanted;			/* by anybody at all */
-	bool		plain;			/* nobody restricts anything: all_ids is the answer */
+	bool		wanted;			/* is there any webhook? */
+	bool		plain;			/* no webhook has restrictions: all_ids is the answer */
 	CatalogWebhookList unrestricted;	/* for any event UID */
 	struct HTAB *by_uid;		/* event UID -> CatalogWebhookList, or NULL */
-	struct HTAB *by_integration;	/* name -> those that belong to it, whatever the UID; or NULL */
+	struct HTAB *by_integration;	/* name -> webhooks of that integration, for any UID; or NULL */
 	ArrayType  *all_ids;		/* when plain */
 	int			nowners;
 	Oid		   *owners;			/* of these webhooks, each once */
 } CatalogEvent;
 
-/* Is this webhook to be counted in? */
+/* Should this webhook be included? */
 typedef bool (*CatalogFilter) (const CatalogWebhook *webhook, void *arg);
 
 /*
- * A column of one of the extension's tables, for capture: null if the table is that
- * of an earlier version and lacks it.
+ * A column of one of the extension's tables, for capture.  Null if the table was
+ * created by an earlier version that lacks the column.
  */
 static inline Datum
 catalog_slot_column(TupleTableSlot *slot, int attnum, bool *isnull)
@@ -187,61 +172,61 @@ catalog_column(HeapTuple tuple, TupleDesc desc, int attnum, bool *isnull)
 extern void catalog_init(void);
 
 /*
- * Oids of the extension's relations; NULL when the extension does not exist.
- * Needs a transaction.
+ * Oids of the extension's relations; NULL if the extension does not exist.
+ * Requires a transaction.
  */
 extern const CatalogOids *catalog_oids(void);
 
-/* The same, or an error when the extension does not exist. */
+/* The same, but raises an error if the extension does not exist. */
 extern const CatalogOids *catalog_require(void);
 
-/* webhook.watch, as last looked up; for cache callbacks, which may not look anything up. */
+/* The last known Oid of webhook.watch; for cache callbacks, which must not access the catalogs. */
 extern Oid	catalog_watch_relid(void);
 
 /*
- * Changes whenever what catalog_event() returned may be out of date.  Pointers
- * into the cache stay valid until the end of the transaction all the same.
+ * Changes whenever results of catalog_event() may be out of date.  Even then,
+ * pointers into the cache stay valid until the end of the transaction.
  */
 extern uint64 catalog_generation(void);
 
-/* The same for the integration in force and the shape of payloads. */
+/* The same for active integrations and the shapes of payloads. */
 extern uint64 catalog_integration_generation(void);
 
 /* Changes whenever the columns of the outbox may have changed. */
 extern uint64 catalog_outbox_generation(void);
 
-/* Changes whenever somebody else than the worker may have written to webhook.cursor. */
+/* Changes whenever a process other than the worker may have written to webhook.cursor. */
 extern uint64 catalog_cursor_generation(void);
 
-/* Who subscribes to this trigger name.  Needs a transaction. */
+/* The webhooks that subscribe to this trigger name.  Requires a transaction. */
 extern const CatalogEvent *catalog_event(const char *event);
 
 /*
- * The same for some of the webhooks only.  Lives in the current memory
- * context, and no longer than what catalog_event() returns.
+ * The same, including only webhooks that pass the filter.  Allocated in the current
+ * memory context; valid no longer than the result of catalog_event().
  */
 extern const CatalogEvent *catalog_event_filtered(const char *event, CatalogFilter filter, void *arg);
 
 /* The webhooks of this event that are restricted to this event UID, or NULL. */
 extern const CatalogWebhookList *catalog_event_uid(const CatalogEvent *event, const char *uid);
 
-/* Those that belong to this integration, or NULL; the name may be NULL. */
+/* The webhooks of this integration, or NULL.  The name may be NULL. */
 extern const CatalogWebhookList *catalog_event_integration(const CatalogEvent *event,
 														   const char *integration);
 
 /* "guest.*" matches "guest.create", "*" everything but the names in "webhook." */
 extern bool catalog_event_matches(const char *pattern, const char *event);
 
-/* text[] as C strings in the current memory context; 0 for NULL. */
+/* Convert a text[] to palloc'd C strings, omitting nulls; returns their number. */
 extern int	catalog_strings(Datum array, bool isnull, char ***result);
 
 /*
- * Give up a cache that somebody further up the stack may still be using: it is
+ * Discard a cache that a caller further up the stack may still be using: it is
  * deleted at the end of the transaction.
  */
 extern void catalog_retire(MemoryContext context);
 
-/* To be called at the end of every transaction. */
+/* Must be called at the end of every transaction. */
 extern void catalog_at_eoxact(void);
 
 #endif							/* WEBHOOK_CATALOG_H */

@@ -11,8 +11,8 @@
 #include "datatype/timestamp.h"
 
 /*
- * Now, shifted by webhook.clock_offset: retries over three days and a buffer of
- * five can be tried out in seconds.
+ * The current time plus webhook.clock_offset, so that tests can go through a retry
+ * schedule of three days in seconds.
  */
 extern TimestampTz clock_now(void);
 

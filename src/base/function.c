@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * function.c
- *		Functions that users name: by their name alone if one fits.
+ *		Functions named by users; the name alone suffices if one function fits.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,7 +24,7 @@
 #include "base/function.h"
 
 
-/* The functions of this name that are visible, or in the schema that it names. */
+/* All functions with this name that are visible or, if it is qualified, in its schema. */
 static List *
 function_candidates(const char *text)
 {
@@ -50,7 +50,7 @@ function_candidates(const char *text)
 	return result;
 }
 
-/* As its input function reads it, which knows nothing of arguments of ours. */
+/* Look up a signature as regprocedurein() does, with errors that name our argument. */
 static Oid
 function_input(const char *argument, const char *text, const char *hint)
 {
@@ -86,7 +86,7 @@ function_find(const char *argument, const char *text, bool (*fits) (Oid function
 	StringInfoData list;
 	ListCell   *lc;
 
-	/* A number is an OID, as for the type's input function. */
+	/* As for regprocedurein(), a number is an OID. */
 	if (strchr(text, '(') != NULL || strspn(text, "0123456789") == strlen(text))
 		return function_input(argument, text, hint);
 	candidates = function_candidates(text);

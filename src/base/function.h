@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * function.h
- *		Functions that users name: by their name alone if one fits.
+ *		Functions named by users; the name alone suffices if one function fits.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,17 +9,16 @@
 #define WEBHOOK_FUNCTION_H
 
 /*
- * The function that a text names, with its arguments, "f(jsonb)", or by its
- * name alone if exactly one of these functions fits.  Errors say what is wrong
- * with the argument and end with the hint.  Whether a function that is named
- * with its arguments fits is for the caller to find out.
+ * Look up a function by its signature, "f(jsonb)", or by its name alone if exactly
+ * one function of that name fits.  Errors name the argument and have this hint.
+ * If the signature was specified, the caller must check whether the function fits.
  */
 extern Oid	function_find(const char *argument, const char *text,
 						  bool (*fits) (Oid function, Oid arg), Oid arg, const char *hint);
 
 /*
- * The text of such an argument, NULL for NULL.  In version 0.1.0 its type was
- * regprocedure.
+ * The text of such an argument, or NULL.  In version 0.1.0 its type was
+ * regprocedure, so that one is accepted, too.
  */
 extern char *function_argument(FunctionCallInfo fcinfo, int n);
 

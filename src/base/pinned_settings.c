@@ -1,15 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * pinned_settings.c
- *		Settings that values become text with, the same in every session.
+ *		Settings that affect the text form of values, the same in every session.
  *
- * What is sent about a row depends on the row, never on the session that wrote
- * it: a connection pool hands one client's settings to the next.  So values are
- * formatted, and expressions evaluated, with the settings below.
+ * What is sent about a row must depend on the row only, not on the session that
+ * wrote it: a connection pool passes one client's settings on to the next.  So
+ * values are converted to text, and expressions evaluated, with the settings
+ * below.
  *
- * Changing a setting costs about a microsecond.  Callers therefore name the
- * settings that their types heed, and those that the session already has are
- * left alone.
+ * Changing a setting costs about a microsecond.  Callers therefore specify the
+ * settings that their types depend on, and those that already have the right
+ * value are not touched.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,7 +39,7 @@ pinned_set(const char *name, const char *value)
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* utils/pg_locale.h, which declares the variables of these settings, needs the headers of ICU. */
+/* Not via the variables of these settings: utils/pg_locale.h requires the headers of ICU. */
 static void
 pinned_set_locale_c(const char *name)
 {
@@ -46,7 +47,7 @@ pinned_set_locale_c(const char *name)
 		pinned_set(name, "C");
 }
 
-/* What only functions heed. */
+/* Settings that no type's output function uses, but other functions do. */
 static void
 pinned_apply_formats(void)
 {
@@ -88,6 +89,7 @@ pinned_begin(int settings)
 {
 	int			nest_level;
 
+	Assert((settings & ~PINNED_ALL) == 0);
 	if (settings == 0)
 		return 0;
 	nest_level = NewGUCNestLevel();
@@ -102,7 +104,7 @@ pinned_end(int nest_level)
 		AtEOXact_GUC(false, nest_level);
 }
 
-/* By the output function, so that a domain or citext is recognized as well. */
+/* Decide by the output function, so that domains and citext qualify, too. */
 static int
 pinned_for_output(PGFunction output)
 {
@@ -136,7 +138,7 @@ pinned_for_type(Oid type)
 	bool		is_varlena;
 	FmgrInfo	function;
 
-	/* An array or a range is written as its parts are. */
+	/* Arrays and ranges depend on the same settings as their elements. */
 	if (!OidIsValid(part))
 		part = get_range_subtype(base);
 	if (OidIsValid(part))

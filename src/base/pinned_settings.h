@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pinned_settings.h
- *		Settings that values become text with, the same in every session.
+ *		Settings that affect the text form of values, the same in every session.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,19 +16,19 @@
 #define PINNED_BYTEA		0x10	/* bytea_output */
 #define PINNED_MONEY		0x20	/* lc_monetary */
 #define PINNED_NAMES		0x40	/* search_path and quote_all_identifiers */
-#define PINNED_FORMATS		0x80	/* what only functions heed: lc_numeric, lc_time, xmlbinary, xmloption, array_nulls */
+#define PINNED_FORMATS		0x80	/* used by functions only: lc_numeric, lc_time, xmlbinary, xmloption, array_nulls */
 #define PINNED_ALL			0xff
 
-/* No other role can put anything into it, and names get their schema unless it is pg_catalog. */
+/* No other role can create objects in it, and names outside of pg_catalog are output with their schema. */
 #define PINNED_SEARCH_PATH	"pg_catalog, pg_temp"
 
-/* The settings that the text of a value of this type depends on; 0: none. */
+/* The settings that the text form of this type depends on; 0 if there are none. */
 extern int	pinned_for_type(Oid type);
 
 /*
- * Put the settings in force until pinned_end().  Costs next to nothing when the
- * session has these values already.  The second does so for the caller's own
- * GUC nest level.
+ * Apply these settings until pinned_end(), to which the result must be passed.
+ * Cheap if the session has the same values.  pinned_apply() does it in the
+ * caller's own GUC nest level.
  */
 extern int	pinned_begin(int settings);
 extern void pinned_apply(int settings);

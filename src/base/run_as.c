@@ -3,9 +3,10 @@
  * run_as.c
  *		Acting as another role.
  *
- * All changes of the current user are here.  Each goes along with a search path
- * and, where code of users runs, with SECURITY_RESTRICTED_OPERATION, which
- * keeps it from leaving anything behind in the session.
+ * This is the only place that changes the current user.  Each change sets
+ * search_path as well and, if code written by users will run, adds
+ * SECURITY_RESTRICTED_OPERATION, which keeps that code from changing the
+ * session.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,6 +27,7 @@ run_as_begin(Oid role, int sec_context, const char *search_path, RunAs *saved)
 	Assert(OidIsValid(role));
 	GetUserIdAndSecContext(&saved->caller, &saved->sec_context);
 	SetUserIdAndSecContext(role, saved->sec_context | SECURITY_LOCAL_USERID_CHANGE | sec_context);
+	saved->role = role;
 	saved->nest_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
@@ -44,8 +46,8 @@ run_as_table_owner(Oid owner, const char *search_path, RunAs *saved)
 	pinned_apply(PINNED_ALL & ~PINNED_NAMES);
 
 	/*
-	 * A query to which a policy of another role applies is an error: the policy
-	 * may depend on the session.  It also keeps plans that functions make here,
+	 * A policy may depend on the session, so a query to which a policy of
+	 * another role applies must fail.  The setting also keeps plans made here,
 	 * without the policies that the owner forces on itself, from being used
 	 * elsewhere.
 	 */
@@ -63,14 +65,23 @@ run_as_webhook_owner(Oid owner, RunAs *saved)
 void
 run_as_end(const RunAs *saved)
 {
+	/* Unbalanced calls would leave the session with another role's privileges. */
+	Assert(GetUserId() == saved->role);
+	Assert(run_as_is_nested());
 	AtEOXact_GUC(false, saved->nest_level);
 	SetUserIdAndSecContext(saved->caller, saved->sec_context);
+}
+
+bool
+run_as_is_nested(void)
+{
+	return InLocalUserIdChange();
 }
 
 int
 run_as_hint(Oid table_owner)
 {
-	return errhint("Tables are read as role \"%s\", the owner of the watched table. It needs the right to SELECT, and BYPASSRLS where row-level security of other roles' tables applies to it.",
+	return errhint("Tables are read as role \"%s\", the owner of the watched table. It needs the SELECT privilege, and the BYPASSRLS attribute if row-level security of other roles' tables applies to it.",
 				   GetUserNameFromId(table_owner, true));
 }
 

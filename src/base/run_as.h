@@ -8,41 +8,51 @@
 #ifndef WEBHOOK_RUN_AS_H
 #define WEBHOOK_RUN_AS_H
 
-/* What to return to; caller is the role to judge permissions by. */
+/* State to return to. */
 typedef struct RunAs
 {
-	Oid			caller;
+	Oid			caller;			/* role whose privileges count */
 	int			sec_context;
-	int			nest_level;
+	int			nest_level;		/* of settings, inside */
+	Oid			role;			/* role acted as */
 } RunAs;
 
 /*
- * Each of the following is undone by run_as_end(), or by the end of the
- * (sub)transaction after an error.
+ * Each of the following is undone by run_as_end(), or by (sub)transaction abort.
+ * They nest; run_as_end() must be called in reverse order.
  *
- * As the owner of the extension, with a search path that no other role can put
- * anything into: for SQL on the extension's own tables.
+ * Act as the owner of the extension, with a search_path in which no other role
+ * can create objects: for SQL on the extension's own tables.
  */
 extern void run_as_extension_owner(Oid owner, RunAs *saved);
 
 /*
- * As the owner of a watched table, for what users have written: expressions and
- * payload functions.  The search path is that of watch(), the settings are those
- * of pinned_settings.h, and it is a security-restricted operation.  Policies that the
- * owner forces on itself do not apply, and a query to which those of other
- * roles' tables would apply is an error.
+ * Act as the owner of a watched table, to run code that users wrote: expressions
+ * and payload functions.  search_path is the one that watch() was called with,
+ * other settings are those of pinned_settings.h, and it is a security-restricted
+ * operation.  Row-level security that the owner forces on itself is not applied;
+ * a query to which policies on other roles' tables would apply fails.
  */
 extern void run_as_table_owner(Oid owner, const char *search_path, RunAs *saved);
 
-/* As the owner of a webhook, for its transform: a security-restricted operation with a safe search path. */
+/*
+ * Act as the owner of a webhook, to run its transform: a security-restricted
+ * operation with a safe search_path.
+ */
 extern void run_as_webhook_owner(Oid owner, RunAs *saved);
 
 extern void run_as_end(const RunAs *saved);
 
-/* For ereport(): which rights the owner of a watched table needs. */
+/* Are we between one of these and its run_as_end()?  For assertions. */
+extern bool run_as_is_nested(void);
+
+/* For ereport(): a hint that names the privileges that the owner of a watched table needs. */
 extern int	run_as_hint(Oid table_owner);
 
-/* The same as an error context callback, for errors about permissions; arg is a pointer to the owner's Oid. */
+/*
+ * Error context callback that adds this hint to permission errors.  arg points
+ * to the Oid of the owner.
+ */
 extern void run_as_callback(void *arg);
 
 #endif							/* WEBHOOK_RUN_AS_H */

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * secret_file.c
- *		Secrets that stand in a file: "file:name" in place of the value.
+ *		Secrets that are stored in a file: "file:name" in place of the value.
  *
- * What is in the database can be read by superusers and is in every dump.  A
- * header's value, a signing secret, a certificate or its key can stand in a
- * file instead, which the worker reads when it loads the webhook.  The files
- * are below webhook.secrets_directory, and the first part of their name is a
- * role: "file:alice/token" is for alice and members of her role.  So no role
- * can have somebody else's secret sent to a receiver of its own.  The
- * superuser's webhooks may name any file there.
+ * Superusers can read everything in the database, and every dump contains it.
+ * Therefore header values, signing secrets, certificates and keys can be stored
+ * in files, which the worker reads when it loads the webhook.  The files are in
+ * webhook.secrets_directory, and the first part of their name is a role:
+ * "file:alice/token" can be used by alice and by members of that role.  So no
+ * role can have another role's secret sent to its own receiver.  Webhooks of a
+ * superuser can use any file there.
  *
- * Symbolic links are followed as long as they stay in the directory and lead
- * to a file that the role could have named.
+ * Symbolic links are followed if they stay within the directory and lead to a
+ * file that the role could have used directly.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,7 +33,7 @@
 #define MAX_NAME		255
 #define MAX_FILE_SIZE	(256 * 1024)
 
-/* A directory that may be passed through need not be one that may be listed. */
+/* A directory on the path need not be readable. */
 #ifdef O_PATH
 #define PASS_THROUGH	(O_PATH | O_DIRECTORY)
 #else
@@ -47,7 +47,7 @@ secret_file_is_reference(const char *value)
 	return strncmp(value, PREFIX, strlen(PREFIX)) == 0;
 }
 
-/* Is it a relative path without any turn? */
+/* Is it a relative path without "." and ".."? */
 static bool
 secret_file_is_plain_path(const char *name)
 {
@@ -70,7 +70,7 @@ secret_file_is_plain_path(const char *name)
 	}
 }
 
-/* Does the file belong to this role, judging by the first part of its name? */
+/* Does the first part of the file's name allow this role to use it? */
 static bool
 secret_file_belongs_to(const char *name, Oid role)
 {
@@ -99,7 +99,10 @@ secret_file_problem(const char *reference, Oid role)
 	return NULL;
 }
 
-/* The rest of the path behind the directory, with all links followed, if the file is still in there; else NULL. */
+/*
+ * Resolve all symbolic links.  Returns the part of the path after the directory;
+ * NULL with errno set if the file is outside of it.
+ */
 static char *
 secret_file_resolve(const char *name, char *directory, char *path)
 {
@@ -116,8 +119,8 @@ secret_file_resolve(const char *name, char *directory, char *path)
 }
 
 /*
- * Open what secret_file_resolve() has found, part by part and without following a link:
- * whoever may write into a role's directory could have put one there since.
+ * Open a path that secret_file_resolve() returned, part by part and without
+ * following links: one may have been created in a role's directory since.
  */
 static int
 secret_file_open(const char *directory, char *rest)
@@ -132,7 +135,7 @@ secret_file_open(const char *directory, char *rest)
 
 		if (slash != NULL)
 			*slash = '\0';
-		/* The file may be a pipe that nobody writes to. */
+		/* Do not block on a pipe without a writer. */
 		fd = openat(parent, rest, O_NOFOLLOW | O_CLOEXEC | (slash ? PASS_THROUGH : O_RDONLY | O_NONBLOCK));
 		error = errno;
 		close(parent);
@@ -144,7 +147,7 @@ secret_file_open(const char *directory, char *rest)
 	return fd;
 }
 
-/* Read at most so many bytes; -1 with errno set on failure. */
+/* Read at most size bytes; -1 with errno set on failure. */
 static ssize_t
 secret_file_read_all(int fd, char *buf, size_t size)
 {
@@ -165,7 +168,10 @@ secret_file_read_all(int fd, char *buf, size_t size)
 	return (ssize_t) len;
 }
 
-/* The content, NULL with errno set on failure.  Nothing here throws but for want of memory, which ends the worker. */
+/*
+ * Return the content of the file; NULL with errno set on failure.  The only error
+ * raised here is out of memory, which ends the worker.
+ */
 static char *
 secret_file_content(const char *name, Oid role, size_t *len)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * secret_file.h
- *		Secrets that stand in a file: "file:name" in place of the value.
+ *		Secrets that are stored in a file: "file:name" in place of the value.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,14 +12,15 @@
 extern bool secret_file_is_reference(const char *value);
 
 /*
- * May this role name this file?  NULL if so, else what is wrong as a lower-case
- * phrase.  Whether the file exists shows when it is used.
+ * Check whether this role may refer to this file.  Returns NULL if so, else the
+ * reason as a lower-case phrase.  Whether the file exists is found out when it
+ * is read.
  */
 extern const char *secret_file_problem(const char *reference, Oid role);
 
 /*
- * The content of the file without line breaks at its end, in the current memory
- * context; NULL on failure, *problem then says why.  In a transaction.
+ * Return the content of the file without trailing newlines, palloc'd.  On failure
+ * returns NULL and sets *problem.  Requires a transaction.
  */
 extern char *secret_file_read(const char *reference, Oid role, char **problem);
 

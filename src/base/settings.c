@@ -3,9 +3,9 @@
  * settings.c
  *		The settings of postgresql.conf.
  *
- * All belong to the administrator and, but for the number of workers, change
- * with a reload.  The two that are text are parsed when they are set, so that
- * a typo is refused there and then and the worker never sees one.
+ * All of them can be set by the administrator only and, except for the number of
+ * workers, take effect on reload.  Lists are parsed by check hooks, so that a
+ * typo is rejected at once and never reaches the worker.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,7 +30,10 @@
 #define MIN_MAX_RESPONSE_SIZE		1024
 #define MAX_MAX_RESPONSE_SIZE		(64 * 1024 * 1024)
 
-/* A message is copied into the worker's memory, and into a request with its envelope: half of what can be allocated. */
+/*
+ * A message is copied into the worker's memory and, with an envelope, into a
+ * request, so the maximum is half of MaxAllocSize.
+ */
 #define DEFAULT_MAX_PAYLOAD_SIZE_KB	(64 * 1024)
 #define MIN_MAX_PAYLOAD_SIZE_KB		64
 #define MAX_MAX_PAYLOAD_SIZE_KB		(512 * 1024)
@@ -90,11 +93,11 @@ char	   *webhook_reactivation_url = NULL;
 int			webhook_clock_offset = DEFAULT_CLOCK_OFFSET_S;
 int			webhook_partition_size = DEFAULT_PARTITION_SIZE_KB;
 
-/* The parsed forms; others hold pointers to them, so they are copied into. */
+/* The parsed forms.  Other modules hold pointers to these variables, so new values are copied into them. */
 static NetguardList settings_parsed_networks;
 static RetrySchedule settings_parsed_schedule;
 
-/* Room for what the assign hook is to copy; sets the error when there is none. */
+/* Allocate memory for the assign hook's argument; on failure sets the error and returns NULL. */
 static void *
 settings_allocate_extra(Size size)
 {
@@ -123,7 +126,7 @@ settings_check_allowed_networks(char **newval, void **extra, GucSource source)
 			GUC_check_errdetail("The list has an empty entry.");
 		else
 			GUC_check_errdetail("\"%.*s\" is not an IPv4 or IPv6 network.", (int) bad_len, bad);
-		GUC_check_errhint("List networks separated by commas, such as \"10.0.0.0/8, ::1/128\".");
+		GUC_check_errhint("Specify networks separated by commas, such as \"10.0.0.0/8, ::1/128\".");
 		return false;
 	}
 
@@ -137,6 +140,7 @@ settings_check_allowed_networks(char **newval, void **extra, GucSource source)
 static void
 settings_assign_allowed_networks(const char *newval, void *extra)
 {
+	Assert(extra != NULL);
 	memcpy(&settings_parsed_networks, extra, sizeof(settings_parsed_networks));
 }
 
@@ -149,7 +153,7 @@ settings_check_retry_schedule(char **newval, void **extra, GucSource source)
 	if (!retry_parse_schedule(*newval, &schedule, &error))
 	{
 		GUC_check_errdetail("The retry schedule cannot be used: %s.", error);
-		GUC_check_errhint("List the delays before each attempt separated by commas, such as \"0, 5s, 5m, 2h, 1d\".");
+		GUC_check_errhint("Specify the delays before each attempt separated by commas, such as \"0, 5s, 5m, 2h, 1d\".");
 		return false;
 	}
 
@@ -163,6 +167,7 @@ settings_check_retry_schedule(char **newval, void **extra, GucSource source)
 static void
 settings_assign_retry_schedule(const char *newval, void *extra)
 {
+	Assert(extra != NULL);
 	memcpy(&settings_parsed_schedule, extra, sizeof(settings_parsed_schedule));
 }
 
@@ -181,17 +186,17 @@ settings_check_request_origin(char **newval, void **extra, GucSource source)
 	if (**newval == '\0' || handshake_origin_valid(*newval))
 		return true;
 	GUC_check_errdetail("The origin is not a DNS name.");
-	GUC_check_errhint("Give a name such as \"events.example.com\".");
+	GUC_check_errhint("Specify a name such as \"events.example.com\".");
 	return false;
 }
 
-/* Settings about a request. */
+/* Settings of requests. */
 static void
 settings_define_request(void)
 {
 	DefineCustomStringVariable("webhook.allowed_networks",
-							   "Sets the networks that webhooks may reach although they are not public.",
-							   "A list of CIDR networks. Without it, loopback, private and other special addresses are refused.",
+							   "Sets the networks to which requests are allowed although they are not public.",
+							   "A list of networks in CIDR notation. Other loopback, private and special addresses are refused.",
 							   &webhook_allowed_networks,
 							   DEFAULT_ALLOWED_NETWORKS,
 							   PGC_SIGHUP,
@@ -201,8 +206,8 @@ settings_define_request(void)
 							   NULL);
 
 	DefineCustomStringVariable("webhook.secrets_directory",
-							   "Sets the directory of the files that headers, secrets and keys of webhooks may name.",
-							   "A value \"file:role/name\" is read from there, for webhooks of that role. Empty: files cannot be named.",
+							   "Sets the directory for files with header values, secrets and keys of webhooks.",
+							   "A value \"file:role/name\" is read from this directory, for webhooks of that role. If empty, files cannot be used.",
 							   &webhook_secrets_directory,
 							   "",
 							   PGC_SIGHUP,
@@ -212,8 +217,8 @@ settings_define_request(void)
 							   NULL);
 
 	DefineCustomStringVariable("webhook.request_origin",
-							   "Sets the DNS name of the sending system, which webhooks with a handshake tell the receiver.",
-							   "Empty: the name of the host.",
+							   "Sets the DNS name of the sending system, which is sent to receivers in a handshake.",
+							   "If empty, the name of the host is used.",
 							   &webhook_request_origin,
 							   "",
 							   PGC_SIGHUP,
@@ -223,7 +228,7 @@ settings_define_request(void)
 							   NULL);
 
 	DefineCustomIntVariable("webhook.max_connections",
-							"Sets the maximum number of requests that are open at once in a database.",
+							"Sets the maximum number of concurrent requests per database.",
 							NULL,
 							&webhook_max_connections,
 							DEFAULT_MAX_CONNECTIONS,
@@ -235,7 +240,7 @@ settings_define_request(void)
 
 	DefineCustomIntVariable("webhook.max_response_size",
 							"Sets the maximum size of a response.",
-							"A delivery whose response is larger fails. Headers may be as large again.",
+							"Deliveries with larger responses fail. The same limit applies separately to response headers.",
 							&webhook_max_response_size,
 							DEFAULT_MAX_RESPONSE_SIZE,
 							MIN_MAX_RESPONSE_SIZE,
@@ -246,7 +251,7 @@ settings_define_request(void)
 
 	DefineCustomIntVariable("webhook.max_payload_size",
 							"Sets the maximum size of the payload of a message.",
-							"What would cause a larger one is an error.",
+							"Commands that would create a larger one fail.",
 							&webhook_max_payload_size,
 							DEFAULT_MAX_PAYLOAD_SIZE_KB,
 							MIN_MAX_PAYLOAD_SIZE_KB,
@@ -256,8 +261,8 @@ settings_define_request(void)
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("webhook.timeout",
-							"Sets the maximum time that a request may take.",
-							"From resolving the host name to the last byte of the response. A webhook may have its own.",
+							"Sets the maximum duration of a request.",
+							"Measured from resolving the host name to the last byte of the response. Can be overridden for a webhook.",
 							&webhook_timeout,
 							DEFAULT_TIMEOUT_MS,
 							MIN_TIMEOUT_MS,
@@ -267,13 +272,13 @@ settings_define_request(void)
 							NULL, NULL, NULL);
 }
 
-/* Settings about what happens when a request fails. */
+/* Settings of failed deliveries. */
 static void
 settings_define_failure(void)
 {
 	DefineCustomStringVariable("webhook.retry_schedule",
 							   "Sets the delays before each attempt of a delivery.",
-							   "When the list is used up, the delivery has failed. A webhook may have its own.",
+							   "A delivery fails permanently at the end of the list. Can be overridden for a webhook.",
 							   &webhook_retry_schedule,
 							   DEFAULT_RETRY_SCHEDULE,
 							   PGC_SIGHUP,
@@ -283,8 +288,8 @@ settings_define_failure(void)
 							   NULL);
 
 	DefineCustomIntVariable("webhook.buffer_retention",
-							"Sets the time for which messages are kept for a webhook that was switched off.",
-							"Messages that arrive later are counted and dropped.",
+							"Sets the time for which messages are buffered for a deactivated webhook.",
+							"Later messages are counted and dropped.",
 							&webhook_buffer_retention,
 							DEFAULT_BUFFER_RETENTION_S,
 							MIN_BUFFER_RETENTION_S,
@@ -293,8 +298,8 @@ settings_define_failure(void)
 							GUC_UNIT_S,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("webhook.failed_retention",
-							"Sets the time for which deliveries that have failed for good are kept.",
-							"Until then they can be delivered again. Zero keeps them for ever.",
+							"Sets the time for which permanently failed deliveries are retained.",
+							"Until then they can be redelivered. Zero means no limit.",
 							&webhook_failed_retention,
 							DEFAULT_FAILED_RETENTION_S,
 							MIN_FAILED_RETENTION_S,
@@ -313,13 +318,13 @@ settings_check_reactivation_url(char **newval, void **extra, GucSource source)
 	return false;
 }
 
-/* Settings about webhooks that are switched off, and about time. */
+/* Settings of deactivated webhooks, and the clock. */
 static void
 settings_define_deactivation(void)
 {
 	DefineCustomStringVariable("webhook.reactivation_url",
-							   "Sets the link in a notification that switches a webhook on again.",
-							   "The placeholder {token} stands for the token that webhook.reactivate() takes.",
+							   "Sets the link in notifications that reactivates a webhook.",
+							   "The placeholder {token} is replaced by the argument of webhook.reactivate().",
 							   &webhook_reactivation_url,
 							   DEFAULT_REACTIVATION_URL,
 							   PGC_SIGHUP,
@@ -328,8 +333,8 @@ settings_define_deactivation(void)
 							   NULL, NULL);
 
 	DefineCustomIntVariable("webhook.clock_offset",
-							"Sets the time by which the clock of the deliveries is fast.",
-							"For tests: schedules of days can be tried out in seconds.",
+							"Sets the offset of the clock that is used to schedule deliveries.",
+							"This is useful for tests of schedules that take days.",
 							&webhook_clock_offset,
 							DEFAULT_CLOCK_OFFSET_S,
 							0,
@@ -339,13 +344,13 @@ settings_define_deactivation(void)
 							NULL, NULL, NULL);
 }
 
-/* Settings about integrations, and what is made of payloads. */
+/* Settings of transforms and integrations. */
 static void
 settings_define_integration(void)
 {
 	DefineCustomIntVariable("webhook.transform_timeout",
-							"Sets the maximum time that a webhook's transform function may take.",
-							"While it runs, nothing else is sent in this database.",
+							"Sets the maximum duration of a webhook's transform function.",
+							"While it runs, no other requests are sent in this database.",
 							&webhook_transform_timeout,
 							DEFAULT_TRANSFORM_TIMEOUT_MS,
 							MIN_TRANSFORM_TIMEOUT_MS,
@@ -355,8 +360,8 @@ settings_define_integration(void)
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("webhook.api_key_max_age",
-							"Sets the age from which an API key is reported as too old.",
-							"Zero turns the report off.",
+							"Sets the age above which API keys are reported as too old.",
+							"Zero disables the report.",
 							&webhook_api_key_max_age,
 							DEFAULT_API_KEY_MAX_AGE_S,
 							MIN_API_KEY_MAX_AGE_S,
@@ -383,13 +388,13 @@ settings_define_capture(void)
 							 NULL, NULL, NULL);
 }
 
-/* Settings about the background workers. */
+/* Settings of the background workers. */
 static void
 settings_define_worker(void)
 {
 	DefineCustomBoolVariable("webhook.dispatch",
 							 "Sets whether messages are sent.",
-							 "When off, messages are kept and sent when it is on again.",
+							 "When off, messages are stored, and sent when it is turned on.",
 							 &webhook_dispatch,
 							 true,
 							 PGC_SIGHUP,
@@ -397,8 +402,8 @@ settings_define_worker(void)
 							 NULL, NULL, NULL);
 
 	DefineCustomIntVariable("webhook.partition_size",
-							"Sets the size at which a partition of the outbox is full.",
-							"For tests: the next one is then used, and this one truncated when all of it is dealt with.",
+							"Sets the size at which the next partition of the outbox is used.",
+							"This is useful for tests. A partition is truncated when all its messages are processed.",
 							&webhook_partition_size,
 							DEFAULT_PARTITION_SIZE_KB,
 							MIN_PARTITION_SIZE_KB,
@@ -407,10 +412,10 @@ settings_define_worker(void)
 							GUC_UNIT_KB | GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL,
 							NULL, NULL, NULL);
 
-	/* It sizes shared memory, so the server accepts it only while preloading. */
+	/* It determines the size of shared memory, so it can be defined only while preloading. */
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable("webhook.workers",
-								"Sets the maximum number of databases that are served at once.",
+								"Sets the maximum number of databases that are served concurrently.",
 								NULL,
 								&webhook_workers,
 								DEFAULT_WORKERS,
@@ -431,7 +436,7 @@ settings_init(void)
 	settings_define_capture();
 	settings_define_worker();
 
-	/* Otherwise webhook.workers, not defined, would be taken for a typo. */
+	/* Without preloading webhook.workers is not defined, and would be reported as unknown. */
 	if (process_shared_preload_libraries_in_progress)
 		webhook_reserve_setting_prefix("webhook");
 }

@@ -18,15 +18,15 @@ extern int	webhook_max_payload_size;	/* kilobytes */
 extern int	webhook_timeout;			/* milliseconds, whole request */
 extern char *webhook_retry_schedule;	/* text; parsed form below */
 extern int	webhook_buffer_retention;	/* seconds */
-extern int	webhook_failed_retention;	/* seconds, 0: for ever */
+extern int	webhook_failed_retention;	/* seconds, 0: no limit */
 extern bool webhook_dispatch;
 extern bool webhook_inline_capture; /* without trigger events, where possible */
 extern int	webhook_transform_timeout;	/* milliseconds */
-extern int	webhook_api_key_max_age;	/* seconds, 0: any */
+extern int	webhook_api_key_max_age;	/* seconds, 0: no limit */
 extern int	webhook_workers;			/* databases served at once */
 extern char *webhook_reactivation_url;	/* with {token}; empty: none */
 extern char *webhook_request_origin;	/* empty: the host's name */
-extern char *webhook_secrets_directory; /* of files named by "file:"; empty: none */
+extern char *webhook_secrets_directory; /* for "file:" references; empty: none */
 extern int	webhook_clock_offset;		/* seconds, for tests */
 extern int	webhook_partition_size; /* kilobytes, of a full partition of the outbox */
 
@@ -34,13 +34,13 @@ extern int	webhook_partition_size; /* kilobytes, of a full partition of the outb
 extern void settings_init(void);
 
 /*
- * The parsed forms.  The pointers stay valid, what they point to changes with
- * a reload of the configuration.
+ * The parsed forms.  The pointers stay valid; a configuration reload changes
+ * what they point to.
  */
 extern const NetguardList *settings_allowed_networks(void);
 extern const RetrySchedule *settings_retry_schedule(void);
 
-/* The name by which the sender is known to receivers that are asked for their agreement. */
+/* The name by which we introduce ourselves in a handshake. */
 extern const char *settings_request_origin(void);
 
 #endif							/* WEBHOOK_SETTINGS_H */

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -20,6 +21,8 @@ spi_statement_execute(SpiStatement *statement, Datum *values, const char *nulls)
 {
 	int			result;
 
+	Assert(IsTransactionState());
+	Assert(statement->nargs <= STATEMENT_MAX_ARGS);
 	if (statement->plan == NULL)
 	{
 		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->nargs, statement->types);
@@ -29,7 +32,7 @@ spi_statement_execute(SpiStatement *statement, Datum *values, const char *nulls)
 		statement->plan = plan;
 	}
 
-	/* Or all results would stay until the end of the transaction, which may load thousands of endpoints. */
+	/* Release the previous result: one transaction may load thousands of endpoints. */
 	if (SPI_tuptable != NULL)
 		SPI_freetuptable(SPI_tuptable);
 	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
@@ -41,12 +44,14 @@ spi_statement_execute(SpiStatement *statement, Datum *values, const char *nulls)
 char *
 spi_statement_text(uint64 row, int column)
 {
+	Assert(SPI_tuptable != NULL && row < SPI_tuptable->numvals);
 	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
 }
 
 Datum
 spi_statement_value(uint64 row, int column, bool *isnull)
 {
+	Assert(SPI_tuptable != NULL && row < SPI_tuptable->numvals);
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
 }
 

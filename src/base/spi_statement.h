@@ -12,7 +12,7 @@
 
 #define STATEMENT_MAX_ARGS	20
 
-/* A static one per statement; plan is filled in at its first execution. */
+/* One static variable per statement; plan is filled in by the first execution. */
 typedef struct SpiStatement
 {
 	const char *sql;
@@ -22,9 +22,9 @@ typedef struct SpiStatement
 } SpiStatement;
 
 /*
- * Execute, within SPI_connect(); nulls as SPI wants them or NULL.  Errors out
- * unless it succeeds.  Returns the number of rows; the result
- * is there until the next statement is executed.
+ * Execute a statement; nulls is as for SPI_execute_plan().  Requires a
+ * transaction and a connection to SPI.  Returns the number of rows; the result
+ * is valid until the next statement is executed.
  */
 extern uint64 spi_statement_execute(SpiStatement *statement, Datum *values, const char *nulls);
 
@@ -32,9 +32,7 @@ extern uint64 spi_statement_execute(SpiStatement *statement, Datum *values, cons
 extern char *spi_statement_text(uint64 row, int column);
 extern Datum spi_statement_value(uint64 row, int column, bool *isnull);
 
-/*
- * Text that may hold anything a receiver sends, made valid in the database's encoding: see wire_to_server().
- */
+/* Data from a receiver as text that is valid in the database's encoding, see wire_to_server(). */
 extern Datum spi_statement_safe_text(const char *text, int len);
 
 #endif							/* WEBHOOK_SPI_STATEMENT_H */

@@ -1,26 +1,27 @@
 /*-------------------------------------------------------------------------
  *
  * webhook_lock.c
- *		Who changes the rows of a webhook.
+ *		A lock per webhook, which sessions wait for and the worker only tries.
  *
- * A session that switches a webhook off changes its deliveries and its health,
- * and may then stay in its transaction for hours.  The worker must not wait
- * for it: all other webhooks would wait as well.  So both take a lock on the
- * webhook's id before they change rows that the other may change, the session
- * waiting for it and the worker only if it is free; what it cannot write now
- * it writes in a later turn.  As the worker never waits, it is never part of a
- * deadlock either.
+ * A session that deactivates a webhook changes its deliveries and its health,
+ * and its transaction may then stay open for hours.  The worker must not wait
+ * for it, because all other webhooks would wait, too.  So both lock the
+ * webhook's id before they change rows that the other may change: a session
+ * waits for the lock, the worker takes it only if it is free and otherwise
+ * defers the write to a later turn.  Since the worker never waits, it cannot be
+ * part of a deadlock.
  *
- * The answer is the same throughout a transaction of the worker: what it
- * writes of one webhook is written together.  It asks again at growing intervals,
- * or when a session has changed something.
+ * Within one transaction of the worker the result for a webhook does not change,
+ * so whatever it writes about one webhook is written together.  Refused locks
+ * are tried again at growing intervals, or once a session has changed something.
  *
- * Rows that the worker adds need no claim: nobody else knows of them.
+ * Rows that the worker inserts need no lock, since no session has seen them.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/hsearch.h"
@@ -31,24 +32,24 @@
 #include "base/container.h"
 #include "base/webhook_lock.h"
 
-/* Keeps our locks apart from those of pg_advisory_lock(). */
+/* Keeps our locks apart from those of pg_advisory_lock(), whose classes are 1 and 2. */
 #define CLAIM_LOCK_CLASS	0x5748
 
-/* The lock table is shared by all sessions. */
+/* Limit per transaction: all sessions share the lock table. */
 #define MAX_CLAIMS			1000
 
-/* A session may be through in a moment, or in hours. */
+/* Bounds of the interval between tries; a session may commit in a moment, or in hours. */
 #define FIRST_PAUSE_MS		10
 #define MAX_PAUSE_MS		1000
 
-/* What the worker was told. */
+/* A lock that the worker tried to take. */
 typedef struct Claim
 {
 	int64		webhook_id;		/* hash key */
-	uint64		asked;			/* in which transaction */
+	uint64		asked;			/* number of the transaction of the last try */
 	bool		granted;
-	int			pause_ms;		/* if not: ask again after this, */
-	TimestampTz again;			/* ... which is then */
+	int			pause_ms;		/* interval before the next try, if refused */
+	TimestampTz again;			/* time of the next try */
 } Claim;
 
 static HTAB *webhook_lock_table = NULL;
@@ -69,6 +70,7 @@ webhook_lock_wait(int64 webhook_id)
 {
 	LOCKTAG		tag;
 
+	Assert(IsTransactionState());
 	webhook_lock_set_tag(&tag, webhook_id);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
@@ -82,7 +84,7 @@ webhook_lock_begin(void)
 	if (webhook_lock_table == NULL)
 		webhook_lock_table = container_hash("webhook locks", 64, sizeof(int64), sizeof(Claim), TopMemoryContext);
 
-	/* Only refusals outlive their transaction, as long as somebody asks. */
+	/* Locks end with their transaction; refusals are remembered while the worker keeps trying. */
 	hash_seq_init(&status, webhook_lock_table);
 	while ((claim = hash_seq_search(&status)) != NULL)
 		if (claim->granted || claim->asked != webhook_lock_transaction)
@@ -92,7 +94,7 @@ webhook_lock_begin(void)
 	webhook_lock_limit_reached = false;
 }
 
-/* Is it time to ask?  When the clock has been set back it is hard to say. */
+/* Is it time to try?  A time too far ahead means that the clock has been set back. */
 static bool
 webhook_lock_is_due(const Claim *claim, TimestampTz now)
 {
@@ -117,8 +119,11 @@ webhook_lock_try(int64 webhook_id)
 {
 	TimestampTz now;
 	bool		found;
-	Claim	   *claim = hash_search(webhook_lock_table, &webhook_id, HASH_FIND, NULL);
+	Claim	   *claim;
 
+	Assert(IsTransactionState());
+	Assert(webhook_lock_table != NULL && webhook_lock_transaction > 0);
+	claim = hash_search(webhook_lock_table, &webhook_id, HASH_FIND, NULL);
 	if (claim != NULL && claim->asked == webhook_lock_transaction)
 		return claim->granted;
 	if (webhook_lock_ngranted >= MAX_CLAIMS)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * webhook_lock.h
- *		Who changes the rows of a webhook.
+ *		A lock per webhook, which sessions wait for and the worker only tries.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,18 +10,24 @@
 
 #include "datatype/timestamp.h"
 
-/* A session: wait until nobody else does, and keep others from it until the end of the transaction. */
+/* For sessions: lock the webhook until the end of the transaction, waiting if necessary. */
 extern void webhook_lock_wait(int64 webhook_id);
 
-/* The worker: at the start of each transaction, and before it changes rows that exist.  False: later. */
+/*
+ * For the worker: webhook_lock_begin() must be called at the start of each
+ * transaction, webhook_lock_try() before changing existing rows of a webhook.  The
+ * latter returns false if the rows cannot be changed in this transaction.
+ */
 extern void webhook_lock_begin(void);
 extern bool webhook_lock_try(int64 webhook_id);
 
-/* Was a claim refused because the transaction has so many?  Then another one can go on at once. */
+/* Was a lock refused because the transaction has too many?  Then the next transaction can go on at once. */
 extern bool webhook_lock_limited(void);
 
-/* When to ask again for what somebody else has; DT_NOEND: nobody has.  And: do so the next time. */
+/* Time of the next try for locks held by sessions, DT_NOEND if there are none. */
 extern TimestampTz webhook_lock_next_try(void);
+
+/* Forget the pauses: try all of them in the next transaction. */
 extern void webhook_lock_ask_again(void);
 
 #endif							/* WEBHOOK_WEBHOOK_LOCK_H */

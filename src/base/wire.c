@@ -3,18 +3,19 @@
  * wire.c
  *		Text on the wire is UTF-8, whatever the encoding of the database.
  *
- * JSON, URLs and the headers of CloudEvents are UTF-8 for everybody else.  Inside the
- * worker all text has the database's encoding; it is converted where a request is
- * built, before it is signed, and back where the log is written.
+ * JSON, URLs and CloudEvents headers are UTF-8 by definition.  Inside the worker
+ * all text is in the database's encoding; it is converted when a request is built,
+ * before it is signed, and back when the log is written.
  *
  * Requests are built outside of transactions, where conversion functions cannot be
- * looked up.  The worker's client encoding is UTF-8 (worker_settings.c), so PostgreSQL has looked up
- * the function to convert to it when the worker connected.
+ * looked up.  Since the worker's client_encoding is UTF-8 (worker_settings.c), the
+ * function that converts to UTF-8 was looked up when the worker connected.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 
@@ -23,7 +24,7 @@
 
 #define REPLACEMENT		"\xef\xbf\xbd"
 
-/* Append the text, with something else instead of each byte that is not valid in the encoding. */
+/* Append text, replacing each byte that is not valid in the encoding. */
 static void
 wire_append_valid(StringInfo out, int encoding, const char *text, int len, const char *instead)
 {
@@ -43,7 +44,7 @@ wire_append_valid(StringInfo out, int encoding, const char *text, int len, const
 	}
 }
 
-/* The converted text, the text itself if nothing has to be done. */
+/* Return the converted text, or the argument if it needs no conversion. */
 static const char *
 wire_convert(const char *text, int len)
 {
@@ -77,7 +78,10 @@ wire_buffer_from_server(StringInfo buf, int from)
 	appendStringInfoString(buf, converted);
 }
 
-/* A character that is cut off at the end, as in a body that is too long for the log, is not worth a sign. */
+/*
+ * Length without an incomplete character at the end.  A body that is too long for
+ * the log may have been cut there, which needs no replacement character.
+ */
 static int
 wire_whole_characters(const char *text, int len)
 {
@@ -97,6 +101,7 @@ wire_to_server(StringInfo out, const char *text, int len)
 	int			whole = wire_whole_characters(text, len);
 	Oid			conversion = InvalidOid;
 
+	Assert(encoding == PG_UTF8 || encoding == PG_SQL_ASCII || IsTransactionState());
 	if (encoding != PG_UTF8 && encoding != PG_SQL_ASCII && webhook_valid_prefix(PG_UTF8, text, whole) == whole)
 		conversion = FindDefaultConversionProc(PG_UTF8, encoding);
 	if (!OidIsValid(conversion))
