@@ -74,6 +74,9 @@
 #define Anum_outbox_index_xid				1
 #define Anum_outbox_index_id				2
 
+/* Columns of webhook.ring */
+#define Anum_ring_current					1
+
 /* Columns of webhook.cursor */
 #define Anum_cursor_seq						1
 #define Anum_cursor_system_identifier		2

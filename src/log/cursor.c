@@ -1,105 +1,70 @@
 /*-------------------------------------------------------------------------
  *
  * cursor.c
- *		The reading end of the log: what has been dealt with, what comes next.
+ *		Read the log: keep the position, and return the next messages in order.
  *
- * Transactions commit in another order than they draw message ids, so "id >
- * last" would lose rows.  The position is a snapshot instead: everything that
- * is visible in it has been dealt with.  What comes next is a *window*: the
- * rows that are visible in a snapshot taken now and not in that one.  Their
- * transaction ids are those from the old snapshot's xmax on, a range of the
- * index, and those that were running in the old snapshot and have ended since,
- * one probe each.  A transaction left open elsewhere costs nothing: it is one
- * entry of a list.
+ * Transactions do not commit in the order in which they draw message ids, so
+ * "id > last" would lose rows.  Instead, the position is a snapshot: everything
+ * visible in it has been processed.  Next comes a *window*: the rows that are
+ * visible in a snapshot taken now, but not in that one.  Their transaction ids
+ * are those from the old snapshot's xmax on, which is an index range scan, and
+ * those that were running in the old snapshot and have ended since, which take
+ * one index probe each.  An idle transaction elsewhere is just an entry in a
+ * list.
  *
- * Within a window messages are handed out in the order of their ids, which for
- * one entity is the order of the commits (see outbox.c).  A window can be
- * long, after a time without a worker or because of one huge transaction, so
- * it is merged rather than sorted: the rows of one transaction are a stream,
- * already in order in the index; streams are opened in the order of their
- * transaction ids.  What can be handed out is what no row that we have not
- * seen can precede: unread rows of open streams are known by their next id,
- * and of streams not opened yet a *fence* tells that all their ids are
- * greater: message q says "transaction ids from X on draw ids greater than q".
- * A long stream is parked at its first row beyond the fence, so memory depends
- * on the number of transactions that ran at the same time, not on their size.
+ * Within a window messages are returned in order of their ids, which for one
+ * entity is the commit order (see outbox.c).  A window can be large, after a
+ * time without a worker or because of one huge transaction, so it is merged
+ * rather than sorted.  The rows of one transaction are a stream, which the index
+ * returns in order; streams are opened in order of their transaction ids.  A
+ * message can be returned once no unseen row can precede it.  For open streams
+ * we know the id of the next unread row.  For streams that have not been opened
+ * a *fence* gives a lower bound of their ids: the one stored in message q says
+ * "transaction ids from X on draw ids greater than q".  A long stream is parked
+ * at its first row after the fence, so memory usage depends on the number of
+ * concurrent transactions, not on their size.
  *
- * The position can lie within a window: "done", everything visible in it, and of
- * what is visible in "through" the ids up to "through_id".
- *
- * Saving the position inserts a row; the newest counts.  An updated row would
- * grow a chain of dead versions while any old snapshot is open.  The table is
- * truncated when it has grown a little and nobody looks; the first row after
- * that is frozen, so that those who took their snapshot before do not find the
- * table empty.
+ * The position can be inside a window: everything visible in "done" has been
+ * processed, and of what is visible in "through" the ids up to "through_id".
+ * cursor_table.c stores it.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/transam.h"
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
-#include "utils/xid8.h"
 
-#include "base/catalog.h"
 #include "base/container.h"
-#include "compat.h"
 #include "log/cursor.h"
+#include "log/cursor_table.h"
 #include "log/log_scan.h"
-#include "log/standby.h"
 #include "log/xid_set.h"
-#include "server/version.h"
 
-/* Rows taken from the index in one go, and of those at most so many of one transaction. */
+/* Maximum number of rows read by one scan, and of those belonging to one transaction. */
 #define SCAN_ROWS			1024
 #define SCAN_ROWS_PER_XID	512
 
-/* The same in bytes: messages can be large. */
+/* The limit in bytes, since messages can be large. */
 #define SCAN_BYTES			(4 * 1024 * 1024)
 
-/*
- * Rows in webhook.cursor at which it is truncated.  A hot standby that replays that waits for its readers, or cancels
- * them: with one, as rarely as the time allows that it takes to read the table.
- */
-#define CURSOR_ROWS			1000
-#define CURSOR_ROWS_STANDBY	50000
-
-/*
- * A message restored from a dump has this transaction id, and its old one, which
- * means nothing here, as its fence: no window contains it.
- */
-#define RESTORED_XID		0
-
-/* Its messages are visible in "through" and not in "done"; reference-counted. */
+/* Messages visible in "through" but not in "done".  Reference-counted. */
 typedef struct Window
 {
-	int			references;		/* messages and the reader */
+	int			references;		/* by its messages and by the reader */
 	uint64		number;
 	XidSet	   *done;
 	XidSet	   *through;
 
-	/* Set when all of it has been read: */
-	Message    *last;			/* its last message that is outstanding */
-	XidSet	   *after;			/* position when that is finished: "through" or later, if empty windows followed */
+	/* Set once all of it has been read: */
+	Message    *last;			/* its last outstanding message */
+	XidSet	   *after;			/* position after that: "through", or later if empty windows followed */
 	uint64		after_number;
 } Window;
 
-/* The unread rows of a transaction that has been opened. */
+/* The unread rows of a transaction. */
 typedef struct Stream
 {
 	uint64		xid;
@@ -115,27 +80,25 @@ typedef struct Fence
 static MemoryContext cursor_context;	/* positions, windows, the state of the merge */
 static MemoryContext cursor_message_context;	/* messages */
 
-/* the position, in memory */
+/* the position */
 static XidSet *cursor_position_done;
 static XidSet *cursor_position_through; /* NULL: at the beginning of a window */
 static int64 cursor_position_id;
 static bool cursor_has_moved;				/* since it was saved */
-static int64 cursor_seq;
-static int	cursor_rows;
-static Oid	cursor_loaded_from;		/* webhook.cursor; DROP and CREATE EXTENSION makes another one */
 
-/* messages handed out */
+/* messages returned and not passed by the position, in order of ids within a window */
 static dlist_head cursor_messages = DLIST_STATIC_INIT(cursor_messages);
 static int	cursor_nmessages;
 static Size cursor_message_bytes;
 
-/* the merge within the newest window */
+/* state of the merge within the newest window */
 static Window *cursor_window;
-static int64 cursor_after_id;			/* skip ids up to this one: dealt with before a restart */
+static int64 cursor_last_id;				/* id of the message returned last from this window */
+static int64 cursor_after_id;			/* skip ids up to this one: processed before a restart */
 static uint64 cursor_frontier;			/* first transaction id that has not been opened */
 static bool cursor_all_opened;
 static int64 cursor_fence;				/* no row from the frontier on has an id up to this one */
-static Fence *cursor_fences;			/* that wait for the frontier */
+static Fence *cursor_fences;			/* not reached by the frontier */
 static int	cursor_nfences;
 static int	cursor_fences_space;
 static Stream *cursor_streams;
@@ -145,14 +108,14 @@ static Message **cursor_held_messages;			/* read, not handed out; sorted by id f
 static int	cursor_held_first;
 static int	cursor_nheld;
 static int	cursor_held_space;
-static XidSet *cursor_newest;			/* "through" of the newest window: where the next one begins */
+static XidSet *cursor_newest;			/* "through" of the newest window, where the next one begins */
 static uint64 cursor_last_opened;	/* number of the newest window */
 static uint64 cursor_last_finished;
 
 
 /* ---------- windows ---------- */
 
-/* Takes over the caller's references to done and through. */
+/* Create a window, taking over the caller's references to done and through. */
 static Window *
 cursor_window_create(XidSet *done, XidSet *through)
 {
@@ -168,6 +131,7 @@ cursor_window_create(XidSet *done, XidSet *through)
 static void
 cursor_window_release(Window *window)
 {
+	Assert(window->references > 0);
 	if (--window->references > 0)
 		return;
 	xid_set_release(window->done);
@@ -179,6 +143,8 @@ cursor_window_release(Window *window)
 static void
 cursor_set_position(XidSet *done, XidSet *through, int64 id)
 {
+	/* A position within a window needs the window's end. */
+	Assert(done != NULL && (through != NULL || id == 0));
 	xid_set_reference(done);
 	if (through != NULL)
 		xid_set_reference(through);
@@ -209,7 +175,7 @@ cursor_add_fence(uint64 xid, int64 id)
 	cursor_fences[cursor_nfences++].id = id;
 }
 
-/* The frontier has moved: the fences that it has reached count from now on. */
+/* Apply the fences that the frontier has reached. */
 static void
 cursor_apply_fences(void)
 {
@@ -225,7 +191,7 @@ cursor_apply_fences(void)
 		cursor_fence = PG_INT64_MAX;
 }
 
-/* Take in the message that the scan stands on; the bytes that takes. */
+/* Add the current message of the scan to those held back; returns its size. */
 static Size
 cursor_hold_message(LogScan *scan)
 {
@@ -251,7 +217,7 @@ cursor_compare_ids(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Put the rows read last into order with the ones that are held already. */
+/* Merge the messages read last into those held back. */
 static void
 cursor_sort_held(void)
 {
@@ -270,7 +236,7 @@ cursor_sort_held(void)
 		}
 }
 
-/* Open further transactions, in the order of their ids. */
+/* Open more streams, in order of transaction ids. */
 static void
 cursor_open_streams(void)
 {
@@ -294,7 +260,7 @@ cursor_open_streams(void)
 		}
 		if (!xid_set_contains(through, xid))
 		{
-			/* Committed after the window's snapshot: it belongs to a later one. */
+			/* It committed after the window's snapshot, so it belongs to a later window. */
 			cursor_frontier = xid + 1;
 			cursor_all_opened = false;
 			break;
@@ -317,7 +283,7 @@ cursor_open_streams(void)
 	cursor_apply_fences();
 }
 
-/* Read on in one open stream, as far as the fence allows. */
+/* Continue to read an open stream, up to the fence. */
 static void
 cursor_read_stream(int s)
 {
@@ -344,6 +310,7 @@ cursor_read_stream(int s)
 	cursor_apply_fences();
 }
 
+/* The stream with the smallest next id, or -1. */
 static int
 cursor_first_stream(void)
 {
@@ -355,14 +322,17 @@ cursor_first_stream(void)
 	return first;
 }
 
-/* Begin to read a window; takes over the caller's reference to it. */
+/* Begin to read a window, taking over the caller's reference to it. */
 static void
 cursor_begin_window(Window *window, int64 skip_to)
 {
 	const XidSet *done = window->done;
 
+	Assert(cursor_window == NULL && cursor_held_first == cursor_nheld);
+	Assert(done->xmax <= window->through->xmax);
 	cursor_window = window;
 	cursor_after_id = skip_to;
+	cursor_last_id = skip_to;
 	cursor_nstreams = cursor_nfences = 0;
 	cursor_fence = PG_INT64_MIN;
 	cursor_all_opened = false;
@@ -372,7 +342,7 @@ cursor_begin_window(Window *window, int64 skip_to)
 			cursor_add_stream(done->running[i], skip_to + 1);
 }
 
-/* Begin with what has been committed since the newest window; false if nothing has. */
+/* Open a window of what has committed since the newest one; false if nothing has. */
 static bool
 cursor_open_window(void)
 {
@@ -394,16 +364,17 @@ cursor_open_window(void)
 	return true;
 }
 
-/* The window has been read to its end: note where that leaves the position. */
+/* The window has been read completely: determine the position after it. */
 static void
 cursor_end_window(void)
 {
 	Window	   *window = cursor_window;
 
+	Assert(cursor_all_opened && cursor_nstreams == 0 && cursor_held_first == cursor_nheld);
 	cursor_window = NULL;
 	if (dlist_is_empty(&cursor_messages))
 	{
-		/* An advance without messages is not worth a write, but these need not be read again. */
+		/* An advance without messages is not worth a write, unless the position was inside a window. */
 		cursor_has_moved |= cursor_position_through != NULL;
 		cursor_set_position(window->through, NULL, 0);
 		cursor_last_finished = window->number;
@@ -420,7 +391,7 @@ cursor_end_window(void)
 	cursor_window_release(window);
 }
 
-/* Hand out what no unseen row can precede; the number of messages. */
+/* Return the messages that no unseen row can precede, by calling back; returns their number. */
 static int
 cursor_hand_out(int max, Size max_bytes, Size *bytes, void (*callback) (Message *message))
 {
@@ -435,6 +406,11 @@ cursor_hand_out(int max, Size max_bytes, Size *bytes, void (*callback) (Message 
 	{
 		Message    *message = cursor_held_messages[cursor_held_first++];
 
+		/* The order that the key logic of dispatch relies on. */
+		Assert(message->id > cursor_after_id && message->id >= cursor_last_id);
+		Assert(xid_set_contains(cursor_window->through, message->xid) &&
+			   !xid_set_contains(cursor_window->done, message->xid));
+		cursor_last_id = message->id;
 		message->window = cursor_window;
 		cursor_window->references++;
 		dlist_push_tail(&cursor_messages, &message->node);
@@ -447,7 +423,7 @@ cursor_hand_out(int max, Size max_bytes, Size *bytes, void (*callback) (Message 
 	return n;
 }
 
-/* The loop of cursor_read(), with a snapshot that is newer than the window being read. */
+/* Body of cursor_read(), with an active snapshot that is newer than the window being read. */
 static bool
 cursor_read_messages(int max, Size max_bytes, void (*callback) (Message *message))
 {
@@ -459,7 +435,7 @@ cursor_read_messages(int max, Size max_bytes, void (*callback) (Message *message
 		int			handed;
 		int			s;
 
-		/* After a restart there may be millions of rows to pass over. */
+		/* After a restart there may be millions of rows to skip. */
 		CHECK_FOR_INTERRUPTS();
 		if (cursor_window == NULL && !cursor_open_window())
 			return false;
@@ -488,6 +464,7 @@ cursor_read(int max, Size max_bytes, void (*callback) (Message *message))
 {
 	bool		more;
 
+	Assert(cursor_position_done != NULL);
 	PushActiveSnapshot(GetLatestSnapshot());
 	more = cursor_read_messages(max, max_bytes, callback);
 	PopActiveSnapshot();
@@ -517,6 +494,7 @@ cursor_oldest(void)
 void
 cursor_finish(Message *message)
 {
+	Assert(message->window != NULL && !message->finished);
 	message->finished = true;
 	while (!dlist_is_empty(&cursor_messages))
 	{
@@ -559,19 +537,6 @@ cursor_window_finished(void)
 	return cursor_last_finished;
 }
 
-/* Does the outbox hold messages that were restored from a dump?  -1: all partitions. */
-static bool
-cursor_restored_messages(int partition)
-{
-	LogScan		scan;
-	bool		found;
-
-	log_scan_begin(&scan, RESTORED_XID, RESTORED_XID + 1, 0, partition);
-	found = log_scan_next(&scan);
-	log_scan_end(&scan);
-	return found;
-}
-
 bool
 cursor_partition_unread(int partition)
 {
@@ -582,7 +547,7 @@ cursor_partition_unread(int partition)
 	log_scan_begin(&scan, cursor_position_done->xmax, PG_UINT64_MAX, 0, partition);
 	unread = log_scan_next(&scan);
 	log_scan_end(&scan);
-	unread = unread || cursor_restored_messages(partition);
+	unread = unread || log_scan_has_restored(partition);
 	for (int i = 0; i < cursor_position_done->nrunning && !unread; i++)
 	{
 		uint64		xid = cursor_position_done->running[i];
@@ -597,195 +562,35 @@ cursor_partition_unread(int partition)
 
 /* ---------- persistence ---------- */
 
-/* What webhook.cursor holds. */
-typedef struct CursorTable
+CursorHome
+cursor_load(void)
 {
-	int			nrows;
-	bool		foreign;		/* there are rows that were not written here, and nobody has decided what they mean */
-	int64		seq;			/* of the newest row, -1: there is none */
-	XidSet	   *done;			/* its position */
-	XidSet	   *through;
-	int64		through_id;
-} CursorTable;
-
-/*
- * Was this row written here?  What comes from a dump is marked by a trigger, see
- * 50_adopt.sql, and what came with the files of a template names another database.  The
- * server's identifier tells one server from another, but pg_upgrade makes a new one while it
- * carries the tables over as they are: what it carries still shows the transaction that wrote the row.
- */
-static bool
-cursor_written_here(TupleTableSlot *slot, uint64 system, Oid database, uint64 written_by)
-{
-	bool		should_free;
-	HeapTuple	tuple;
-	TransactionId xmin;
-
-	if (!OidIsValid(database))
-		return false;
-	if (system == GetSystemIdentifier())
-		return database == MyDatabaseId;
-	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
-	xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
-	return xmin == (TransactionId) written_by;
-}
-
-/* Take in one row. */
-static void
-cursor_read_row(TupleTableSlot *slot, CursorTable *table)
-{
-	Datum	   *values = slot->tts_values;
-	int64		seq;
-
-	slot_getallattrs(slot);
-	seq = DatumGetInt64(values[Anum_cursor_seq - 1]);
-	table->nrows++;
-	if (!cursor_written_here(slot, (uint64) DatumGetInt64(values[Anum_cursor_system_identifier - 1]),
-					  DatumGetObjectId(values[Anum_cursor_database - 1]),
-					  U64FromFullTransactionId(DatumGetFullTransactionId(values[Anum_cursor_written_by - 1]))))
-		table->foreign = true;
-	if (seq < table->seq)
-		return;
-	xid_set_release(table->done);
-	xid_set_release(table->through);
-	table->seq = seq;
-	table->done = xid_set_from_datum(values[Anum_cursor_done - 1]);
-	table->through = NULL;
-	if (!slot->tts_isnull[Anum_cursor_through - 1])
-	{
-		table->through = xid_set_from_datum(values[Anum_cursor_through - 1]);
-		table->through_id = DatumGetInt64(values[Anum_cursor_through_id - 1]);
-	}
-}
-
-static void
-cursor_read_table(CursorTable *table)
-{
-	Relation	rel = table_open(catalog_oids()->cursor, AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = webhook_table_beginscan(rel, GetActiveSnapshot());
+	CursorTable table;
 
 	if (cursor_context == NULL)
 	{
 		cursor_context = AllocSetContextCreate(TopMemoryContext, "webhook cursor", ALLOCSET_DEFAULT_SIZES);
 		cursor_message_context = AllocSetContextCreate(TopMemoryContext, "webhook messages", ALLOCSET_DEFAULT_SIZES);
 	}
-	memset(table, 0, sizeof(*table));
-	table->seq = -1;
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-		cursor_read_row(slot, table);
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, AccessShareLock);
-
-	/* Without any row we do not know either. */
-	if (table->nrows == 0 || cursor_restored_messages(-1))
-		table->foreign = true;
-}
-
-static void
-cursor_free_table(CursorTable *table)
-{
-	xid_set_release(table->done);
-	xid_set_release(table->through);
-}
-
-CursorHome
-cursor_load(void)
-{
-	CursorTable table;
-
-	cursor_read_table(&table);
+	cursor_table_read(&table);
 	if (!table.foreign)
 	{
-		cursor_loaded_from = catalog_oids()->cursor;
-		cursor_rows = table.nrows;
-		cursor_seq = table.seq;
+		Assert(cursor_window == NULL && dlist_is_empty(&cursor_messages));
+		cursor_table_set_current(&table);
 		cursor_set_position(table.done, table.through, table.through_id);
 		cursor_newest = xid_set_reference(table.through ? table.through : table.done);
 		if (table.through != NULL)
 			cursor_begin_window(cursor_window_create(xid_set_reference(table.done), xid_set_reference(table.through)),
-						 table.through_id);
+								table.through_id);
 	}
-	cursor_free_table(&table);
+	cursor_table_free(&table);
 	return table.foreign ? CURSOR_FOREIGN : CURSOR_HERE;
-}
-
-bool
-cursor_is_current(void)
-{
-	CursorTable table;
-
-	cursor_read_table(&table);
-	cursor_free_table(&table);
-	return !table.foreign && table.seq == cursor_seq && cursor_loaded_from == catalog_oids()->cursor;
-}
-
-PG_FUNCTION_INFO_V1(webhook_outbox_is_foreign);
-
-Datum
-webhook_outbox_is_foreign(PG_FUNCTION_ARGS)
-{
-	CursorTable table;
-
-	version_require();
-	cursor_read_table(&table);
-	cursor_free_table(&table);
-	PG_RETURN_BOOL(table.foreign);
-}
-
-/*
- * Start the table afresh when it has grown and nobody is looking at it, not
- * even a backup.  Nothing is lost: the newest row is inserted right behind.
- */
-static bool
-cursor_truncate_table(void)
-{
-	Oid			relid = catalog_oids()->cursor;
-	bool		current;
-
-	if (cursor_rows < CURSOR_ROWS || (cursor_rows < CURSOR_ROWS_STANDBY && standby_connected()) ||
-		!ConditionalLockRelationOid(relid, AccessExclusiveLock))
-		return false;
-
-	/* What somebody else has put there is not ours to remove. */
-	PushActiveSnapshot(GetLatestSnapshot());
-	current = cursor_is_current();
-	PopActiveSnapshot();
-	if (!current)
-		return false;
-	if (SPI_execute("TRUNCATE webhook.cursor", false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not truncate webhook.cursor");
-	cursor_rows = 0;
-	return true;
 }
 
 void
 cursor_save(void)
 {
-	Datum		values[Natts_cursor];
-	bool		nulls[Natts_cursor] = {0};
-	Relation	rel;
-	bool		truncated = cursor_truncate_table();
-
-	values[Anum_cursor_seq - 1] = Int64GetDatum(++cursor_seq);
-	values[Anum_cursor_system_identifier - 1] = Int64GetDatum((int64) GetSystemIdentifier());
-	values[Anum_cursor_database - 1] = ObjectIdGetDatum(MyDatabaseId);
-	values[Anum_cursor_written_by - 1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	values[Anum_cursor_done - 1] = xid_set_to_datum(cursor_position_done);
-	if (cursor_position_through != NULL)
-	{
-		values[Anum_cursor_through - 1] = xid_set_to_datum(cursor_position_through);
-		values[Anum_cursor_through_id - 1] = Int64GetDatum(cursor_position_id);
-	}
-	else
-		nulls[Anum_cursor_through - 1] = nulls[Anum_cursor_through_id - 1] = true;
-	values[Anum_cursor_written_at - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
-
-	rel = table_open(catalog_oids()->cursor, RowExclusiveLock);
-	heap_insert(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls),
-				GetCurrentCommandId(true), truncated ? HEAP_INSERT_FROZEN : 0, NULL);
-	table_close(rel, NoLock);
-	cursor_rows++;
+	Assert(cursor_position_done != NULL);
+	cursor_table_insert(cursor_position_done, cursor_position_through, cursor_position_id);
 	cursor_has_moved = false;
 }

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * log_scan.c
- *		Messages of the outbox, in the order of transaction id and message id.
+ *		Scan the outbox in order of transaction id and message id.
  *
- * One index scan per partition, merged.  A row can hold a run of messages, of
- * which the index knows the first (packed_row.c).
+ * One index scan per partition, merged.  A row can contain a run of messages, of
+ * which only the first has an index entry (packed_row.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -29,7 +29,13 @@
 #include "compat.h"
 #include "log/log_scan.h"
 
-/* A column of the row that the next message is in; the copy, if there had to be one, in *copy. */
+/*
+ * The transaction id of messages restored from a dump, see 50_adopt.sql.  No window
+ * contains it.
+ */
+#define RESTORED_XID		0
+
+/* A text column of the current row.  *copy is set if it had to be detoasted, else NULL. */
 static RunText
 log_scan_column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
 {
@@ -49,7 +55,7 @@ log_scan_column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
 	return text;
 }
 
-/* The row has been read: forget what was made of it. */
+/* Release what belongs to the current row. */
 static void
 log_scan_leave_row(LogScan *scan, int p)
 {
@@ -60,7 +66,10 @@ log_scan_leave_row(LogScan *scan, int p)
 	scan->follows[p] = false;
 }
 
-/* Begin to read what follows the first message of a row.  Rows that have that are small, so nothing else is copied. */
+/*
+ * Begin to read the messages after the first one of a row, if there are any.  Such
+ * rows are small, so the other columns need not be detoasted.
+ */
 static void
 log_scan_begin_run(LogScan *scan, int p)
 {
@@ -73,14 +82,14 @@ log_scan_begin_run(LogScan *scan, int p)
 			  log_scan_column_text(scan->slot[p], Anum_outbox_profile, &copies[1]), more.data, more.len);
 }
 
-/* Where a scan is. */
+/* Argument of the error context callback. */
 typedef struct RowPlace
 {
 	LogScan    *scan;
 	int			p;
 } RowPlace;
 
-/* Whoever has to repair or remove a row that cannot be read must find it. */
+/* Identify a row that cannot be read, so that an administrator can repair or delete it. */
 static void
 log_scan_error_callback(void *arg)
 {
@@ -100,6 +109,7 @@ log_scan_advance_row(LogScan *scan, int p)
 {
 	bool		isnull;
 
+	Assert(scan->run[p].at == scan->run[p].end);
 	log_scan_leave_row(scan, p);
 	ExecClearTuple(scan->slot[p]);
 	if (!index_getnext_slot(scan->scan[p], ForwardScanDirection, scan->slot[p]))
@@ -125,7 +135,7 @@ log_scan_advance(LogScan *scan, int p)
 	error_context_stack = callback.previous;
 }
 
-/* Look for rows of a transaction, with ids in one direction from this one. */
+/* Restart the index scan for rows of one transaction with ids up to, or from, this one. */
 static void
 log_scan_rescan_ids(LogScan *scan, int p, uint64 xid, StrategyNumber strategy, RegProcedure compare, int64 id)
 {
@@ -137,7 +147,7 @@ log_scan_rescan_ids(LogScan *scan, int p, uint64 xid, StrategyNumber strategy, R
 	index_rescan(scan->scan[p], keys, lengthof(keys), NULL, 0);
 }
 
-/* Stand before the messages of a transaction from this id on, which may lie within a row. */
+/* Position the scan at the first message of a transaction with at least this id, which may be inside a row. */
 static void
 log_scan_start_at_id(LogScan *scan, int p, uint64 xid, int64 id)
 {
@@ -169,6 +179,8 @@ log_scan_start_at_xid(LogScan *scan, int p, uint64 from_xid, uint64 to_xid)
 void
 log_scan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int partition)
 {
+	Assert(ActiveSnapshotSet());
+	Assert(from_xid <= to_xid);
 	memset(scan, 0, sizeof(*scan));
 	scan->current = -1;
 	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
@@ -192,14 +204,23 @@ bool
 log_scan_next(LogScan *scan)
 {
 	int			best = -1;
+	uint64		xid PG_USED_FOR_ASSERTS_ONLY = 0;
+	int64		id PG_USED_FOR_ASSERTS_ONLY = 0;
 
 	if (scan->current >= 0)
+	{
+		xid = scan->xid[scan->current];
+		id = scan->id[scan->current];
 		log_scan_advance(scan, scan->current);
+	}
 	for (int p = 0; p < WEBHOOK_PARTITIONS; p++)
 		if (scan->slot[p] != NULL && !TTS_EMPTY(scan->slot[p]) &&
 			(best < 0 || scan->xid[p] < scan->xid[best] ||
 			 (scan->xid[p] == scan->xid[best] && scan->id[p] < scan->id[best])))
 			best = p;
+
+	/* Rows of a transaction do not overlap, so messages are returned in ascending order. */
+	Assert(best < 0 || scan->xid[best] > xid || (scan->xid[best] == xid && scan->id[best] >= id));
 	scan->current = best;
 	return best >= 0;
 }
@@ -221,6 +242,18 @@ log_scan_end(LogScan *scan)
 	}
 }
 
+bool
+log_scan_has_restored(int partition)
+{
+	LogScan		scan;
+	bool		found;
+
+	log_scan_begin(&scan, RESTORED_XID, RESTORED_XID + 1, 0, partition);
+	found = log_scan_next(&scan);
+	log_scan_end(&scan);
+	return found;
+}
+
 FullTransactionId
 log_scan_fence(LogScan *scan)
 {
@@ -234,59 +267,37 @@ log_scan_fence(LogScan *scan)
 	return isnull ? InvalidFullTransactionId : DatumGetFullTransactionId(fence);
 }
 
-/* The texts of a message, and what there is to be freed of them. */
-enum
-{
-	EVENT, ENTITY_TYPE, ENTITY_ID, EVENT_UID, PROFILE, PAYLOAD, NTEXTS
-};
-
-typedef struct MessageTexts
-{
-	RunText		text[NTEXTS];
-	struct varlena *copies[NTEXTS];
-	Size		size;			/* of all, each with a NUL */
-} MessageTexts;
-
+/*
+ * Collect the texts of the current message; copies[i] is set if text i had to be
+ * detoasted, else NULL.
+ */
 static void
-log_scan_gather_texts(LogScan *scan, MessageTexts *texts)
+log_scan_gather_texts(LogScan *scan, RunText *texts, struct varlena **copies)
 {
-	static const int attnums[NTEXTS] = {Anum_outbox_event, Anum_outbox_entity_type, Anum_outbox_entity_id,
-		Anum_outbox_event_uid, Anum_outbox_profile, Anum_outbox_payload};
+	static const int attnums[MESSAGE_NTEXTS] = {
+		[MESSAGE_EVENT] = Anum_outbox_event,
+		[MESSAGE_ENTITY_TYPE] = Anum_outbox_entity_type,
+		[MESSAGE_ENTITY_ID] = Anum_outbox_entity_id,
+		[MESSAGE_EVENT_UID] = Anum_outbox_event_uid,
+		[MESSAGE_PROFILE] = Anum_outbox_profile,
+		[MESSAGE_PAYLOAD] = Anum_outbox_payload
+	};
 	int			p = scan->current;
 	const PackedMessage *follower = scan->follows[p] ? &scan->follower[p] : NULL;
 
-	memset(texts, 0, sizeof(*texts));
-	for (int i = EVENT; i <= (follower ? ENTITY_TYPE : PAYLOAD); i++)
-		texts->text[i] = log_scan_column_text(scan->slot[p], attnums[i], &texts->copies[i]);
+	memset(copies, 0, MESSAGE_NTEXTS * sizeof(*copies));
+	for (int i = MESSAGE_EVENT; i <= (follower ? MESSAGE_ENTITY_TYPE : MESSAGE_PAYLOAD); i++)
+		texts[i] = log_scan_column_text(scan->slot[p], attnums[i], &copies[i]);
 	if (follower != NULL)
 	{
-		texts->text[ENTITY_ID] = follower->entity_id;
-		texts->text[EVENT_UID] = follower->event_uid;
-		texts->text[PROFILE] = follower->profile;
-		texts->text[PAYLOAD] = follower->payload;
+		texts[MESSAGE_ENTITY_ID] = follower->entity_id;
+		texts[MESSAGE_EVENT_UID] = follower->event_uid;
+		texts[MESSAGE_PROFILE] = follower->profile;
+		texts[MESSAGE_PAYLOAD] = follower->payload;
 	}
-	for (int i = 0; i < NTEXTS; i++)
-		texts->size += texts->text[i].data ? texts->text[i].len + 1 : 0;
 }
 
-/* Copy a text behind *to and move *to on; NULL for NULL. */
-static char *
-log_scan_copy_text(MessageTexts *texts, int i, char **to)
-{
-	RunText		text = texts->text[i];
-	char	   *copy = *to;
-
-	if (text.data == NULL)
-		return NULL;
-	memcpy(copy, text.data, text.len);
-	copy[text.len] = '\0';
-	*to += text.len + 1;
-	if (texts->copies[i] != NULL)
-		pfree(texts->copies[i]);
-	return copy;
-}
-
-/* What is not text. */
+/* Set the fields of a message that are not texts. */
 static void
 log_scan_set_numbers(LogScan *scan, Message *message)
 {
@@ -313,32 +324,19 @@ Message *
 log_scan_message(LogScan *scan, MemoryContext context)
 {
 	TupleTableSlot *slot = scan->slot[scan->current];
-	MessageTexts texts;
+	RunText		texts[MESSAGE_NTEXTS];
+	struct varlena *copies[MESSAGE_NTEXTS];
 	ArrayType  *ids;
 	Message    *message;
-	int			nids;
-	char	   *to;
 
+	Assert(scan->current >= 0 && !TTS_EMPTY(slot));
 	slot_getallattrs(slot);
-	log_scan_gather_texts(scan, &texts);
+	log_scan_gather_texts(scan, texts, copies);
 	ids = DatumGetArrayTypeP(slot->tts_values[Anum_outbox_webhook_ids - 1]);
-	nids = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
-
-	message = MemoryContextAlloc(context, MAXALIGN(sizeof(Message)) + nids * sizeof(int64) + texts.size);
-	memset(message, 0, sizeof(Message));
-	dlist_init(&message->deliveries);
+	message = message_create(texts, (int64 *) ARR_DATA_PTR(ids), ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids)), context);
 	log_scan_set_numbers(scan, message);
-	message->webhook_ids = (int64 *) ((char *) message + MAXALIGN(sizeof(Message)));
-	memcpy(message->webhook_ids, ARR_DATA_PTR(ids), nids * sizeof(int64));
-	message->nwebhooks = nids;
-
-	to = (char *) (message->webhook_ids + nids);
-	message->payload_len = texts.text[PAYLOAD].len;
-	message->event = log_scan_copy_text(&texts, EVENT, &to);
-	message->entity_type = log_scan_copy_text(&texts, ENTITY_TYPE, &to);
-	message->entity_id = log_scan_copy_text(&texts, ENTITY_ID, &to);
-	message->event_uid = log_scan_copy_text(&texts, EVENT_UID, &to);
-	message->profile = log_scan_copy_text(&texts, PROFILE, &to);
-	message->payload = log_scan_copy_text(&texts, PAYLOAD, &to);
+	for (int i = 0; i < MESSAGE_NTEXTS; i++)
+		if (copies[i] != NULL)
+			pfree(copies[i]);
 	return message;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * log_scan.h
- *		Messages of the outbox, in the order of transaction id and message id.
+ *		Scan the outbox in order of transaction id and message id.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,31 +22,37 @@ typedef struct LogScan
 	Relation	heap[WEBHOOK_PARTITIONS];
 	Relation	index[WEBHOOK_PARTITIONS];
 	IndexScanDesc scan[WEBHOOK_PARTITIONS];
-	TupleTableSlot *slot[WEBHOOK_PARTITIONS];	/* row of the next message, empty: none */
+	TupleTableSlot *slot[WEBHOOK_PARTITIONS];	/* row of the next message; empty at the end */
 	uint64		xid[WEBHOOK_PARTITIONS];
 	int64		id[WEBHOOK_PARTITIONS];
-	bool		follows[WEBHOOK_PARTITIONS];	/* the next message is not the first of its row, but this one: */
-	PackedMessage	follower[WEBHOOK_PARTITIONS];
+	bool		follows[WEBHOOK_PARTITIONS];	/* is the next message not the first of its row, but this one? */
+	PackedMessage follower[WEBHOOK_PARTITIONS];
 	RunReader	run[WEBHOOK_PARTITIONS];
-	struct varlena *more[WEBHOOK_PARTITIONS];	/* what that reads, if it had to be copied */
-	int			current;		/* partition of the message last returned, -1: none */
+	struct varlena *more[WEBHOOK_PARTITIONS];	/* the data that run reads, if it had to be detoasted */
+	int			current;		/* partition of the current message, or -1 */
 } LogScan;
 
 /*
- * Messages with from_xid <= xid < to_xid; with from_id > 0 only those of from_xid
- * with ids from there on.  partition: -1 for all.  In a transaction with an
- * active snapshot.
+ * Scan messages with from_xid <= xid < to_xid; if from_id > 0, only those of from_xid
+ * with at least this id.  partition is -1 for all of them.  Requires an active
+ * snapshot.
  */
 extern void log_scan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int partition);
 
-/* Move to the next message; false at the end. */
+/* Advance to the next message; false at the end. */
 extern bool log_scan_next(LogScan *scan);
 extern void log_scan_end(LogScan *scan);
 
-/* The fence that the current message carries, or invalid. */
+/* The fence of the current message, or InvalidFullTransactionId; see cursor.c. */
 extern FullTransactionId log_scan_fence(LogScan *scan);
 
-/* The current message in one piece of memory. */
+/* Copy the current message. */
 extern Message *log_scan_message(LogScan *scan, MemoryContext context);
+
+/*
+ * Does the outbox, or this partition (-1: any), contain messages that were restored
+ * from a dump?
+ */
+extern bool log_scan_has_restored(int partition);
 
 #endif							/* WEBHOOK_LOG_SCAN_H */

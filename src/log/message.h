@@ -12,12 +12,31 @@
 #include "lib/ilist.h"
 #include "utils/uuid.h"
 
+/* A text that need not be terminated; data NULL means NULL. */
+typedef struct RunText
+{
+	const char *data;
+	int			len;
+} RunText;
+
+/* The texts of a message. */
+enum
+{
+	MESSAGE_EVENT,
+	MESSAGE_ENTITY_TYPE,
+	MESSAGE_ENTITY_ID,
+	MESSAGE_EVENT_UID,
+	MESSAGE_PROFILE,
+	MESSAGE_PAYLOAD,
+	MESSAGE_NTEXTS
+};
+
 typedef struct Message
 {
 	int64		id;				/* order of the log */
 	pg_uuid_t	message_id;		/* "webhook-id" */
 	TimestampTz created_at;
-	Oid			relation;		/* watched table that it is about, or InvalidOid */
+	Oid			relation;		/* source table, or InvalidOid */
 	char	   *event;			/* trigger name */
 	char	   *entity_type;	/* these four may be NULL */
 	char	   *entity_id;		/* JSON: a number or a string */
@@ -28,19 +47,25 @@ typedef struct Message
 	int			nwebhooks;
 	int64	   *webhook_ids;
 
-	/* where it came from; NULL, 0: from the delivery table */
+	/* position in the log; NULL and 0 if it was read from the delivery table */
 	struct Window *window;
 	uint64		xid;
 
-	/* bookkeeping of whoever holds it */
+	/* set by the worker */
 	int			unfinished;		/* deliveries that are neither done nor spilled */
 	bool		finished;
 	dlist_head	deliveries;		/* of this message, in memory */
-	dlist_node	node;			/* in the cursor's list of messages in order */
+	dlist_node	node;			/* in the cursor's list of messages, in order of ids */
 	TimestampTz read_at;
 } Message;
 
-/* Bytes that a message takes in memory with its deliveries, about. */
+/* Create a message with these texts (MESSAGE_NTEXTS of them) and webhooks.  All other fields are zero. */
+extern Message *message_create(const RunText *texts, const int64 *webhook_ids, int nwebhooks, MemoryContext context);
+
+/* Copy the contents of a message, except the ids of its webhooks. */
+extern Message *message_copy(const Message *message, MemoryContext context);
+
+/* Approximate memory used by a message and its deliveries, in bytes. */
 #define MESSAGE_SIZE(m) \
 	(sizeof(Message) + (m)->payload_len + (m)->nwebhooks * (sizeof(int64) + MESSAGE_DELIVERY_SIZE) + 256)
 #define MESSAGE_DELIVERY_SIZE	320

@@ -1,37 +1,36 @@
 /*-------------------------------------------------------------------------
  *
  * outbox.c
- *		The writing end of the log: messages appended by transactions.
+ *		Append messages to the log, in the application's transaction.
  *
- * A message is formed as a heap tuple at once, but written later, together
- * with others, by heap_multi_insert(): at the end of the transaction or when
- * a batch is full.  Messages that follow each other in the log and have much in
- * common become one tuple, see packed_row.c, as long as that fits into a page.  For this
- * the transaction counts the places that it has drawn: where one is left out,
- * for a message that is written later or by another subtransaction, a new tuple
- * begins.  So all ids of a tuple lie before or behind all of any other tuple
- * of the transaction, and the reader finds them in order.
+ * A message is formed into a heap tuple immediately, but written later, together
+ * with others, by table_multi_insert(): at the end of the transaction, or when a
+ * batch is full.  Consecutive messages with common fields become one tuple, see
+ * packed_row.c, as long as it fits into a page.  To recognize them, the
+ * transaction counts the ids that it has drawn.  When one has been skipped, for a
+ * message that is written later or by another subtransaction, a new tuple is
+ * started.  So all ids of a tuple are either less or greater than all ids of any
+ * other tuple of the transaction, and the reader finds them in order.
  *
- * A tuple must be inserted by the subtransaction it belongs to, or by one of
- * its parents after that subtransaction has committed.  So every buffered
- * tuple carries the id of its subtransaction: handed on to the parent when the
- * subtransaction commits, dropped with it when it rolls back.  A full batch
- * writes only the tuples of the subtransaction that is current; those of its
- * parents keep waiting.  So that a parent does not collect without limit what
- * thousands of small subtransactions leave to it, those write their own once
- * there is a batch waiting.
+ * A tuple must be inserted by the subtransaction it belongs to, or by one of its
+ * parents after that subtransaction has committed.  So every buffered tuple has
+ * the id of its subtransaction.  When that commits, the tuple is passed on to the
+ * parent; when it aborts, the tuple is dropped.  A full batch writes only the
+ * tuples of the current subtransaction; those of its parents remain in the
+ * buffer.  To limit what thousands of small subtransactions leave to their
+ * parent, a committing subtransaction writes its own tuples if the buffer already
+ * holds a batch.
  *
- * The id is drawn when the message is captured, while the transaction holds
- * the lock on the row that changed: two transactions that change the same row
- * have ids in the order in which they commit.  Every FENCE_INTERVAL-th message
- * also notes the next transaction id that was unassigned at that moment:
- * whoever gets it, or a later one, draws greater message ids.  The reader
- * needs these fences to put a long backlog in order without sorting all of it
- * (cursor.c).
+ * The id is drawn when the message is captured, while the transaction holds the
+ * lock on the changed row, so two transactions that change the same row draw ids
+ * in the order in which they commit.  Every FENCE_INTERVAL-th message also records
+ * the next unassigned transaction id at that moment: that transaction, and all
+ * later ones, will draw greater message ids.  The reader uses these fences to put
+ * a long backlog in order without sorting all of it (cursor.c).
  *
- * Partitions: the current one is read from shared memory, locked and read
- * again.  Once it is unchanged under the lock, the worker cannot have sealed
- * it before our transaction ends, see partitions.c.
+ * The number of the current partition is read from shared memory, and read again
+ * after locking that partition.  If it has not changed, the worker cannot seal the
+ * partition before our transaction ends, see partitions.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -73,7 +72,7 @@
 #define BATCH_BYTES		(256 * 1024)
 #define FENCE_INTERVAL	256
 
-/* What its messages have in common with the first, as it stands in the tuple. */
+/* The columns of a tuple's first message, to compare further messages with. */
 typedef struct CommonFields
 {
 	Datum		values[Natts_outbox];
@@ -83,15 +82,16 @@ typedef struct CommonFields
 
 typedef struct BufferedTuple
 {
-	HeapTuple	tuple;			/* of the first message */
-	int64		id;				/* its id */
-	int64		last_nth;		/* place of the last message */
+	HeapTuple	tuple;			/* with the first message */
+	int64		id;				/* of the first message */
+	int64		last_id;		/* of the last message */
+	int64		last_nth;
 	SubTransactionId subid;
 	CommonFields *common;		/* NULL until there is a second message to compare */
-	StringInfoData more;		/* further messages, data NULL: none */
+	StringInfoData more;		/* further messages; data is NULL if there are none */
 } BufferedTuple;
 
-/* A page holds so many bytes of the first message and the others; 16 for the column's header and alignment. */
+/* Maximum size of a tuple and its further messages; 16 is for the column's header and alignment. */
 #define RUN_BYTES		(MaxHeapTupleSize - 16)
 
 /* All of this is empty between transactions. */
@@ -104,9 +104,9 @@ static Size outbox_batch_bytes = 0;
 static Size outbox_buffered_bytes = 0; /* of all that are buffered */
 static int64 outbox_ids_drawn = 0;
 
-/* These stay. */
+/* These survive the transaction. */
 static TupleDesc outbox_desc = NULL;
-static uint64 outbox_desc_generation;	/* of the table that it is of */
+static uint64 outbox_desc_generation;	/* of the table's columns when it was made */
 static TupleTableSlot *outbox_batch_slots[BATCH_ROWS];
 static MemoryContext outbox_flush_context = NULL;
 
@@ -126,7 +126,7 @@ outbox_current_partition(void)
 	if (partition != WEBHOOK_PARTITION_UNKNOWN)
 		return (int) partition;
 
-	/* First use since the server started: what the worker persisted last. */
+	/* First use since server start: read what the worker saved last. */
 	rel = table_open(catalog_oids()->ring, AccessShareLock);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan = webhook_table_beginscan(rel, snapshot);
@@ -135,7 +135,7 @@ outbox_current_partition(void)
 	{
 		bool		isnull;
 
-		partition = (uint32) DatumGetInt16(slot_getattr(tts, 1, &isnull)) % WEBHOOK_PARTITIONS;
+		partition = (uint32) DatumGetInt16(slot_getattr(tts, Anum_ring_current, &isnull)) % WEBHOOK_PARTITIONS;
 	}
 	else
 		partition = 0;
@@ -172,8 +172,8 @@ outbox_open_current_partition(int *partition)
 }
 
 /*
- * The columns of the outbox, as far as this library knows them, or as far as the
- * table has them: it may be that of another version of the extension.
+ * The columns of the outbox that both this library and the table know, which may
+ * have been created by another version of the extension.
  */
 static TupleDesc
 outbox_create_desc(void)
@@ -190,9 +190,9 @@ outbox_create_desc(void)
 }
 
 /*
- * What a flush needs again and again: the row type, one slot for each tuple of a
- * batch, scratch memory.  Made at first use, and again when the table has changed; what
- * is buffered goes out as it is first.
+ * Create what every flush uses: the row type and scratch memory; slots are created
+ * on demand.  When the table has changed it is created again, but not before the
+ * tuples formed with the old row type have been written.
  */
 static void
 outbox_prepare_to_write(void)
@@ -233,7 +233,7 @@ outbox_batch_slot(int i)
 	return outbox_batch_slots[i];
 }
 
-/* The tuple with all its messages. */
+/* Form the final tuple, with all its messages. */
 static HeapTuple
 outbox_complete_tuple(const BufferedTuple *entry)
 {
@@ -258,8 +258,12 @@ outbox_write_batch(Relation rel, Relation index, const BufferedTuple *const *bat
 	Datum		values[2];
 	bool		isnull[2] = {false, false};
 
+	Assert(n > 0 && n <= BATCH_ROWS);
 	for (int i = 0; i < n; i++)
+	{
+		Assert(batch[i]->subid == GetCurrentSubTransactionId());
 		ExecStoreHeapTuple(outbox_complete_tuple(batch[i]), outbox_batch_slot(i), false);
+	}
 	table_multi_insert(rel, outbox_batch_slots, n, GetCurrentCommandId(true), 0, NULL);
 	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	for (int i = 0; i < n; i++)
@@ -270,7 +274,7 @@ outbox_write_batch(Relation rel, Relation index, const BufferedTuple *const *bat
 	}
 }
 
-/* Forget the tuples of this subtransaction; they have been written, or are not to be. */
+/* Drop the tuples of this subtransaction, which have been written or must not be written. */
 static void
 outbox_buffer_drop(SubTransactionId subid)
 {
@@ -294,6 +298,7 @@ outbox_buffer_drop(SubTransactionId subid)
 		}
 	}
 	outbox_buffered = kept;
+	Assert(outbox_buffered > 0 || outbox_buffered_bytes == 0);
 }
 
 /* Write the tuples of this subtransaction, the current one. */
@@ -313,14 +318,14 @@ outbox_buffer_flush(SubTransactionId subid)
 		return;
 	if (catalog_oids() == NULL)
 	{
-		/* The extension has been dropped in this very transaction. */
+		/* This transaction has dropped the extension. */
 		outbox_buffer_drop(subid);
 		return;
 	}
 	n = 0;
 	old = MemoryContextSwitchTo(outbox_flush_context);
 
-	/* Large payloads go to a TOAST table, which wants one; at the end of a transaction there is none. */
+	/* TOASTing large payloads requires an active snapshot; at the end of a transaction there is none. */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rel = outbox_open_current_partition(&partition);
 	index = index_open(catalog_oids()->outbox_index[partition], RowExclusiveLock);
@@ -338,7 +343,7 @@ outbox_buffer_flush(SubTransactionId subid)
 	if (n > 0)
 		outbox_write_batch(rel, index, batch, n);
 	index_close(index, NoLock);
-	table_close(rel, NoLock);	/* the lock is kept: it holds off the sealing of the partition */
+	table_close(rel, NoLock);	/* keep the lock, which keeps the worker from sealing the partition */
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(outbox_flush_context);
@@ -356,6 +361,7 @@ outbox_buffer_add(HeapTuple tuple, const OutboxId *id)
 	memset(&outbox_buffer[outbox_buffered], 0, sizeof(BufferedTuple));
 	outbox_buffer[outbox_buffered].tuple = tuple;
 	outbox_buffer[outbox_buffered].id = id->id;
+	outbox_buffer[outbox_buffered].last_id = id->id;
 	outbox_buffer[outbox_buffered].last_nth = id->nth;
 	outbox_buffer[outbox_buffered].subid = GetCurrentSubTransactionId();
 	outbox_buffered++;
@@ -372,7 +378,7 @@ outbox_run_text(const char *data, int len)
 	return text;
 }
 
-/* A column of the first message, in place. */
+/* A text column of the first message, not copied. */
 static RunText
 outbox_column_text(const CommonFields *common, int attnum)
 {
@@ -394,7 +400,7 @@ outbox_text_is(RunText text, const char *other)
 		text.data != NULL && text.len == (int) strlen(other) && memcmp(text.data, other, text.len) == 0;
 }
 
-/* Does the message have in common with the first what those of a tuple must? */
+/* Does the message agree with the first one in the fields that a tuple stores once? */
 static bool
 outbox_fits_run(const CommonFields *common, const OutboxRow *row)
 {
@@ -421,7 +427,7 @@ outbox_read_common_fields(HeapTuple tuple)
 	return common;
 }
 
-/* Add a message to the tuple buffered last, if it belongs and fits there. */
+/* Add a message to the last tuple in the buffer, if it may and fits. */
 static bool
 outbox_buffer_add_to_run(const OutboxRow *row, const OutboxId *id, PackedMessage *message)
 {
@@ -450,13 +456,17 @@ outbox_buffer_add_to_run(const OutboxRow *row, const OutboxId *id, PackedMessage
 	size = last->more.len;
 	packed_row_add(&last->more, &last->common->first, message);
 	size = last->more.len - size;
+
+	/* No other message of this transaction has an id in between. */
+	Assert(id->id > last->last_id);
+	last->last_id = id->id;
 	last->last_nth = id->nth;
 	outbox_batch_bytes += size;
 	outbox_buffered_bytes += size;
 	return true;
 }
 
-/* Random bytes for message ids, drawn a page at a time: a system call each would show. */
+/* Random bytes for message ids, generated in blocks to save system calls. */
 static void
 outbox_random_bytes(unsigned char *out, int n)
 {
@@ -509,14 +519,19 @@ outbox_set_text(Datum *values, bool *nulls, int attnum, const char *text, int le
 void
 outbox_draw_id(OutboxId *id)
 {
-	/* The order of these three makes the fence true; see the head of this file. */
+	/*
+	 * Our own transaction id must be assigned first, or it could be greater than
+	 * the fence; and the id must be drawn before the fence is read.
+	 */
 	(void) GetTopFullTransactionId();
 	id->id = nextval_internal(catalog_oids()->outbox_id_seq, false);
 	id->nth = ++outbox_ids_drawn;
 	id->fence = id->id % FENCE_INTERVAL == 0 ? ReadNextFullTransactionId() : InvalidFullTransactionId;
+	Assert(!FullTransactionIdIsValid(id->fence) ||
+		   FullTransactionIdPrecedes(GetTopFullTransactionIdIfAny(), id->fence));
 }
 
-/* Something larger could end the worker, again and again. */
+/* A payload that is too large would crash the worker, again after each restart. */
 static void
 outbox_check_size(const OutboxRow *row)
 {
@@ -524,12 +539,13 @@ outbox_check_size(const OutboxRow *row)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("payload of a message \"%s\" is too large: %d bytes", row->event, row->payload_len),
-			 errdetail("\"webhook.max_payload_size\" is %d kB.", webhook_max_payload_size),
-			 errhint("Leave large columns out, with argument \"exclude\" of webhook.watch(), or raise that setting.")));
+			 errmsg("payload of message \"%s\" is too large", row->event),
+			 errdetail("The payload has %d bytes, \"webhook.max_payload_size\" is %d kB.",
+					   row->payload_len, webhook_max_payload_size),
+			 errhint("Use argument \"exclude\" of webhook.watch() to omit large columns, or increase the setting.")));
 }
 
-/* A tuple of its own for the message. */
+/* Form a tuple for a message that starts a new one. */
 static HeapTuple
 outbox_form_tuple(const OutboxRow *row, const PackedMessage *message)
 {
@@ -567,6 +583,7 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 	OutboxId	id;
 
 	(void) catalog_require();
+	Assert(ARR_NDIM(row->webhook_ids) == 1);
 	outbox_check_size(row);
 	outbox_prepare_to_write();
 
@@ -595,7 +612,7 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 void
 outbox_at_pre_commit(void)
 {
-	/* Committed subtransactions have handed theirs on to the top one by now. */
+	/* By now committed subtransactions have passed their tuples on to the top level. */
 	outbox_buffer_flush(TopSubTransactionId);
 	Assert(outbox_buffered == 0);
 }
@@ -620,7 +637,7 @@ outbox_at_eosubxact(bool committed, SubTransactionId subid, SubTransactionId par
 			outbox_buffer[i].subid = parent;
 }
 
-/* Forget everything buffered; the memory goes with the transaction. */
+/* Forget all buffered tuples; their memory is freed with the transaction. */
 void
 outbox_at_eoxact(void)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * outbox.h
- *		The writing end of the log: messages appended by transactions.
+ *		Append messages to the log, in the application's transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,9 +13,9 @@
 #include "utils/uuid.h"
 
 /*
- * The place of a message in the log.  nth counts the places that the
- * transaction has drawn; fence is the next unassigned transaction id at that
- * moment, or invalid, see outbox.c.
+ * The position of a message in the log.  nth counts the ids that the transaction
+ * has drawn; fence is the next unassigned transaction id at that moment, or
+ * invalid, see outbox.c.
  */
 typedef struct OutboxId
 {
@@ -24,10 +24,10 @@ typedef struct OutboxId
 	FullTransactionId fence;
 } OutboxId;
 
-/* One message; text may be NULL where the column may be. */
+/* One message; texts may be NULL where the column may be null. */
 typedef struct OutboxRow
 {
-	const OutboxId *id;			/* if it was drawn before, else NULL */
+	const OutboxId *id;			/* the id, if drawn before, else NULL */
 	const char *event;			/* trigger name */
 	const char *entity_type;
 	const char *entity_id;		/* JSON: a number or a string */
@@ -35,24 +35,24 @@ typedef struct OutboxRow
 	const char *profile;
 	const char *payload;		/* JSON text */
 	int			payload_len;
-	Oid			relation;		/* watched table that it is about, or InvalidOid */
+	Oid			relation;		/* source table, or InvalidOid */
 	ArrayType  *webhook_ids;	/* bigint[], at least one */
 } OutboxRow;
 
 /*
- * Append a message; it is sent when the current transaction commits, and not
- * if the current subtransaction rolls back.  Everything is copied.
+ * Append a message.  It is sent if the current (sub)transaction commits.  All data
+ * is copied.  Sets *message_id.
  */
 extern void outbox_append(const OutboxRow *row, pg_uuid_t *message_id);
 
-/* Draw the place of a message that is appended later in this transaction. */
+/* Draw the id of a message that will be appended later in this transaction. */
 extern void outbox_draw_id(OutboxId *id);
 
-/* A fresh message id, and its text form (palloc'd). */
+/* Generate a message id; the text form of one, palloc'd. */
 extern void outbox_new_message_id(pg_uuid_t *message_id);
 extern char *outbox_message_id_text(const pg_uuid_t *message_id);
 
-/* The partition to be written now, from shared memory or, the first time, from webhook.ring. */
+/* The current partition, from shared memory or, when first used after a server start, from webhook.ring. */
 extern int	outbox_current_partition(void);
 
 /*

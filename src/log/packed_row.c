@@ -1,24 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * packed_row.c
- *		A run of messages: several in one row of the outbox.
+ *		Runs: several messages in one row of the outbox.
  *
- * Half of what it costs to append a message is its row and its entry in the
- * index.  A transaction that writes many messages puts as many of them into one
- * row as a page holds: the first in the columns, the others, which follow it
- * in the log, in column "more".  They have its transaction id, trigger name,
- * entity type, table and webhooks.
+ * Row and index entry are half of the cost of appending a message.  Therefore a
+ * transaction that writes many messages packs as many of them into one row as
+ * fit into a page: the first one is stored in the columns, the following ones in
+ * column "more".  All of them have the same transaction id, trigger name, entity
+ * type, table and webhooks.
  *
- * In there is the number of the format, the encoding of the database that wrote
- * it, and for each message
+ * "more" consists of a format number, the encoding of the database that wrote it,
+ * and for each message
  *
- *		flags		which of the following there are
+ *		flags		which of the following are present
  *		id, message_id, created_at, fence
  *		entity_id, event_uid, profile, payload: length and text
  *
- * all numbers in network byte order.  A dump may be restored elsewhere: on another
- * machine, or in a database with another encoding, to which COPY converts text
- * columns, but not this one.
+ * with all numbers in network byte order.  A dump may be restored on a machine
+ * with another byte order, or in a database with another encoding; COPY converts
+ * text columns, but not this one.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,16 +40,16 @@
 #define FORMAT			1
 #define HEADER_SIZE		2		/* format and encoding */
 
-/* What a message has. */
+/* Flags of a message. */
 #define HAS_FENCE		0x01
 #define HAS_ENTITY_ID	0x02
-#define HAS_EVENT_UID	0x04	/* of its own; or that of the first: */
-#define SAME_EVENT_UID	0x08
+#define HAS_EVENT_UID	0x04	/* its own */
+#define SAME_EVENT_UID	0x08	/* that of the first message */
 #define HAS_PROFILE		0x10
 #define SAME_PROFILE	0x20
 #define HAS_PAYLOAD		0x40
 
-/* Flags and the numbers. */
+/* Size of flags and numbers. */
 #define FIXED_SIZE		(1 + 8 + UUID_LEN + 8 + 8)
 
 PG_FUNCTION_INFO_V1(webhook_run_followers);
@@ -81,6 +81,7 @@ packed_row_add(StringInfo run, const PackedMessage *first, const PackedMessage *
 {
 	uint8		flags = 0;
 
+	Assert(run->len == 0 || run->len > HEADER_SIZE);
 	flags |= FullTransactionIdIsValid(message->fence) ? HAS_FENCE : 0;
 	flags |= message->entity_id.data != NULL ? HAS_ENTITY_ID : 0;
 	if (message->event_uid.data != NULL)
@@ -120,7 +121,7 @@ packed_row_take(RunReader *reader, int n)
 	if (n < 0 || n > reader->end - reader->at)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the outbox holds a row that cannot be read"),
+				 errmsg("invalid message format in outbox row"),
 				 errdetail("Column \"more\" ends too early.")));
 	reader->at += n;
 	return data;
@@ -165,13 +166,13 @@ packed_row_begin(RunReader *reader, RunText event_uid, RunText profile, const ch
 	if (*packed_row_take(reader, 1) != FORMAT)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the outbox holds a row that cannot be read"),
+				 errmsg("invalid message format in outbox row"),
 				 errdetail("Column \"more\" has an unknown format.")));
 	reader->encoding = (uint8) *packed_row_take(reader, 1);
 	if (!PG_VALID_BE_ENCODING(reader->encoding))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the outbox holds a row that cannot be read"),
+				 errmsg("invalid message format in outbox row"),
 				 errdetail("Column \"more\" has an unknown encoding.")));
 	reader->convert = reader->encoding != GetDatabaseEncoding();
 }
@@ -205,14 +206,14 @@ packed_row_next(RunReader *reader, PackedMessage *message)
 	return true;
 }
 
-/* What run_followers() goes through. */
+/* State of run_followers() between calls. */
 typedef struct Followers
 {
 	RunReader	reader;
-	bool		first_told;
+	bool		first_returned;
 } Followers;
 
-/* A copy, since we are called more than once. */
+/* An argument, copied because it is used by later calls, too. */
 static RunText
 packed_row_text_argument(FunctionCallInfo fcinfo, int i)
 {
@@ -252,8 +253,8 @@ packed_row_message_datum(TupleDesc desc, const PackedMessage *message)
 }
 
 /*
- * run_followers(event_uid, profile, more) returns setof follower: NULL, which
- * stands for the first message of the row, and then the others.
+ * run_followers(event_uid, profile, more) returns setof follower: NULL, in place
+ * of the first message of the row, and then the others.
  */
 Datum
 webhook_run_followers(PG_FUNCTION_ARGS)
@@ -280,7 +281,7 @@ webhook_run_followers(PG_FUNCTION_ARGS)
 			packed_row_begin(&followers->reader, packed_row_text_argument(fcinfo, 0),
 							 packed_row_text_argument(fcinfo, 1), more.data, more.len);
 
-			/* What comes from a dump has been checked by nobody. */
+			/* A dump may contain anything. */
 			followers->reader.convert = true;
 		}
 		call->user_fctx = followers;
@@ -288,9 +289,9 @@ webhook_run_followers(PG_FUNCTION_ARGS)
 	}
 	call = SRF_PERCALL_SETUP();
 	followers = call->user_fctx;
-	if (!followers->first_told)
+	if (!followers->first_returned)
 	{
-		followers->first_told = true;
+		followers->first_returned = true;
 		SRF_RETURN_NEXT_NULL(call);
 	}
 	if (!packed_row_next(&followers->reader, &message))

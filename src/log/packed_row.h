@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * packed_row.h
- *		A run of messages: several in one row of the outbox.
+ *		Runs: several messages in one row of the outbox.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,14 +13,9 @@
 #include "lib/stringinfo.h"
 #include "utils/uuid.h"
 
-/* data NULL: NULL.  Not terminated. */
-typedef struct RunText
-{
-	const char *data;
-	int			len;
-} RunText;
+#include "log/message.h"
 
-/* A message but for what a run has in common. */
+/* The fields of a message that can differ from the other messages of its row. */
 typedef struct PackedMessage
 {
 	int64		id;
@@ -33,24 +28,27 @@ typedef struct PackedMessage
 	RunText		payload;
 } PackedMessage;
 
-/* Reads the messages behind the first, whose event UID and profile they may have. */
+/* Reads the messages after the first one of a row. */
 typedef struct RunReader
 {
-	const char *at;				/* at == end: there are no more */
+	const char *at;				/* equal to end if there are no more */
 	const char *end;
 	int			encoding;
-	bool		convert;		/* check texts, and bring them into the database's encoding */
-	RunText		event_uid;
+	bool		convert;		/* verify texts, and convert them to the database's encoding */
+	RunText		event_uid;		/* of the first message */
 	RunText		profile;
 } RunReader;
 
-/* How many bytes a message adds to a run, at most. */
+/* Upper bound of the bytes that a message adds to a run. */
 extern Size packed_row_message_size(const PackedMessage *message);
 
-/* Add a message behind the first; run is what column "more" is to hold, empty to begin with. */
+/* Append a message; run is the future value of column "more", initially empty. */
 extern void packed_row_add(StringInfo run, const PackedMessage *first, const PackedMessage *message);
 
-/* data: the contents of column "more".  What is read points into it, unless it is converted: then it is palloc'd. */
+/*
+ * Read a run; data is the value of column "more".  Texts point into it, or are
+ * palloc'd if they had to be converted.  packed_row_next() returns false at the end.
+ */
 extern void packed_row_begin(RunReader *reader, RunText event_uid, RunText profile, const char *data, int len);
 extern bool packed_row_next(RunReader *reader, PackedMessage *message);
 

@@ -1,26 +1,27 @@
 /*-------------------------------------------------------------------------
  *
  * partitions.c
- *		Using the partitions of the outbox in turn.
+ *		Use the partitions of the outbox in turn.
  *
- * The outbox never deletes a row; it truncates a partition when all of it has
- * been dealt with.  A partition goes through four states:
+ * Rows of the outbox are never deleted.  A partition is truncated when all its
+ * messages have been processed.  It goes through four states:
  *
- *	current		writers append to it.  Which one that is stands in shared memory and,
- *				persisted before it is published there, in webhook.ring.
- *	left		another one has been made current.  A writer that read the old value
- *				holds, or is about to take, a RowExclusiveLock on it; it reads the value
- *				again under the lock and goes elsewhere if it has changed.
- *	sealed		ShareLock could be had without waiting, so all who wrote here have ended,
- *				and nobody will again.
- *	drained		a window that was opened after the sealing has been dealt with.  It
- *				saw everything in here.  Once AccessExclusiveLock can be had without waiting the
- *				partition is truncated, and may be used again.
+ *	current		Transactions append to it.  Its number is in shared memory and,
+ *				saved before it is published there, in webhook.ring.
+ *	left		Another partition is current.  A writer that read the old number
+ *				holds, or is about to take, RowExclusiveLock on it; it reads the number
+ *				again after locking, and starts over if that has changed.
+ *	sealed		ShareLock was available without waiting, so all transactions that
+ *				wrote to it have ended, and there will be no new ones.
+ *	drained		A window that was opened after sealing has been processed, so all
+ *				messages in the partition have.  As soon as AccessExclusiveLock is
+ *				available without waiting, the partition is truncated and can be
+ *				used again.
  *
- * The current one is changed when it has grown to webhook.partition_size and
- * another one is empty; a partition that cannot be sealed because a
- * transaction stays open for hours does not hold up the others.  After a
- * restart every partition that is not current counts as left.
+ * Another partition is chosen when the current one has reached
+ * webhook.partition_size and there is an empty one.  A partition that cannot be
+ * sealed because of a long-running transaction does not block the others.  After a
+ * restart all partitions except the current one are in state "left".
  *
  *-------------------------------------------------------------------------
  */
@@ -40,13 +41,13 @@
 #include "log/outbox.h"
 #include "log/partitions.h"
 
-/* The window that must be finished before a sealed partition is drained; 0: not sealed. */
+/* Number of the window that must be finished for a sealed partition to be drained; 0: not sealed. */
 static uint64 partitions_drained_by[WEBHOOK_PARTITIONS];
 
-/* Is there something left to do that may be possible later? */
+/* Is there work left that may become possible later? */
 static bool partitions_work_left = true;
 
-/* Chosen in this transaction, to be published when it has committed; -1: none. */
+/* The partition chosen in this transaction, published after commit; -1: none. */
 static int	partitions_chosen = -1;
 
 static SpiStatement partitions_change_statement = {
@@ -54,7 +55,7 @@ static SpiStatement partitions_change_statement = {
 };
 
 
-/* Bytes in the table and in its TOAST table, which large payloads go to. */
+/* Size of the table and of its TOAST table, which contains large payloads, in bytes. */
 static uint64
 partitions_partition_size(int partition)
 {
@@ -72,6 +73,7 @@ partitions_try_seal(int partition)
 {
 	Oid			relid = catalog_oids()->outbox[partition];
 
+	Assert(partitions_drained_by[partition] == 0);
 	if (!ConditionalLockRelationOid(relid, ShareLock))
 		return;
 	UnlockRelationOid(relid, ShareLock);
@@ -83,10 +85,12 @@ partitions_try_truncate(int partition)
 {
 	Oid			relid = catalog_oids()->outbox[partition];
 
+	Assert(partition != outbox_current_partition());
+	Assert(partitions_drained_by[partition] > 0 && cursor_window_finished() >= partitions_drained_by[partition]);
 	if (!ConditionalLockRelationOid(relid, AccessExclusiveLock))
 		return;
 
-	/* The proof once more, now that nobody can be in there. */
+	/* Check it once more, now that no other transaction can access the partition. */
 	if (cursor_partition_unread(partition))
 	{
 		UnlockRelationOid(relid, AccessExclusiveLock);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * partitions.h
- *		Using the partitions of the outbox in turn.
+ *		Use the partitions of the outbox in turn.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,15 +11,15 @@
 #include "server/shmem.h"
 
 /*
- * Seal, empty and change partitions as far as that is possible without
- * waiting.  In a transaction with SPI connected and an active snapshot.
+ * Seal and truncate partitions, and choose another one, as far as possible without
+ * waiting.  Requires a transaction with a connection to SPI and an active snapshot.
  */
 extern void partitions_turn(DatabaseSlot *slot);
 
-/* Did the last turn leave something to do?  Then the next one should not wait for further messages. */
+/* Did the last turn leave work to do?  Then the next one should not wait for more messages. */
 extern bool partitions_unfinished(void);
 
-/* To be called when the transaction of partitions_turn() has committed. */
+/* Must be called after the transaction of partitions_turn() has committed. */
 extern void partitions_publish(DatabaseSlot *slot);
 
 #endif							/* WEBHOOK_PARTITIONS_H */

@@ -1,22 +1,22 @@
 /*-------------------------------------------------------------------------
  *
  * standby.c
- *		What the synchronous standbys have.
+ *		Do not send what the synchronous standbys have not flushed.
  *
  * What the worker sends must survive a failover, so it sends nothing that the
- * synchronous standbys have not flushed to disk.  That a transaction is visible does not
- * mean that: a backend that waits for a standby gives up at a fast shutdown, when it
- * is terminated and when its statement is canceled, and then its commit becomes
- * visible like any other; synchronous_commit may be lower than "on", too.
+ * synchronous standbys have not flushed to disk.  Visibility of a transaction does
+ * not imply that: a backend stops waiting for a standby at a fast shutdown, when it
+ * is terminated, and when its statement is canceled, and its commit becomes visible
+ * then.  Besides, synchronous_commit may be lower than "on".
  *
- * The commit record of a visible transaction cannot be asked for: it is known for
- * asynchronous commits only.  But it lies before the end of what was flushed after the
- * snapshot was taken (the worker itself has flushed those of asynchronous commits).  So after
- * each reading nothing is sent or read until that position is confirmed.  Usually it
- * is already.  Where others write WAL all the time this costs one round trip to the
- * standbys per reading.
+ * The LSN of a visible transaction's commit record cannot be looked up, except for
+ * asynchronous commits.  But it is before the flush position read after the
+ * snapshot was taken (the worker itself has flushed asynchronous commits).  So after
+ * each read, nothing is sent or read until the standbys have confirmed that
+ * position.  Usually they already have.  With a lot of concurrent WAL this costs
+ * one round trip to the standbys per read.
  *
- * Without synchronous_standby_names all this is one comparison.
+ * Without synchronous_standby_names this costs one comparison.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,12 +31,12 @@
 #include "compat.h"
 #include "log/standby.h"
 
-/* Nobody wakes us when a standby confirms.  One that has been silent for long is asked for less often. */
+/* Poll interval, since a confirmation does not set our latch; it grows with the time waited. */
 #define CHECK_MIN_US	(1 * INT64CONST(1000))
 #define CHECK_MAX_US	(200 * INT64CONST(1000))
 
 static XLogRecPtr standby_needed = InvalidXLogRecPtr;
-static TimestampTz standby_missing_since = 0;	/* 0: nothing is missing */
+static TimestampTz standby_missing_since = 0;	/* 0: not waiting */
 static TimestampTz standby_check_at;
 
 void

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * standby.h
- *		What the synchronous standbys have.
+ *		Do not send what the synchronous standbys have not flushed.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,16 +10,19 @@
 
 #include "utils/timestamp.h"
 
-/* Messages have been read, perhaps by an earlier worker: everything visible now must reach the standbys first. */
+/*
+ * Messages have been read, perhaps by an earlier worker: the standbys must flush
+ * everything that is visible now.
+ */
 extern void standby_note_read(void);
 
-/* Do the synchronous standbys have all that has been read?  True if the server has none. */
+/* Have the synchronous standbys flushed everything that has been read?  True if there are none. */
 extern bool standby_has_all(TimestampTz now);
 
-/* While they do not: when to ask again. */
+/* If they have not, the time of the next check, else DT_NOEND. */
 extern TimestampTz standby_next_check(void);
 
-/* Does anything receive our WAL?  Its readers hold locks that nobody sees here. */
+/* Is any standby connected?  The locks of its queries are not visible here. */
 extern bool standby_connected(void);
 
 #endif							/* WEBHOOK_STANDBY_H */

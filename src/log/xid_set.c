@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * xid_set.c
- *		Which transactions had ended at some moment.
+ *		The set of transactions that had ended at some moment.
  *
- * The same as a snapshot, but with 64-bit transaction ids, so that it can be kept
- * and compared with later ones.
+ * Equivalent to a snapshot, but with 64-bit transaction ids, so that it can be
+ * stored and compared with later ones.
  *
  *-------------------------------------------------------------------------
  */
@@ -54,6 +54,7 @@ xid_set_create(uint64 xmin, uint64 xmax, int nrunning)
 XidSet *
 xid_set_reference(XidSet *ended)
 {
+	Assert(ended->references > 0);
 	ended->references++;
 	return ended;
 }
@@ -61,6 +62,7 @@ xid_set_reference(XidSet *ended)
 void
 xid_set_release(XidSet *ended)
 {
+	Assert(ended == NULL || ended->references > 0);
 	if (ended != NULL && --ended->references == 0)
 		pfree(ended);
 }
@@ -72,10 +74,9 @@ xid_set_widen(TransactionId xid, FullTransactionId next)
 }
 
 /*
- * What has ended in the active snapshot, which is the one that rows are read with: a
- * window must not promise what its scans cannot see.  Only top-level
- * transactions; a transaction that is just being prepared may be listed twice.  Our
- * own does not count as ended.
+ * Rows are read with the same snapshot: a window must not contain transactions that
+ * its scans cannot see.  A transaction that is just being prepared may be in the
+ * snapshot twice.
  */
 XidSet *
 xid_set_now(void)
@@ -99,6 +100,8 @@ xid_set_now(void)
 	ended->nrunning = kept;
 	if (kept > 0 && ended->running[0] < ended->xmin)
 		ended->xmin = ended->running[0];
+	Assert(ended->xmin <= ended->xmax);
+	Assert(kept == 0 || ended->running[kept - 1] < ended->xmax);
 	return ended;
 }
 

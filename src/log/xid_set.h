@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * xid_set.h
- *		Which transactions had ended at some moment.
+ *		The set of transactions that had ended at some moment.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,25 +12,25 @@
 typedef struct XidSet
 {
 	int			references;
-	uint64		xmin;			/* all below have */
-	uint64		xmax;			/* none from here on has */
+	uint64		xmin;			/* all lower ones are in the set */
+	uint64		xmax;			/* this and higher ones are not */
 	int			nrunning;
-	uint64	   *running;		/* of those between, sorted, the ones that had not */
+	uint64	   *running;		/* those in between that are not, in ascending order */
 } XidSet;
 
 /*
- * What has ended for the active snapshot.  Only top-level transactions; our own
- * does not count as ended.
+ * The transactions that have ended according to the active snapshot.  Contains
+ * top-level transactions only, and never our own.
  */
 extern XidSet *xid_set_now(void);
 
 extern XidSet *xid_set_reference(XidSet *ended);
-extern void xid_set_release(XidSet *ended);	/* NULL is fine */
+extern void xid_set_release(XidSet *ended);	/* NULL is allowed */
 
 extern bool xid_set_contains(const XidSet *ended, uint64 xid);
 extern bool xid_set_same(const XidSet *a, const XidSet *b);
 
-/* To and from pg_snapshot. */
+/* Convert to and from pg_snapshot. */
 extern Datum xid_set_to_datum(const XidSet *ended);
 extern XidSet *xid_set_from_datum(Datum value);
 

@@ -100,7 +100,4 @@ extern TimestampTz delivery_table_next_due(const DuePosition *after);
 extern void delivery_table_foreach_backlog(void (*callback) (int64 webhook_id, bool wanted));
 extern void delivery_table_foreach_retrying(void (*callback) (int64 webhook_id, int64 order_key));
 
-/* A message of its own with the same contents. */
-extern Message *message_copy(const Message *message, MemoryContext context);
-
 #endif							/* WEBHOOK_DELIVERY_TABLE_H */

@@ -169,9 +169,9 @@ sql("UPDATE $partition SET more = substring(more, 1, 60) WHERE id = $broken");
 my $logged = -s $node->logfile;
 $node->append_conf('postgresql.conf', 'webhook.dispatch = on');
 $node->reload;
-ok($node->wait_for_log(qr/cannot be read\n.*more" ends too early\.\n.*row with id $broken in table "$partition"/, $logged),
+ok($node->wait_for_log(qr/invalid message format in outbox row\n.*more" ends too early\.\n.*row with id $broken in table "$partition"/, $logged),
 	'R6: the log says which row cannot be read');
-ok( $node->poll_query_until('postgres', q{SELECT last_error LIKE '%cannot be read' AND restart_at > now() + '3 s' AND restart_at < now() + '1 min'
+ok( $node->poll_query_until('postgres', q{SELECT last_error LIKE '%invalid message format in outbox row' AND restart_at > now() + '3 s' AND restart_at < now() + '1 min'
 		FROM webhook.stat_workers WHERE database = current_database() AND state = 'backoff'}),
 	'C43: stat_workers says so, too, and when the next worker is started, which is later each time');
 ok(!(grep { $_ == 70 } @{ numbers('/plain') }), 'W2: nothing of it was sent');

@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * cursor_table.h
+ *		webhook.cursor, where the position in the log is stored.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_CURSOR_TABLE_H
+#define WEBHOOK_CURSOR_TABLE_H
+
+#include "log/xid_set.h"
+
+/* Contents of webhook.cursor. */
+typedef struct CursorTable
+{
+	Oid			relid;
+	int			nrows;
+	bool		foreign;		/* are there rows that were not written here and have not been adopted? */
+	int64		seq;			/* of the newest row, -1 if there is none */
+	XidSet	   *done;			/* its position, see cursor.c */
+	XidSet	   *through;		/* or NULL */
+	int64		through_id;
+} CursorTable;
+
+/* Read the table.  Requires a transaction with an active snapshot. */
+extern void cursor_table_read(CursorTable *table);
+extern void cursor_table_free(CursorTable *table);
+
+/* Later positions are inserted after this state of the table. */
+extern void cursor_table_set_current(const CursorTable *table);
+
+/* Insert a position.  Requires a connection to SPI. */
+extern void cursor_table_insert(const XidSet *done, const XidSet *through, int64 through_id);
+
+#endif							/* WEBHOOK_CURSOR_TABLE_H */
