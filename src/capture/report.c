@@ -16,6 +16,7 @@
 #include "capture/payment.h"
 #include "capture/report.h"
 #include "log/outbox.h"
+#include "watch/audience.h"
 
 
 /* Append the message for one audience, or for that part of it, restricted to columns that its owners may read. */
@@ -32,7 +33,7 @@ report_append(Change *change, const WatchAudience *audience, WatchAction action,
 
 	Assert(action < WATCH_NACTIONS);
 	Assert(change->ruled || !(part & MATCH_INTEGRATED));
-	if (watch_audience_sees(table, audience, WATCH_EVENT_UID))
+	if (audience_sees(table, audience, WATCH_EVENT_UID))
 		message.event_uid = values->text[WATCH_EVENT_UID];
 	match.event_uid = message.event_uid;
 
@@ -52,7 +53,7 @@ report_append(Change *change, const WatchAudience *audience, WatchAction action,
 	message.event = table->event_names[action];
 	message.entity_type = table->entity_type;
 	message.entity_id = values->text[WATCH_ID];
-	if (watch_audience_sees(table, audience, WATCH_PROFILE))
+	if (audience_sees(table, audience, WATCH_PROFILE))
 		message.profile = values->text[WATCH_PROFILE];
 	message.id = deferred_next_id(change->deferred);
 	outbox_append(&message, &message_id);

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * access.c
- *		What of a table's rows a webhook's owner may see.
+ *		Which columns of a table the owner of a webhook may read.
  *
- * A webhook hands the rows of a table to whatever its owner likes, so it gets
- * no more than its owner could select.  This is judged when a webhook is
- * created, to say so at once, and in every backend that captures rows; there
- * the verdicts are cached with the table's settings (watch.c) until a right, a
- * role, a schema or the table changes.  What has been captured before is judged
- * by the worker (withheld.c).
+ * A webhook sends rows of a table wherever its owner likes, so it must not contain
+ * more than the owner could select.  This is checked when a webhook is created, to
+ * report problems early, and in every backend that captures rows.  There the
+ * results are cached with the table's settings (watch.c) until a privilege, a
+ * role, a schema or the table changes.  The worker checks messages that were
+ * captured before such a change (withheld.c).
  *
  * Rows are captured one by one, in the transaction that changes them, where
- * row security of another role cannot be evaluated.  So a table whose policies
- * apply to the owner sends nothing to it.
+ * row-level security of another role cannot be evaluated.  So nothing is sent from
+ * a table whose policies apply to the owner.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,7 +34,7 @@ access_may_read(Oid role, Oid relid, AttrNumber attnum)
 	return pg_attribute_aclcheck(relid, attnum, role, ACL_SELECT) == ACLCHECK_OK;
 }
 
-/* Without the right to select the whole table: what is left? */
+/* Check column privileges, for a role without SELECT on the table. */
 static Access
 access_check_columns(Oid role, Oid relid, const AccessColumns *columns, Bitmapset **readable)
 {

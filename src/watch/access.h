@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * access.h
- *		What of a table's rows a webhook's owner may see.
+ *		Which columns of a table the owner of a webhook may read.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,27 +14,27 @@ typedef enum Access
 {
 	ACCESS_ALL,					/* every column */
 	ACCESS_COLUMNS,				/* some columns */
-	ACCESS_NO_ROLE,				/* nothing: the role does not exist any more */
-	ACCESS_NO_SCHEMA,			/* nothing: it may not use the schema */
-	ACCESS_NO_SELECT,			/* nothing: it may not select what is needed */
-	ACCESS_ROW_SECURITY			/* nothing: it would see some rows only */
+	ACCESS_NO_ROLE,				/* nothing: the role no longer exists */
+	ACCESS_NO_SCHEMA,			/* nothing: it lacks USAGE on the schema */
+	ACCESS_NO_SELECT,			/* nothing: it lacks SELECT on required columns */
+	ACCESS_ROW_SECURITY			/* nothing: row-level security would apply to it */
 } Access;
 
-/* Judged by column number; the table's settings say which they are. */
+/* The columns of a table that its settings refer to, by number. */
 typedef struct AccessColumns
 {
 	Bitmapset  *needed;			/* without these there is nothing to send */
 	Bitmapset  *useful;			/* any of these may be missing */
-	bool		all_needed;		/* a function makes the payload of who knows what */
+	bool		all_needed;		/* a payload function may use any column */
 } AccessColumns;
 
 /*
- * May this role select from this table?  For ACCESS_COLUMNS, *readable is set to the needed and useful
- * columns that it may read, in the current memory context.
+ * May this role select from this table?  For ACCESS_COLUMNS, *readable is set to the
+ * needed and useful columns that it may read, in the current memory context.
  */
 extern Access access_check(Oid role, Oid relid, const AccessColumns *columns, Bitmapset **readable);
 
-/* What is wrong, in words; "" if nothing is. */
+/* A message that explains the result of access_check(); "" if there is no problem. */
 extern char *access_problem_text(Access access, Oid role, Oid relid);
 
 #endif							/* WEBHOOK_ACCESS_H */

@@ -1,14 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * active_integration.c
- *		Which integration counts for an event.
+ *		Which integration is active for an event.
  *
- * The one place that decides it, for the row trigger, manual actions and the API.
+ * The row trigger, manual triggers and the REST API all use this.
  *
- * Each backend remembers what it has looked up, also that there was nothing,
- * until relation cache invalidation says that one of the two tables has
- * changed: a statement trigger on them sends it, as for webhook.webhook (see
- * catalog.c).
+ * Each backend caches its lookups, including negative results, until a relcache
+ * invalidation of one of the two tables, which a statement trigger sends as for
+ * webhook.webhook (see catalog.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +31,7 @@
 
 #define MAX_REMEMBERED	10000
 
-/* What is known of one event UID, or of one profile. */
+/* Cached result for one event UID, or for one profile. */
 typedef struct InForceEntry
 {
 	char		key[CATALOG_NAME_SIZE];
@@ -40,7 +39,7 @@ typedef struct InForceEntry
 	ActiveIntegration		value;
 } InForceEntry;
 
-/* A table that says something about a key, and the cache of what it says. */
+/* One of the two tables, and the cache of its rows. */
 typedef struct InForceSource
 {
 	const char *name;
@@ -49,7 +48,7 @@ typedef struct InForceSource
 	int			anum_only_paid;
 	HTAB	   *entries;
 	bool		empty;			/* the table has no row at all */
-	const InForceEntry *last;	/* what was asked for last, or NULL */
+	const InForceEntry *last;	/* the entry found last, or NULL */
 } InForceSource;
 
 static InForceSource active_integration_overrides = {
@@ -61,10 +60,10 @@ static InForceSource active_integration_profiles = {
 };
 
 static MemoryContext active_integration_context = NULL;
-static uint64 active_integration_generation = 0;	/* of the tables that the caches were filled from */
+static uint64 active_integration_generation = 0;	/* when the caches were filled */
 
 
-/* Is there anything in the table? */
+/* Is the table empty? */
 static bool
 active_integration_is_empty(Oid relid)
 {
@@ -102,8 +101,8 @@ active_integration_start_anew(const CatalogOids *oids)
 }
 
 /*
- * Read the row of this key, with a fresh snapshot whatever the isolation
- * level: what we remember outlives the transaction.
+ * Read the row with this key.  Uses a new snapshot regardless of the isolation
+ * level, since the cache outlives the transaction.
  */
 static void
 active_integration_read_row(const InForceSource *source, Oid relid, Oid index, InForceEntry *entry)
@@ -142,14 +141,16 @@ active_integration_read_row(const InForceSource *source, Oid relid, Oid index, I
 	table_close(rel, AccessShareLock);
 }
 
-/* What the table says about this key, or NULL. */
+/* Look up a key in the cache, or else in the table; NULL if there is no row. */
 static const ActiveIntegration *
 active_integration_find(InForceSource *source, Oid relid, Oid index, const char *key)
 {
 	InForceEntry *entry;
 	InForceEntry fresh;
 
-	/* Nothing so long can be set. */
+	Assert(active_integration_context != NULL);
+
+	/* Longer keys cannot be stored. */
 	if (key == NULL || source->empty || strlen(key) >= CATALOG_NAME_SIZE)
 		return NULL;
 	if (source->last != NULL && strcmp(source->last->key, key) == 0)
@@ -160,7 +161,7 @@ active_integration_find(InForceSource *source, Oid relid, Oid index, const char 
 		strlcpy(fresh.key, key, CATALOG_NAME_SIZE);
 		active_integration_read_row(source, relid, index, &fresh);
 
-		/* Reading may have been interrupted by an invalidation: the next one starts anew. */
+		/* Bound the size of the cache: the next lookup starts with an empty one. */
 		if (hash_get_num_entries(source->entries) >= MAX_REMEMBERED)
 		{
 			active_integration_generation = 0;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * active_integration.h
- *		Which integration counts for an event.
+ *		Which integration is active for an event.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,18 +11,18 @@
 typedef struct ActiveIntegration
 {
 	const char *integration;	/* NULL: none */
-	bool		overridden;		/* by the event; the two below say how */
+	bool		overridden;		/* is it an override of the event?  If so: */
 	bool		send_on_payment;
 	bool		only_paid;
 } ActiveIntegration;
 
 /*
- * The override of the event, else the integration that is active on the
- * profile.  Either may be NULL.  The string is in the current memory context.
+ * Look up the override of the event, else the active integration of the profile.
+ * Either argument may be NULL.  The string in the result is palloc'd.
  */
 extern void active_integration_lookup(const char *event_uid, const char *profile, ActiveIntegration *result);
 
-/* Did the last lookup find that any event at all has an override? */
+/* Does any event have an override, as of the last lookup? */
 extern bool active_integration_overridden(void);
 
 #endif							/* WEBHOOK_ACTIVE_INTEGRATION_H */

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * column_rename.c
- *		Webhooks that follow a column that gets another name.
+ *		Update webhooks that refer to a renamed column.
  *
- * A webhook names columns in its property "columns", and the keys of payloads in
- * "filter".  Both would never match again after ALTER TABLE ... RENAME COLUMN,
- * and nothing would show it.  So the new name is put there, by the same
- * transaction.  A name that another watched table of the webhook still has is
- * left in "columns" beside the new one; in "filter" it cannot mean both.
+ * Property "columns" of a webhook contains names of columns, and "filter" keys of
+ * payloads.  After ALTER TABLE ... RENAME COLUMN neither would ever match again,
+ * without any error.  So the names are replaced in the same transaction.  If
+ * another watched table that the webhook subscribes to still has a column with the
+ * old name, "columns" gets both names, and "filter" remains unchanged.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,16 +30,16 @@
 
 static ProcessUtility_hook_type column_rename_prev_process_utility = NULL;
 
-/* Webhook w may be sent rows of watched table t. */
+/* Does webhook w subscribe to watched table t? */
 #define SUBSCRIBES(w, t) \
 	"EXISTS (SELECT FROM unnest(" w ".events) AS e WHERE e = '*' OR split_part(e, '.', 1) = " t ".entity_type)"
 
-/* The webhooks that name the former column $2 of table $1. */
+/* The webhooks that refer to column $2 of table $1. */
 static const char *const column_rename_find_sql =
 "SELECT w.id FROM webhook.webhook AS w JOIN webhook.watch AS t ON t.relation = $1 AND " SUBSCRIBES("w", "t")
 " WHERE $2 = ANY (w.columns) OR (t.payload IS NULL AND w.filter ? $2) ORDER BY w.id";
 
-/* Webhook $4 follows table $1, whose column $2 is $3 now. */
+/* Column $2 of table $1 is $3 now: update webhook $4. */
 static const char *const column_rename_follow_sql =
 "UPDATE webhook.webhook AS w SET"
 " columns = CASE WHEN w.columns IS NULL OR $2 <> ALL (w.columns) OR (o.has AND $3 = ANY (w.columns)) THEN w.columns"
@@ -54,7 +54,7 @@ static const char *const column_rename_follow_sql =
 " WHERE w.id = o.id";
 
 
-/* Let the webhooks of one table follow. */
+/* Update the webhooks that refer to a renamed column of this table. */
 static void
 column_rename_follow(Oid relid, const char *old, const char *new)
 {
@@ -84,12 +84,12 @@ column_rename_follow(Oid relid, const char *old, const char *new)
 	}
 	if (n > 0)
 		ereport(NOTICE,
-				(errmsg("webhooks follow the column that is \"%s\" now", new),
-				 errdetail("Their properties \"columns\" and \"filter\" named it \"%s\": %s.", old, ids.data)));
+				(errmsg("renamed column \"%s\" to \"%s\" in properties of webhooks", old, new),
+				 errdetail("Changed \"columns\" or \"filter\" of webhooks with ids %s.", ids.data)));
 	as_owner_end(&state);
 }
 
-/* The table of which a command renames a column; InvalidOid: none. */
+/* The table whose column a command renames, or InvalidOid. */
 static Oid
 column_rename_table(Node *command)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * column_rename.h
- *		Webhooks that follow a column that gets another name.
+ *		Update webhooks that refer to a renamed column.
  *
  *-------------------------------------------------------------------------
  */

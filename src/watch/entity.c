@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * entity.c
- *		Entities as they are now: rows of watched tables.
+ *		The current state of entities: rows of watched tables.
  *
- * A manual action, a test and the API show an entity exactly as a message about it
- * would, so they use the same settings and the same code as the row trigger.
- * Rows are found by a query over the table with what watch() was told about
- * its id, event UID, profile and deletion; it runs as the table's owner, as the
- * expressions in it always do.
+ * Manual triggers, tests and the REST API show an entity exactly as a message
+ * about it would, so they use the same settings and code as the row trigger.
+ * Rows are found by a query over the table that uses the columns and expressions
+ * for id, event UID, profile and deletion that watch() was called with.  It runs
+ * as the table's owner, as these expressions always do.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,10 +36,11 @@
 #include "base/catalog.h"
 #include "base/pinned_settings.h"
 #include "base/run_as.h"
+#include "watch/audience.h"
 #include "watch/entity.h"
 #include "watch/evaluate.h"
 
-/* Values for the key's columns, and one each for the event UID, the two lists, the offset and the limit. */
+/* The columns of the key, event UID, two lists, offset and limit. */
 #define MAX_ARGS	(INDEX_MAX_KEYS + 5)
 
 typedef struct EntityQuery
@@ -78,7 +79,7 @@ entity_relations(const char *entity_type)
 		Oid			relid = DatumGetObjectId(heap_getattr(tuple, Anum_watch_relation,
 														  RelationGetDescr(watch), &isnull));
 
-		/* A table that was dropped leaves its settings behind, see store_settings(). */
+		/* The settings of a dropped table remain for a while, see watch_api_store_settings(). */
 		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 			result = lappend_oid(result, relid);
 	}
@@ -94,10 +95,11 @@ entity_type_watched(const char *entity_type)
 	return entity_relations(entity_type) != NIL;
 }
 
-/* Number of the argument that holds this value. */
+/* Add an argument to the query; returns its number. */
 static int
 entity_add_argument(EntityQuery *query, Oid type, Datum value)
 {
+	Assert(query->nargs < MAX_ARGS);
 	query->types[query->nargs] = type;
 	query->values[query->nargs] = value;
 	return ++query->nargs;
@@ -115,8 +117,8 @@ entity_array(Oid type, Datum *elements, int n)
 }
 
 /*
- * A value of the type from its text, which may come from anybody: false if it is none.
- * The subtransaction is what lets go of whatever an input function that fails holds.
+ * Convert a text, which may be anything, to a value of the type; false if it is not
+ * valid.  The subtransaction releases what a failing input function has acquired.
  */
 static bool
 entity_read_value(Oid type, char *text, Datum *value)
@@ -158,7 +160,7 @@ entity_read_value(Oid type, char *text, Datum *value)
 	return fits;
 }
 
-/* Is a value of this type compared as text, because it is text, or has no other way? */
+/* Should values of this type be compared as text, because they are or because the type has no equality? */
 static bool
 entity_is_compared_as_text(Oid type)
 {
@@ -166,7 +168,7 @@ entity_is_compared_as_text(Oid type)
 		!OidIsValid(lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr);
 }
 
-/* The equality of the type.  By its bare name the search path might lead to somebody else's. */
+/* The equality operator of the type.  Qualified, since search_path might lead to another one. */
 static char *
 entity_equality(Oid type)
 {
@@ -185,9 +187,9 @@ entity_equality(Oid type)
 }
 
 /*
- * Compare a column or an expression of this type with a text: by the type itself, so that
- * an index serves and it does not matter how the text is written; a text that does
- * not fit is the id of nothing.
+ * Compare a column or an expression of this type with a text.  Uses the type's own
+ * equality, so that an index can be used and equivalent spellings match.  A text
+ * that is not valid for the type matches nothing.
  */
 static void
 entity_append_value_is(EntityQuery *query, const char *sql, Oid type, char *text)
@@ -204,7 +206,7 @@ entity_append_value_is(EntityQuery *query, const char *sql, Oid type, char *text
 		appendStringInfoString(&query->sql, " AND false");
 }
 
-/* Of these texts those that are of the type, as an array. */
+/* The same for an array of texts; those that are not valid for the type are omitted. */
 static void
 entity_append_value_is_any(EntityQuery *query, const char *sql, Oid type, ArrayType *texts)
 {
@@ -246,8 +248,8 @@ entity_field_type(WatchedTable *table, Relation rel, WatchField field)
 }
 
 /*
- * Take the first value off an id that was made of several columns; see key_id()
- * in watch.c.  *rest is NULL behind the last one.
+ * Split off the first value of an id made of several columns, see
+ * evaluate_key_id().  *rest is NULL after the last one.
  */
 static char *
 entity_split_key(const char **rest)
@@ -280,13 +282,13 @@ entity_append_id_is(EntityQuery *query, WatchedTable *table, Relation rel, const
 	{
 		for (; n < table->nkeys && rest != NULL; n++)
 			entity_append_column_is(query, rel, table->keys[n], entity_split_key(&rest));
-		/* As many values as columns, or it cannot be the id of a row. */
+		/* Without exactly one value for each column it is not the id of a row. */
 		if (rest != NULL || n != table->nkeys)
 			appendStringInfoString(&query->sql, " AND false");
 	}
 }
 
-/* Leave out what does not exist for receivers as long as it is not paid. */
+/* Omit unpaid entities of these events, which do not exist for receivers yet. */
 static void
 entity_append_paid(EntityQuery *query, WatchedTable *table, Relation rel, ArrayType *only_paid)
 {
@@ -298,7 +300,7 @@ entity_append_paid(EntityQuery *query, WatchedTable *table, Relation rel, ArrayT
 	appendStringInfoString(&query->sql, ") IS NOT TRUE)");
 }
 
-/* "FROM ... WHERE ...": the rows that the filter lets through. */
+/* Append "FROM ... WHERE ..." for the rows that pass the filter. */
 static void
 entity_append_source(EntityQuery *query, WatchedTable *table, Relation rel, const EntityFilter *filter)
 {
@@ -316,7 +318,7 @@ entity_append_source(EntityQuery *query, WatchedTable *table, Relation rel, cons
 		if (table->field_sql[WATCH_EVENT_UID] != NULL)
 			entity_append_value_is(query, table->field_sql[WATCH_EVENT_UID], entity_field_type(table, rel, WATCH_EVENT_UID),
 							pstrdup(filter->event_uid));
-		/* An event that does not say so otherwise is found by its id. */
+		/* Without setting for it, the UID of an event is its id. */
 		else if (strcmp(filter->entity_type, "event") == 0)
 			entity_append_id_is(query, table, rel, filter->event_uid);
 		else
@@ -400,7 +402,7 @@ entity_count_rows(WatchedTable *table, Relation rel, const EntityFilter *filter)
 	return DatumGetInt64(result[0]);
 }
 
-/* What a message about this row would hold. */
+/* The contents of a message about this row. */
 static OutboxRow *
 entity_make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot)
 {
@@ -411,9 +413,9 @@ entity_make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSl
 	row->relation = table->root;
 	row->entity_type = table->entity_type;
 	row->entity_id = values.text[WATCH_ID];
-	if (watch_audience_sees(table, audience, WATCH_EVENT_UID))
+	if (audience_sees(table, audience, WATCH_EVENT_UID))
 		row->event_uid = values.text[WATCH_EVENT_UID];
-	if (watch_audience_sees(table, audience, WATCH_PROFILE))
+	if (audience_sees(table, audience, WATCH_PROFILE))
 		row->profile = values.text[WATCH_PROFILE];
 	row->payload = evaluate_payload(table, audience, slot, &values, &row->payload_len);
 	return row;
@@ -458,7 +460,7 @@ entity_visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter,
 	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* A list being filled, and what may be seen. */
+/* Argument of entity_add_row(). */
 typedef struct RowList
 {
 	const WatchAudience *audience;
@@ -473,7 +475,7 @@ entity_add_row(WatchedTable *table, TupleTableSlot *slot, void *arg)
 	list->rows = lappend(list->rows, entity_make_row(table, list->audience, slot));
 }
 
-/* The settings of a table and what may be seen of it; NULL: nothing. */
+/* The settings of a table, and the columns that the filter's reader may read; NULL if it is not readable. */
 static WatchedTable *
 entity_readable_table(Relation rel, const EntityFilter *filter, WatchAudience *audience)
 {
@@ -482,7 +484,7 @@ entity_readable_table(Relation rel, const EntityFilter *filter, WatchAudience *a
 	if (table == NULL)
 		return NULL;
 	if (OidIsValid(filter->reader))
-		return watch_audience_for(table, rel, filter->reader, audience) ? table : NULL;
+		return audience_for_role(table, rel, filter->reader, audience) ? table : NULL;
 	memset(audience, 0, sizeof(*audience));
 	audience->json = table->json;
 	return table;
@@ -526,7 +528,7 @@ entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 			int			before = list_length(list.rows);
 			int64		here = 0;
 
-			/* Pages go on in the next table where this one ends. */
+			/* A page may continue in the next table. */
 			if (offset > 0 && list_length(relations) > 1)
 				here = Min(offset, entity_count_rows(table, rel, filter));
 			else

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * entity.h
- *		Entities as they are now: rows of watched tables.
+ *		The current state of entities: rows of watched tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,38 +13,38 @@
 #include "log/outbox.h"
 #include "watch/watch.h"
 
-/* Which entities; NULL: whichever. */
+/* Restrictions of entities; NULL means no restriction. */
 typedef struct EntityFilter
 {
 	const char *entity_type;
 	const char *entity_id;		/* as text, not as JSON */
 	const char *event_uid;
 	ArrayType  *profiles;		/* text[] */
-	ArrayType  *only_paid;		/* text[]: event UIDs of which unpaid entities are left out */
-	bool		newest_first;	/* by id */
-	Oid			reader;			/* only what this role may see; InvalidOid: everything */
+	ArrayType  *only_paid;		/* text[]: omit unpaid entities of these event UIDs */
+	bool		newest_first;	/* in descending order of ids */
+	Oid			reader;			/* only what this role may read; InvalidOid: everything */
 } EntityFilter;
 
 /*
- * Read the tables that are watched as this entity type with the rights of
- * their owners, in a stable order.  Rows that count as deleted are left out.
- * The elements are OutboxRows with entity_type, entity_id, event_uid, profile
- * and payload set exactly as in a message about the row, in the current memory
- * context.
+ * Read the tables watched as this entity type, with the privileges of their owners
+ * and in a stable order, omitting rows marked as deleted.  The result is a list of
+ * OutboxRows with entity_type, entity_id, event_uid, profile and payload set as in
+ * a message about the row, palloc'd.
  */
 extern List *entity_list(const EntityFilter *filter, int64 offset, int64 limit);
 extern int64 entity_count(const EntityFilter *filter);
 
 /*
- * One entity, as this role may see it: the one with this id, the newest one
- * when it is NULL.  only_paid is as in a filter.  False when there is none.
+ * Fetch the entity with this id, or the newest one if it is NULL, with the columns
+ * that this role may read.  only_paid is as in EntityFilter.  Returns false if
+ * there is none.
  */
 extern bool entity_fetch(const char *entity_type, const char *entity_id, ArrayType *only_paid, Oid reader,
 						 OutboxRow *row);
 
 /*
- * Call back for the row of this entity, which is locked as by an UPDATE; the
- * visitor sets *(bool *) arg.  False when there is none.
+ * Lock the row of this entity as an UPDATE does, and call back; the visitor must
+ * set *(bool *) arg.  Returns false if there is none.
  */
 typedef void (*EntityVisitor) (WatchedTable *table, TupleTableSlot *slot, void *arg);
 extern bool entity_visit(const char *entity_type, const char *entity_id, EntityVisitor visit);
@@ -53,14 +53,14 @@ extern bool entity_visit(const char *entity_type, const char *entity_id, EntityV
 extern void entity_visit_event(const char *event_uid, EntityVisitor visit, void *arg);
 
 /*
- * Call back for each column of the payload of the tables watched as this
- * entity type.  False when that says nothing about the payload: there is no
- * such table, or a function makes it.
+ * Call back for each payload column of the tables watched as this entity type.
+ * Returns false if the columns of the payload are not known: there is no such
+ * table, or it has a payload function.
  */
 extern bool entity_foreach_column(const char *entity_type,
 								  void (*callback) (const char *name, void *arg), void *arg);
 
-/* Oids of the tables that are watched as this entity type, NULL: as any, in order. */
+/* Oids of the tables watched as this entity type (NULL: any), in ascending order. */
 extern List *entity_relations(const char *entity_type);
 extern bool entity_type_watched(const char *entity_type);
 

@@ -1,18 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * evaluate.c
- *		What the settings of a watched table say of one row.
+ *		Evaluate the settings of a watched table for one row.
  *
- * Plain columns, the common case, are read straight from the row.  Fields that
- * were given as an SQL expression, and the payload function, become one query
- * over one row,
+ * Plain columns, the common case, are read directly from the row.  Fields that are
+ * SQL expressions, and the payload function, are evaluated by one query over one
+ * row,
  *
  *		SELECT (expr), ... FROM (SELECT ($1).*) AS tablename
  *
- * kept as a saved plan.  It runs with the rights of the table's owner, with
- * the search path that was in force when watch() was called, and as a
- * security-restricted operation, so that it cannot be used to get at the
- * rights of whoever changes a row.
+ * which is a saved plan.  It runs with the privileges of the table's owner, with
+ * the search_path at the time of watch(), and as a security-restricted operation,
+ * so that it cannot be used to obtain the privileges of a role that changes a row.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,7 +44,7 @@
 #define INTEGER_SIZE	21
 
 
-/* How values of this type become text, looked up once for a field or a key column. */
+/* Look up how to convert values of this type to text; cached in *form. */
 static const WatchTextForm *
 evaluate_text_form(const WatchedTable *table, WatchTextForm *form, Oid type)
 {
@@ -69,7 +68,7 @@ evaluate_is_number(const WatchTextForm *form)
 	return form->base == INT2OID || form->base == INT4OID || form->base == INT8OID;
 }
 
-/* The blanks that pad a char(n) are not part of its value. */
+/* Convert a value to text.  Trailing blanks of char(n) are not part of the value. */
 static char *
 evaluate_value_text(const WatchTextForm *form, Datum value)
 {
@@ -114,7 +113,7 @@ evaluate_value_text(const WatchTextForm *form, Datum value)
 	}
 }
 
-/* An id as JSON: a number if its type is an integer type, else a string. */
+/* An id in JSON: a number if its type is an integer type, else a string. */
 static char *
 evaluate_json_id(const WatchTextForm *form, char *text)
 {
@@ -156,9 +155,9 @@ evaluate_key_text(WatchedTable *table, TupleTableSlot *slot, int i)
 }
 
 /*
- * The id made of the primary key: the value itself, or those of a key in
- * several columns joined by commas, with commas and backslashes in them
- * escaped by a backslash.
+ * The id of a row with primary key: its value or, if it has several columns, their
+ * values separated by commas, where commas and backslashes are escaped by a
+ * backslash.
  */
 static char *
 evaluate_key_id(WatchedTable *table, TupleTableSlot *slot)
@@ -186,14 +185,14 @@ evaluate_key_id(WatchedTable *table, TupleTableSlot *slot)
 	return evaluate_json_id(NULL, buf.data);
 }
 
-/* The expressions worked when watch() was called, so the table must have changed. */
+/* The expressions were valid when watch() was called, so a table must have changed since. */
 static void
 evaluate_hint_at_watch(void *arg)
 {
-	errhint("A table was changed since it was watched. Call webhook.watch() again with settings that fit.");
+	errhint("A table has changed since webhook.watch() was called. Call it again with valid settings.");
 }
 
-/* The columns of the row that an expression reads, by the subquery that has the row's columns. */
+/* The columns of the row that an expression uses; row is the subquery that produces them. */
 static Bitmapset *
 evaluate_columns_read(Node *expression, const Query *row)
 {
@@ -217,7 +216,7 @@ evaluate_columns_read(Node *expression, const Query *row)
 	return columns;
 }
 
-/* Note what each expression reads. */
+/* Set table->reads. */
 static void
 evaluate_set_reads(WatchedTable *table, SPIPlanPtr plan)
 {
@@ -243,7 +242,10 @@ evaluate_free_plan(void *arg)
 	SPI_freeplan((SPIPlanPtr) arg);
 }
 
-/* Prepare the query of expressions, as the table's owner and with SPI connected, unless that has been done. */
+/*
+ * Prepare the query that evaluates expressions, unless it has been prepared.
+ * Requires a connection to SPI; must run as the table's owner.
+ */
 static void
 evaluate_prepare_query(WatchedTable *table, Oid rowtype)
 {
@@ -251,6 +253,7 @@ evaluate_prepare_query(WatchedTable *table, Oid rowtype)
 	SPIPlanPtr	plan;
 	MemoryContextCallback *callback;
 
+	Assert(GetUserId() == table->owner);
 	if (table->plan != NULL)
 		return;
 	error_context_stack = &hint;
@@ -294,8 +297,9 @@ evaluate_payment_snapshot(void)
 }
 
 /*
- * Run the query of expressions for one row, as the table's owner.  past is a
- * snapshot to read with instead of the usual one, or InvalidSnapshot.
+ * Evaluate the expressions for one row, as the table's owner, with this snapshot or
+ * the usual one if it is InvalidSnapshot.  only_missing sets only values that are
+ * NULL so far.
  */
 static void
 evaluate_run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot past, bool only_missing,
@@ -346,10 +350,7 @@ evaluate_context_missing(const WatchedTable *table, const WatchValues *values)
 		(table->field_position[WATCH_PROFILE] > 0 && values->text[WATCH_PROFILE] == NULL);
 }
 
-/*
- * Look at the database as it was before a command of this transaction.  Before
- * the first one our own changes have not happened yet.
- */
+/* The same with a snapshot from before a command of this transaction. */
 static void
 evaluate_run_query_in_the_past(WatchedTable *table, Datum row, Oid rowtype, CommandId command, WatchValues *values)
 {
@@ -446,7 +447,7 @@ evaluate_row(WatchedTable *table, TupleTableSlot *slot, CommandId past, WatchVal
 		values->text[WATCH_ID] = evaluate_key_id(table, slot);
 }
 
-/* Warn of a value that is sent as its text, once per table and session. */
+/* Warn about a value that is sent as text, once per table and session. */
 static void
 evaluate_warn_of_text(const WatchedTable *table, TupleDesc desc, AttrNumber attnum)
 {
@@ -459,9 +460,9 @@ evaluate_warn_of_text(const WatchedTable *table, TupleDesc desc, AttrNumber attn
 	warned = lappend_oid(warned, table->root);
 	MemoryContextSwitchTo(old);
 	ereport(WARNING,
-			(errmsg("a value of column \"%s\" of table \"%s\" is sent as text",
+			(errmsg("value of column \"%s\" of table \"%s\" is sent as text",
 					NameStr(TupleDescAttr(desc, attnum - 1)->attname), get_rel_name(table->root)),
-			 errdetail("The cast of type %s to json cannot express it.",
+			 errdetail("The cast of type %s to json failed for it.",
 					   format_type_be(TupleDescAttr(desc, attnum - 1)->atttypid))));
 }
 

@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * prefilter.c
- *		Changes that no webhook wants, recognized by little.
+ *		Recognize changes that no webhook subscribes to, at low cost.
  *
- * Where all webhooks for a trigger name are restricted to certain events or
- * belong to integrations, a row's event UID and profile decide whether anybody
- * wants it.  Finding that out takes formatting the two and some searching.  It
- * is done once for each pair of values: the answer is kept in a small table by
- * the bytes that the values have in the row.  A bulk INSERT for an event that
- * no webhook is interested in so costs hardly more than without a trigger.
+ * If all webhooks for a trigger name are restricted to certain events, or belong
+ * to integrations, event UID and profile of a row decide whether any webhook
+ * subscribes to it.  To find out, both must be converted to text and looked up.
+ * This is done once for each pair of values: the results are cached by the binary
+ * representation of the values in the row.  So a bulk INSERT for an event without
+ * webhooks costs hardly more than without trigger.
  *
- * This works for plain columns of the types that UIDs have.  Everything else
- * is for capture.c to find out.
+ * This works for plain columns of types that are common for UIDs.  Otherwise
+ * capture.c has to decide.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,10 +28,10 @@
 #include "watch/evaluate.h"
 #include "watch/prefilter.h"
 
-#define PREFILTER_ENTRIES	256		/* a power of two; a pair takes the place of another with the same hash */
-#define KEY_BYTES		62		/* longer pairs are not remembered */
+#define PREFILTER_ENTRIES	256		/* a power of two; pairs with the same hash replace each other */
+#define KEY_BYTES		62		/* longer pairs are not cached */
 
-/* How a value is found in a row. */
+/* Representation of a value in a row. */
 typedef enum ScreenKind
 {
 	KEY_NONE,					/* there is no such field: NULL */
@@ -40,7 +40,7 @@ typedef enum ScreenKind
 	KEY_INT4,
 	KEY_INT8,
 	KEY_UUID,
-	KEY_OTHER					/* not here */
+	KEY_OTHER					/* not supported */
 } ScreenKind;
 
 typedef struct PrefilterColumn
@@ -49,7 +49,7 @@ typedef struct PrefilterColumn
 	ScreenKind	kind;
 } PrefilterColumn;
 
-/* An event UID and a profile, each preceded by its length plus one; 0: NULL. */
+/* Event UID and profile, each preceded by its length plus one, or 0 for NULL. */
 typedef struct PrefilterKey
 {
 	int			len;
@@ -69,11 +69,14 @@ struct Prefilter
 	PrefilterColumn event_uid;
 	PrefilterColumn profile;
 	uint64		integration_generation; /* that the entries were made with */
-	PrefilterEntry *entries[WATCH_NACTIONS];	/* each NULL until it is needed */
+	PrefilterEntry *entries[WATCH_NACTIONS];	/* NULL until first used */
 };
 
 
-/* Is there a webhook that wants this whatever the event is; or one that the integration in force counts for? */
+/*
+ * Is there a webhook that subscribes to this regardless of the event?  Sets
+ * *integrated if there are webhooks of integrations.
+ */
 static bool
 prefilter_summarize(const WatchedTable *table, WatchAction action, bool *integrated)
 {
@@ -124,7 +127,7 @@ prefilter_set_column(const WatchedTable *table, WatchField field, TupleDesc desc
 	}
 }
 
-/* A screen for the audiences of a table; it lives as long as they do. */
+/* Create the prefilter for the current audiences of a table, with the same lifetime. */
 static Prefilter *
 prefilter_create(const WatchedTable *table, TupleDesc desc)
 {
@@ -156,7 +159,7 @@ prefilter_append(PrefilterKey *key, const void *bytes, int len)
 	return true;
 }
 
-/* False: this value can only be had by more work. */
+/* Add a value to the key; false if it cannot be added, e.g. because it is toasted. */
 static bool
 prefilter_append_column(PrefilterKey *key, const PrefilterColumn *column, TupleTableSlot *slot)
 {
@@ -198,7 +201,7 @@ prefilter_append_column(PrefilterKey *key, const PrefilterColumn *column, TupleT
 	}
 }
 
-/* The place for what is known of this change's event UID and profile; NULL: there is none. */
+/* The cache entry for event UID and profile of this row, or NULL if they cannot be cached.  Sets *key. */
 static PrefilterEntry *
 prefilter_find_entry(const Prefilter *screen, WatchAction action, TupleTableSlot *slot, PrefilterKey *key)
 {
@@ -224,7 +227,7 @@ prefilter_recall(const WatchedTable *table, WatchAction action, TupleTableSlot *
 	return entry->verdict;
 }
 
-/* The long way. */
+/* Find out without the cache. */
 static PrefilterVerdict
 prefilter_judge(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
@@ -253,7 +256,7 @@ prefilter_judge(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 	return PREFILTER_UNWANTED;
 }
 
-/* Empty entries for this kind of change, if what there is was made with other settings. */
+/* Make sure that there are entries for this action, emptying them if they are out of date. */
 static void
 prefilter_start_anew(Prefilter *screen, WatchAction action)
 {
@@ -286,7 +289,7 @@ prefilter_decide(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 	prefilter_start_anew(screen, action);
 	verdict = prefilter_judge(table, action, slot);
 
-	/* Looking may have brought the news that something has changed: then the answer is for now only. */
+	/* If an invalidation has arrived meanwhile, the result must not be cached. */
 	if (table->screen != screen || screen->integration_generation != catalog_integration_generation())
 		return verdict;
 	entry = prefilter_find_entry(screen, action, slot, &key);

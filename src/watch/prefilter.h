@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * prefilter.h
- *		Changes that no webhook wants, recognized by little.
+ *		Recognize changes that no webhook subscribes to, at low cost.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,18 +10,18 @@
 
 #include "watch/watch.h"
 
-/* What a screen says of a change. */
 typedef enum PrefilterVerdict
 {
-	PREFILTER_UNKNOWN,				/* not asked before */
-	PREFILTER_UNWANTED,				/* no webhook wants it */
-	PREFILTER_WANTED				/* a webhook may want it */
+	PREFILTER_UNKNOWN,			/* not in the cache */
+	PREFILTER_UNWANTED,			/* no webhook subscribes to it */
+	PREFILTER_WANTED			/* a webhook may subscribe to it */
 } PrefilterVerdict;
 
 /*
- * Does any webhook want this change of this row (the new one of an update, in
- * the root's layout)?  The first function remembers, allocates nothing and never
- * throws; the second finds out what is not remembered.
+ * May any webhook subscribe to this change of this row (the new version for an
+ * update, in the root's layout)?  prefilter_recall() only looks into the cache; it
+ * allocates no memory and raises no errors.  prefilter_decide() never returns
+ * PREFILTER_UNKNOWN.
  */
 extern PrefilterVerdict prefilter_recall(const WatchedTable *table, WatchAction action, TupleTableSlot *slot);
 extern PrefilterVerdict prefilter_decide(WatchedTable *table, WatchAction action, TupleTableSlot *slot);

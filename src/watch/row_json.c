@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * row_json.c
- *		Rows as JSON text, equal to row_to_json() to the byte.
+ *		Convert rows to JSON, byte for byte as row_to_json() does.
  *
- * row_to_json() looks up the category and the output function of every column
- * for every row, which costs more than the formatting itself.  Here all of
- * that happens once, in row_json_create(); what remains per row is a switch per
- * column.  The common types are formatted straight into the buffer; what is
- * rare or nested (arrays, composites) goes through to_json(), so that there is
- * only one definition of how it looks.
+ * row_to_json() looks up the category and the output function of every column for
+ * every row, which costs more than the conversion itself.  Here this is done once,
+ * in row_json_create(); per row there is just a switch for each column.  Common
+ * types are written directly into the buffer.  Rare and nested ones (arrays,
+ * composites) are converted by to_json(), so that there is only one
+ * implementation.
  *
  * The rules for each type are those of json_categorize_type() and
  * datum_to_json() in the backend's json.c.
@@ -40,7 +40,7 @@
 /* Sign and digits of the longest bigint, and a NUL. */
 #define INTEGER_SIZE	21
 
-/* How a value becomes JSON. */
+/* How to convert a value. */
 typedef enum RowJsonKind
 {
 	KIND_BOOL,
@@ -49,7 +49,7 @@ typedef enum RowJsonKind
 	KIND_INT8,
 	KIND_FLOAT4,
 	KIND_FLOAT8,
-	KIND_NUMBER,				/* output function; quoted when it is no number */
+	KIND_NUMBER,				/* output function; quoted if the result is not a number */
 	KIND_TEXT,					/* the bytes of a varlena, escaped */
 	KIND_DATETIME,				/* ISO 8601 in UTC */
 	KIND_JSON,					/* the bytes of a varlena, as they are */
@@ -66,23 +66,23 @@ typedef struct RowJsonColumn
 	char	   *prefix;			/* {"name":  or  ,"name":  */
 	int			prefix_len;
 	FmgrInfo	function;		/* output function, to_json() or the cast */
-	int			settings;		/* that it heeds, for the whole row if possible */
-	int			own_settings;	/* those of them that are for this column alone */
-	bool		calls_users;	/* function may be a user's, or call one */
-	FmgrInfo	output;			/* in that case: the type's output function */
+	int			settings;		/* that function depends on, applied to the whole row if possible */
+	int			own_settings;	/* those applied to this column only */
+	bool		calls_users;	/* may function be written by a user, or call such a function? */
+	FmgrInfo	output;			/* if so: the type's output function */
 } RowJsonColumn;
 
 struct RowJson
 {
 	int			ncolumns;
-	int			settings;		/* that the columns heed, see pinned_settings.h */
+	int			settings;		/* that the columns depend on, see pinned_settings.h */
 	bool		calls_users;	/* see row_json_calls_users() */
 	RowJsonColumn columns[FLEXIBLE_ARRAY_MEMBER];
 };
 
 /*
- * Room for n more bytes and a NUL.  The callers write there and advance
- * buf->len; the NUL is written once, at the end of the row.
+ * Make room for n bytes and a NUL.  Callers write there and advance buf->len.  The
+ * NUL is written once, at the end of the row.
  */
 static inline char *
 row_json_reserve(StringInfo buf, size_t n)
@@ -110,9 +110,9 @@ row_json_append_byte(StringInfo buf, char c)
 #define HIGH_BITS		BYTES_OF(0x80)
 
 /*
- * Does any of the eight bytes have to be escaped in a JSON string?  Each term
- * sets the high bit of bytes that are below 0x20, a quote or a backslash; a
- * borrow may report a clean neighbour too, but never miss one.
+ * Must any of the eight bytes be escaped in a JSON string?  Each term sets the high
+ * bit of bytes that are below 0x20, a quote or a backslash.  A borrow may cause
+ * false positives, but never false negatives.
  */
 static inline bool
 row_json_word_needs_escape(uint64 word)
@@ -125,7 +125,7 @@ row_json_word_needs_escape(uint64 word)
 			 ((backslash - BYTES_OF(1)) & ~backslash)) & HIGH_BITS) != 0;
 }
 
-/* Length of the leading part of s that stands for itself in a JSON string. */
+/* Length of the leading part of s that needs no escapes in a JSON string. */
 static inline size_t
 row_json_plain_length(const char *s, size_t len)
 {
@@ -179,9 +179,7 @@ row_json_append_escaped_byte(StringInfo buf, char c)
 	row_json_append_bytes(buf, escape, len);
 }
 
-/*
- * As escape_json(), but for text of known length and a run at a time.
- */
+/* Like escape_json(), but with a length, and copying whole runs of bytes. */
 static void
 row_json_append_string(StringInfo buf, const char *s, size_t len)
 {
@@ -200,7 +198,7 @@ row_json_append_string(StringInfo buf, const char *s, size_t len)
 	row_json_append_byte(buf, '"');
 }
 
-/* A number, or one of NaN, Infinity and -Infinity, which JSON cannot say without quotes. */
+/* Append a number; NaN, Infinity and -Infinity must be quoted in JSON. */
 static void
 row_json_append_number(StringInfo buf, const char *s)
 {
@@ -246,7 +244,7 @@ row_json_append_text(StringInfo buf, RowJsonColumn *column, Datum value)
 	row_json_append_string(buf, s, strlen(s));
 }
 
-/* Does an error say that a function cannot make anything of a value, rather than that something is wrong? */
+/* Does this error code mean that a function cannot convert a value, rather than some general failure? */
 static bool
 row_json_is_about_value(int code)
 {
@@ -259,15 +257,15 @@ row_json_is_about_value(int code)
 		case ERRCODE_PLPGSQL_ERROR:
 			return true;
 		default:
-			/* What a function in C raises without saying more. */
+			/* elog() in a C function. */
 			return code == ERRCODE_INTERNAL_ERROR;
 	}
 }
 
 /*
- * Append what a user's cast to json makes of a value, or the value's text where
- * it raises an error: not every value of a type need have a form in JSON, and
- * the application's statement shall not fail for that.  False: it was the text.
+ * Append the result of a user's cast to json or, if it fails, the value's text: not
+ * every value of a type needs to have an equivalent in JSON, and the application's
+ * statement should not fail because of that.  Returns false for the text.
  */
 static bool
 row_json_append_by_user(StringInfo buf, RowJsonColumn *column, Datum value)
@@ -311,7 +309,7 @@ row_json_append_by_user(StringInfo buf, RowJsonColumn *column, Datum value)
 	return success;
 }
 
-/* False: the value's text had to do. */
+/* Append a value.  Returns false if its cast to json failed and text was used. */
 static bool
 row_json_append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 {
@@ -371,7 +369,7 @@ row_json_append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 	return true;
 }
 
-/* Let the column use its type's output function. */
+/* Convert the column by its type's output function. */
 static void
 row_json_use_output_function(RowJsonColumn *column, RowJsonKind kind)
 {
@@ -383,10 +381,7 @@ row_json_use_output_function(RowJsonColumn *column, RowJsonKind kind)
 	column->kind = kind;
 }
 
-/*
- * Let the column use to_json().  It learns the type of its argument from the
- * call expression, so give it one.
- */
+/* Convert the column by to_json(), which gets the type of its argument from the call expression. */
 static void
 row_json_use_to_json(RowJsonColumn *column)
 {
@@ -399,10 +394,7 @@ row_json_use_to_json(RowJsonColumn *column)
 	column->kind = KIND_TO_JSON;
 }
 
-/*
- * A type that is none of the well-known ones.  As in row_to_json(), only types
- * that did not come with the server are searched for a cast to json.
- */
+/* Like row_to_json(), look for a cast to json only for types that are not built in. */
 static void
 row_json_resolve_other_type(RowJsonColumn *column)
 {
@@ -473,7 +465,7 @@ row_json_resolve_type(RowJsonColumn *column, Oid type)
 	}
 }
 
-/* Everything that precedes the column's value. */
+/* Prepare the text before the column's value. */
 static void
 row_json_set_prefix(RowJsonColumn *column, const char *name, bool first)
 {
@@ -488,8 +480,8 @@ row_json_set_prefix(RowJsonColumn *column, const char *name, bool first)
 }
 
 /*
- * A cast to json may be anybody's function, and to_json() finds it inside of
- * composite types and arrays, too.
+ * A cast to json may be a function written by any user, and to_json() uses it for
+ * elements of composite types and arrays, too.
  */
 static bool
 row_json_resolve_users(RowJsonColumn *column)
@@ -526,7 +518,7 @@ row_json_create(TupleDesc desc, const AttrNumber *attnums, const char *const *na
 		row_json_set_prefix(&row->columns[i], name, i == 0);
 	}
 
-	/* Functions of users have the search path that the table was watched with. */
+	/* Functions of users run with the search_path that watch() was called with. */
 	if (row->calls_users)
 	{
 		row->settings &= ~PINNED_NAMES;
@@ -542,6 +534,8 @@ row_json_append(RowJson *row, StringInfo buf, const Datum *values, const bool *n
 	int			nest_level = pinned_begin(row->settings);
 	AttrNumber	as_text = InvalidAttrNumber;
 
+	/* Functions of users must run as the owner of the table. */
+	Assert(!row->calls_users || InSecurityRestrictedOperation());
 	for (int i = 0; i < row->ncolumns; i++)
 	{
 		RowJsonColumn *column = &row->columns[i];

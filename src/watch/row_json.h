@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * row_json.h
- *		Rows as JSON text, equal to row_to_json() to the byte.
+ *		Convert rows to JSON, byte for byte as row_to_json() does.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,26 +11,26 @@
 #include "access/tupdesc.h"
 #include "lib/stringinfo.h"
 
-/* Chosen columns of one row type, with all type look-ups done. */
+/* Columns of a row type, with all catalog lookups done. */
 typedef struct RowJson RowJson;
 
 /*
- * Prepare the columns attnums[0..n-1] of desc, in this order.  names[i], when
- * names is not NULL and names[i] is not NULL, replaces the column's name as key.
- * Lives in the current memory context; does not keep a pointer to desc.
+ * Prepare to convert columns attnums[0..n-1] of desc, in this order.  If names and
+ * names[i] are not NULL, names[i] is used as key instead of the column's name.
+ * Palloc'd; does not refer to desc.
  */
 extern RowJson *row_json_create(TupleDesc desc, const AttrNumber *attnums,
 							   const char *const *names, int n);
 
 /*
- * Append "{...}" for a row given as arrays indexed by attnum - 1.  Garbage goes
- * to the current memory context, so call it in a short-lived one.  Returns a
- * column whose value is sent as text because its type's own cast to json
- * cannot express it; 0: there is none.
+ * Append "{...}" for a row given as arrays indexed by attnum - 1.  Leaks into the
+ * current memory context, so it should be a short-lived one.  Returns a column
+ * whose value was converted to text because the type's cast to json failed, or
+ * InvalidAttrNumber.
  */
 extern AttrNumber row_json_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls);
 
-/* May a function that a user wrote be called, a cast of a type of his? */
+/* May this call functions written by users, such as casts to json? */
 extern bool row_json_calls_users(const RowJson *row);
 
 #endif							/* WEBHOOK_ROW_JSON_H */

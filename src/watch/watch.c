@@ -1,16 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * watch.c
- *		A watched table: its settings, made ready for the row trigger.
+ *		Watched tables: their settings, prepared for the row trigger.
  *
- * Each backend keeps, for every table or partition whose trigger has fired, what
- * webhook.watch says about it with all names resolved to attribute numbers.
- * The entries are marked invalid by relation cache invalidation of the table,
- * of the table at the root of its partitions, and of webhook.watch.
+ * Each backend caches, for every table or partition whose trigger has fired, its
+ * settings in webhook.watch, with all names resolved to attribute numbers.
+ * Entries are marked invalid by relcache invalidations of the table, of the root
+ * of its partition tree, and of webhook.watch.
  *
- * Each entry also knows its audiences: the webhooks that subscribe to it,
- * sorted by what their owners may read (access.c).  There is one, and it sees
- * all of the row, unless somebody's rights are restricted.
+ * Each entry also has audiences: the webhooks that subscribe to it, grouped by
+ * what their owners may read (audience.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -20,6 +19,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tupconvert.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
@@ -42,6 +42,7 @@
 
 #include "base/container.h"
 #include "compat.h"
+#include "watch/audience.h"
 #include "watch/watch.h"
 
 static const char *const watch_action_names[WATCH_NACTIONS] = {"create", "update", "delete"};
@@ -52,9 +53,9 @@ static const AttrNumber watch_field_attnums[WATCH_NFIELDS] = {
 };
 
 /*
- * What is known of one table.  It is replaced, never changed, when it has become
- * invalid: an expression may write to its own table, which looks the table
- * up again, while the row that it was evaluated for still needs what it began with.
+ * An invalid entry is replaced rather than changed: an expression may write to its
+ * own table, which looks up the table again, while a caller up the stack still
+ * uses the old settings.
  */
 typedef struct TableEntry
 {
@@ -65,8 +66,8 @@ typedef struct TableEntry
 static HTAB *watch_tables = NULL;		/* entries are never removed */
 static WatchedTable *watch_recent_table = NULL; /* looked up last, and still in an entry */
 static uint64 watch_invalidations = 0;
-static uint64 watch_role_changes = 0;	/* anything about roles and schemas that rights depend on */
-static uint64 watch_table_changes = 1;	/* anything about tables that we know to be watched */
+static uint64 watch_role_changes = 0;	/* changes of roles and schemas that privileges depend on */
+static uint64 watch_table_changes = 1;	/* changes of tables that we know to be watched */
 
 
 static void
@@ -97,7 +98,7 @@ watch_role_callback(Datum arg, int cacheid, uint32 hashvalue)
 	watch_role_changes++;
 }
 
-/* A cast to json has come or gone, perhaps one that was looked up for a column: rare enough to begin with all again. */
+/* A cast was created or dropped, perhaps one to json that a column uses.  Rare, so invalidate everything. */
 static void
 watch_cast_callback(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -126,7 +127,7 @@ watch_field_is_boolean(WatchField field)
 	return field == WATCH_PAID || field == WATCH_DELETED;
 }
 
-/* The row of webhook.watch for this table, as a copy; NULL if there is none. */
+/* A copy of the row in webhook.watch for this table; NULL if there is none. */
 static HeapTuple
 watch_fetch_settings(Relation watch, Oid relid)
 {
@@ -163,9 +164,8 @@ watch_in_list(const char *name, char **list, int n)
 }
 
 /*
- * Note when one of the names is that of a column which has another name now:
- * a column that was to be left out would be sent.  A column that was dropped
- * needs no name.
+ * Check whether one of these columns has been renamed.  Otherwise a column that
+ * should be excluded would be sent.  Dropped columns do not matter.
  */
 static void
 watch_find_renamed(WatchedTable *table, TupleDesc desc, char **names, int n, HeapTuple settings,
@@ -194,9 +194,9 @@ watch_find_renamed(WatchedTable *table, TupleDesc desc, char **names, int n, Hea
 }
 
 /*
- * The columns of the payload, and those whose change matters: the payload's,
- * the key's and the ones the fields are read from.  With a payload function any column
- * may matter.
+ * Set the columns of the payload, and those whose change causes a message: columns
+ * of the payload, of the key, and used as fields.  With a payload function these
+ * are all columns.
  */
 static void
 watch_set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
@@ -250,7 +250,10 @@ watch_set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, Tuple
 	}
 }
 
-/* Is it the primary key that the table was watched with?  Columns may have been renamed, or renumbered by a restore. */
+/*
+ * Is the primary key still the one at the time of watch()?  Its columns may have
+ * been renamed, or renumbered by dump and restore.
+ */
 static bool
 watch_is_watched_key(const WatchedTable *table, TupleDesc desc, HeapTuple settings, TupleDesc settings_desc)
 {
@@ -263,7 +266,7 @@ watch_is_watched_key(const WatchedTable *table, TupleDesc desc, HeapTuple settin
 	char	   *name = NULL;
 	int			found = 0;
 
-	/* A table that an older version has watched. */
+	/* The settings were stored by an older version. */
 	if (isnull || getKeyJsonValueFromContainer(&DatumGetJsonbP(d)->root, "", 0, &key) == NULL || key.type != jbvBinary)
 		return true;
 	it = JsonbIteratorInit(key.val.binary.data);
@@ -287,7 +290,7 @@ watch_is_watched_key(const WatchedTable *table, TupleDesc desc, HeapTuple settin
 	return found == table->nkeys && found == JsonContainerSize(key.val.binary.data);
 }
 
-/* The columns of the primary key. */
+/* Set the columns of the primary key. */
 static void
 watch_set_keys(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc settings_desc)
 {
@@ -301,7 +304,7 @@ watch_set_keys(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc
 	table->other_key = table->nkeys > 0 && !watch_is_watched_key(table, RelationGetDescr(root), settings, settings_desc);
 }
 
-/* What an owner must be able to read, and what may be left out. */
+/* Set the columns that a webhook's owner must be able to read, and those that can be omitted. */
 static void
 watch_set_access_columns(WatchedTable *table)
 {
@@ -316,7 +319,7 @@ watch_set_access_columns(WatchedTable *table)
 		columns->useful = bms_add_member(columns->useful, table->compare[i]);
 }
 
-/* Sort the fields into plain columns and expressions, and write the query for the latter. */
+/* Determine which fields are plain columns and which are expressions, and build the query for the latter. */
 static void
 watch_set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc settings_desc)
 {
@@ -363,8 +366,8 @@ watch_set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDe
 }
 
 /*
- * The table whose settings apply: this one or the nearest ancestor that is
- * watched.  Returns its settings, NULL when there is none.
+ * Find the table whose settings apply: this one or its nearest watched ancestor.
+ * Returns the settings, or NULL if there are none.
  */
 static HeapTuple
 watch_find_root(Relation rel, Relation watch, Oid *root)
@@ -387,8 +390,8 @@ watch_find_root(Relation rel, Relation watch, Oid *root)
 }
 
 /*
- * Does the table have our trigger?  Settings stay behind when a table is dropped, until the next watch(), and some
- * other table may get its OID: that one has not been watched by anybody.
+ * Does the table have our trigger?  The settings of a dropped table remain until the
+ * next watch(), and another table, which nobody has watched, may get the same OID.
  */
 static bool
 watch_has_trigger(Relation rel)
@@ -405,7 +408,7 @@ watch_has_trigger(Relation rel)
 	return false;
 }
 
-/* Fill an entry.  All its memory is in the current context. */
+/* Build the settings in the current memory context; false if the table is not watched. */
 static bool
 watch_build_table(WatchedTable *table, Relation rel)
 {
@@ -447,7 +450,7 @@ watch_build_table(WatchedTable *table, Relation rel)
 	return true;
 }
 
-/* What is to be known of a table from now on; without an entity type if it is not watched. */
+/* Create the cached settings of a table; entity_type is NULL if it is not watched. */
 static WatchedTable *
 watch_create_table(Relation rel)
 {
@@ -467,159 +470,9 @@ watch_create_table(Relation rel)
 	return table;
 }
 
-/* ---------- audiences ---------- */
-
-/* The audience of each owner, while they are being formed. */
-typedef struct OwnerEntry
-{
-	Oid			owner;			/* hash key */
-	int			audience;		/* -1: none, sees nothing */
-} OwnerEntry;
-
-typedef struct AudienceFilter
-{
-	HTAB	   *owners;
-	int			audience;
-} AudienceFilter;
-
-static bool
-watch_is_in_audience(const CatalogWebhook *webhook, void *arg)
-{
-	AudienceFilter *filter = arg;
-	OwnerEntry *entry = hash_search(filter->owners, &webhook->owner, HASH_FIND, NULL);
-
-	return entry != NULL && entry->audience == filter->audience;
-}
-
-/* Of these columns, the ones that are in the set. */
-static int
-watch_filter_columns(const AttrNumber *columns, int n, const Bitmapset *set, AttrNumber **result)
-{
-	int			kept = 0;
-
-	*result = palloc(Max(n, 1) * sizeof(AttrNumber));
-	for (int i = 0; i < n; i++)
-		if (bms_is_member(columns[i], set))
-			(*result)[kept++] = columns[i];
-	return kept;
-}
-
-/* Make the audience that sees just these columns. */
-static void
-watch_fill_audience(const WatchedTable *table, Bitmapset *columns, TupleDesc desc, WatchAudience *audience)
-{
-	AttrNumber *payload;
-	int			npayload;
-
-	memset(audience, 0, sizeof(*audience));
-	audience->columns = columns;
-	npayload = watch_filter_columns(table->payload, table->npayload, columns, &payload);
-	audience->json = row_json_create(desc, payload, NULL, npayload);
-	audience->ncompare = watch_filter_columns(table->compare, table->ncompare, columns, &audience->compare);
-}
-
-bool
-watch_audience_for(const WatchedTable *table, Relation root, Oid role, WatchAudience *audience)
-{
-	Bitmapset  *readable;
-
-	switch (access_check(role, table->root, &table->access_columns, &readable))
-	{
-		case ACCESS_ALL:
-			memset(audience, 0, sizeof(*audience));
-			audience->json = table->json;
-			return true;
-		case ACCESS_COLUMNS:
-			watch_fill_audience(table, readable, RelationGetDescr(root), audience);
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* The audience that sees just these columns. */
-static int
-watch_find_audience(WatchedTable *table, Bitmapset *columns, TupleDesc desc)
-{
-	for (int i = 1; i < table->naudiences; i++)
-		if (bms_equal(table->audiences[i].columns, columns))
-			return i;
-	table->audiences = repalloc(table->audiences, (table->naudiences + 1) * sizeof(WatchAudience));
-	watch_fill_audience(table, columns, desc, &table->audiences[table->naudiences]);
-	return table->naudiences++;
-}
-
-/* Sort the owners of an event's webhooks; is there one that does not see everything? */
-static bool
-watch_sort_owners(WatchedTable *table, const CatalogEvent *event, TupleDesc desc, HTAB *owners)
-{
-	bool		restricted = false;
-
-	for (int i = 0; i < event->nowners; i++)
-	{
-		bool		found;
-		OwnerEntry *entry = hash_search(owners, &event->owners[i], HASH_ENTER, &found);
-
-		if (!found)
-		{
-			Bitmapset  *readable;
-			Access		access = access_check(entry->owner, table->root, &table->access_columns,
-											  &readable);
-
-			entry->audience = -1;
-			if (access == ACCESS_ALL)
-				entry->audience = 0;
-			else if (access == ACCESS_COLUMNS)
-				entry->audience = watch_find_audience(table, readable, desc);
-		}
-		restricted |= (entry->audience != 0);
-	}
-	return restricted;
-}
-
-/* Who hears of this table, in the current memory context.  desc is the root's. */
-static void
-watch_form_audiences(WatchedTable *table, TupleDesc desc)
-{
-	AudienceFilter filter = {0};
-	WatchAudience *all = palloc0(sizeof(WatchAudience));
-	bool		restricted = false;
-
-	all->json = table->json;
-	all->ncompare = table->ncompare;
-	all->compare = table->compare;
-	table->audiences = all;
-	table->naudiences = 1;
-
-	filter.owners = container_hash("webhook owners", 16, sizeof(Oid), sizeof(OwnerEntry), CurrentMemoryContext);
-	for (int a = 0; a < WATCH_NACTIONS; a++)
-		restricted |= watch_sort_owners(table, catalog_event(table->event_names[a]), desc, filter.owners);
-
-	for (int i = 0; i < table->naudiences; i++)
-	{
-		filter.audience = i;
-		for (int a = 0; a < WATCH_NACTIONS; a++)
-			table->audiences[i].events[a] = restricted ?
-				catalog_event_filtered(table->event_names[a], watch_is_in_audience, &filter) :
-				catalog_event(table->event_names[a]);
-	}
-	hash_destroy(filter.owners);
-}
-
-/* Does anybody subscribe to what this may turn out to be? */
-static bool
-watch_is_subscribed(const WatchedTable *table, WatchAction action)
-{
-	for (int i = 0; i < table->naudiences; i++)
-		for (int a = 0; a < WATCH_NACTIONS; a++)
-			if (table->audiences[i].events[a]->wanted && watch_may_become(table, action, a))
-				return true;
-	return false;
-}
-
 /*
- * Form the audiences again when a subscription or a right has changed.  The old
- * ones stay until the end of the transaction, for callers further up the stack.
+ * Form new audiences after a subscription or a privilege has changed.  The old ones
+ * survive until the end of the transaction, for callers up the stack.
  */
 static void
 watch_refresh_audiences(WatchedTable *table, Relation rel)
@@ -632,9 +485,9 @@ watch_refresh_audiences(WatchedTable *table, Relation rel)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	WatchedTable built = *table;
 
-	watch_form_audiences(&built, RelationGetDescr(root));
+	audience_form_all(&built, RelationGetDescr(root));
 	for (int a = 0; a < WATCH_NACTIONS; a++)
-		built.wanted[a] = watch_is_subscribed(&built, a);
+		built.wanted[a] = audience_is_subscribed(&built, a);
 	MemoryContextSwitchTo(old);
 	if (root != rel)
 		table_close(root, AccessShareLock);
@@ -708,14 +561,14 @@ watch_settings(Relation rel)
 	if (table != NULL && table->nkeys == 0 && !watch_has_field(table, WATCH_ID))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("watched table \"%s\" has no primary key any more", get_rel_name(table->root)),
+				 errmsg("watched table \"%s\" no longer has a primary key", get_rel_name(table->root)),
 				 errhint("Add one, or call webhook.watch() again with argument \"id\".")));
 	if (table != NULL && table->other_key)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the primary key of watched table \"%s\" is another one than when it was watched", get_rel_name(table->root)),
-				 errdetail("Its rows would get other ids."),
-				 errhint("Call webhook.watch() again, with argument \"id\" if the ids should stay as they were.")));
+				 errmsg("primary key of watched table \"%s\" has been replaced", get_rel_name(table->root)),
+				 errdetail("The ids of its rows would change."),
+				 errhint("Call webhook.watch() again, with argument \"id\" to keep the ids.")));
 	return table;
 }
 
@@ -724,11 +577,13 @@ watch_lookup(Relation rel)
 {
 	WatchedTable *table = watch_recent(rel);
 
+	Assert(IsTransactionState());
 	if (table != NULL)
 		return table;
 	table = watch_settings(rel);
 	if (table != NULL && !watch_audiences_are_current(table))
 		watch_refresh_audiences(table, rel);
+	Assert(table == NULL || (table->naudiences > 0 && table->audiences[0].columns == NULL));
 	watch_recent_table = table;
 	return table;
 }
@@ -740,11 +595,4 @@ watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which)
 		return slot;
 	return execute_attr_map_slot(table->map->attrMap, slot, which >= 0 ? table->root_slot[which] :
 								 MakeSingleTupleTableSlot(table->root_slot[0]->tts_tupleDescriptor, &TTSOpsVirtual));
-}
-
-bool
-watch_audience_sees(const WatchedTable *table, const WatchAudience *audience, WatchField field)
-{
-	return audience->columns == NULL || table->field_column[field] == 0 ||
-		bms_is_member(table->field_column[field], audience->columns);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * watch.h
- *		A watched table: its settings, made ready for the row trigger.
+ *		Watched tables: their settings, prepared for the row trigger.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,13 +18,13 @@
 #include "utils/snapshot.h"
 
 /*
- * Triggers fire in the order of their names.  Ours is to be the first: one
- * that changes the same row once more would otherwise be reported before the
- * change that it followed.
+ * Triggers fire in order of their names.  Ours must be the first: if another one
+ * changes the same row again, that change must not be captured before the one
+ * that it followed.
  */
 #define WATCH_TRIGGER_NAME	"00_webhook_capture"
 
-/* What watch() lets the user give as a column name or an SQL expression. */
+/* Settings of watch() that are column names or SQL expressions. */
 typedef enum WatchField
 {
 	WATCH_ID,
@@ -50,16 +50,16 @@ typedef struct WatchAudience
 	const CatalogEvent *events[WATCH_NACTIONS];
 	Bitmapset  *columns;		/* NULL: all of them */
 	RowJson    *json;			/* payload from columns; NULL: by a function */
-	int			ncompare;		/* columns whose change makes an update worth telling */
+	int			ncompare;		/* columns whose change causes a message about an update */
 	AttrNumber *compare;
 } WatchAudience;
 
-/* How values of one type become text; all zeros until it is first used. */
+/* How to convert values of a type to text; all zeros until first used. */
 typedef struct WatchTextForm
 {
 	Oid			type;
-	Oid			base;			/* what it is a domain over, or the type itself */
-	int			settings;		/* that the output function heeds, see pinned_settings.h */
+	Oid			base;			/* base type of a domain, or the type itself */
+	int			settings;		/* that the output function depends on, see pinned_settings.h */
 	FmgrInfo	output;
 } WatchTextForm;
 
@@ -70,52 +70,52 @@ typedef struct WatchedTable
 {
 	Oid			relid;
 	Oid			root;			/* the table that was watched */
-	bool		valid;			/* false: to be built again before use */
-	MemoryContext context;		/* holds all that follows */
+	bool		valid;			/* if false, must be rebuilt before use */
+	MemoryContext context;		/* contains everything below */
 
-	/* who hears of it; out of date when one of the two numbers is */
+	/* subscribers; out of date if one of the two numbers is */
 	uint64		generation;		/* of the subscriptions */
 	uint64		role_changes;
 	MemoryContext audience_context;
 	int			naudiences;
-	WatchAudience *audiences;	/* first those who see everything */
-	bool		wanted[WATCH_NACTIONS]; /* by anybody, or what it may turn out to be */
+	WatchAudience *audiences;	/* the first one sees all columns */
+	bool		wanted[WATCH_NACTIONS]; /* does any webhook subscribe to what this may be for a receiver? */
 	Prefilter	   *screen;			/* see prefilter.c */
 
 	char	   *entity_type;
 	char	   *event_names[WATCH_NACTIONS];
 
-	/* for a partition whose columns are in another order than the root's; else NULL */
+	/* for a partition with another column order than the root's, else NULL */
 	struct TupleConversionMap *map;
 	TupleTableSlot *root_slot[2];
 
-	/* a column that the settings name, and its name now; NULL: there is no such column */
+	/* a column that has been renamed since watch(), and its new name; or NULL */
 	char	   *renamed_from;
 	char	   *renamed_to;
 
-	AccessColumns access_columns;	/* to judge what an owner may see */
+	AccessColumns access_columns;	/* for access_check() */
 	int			npayload;
 	AttrNumber *payload;		/* columns of the payload */
-	RowJson    *json;			/* the same ready for use; NULL: a function makes it */
-	bool		calls_users;	/* which takes functions that a user wrote */
-	int			ncompare;		/* columns whose change makes an update worth telling */
+	RowJson    *json;			/* the same, prepared; NULL if there is a payload function */
+	bool		calls_users;	/* see row_json_calls_users() */
+	int			ncompare;		/* columns whose change causes a message about an update */
 	AttrNumber *compare;
 
-	/* key columns of the default id, when there is no field for it */
+	/* primary key columns, if there is no setting for the id */
 	int			nkeys;
 	AttrNumber *keys;
-	bool		other_key;		/* than when the table was watched */
+	bool		other_key;		/* has the primary key been replaced since watch()? */
 	WatchTextForm *key_form;
 
 	char	   *field_sql[WATCH_NFIELDS];	/* an SQL expression over the table's columns, or NULL */
 	AttrNumber	field_column[WATCH_NFIELDS];	/* plain column, or 0 */
 	int			field_position[WATCH_NFIELDS];	/* column of the query's result, or 0 */
 	WatchTextForm field_form[WATCH_NFIELDS];
-	char	   *query;			/* evaluates the expressions for one row; NULL: there are none */
-	struct _SPI_plan *plan;		/* kept, NULL until first used */
-	bool		reads_known;	/* since then: */
-	Bitmapset  *reads[WATCH_NFIELDS];	/* the columns that each expression reads */
-	Oid			owner;			/* of the table; expressions run with its rights */
+	char	   *query;			/* evaluates the expressions for one row; NULL if there are none */
+	struct _SPI_plan *plan;		/* saved plan, NULL until first used */
+	bool		reads_known;	/* is reads set? */
+	Bitmapset  *reads[WATCH_NFIELDS];	/* the columns that each expression uses */
+	Oid			owner;			/* of the table; expressions run with its privileges */
 	char	   *search_path;
 } WatchedTable;
 
@@ -125,7 +125,7 @@ watch_has_field(const WatchedTable *table, WatchField field)
 	return table->field_column[field] != 0 || table->field_position[field] != 0;
 }
 
-/* Can a change of this kind be one of that kind for a receiver?  An update can, by deletion or payment. */
+/* Can this action be that one for a receiver?  An update can, because of "deleted" or "paid". */
 static inline bool
 watch_may_become(const WatchedTable *table, WatchAction action, WatchAction effective)
 {
@@ -136,35 +136,27 @@ watch_may_become(const WatchedTable *table, WatchAction action, WatchAction effe
 
 extern void watch_init(void);
 
-/* Changes whenever somebody's right to see a watched table may have changed. */
+/* Changes whenever the privileges of any role on a watched table may have changed. */
 extern uint64 watch_access_changes(void);
 
 /*
- * The settings for a table that has the trigger; NULL when it is not watched
- * (any more).  An error when the settings do not fit the table any more.  The
- * second leaves the audiences as they are: it looks at no webhook.  The third
- * is for judging rights only, which goes on whatever a table's owner does to it.
+ * The settings of a table that has the trigger; NULL if it is not, or no longer,
+ * watched.  watch_lookup() also updates the audiences.  Both raise an error if the
+ * settings no longer fit the table.  watch_settings_unchecked() does not; it is for
+ * checking privileges, which must go on regardless of changes to the table.
  */
 extern WatchedTable *watch_lookup(Relation rel);
 extern WatchedTable *watch_settings(Relation rel);
 extern WatchedTable *watch_settings_unchecked(Relation rel);
 
-/* What watch_lookup() returned last, if it is this table's and up to date; else NULL. */
+/* The last result of watch_lookup(), if it is for this table and up to date; else NULL. */
 extern WatchedTable *watch_recent(Relation rel);
 
 /*
- * What a role may see of the table, in the current memory context: an audience
- * of one, without events.  False: nothing.
- */
-extern bool watch_audience_for(const WatchedTable *table, Relation root, Oid role, WatchAudience *audience);
-
-/*
- * The row in the layout of the table that was watched.  which: 0 or 1, there
- * is room for an old and a new row; -1: in the current memory context.
+ * Convert a row to the layout of the watched table, if this is a partition with
+ * another one.  There are two slots, 0 and 1, for the old and the new row; -1
+ * allocates one in the current memory context.
  */
 extern TupleTableSlot *watch_root_slot(WatchedTable *table, TupleTableSlot *slot, int which);
-
-/* May the audience see this value? */
-extern bool watch_audience_sees(const WatchedTable *table, const WatchAudience *audience, WatchField field);
 
 #endif							/* WEBHOOK_WATCH_H */

@@ -3,9 +3,9 @@
  * watch_api.c
  *		watch() and unwatch(): which tables are captured, and how.
  *
- * Everything is checked when it is set, expressions by preparing them with
- * the rights that they will run with, so that the row trigger meets only
- * what has worked once.
+ * All settings are checked here, expressions by preparing them with the
+ * privileges that they will run with, so that the row trigger gets only settings
+ * that have worked once.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,7 +60,7 @@ enum
 	ARG_COLUMNS,
 	ARG_EXCLUDE,
 	ARG_PAYLOAD,
-	ARG_SEARCH_PATH,			/* not an argument: what we store with them */
+	ARG_SEARCH_PATH,			/* not an argument, but stored with them */
 	NARGS
 };
 
@@ -80,10 +80,10 @@ watch_api_require_owner(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of table %s", get_rel_name(relid)),
-				 errhint("Have the table's owner call webhook.watch() and webhook.unwatch().")));
+				 errhint("Only the table's owner can call webhook.watch() and webhook.unwatch().")));
 }
 
-/* A table that may have the trigger, owned by the caller; opened and locked. */
+/* Open and lock a table that can be watched, which the caller must own. */
 static Relation
 watch_api_open_watchable(Oid relid)
 {
@@ -94,9 +94,9 @@ watch_api_open_watchable(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid),
-				 errhint("Give the name of a table.")));
+				 errhint("Specify the name of a table.")));
 
-	/* Before waiting for a lock and making others wait. */
+	/* Check this before queuing for a lock, which would block others. */
 	watch_api_require_owner(relid);
 	rel = relation_open(relid, ShareRowExclusiveLock);
 	relkind = rel->rd_rel->relkind;
@@ -105,18 +105,18 @@ watch_api_open_watchable(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a table", RelationGetRelationName(rel)),
-				 errhint("Only tables and partitioned tables can be watched; for a view, watch the tables below it and give a payload function.")));
+				 errhint("Only tables and partitioned tables can be watched. For a view, watch its tables and use a payload function.")));
 	if (IsSystemRelation(rel) ||
 		RelationGetNamespace(rel) == get_namespace_oid(WEBHOOK_SCHEMA, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("\"%s\" cannot be watched", RelationGetRelationName(rel)),
-				 errhint("System tables and the tables of this extension send no webhooks.")));
+				 errhint("System catalogs and the tables of this extension cannot be watched.")));
 	if (RelationUsesLocalBuffers(rel))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("temporary table \"%s\" cannot be watched", RelationGetRelationName(rel)),
-				 errhint("Watch a permanent table, or call webhook.emit().")));
+				 errhint("Watch a permanent table, or use webhook.emit().")));
 	watch_api_require_owner(relid);
 	return rel;
 }
@@ -136,7 +136,7 @@ watch_api_check_entity_type(const char *entity_type)
 						 ENTITY_TYPE_MAX)));
 }
 
-/* The trigger sees no value where none is stored: it would take it for NULL. */
+/* Virtual columns have no stored value, so the trigger would see NULL. */
 static void
 watch_api_refuse_virtual(Relation rel, const char *argument, AttrNumber attnum)
 {
@@ -147,7 +147,7 @@ watch_api_refuse_virtual(Relation rel, const char *argument, AttrNumber attnum)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("invalid value for argument \"%s\": column \"%s\" is a virtual generated column",
 						argument, NameStr(att->attname)),
-				 errhint("Give the expression that generates it, make the column STORED, or have a payload function compute it.")));
+				 errhint("Specify the generation expression, make the column STORED, or use a payload function.")));
 }
 
 static void
@@ -160,7 +160,7 @@ watch_api_check_columns(Relation rel, const char *argument, Datum array)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"%s\" must name at least one column", argument),
-				 errhint("Leave it out to have all columns.")));
+				 errhint("Omit it to include all columns.")));
 	for (int i = 0; i < n; i++)
 	{
 		AttrNumber	attnum = get_attnum(RelationGetRelid(rel), names[i]);
@@ -170,7 +170,7 @@ watch_api_check_columns(Relation rel, const char *argument, Datum array)
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("column \"%s\" in argument \"%s\" does not exist in table \"%s\"",
 							names[i], argument, RelationGetRelationName(rel)),
-					 errhint("Column names are written as they are stored, without quotes.")));
+					 errhint("Specify column names exactly as they are stored, without quotes.")));
 		if (strcmp(argument, watch_api_arg_names[ARG_COLUMNS]) == 0)
 			watch_api_refuse_virtual(rel, argument, attnum);
 	}
@@ -178,7 +178,7 @@ watch_api_check_columns(Relation rel, const char *argument, Datum array)
 
 #define PAYLOAD_HINT	"It must take one argument, the row type of the table, and return json or jsonb."
 
-/* It takes the table's row and returns json or jsonb. */
+/* Does the function take a row of the table and return json or jsonb? */
 static bool
 watch_api_payload_fits(Oid function, Oid rowtype)
 {
@@ -196,7 +196,7 @@ watch_api_payload_fits(Oid function, Oid rowtype)
 	return fits;
 }
 
-/* The payload function that the argument names, with its schema. */
+/* Look up the payload function; returns its qualified signature. */
 static char *
 watch_api_find_payload(Relation rel, const char *text)
 {
@@ -212,7 +212,7 @@ watch_api_find_payload(Relation rel, const char *text)
 	return format_procedure_qualified(function);
 }
 
-/* The caller's search path as it resolves now, temporary objects last. */
+/* The caller's current effective search_path, with temporary objects last. */
 static char *
 watch_api_current_search_path(void)
 {
@@ -231,7 +231,7 @@ watch_api_current_search_path(void)
 	return buf.data;
 }
 
-/* An expression must have one value: in parentheses "a, b" would be a row, and "a), (b" two columns. */
+/* An expression must return one value: "(a, b)" would be a row, and "a), (b" two columns. */
 static void
 watch_api_check_result(SPIPlanPtr plan)
 {
@@ -241,10 +241,10 @@ watch_api_check_result(SPIPlanPtr plan)
 		type_is_rowtype(TupleDescAttr(source->resultDesc, 0)->atttypid))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("several values instead of one")));
+				 errmsg("more than one value")));
 }
 
-/* Text can be cast, but what is no boolean would stop everybody who writes to the table. */
+/* Text could be cast to boolean, but a value that is none would make all writes to the table fail. */
 static void
 watch_api_check_boolean(const char *query, Oid rowtype)
 {
@@ -258,14 +258,14 @@ watch_api_check_boolean(const char *query, Oid rowtype)
 	if (category == TYPCATEGORY_STRING)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("it is of type %s, not boolean", format_type_be(type))));
+				 errmsg("expression is of type %s, not boolean", format_type_be(type))));
 }
 
 /*
- * Refuse a sub-select that returns several rows: it compares a column of its
- * own tables with itself where a column of the watched table was meant, and
- * would make every statement fail.  It is tried with a row of nulls and with an
- * existing one.  Other errors need not occur with other rows.
+ * Reject a subquery that returns more than one row.  Typically it compares a column
+ * of its own tables with itself instead of a column of the watched table, and
+ * would make every statement fail.  It is evaluated for a row of nulls and for an
+ * existing row.  Other errors are ignored, as they may depend on the row.
  */
 static void
 watch_api_check_single_row(Relation rel, int arg, const char *text)
@@ -282,7 +282,7 @@ watch_api_check_single_row(Relation rel, int arg, const char *text)
 	Datum		values[] = {(Datum) 0};
 	bool volatile several = false;
 
-	/* What writes must not run without need. */
+	/* Do not execute expressions that may have side effects. */
 	if (parsed == NULL || !parsed->hasSubLinks || contain_volatile_functions((Node *) parsed))
 		return;
 	BeginInternalSubTransaction(NULL);
@@ -313,14 +313,14 @@ watch_api_check_single_row(Relation rel, int arg, const char *text)
 	if (several)
 		ereport(ERROR,
 				(errcode(ERRCODE_CARDINALITY_VIOLATION),
-				 errmsg("a sub-select returns more than one row"),
-				 errhint("In a sub-select a bare name is that of a column of its own tables. Qualify columns of the watched table, as in %s.%s.",
+				 errmsg("subquery returns more than one row"),
+				 errhint("Unqualified names in a subquery refer to columns of its own tables. Qualify columns of the watched table, as in %s.%s.",
 						 name, quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), 0)->attname)))));
 }
 
 /*
- * Prepare an expression over the columns of the table, to see whether it
- * works.  Runs with the table owner's rights and the given search path.
+ * Check an expression over the columns of the table by preparing it, with the
+ * privileges of the table's owner and this search_path.
  */
 static void
 watch_api_check_expression(Relation rel, int arg, const char *text, const char *search_path)
@@ -334,7 +334,7 @@ watch_api_check_expression(Relation rel, int arg, const char *text, const char *
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"%s\"", watch_api_arg_names[arg]),
-				 errhint("Give a column name or an SQL expression of at most %d characters.",
+				 errhint("Specify a column name or an SQL expression of at most %d characters.",
 						 EXPRESSION_MAX)));
 
 	run_as_table_owner(rel->rd_rel->relowner, search_path, &state);
@@ -353,7 +353,7 @@ watch_api_check_expression(Relation rel, int arg, const char *text, const char *
 					 errmsg("not a single expression")));
 		watch_api_check_result(plan);
 
-		/* One value for each row, whatever the other expressions are: no aggregates, no sets. */
+		/* In WHERE, aggregates and set-returning functions are errors. */
 		if (SPI_prepare(psprintf("SELECT FROM (SELECT ($1).*) AS %s WHERE (%s\n) IS NULL", name, text), 1, &rowtype) == NULL)
 			elog(ERROR, "SPI_prepare failed");
 		if (boolean)
@@ -380,7 +380,7 @@ watch_api_check_expression(Relation rel, int arg, const char *text, const char *
 	run_as_end(&state);
 }
 
-/* A column or an expression.  A column that is to be a boolean can be cast to one, perhaps. */
+/* Check a setting that is a column or an expression.  A column must be boolean, or castable, if the field is. */
 static void
 watch_api_check_field(Relation rel, int arg, const char *text, const char *search_path)
 {
@@ -394,7 +394,7 @@ watch_api_check_field(Relation rel, int arg, const char *text, const char *searc
 		watch_api_check_expression(rel, arg, quote_identifier(text), search_path);
 }
 
-/* Without a primary key somebody must say what identifies a row. */
+/* Without primary key, argument "id" is required. */
 static void
 watch_api_check_key(Relation rel)
 {
@@ -402,10 +402,10 @@ watch_api_check_key(Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("table \"%s\" has no primary key", RelationGetRelationName(rel)),
-				 errhint("Give argument \"id\": a column or an expression that identifies a row.")));
+				 errhint("Specify argument \"id\": a column or an expression that identifies a row.")));
 }
 
-/* Drop the trigger, unless it is part of the one on a partitioned table above. */
+/* Drop the trigger, unless it was cloned from a partitioned table's. */
 static void
 watch_api_drop_trigger(Oid relid)
 {
@@ -421,6 +421,7 @@ watch_api_drop_trigger(Oid relid)
 						 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
 }
 
+/* Create the trigger, unless there is one. */
 static void
 watch_api_put_trigger(Relation rel)
 {
@@ -430,13 +431,13 @@ watch_api_put_trigger(Relation rel)
 	Datum		values[2] = {ObjectIdGetDatum(RelationGetRelid(rel)), CStringGetTextDatum(WATCH_TRIGGER_NAME)};
 	ListCell   *lc;
 
-	/* A partition has its parent's. */
+	/* A partition may have a clone of its parent's. */
 	if (as_owner_execute("SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND tgname = $2 "
 						 "AND tgfoid = 'webhook.capture()'::pg_catalog.regprocedure",
 						 SPI_OK_SELECT, 2, types, values, NULL) > 0)
 		return;
 
-	/* Partitions that were watched before keep their settings, but get this one's trigger. */
+	/* Partitions that are watched already keep their settings, but get a clone of this trigger. */
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		foreach(lc, find_all_inheritors(RelationGetRelid(rel), ShareRowExclusiveLock, NULL))
 			watch_api_drop_trigger(lfirst_oid(lc));
@@ -445,12 +446,12 @@ watch_api_put_trigger(Relation rel)
 							  "FOR EACH ROW EXECUTE FUNCTION webhook.capture()", table),
 					 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
 
-	/* DROP EXTENSION takes the trigger along instead of refusing. */
+	/* Let DROP EXTENSION drop the trigger instead of failing. */
 	as_owner_execute(psprintf("ALTER TRIGGER " QUOTED_TRIGGER_NAME " ON %s DEPENDS ON EXTENSION webhook", table),
 					 SPI_OK_UTILITY, 0, NULL, NULL, NULL);
 }
 
-/* Partitions with settings of their own had the trigger of this table, which is gone: they get theirs. */
+/* Create triggers on partitions that have their own settings, since the cloned ones are gone. */
 static void
 watch_api_put_partition_triggers(Relation rel)
 {
@@ -479,7 +480,7 @@ watch_api_store_settings(Datum *values, bool *nulls)
 	static Oid	types[NARGS] = {REGCLASSOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 	TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID};
 
-	/* Tables that were dropped since leave their settings behind; this is the moment to clear them away. */
+	/* Also delete settings of tables that have been dropped. */
 	as_owner_execute("DELETE FROM webhook.watch AS w WHERE w.relation = $1 OR NOT EXISTS "
 					 "(SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = w.relation)",
 					 SPI_OK_DELETE, 1, types, values, nulls);
@@ -496,7 +497,7 @@ watch_api_store_settings(Datum *values, bool *nulls)
 					 SPI_OK_INSERT, NARGS, types, values, nulls);
 }
 
-/* The trigger sees no rows of tables that inherit from this one, unless they are its partitions. */
+/* The trigger does not fire for rows of inheritance children, except partitions. */
 static void
 watch_api_warn_of_children(Relation rel)
 {
@@ -571,7 +572,7 @@ webhook_watch(PG_FUNCTION_ARGS)
 }
 
 /*
- * unwatch(relation): true if it was watched.
+ * unwatch(relation) returns whether it was watched
  */
 Datum
 webhook_unwatch(PG_FUNCTION_ARGS)
@@ -587,7 +588,7 @@ webhook_unwatch(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"%s\" must not be null", "relation"),
-				 errhint("Give the name of a table.")));
+				 errhint("Specify the name of a table.")));
 	values[0] = PG_GETARG_DATUM(0);
 	rel = watch_api_open_watchable(DatumGetObjectId(values[0]));
 
