@@ -81,6 +81,10 @@ endif
 # Debian's makefiles know where its headers are by themselves.  What pg_config says counts: it may be that of headers
 # unpacked elsewhere.
 override includedir_server := $(shell $(PG_CONFIG) --includedir-server)
+# The files that include no header of PostgreSQL have no other way to know whether it was built with assertions.
+ifneq ($(findstring --enable-cassert,$(shell $(PG_CONFIG) --configure)),)
+PG_CPPFLAGS += -DUSE_ASSERT_CHECKING=1
+endif
 include $(PGXS)
 
 # Objects go below the current directory, which need not be the one of the sources.

@@ -16,9 +16,8 @@
 #endif
 
 /*
- * It may compile with a release that is not known yet, and still misread the
- * server's structures.  Those of the executor that inline_capture.c changes are
- * left alone there in any case.
+ * The library may compile with an unknown release and still misinterpret the
+ * server's structures.  inline_capture.c does not touch those of the executor then.
  */
 #if defined(PG_VERSION_NUM) && PG_VERSION_NUM >= 200000 && !defined(WEBHOOK_UNTESTED_POSTGRESQL)
 #error "webhook is tested with PostgreSQL 13 to 19; build with COPT=-DWEBHOOK_UNTESTED_POSTGRESQL to try it with another, without inline capture"
@@ -32,19 +31,19 @@
 #include "varatt.h"
 #endif
 
-/* The library's name and version can be seen in pg_get_loaded_modules() since 18. */
+/* pg_get_loaded_modules() shows the library's name and version since 18. */
 #if PG_VERSION_NUM >= 180000
 #define WEBHOOK_MODULE_MAGIC(module, number) PG_MODULE_MAGIC_EXT(.name = (module), .version = (number))
 #else
 #define WEBHOOK_MODULE_MAGIC(module, number) PG_MODULE_MAGIC
 #endif
 
-/* A word for a case that goes on with the next one: comments no longer count since 19. */
+/* Since 19, fall-through in a switch needs this macro rather than a comment. */
 #if defined(PG_VERSION_NUM) && PG_VERSION_NUM < 190000
 #define pg_fallthrough __attribute__((fallthrough))
 #endif
 
-/* Signal handlers learn since 19 which process sent the signal.  die() reads it, so there must always be one. */
+/* Signal handlers get information about the sender since 19.  die() uses it, so it must be passed. */
 #if PG_VERSION_NUM >= 190000
 #define WEBHOOK_SIGNAL_ARGS_TO_PASS postgres_signal_arg, pg_siginfo
 #define webhook_die() die(SIGTERM, &(const pg_signal_info) {0})
@@ -53,14 +52,14 @@
 #define webhook_die() die(SIGTERM)
 #endif
 
-/* WaitEventSets belong to a resource owner since 17; ours live as long as the process. */
+/* WaitEventSets can belong to a resource owner since 17; ours live as long as the process. */
 #if PG_VERSION_NUM >= 170000
 #define webhook_create_wait_event_set(nevents) CreateWaitEventSet(NULL, (nevents))
 #else
 #define webhook_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, (nevents))
 #endif
 
-/* A row type that was put together must be declared complete since 19. */
+/* A new tuple descriptor must be finalized since 19. */
 #if PG_VERSION_NUM < 190000
 #define TupleDescFinalize(desc) ((void) (desc))
 #endif
@@ -81,7 +80,7 @@
 #define webhook_reserve_setting_prefix(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
-/* What a check hook hands to its assign hook has an allocator of its own since 16. */
+/* Data passed from a check hook to its assign hook is allocated by guc_malloc() since 16. */
 #if PG_VERSION_NUM >= 160000
 #define webhook_guc_malloc(size) guc_malloc(LOG, (size))
 #else
@@ -106,7 +105,7 @@
 	index_beginscan((heap), (index), (snapshot), (nkeys), 0)
 #endif
 
-/* index_insert() has been told since 14 whether the key is unchanged. */
+/* index_insert() has a parameter indexUnchanged since 14. */
 #if PG_VERSION_NUM >= 140000
 #define webhook_index_insert(index, values, isnull, tid, heap, info) \
 	index_insert((index), (values), (isnull), (tid), (heap), UNIQUE_CHECK_NO, false, (info))
@@ -133,7 +132,7 @@
 	pg_extension_ownercheck((extension), (role))
 #endif
 
-/* So it does for the right to execute a function. */
+/* Likewise for privileges on functions. */
 #if PG_VERSION_NUM >= 160000
 #define webhook_proc_aclcheck(proc, role, mode) \
 	object_aclcheck(ProcedureRelationId, (proc), (role), (mode))
@@ -141,7 +140,7 @@
 #define webhook_proc_aclcheck(proc, role, mode) pg_proc_aclcheck((proc), (role), (mode))
 #endif
 
-/* And for the right to use a schema. */
+/* Likewise for privileges on schemas. */
 #if PG_VERSION_NUM >= 160000
 #define webhook_namespace_aclcheck(nsp, role, mode) \
 	object_aclcheck(NamespaceRelationId, (nsp), (role), (mode))
@@ -149,12 +148,12 @@
 #define webhook_namespace_aclcheck(nsp, role, mode) pg_namespace_aclcheck((nsp), (role), (mode))
 #endif
 
-/* Shared memory is asked for in a hook of its own since 15. */
+/* Shared memory must be requested in a hook of its own since 15. */
 #if PG_VERSION_NUM >= 150000
 #define WEBHOOK_HAS_SHMEM_REQUEST_HOOK 1
 #endif
 
-/* ProcessUtility_hook learnt about read-only trees in 14. */
+/* ProcessUtility_hook has a parameter readOnlyTree since 14. */
 #if PG_VERSION_NUM >= 140000
 #define WEBHOOK_UTILITY_PARAMS \
 	PlannedStmt *pstmt, const char *query_string, bool read_only_tree, \
@@ -188,29 +187,29 @@
 #define WEBHOOK_CURL_HTTP_HTTPS ((long) (CURLPROTO_HTTP | CURLPROTO_HTTPS))
 #endif
 
-/* A transfer that runs out of time need not wait for its resolver thread since 7.87. */
+/* Since 7.87, a transfer that times out need not wait for its resolver thread. */
 #if LIBCURL_VERSION_NUM >= 0x075700
 #define WEBHOOK_CURL_QUICK_EXIT 1
 #endif
 
 /*
- * Transfers share their resolver threads since 8.20, two for each name.  There are 20 by default, so ten names whose
- * servers do not answer would hold up all others, and curl_multi_cleanup() would wait for them.
+ * Transfers share resolver threads since 8.20, two for each name.  By default there
+ * are 20, so ten names whose servers do not respond would block all others, and
+ * curl_multi_cleanup() would wait for them.
  */
 #if LIBCURL_VERSION_NUM >= 0x081400
 #define webhook_curl_set_resolver(multi, transfers) \
-	do { \
-		curl_multi_setopt((multi), CURLMOPT_RESOLVE_THREADS_MAX, 2L * (transfers)); \
-		curl_multi_setopt((multi), CURLMOPT_QUICK_EXIT, 1L); \
-	} while (0)
+	(curl_multi_setopt((multi), CURLMOPT_RESOLVE_THREADS_MAX, 2L * (transfers)) == CURLM_OK && \
+	 curl_multi_setopt((multi), CURLMOPT_QUICK_EXIT, 1L) == CURLM_OK)
 #else
-#define webhook_curl_set_resolver(multi, transfers) ((void) 0)
+#define webhook_curl_set_resolver(multi, transfers) true
 #endif
 
 /*
- * libcurl fails without a word over HTTP/2 (CURLE_HTTP2, no text) when, up to 8.0, the receiver took leave and the
- * request was not among those to be answered (GOAWAY).  Newer releases send such a request again themselves, and
- * have no word for a connection that was just closed: then the request may have been taken.
+ * CURLE_HTTP2 without a message means, up to 8.0, that the receiver closed the
+ * connection without accepting the request (GOAWAY).  Newer releases send such a
+ * request again, and have no message if the connection was just closed; then the
+ * receiver may have accepted the request.
  */
 #if LIBCURL_VERSION_NUM < 0x080100
 #define WEBHOOK_CURL_SILENT_GOAWAY true
@@ -218,7 +217,7 @@
 #define WEBHOOK_CURL_SILENT_GOAWAY false
 #endif
 
-/* What is above one of libcurl's own limits has a code of its own since 8.6. */
+/* Exceeding one of libcurl's own limits has an error code since 8.6. */
 #if LIBCURL_VERSION_NUM >= 0x080600
 #define WEBHOOK_CURLE_TOO_LARGE CURLE_TOO_LARGE
 #endif
@@ -238,7 +237,7 @@
 #define webhook_owns_relation(relid) pg_class_ownercheck((relid), GetUserId())
 #endif
 
-/* Integers as text; not every release below 15 tells how long they are. */
+/* Integers as text; not all releases below 15 return the length. */
 #if PG_VERSION_NUM >= 150000
 #define webhook_int32_to_text(value, buffer) pg_ltoa((value), (buffer))
 #define webhook_int64_to_text(value, buffer) pg_lltoa((value), (buffer))
@@ -260,7 +259,7 @@ webhook_int64_to_text(int64 value, char *buffer)
 }
 #endif
 
-/* How many bytes are valid text in an encoding, and how many can be converted; one call each since 14. */
+/* How many bytes are valid text in an encoding, and how many can be converted: functions since 14. */
 #if PG_VERSION_NUM >= 140000
 #define webhook_valid_prefix(encoding, p, len) pg_encoding_verifymbstr((encoding), (p), (len))
 #define webhook_convert_prefix(function, from, to, p, len, out, size) \
@@ -285,7 +284,7 @@ webhook_valid_prefix(int encoding, const char *p, int len)
 	return valid;
 }
 
-/* Without a way to convert that does not raise errors: ASCII. */
+/* There is no conversion that does not raise errors, so convert ASCII only. */
 static inline int
 webhook_convert_prefix(Oid function, int from, int to, const char *p, int len, char *out, int size)
 {
@@ -299,26 +298,26 @@ webhook_convert_prefix(Oid function, int from, int to, const char *p, int len, c
 }
 #endif
 
-/* Hash tables with strings as keys say so since 14; before, that was the default. */
+/* Hash tables with strings as keys need this flag since 14. */
 #if defined(PG_VERSION_NUM) && PG_VERSION_NUM < 140000
 #define HASH_STRINGS 0
 #endif
 
-/* Up to where WAL is on disk; a timeline can be asked for as well since 15. */
+/* The flush position of WAL; the function also returns the timeline since 15. */
 #if PG_VERSION_NUM >= 150000
 #define webhook_flushed_wal() GetFlushRecPtr(NULL)
 #else
 #define webhook_flushed_wal() GetFlushRecPtr()
 #endif
 
-/* The oldest transaction whose commit status is still there to be looked up. */
+/* The oldest transaction whose commit status can still be looked up. */
 #if PG_VERSION_NUM >= 170000
 #define webhook_oldest_known_xid() (TransamVariables->oldestClogXid)
 #else
 #define webhook_oldest_known_xid() (ShmemVariableCache->oldestClogXid)
 #endif
 
-/* The tables that a statement writes to: a list of those that have been opened since 14. */
+/* The result relations of a statement; a list of those that have been opened since 14. */
 #if PG_VERSION_NUM >= 140000
 #define webhook_foreach_target(estate, function) \
 	do { \

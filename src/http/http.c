@@ -6,16 +6,19 @@
  * A thin layer over libcurl's multi interface, driven by socket events.  It
  * runs inside a PostgreSQL background worker, and that shapes it:
  *
- * libcurl is not built for longjmp(), so nothing here may throw.  Callbacks
- * record what they saw in their Transfer and return a code; the outcome is
- * worked out when libcurl has let go of the transfer.  Memory is malloc()ed.
+ * libcurl does not support longjmp() out of callbacks, so nothing here may raise
+ * errors.  Callbacks record their data in their Transfer and return a code; the
+ * outcome is determined when libcurl has finished the transfer.  Memory is
+ * malloc()ed.
  *
- * libcurl resolves host names in threads.  A signal delivered to one of them
- * would run the worker's handler there, so all signals are blocked while
- * such a thread may be started: threads inherit the mask.
+ * libcurl resolves host names in threads.  A signal delivered to one of them would
+ * run the worker's handler there, so all signals are blocked while such a thread
+ * may be started: threads inherit the mask.
  *
- * The requests themselves are transfer.c's business, what became of them is
- * outcome.c's.
+ * If libcurl itself fails, http_perform() returns false and the worker exits:
+ * without working timeouts its requests would stay in flight forever.
+ *
+ * transfer.c sets up requests, outcome.c classifies how they ended.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,36 +37,39 @@
 #include "compat.h"
 #include "http/http.h"
 #include "http/mux.h"
+#include "http/outcome.h"
 #include "http/transfer.h"
+#include "pure/assertion.h"
 #include "pure/curlbuild.h"
 
-/* Socket events handled before the caller gets its turn again. */
+/* Maximum number of socket events handled before returning to the caller. */
 #define PERFORM_EVENTS		128
 
 #define START_ERROR_MAX		256 /* as promised in http.h */
 
 /*
- * Open connections are kept for so many times the requests that are made at once: with hundreds of
- * receivers the next request is rarely for one of the last.
+ * Size of the connection pool, as a multiple of the maximum number of concurrent
+ * requests: with hundreds of receivers, the next request is rarely for one of the
+ * last.
  */
 #define KEPT_PER_REQUEST	4
 
-/* Descriptors that the process may want for other things, and those that it must find free: to write WAL, say. */
+/* File descriptors that the process may need for other purposes, and those that must be free, e.g. to write WAL. */
 #define OTHER_DESCRIPTORS	1024
 #define RESERVED_DESCRIPTORS	64
 
-/* What has stood still for so long has missed something, perhaps; and what catching up may take. */
+/* After this pause between calls we may have missed timeouts; and the time granted to catch up. */
 #define PAUSE_MS			200
 #define GRACE_MS			1000
 
-/* So often a request is sent again that a connection on its last legs has not taken. */
+/* Maximum number of times that we send a request again. */
 #define RESENDS_MAX			3
 
 /*
- * What libcurl wants to wait for.
+ * Callbacks by which libcurl tells what to wait for.
  *
- * These report success in any case: to libcurl, failure means that all transfers are
- * to be abandoned.  If a socket could not be watched, its transfer runs out of time.
+ * They always return success: for libcurl, failure means to abort all transfers.  If
+ * a socket cannot be watched, its transfer times out.
  */
 static int
 http_on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
@@ -78,14 +84,14 @@ http_on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_ar
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		wanted |= MUX_WRITE;
 
-	/* Newer releases of libcurl, such as 8.22, also watch sockets for themselves, with a handle of their own. */
+	/* Newer releases of libcurl, such as 8.22, also watch internal sockets, with an easy handle of their own. */
 	if (wanted != 0)
 		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &transfer);
 	if (transfer != NULL)
 	{
 		transfer->fd = fd;
 
-		/* A socket is watched for writing until the connection is there. */
+		/* A socket is watched for writing until it is connected. */
 		if (wanted & MUX_READ)
 			transfer->connected = transfer->socket_opened;
 	}
@@ -104,8 +110,8 @@ http_on_timer(CURLM *multi, long timeout_ms, void *arg)
 }
 
 /*
- * Sets the limit for sockets and returns how many connections to keep: more than requests only if there are
- * descriptors enough.
+ * Set the limit for socket descriptors; returns the size of the connection pool,
+ * which exceeds max_connections only if there are enough descriptors.
  */
 static long
 http_share_descriptors(Http *http, int max_connections)
@@ -166,12 +172,12 @@ http_create(const NetguardList *allowed, int max_connections)
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, http_on_timer) != CURLM_OK ||
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http) != CURLM_OK ||
 		curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, http_share_descriptors(http, max_connections)) != CURLM_OK)
+		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, http_share_descriptors(http, max_connections)) != CURLM_OK ||
+		!webhook_curl_set_resolver(http->multi, max_connections))
 	{
 		http_destroy(http);
 		return NULL;
 	}
-	webhook_curl_set_resolver(http->multi, max_connections);
 	return http;
 }
 
@@ -206,12 +212,6 @@ http_timeout(const Http *http)
 	return mux_timer_left(http->mux);
 }
 
-int
-http_running(const Http *http)
-{
-	return http->running;
-}
-
 static bool
 http_known_method(const char *method)
 {
@@ -223,6 +223,26 @@ http_known_method(const char *method)
 			return true;
 	}
 	return false;
+}
+
+#ifdef USE_ASSERT_CHECKING
+static int
+http_count_running(const Http *http)
+{
+	int			n = 0;
+
+	for (const Transfer *transfer = http->all; transfer != NULL; transfer = transfer->next_all)
+		n += transfer->state == TRANSFER_RUNNING;
+	return n;
+}
+#endif
+
+/* Remove a transfer from the multi handle. */
+static void
+http_remove(Http *http, Transfer *transfer)
+{
+	if (curl_multi_remove_handle(http->multi, transfer->easy) != CURLM_OK)
+		http->failed = true;
 }
 
 bool
@@ -263,10 +283,11 @@ http_start(Http *http, const HttpRequest *request, char *error)
 
 	transfer->state = TRANSFER_RUNNING;
 	http->running++;
+	ASSERT(http->running == http_count_running(http));
 	return true;
 }
 
-/* All signals but those that the thread causes itself. */
+/* Block all signals except those that a thread raises by itself. */
 static void
 http_block_signals(sigset_t *before)
 {
@@ -282,7 +303,7 @@ http_block_signals(sigset_t *before)
 	pthread_sigmask(SIG_SETMASK, &all, before);
 }
 
-/* Handle what has happened to sockets; false: libcurl has failed. */
+/* Handle socket events; returns false if libcurl fails. */
 static bool
 http_perform_sockets(Http *http)
 {
@@ -307,9 +328,10 @@ http_perform_sockets(Http *http)
 }
 
 /*
- * The process may have stood still (a stopped machine, a transaction that took long) while answers arrived.  libcurl
- * looks at the clock before it looks at a socket: everything whose time is over by now would fail.  So give all
- * of them more time, take what has arrived, and let libcurl look at the clock for the rest.
+ * The process may have been stopped (suspended machine, long transaction) while
+ * responses arrived.  libcurl checks the time before it checks a socket, so
+ * everything that is overdue by now would time out.  So extend all timeouts, read
+ * what has arrived, and let libcurl check the time for the rest.
  */
 static bool
 http_catch_up(Http *http, int64_t pause_ms)
@@ -329,7 +351,7 @@ http_catch_up(Http *http, int64_t pause_ms)
 			continue;
 		good &= transfer_allow_more(transfer, 0);
 
-		/* The timer that was to end it may have passed unnoticed. */
+		/* The timer for its timeout may have expired meanwhile. */
 		if (transfer->fd >= 0)
 			good &= curl_multi_socket_action(http->multi, transfer->fd, 0, &running) == CURLM_OK;
 	}
@@ -353,6 +375,7 @@ http_perform(Http *http)
 	bool		good;
 	int			running;
 
+	ASSERT(http->multi != NULL && http->mux != NULL);
 	http_block_signals(&signals);
 
 	if (http->running > 0 && pause_ms >= PAUSE_MS)
@@ -363,20 +386,20 @@ http_perform(Http *http)
 
 	if (mux_timer_left(http->mux) == 0)
 	{
-		/* Before the call, which may set it again. */
+		/* Reset it before the call, which may set it again. */
 		mux_set_timer(http->mux, -1);
 		good &= curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running) == CURLM_OK;
 	}
 
 	pthread_sigmask(SIG_SETMASK, &signals, NULL);
-	return good;
+	return good && !http->failed;
 }
 
 /*
- * A receiver that is about to close a connection (HTTP/2 GOAWAY) has taken leave
- * of requests that were already on their way; others are sent over a kept
- * connection that is closed already.  libcurl sends most of them again over another
- * connection; this does it for the rest.  False if the request has ended for good.
+ * A receiver that closes a connection (HTTP/2 GOAWAY) may not have accepted
+ * requests that were on their way, and others are sent over a pooled connection
+ * that is closed already.  libcurl sends most of these again over another
+ * connection; this is for the rest.  Returns false if the request has ended.
  */
 static bool
 http_send_again(Http *http, Transfer *transfer, CURLcode code)
@@ -391,14 +414,14 @@ http_send_again(Http *http, Transfer *transfer, CURLcode code)
 	if (left <= 0)
 		return false;
 
-	curl_multi_remove_handle(http->multi, transfer->easy);
+	http_remove(http, transfer);
 	return transfer_begin_again(transfer, left, duration, outcome_stale_connection(transfer, code)) &&
 		curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK;
 }
 
 /*
- * A response that was there before libcurl had to wait for it has come over a
- * socket that we do not know.  Asking for it is slow with many connections.
+ * If a response was available before libcurl had to wait for it, we do not know
+ * its socket.  Looking it up is slow with many connections.
  */
 static void
 http_expect_silence(Http *http, Transfer *transfer)
@@ -407,7 +430,7 @@ http_expect_silence(Http *http, Transfer *transfer)
 	long		version = 0;
 
 	if (transfer->fd >= 0)
-		return;					/* transfer.c has seen to it */
+		return;					/* done by transfer_on_header() */
 	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
 	if (version != CURL_HTTP_VERSION_1_0 && version != CURL_HTTP_VERSION_1_1)
 		return;
@@ -433,7 +456,12 @@ http_result(Http *http, HttpResult *result)
 
 		/* Removing the handle frees the message. */
 		code = message->data.result;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
+		if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer) != CURLE_OK)
+		{
+			http->failed = true;
+			return false;
+		}
+		ASSERT(message->msg == CURLMSG_DONE && transfer->state == TRANSFER_RUNNING);
 	} while (http_send_again(http, transfer, code));
 	http_expect_silence(http, transfer);
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -450,9 +478,10 @@ http_result(Http *http, HttpResult *result)
 	result->error = transfer->error;
 	result->duration_us = transfer->spent_before + duration;
 
-	curl_multi_remove_handle(http->multi, transfer->easy);
+	http_remove(http, transfer);
 	transfer->state = TRANSFER_FINISHED;
 	http->running--;
+	ASSERT(http->running == http_count_running(http));
 	return true;
 }
 
@@ -463,25 +492,10 @@ http_release(Http *http, void *transfer)
 	transfer_put_back(transfer);
 }
 
-bool
-http_cancel(Http *http, void *owner)
-{
-	for (Transfer *transfer = http->all; transfer != NULL; transfer = transfer->next_all)
-	{
-		if (transfer->state != TRANSFER_RUNNING || transfer->request.owner != owner)
-			continue;
-		curl_multi_remove_handle(http->multi, transfer->easy);
-		http->running--;
-		transfer_put_back(transfer);
-		return true;
-	}
-	return false;
-}
-
 /*
- * libcurl has no call for this, but looks whether a kept connection is still
- * alive before it uses it again.  The ones in use are left alone:
- * on_connected() judges whatever comes next over them.
+ * libcurl has no function for this, but checks whether a pooled connection is
+ * still alive before it reuses it.  Connections in use are not closed;
+ * transfer_on_connected() checks the next request over them.
  */
 void
 http_forget_connections(Http *http)
@@ -519,4 +533,29 @@ http_header(const HttpResult *result, const char *name, char *out, size_t size)
 	memcpy(out, value, len);
 	out[len] = '\0';
 	return true;
+}
+
+const char *
+http_outcome_name(HttpOutcome outcome)
+{
+	static const char *const names[] = {
+		[HTTP_DELIVERED] = "delivered",
+		[HTTP_REDIRECT] = "redirect",
+		[HTTP_CLIENT_ERROR] = "client_error",
+		[HTTP_SERVER_ERROR] = "server_error",
+		[HTTP_UNRESOLVED] = "unresolved",
+		[HTTP_FORBIDDEN_ADDRESS] = "forbidden_address",
+		[HTTP_REFUSED] = "refused",
+		[HTTP_RESET] = "reset",
+		[HTTP_TLS] = "tls",
+		[HTTP_TIMEOUT] = "timeout",
+		[HTTP_TOO_LARGE] = "too_large",
+		[HTTP_PROTOCOL] = "protocol",
+		[HTTP_INVALID] = "invalid",
+		[HTTP_AGREED] = "agreed",
+		[HTTP_NOT_AGREED] = "not_agreed",
+	};
+
+	ASSERT(outcome >= 0 && outcome <= HTTP_NOT_AGREED);
+	return names[outcome];
 }

@@ -26,38 +26,38 @@ typedef enum HttpOutcome
 	HTTP_DELIVERED,				/* 2xx */
 	HTTP_REDIRECT,				/* 3xx: never followed */
 	HTTP_CLIENT_ERROR,			/* 4xx */
-	HTTP_SERVER_ERROR,			/* 5xx, and anything else that is no status */
+	HTTP_SERVER_ERROR,			/* 5xx, and any other number */
 	HTTP_UNRESOLVED,			/* the host name could not be resolved */
-	HTTP_FORBIDDEN_ADDRESS,		/* the network guard said no */
+	HTTP_FORBIDDEN_ADDRESS,		/* rejected by netguard.c */
 	HTTP_REFUSED,				/* no connection */
-	HTTP_RESET,					/* connection lost under the request */
+	HTTP_RESET,					/* connection lost during the request */
 	HTTP_TLS,					/* handshake or certificate */
-	HTTP_TIMEOUT,				/* out of time; the error says in which phase */
+	HTTP_TIMEOUT,				/* the error contains the phase */
 	HTTP_TOO_LARGE,				/* response above the limit */
-	HTTP_PROTOCOL,				/* no valid HTTP */
+	HTTP_PROTOCOL,				/* invalid HTTP */
 	HTTP_INVALID,				/* the request could not be built */
-	HTTP_AGREED,				/* of a handshake (handshake.h), which this module knows nothing of */
+	HTTP_AGREED,				/* set by the caller for a handshake (handshake.h) */
 	HTTP_NOT_AGREED
 } HttpOutcome;
 
 /*
  * One request.  All strings must stay valid and unchanged until its result has
- * been released (http_release) or the request cancelled.
+ * been released by http_release().
  */
 typedef struct HttpRequest
 {
 	const char *method;
 	const char *url;
-	const char *const *headers; /* complete lines, "Name: value"; "Name;" if the value is empty */
+	const char *const *headers; /* complete lines, "Name: value"; "Name;" for an empty value */
 	int			nheaders;
 	const char *body;			/* NULL: none */
 	size_t		body_len;
 	long		timeout_ms;		/* for the whole exchange */
-	size_t		max_response;	/* bytes of body; as many again of headers */
+	size_t		max_response;	/* bytes, for body and headers each */
 	const char *client_cert;	/* PEM text or NULL, all three */
 	const char *client_key;
 	const char *ca_cert;		/* replaces the system's certificate authorities */
-	void	   *owner;			/* handed back in the result */
+	void	   *owner;			/* returned in the result */
 } HttpRequest;
 
 /* The libcurl that is loaded. */
@@ -66,7 +66,7 @@ typedef struct HttpLibrary
 	const char *version;
 	const char *tls;			/* its TLS library, "" if it has none */
 	const char *fault;			/* of this release, or NULL: see curlbuild.h */
-	bool		has_certificates;	/* requests can have some of their own */
+	bool		has_certificates;	/* can requests have certificates? */
 } HttpLibrary;
 
 /* The buffers belong to the transfer and live until http_release(). */
@@ -80,50 +80,47 @@ typedef struct HttpResult
 	size_t		headers_len;
 	const char *body;			/* NUL-terminated too */
 	size_t		body_len;
-	const char *error;			/* "" or what went wrong, one line */
+	const char *error;			/* one line, or "" */
 	int64_t		duration_us;
 } HttpResult;
 
-/* Needs no Http, and does not initialize libcurl. */
+/* Does not initialize libcurl. */
 extern void http_library(HttpLibrary *library);
 
 /*
- * allowed is looked at whenever a socket is opened; it must outlive the Http.
- * max_connections is the number of requests that the caller makes at once; a multiple of it
- * bounds the connections kept open.  NULL when libcurl fails.
+ * allowed is consulted whenever a socket is opened; it must outlive the Http.
+ * max_connections is the maximum number of concurrent requests; a multiple of it
+ * limits the pool of open connections.  Returns NULL if libcurl fails.
  */
 extern Http *http_create(const NetguardList *allowed, int max_connections);
 extern void http_destroy(Http *http);
 
 extern int	http_fd(const Http *http);
 extern long http_timeout(const Http *http); /* milliseconds, -1: none */
-extern int	http_running(const Http *http); /* started, result not yet taken */
 
 /*
- * Begin a request.  false when it could not be set up; error (256 bytes) then
- * says why and no result will come.
+ * Start a request.  Returns false if that fails; error (256 bytes) is set then, and
+ * there will be no result.
  */
 extern bool http_start(Http *http, const HttpRequest *request, char *error);
 
 /*
- * Drive all transfers as far as they go without waiting.  false: libcurl is out of order and its timeouts with it, so
- * what runs may never end.
+ * Drive all transfers as far as possible without waiting.  Returns false if libcurl
+ * has failed: its timeouts may not work, so running requests may never end.  The
+ * caller must discard everything.
  */
 extern bool http_perform(Http *http);
 
-/* Take the next finished one; false when there is none. */
+/* Take the result of a finished request; false if there is none.  Its memory is valid until http_release(). */
 extern bool http_result(Http *http, HttpResult *result);
 extern void http_release(Http *http, void *transfer);
 
-/* Give up the running request of this owner, without a result.  false: there is none. */
-extern bool http_cancel(Http *http, void *owner);
-
-/* Close idle connections, so that new rules (allowed networks) apply to the next request. */
+/* Close idle connections, so that a new list of allowed networks applies to the next request. */
 extern void http_forget_connections(Http *http);
 
 /*
- * Value of a response header, into out, without surrounding blanks; the last
- * one counts. false: not there or longer than size - 1.
+ * Copy the value of a response header, the last one of that name, without
+ * surrounding blanks.  Returns false if it is missing or longer than size - 1.
  */
 extern bool http_header(const HttpResult *result, const char *name, char *out, size_t size);
 

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * outcome.c
- *		How a request ended, in the words of the log.
+ *		How a request ended.
  *
- * libcurl tells a code and a sentence; the log shall tell an administrator what
- * to look at: the name server, the firewall, the certificate, the receiver.
+ * libcurl returns a code and a message.  The log should show administrators what to
+ * look at: the name server, the firewall, the certificate, or the receiver.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,9 +16,9 @@
 #include <curl/curl.h>
 
 #include "compat.h"
-#include "http/transfer.h"
+#include "http/outcome.h"
+#include "pure/assertion.h"
 
-/* One line, whatever a receiver put into it. */
 void
 outcome_set_error(Transfer *transfer, const char *format,...)
 {
@@ -34,7 +34,6 @@ outcome_set_error(Transfer *transfer, const char *format,...)
 	}
 }
 
-/* libcurl's own words, or its general ones for the code. */
 const char *
 outcome_curl_words(const Transfer *transfer, CURLcode code)
 {
@@ -48,8 +47,8 @@ outcome_curl_message(const Transfer *transfer, const char *words)
 }
 
 /*
- * Did it get as far as sending the request?  (CURLINFO_PRETRANSFER_TIME_T is
- * set without that, too, in newer releases, such as 8.22.)
+ * Has sending the request begun?  (CURLINFO_PRETRANSFER_TIME_T does not tell: newer
+ * releases, such as 8.22, set it earlier.)
  */
 static bool
 outcome_request_begun(const Transfer *transfer)
@@ -131,7 +130,7 @@ outcome_judge_no_connection(Transfer *transfer, CURLcode code)
 		return HTTP_UNRESOLVED;
 	}
 
-	/* A host with a forbidden address and another that does not answer has merely not answered. */
+	/* If another address of the host was tried, the failure to connect to that one is reported. */
 	if (transfer->forbidden && !transfer->socket_opened)
 		return outcome_judge_forbidden(transfer);
 
@@ -166,13 +165,13 @@ outcome_judge_protocol(Transfer *transfer, CURLcode code)
 }
 
 /*
- * Something went wrong on an open connection.  libcurl uses the same codes for
- * a connection that broke and for some sorts of nonsense received over it.
+ * Failure on an open connection.  libcurl uses the same codes for broken
+ * connections and for some kinds of invalid responses.
  */
 static HttpOutcome
 outcome_judge_broken(Transfer *transfer, CURLcode code)
 {
-	/* With TLS 1.3 the server's verdict on our certificate comes after the handshake. */
+	/* With TLS 1.3 the server rejects our certificate after the handshake. */
 	if (outcome_curl_message(transfer, "SSL routines"))
 		return outcome_judge_tls(transfer, code);
 	/* A trailer above libcurl's own limit: "Out of memory in chunked-encoding" */
@@ -187,9 +186,9 @@ outcome_judge_broken(Transfer *transfer, CURLcode code)
 }
 
 /*
- * Something is wrong with HTTP/2.  libcurl names the reason, but when the receiver
- * has done with the request (an answer that is complete before all of the request has
- * been sent), or with the connection: see WEBHOOK_CURL_SILENT_GOAWAY.
+ * HTTP/2 errors without a message: the receiver closed the stream (a response that
+ * is complete before all of the request has been sent) or the connection, see
+ * WEBHOOK_CURL_SILENT_GOAWAY.
  */
 static bool
 outcome_is_silent_close(const Transfer *transfer, CURLcode code)
@@ -197,7 +196,7 @@ outcome_is_silent_close(const Transfer *transfer, CURLcode code)
 	return (code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM) && transfer->curl_error[0] == '\0';
 }
 
-/* A connection that was kept from an earlier request, and closed since: newer releases do not always look. */
+/* Newer releases of libcurl do not always check whether a pooled connection has been closed. */
 bool
 outcome_stale_connection(const Transfer *transfer, CURLcode code)
 {
@@ -227,7 +226,7 @@ outcome_judge_http2(Transfer *transfer, CURLcode code, int status)
 	for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++)
 		if (outcome_curl_message(transfer, nonsense[i]))
 			return outcome_judge_protocol(transfer, code);
-	outcome_set_error(transfer, "broken off by the receiver while %s: %s", outcome_phase(transfer),
+	outcome_set_error(transfer, "closed by the receiver while %s: %s", outcome_phase(transfer),
 					  outcome_curl_words(transfer, code));
 	return HTTP_RESET;
 }
@@ -242,6 +241,7 @@ outcome_judge_invalid(Transfer *transfer, CURLcode code)
 HttpOutcome
 outcome_judge(Transfer *transfer, CURLcode code, int status)
 {
+	ASSERT(transfer->state == TRANSFER_RUNNING);
 	if (transfer->too_large)
 		return outcome_judge_too_large(transfer);
 	if (transfer->out_of_memory)
@@ -287,7 +287,7 @@ outcome_judge(Transfer *transfer, CURLcode code, int status)
 			return outcome_judge_http2(transfer, code, status);
 
 		case CURLE_OUT_OF_MEMORY:
-			/* libcurl's word for a single header line above its own limit, too; sometimes it says nothing else */
+			/* Also used for a header line that exceeds libcurl's own limit, sometimes without a message. */
 			return outcome_request_begun(transfer) || outcome_curl_message(transfer, "header") ?
 				outcome_judge_too_large(transfer) : outcome_judge_invalid(transfer, code);
 
@@ -299,32 +299,8 @@ outcome_judge(Transfer *transfer, CURLcode code, int status)
 		default:
 			if (outcome_request_begun(transfer))
 				return outcome_judge_protocol(transfer, code);
-			/* Newer releases do not say CURLE_SSL_CERTPROBLEM of a key that does not fit. */
+			/* Newer releases do not return CURLE_SSL_CERTPROBLEM if the key does not match. */
 			return outcome_curl_message(transfer, "private key") ?
 				outcome_judge_tls(transfer, code) : outcome_judge_invalid(transfer, code);
 	}
-}
-
-const char *
-http_outcome_name(HttpOutcome outcome)
-{
-	static const char *const names[] = {
-		[HTTP_DELIVERED] = "delivered",
-		[HTTP_REDIRECT] = "redirect",
-		[HTTP_CLIENT_ERROR] = "client_error",
-		[HTTP_SERVER_ERROR] = "server_error",
-		[HTTP_UNRESOLVED] = "unresolved",
-		[HTTP_FORBIDDEN_ADDRESS] = "forbidden_address",
-		[HTTP_REFUSED] = "refused",
-		[HTTP_RESET] = "reset",
-		[HTTP_TLS] = "tls",
-		[HTTP_TIMEOUT] = "timeout",
-		[HTTP_TOO_LARGE] = "too_large",
-		[HTTP_PROTOCOL] = "protocol",
-		[HTTP_INVALID] = "invalid",
-		[HTTP_AGREED] = "agreed",
-		[HTTP_NOT_AGREED] = "not_agreed",
-	};
-
-	return names[outcome];
 }

@@ -411,29 +411,6 @@ url_append_query(char *url, size_t len, size_t size, const char *name, const cha
 	return url_finish(&writer);
 }
 
-size_t
-url_origin(const char *url, char *out, size_t size)
-{
-	Writer		writer = {.out = out, .size = size};
-	Origin		origin;
-	char		port[sizeof(":65535")];
-
-	if (url_parse_origin(url, &origin) != NULL)
-	{
-		writer.full = true;
-		return url_finish(&writer);
-	}
-
-	for (const char *c = origin.https ? "https://" : "http://"; *c != '\0'; c++)
-		url_put_char(&writer, *c);
-	for (size_t i = 0; i < origin.host.len; i++)
-		url_put_char(&writer, url_to_lower(origin.host.start[i]));
-	snprintf(port, sizeof(port), ":%u", (unsigned) (uint16_t) origin.port);
-	for (const char *c = port; *c != '\0'; c++)
-		url_put_char(&writer, *c);
-	return url_finish(&writer);
-}
-
 /* Headers that the sender sets itself, or that would change how the request is framed. */
 static bool
 url_is_reserved_header(const char *name)

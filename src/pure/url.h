@@ -53,12 +53,6 @@ extern const char *url_check_values(const char *url, const UrlValues *values);
 extern size_t url_append_query(char *url, size_t len, size_t size, const char *name, const char *value);
 
 /*
- * "scheme://host:port" of url, lower case, port always given, into out; returns its
- * length or 0.  Two URLs with the same origin share connections.
- */
-extern size_t url_origin(const char *url, char *out, size_t size);
-
-/*
  * May the user set this request header?  The name must be an RFC 9110 token and
  * none that the sender itself controls (Host, Content-Length, Transfer-Encoding, Connection,
  * Expect, Upgrade, TE, Trailer, Keep-Alive, Proxy-*, webhook-id, webhook-timestamp,

@@ -192,7 +192,7 @@ SKIP:
 	Needs::skip_block('Python has no package h2 (python3-h2) here', 1) unless WebhookTest::Receiver::can_http2();
 
 	my $http2 = WebhookTest::Receiver->start(tls => [ "$dir/good.crt", "$dir/good.key" ], http2 => 1);
-	my $broken_off = '^broken off by the receiver while';
+	my $broken_off = '^closed by the receiver while';
 	my @http2_faults = (
 		[ 'answer', {}, 'delivered', 200, '' ],
 		[ 'unavailable', { status => 503 }, 'server_error', 503, '^HTTP status 503$' ],

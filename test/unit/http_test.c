@@ -433,7 +433,6 @@ test_invalid(void)
 	request = make_request("http://127.0.0.1/");
 	request.method = "CONNECT";
 	is_outcome(send_request(&request), HTTP_INVALID, 0, "unknown method", "W9 no other methods");
-	is_int(http_running(http), 0, "nothing is left of them");
 }
 
 static void
@@ -620,32 +619,6 @@ test_stray_bytes(const char *scheme, int port, const char *ca)
 		snprintf(url, sizeof(url), "%s://127.0.0.1:%d/status/503", scheme, port);
 		is_outcome(send_request(&request), HTTP_SERVER_ERROR, 503, "503", "C1 and so it is behind an answer that is too long");
 	}
-}
-
-static void
-test_cancel(void)
-{
-	char		url[128];
-	char		error[256];
-	HttpRequest request;
-	HttpResult	result;
-	int			owners[2];
-
-	snprintf(url, sizeof(url), "http://127.0.0.1:%d/?hang=before", plain.port);
-	request = make_request(url);
-	for (int i = 0; i < 2; i++)
-	{
-		request.owner = &owners[i];
-		ok(http_start(http, &request, error), "M4 a request is started");
-	}
-	http_perform(http);
-	ok(http_cancel(http, &owners[0]), "M4 it is cancelled");
-	ok(!http_cancel(http, &owners[0]), "M4 only once");
-	is_int(http_running(http), 1, "M4 the other one runs on");
-	ok(http_cancel(http, &owners[1]), "M4 until it is cancelled");
-	is_int(http_running(http), 0, "M4 nothing runs any more");
-	ok(!http_result(http, &result), "M4 and no result comes");
-	is_outcome(post("/after"), HTTP_DELIVERED, 200, "", "M4 the handles are fit for use");
 }
 
 static void
@@ -904,7 +877,6 @@ main(void)
 	test_path();
 	test_keep_alive();
 	test_stray_bytes("http", plain.port, NULL);
-	test_cancel();
 	test_parallel();
 	test_stopped();
 	test_tls();

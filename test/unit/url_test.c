@@ -295,39 +295,6 @@ test_append_query(void)
 }
 
 static void
-test_origin(void)
-{
-	static const TextCase cases[] = {
-		{"http://example.com", "http://example.com:80"},
-		{"https://example.com/x?y", "https://example.com:443"},
-		{"HTTP://Example.COM:8080?x", "http://example.com:8080"},
-		{"http://example.com:0080/", "http://example.com:80"},
-		{"https://[2001:DB8::1]/x", "https://[2001:db8::1]:443"},
-		{"http://[::1]:65535", "http://[::1]:65535"},
-		{"http://user@example.com/", ""},
-		{"http://", ""},
-		{"ftp://example.com/", ""},
-		{"http://example.com:x/", ""},
-	};
-
-	for (size_t i = 0; i < lengthof(cases); i++)
-	{
-		char		out[100];
-
-		is_int(url_origin(cases[i].text, out, sizeof(out)), strlen(cases[i].expected),
-			   "W5: origin of %s", cases[i].text);
-		is_text(out, cases[i].expected, "W5: in lower case, with a port");
-	}
-	{
-		char		out[sizeof("http://h:80")];
-
-		is_int(url_origin("http://h", out, sizeof(out)), strlen("http://h:80"), "W5: an origin that just fits");
-		is_int(url_origin("http://h", out, sizeof(out) - 1), 0, "R6: an origin that does not fit");
-		is_int(url_origin("http://h", out, 0), 0, "R6: no room at all");
-	}
-}
-
-static void
 test_good_headers(void)
 {
 	static const TextCase cases[] = {
@@ -425,7 +392,6 @@ main(void)
 	test_check_values();
 	test_expand_sizes();
 	test_append_query();
-	test_origin();
 	test_good_headers();
 	test_reserved_headers();
 	test_bad_headers();

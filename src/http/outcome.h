@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * outcome.h
+ *		How a request ended.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_OUTCOME_H
+#define WEBHOOK_OUTCOME_H
+
+#include "http/transfer.h"
+
+/* Classify the end of a request; sets transfer->error. */
+extern HttpOutcome outcome_judge(Transfer *transfer, CURLcode code, int status);
+
+/* Is it certain that the receiver has not processed this request, so that it can be sent again? */
+extern bool outcome_not_taken(const Transfer *transfer, CURLcode code);
+
+/*
+ * Is that so because a pooled connection turned out to be closed?  Then there may
+ * be more of them.
+ */
+extern bool outcome_stale_connection(const Transfer *transfer, CURLcode code);
+
+/* libcurl's message for this request, or its generic one for the code. */
+extern const char *outcome_curl_words(const Transfer *transfer, CURLcode code);
+
+/* Set transfer->error.  Control characters, which a receiver may have sent, are replaced. */
+extern void outcome_set_error(Transfer *transfer, const char *format,...)
+			__attribute__((format(printf, 2, 3)));
+
+#endif							/* WEBHOOK_OUTCOME_H */
