@@ -1,30 +1,30 @@
 /*-------------------------------------------------------------------------
  *
  * database_ddl.c
- *		Commands that need a database without our worker in it.
+ *		DDL commands that require our worker to disconnect from a database.
  *
- * DROP DATABASE, ALTER DATABASE ... RENAME and SET TABLESPACE, and CREATE
- * DATABASE with the database as template all fail while somebody is connected
- * to it.  Our worker always is.  So before such a command the database's slot is
- * put on hold, which keeps the launcher from starting a worker, and the worker is
- * terminated.  The hold ends with the transaction, however that ends.
+ * DROP DATABASE, ALTER DATABASE ... RENAME and SET TABLESPACE, and CREATE DATABASE
+ * with the database as template fail while there are connections to it, and our
+ * worker is always connected.  So before such a command the database's slot is put
+ * on hold, which keeps the launcher from starting a worker, and the worker is
+ * terminated.  The hold ends with the transaction.
  *
- * The wait is bounded: when the worker is not gone in time, the command is run
- * all the same and says itself who is in the way.
+ * The wait is bounded: if the worker does not exit in time, the command is executed
+ * anyway and reports the connection.
  *
- * A role that may not run the command does not stop the worker: what the
- * command demands is checked first.  The owner of a database can stop
- * its worker by commands that fail for another reason, for as long as his
- * transaction lasts; he could as well drop the database.
+ * A role without the required privileges does not stop the worker, since they are
+ * checked first.  The owner of a database can stop its worker until the end of a
+ * transaction by a command that fails for another reason; it could as well drop the
+ * database.
  *
- * ALTER DATABASE ... SET TABLESPACE commits before it is done.  A worker that is
- * started then waits in its connection attempt for the lock on the database.
+ * ALTER DATABASE ... SET TABLESPACE commits before it has finished.  A worker
+ * started then waits for the lock on the database while it connects.
  *
- * DROP EXTENSION and ALTER EXTENSION lock the tables one after the other, and
- * so does the worker.  It begins with webhook.cursor, so before these commands
- * that one is locked, too: they wait for its transaction and not it for them.
- * ALTER EXTENSION may change nothing but the version of the extension, of which no
- * process would be notified by the server.
+ * DROP EXTENSION and ALTER EXTENSION lock the tables one after the other, and so
+ * does the worker.  It begins with webhook.cursor, so that table is locked before
+ * these commands, too: then they wait for the worker's transaction, without
+ * deadlock.  ALTER EXTENSION may change just the version of the extension, for which
+ * the server sends no invalidation.
  *
  *-------------------------------------------------------------------------
  */
@@ -61,7 +61,7 @@
 
 static ProcessUtility_hook_type database_ddl_prev_process_utility = NULL;
 
-/* What the end of this transaction has to do. */
+/* To do at the end of this transaction. */
 static bool database_ddl_holding = false;
 static bool database_ddl_databases_changed = false;
 
@@ -91,9 +91,7 @@ database_ddl_is_template(Oid database)
 	return result;
 }
 
-/*
- * The value of a string option, NULL when it is not given.
- */
+/* The value of a string option, NULL if it was not specified. */
 static const char *
 database_ddl_string_option(List *options, const char *name)
 {
@@ -124,9 +122,9 @@ database_ddl_template_of_createdb(CreatedbStmt *stmt)
 }
 
 /*
- * The database that the command needs to itself, InvalidOid if there is none
- * or the role may not do that to it.  Sets *changes when the command changes
- * what the launcher wants to know of pg_database.
+ * The database to which the command allows no connections; InvalidOid if there is
+ * none, or if the role lacks the privileges.  Sets *changes if the command changes
+ * columns of pg_database that the launcher uses.
  */
 static Oid
 database_ddl_database_to_hold(Node *command, bool *changes)
@@ -173,8 +171,8 @@ database_ddl_database_to_hold(Node *command, bool *changes)
 }
 
 /*
- * Take the hold on the database if nobody else has it and tell its worker to
- * go.  Returns whether there is nothing to wait for.
+ * Put the database on hold unless another session has done so, and terminate its
+ * worker.  Returns true if there is no worker, and false to try again.
  */
 static bool
 database_ddl_try_hold(Oid database)
@@ -185,8 +183,8 @@ database_ddl_try_hold(Oid database)
 	LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
 
 	/*
-	 * Without a slot the launcher cannot start a worker, or at least not unless one
-	 * becomes free right now.
+	 * If there is no free slot, the launcher cannot start a worker either, unless
+	 * one becomes free right now.
 	 */
 	slot = shmem_assign_slot(database);
 	if (slot == NULL)
@@ -201,7 +199,7 @@ database_ddl_try_hold(Oid database)
 			slot->state = DATABASE_HELD;
 			database_ddl_holding = true;
 
-			/* A worker that has been registered but is not there yet must not attach. */
+			/* A worker that has been registered but has not attached must not do so. */
 			slot->generation++;
 			if (slot->worker_pid != 0)
 				kill(slot->worker_pid, SIGTERM);
@@ -213,9 +211,7 @@ database_ddl_try_hold(Oid database)
 	return done;
 }
 
-/*
- * Put the database on hold and wait until its worker has gone.
- */
+/* Put the database on hold and wait until its worker has exited. */
 static void
 database_ddl_hold_database(Oid database)
 {
@@ -226,9 +222,7 @@ database_ddl_hold_database(Oid database)
 	ConditionVariableCancelSleep();
 }
 
-/*
- * At the end of a transaction: release what it has put on hold.
- */
+/* Release the holds of this transaction, and wake the launcher if pg_database has changed. */
 void
 database_ddl_at_eoxact(void)
 {
@@ -239,7 +233,7 @@ database_ddl_at_eoxact(void)
 	{
 		LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
 
-		/* There may be several after a few RENAMEs in one transaction. */
+		/* Several RENAMEs in one transaction hold several databases. */
 		for (int i = 0; i < shmem_slots(); i++)
 			if (shmem_slot(i)->holder_pid == MyProcPid)
 				shmem_release_slot(shmem_slot(i));
@@ -266,7 +260,7 @@ database_ddl_is_about_extension(Node *command)
 	return false;
 }
 
-/* Who may not do that to it makes nobody wait. */
+/* Lock webhook.cursor, unless the role lacks the privileges for the command. */
 static void
 database_ddl_lock_cursor(void)
 {

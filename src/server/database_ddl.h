@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * database_ddl.h
- *		Commands that need a database without our worker in it.
+ *		DDL commands that require our worker to disconnect from a database.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,25 +3,25 @@
  * launcher.c
  *		Which databases get a worker.
  *
- * The launcher is a background worker that sees shared catalogs only, so it
- * cannot know which databases have the extension.  It starts a worker in each
- * of them; the worker looks, and exits when there is nothing for it.  A few
- * workers at a time are allowed to be that far, so that a server with many
- * databases does not have its background worker slots filled by probes.
+ * The launcher is a background worker that can access shared catalogs only, so it
+ * does not know which databases have the extension.  It starts a worker in each of
+ * them, which exits if the extension does not exist there.  Only a few workers may
+ * be in this phase at a time, so that on a server with many databases they do not
+ * use up all background worker slots.
  *
- * Databases that were looked at in vain are remembered here, in local memory,
- * and need no slot in shared memory: there can be any number of them.  They are
- * looked at again when a backend says that it has created the extension.  Should
- * the launcher die, its successor looks at them all once more.
+ * Databases without the extension are remembered in local memory and need no slot
+ * in shared memory, so there can be any number of them.  They are checked again
+ * when a backend reports that it has created the extension.  If the launcher dies,
+ * its successor checks all of them again.
  *
- * Template databases are not served, even if they allow connections and have
- * the extension: a mould has no messages to send, and a worker connected to it
- * would be in the way of everybody who creates a database.
+ * Template databases are not served, even if they allow connections and have the
+ * extension: a template has no messages, and a connected worker would block CREATE
+ * DATABASE.
  *
  * The launcher sleeps on its latch.  It is set by backends that create the
- * extension, by DDL on databases, by workers that come or go, and by the
- * postmaster when a registered worker has ended.  Only a change of pg_database
- * made behind our back is found by polling.
+ * extension, by DDL on databases, by workers that start or exit, and by the
+ * postmaster when a registered worker has exited.  Other changes of pg_database are
+ * found by polling.
  *
  *-------------------------------------------------------------------------
  */
@@ -56,29 +56,32 @@
 
 #define LAUNCHER_RESTART_SECONDS	5
 
-/* Workers that have not yet found out whether their database has the extension. */
+/* Maximum number of workers that are checking whether their database has the extension. */
 #define MAX_PROBES				3
 
-/* A probe that takes longer than this (a lock on the database?) no longer holds back others. */
+/* A probe that takes longer than this, e.g. because the database is locked, is no longer counted. */
 #define PROBE_PATIENCE			(5 * USECS_PER_SEC)
 
-/* Look at pg_database even if nobody asks. */
+/* Poll interval of pg_database. */
 #define SCAN_INTERVAL			(60 * USECS_PER_SEC)
 
-/* Is the backend that holds a database still there? */
+/* Interval of checks whether the backend that holds a database still exists. */
 #define HOLDER_CHECK_INTERVAL	(10 * USECS_PER_SEC)
 
-/* Back-off of a worker that ends: doubled each time, forgotten when one has made progress or lived for the maximum. */
+/*
+ * Delay before a worker that has exited is restarted.  Doubled each time; reset when
+ * a worker has made progress, or has lived for the maximum.
+ */
 #define BACKOFF_MIN				(1 * USECS_PER_SEC)
 #define BACKOFF_MAX				(60 * USECS_PER_SEC)
 
-/* When the server has no background worker slot left. */
+/* Retry interval when the server has no free background worker slot. */
 #define REGISTER_RETRY			(10 * USECS_PER_SEC)
 
 /* pg_database.datconnlimit of a database whose DROP was interrupted */
 #define CONNLIMIT_INVALID_DATABASE	(-2)
 
-/* What travels in bgw_extra; the slot's number is the main argument. */
+/* Contents of bgw_extra; the slot's number is the main argument. */
 typedef struct WorkerExtra
 {
 	uint32		generation;
@@ -92,22 +95,22 @@ StaticAssertDecl(sizeof(WorkerExtra) <= BGW_EXTRALEN,
 typedef struct Database
 {
 	Oid			oid;			/* hash key */
-	bool		absent;			/* looked at, has no extension */
+	bool		absent;			/* known not to have the extension */
 	uint32		scan;			/* number of the scan that saw it last */
 } Database;
 
-/* The worker this launcher has started last for a slot. */
+/* The worker that this launcher started last for a slot. */
 typedef struct Launch
 {
 	BackgroundWorkerHandle *handle; /* NULL: none */
-	TimestampTz started_at;		/* 0: by a predecessor of this launcher */
+	TimestampTz started_at;		/* 0: started by a previous launcher */
 } Launch;
 
 static HTAB *launcher_databases = NULL;
 static uint32 launcher_scan_number = 0;
 static Launch *launcher_launches = NULL; /* one per slot */
 
-/* A slot belongs to a database that the last scan has not seen, or not seen fit to be served. */
+/* Is there a slot of a database that the last scan did not find, or that cannot be served? */
 static bool launcher_scan_wanted = false;
 
 void
@@ -115,7 +118,7 @@ launcher_init(void)
 {
 	BackgroundWorker worker;
 
-	/* What pg_upgrade is moving must neither change under its hands nor be sent from two places. */
+	/* During pg_upgrade nothing must be changed, or be sent from two servers. */
 	if (IsBinaryUpgrade)
 		return;
 
@@ -154,7 +157,7 @@ launcher_remember_absent(Oid oid)
 {
 	Database   *database = launcher_find_database(oid);
 
-	/* If it is no candidate any more, there is nothing to remember. */
+	/* It may have been removed by a scan. */
 	if (database != NULL)
 		database->absent = true;
 }
@@ -170,9 +173,7 @@ launcher_forget_absent(void)
 		database->absent = false;
 }
 
-/*
- * Bring "databases" up to date with pg_database.
- */
+/* Update launcher_databases from pg_database. */
 static void
 launcher_read_pg_database(void)
 {
@@ -211,15 +212,13 @@ launcher_read_pg_database(void)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
-/*
- * Give up the slot of a database that is gone or not to be served any more.
- */
+/* Free the slot of a database that was dropped or can no longer be served. */
 static void
 launcher_retire_slot(DatabaseSlot *slot)
 {
 	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
 
-	/* Whoever holds it comes back to us when he is done. */
+	/* The holder wakes us when it releases the slot. */
 	if (slot->holder_pid != 0)
 		return;
 
@@ -227,15 +226,13 @@ launcher_retire_slot(DatabaseSlot *slot)
 		shmem_free_slot(slot);
 	else
 	{
-		/* Freed as any other ABSENT slot once the worker has gone. */
+		/* Freed like any other ABSENT slot once the worker has exited. */
 		slot->state = DATABASE_ABSENT;
 		kill(slot->worker_pid, SIGTERM);
 	}
 }
 
-/*
- * See what has changed in pg_database.
- */
+/* Scan pg_database, and retire the slots of databases that are gone. */
 static void
 launcher_scan_databases(void)
 {
@@ -244,7 +241,7 @@ launcher_scan_databases(void)
 	HASH_SEQ_STATUS seq;
 	Database   *database;
 
-	/* A slot taken after this may belong to a database that the scan is too early to see. */
+	/* Slots assigned after this may belong to databases created after the scan. */
 	LWLockAcquire(shmem_lock(), LW_SHARED);
 	for (int i = 0; i < nslots; i++)
 		before[i] = shmem_slot(i)->database;
@@ -271,9 +268,7 @@ launcher_scan_databases(void)
 	pfree(before);
 }
 
-/*
- * Is the worker registered for slot i still to come, or running?
- */
+/* Is the worker registered for slot i running, or may it still start? */
 static bool
 launcher_worker_may_come(int i)
 {
@@ -297,7 +292,7 @@ launcher_back_off(int i, TimestampTz now)
 	slot->state = DATABASE_BACKOFF;
 	slot->restart_at = now + Min(delay, BACKOFF_MAX);
 
-	/* Should a predecessor have registered a worker that is yet to come, it comes in vain. */
+	/* A worker registered by a previous launcher that starts late must not attach. */
 	slot->generation++;
 }
 
@@ -314,14 +309,14 @@ launcher_tend_new_slot(DatabaseSlot *slot)
 		launcher_scan_wanted = true;
 	else if (database->absent && !slot->recheck)
 	{
-		/* Left over from a hold; who has the extension says so. */
+		/* It was assigned for a hold.  A backend reports if the extension is created. */
 		shmem_free_slot(slot);
 	}
 }
 
 /*
- * Move slot i on to its next state if it is our turn.  Returns when it wants to
- * be looked at again at the latest.
+ * Advance slot i to its next state, if the launcher has to.  Returns the time of the
+ * next check.  The lock must be held exclusively.
  */
 static TimestampTz
 launcher_tend_slot(int i, TimestampTz now)
@@ -360,7 +355,7 @@ launcher_tend_slot(int i, TimestampTz now)
 			break;
 
 		case DATABASE_HELD:
-			/* The end of its transaction releases the hold; should that ever fail, the database must not suffer. */
+			/* Transaction end releases the hold; this is just a safeguard. */
 			if (BackendPidGetProc(slot->holder_pid) == NULL)
 				shmem_release_slot(slot);
 			else
@@ -405,9 +400,7 @@ launcher_probes_under_way(TimestampTz now)
 	return n;
 }
 
-/*
- * Find a database nobody has looked at, InvalidOid if there is none.
- */
+/* Find a database that has not been checked, InvalidOid if there is none.  The lock must be held. */
 static Oid
 launcher_unknown_database(void)
 {
@@ -436,9 +429,9 @@ launcher_warn_out_of_slots(void)
 	if (!warned)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("not every database can be served by webhook"),
-				 errdetail("All %d slots are taken, and there are databases left.", shmem_slots()),
-				 errhint("Increase webhook.workers and restart the server.")));
+				 errmsg("out of webhook worker slots"),
+				 errdetail("All %d slots are in use, so some databases are not served.", shmem_slots()),
+				 errhint("You might need to increase \"webhook.workers\".")));
 	warned = true;
 }
 
@@ -452,13 +445,14 @@ launcher_warn_out_of_workers(void)
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("could not register a background worker for webhook"),
 				 errdetail("A database is not served until a background worker slot is free."),
-				 errhint("Increase max_worker_processes and restart the server.")));
+				 errhint("You might need to increase \"max_worker_processes\".")));
 	warned = true;
 }
 
 /*
- * Find the slot whose worker is to be started next, -1 if there is none.
- * Databases known to have the extension come first, then the unknown ones.
+ * Find the slot whose worker should be started next, -1 if there is none.
+ * Databases known to have the extension come first.  The lock must be held
+ * exclusively.
  */
 static int
 launcher_next_slot_to_start(bool *out_of_slots)
@@ -489,8 +483,8 @@ launcher_next_slot_to_start(bool *out_of_slots)
 }
 
 /*
- * Register the worker for a slot that has been set to STARTING.  false: the
- * server has no room for it now.
+ * Register the worker for a slot in state STARTING.  Returns false if the server has
+ * no free background worker slot.
  */
 static bool
 launcher_register_worker(const WorkerArgs *args)
@@ -529,7 +523,7 @@ launcher_register_worker(const WorkerArgs *args)
 		launch->handle = NULL;
 		launcher_warn_out_of_workers();
 
-		/* It may have been put on hold meanwhile. */
+		/* The database may have been put on hold meanwhile. */
 		LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
 		if (slot->state == DATABASE_STARTING && slot->generation == args->generation)
 		{
@@ -542,7 +536,8 @@ launcher_register_worker(const WorkerArgs *args)
 }
 
 /*
- * Choose the next slot and set it to STARTING.  false: nothing to start now.
+ * Choose the next slot and set it to STARTING; false if there is none.  The lock
+ * must be held exclusively.
  */
 static bool
 launcher_claim_slot(WorkerArgs *args, TimestampTz now, bool *out_of_slots)
@@ -556,6 +551,7 @@ launcher_claim_slot(WorkerArgs *args, TimestampTz now, bool *out_of_slots)
 		return false;
 
 	slot = shmem_slot(args->slot);
+	Assert(slot->state == DATABASE_NEW && slot->worker_pid == 0 && slot->holder_pid == 0);
 	slot->state = DATABASE_STARTING;
 	slot->recheck = false;
 	args->generation = ++slot->generation;
@@ -566,10 +562,7 @@ launcher_claim_slot(WorkerArgs *args, TimestampTz now, bool *out_of_slots)
 	return true;
 }
 
-/*
- * Start workers, as many as may be starting at once.  Returns when to try again
- * at the latest.
- */
+/* Start workers, up to the limit.  Returns the time of the next try. */
 static TimestampTz
 launcher_start_workers(TimestampTz now)
 {
@@ -593,7 +586,7 @@ launcher_start_workers(TimestampTz now)
 			continue;
 		}
 
-		/* As long as there are probes, a slot may become free. */
+		/* While there are probes, a slot may become free. */
 		if (out_of_slots && probes == 0)
 			launcher_warn_out_of_slots();
 		return now + (probes < MAX_PROBES ? SCAN_INTERVAL : PROBE_PATIENCE);
@@ -621,7 +614,7 @@ launcher_sleep_until(TimestampTz wake_at)
 	}
 }
 
-/* Here, and not when the library is loaded: by now the message reaches the log. */
+/* Not done when the library is loaded, because messages do not reach the log yet. */
 static void
 launcher_check_libcurl(void)
 {
@@ -631,13 +624,13 @@ launcher_check_libcurl(void)
 	if (library.fault != NULL)
 		ereport(WARNING,
 				(errmsg("libcurl %s %s", library.version, library.fault),
-				 errhint("Install the newest libcurl that there is for this system, and restart the server.")));
+				 errhint("Install the latest libcurl available for this system, and restart the server.")));
 	if (!library.has_certificates)
 		ereport(WARNING,
-				(errmsg("webhooks with certificates of their own cannot be served"),
+				(errmsg("webhooks with certificates cannot be served"),
 				 errdetail("libcurl %s uses %s.", library.version,
 						   library.tls[0] != '\0' ? library.tls : "no TLS library"),
-				 errhint("Build webhook with a libcurl that uses OpenSSL, such as that of libcurl4-openssl-dev.")));
+				 errhint("Build webhook with a libcurl that uses OpenSSL, such as the one in libcurl4-openssl-dev.")));
 }
 
 static void

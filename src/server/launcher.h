@@ -8,7 +8,7 @@
 #ifndef WEBHOOK_LAUNCHER_H
 #define WEBHOOK_LAUNCHER_H
 
-/* What a worker is told when it is started. */
+/* Arguments of a worker. */
 typedef struct WorkerArgs
 {
 	int			slot;			/* for shmem_attach_worker */

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * shmem.c
- *		What all processes share: one slot per database with the extension.
+ *		Shared memory: one slot per database with the extension.
  *
- * A slot goes through the states of DatabaseState.  Who moves it:
+ * A slot goes through these states; on the right is the process that changes it:
  *
  *		free -> NEW				a backend that needs it, or the launcher
  *		NEW -> STARTING			the launcher, when it registers a worker
@@ -14,15 +14,15 @@
  *		ABSENT -> free			the launcher, which remembers the database itself
  *		any -> HELD -> NEW		DDL that needs the database to itself
  *
- * Every field but the atomics is written under the lock.  Two are read without
- * it: "database", by backends that check that a remembered slot is still
- * theirs, and "latch", by backends that have something for the worker.  Both
- * are as good as atomic, and an outdated value does no harm: latches live as
- * long as the server, and setting a wrong one costs a spurious wake-up.
+ * All fields except the atomics are written under the lock.  Two are read without
+ * it: "database", by backends that check whether a remembered slot is still theirs,
+ * and "latch", by backends that wake the worker.  Both are effectively atomic, and
+ * an outdated value does no harm: latches live as long as the server, and setting
+ * the wrong one is just a spurious wakeup.
  *
- * A slot may be freed and taken by another database while a backend of the
- * former one still remembers it.  That happens only after the extension has
- * been dropped, which waits for everybody who is using its tables.
+ * A slot can be freed and assigned to another database while a backend in the
+ * former one still remembers it.  That happens only after DROP EXTENSION, which
+ * waits for all transactions that use its tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,8 +43,8 @@
 typedef struct SharedState
 {
 	Latch	   *launcher;		/* its latch, NULL: not running */
-	pg_atomic_uint32 rescan;	/* look at pg_database again */
-	pg_atomic_uint32 forget;	/* ... and at databases that had no extension */
+	pg_atomic_uint32 rescan;	/* must the launcher scan pg_database? */
+	pg_atomic_uint32 forget;	/* and check databases without the extension again? */
 	ConditionVariable changed;	/* a worker detached, or a hold ended */
 	int			nslots;
 	DatabaseSlot slots[FLEXIBLE_ARRAY_MEMBER];
@@ -53,7 +53,7 @@ typedef struct SharedState
 static SharedState *shmem_header = NULL;
 static LWLock *shmem_lwlock = NULL;
 
-/* The slot of MyDatabaseId, as far as this backend remembers. */
+/* The slot of MyDatabaseId, if this backend has looked it up. */
 static DatabaseSlot *shmem_own_slot = NULL;
 
 static shmem_startup_hook_type shmem_prev_startup_hook = NULL;
@@ -204,7 +204,7 @@ shmem_free_slot(DatabaseSlot *slot)
 
 	shmem_init_slot(slot);
 
-	/* A worker that was registered for the former database must not attach. */
+	/* A worker registered for the previous database must not attach. */
 	slot->generation = generation + 1;
 }
 
@@ -230,9 +230,9 @@ shmem_wait_for_change(long timeout)
 }
 
 /*
- * Find or assign the slot of this backend's database.  That a backend asks for
- * one means that the extension is there, even if the launcher has seen none:
- * after COMMIT PREPARED of a CREATE EXTENSION nobody has told it.
+ * Find or assign the slot of this backend's database.  A backend asks for it only if
+ * the extension exists, even if the launcher does not know: COMMIT PREPARED of a
+ * CREATE EXTENSION does not report it.
  */
 static DatabaseSlot *
 shmem_look_up_my_slot(void)
@@ -287,7 +287,7 @@ shmem_wake_worker(void)
 	if (slot == NULL)
 		return;
 
-	/* Also a barrier: whoever finds it set committed before the worker takes its next snapshot. */
+	/* Also a barrier: a backend that finds it set has committed before the worker takes its next snapshot. */
 	if (pg_atomic_exchange_u32(&slot->wake_requested, 1) != 0)
 		return;
 
@@ -355,7 +355,7 @@ shmem_extension_created(void)
 	}
 	else
 	{
-		/* Nowhere to note it: once there is a slot, look everywhere again. */
+		/* There is no slot to record it in, so all databases must be checked again. */
 		pg_atomic_write_u32(&shmem_header->forget, 1);
 	}
 	LWLockRelease(shmem_lwlock);
@@ -364,9 +364,9 @@ shmem_extension_created(void)
 }
 
 /*
- * At exit of a worker.  It runs after the process has left the ProcArray, since
- * the worker attaches before it connects: who has seen the slot without a worker
- * does not find that worker in the database any more.
+ * Exit callback of a worker.  Since the worker attaches before it connects, this
+ * runs after the process has left the ProcArray: once a slot has no worker, there is
+ * no connection of that worker to the database any more.
  */
 static void
 shmem_detach_worker(int code, Datum arg)
@@ -420,7 +420,7 @@ shmem_mark_served(DatabaseSlot *slot)
 		slot->state = DATABASE_SERVED;
 	LWLockRelease(shmem_lwlock);
 
-	/* There is room for the next one to be looked at. */
+	/* The next database can be checked. */
 	shmem_set_launcher_latch();
 }
 
@@ -431,7 +431,7 @@ shmem_mark_absent(DatabaseSlot *slot)
 	Assert(slot->worker_pid == MyProcPid);
 	if (slot->state == DATABASE_STARTING || slot->state == DATABASE_SERVED)
 	{
-		/* Has it been created between our look and now?  Then look again. */
+		/* If the extension has been created meanwhile, check again. */
 		slot->state = slot->recheck ? DATABASE_NEW : DATABASE_ABSENT;
 	}
 	LWLockRelease(shmem_lwlock);

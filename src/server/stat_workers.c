@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stat_workers.c
- *		The slots in shared memory, as SQL sees them.
+ *		SQL functions that show the slots in shared memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -64,7 +64,7 @@ stat_workers_activity_name(WorkerActivity activity)
 	return "unknown";
 }
 
-/* A row of these columns.  The extension may be of a later version, whose function returns more: those are null. */
+/* Form a row.  If the extension has a later version, further columns are null. */
 static HeapTuple
 stat_workers_form_row(TupleDesc desc, int n, const Datum *values, const bool *nulls)
 {
@@ -77,9 +77,7 @@ stat_workers_form_row(TupleDesc desc, int n, const Datum *values, const bool *nu
 	return heap_form_tuple(desc, all_values, all_nulls);
 }
 
-/*
- * A row for the slot, or NULL when it is free.
- */
+/* Form a row for a slot, or return NULL if it is free. */
 static HeapTuple
 stat_workers_slot_tuple(DatabaseSlot *slot, TupleDesc desc)
 {
@@ -106,16 +104,16 @@ stat_workers_slot_tuple(DatabaseSlot *slot, TupleDesc desc)
 	values[5] = Int64GetDatum(pg_atomic_read_u64(&slot->delivered));
 	values[6] = Int64GetDatum(pg_atomic_read_u64(&slot->failed));
 
-	/* What it did last is of interest only while there is a worker. */
+	/* Show the activity only while there is a worker. */
 	nulls[1] = nulls[3] = pid == 0;
 
 	return stat_workers_form_row(desc, WORKER_SLOTS_COLUMNS, values, nulls);
 }
 
 /*
- * A row for the slot of a database whose last worker has failed, else NULL.
- * The error is shown in that database only: it may hold values from there, and
- * is in its encoding.
+ * Form a row for a slot whose last worker has failed, else return NULL.  The error is
+ * shown in its own database only, because it may contain data and has that
+ * database's encoding.
  */
 static HeapTuple
 stat_workers_failure_tuple(DatabaseSlot *slot, TupleDesc desc)
@@ -139,7 +137,7 @@ stat_workers_failure_tuple(DatabaseSlot *slot, TupleDesc desc)
 	return stat_workers_form_row(desc, WORKER_FAILURES_COLUMNS, values, nulls);
 }
 
-/* A set with a row for each slot of which make_tuple makes one. */
+/* Return a set with the rows that make_tuple returns for the slots. */
 static Datum
 stat_workers_slot_rows(PG_FUNCTION_ARGS, HeapTuple (*make_tuple) (DatabaseSlot *slot, TupleDesc desc))
 {

@@ -3,12 +3,11 @@
  * version.c
  *		The version of the library and that of the extension's SQL.
  *
- * They differ between the restart that loads a new library and ALTER EXTENSION
- * UPDATE, after pg_upgrade, and after an update that came before the restart.  The rule
- * is simple: they fit if they are the same.  If not, capture goes on all the same: it
- * takes a column that its table lacks for null (see catalog.h) and leaves alone
- * those that it does not know.  The worker waits, and functions that manage
- * webhooks say what to do.
+ * They differ between a restart that loads a new library and ALTER EXTENSION UPDATE,
+ * after pg_upgrade, and after an update before the restart.  They fit only if they
+ * are equal.  Otherwise capture goes on, treating columns that a table lacks as null
+ * (see catalog.h) and ignoring unknown ones.  The worker waits, and functions that
+ * manage webhooks fail with a hint.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +31,7 @@ version_fits(void)
 	return strcmp(oids->version, WEBHOOK_VERSION) == 0;
 }
 
-/* Is a version, numbers with dots between them, newer than the library's? */
+/* Is this version, numbers separated by dots, newer than the library's? */
 static bool
 version_is_newer(const char *version)
 {
@@ -53,13 +52,13 @@ version_is_newer(const char *version)
 	return false;
 }
 
-/* For ereport(): what is wrong, and what to do. */
+/* For ereport(): detail and hint. */
 static int
 version_explain(void)
 {
 	const char *version = catalog_oids()->version;
 
-	errdetail("The extension in this database has version %s, the library that the server has loaded has version %s.",
+	errdetail("The extension in this database has version %s, the loaded library has version %s.",
 			  version, WEBHOOK_VERSION);
 	return version_is_newer(version) ?
 		errhint("Restart the server to load the library of version %s.", version) :

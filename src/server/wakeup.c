@@ -3,8 +3,8 @@
  * wakeup.c
  *		Waking the worker when a transaction commits.
  *
- * The latch is set in the callback at the end of the transaction, when what it
- * wrote has become visible to others.
+ * The latch is set by a callback at the end of the transaction, when its changes
+ * have become visible.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,7 +41,7 @@ wakeup_reload_at_commit(void)
 	wakeup_requested = true;
 }
 
-/* Statement trigger on tables of the configuration: every process reads them again after the commit. */
+/* Statement trigger on configuration tables: invalidates the caches of all processes at commit. */
 Datum
 webhook_config_changed(PG_FUNCTION_ARGS)
 {
@@ -56,14 +56,14 @@ webhook_config_changed(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(NULL);
 }
 
-/* CREATE EXTENSION calls this once, so that a worker comes as soon as it has committed. */
+/* Called by CREATE EXTENSION, so that a worker is started when it commits. */
 Datum
 webhook_announce(PG_FUNCTION_ARGS)
 {
 	if (!shmem_available())
 		ereport(WARNING,
 				(errmsg("webhook is not loaded via shared_preload_libraries"),
-				 errdetail("Until it is, nothing can be watched and nothing is sent."),
+				 errdetail("Without that, no tables can be watched and nothing is sent."),
 				 errhint("Add webhook to shared_preload_libraries in postgresql.conf and restart the server.")));
 	wakeup_extension_created = true;
 	PG_RETURN_VOID();

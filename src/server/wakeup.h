@@ -8,13 +8,13 @@
 #ifndef WEBHOOK_WAKEUP_H
 #define WEBHOOK_WAKEUP_H
 
-/* When this transaction commits, the worker looks for messages and for due work. */
+/* Wake the worker at commit, to look for messages and due deliveries. */
 extern void wakeup_at_commit(void);
 
-/* When this transaction commits, every process reads the configuration again, and the worker the delivery table. */
+/* At commit let all processes reload the configuration, and the worker the delivery table. */
 extern void wakeup_reload_at_commit(void);
 
-/* The end of the transaction; a prepared one has not committed. */
+/* Must be called at the end of the transaction; committed is false for a prepared one. */
 extern void wakeup_end_transaction(bool committed);
 
 #endif							/* WEBHOOK_WAKEUP_H */

@@ -1,15 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * worker_settings.c
- *		Settings that the background processes work with, whatever others have set.
+ *		Settings of the background processes, independent of the configuration.
  *
- * A background worker gets the settings of its database, of the bootstrap superuser
- * and of the server like any session.  They are meant for the application: a default
- * role takes away the worker's rights, a short timeout ends its transactions, a
- * setting of the planner makes its look-ups scans.  So everything that could reach the
- * worker's own work is set beforehand, with a priority that none of those has.
+ * Like any session, a background worker gets the settings of the server, of its
+ * database and of the bootstrap superuser.  These are meant for applications: a
+ * default role would take away the worker's privileges, a short timeout would abort
+ * its transactions, planner settings would turn index scans into sequential scans.
+ * So all settings that could affect the worker are set beforehand, with a higher
+ * priority.
  *
- * src/README.md says what each group is about.
+ * src/README.md explains the groups.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +27,7 @@ static const struct
 	const char *name;
 	const char *value;
 }			island_settings[] = {
-	/* who we are, and which objects names mean */
+	/* identity and name lookup */
 	{"role", "none"},
 	{"search_path", "pg_catalog, pg_temp"},
 	{"row_security", "on"},
@@ -51,7 +52,7 @@ static const struct
 	{"temp_tablespaces", ""},
 	{"default_table_access_method", "heap"},
 
-	/* how statements are read and values written */
+	/* statements and text form of values */
 	{"standard_conforming_strings", "on"},
 	{"backslash_quote", "safe_encoding"},
 	{"transform_null_equals", "off"},
@@ -92,7 +93,7 @@ worker_settings_before_connection(void)
 {
 	for (int i = 0; i < lengthof(island_settings); i++)
 	{
-		/* Not every release knows all of them. */
+		/* Not all of them exist in every release. */
 		if (GetConfigOption(island_settings[i].name, true, false) != NULL)
 			SetConfigOption(island_settings[i].name, island_settings[i].value, PGC_SUSET, PGC_S_OVERRIDE);
 	}
@@ -101,7 +102,7 @@ worker_settings_before_connection(void)
 void
 worker_settings_after_connection(void)
 {
-	/* A database can set session_authorization as well, which cannot be set beforehand. */
+	/* This one can be set only after connecting. */
 	SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true);
 	SetCurrentRoleId(InvalidOid, false);
 }

@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * worker_settings.h
- *		Settings that the background processes work with, whatever others have set.
+ *		Settings of the background processes, independent of the configuration.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef WEBHOOK_WORKER_SETTINGS_H
 #define WEBHOOK_WORKER_SETTINGS_H
 
-/* Before the process connects to a database, whose settings would count from then on. */
+/* Must be called before the process connects to a database, which applies the settings of that. */
 extern void worker_settings_before_connection(void);
 
-/* When it is connected. */
+/* Must be called when it is connected. */
 extern void worker_settings_after_connection(void);
 
 #endif							/* WEBHOOK_WORKER_SETTINGS_H */

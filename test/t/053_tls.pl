@@ -106,7 +106,7 @@ my %client = (ca_cert => pem('ca.crt'), client_cert => pem('client.crt'), client
 my ($status, $probe, $refusal) = $node->psql('postgres',
 	"SELECT webhook.create_webhook('probe', 'probe', 'http://127.0.0.1:9/', ca_cert => " . pem('ca.crt') . ')',
 	extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-my $warned = slurp_file($node->logfile) =~ /WARNING: +webhooks with certificates of their own cannot be served/;
+my $warned = slurp_file($node->logfile) =~ /WARNING: +webhooks with certificates cannot be served/;
 
 if ($status != 0)
 {
