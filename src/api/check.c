@@ -1,10 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * check.c
- *		Checkers of the values that the properties of a webhook can have.
+ *		Check values of the properties of a webhook.
  *
- * Values are not repeated in messages: they may be secrets, and they may be
- * very long.
+ * Messages do not contain the values, because they may be secret or very long.
  *
  *-------------------------------------------------------------------------
  */
@@ -72,9 +71,7 @@ check_has_control_character(const char *s)
 	return false;
 }
 
-/*
- * A free name.
- */
+/* Any name. */
 Datum
 check_label(const Field *field, Datum value)
 {
@@ -108,10 +105,7 @@ check_compare_items(const void *a, const void *b)
 	return memcmp(left->start, right->start, left->len);
 }
 
-/*
- * Split s at its commas, strip blanks and check every entry; returns how many
- * there are.
- */
+/* Split s at its commas, strip blanks and check each entry; returns their number. */
 static int
 check_split_list(const Field *field, const char *s, ListItem **items,
 		   void (*check_item) (const Field *field, const char *item, size_t len))
@@ -142,10 +136,7 @@ check_split_list(const Field *field, const char *s, ListItem **items,
 	}
 }
 
-/*
- * Bring a comma-separated list into the form in which it is stored: no blanks,
- * nothing twice.  The order stays.
- */
+/* Normalize a comma-separated list: remove blanks and duplicates, keep the order. */
 static Datum
 check_normalize_list(const Field *field, Datum value,
 			   void (*check_item) (const Field *field, const char *item, size_t len))
@@ -278,7 +269,7 @@ check_ordering(const Field *field, Datum value)
 	return value;
 }
 
-/* Does the value name a file?  An error if the file may not be named. */
+/* Does the value refer to a file?  Raises an error if the file may not be used. */
 static bool
 check_file_reference(const Field *field, const char *value, const char *what)
 {
@@ -293,8 +284,8 @@ check_file_reference(const Field *field, const char *value, const char *what)
 }
 
 /*
- * One header.  names are the n headers before it; two that differ in case only would
- * both be sent.
+ * Check one header.  names are the n headers before it; of two names that differ
+ * only in case, both would be sent.
  */
 static void
 check_header(const Field *field, const char *name, const JsonbValue *value,
@@ -310,7 +301,7 @@ check_header(const Field *field, const char *name, const JsonbValue *value,
 		problem = url_check_header(name, pnstrdup(value->val.string.val, value->val.string.len));
 	for (int i = 0; i < n && problem == NULL; i++)
 		if (pg_strcasecmp(name, names[i]) == 0)
-			problem = "it is given twice";
+			problem = "it is specified twice";
 	if (problem)
 		check_refuse(field, psprintf("header \"%s\": %s", argument_excerpt(name, strlen(name)), problem));
 	(void) check_file_reference(field, pnstrdup(value->val.string.val, value->val.string.len),
@@ -388,9 +379,7 @@ check_transform_fits(Oid function, Oid unused)
 	return function_is_transform(function);
 }
 
-/*
- * Stored as text with the schema, which survives a dump; an oid would not.
- */
+/* The function is stored as text with its schema, since an Oid would not survive dump and restore. */
 Datum
 check_transform(const Field *field, Datum value)
 {
@@ -399,7 +388,7 @@ check_transform(const Field *field, Datum value)
 	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
 		check_refuse(field, "the function does not exist");
 	if (!function_is_transform(function))
-		check_refuse(field, psprintf("%s has other argument or result types", format_procedure(function)));
+		check_refuse(field, psprintf("%s has wrong argument or result types", format_procedure(function)));
 	if (webhook_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -428,9 +417,9 @@ check_generate_key(const char *version)
 }
 
 /*
- * One key or several, with single spaces between.  "v1" and "v1a" stand for
- * keys to be made.  Everything is signed with a shared secret, whatever else:
- * there is always one.
+ * One or more keys, separated by single spaces.  "v1" and "v1a" are replaced by
+ * generated keys.  Requests are always signed with a shared secret, so one is added
+ * if there is none.
  */
 Datum
 check_secret(const Field *field, Datum value)
@@ -532,7 +521,7 @@ check_max_in_flight(const Field *field, Datum value)
 	return value;
 }
 
-/* With another TLS library than OpenSSL, libcurl takes certificates from files only. */
+/* Without OpenSSL, libcurl can read certificates only from files. */
 static void
 check_has_certificates(const Field *field)
 {
@@ -545,13 +534,10 @@ check_has_certificates(const Field *field)
 				 errmsg("argument \"%s\" is not supported with this libcurl", field->name),
 				 errdetail("libcurl %s uses %s.", library.version,
 						   library.tls[0] != '\0' ? library.tls : "no TLS library"),
-				 errhint("Build webhook with a libcurl that uses OpenSSL, such as that of libcurl4-openssl-dev.")));
+				 errhint("Build webhook with a libcurl that uses OpenSSL, such as the one in libcurl4-openssl-dev.")));
 }
 
-/*
- * Text that holds a PEM block of this kind.  What is inside of it shows when it
- * is used.
- */
+/* A text with a PEM block of this kind.  Its contents are not checked before it is used. */
 static char *
 check_pem(const Field *field, Datum value, const char *kind)
 {
@@ -565,7 +551,7 @@ check_pem(const Field *field, Datum value, const char *kind)
 	if (strstr(s, "-----BEGIN ") == NULL || strstr(s, "-----END ") == NULL)
 		check_refuse(field, "it is not in PEM format");
 	if (strstr(s, kind) == NULL)
-		check_refuse(field, "it is in PEM format, but holds something else");
+		check_refuse(field, "it contains another kind of PEM data");
 	return s;
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * check.h
- *		Checkers of the values that the properties of a webhook can have.
+ *		Check values of the properties of a webhook.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,22 +13,19 @@
 
 typedef struct Field Field;
 
-/* A property, as fields.c describes it. */
+/* A property, see fields.c. */
 struct Field
 {
 	const char *name;
 	Oid			type;			/* of the argument */
-	bool		required;		/* there is no default */
+	bool		required;		/* has no default */
 	const char *default_text;	/* input of the type, or NULL for NULL */
-	int			sqlstate;		/* of a refusal */
+	int			sqlstate;		/* of errors */
 	Datum		(*check) (const Field *field, Datum value);
 	const char *hint;			/* what is allowed */
 };
 
-/*
- * A checker gets a value of the field's type that is not NULL and returns it in
- * the form in which it is stored.
- */
+/* A checker is passed a value of the field's type, not null, and returns the value to store. */
 extern Datum check_label(const Field *field, Datum value);
 extern Datum check_events(const Field *field, Datum value);
 extern Datum check_url(const Field *field, Datum value);
@@ -49,19 +46,19 @@ extern Datum check_certificate(const Field *field, Datum value);
 extern Datum check_private_key(const Field *field, Datum value);
 extern Datum check_nothing(const Field *field, Datum value);
 
-/* How long a secret that has been replaced may go on working, for check_interval_us(). */
+/* Bounds of the grace period of a replaced secret, for check_interval_us(). */
 #define MAX_GRACE_MS	(INT64CONST(365) * 24 * 3600 * 1000)
 #define GRACE_HINT		"Specify an interval of 0 to 365 days, without months or years."
 
-/* Report that a value is not accepted.  problem completes the message. */
+/* Raise an error about the value of this argument.  problem is a lower-case phrase. */
 extern void check_refuse(const Field *field, const char *problem);
 
-/* A fresh key for this version of signatures, or NULL if there is none of this name. */
+/* Generate a key for this version of signatures; NULL if the version is unknown. */
 extern char *check_generate_key(const char *version);
 
 /*
- * Microseconds of an interval that lies between the bounds (milliseconds) and
- * has no months, whose length nobody knows.  Otherwise an error for the argument.
+ * Convert an interval to microseconds.  Raises an error for the argument if it is
+ * not between the bounds (milliseconds), or has months, whose length varies.
  */
 extern int64 check_interval_us(const char *argument, Interval *interval,
 							   int64 min_ms, int64 max_ms, const char *hint);

@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * fields.c
- *		The properties of a webhook that its owner can set.
+ *		Properties of a webhook that can be set.
  *
- * One table describes them for create_webhook() and update_webhook() alike:
- * name, type, default, what is allowed and which checker (check.c) sees to it.
- * Everything that is stored has passed through here, so the worker can rely on
- * it.
+ * One table describes them for both create_webhook() and update_webhook(): name,
+ * type, default, hint, and the function in check.c that checks a value.  All values
+ * pass through it, so the worker can rely on them.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,20 +29,20 @@ static const Field fields_table[FIELD_COUNT] =
 {
 	[FIELD_APP] = {
 		"app", TEXTOID, true, NULL, INVALID, check_label,
-		"Give a name of 1 to 200 characters by which the webhook can be found."
+		"Specify a name of 1 to 200 characters by which the webhook can be found."
 	},
 	[FIELD_EVENT] = {
 		"event", TEXTOID, true, NULL, ERRCODE_INVALID_NAME, check_events,
-		"Give one or several trigger names, separated by commas, such as \"guest.create\", \"guest.*\" or \"*\"; "
+		"Specify one or several trigger names, separated by commas, such as \"guest.create\", \"guest.*\" or \"*\"; "
 		"names consist of letters, digits, dots and underscores."
 	},
 	[FIELD_URL] = {
 		"url", TEXTOID, true, NULL, INVALID, check_url,
-		"Give an absolute http or https URL; the path and the query may contain {entity_id}, {event_uid} and {action}."
+		"Specify an absolute http or https URL; the path and the query may contain {entity_id}, {event_uid} and {action}."
 	},
 	[FIELD_NAME] = {
 		"name", TEXTOID, false, NULL, INVALID, check_label,
-		"Give a name of 1 to 200 characters, or none."
+		"Specify a name of 1 to 200 characters, or none."
 	},
 	[FIELD_METHOD] = {
 		"method", TEXTOID, false, "POST", INVALID, check_method,
@@ -51,7 +50,7 @@ static const Field fields_table[FIELD_COUNT] =
 	},
 	[FIELD_HEADERS] = {
 		"headers", JSONBOID, false, "{}", INVALID, check_headers,
-		"Give a JSON object of at most 100 request headers, such as {\"Authorization\": \"Bearer ...\"}, "
+		"Specify a JSON object of at most 100 request headers, such as {\"Authorization\": \"Bearer ...\"}, "
 		"with strings of printable characters as values."
 	},
 	[FIELD_FORMAT] = {
@@ -60,68 +59,68 @@ static const Field fields_table[FIELD_COUNT] =
 	},
 	[FIELD_EVENT_UIDS] = {
 		"event_uids", TEXTOID, false, NULL, INVALID, check_uids,
-		"Give the UIDs of one or several events, separated by commas, or NULL for all events."
+		"Specify the UIDs of one or several events, separated by commas, or NULL for all events."
 	},
 	[FIELD_INTEGRATION] = {
 		"integration", TEXTOID, false, NULL, INVALID, check_label,
-		"Give the name of an integration, or none."
+		"Specify the name of an integration, or none."
 	},
 	[FIELD_COLUMNS] = {
 		"columns", TEXTARRAYOID, false, NULL, INVALID, check_columns,
-		"Give the names of the columns whose change fires the webhook, or NULL for all columns."
+		"Specify the names of the columns whose change fires the webhook, or NULL for all columns."
 	},
 	[FIELD_FILTER] = {
 		"filter", JSONBOID, false, NULL, INVALID, check_filter,
-		"Give a JSON object of at most 64 kB that the payload must contain."
+		"Specify a JSON object of at most 64 kB that the payload must contain."
 	},
 	[FIELD_TRANSFORM] = {
 		"transform", TEXTOID, false, NULL, ERRCODE_INVALID_FUNCTION_DEFINITION, check_transform,
-		"Specify a function that you may execute, takes (jsonb) or (jsonb, text, text) and returns jsonb."
+		"Specify a function with arguments (jsonb) or (jsonb, text, text) that returns jsonb and that you may execute."
 	},
 	[FIELD_ORDERING] = {
 		"ordering", TEXTOID, false, "entity", INVALID, check_ordering,
-		"Allowed are entity, strict and none."
+		"Allowed values are entity, strict and none."
 	},
 	[FIELD_SECRET] = {
 		"secret", TEXTOID, false, NULL, INVALID, check_secret,
-		"Give \"whsec_\" and 24 to 64 bytes in base64, \"whsk_\" and an ed25519 key in base64, or up to 4 of these "
-		"with single spaces between; \"v1\" and \"v1a\" stand for one of each kind that is generated."
+		"Specify \"whsec_\" and 24 to 64 bytes in base64, \"whsk_\" and an ed25519 key in base64, or up to 4 of these "
+		"separated by single spaces; \"v1\" and \"v1a\" generate one of each kind."
 	},
 	[FIELD_RETRY_SCHEDULE] = {
 		"retry_schedule", INTERVALARRAYOID, false, NULL, INVALID, check_retry_schedule,
-		"Give 1 to 32 intervals of 0 to 30 days, without months or years."
+		"Specify 1 to 32 intervals of 0 to 30 days, without months or years."
 	},
 	[FIELD_TIMEOUT] = {
 		"timeout", INTERVALOID, false, NULL, INVALID, check_timeout,
-		"Give an interval between 100 milliseconds and 10 minutes."
+		"Specify an interval between 100 milliseconds and 10 minutes."
 	},
 	[FIELD_RATE_LIMIT] = {
 		"rate_limit", INT4OID, false, NULL, INVALID, check_rate_limit,
-		"Give a number of requests per second between 1 and 1000000, or NULL for no limit."
+		"Specify a number of requests per second between 1 and 1000000, or NULL for no limit."
 	},
 	[FIELD_MAX_IN_FLIGHT] = {
 		"max_in_flight", INT4OID, false, NULL, INVALID, check_max_in_flight,
-		"Give a number of simultaneous requests between 1 and 1000."
+		"Specify a number of simultaneous requests between 1 and 1000."
 	},
 	[FIELD_CLIENT_CERT] = {
 		"client_cert", TEXTOID, false, NULL, INVALID, check_certificate,
-		"Give a certificate in PEM format (-----BEGIN CERTIFICATE-----), together with client_key."
+		"Specify a certificate in PEM format (-----BEGIN CERTIFICATE-----), together with client_key."
 	},
 	[FIELD_CLIENT_KEY] = {
 		"client_key", TEXTOID, false, NULL, INVALID, check_private_key,
-		"Give a private key in PEM format (-----BEGIN PRIVATE KEY-----), together with client_cert."
+		"Specify a private key in PEM format (-----BEGIN PRIVATE KEY-----), together with client_cert."
 	},
 	[FIELD_CA_CERT] = {
 		"ca_cert", TEXTOID, false, NULL, INVALID, check_certificate,
-		"Give one or several certificates in PEM format (-----BEGIN CERTIFICATE-----)."
+		"Specify one or several certificates in PEM format (-----BEGIN CERTIFICATE-----)."
 	},
 	[FIELD_ACTIVE] = {
 		"active", BOOLOID, false, "true", INVALID, check_nothing,
-		"Give true or false."
+		"Specify true or false."
 	},
 	[FIELD_HANDSHAKE] = {
 		"handshake", BOOLOID, false, "false", INVALID, check_nothing,
-		"Give true to have the receiver asked before anything is sent there, or false."
+		"Specify true to ask the receiver for permission before anything is sent to it, or false."
 	}
 };
 
@@ -147,9 +146,8 @@ field_find(const char *name, size_t len)
 }
 
 /*
- * The value of a text, by the type's input function.  Its errors know nothing
- * of arguments, so they are replaced by ours; it ends in an error all the
- * same, so nothing has to be cleaned up here.
+ * Convert a text by the type's input function, replacing its errors by ours, which
+ * name the argument.  As that is an error again, nothing has to be cleaned up.
  */
 static Datum
 fields_input(const Field *field, char *s)
@@ -254,9 +252,7 @@ fields_integer_from_json(const Field *field, const JsonbValue *json)
 	return Int32GetDatum((int32) number);
 }
 
-/*
- * Arrays go through the array type's input function, by way of its text form.
- */
+/* Convert a JSON array by the array type's input function. */
 static Datum
 fields_array_from_json(const Field *field, const JsonbValue *json)
 {

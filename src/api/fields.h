@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fields.h
- *		The properties of a webhook that its owner can set.
+ *		Properties of a webhook that can be set.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,7 +10,7 @@
 
 #include "utils/jsonb.h"
 
-/* In the order of create_webhook()'s arguments. */
+/* In the order of the arguments of create_webhook(). */
 typedef enum FieldId
 {
 	FIELD_APP,
@@ -40,7 +40,7 @@ typedef enum FieldId
 
 #define FIELD_COUNT		(FIELD_HANDSHAKE + 1)
 
-/* A value as it is stored. */
+/* A value to store. */
 typedef struct FieldValue
 {
 	Datum		value;
@@ -50,20 +50,20 @@ typedef struct FieldValue
 /* Name of the argument, of the column and of the key in update_webhook()'s changes. */
 extern const char *field_name(FieldId id);
 
-/* The field of this name, or -1. */
+/* The field with this name, or -1. */
 extern int	field_find(const char *name, size_t len);
 
 /* Type of the argument and of the column. */
 extern Oid	field_column_type(FieldId id);
 
 /*
- * Check a value of the argument's type, and bring it into the form in which it
- * is stored.  NULL is accepted where it is the default.  Errors name the
- * argument and say what is allowed.  Runs as the caller.
+ * Check a value of the argument's type, and convert it to the value to store.  Null
+ * is accepted if it is the default.  Errors name the argument and have a hint what
+ * is allowed.  Must run as the caller.
  */
 extern FieldValue field_check(FieldId id, Datum value, bool isnull);
 
-/* The same for a value out of a JSON document; JSON null is the default. */
+/* The same for a value in a JSON document; JSON null means the default. */
 extern FieldValue field_check_json(FieldId id, JsonbValue *json);
 
 #endif							/* WEBHOOK_FIELDS_H */

@@ -3,15 +3,13 @@
  * integration.c
  *		Integrations, their profiles and their API keys.
  *
- * An integration belongs to the role that created it, as a webhook does; for
- * everybody but superusers and members of that role it does not exist.  Profiles and
- * events are the application's and have no row here: they are whatever has been
- * named in a call.
+ * Like a webhook, an integration belongs to the role that created it; for other
+ * roles, except superusers and members of that role, it does not exist.  Profiles
+ * and events belong to the application and have no rows here; any name can be used.
  *
- * An API key is "whk_", an identifier and a secret.  The row is found by the
- * identifier; what is stored of the key is a SHA-256 hash, which is enough for
- * 192 random bits, and it is compared in constant time, also when there is no
- * such row.
+ * An API key consists of "whk_", an identifier and a secret.  The row is found by
+ * the identifier.  It contains a SHA-256 hash of the key, which is sufficient for
+ * 192 random bits, and which is compared in constant time, even if there is no row.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,7 +42,7 @@
 #define KEY_LENGTH			(sizeof(KEY_PREFIX) - 1 + KEY_ID_LENGTH + 1 + 2 * KEY_SECRET_BYTES)
 #define HASH_BYTES			32
 
-/* What integration_of_key() reads after the name and a hash. */
+/* Columns that integration_of_key() reads in addition to name and hash. */
 #define KEY_COLUMNS \
 	"ARRAY(SELECT p.profile FROM webhook.integration_profile AS p WHERE p.integration = i.name AND p.api_access), i.owner" \
 	" FROM webhook.integration AS i"
@@ -61,7 +59,7 @@ PG_FUNCTION_INFO_V1(webhook_clear_event_override);
 PG_FUNCTION_INFO_V1(webhook_get_integrations);
 
 
-/* A command with one text, or two. */
+/* Execute a command with one or two text arguments. */
 static uint64
 integration_execute(const char *sql, int expected, const char *first, const char *second)
 {
@@ -147,7 +145,7 @@ integration_of_key(const char *api_key, IntegrationKey *result)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("invalid API key"),
-				 errhint("Give the key of an integration as it is now. Its owner can make another one with webhook.rotate_api_key().")));
+				 errhint("Specify the current key of an integration. Its owner can create a new one with webhook.rotate_api_key().")));
 	as_owner_end(&state);
 }
 
@@ -188,7 +186,7 @@ webhook_create_integration(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(key));
 }
 
-/* Let the present key work for some time after it has been replaced; null: it does not. */
+/* Keep the current key valid for a grace period after it is replaced; null means no longer valid. */
 static void
 integration_store_key(const char *integration, Datum grace, bool isnull)
 {
@@ -241,7 +239,7 @@ webhook_rotate_api_key(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(key));
 }
 
-/* Call back with each of the ids that a query for an integration returns. */
+/* Call back for each id that a query for an integration returns. */
 static void
 integration_for_each_webhook(const char *sql, const char *integration, void (*callback) (int64 id))
 {
@@ -270,7 +268,7 @@ webhook_delete_integration(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	manage_require_integration(&state, name);
-	/* While we wait some may be taken out of the integration; none comes in. */
+	/* While we wait, webhooks may be removed from the integration, but none can be added. */
 	integration_for_each_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 ORDER BY id", name, webhook_lock_wait);
 	integration_for_each_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 FOR UPDATE", name, manage_delete_webhook);
 	integration_execute("WITH gone AS (DELETE FROM webhook.event_override WHERE integration = $1 RETURNING event_uid)"
@@ -297,7 +295,7 @@ webhook_get_integrations(PG_FUNCTION_ARGS)
 		" i.api_key_created_at, now() - i.api_key_created_at,"
 		" $1 > 0 AND i.api_key_created_at < now() - make_interval(secs => $1), i.created_at"
 		" FROM webhook.integration i WHERE pg_has_role($2, i.owner::oid, 'USAGE')"
-	/* events that were given none */
+	/* events without integration */
 		" UNION ALL SELECT NULL, NULL, o.owner, '{}', '{}', '{}', array_agg(o.event_uid ORDER BY o.event_uid), 0,"
 		" NULL, NULL, NULL, NULL FROM webhook.event_override o"
 		" WHERE o.integration IS NULL AND pg_has_role($2, o.owner::oid, 'USAGE') GROUP BY o.owner"
@@ -363,7 +361,7 @@ webhook_disconnect_profile(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(connected);
 }
 
-/* An error if the last query found that what is to be replaced belongs to another role. */
+/* Raise an error if the last query found that the row to replace belongs to another role. */
 static void
 integration_check_replaceable(const RunAs *state, uint64 found, const char *what, const char *name)
 {
@@ -371,7 +369,7 @@ integration_check_replaceable(const RunAs *state, uint64 found, const char *what
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for %s \"%s\"", what, name),
-				 errhint("Its integration was chosen by another role, which must give it up first.")));
+				 errhint("Another role has activated an integration for it, and must deactivate that first.")));
 }
 
 static void
@@ -405,8 +403,8 @@ webhook_activate_integration(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("profile \"%s\" is not connected to integration \"%s\"", profile, integration),
-				 errhint("Call webhook.connect_profile() first.")));
-	/* What is replaced has been looked at and locked, even if it has come only now. */
+				 errhint("Use webhook.connect_profile() first.")));
+	/* The row to replace has been checked and locked, even if it was inserted just now. */
 	while (integration_execute("INSERT INTO webhook.active_integration VALUES ($1, $2) ON CONFLICT DO NOTHING",
 				   SPI_OK_INSERT, profile, integration) == 0)
 	{
@@ -451,7 +449,7 @@ integration_check_event(const RunAs *state, const char *event_uid)
 					  "event", event_uid);
 }
 
-/* Is the event told of paid entities only?  Leaves its override locked. */
+/* Does the event get paid entities only?  Locks its override. */
 static bool
 integration_only_paid_counts(const char *event_uid)
 {

@@ -11,17 +11,17 @@
 #include "base/as_owner.h"
 #include "utils/array.h"
 
-/* Whom an API key belongs to. */
+/* What an API key grants access to. */
 typedef struct IntegrationKey
 {
 	char	   *integration;
 	Oid			owner;
-	ArrayType  *profiles;		/* text[]: whose data it may see */
+	ArrayType  *profiles;		/* text[]: whose data it may read */
 } IntegrationKey;
 
 /*
- * Whose API key is this (NULL: nobody's)?  In the current memory context.  An error that says nothing
- * when it is no key.
+ * Look up an API key, which may be NULL.  Palloc'd.  If it is not valid, raises an
+ * error that does not reveal why.
  */
 extern void integration_of_key(const char *api_key, IntegrationKey *result);
 

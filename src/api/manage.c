@@ -3,10 +3,10 @@
  * manage.c
  *		Webhooks and integrations that the caller may manage.
  *
- * They belong to the role that created them; for all others but superusers and
- * members of that role they do not exist.  What the owner of a webhook may see is
- * what is sent.  When the role is dropped the worker deactivates the webhook
- * (deactivation_find_orphans()) until it is given to another role.
+ * They belong to the role that created them.  For other roles, except superusers
+ * and members of that role, they do not exist.  A webhook gets only what its owner
+ * may read.  When the role is dropped, the worker deactivates the webhook
+ * (deactivation_find_orphans()), until it is assigned to another role.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,10 +21,7 @@
 #include "base/webhook_lock.h"
 
 
-/*
- * An error unless the webhook is there and the caller may manage it.  Returns
- * whether it is active.
- */
+/* Raise an error unless the webhook exists and the caller may manage it.  Returns whether it is active. */
 static bool
 manage_require_webhook(const RunAs *state, int64 id, const char *sql)
 {
@@ -82,7 +79,7 @@ manage_require_integration(const RunAs *state, const char *name)
 				 errhint("The integrations that you may manage are listed by webhook.get_integrations().")));
 }
 
-/* Nothing is sent on behalf of a role that does not exist any more. */
+/* Nothing is sent on behalf of a dropped role. */
 void
 manage_require_owner(int64 id)
 {
@@ -93,8 +90,8 @@ manage_require_owner(int64 id)
 						 SPI_OK_SELECT, 1, types, values, NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the owner of webhook " INT64_FORMAT " does not exist any more", id),
-				 errhint("Give it to another role first: webhook.update_webhook(" INT64_FORMAT ", '{\"owner\": \"role\"}').",
+				 errmsg("the owner of webhook " INT64_FORMAT " no longer exists", id),
+				 errhint("Use webhook.update_webhook(" INT64_FORMAT ", '{\"owner\": \"role\"}') to assign it to another role first.",
 						 id)));
 }
 
@@ -105,11 +102,14 @@ manage_owner_from_json(const JsonbValue *v)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"%s\": it is not a string", OWNER_KEY),
-				 errhint("Give the name of a role.")));
+				 errhint("Specify the name of a role.")));
 	return pnstrdup(v->val.string.val, v->val.string.len);
 }
 
-/* What the new owner may see will be sent, and by its rights the transform runs: hence the caller must be a member. */
+/*
+ * The webhook will get what the new owner may read, and its transform will run with
+ * the new owner's privileges, so the caller must be a member of that role.
+ */
 void
 manage_change_owner(const RunAs *state, int64 id, const char *name)
 {
@@ -122,12 +122,12 @@ manage_change_owner(const RunAs *state, int64 id, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("invalid value for argument \"%s\": role \"%s\" does not exist", OWNER_KEY, name),
-				 errhint("Give the name of a role.")));
+				 errhint("Specify the name of a role.")));
 	if (!has_privs_of_role(state->caller, role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be member of role \"%s\"", name),
-				 errhint("A webhook can be given away by superusers, and by members of the old and the new owner.")));
+				 errhint("The owner can be changed by superusers, and by members of both the old and the new owner.")));
 
 	if (as_owner_execute("SELECT integration FROM webhook.webhook WHERE id = $1 AND integration IS NOT NULL",
 						 SPI_OK_SELECT, 1, types, values, NULL) > 0)

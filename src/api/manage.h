@@ -3,7 +3,7 @@
  * manage.h
  *		Webhooks and integrations that the caller may manage.
  *
- * All of this runs within as_owner_begin().
+ * All of these must be called between as_owner_begin() and as_owner_end().
  *
  *-------------------------------------------------------------------------
  */
@@ -18,32 +18,32 @@
 #define OWNER_KEY		"owner"
 
 /*
- * Is the webhook active?  An error when there is none with this id or it belongs
- * to another role; the caller cannot tell which.
+ * Is the webhook active?  Raises an error if it does not exist or belongs to another
+ * role; the error does not reveal which.
  */
 extern bool manage_find_webhook(const RunAs *state, int64 id);
 
 /* The same, and lock the webhook against other changes. */
 extern bool manage_lock_webhook(const RunAs *state, int64 id);
 
-/* Remove a webhook that has been locked, and all that belongs to it. */
+/* Delete a webhook, which must be locked, with all that belongs to it. */
 extern void manage_delete_webhook(int64 id);
 
 /*
- * An error unless the integration exists and the caller may manage it.  It
- * cannot be deleted until the transaction ends.
+ * Raise an error unless the integration exists and the caller may manage it.  Locks
+ * it against deletion until the end of the transaction.
  */
 extern void manage_require_integration(const RunAs *state, const char *name);
 
-/* An error if the webhook's owner does not exist any more. */
+/* Raise an error if the webhook's owner has been dropped. */
 extern void manage_require_owner(int64 id);
 
 /* The name of a role from the changes of update_webhook(). */
 extern char *manage_owner_from_json(const JsonbValue *v);
 
 /*
- * Give a webhook, which the caller may manage, to this role, of which the caller
- * must be a member, too.  Call it after all other changes have been stored.
+ * Assign a webhook, which the caller may manage, to this role; the caller must be a
+ * member of that, too.  Must be called after all other changes have been stored.
  */
 extern void manage_change_owner(const RunAs *state, int64 id, const char *name);
 

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * manual.c
- *		Manual triggers: an action on one entity, fired by a person.
+ *		Manual triggers: actions on an entity that are fired by a user.
  *
- * A webhook that subscribes to "guest.manual" (or "guest.*") is an action on
- * guests, its name is the label in the application's menu.  Firing it appends
- * a message for this webhook alone, with the entity as it is now.  The
- * webhook's restrictions hold as for any other message, but here somebody
- * waits for an answer: what would be left out silently elsewhere is an error.
+ * A webhook that subscribes to "guest.manual" (or "guest.*") is an action on guests;
+ * its name is the label in the application's menu.  Firing it appends a message for
+ * this webhook only, with the current state of the entity.  The restrictions of the
+ * webhook apply as for any other message, but raise an error, since the user waits
+ * for a result.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +32,7 @@
 
 #define MANUAL_ACTION	".manual"
 
-/* What a manual trigger must know of its webhook. */
+/* The properties of a webhook that manual triggers use. */
 typedef struct ManualWebhook
 {
 	int64		id;
@@ -56,7 +56,7 @@ manual_webhook_column(int number, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, isnull);
 }
 
-/* Read what we need; strings live in the given context. */
+/* Read a webhook; strings are allocated in the given context. */
 static void
 manual_read_webhook(ManualWebhook *webhook, int64 id, MemoryContext context)
 {
@@ -84,7 +84,7 @@ manual_read_webhook(ManualWebhook *webhook, int64 id, MemoryContext context)
 	MemoryContextSwitchTo(old);
 }
 
-/* The entity type of which this subscription contains the manual trigger, or NULL. */
+/* The entity type whose manual trigger this subscription includes, or NULL. */
 static char *
 manual_entity_type(const char *pattern)
 {
@@ -119,11 +119,11 @@ manual_find_entity(const ManualWebhook *webhook, const char *entity_id, OutboxRo
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("webhook " INT64_FORMAT " has no manual trigger", webhook->id),
-				 errhint("Subscribe it to \"guest.manual\" or the like with webhook.update_webhook().")));
+				 errhint("Use webhook.update_webhook() to subscribe it to a trigger name such as \"guest.manual\".")));
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg("entity \"%s\" does not exist", entity_id),
-			 errhint("Use the id that messages about the entity carry; one made of several columns is joined by commas.%s",
+			 errhint("Use the same id as in messages about the entity; values of several columns are separated by commas.%s",
 					 only_paid ? " An unpaid entity of an event with \"only_paid\" does not exist for an integration." : "")));
 }
 
@@ -147,14 +147,14 @@ manual_check_restrictions(const ManualWebhook *webhook, const OutboxRow *row)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("webhook " INT64_FORMAT " is not active", webhook->id),
-				 errhint("Switch it on with webhook.activate_webhook().")));
+				 errhint("Use webhook.activate_webhook() to activate it.")));
 	for (int i = 0; i < webhook->nuids && row->event_uid != NULL; i++)
 		listed |= strcmp(webhook->uids[i], row->event_uid) == 0;
 	if (!listed)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("webhook " INT64_FORMAT " is restricted to other events", webhook->id),
-				 errhint("The events are those listed in its property \"event_uids\".")));
+				 errhint("Its property \"event_uids\" contains the allowed events.")));
 	if (webhook->integration != NULL)
 	{
 		active_integration_lookup(row->event_uid, row->profile, &rule);
@@ -167,8 +167,8 @@ manual_check_restrictions(const ManualWebhook *webhook, const OutboxRow *row)
 	if (webhook->filter != NULL && (row->payload == NULL || !manual_filter_matches(webhook, row)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the filter of webhook " INT64_FORMAT " leaves out this entity", webhook->id),
-				 errhint("The payload does not contain what its property \"filter\" asks for.")));
+				 errmsg("the filter of webhook " INT64_FORMAT " excludes this entity", webhook->id),
+				 errhint("The payload does not contain the value of its property \"filter\".")));
 }
 
 /*
@@ -205,7 +205,7 @@ webhook_fire_webhook(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(outbox_message_id_text(&message_id)));
 }
 
-/* The integration in force for an event of which the UID alone is known; NULL: none. */
+/* The active integration of an event, by its UID; NULL if there is none. */
 static const char *
 manual_event_integration(const char *event_uid)
 {

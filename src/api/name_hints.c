@@ -3,9 +3,9 @@
  * name_hints.c
  *		Notices about names of a webhook that are probably misspelt.
  *
- * A trigger name need not belong to a watched table: applications emit what
- * they like, and a table may be watched later.  So nothing is refused, and a
- * name that resembles none is passed over in silence.
+ * A trigger name need not belong to a watched table: applications can emit any
+ * event, and the table may be watched later.  So these are notices rather than
+ * errors, and there is none for a name that is not similar to any other.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,13 +20,13 @@
 #include "api/name_hints.h"
 #include "base/as_owner.h"
 
-/* As the parser does it for columns: at most so many changes, and half of the characters. */
+/* Limits of the edit distance, like the parser's for columns: this, and half of the characters. */
 #define MAX_DISTANCE	3
 
 static const char *const name_hints_actions[] = {"create", "update", "delete", "manual", "*"};
 
 
-/* The texts in the first column of what a query over the webhook's id returns. */
+/* The first column, text, of a query whose argument is the webhook's id. */
 static List *
 name_hints_read(const char *sql, int64 webhook_id)
 {
@@ -51,7 +51,7 @@ name_hints_has(List *names, const char *name)
 	return false;
 }
 
-/* The name that resembles this one most, or NULL. */
+/* The most similar name, or NULL. */
 static const char *
 name_hints_nearest(List *names, const char *name)
 {

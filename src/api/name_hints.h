@@ -9,8 +9,8 @@
 #define WEBHOOK_NAME_HINTS_H
 
 /*
- * Within as_owner_begin(): look at the trigger names and columns of a webhook
- * that has just been stored.
+ * Check the trigger names and columns of a webhook that has just been stored.  Must
+ * be called between as_owner_begin() and as_owner_end().
  */
 extern void name_hints_names(int64 webhook_id);
 

@@ -1,13 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * rest_api.c
- *		What a receiver can ask for: entities, with an API key.
+ *		Functions for receivers: entities, by API key.
  *
- * get_events() and get_attendees() show the entities of the types "event" and
- * "guest" just as a webhook of the integration sends them in format rest: the
- * same rows, settings, payload and shape.  The key says which integration that
- * is, its owner's rights say which columns there are, and its profiles whose
- * rows.
+ * get_events() and get_attendees() return entities of types "event" and "guest" just
+ * as a webhook of the integration sends them in format rest: the same rows,
+ * settings, payload and shape.  The key identifies the integration; the privileges
+ * of its owner determine the columns, and its profiles the rows.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,7 +37,7 @@ PG_FUNCTION_INFO_V1(webhook_get_attendees);
 PG_FUNCTION_INFO_V1(webhook_rest_hook_sample);
 
 
-/* How the answer is to look; the arguments that both functions have. */
+/* The arguments that both functions have. */
 typedef struct Question
 {
 	IntegrationKey key;
@@ -64,7 +63,7 @@ rest_api_bounded_argument(FunctionCallInfo fcinfo, int n, const char *name, int 
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"%s\": it is out of range", name),
-				 errhint("Give a number between 1 and %d.", max)));
+				 errhint("Use a number between 1 and %d.", max)));
 	return value;
 }
 
@@ -90,7 +89,7 @@ rest_api_field_names(char *text)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("invalid value for argument \"%s\": a name is empty", "fields"),
-					 errhint("Give the names of one or several fields, separated by commas, or NULL for all.")));
+					 errhint("Specify the names of one or several fields, separated by commas, or NULL for all.")));
 		names = lappend(names, pnstrdup(text, len));
 		if (*next == '\0')
 			return names;
@@ -98,7 +97,7 @@ rest_api_field_names(char *text)
 	}
 }
 
-/* The arguments from page on, which both functions have; first is the number of "page". */
+/* Read the arguments that both functions have; first is the number of argument "page". */
 static void
 rest_api_read_arguments(FunctionCallInfo fcinfo, int first, Question *question)
 {
@@ -109,7 +108,7 @@ rest_api_read_arguments(FunctionCallInfo fcinfo, int first, Question *question)
 	question->mapping = !DatumGetBool(argument_required(fcinfo, first + 3, "ignore_fields_mapping"));
 }
 
-/* Append those members of an object that are asked for. */
+/* Append the requested members of an object. */
 static void
 rest_api_append_fields(StringInfo out, char *text, List *fields)
 {
@@ -164,7 +163,7 @@ rest_api_add_column(const char *name, void *arg)
 	*names = list_append_unique(*names, makeString(pstrdup(name)));
 }
 
-/* Names that the integration gives to fields of the entity type, for whatever event or profile; forms are optional. */
+/* Add the names that the integration uses for fields of the entity type, for any event and profile. */
 static List *
 rest_api_add_shape_names(List *names, const Question *question, bool forms)
 {
@@ -196,8 +195,8 @@ rest_api_add_shape_names(List *names, const Question *question, bool forms)
 }
 
 /*
- * Refuse what is no field of any of these entities.  If there are none, their table says what they would have, unless
- * a function makes the payload.
+ * Raise an error for names that are not a field of any of these entities.  If there
+ * are none, the columns of their table are used, unless it has a payload function.
  */
 static void
 rest_api_check_fields(const Question *question, List *payloads)
@@ -321,7 +320,7 @@ webhook_get_attendees(PG_FUNCTION_ARGS)
 
 /* ---------- samples for REST hooks ---------- */
 
-/* What the application events of the mailing system that these webhooks come from look like. */
+/* Sample payloads of application events of a mailing system. */
 static const struct
 {
 	const char *event;
@@ -351,7 +350,7 @@ rest_api_append_sample(StringInfo out, const char *payload)
 	pfree(copy);
 }
 
-/* The newest entities, as the caller may see them, of the type that a trigger name begins with. */
+/* Append the newest entities of the trigger name's entity type that the caller may read. */
 static void
 rest_api_append_entities(StringInfo out, const char *event)
 {
@@ -375,8 +374,9 @@ rest_api_append_entities(StringInfo out, const char *event)
 }
 
 /*
- * The newest messages of this name that were for the caller's webhooks, as far as they are still at hand.  Not
- * those about rows of tables: what may be seen of these now, rest_api_append_entities() knows.
+ * Append the newest messages with this trigger name that were for webhooks of the
+ * caller and are still in the outbox.  Messages about rows of tables are omitted:
+ * rest_api_append_entities() shows what the caller may read of these now.
  */
 static void
 rest_api_append_messages(StringInfo out, const char *event)
@@ -390,7 +390,7 @@ rest_api_append_messages(StringInfo out, const char *event)
 	as_owner_begin(&state);
 	values[1] = ObjectIdGetDatum(state.caller);
 
-	/* There may be millions: look at the end of each partition, which its index leads to. */
+	/* There may be millions of messages. */
 	n = as_owner_execute("SELECT COALESCE(m.payload, o.payload)::text FROM"
 						 " ((SELECT * FROM webhook.outbox_0 ORDER BY xid DESC, id DESC LIMIT 1000)"
 						 " UNION ALL (SELECT * FROM webhook.outbox_1 ORDER BY xid DESC, id DESC LIMIT 1000)"

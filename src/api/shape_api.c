@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * shape_api.c
- *		Setting mappings, templates and forms; forms and tables.
+ *		Functions that set mappings, templates and forms, and add columns for forms.
  *
- * Whatever is stored has been compiled once, so that compiling it again where it
- * is used does not fail.
+ * All documents are compiled before they are stored, so that they can be compiled
+ * again without errors where they are used.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,7 +42,7 @@ shape_api_text_or_null(const char *s, bool *isnull)
 	return s ? CStringGetTextDatum(s) : (Datum) 0;
 }
 
-/* The three that say which row of webhook.shape is meant. */
+/* The key of a row of webhook.shape. */
 typedef struct ShapeKey
 {
 	const char *integration;	/* or NULL */
@@ -50,17 +50,17 @@ typedef struct ShapeKey
 	const char *target;
 } ShapeKey;
 
-/* What belongs to no integration belongs to whoever set it. */
+/* A row without integration belongs to the role that set it. */
 static void
 shape_api_refuse_other_setter(const ShapeKey *key)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for the field mapping of %s \"%s\"", key->kind, key->target),
-			 errhint("Another role has set it. Name an integration of yours to add to it.")));
+			 errhint("Another role has set it. Specify one of your integrations to add to it.")));
 }
 
-/* A mapping as it is stored, with those of other entity types; see SHAPES_MAPPING. */
+/* A mapping together with those of other entity types, as it is stored; see SHAPES_MAPPING. */
 #define ALL_MAPPINGS(value) \
 	"CASE WHEN jsonb_typeof(" value ") = 'object' THEN " value \
 	" ELSE jsonb_build_object('" SHAPES_DEFAULT_TYPE "', " value ") END"
@@ -70,9 +70,9 @@ shape_api_refuse_other_setter(const ShapeKey *key)
 	" AND (integration IS NOT NULL OR pg_has_role($4, owner::oid, 'USAGE'))"
 
 /*
- * Within as_owner_begin(): put a document in the place of the one that was there; NULL leaves none.  A mapping is that
- * of an entity type, which is NULL for anything else.  What another role has put there at the same moment, and belongs
- * to it, stays.
+ * Replace a document, or delete it if it is NULL.  entity_type is set for mappings
+ * only.  A row that another role inserts concurrently, and that belongs to it, is not
+ * replaced.  Must be called between as_owner_begin() and as_owner_end().
  */
 static void
 shape_api_store(const RunAs *state, const ShapeKey *key, const char *entity_type, Jsonb *document)
@@ -111,7 +111,7 @@ shape_api_document_argument(FunctionCallInfo fcinfo, int n)
 
 /* ---------- mappings ---------- */
 
-/* A profile must be connected to the integration, or to any that the caller may manage. */
+/* A profile must be connected to the integration or, without one, to any that the caller may manage. */
 static void
 shape_api_check_profile(const RunAs *state, const char *integration, const char *profile)
 {
@@ -179,13 +179,13 @@ webhook_set_field_mapping(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(2) && !PG_ARGISNULL(3))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("arguments \"profile\" and \"event_uid\" cannot be given together"),
-				 errhint("A mapping stands on one level: give a profile, or an event UID, or neither for the integration's own mapping.")));
+				 errmsg("arguments \"profile\" and \"event_uid\" cannot be used together"),
+				 errhint("Specify a profile, or an event UID, or neither for the integration's own mapping.")));
 	if (PG_ARGISNULL(1) && PG_ARGISNULL(2) && PG_ARGISNULL(3))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("one of the arguments \"integration\", \"profile\" and \"event_uid\" must be given"),
-				 errhint("Give an integration for the account's mapping, and a profile or an event UID for theirs.")));
+				 errmsg("one of the arguments \"integration\", \"profile\" and \"event_uid\" must be specified"),
+				 errhint("Specify an integration for the account's mapping, and a profile or an event UID for theirs.")));
 
 	as_owner_begin(&state);
 	if (key.integration != NULL)
@@ -203,7 +203,7 @@ webhook_set_field_mapping(PG_FUNCTION_ARGS)
 
 /* ---------- forms and templates ---------- */
 
-/* Within as_owner_begin(): the form of an entity type, NULL when there is none. */
+/* The form of an entity type; NULL if there is none. */
 static ShapeForm *
 shape_api_find_form(const char *integration, const char *entity_type, MemoryContext context)
 {
@@ -243,7 +243,7 @@ shape_api_is_known(const char *name, void *arg)
 	return false;
 }
 
-/* Refuse a template that names fields which do not exist, as far as we can tell. */
+/* Raise an error if a template refers to fields that are known not to exist. */
 static void
 shape_api_check_placeholders(const ShapeTemplate *template, const ShapeForm *form, const char *entity_type)
 {
@@ -260,7 +260,7 @@ shape_api_check_placeholders(const ShapeTemplate *template, const ShapeForm *for
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("invalid value for argument \"%s\": there is no field \"%s\"", "template", unknown),
-				 errhint("Fields are those of the form, or the columns in the payload of what is watched as \"%s\".",
+				 errhint("Use fields of the form, or payload columns of tables watched as \"%s\".",
 						 entity_type)));
 }
 
@@ -335,7 +335,7 @@ shape_api_require_form(const char *integration, const char *entity_type, ShapeFo
 				 errhint("Call webhook.set_form() first.")));
 }
 
-/* The types of the fields, under our own names, as text[]. */
+/* The types of the fields, by our names for types, as text[]. */
 static Datum
 shape_api_type_names(const ShapeForm *form)
 {
@@ -404,10 +404,10 @@ shape_api_require_owner(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of table %s", get_rel_name(relid)),
-				 errhint("Have the table's owner call webhook.configure_form().")));
+				 errhint("Only the table's owner can call webhook.configure_form().")));
 }
 
-/* Does a query (with SPI connected) return a row? */
+/* Does a query return a row?  Requires a connection to SPI. */
 static bool
 shape_api_finds_any(const char *query)
 {
@@ -416,7 +416,7 @@ shape_api_finds_any(const char *query)
 	return SPI_processed > 0;
 }
 
-/* The part of ALTER TABLE for a column that the table lacks. */
+/* Append the clause of ALTER TABLE that adds a column. */
 static void
 shape_api_append_column(StringInfo sql, const ShapeField *field, bool empty)
 {
@@ -429,8 +429,8 @@ shape_api_append_column(StringInfo sql, const ShapeField *field, bool empty)
 }
 
 /*
- * Add the columns that a table lacks, as the caller, who must own it; returns their names.  What is required becomes
- * NOT NULL where no row is in the way.
+ * Add missing columns to a table, as the caller, which must own it; returns their
+ * names.  Required ones become NOT NULL if existing rows allow it.
  */
 static List *
 shape_api_add_columns(Oid relid, const ShapeForm *form)
@@ -442,7 +442,7 @@ shape_api_add_columns(Oid relid, const ShapeForm *form)
 	bool		empty;
 	StringInfoData sql;
 
-	/* Before waiting for a lock and making others wait; and it may have changed hands while we waited. */
+	/* Check this before queuing for a lock, which would block others, and again afterwards. */
 	shape_api_require_owner(relid);
 	rel = relation_open(relid, AccessExclusiveLock);
 	shape_api_require_owner(relid);
@@ -484,7 +484,7 @@ shape_api_add_columns(Oid relid, const ShapeForm *form)
 	return added;
 }
 
-/* The columns that were added belong to the payload even if watch() was given a list. */
+/* Include the added columns in the payload, even if watch() was called with a list. */
 static void
 shape_api_include_columns(Oid relid, List *names)
 {

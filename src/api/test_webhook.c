@@ -3,9 +3,9 @@
  * test_webhook.c
  *		test_webhook(): one request with real data, now.
  *
- * A test is an ordinary message whose trigger name ends in ".test", for one
- * webhook.  The dispatcher sends it even to a webhook that is switched off or
- * failing, once, and it has no effect on the webhook's health.
+ * A test is a normal message for one webhook, with a trigger name that ends in
+ * ".test".  It is sent even to a webhook that is inactive or failing, without
+ * retries, and does not affect the webhook's health.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +28,7 @@
 
 PG_FUNCTION_INFO_V1(webhook_test_webhook);
 
-/* The trigger names of a webhook, in the given context; whose it is, and whether it belongs to an integration. */
+/* Read the trigger names of a webhook, allocated in the given context, its owner, and whether it has an integration. */
 static char *
 test_webhook_subscription(int64 id, Oid *owner, bool *integrated, MemoryContext context)
 {
@@ -75,7 +75,7 @@ test_webhook_find_entity(char *list, const char *entity_id, ArrayType *only_paid
 	return false;
 }
 
-/* The argument entity_type, which version 0.1.0 does not have; NULL: those that the webhook subscribes to. */
+/* Argument entity_type, which version 0.1.0 does not have; NULL means those that the webhook subscribes to. */
 static char *
 test_webhook_entity_type_argument(FunctionCallInfo fcinfo)
 {
@@ -89,7 +89,7 @@ test_webhook_entity_type_argument(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"%s\": no table is watched as \"%s\"", "entity_type",
 						argument_excerpt(entity_type, strlen(entity_type))),
-				 errhint("Specify an entity type that was given to webhook.watch().")));
+				 errhint("Specify an entity type that was used with webhook.watch().")));
 	return entity_type;
 }
 
@@ -135,7 +135,7 @@ webhook_test_webhook(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_NO_DATA_FOUND),
 					 errmsg("webhook " INT64_FORMAT " has no entity \"%s\" to test with", id, entity_id),
-					 errhint("Use the id of a row of a table that is watched as one of the webhook's entity types or as argument \"entity_type\", or leave it out to send the newest row.")));
+					 errhint("Use the id of a row of a table that is watched as one of the webhook's entity types or as argument \"entity_type\", or omit it to send the newest row.")));
 		row.entity_type = strcmp(first, "*") == 0 ? "webhook" : first;
 		row.payload = "{}";
 		row.payload_len = 2;

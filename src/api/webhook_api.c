@@ -3,14 +3,12 @@
  * webhook_api.c
  *		The functions that manage webhooks.
  *
- * Each checks its arguments as the caller and then does its work on the tables
- * as the extension's owner, see as_owner.c.  A webhook belongs to the role that
- * created it; for everybody but superusers and members of that role it does
- * not exist.
+ * Each one checks its arguments as the caller, and then accesses the tables as the
+ * extension's owner, see as_owner.c.  A webhook belongs to the role that created it;
+ * for other roles, except superusers and members of that role, it does not exist.
  *
- * Every function that changes something locks the webhook's row first, so that
- * two of them never mix.  The worker and the other sessions learn of changes
- * from the trigger on the table, not from here.
+ * Functions that change a webhook lock it first.  A trigger on the table notifies
+ * the worker and other sessions.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,17 +50,15 @@ PG_FUNCTION_INFO_V1(webhook_get_secret);
 PG_FUNCTION_INFO_V1(webhook_get_public_key);
 PG_FUNCTION_INFO_V1(webhook_rotate_secret);
 
-/*
- * A client certificate is of no use without its key.
- */
+/* A client certificate requires its key, and vice versa. */
 static void
 webhook_api_check_client_pair(bool has_cert, bool has_key)
 {
 	if (has_cert != has_key)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("arguments \"client_cert\" and \"client_key\" must be given together"),
-				 errhint("Give both in PEM format, or none.")));
+				 errmsg("arguments \"client_cert\" and \"client_key\" must be specified together"),
+				 errhint("Specify both in PEM format, or none.")));
 }
 
 /*
@@ -118,7 +114,7 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(id);
 }
 
-/* Have what was buffered sent, with the full retry schedule; how many messages? */
+/* Let buffered messages be sent, with the full retry schedule; returns their number. */
 static int64
 webhook_api_replay_buffer(int64 id)
 {
@@ -129,7 +125,7 @@ webhook_api_replay_buffer(int64 id)
 	return DatumGetInt64(as_owner_result(1));
 }
 
-/* What was not delivered, and has not failed for good, is removed and counted. */
+/* Delete and count the messages that were not delivered and have not failed permanently. */
 static void
 webhook_api_drop_buffer(int64 id)
 {
@@ -141,8 +137,8 @@ webhook_api_drop_buffer(int64 id)
 }
 
 /*
- * The same for what the worker has not read yet.  It is told by the transactions
- * that have ended: what others, or we ourselves, write from here on is sent.
+ * The same for messages that the worker has not read yet: those of transactions that
+ * have ended by now.  What others, or this transaction, append later is sent.
  */
 static void
 webhook_api_discard_unread(int64 id)
@@ -161,8 +157,8 @@ webhook_api_discard_unread(int64 id)
 }
 
 /*
- * Let a webhook work again.  What was buffered while it was off is sent or
- * dropped; returns how many messages will be sent.
+ * Activate a webhook.  Buffered messages are sent or dropped.  Returns the number of
+ * messages that will be sent.
  */
 static int64
 webhook_api_activate(int64 id, bool was_active, bool replay_events)
@@ -190,8 +186,8 @@ webhook_api_activate(int64 id, bool was_active, bool replay_events)
 }
 
 /*
- * Switch a webhook off.  One that is off already keeps its reason: only whether
- * messages are buffered can change.
+ * Deactivate a webhook.  For one that is inactive, only buffering can be changed; the
+ * reason remains.
  */
 static void
 webhook_api_deactivate(int64 id, bool buffer_events)
@@ -253,7 +249,7 @@ webhook_deactivate_webhook(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(was_active);
 }
 
-/* The webhook that a token is for. */
+/* Look up the webhook of a token. */
 static int64
 webhook_api_find_token(Datum token)
 {
@@ -265,15 +261,15 @@ webhook_api_find_token(Datum token)
 						 SPI_OK_SELECT, 1, types, values, NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("the token is not valid"),
-				 errhint("A token works once, and only until its webhook is switched on in another way.")));
+				 errmsg("invalid token"),
+				 errhint("A token can be used once, and only until its webhook is activated in another way.")));
 	return DatumGetInt64(as_owner_result(1));
 }
 
 /*
  * reactivate(token, replay_events) returns bigint
  *
- * Whoever has the token may use it, once; it is for a link in a notification.
+ * Any role with the token can use it, once.  It is for a link in a notification.
  */
 Datum
 webhook_reactivate(PG_FUNCTION_ARGS)
@@ -291,7 +287,7 @@ webhook_reactivate(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	id = webhook_api_find_token(values[0]);
 	webhook_lock_wait(id);
-	/* Somebody else may have used it until now. */
+	/* Another session may have used it meanwhile. */
 	id = webhook_api_find_token(values[0]);
 	replayed = webhook_api_activate(id, false, replay_events);
 	as_owner_end(&state);
@@ -311,11 +307,11 @@ webhook_api_is_message_id(const char *text)
 }
 
 /*
- * redeliver(webhook_id, message_id) returns boolean: false if it is on its way
- * anyhow
+ * redeliver(webhook_id, message_id) returns boolean: false if it has not been
+ * delivered yet
  *
- * A message can be delivered again as long as the outbox or the delivery table
- * still has it; the outbox forgets messages when a partition is truncated.
+ * A message can be delivered again while it is in the outbox, until its partition is
+ * truncated, or in the delivery table.
  */
 Datum
 webhook_redeliver(PG_FUNCTION_ARGS)
@@ -334,12 +330,12 @@ webhook_redeliver(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("webhook " INT64_FORMAT " is not active", DatumGetInt64(values[0])),
-				 errhint("Call webhook.activate_webhook() first.")));
+				 errhint("Use webhook.activate_webhook() first.")));
 	if (!webhook_api_is_message_id(TextDatumGetCString(values[1])))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"%s\"", "message_id"),
-				 errhint("Message ids are UUIDs, as webhook.get_webhook_log() shows them.")));
+				 errhint("Specify a UUID, as shown by webhook.get_webhook_log().")));
 
 	if (as_owner_execute("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL,"
 						 "  failed_at = NULL WHERE webhook_id = $1 AND message_id = $2::uuid AND state = 'failed'",
@@ -360,7 +356,7 @@ webhook_redeliver(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_NO_DATA_FOUND),
 					 errmsg("webhook " INT64_FORMAT " has no message %s", DatumGetInt64(values[0]),
 							TextDatumGetCString(values[1])),
-					 errhint("Messages that were delivered are kept for a while only; see the view webhook.undelivered for the others.")));
+					 errhint("Delivered messages are retained for a limited time. View webhook.undelivered shows the others.")));
 	}
 	wakeup_reload_at_commit();
 	as_owner_end(&state);
@@ -372,7 +368,7 @@ typedef struct Changes
 {
 	FieldValue	values[FIELD_COUNT];
 	bool		changed[FIELD_COUNT];
-	char	   *owner;			/* NULL: stays the same */
+	char	   *owner;			/* NULL: unchanged */
 } Changes;
 
 static void
@@ -387,7 +383,7 @@ webhook_api_refuse_unknown_key(const char *key, int len)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown key \"%.*s\" in argument \"changes\"", Min(len, NAMEDATALEN), key),
-			 errhint("Known keys are %s.", names.data)));
+			 errhint("Allowed keys are %s.", names.data)));
 }
 
 static void
@@ -403,7 +399,7 @@ webhook_api_read_changes(Jsonb *json, Changes *changes)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for argument \"changes\": it is not a JSON object"),
-				 errhint("Give an object such as {\"url\": \"https://example.com/hook\", \"timeout\": null}.")));
+				 errhint("Specify an object such as {\"url\": \"https://example.com/hook\", \"timeout\": null}.")));
 
 	it = JsonbIteratorInit(&json->root);
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
@@ -427,9 +423,7 @@ webhook_api_read_changes(Jsonb *json, Changes *changes)
 	}
 }
 
-/*
- * Store what has changed, but for "active", which is more than a column.
- */
+/* Store the changed columns, except "active". */
 static void
 webhook_api_store_changes(int64 id, const Changes *changes)
 {
@@ -459,7 +453,7 @@ webhook_api_store_changes(int64 id, const Changes *changes)
 	webhook_api_check_client_pair(DatumGetBool(as_owner_result(1)), DatumGetBool(as_owner_result(2)));
 }
 
-/* Somebody has mended the webhook, it may be: what is to be retried need not wait any longer. */
+/* The webhook may have been repaired: retry deliveries soon. */
 static void
 webhook_api_retry_soon(int64 id)
 {
@@ -585,8 +579,8 @@ webhook_get_webhook_log(PG_FUNCTION_ARGS)
 /*
  * pending(webhook_id) returns bigint
  *
- * As for get_webhook_log(), a webhook of another role's is one that does not
- * exist and has nothing pending, but for who may see it in stat_webhooks.
+ * As for get_webhook_log(), a webhook of another role does not exist and has nothing
+ * pending, except for roles that can read it in stat_webhooks.
  */
 Datum
 webhook_pending(PG_FUNCTION_ARGS)
@@ -615,9 +609,7 @@ webhook_pending(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(result);
 }
 
-/*
- * The webhook's secret, in memory that outlives SPI.
- */
+/* The webhook's secret, allocated outside of SPI's memory. */
 static char *
 webhook_api_read_secret(int64 id)
 {
@@ -651,7 +643,7 @@ webhook_get_secret(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(secret));
 }
 
-/* Does this secret sign with ed25519 as well?  Its public half goes to public_key. */
+/* Does this secret include an ed25519 key?  Sets public_key. */
 static bool
 webhook_api_has_public_key(const char *secret, char *public_key)
 {
@@ -687,7 +679,7 @@ webhook_get_public_key(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(public_key));
 }
 
-/* A secret of the same kinds as the old one. */
+/* Generate a secret of the same kinds as the old one. */
 static text *
 webhook_api_generate_secret(const char *old_secret)
 {
@@ -700,7 +692,7 @@ webhook_api_generate_secret(const char *old_secret)
 /*
  * rotate_secret(id, grace, secret) returns text
  *
- * Until the grace period is over messages are signed with the old secret too.
+ * Until the end of the grace period messages are signed with the old secret, too.
  */
 Datum
 webhook_rotate_secret(PG_FUNCTION_ARGS)

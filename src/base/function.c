@@ -107,7 +107,7 @@ function_find(const char *argument, const char *text, bool (*fits) (Oid function
 	ereport(ERROR,
 			(errcode(fitting != NIL ? ERRCODE_AMBIGUOUS_FUNCTION : ERRCODE_INVALID_FUNCTION_DEFINITION),
 			 errmsg(fitting != NIL ? "invalid value for argument \"%s\": it could be %s" :
-					"invalid value for argument \"%s\": %s has other argument or result types", argument, list.data),
+					"invalid value for argument \"%s\": %s has wrong argument or result types", argument, list.data),
 			 errhint("%s", hint)));
 	return InvalidOid;			/* not reached */
 }

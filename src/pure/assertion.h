@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * assertion.h
- *		Assert() for files that do not include postgres.h.
+ *		Assertions in files that do not include postgres.h.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * curlbuild.c
- *		What a release and a build of libcurl can and cannot do.
+ *		Bugs and capabilities of a release and build of libcurl.
  *
- * Only faults that cannot be worked around are listed.  A distribution may have
- * repaired one without changing the release number, and what is asked for is
- * the library at run time, which need not be the one of the compilation.
+ * Only bugs without workaround are listed.  A distribution may have fixed one
+ * without changing the release number.  This is about the library at run time, which
+ * may differ from the one at compile time.
  *
  * Pure: strings and numbers only.
  *
@@ -34,7 +34,7 @@ static const Fault curlbuild_faults[] = {
 	{0x081500, 0x081500, "leaks a socket and memory with TLS connections that it closes"}
 };
 
-/* Those that take PEM text, and skip a key in the text of a certificate. */
+/* TLS libraries that accept PEM text, and ignore a key in the text of a certificate. */
 static const char *const curlbuild_tls_libraries[] = {"OpenSSL/", "LibreSSL/", "BoringSSL", "AWS-LC/", "quictls/"};
 
 const char *

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * curlbuild.h
- *		What a release and a build of libcurl can and cannot do.
+ *		Bugs and capabilities of a release and build of libcurl.
  *
  *-------------------------------------------------------------------------
  */

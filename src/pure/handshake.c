@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * handshake.c
- *		Are deliveries welcome at an endpoint?  It is asked before the first.
+ *		Ask an endpoint for permission before the first delivery.
  *
  *		              handshake_ask()          handshake_answer(): yes
  *		  not asked -----------------> asked ------------------------> agreed
@@ -9,12 +9,12 @@
  *		      +--------------------------+                                |
  *		      +-- handshake_forget(), another URL or origin --------------+
  *
- * An agreement holds for the URL and the origin that were asked for, so that
- * nobody has to remember to end it when one of them changes.  It is not kept
- * longer than the process: asking costs one request.
+ * An agreement is valid for one URL and origin, so that it need not be revoked
+ * explicitly when either changes.  It is not stored, since asking again after a
+ * restart costs just one request.
  *
- * The status code of an answer is no consent, says the specification: servers
- * answer OPTIONS for other reasons.  The header is.
+ * According to the specification the status code of a response does not mean
+ * consent, because servers respond to OPTIONS for other reasons.  The header does.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +25,7 @@
 
 #include "pure/handshake.h"
 
-/* Whoever allows more than that a minute sets no limit. */
+/* More requests per minute than that are no limit. */
 #define MAX_RATE	100000000
 
 static bool
@@ -59,7 +59,7 @@ handshake_ask(Handshake *handshake, const char *url, const char *origin)
 	handshake->asked_origin = strdup(origin);
 }
 
-/* What a receiver has sent becomes one line. */
+/* Copy text from a receiver, as one line. */
 static void
 handshake_clean(char *text)
 {
@@ -76,7 +76,7 @@ handshake_failed(Handshake *handshake, const char *error)
 	handshake_clean(handshake->problem);
 }
 
-/* "*" is any number.  Zero and less are not numbers of requests that can be made. */
+/* "*" means any number.  Zero and negative numbers are not valid. */
 static bool
 handshake_parse_rate(const char *text, int *rate)
 {

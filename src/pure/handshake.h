@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * handshake.h
- *		Are deliveries welcome at an endpoint?  It is asked before the first.
+ *		Ask an endpoint for permission before the first delivery.
  *
  * The abuse protection of "HTTP 1.1 Web Hooks for Event Delivery" by
  * CloudEvents.  Pure: no backend state.
@@ -17,7 +17,7 @@
 #define HANDSHAKE_MAX_ORIGIN	253 /* of a DNS name */
 #define HANDSHAKE_MAX_PROBLEM	400
 
-/* All zeros is the state of an endpoint that has not been asked. */
+/* All zeros: not asked yet. */
 typedef struct Handshake
 {
 	bool		wanted;			/* the webhook's configuration says so */
@@ -29,10 +29,10 @@ typedef struct Handshake
 	char		problem[HANDSHAKE_MAX_PROBLEM]; /* why there is no agreement, one line */
 } Handshake;
 
-/* Must the endpoint be asked before something is sent there in the name of this origin? */
+/* Must the endpoint be asked before anything is sent to this URL from this origin? */
 extern bool handshake_needed(const Handshake *handshake, const char *url, const char *origin);
 
-/* It is being asked, for this URL and origin.  An earlier agreement is void. */
+/* The endpoint is being asked, for this URL and origin.  Voids an earlier agreement. */
 extern void handshake_ask(Handshake *handshake, const char *url, const char *origin);
 
 /*
@@ -42,10 +42,10 @@ extern void handshake_ask(Handshake *handshake, const char *url, const char *ori
 extern bool handshake_answer(Handshake *handshake, const char *allowed_origin,
 							 const char *allowed_rate, int64_t now);
 
-/* There was no answer. */
+/* The request failed. */
 extern void handshake_failed(Handshake *handshake, const char *error);
 
-/* It is to be asked anew. */
+/* Ask again next time. */
 extern void handshake_forget(Handshake *handshake);
 
 /* Can this be the name of the sender? */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * health.c
- *		Is an endpoint well, failing, or to be switched off?
+ *		The health of an endpoint: well, failing, or deactivated.
  *
  *		   a success                                      probe failed
  *		  +---------+                                     +---------+
@@ -15,8 +15,8 @@
  *		            |     between (from "well")  ----------->|
  *		            +--- activate_webhook(), reactivate() ---+
  *
- * While an endpoint is well each delivery that fails follows its own
- * schedule, and may end as failed without any effect on the others.
+ * While an endpoint is well, each failed delivery follows its own schedule, and may
+ * fail permanently without affecting others.
  *
  *-------------------------------------------------------------------------
  */
@@ -70,7 +70,7 @@ health_failure(Health *health, const RetrySchedule *schedule, const HealthFailur
 
 	if (health->failing)
 	{
-		/* Requests that were under way when it began to fail do not count as probes. */
+		/* Requests that were in flight when it began to fail do not count as probes. */
 		if (!failure->probe)
 			return HEALTH_WAIT;
 		health->probes++;

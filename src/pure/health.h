@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * health.h
- *		Is an endpoint well, failing, or to be switched off?
+ *		The health of an endpoint: well, failing, or deactivated.
  *
  * Pure: no backend state and no clock; the caller passes the time.  Times are
  * microseconds since any epoch, 0 means "not set".
@@ -16,10 +16,10 @@
 
 #include "pure/retry.h"
 
-/* So many failures in a row, of whichever messages, make an endpoint failing. */
+/* Number of consecutive failures, of any messages, after which an endpoint is failing. */
 #define HEALTH_FAILING_AFTER	5
 
-/* A schedule that is used up switches an endpoint off after so many failures in a row at least. */
+/* Minimum number of consecutive failures for an exhausted schedule to deactivate an endpoint. */
 #define HEALTH_MIN_FAILURES		2
 
 typedef struct Health
@@ -29,16 +29,16 @@ typedef struct Health
 	bool		failing;		/* one probe at a time, all else waits */
 	int			probes;			/* attempts on the schedule so far, while failing */
 	int64_t		next_probe_at;
-	int			warned;			/* percent of the schedule that the operator has heard of */
-	int			ramp;			/* requests that may be in flight at once; 0: no bound */
+	int			warned;			/* percent of the schedule in the last warning */
+	int			ramp;			/* maximum number of requests in flight; 0: no limit */
 } Health;
 
 typedef enum HealthAction
 {
 	HEALTH_RETRY,				/* try this delivery again after the delay */
-	HEALTH_GIVE_UP,				/* its schedule is used up while the endpoint is well: it has failed */
-	HEALTH_WAIT,				/* the endpoint is failing: it waits with all others for a probe to succeed */
-	HEALTH_DEACTIVATE			/* switch the endpoint off */
+	HEALTH_GIVE_UP,				/* its schedule is exhausted while the endpoint is well: it has failed */
+	HEALTH_WAIT,				/* the endpoint is failing: wait with all others for a successful probe */
+	HEALTH_DEACTIVATE			/* deactivate the endpoint */
 } HealthAction;
 
 /* What has just happened. */
@@ -54,10 +54,10 @@ typedef struct HealthFailure
 } HealthFailure;
 
 /*
- * An attempt has failed.  A handshake that fails is the endpoint's fault, not
- * that of a delivery: it is failing at once.  *delay is set with HEALTH_RETRY.  *warn is set to 50
- * or 90 when so many percent of the schedule have been passed just now without
- * any success in between, else to 0.
+ * An attempt has failed.  A failed handshake is a problem of the endpoint rather than
+ * a delivery, so the endpoint is failing at once.  *delay is set with HEALTH_RETRY.
+ * *warn is set to 50 or 90 if this percentage of the schedule has just been exceeded
+ * without any success, else to 0.
  */
 extern HealthAction health_failure(Health *health, const RetrySchedule *schedule,
 								   const HealthFailure *failure, int64_t *delay, int *warn);

@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * netguard.c
- *		May we connect to this address?
+ *		Which addresses we may connect to.
  *
- * Whoever may create a webhook chooses an URL, and the request then comes
- * from inside the network that the database server stands in.  So that this
- * cannot be used to reach what only that network should reach, connections go
- * to public addresses only, unless the administrator opens a range.
+ * A role that can create webhooks chooses a URL, and the request then comes from
+ * inside the network of the database server.  So that this cannot be used to reach
+ * internal services, connections are allowed to public addresses only, unless the
+ * administrator allows others.
  *
- * What counts is the address handed to connect(), not the host name: names
- * have many spellings (octal, hexadecimal, one single number) and their
- * answers change between a check and its use.
+ * The address passed to connect() is checked, not the host name: names have many
+ * spellings (octal, hexadecimal, one single number), and may resolve to another
+ * address between check and use.
  *
  *-------------------------------------------------------------------------
  */
@@ -196,7 +196,7 @@ netguard_allows(const NetguardList *allowed, const struct sockaddr *addr, sockle
 	return false;
 }
 
-/* Read the digits behind the slash; -1 when they are no number up to max. */
+/* Read the digits after the slash; -1 if they are not a number up to max. */
 static int
 netguard_parse_prefix(const char *text, int max)
 {

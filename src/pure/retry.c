@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * retry.c
- *		When is the next attempt?
+ *		When to make the next attempt.
  *
- * A schedule is a list of delays: the first is before the first attempt, and
- * when the list is used up there is no further attempt.  Receivers that fail
- * together must not be called again together, so each delay is spread at
- * random; a receiver that names a time itself is not called before it.
+ * A schedule is a list of delays: the first one is before the first attempt, and
+ * there are no more attempts at the end of the list.  So that requests that fail
+ * together are not retried together, each delay gets a random jitter.  If a receiver
+ * sends Retry-After, it is respected.
  *
  *-------------------------------------------------------------------------
  */

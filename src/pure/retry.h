@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * retry.h
- *		When is the next attempt?
+ *		When to make the next attempt.
  *
  * Pure: no backend state and no clock; the caller passes the time.
  *

@@ -3,10 +3,9 @@
  * url.c
  *		URLs with placeholders, and the header lines that go with them.
  *
- * A template is held to the letter of RFC 3986, because every liberty taken
- * here is one that libcurl or the receiver may understand differently.  The
- * values filled in come from the application's users: nothing in them may
- * change which host is asked, or which path.
+ * Templates must strictly conform to RFC 3986, since libcurl or the receiver might
+ * interpret any deviation differently.  Values of placeholders come from users of the
+ * application: they must not be able to change the host or the path.
  *
  *-------------------------------------------------------------------------
  */

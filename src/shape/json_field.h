@@ -19,19 +19,19 @@ typedef struct JsonField JsonField;
  */
 extern JsonField *json_field_parse(const char *text, const char **problem);
 
-/* The key at the beginning, in the current memory context, or NULL when there is an index. */
+/* The first key of the path, palloc'd; NULL if it begins with an index. */
 extern const char *json_field_first_key(const JsonField *field);
 
-/* The value, false when there is none. */
+/* Look up the value in a document; false if there is none. */
 extern bool json_field_get(const JsonField *field, Jsonb *document, JsonbValue *value);
 
 /* Append a value as JSON. */
 extern void json_field_append_json(StringInfo buf, JsonbValue *value);
 
-/* Append a value as it stands inside of a JSON string: a string's characters, nothing for null. */
+/* Append a value for use inside a JSON string: a string without its quotes, nothing for null. */
 extern void json_field_append_inside(StringInfo buf, JsonbValue *value);
 
-/* Append text as it stands inside of a JSON string. */
+/* Append text for use inside a JSON string. */
 extern void json_field_append_escaped(StringInfo buf, const char *text, int len);
 
 /*
@@ -40,7 +40,7 @@ extern void json_field_append_escaped(StringInfo buf, const char *text, int len)
  */
 extern Jsonb *json_field_document(char *text);
 
-/* Do just that to the text. */
+/* The same replacement in a text. */
 extern void json_field_replace_impossible(char *text);
 
 #endif							/* WEBHOOK_JSON_FIELD_H */

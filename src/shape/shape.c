@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * shape.c
- *		What an integration makes of a payload: form, mapping, template.
+ *		Conversion of payloads by an integration: form, mapping, template.
  *
- * Each is given as a JSON document, checked and compiled when it is set and compiled
- * once more where it is used.  Applying one touches no table and looks nothing up.
+ * Each of them is a JSON document, which is checked and compiled when it is set, and
+ * compiled again where it is used.  Applying one accesses neither tables nor
+ * catalogs.
  *
- * A form says which fields there are: always these, in this order, of these
- * types.  A mapping says which fields are sent under which names.  A template
- * is any JSON in which {{field}} stands for a value; it becomes a list of
- * pieces of text and of holes between them.
+ * A form defines the fields of a payload, their order and their types.  A mapping
+ * selects and renames fields.  A template is any JSON with placeholders {{field}};
+ * it is compiled to a list of texts and placeholders.
  *
  *-------------------------------------------------------------------------
  */
@@ -142,7 +142,7 @@ shape_value_string(const JsonbValue *value)
 	return value->type == jbvString ? pnstrdup(value->val.string.val, value->val.string.len) : NULL;
 }
 
-/* The objects of an array; anything else is refused. */
+/* Iterate over the objects of an array; raises an error for anything else. */
 static List *
 shape_array_objects(Jsonb *document, const char *argument, const char *hint)
 {
@@ -173,7 +173,7 @@ shape_object_get(Jsonb *object, const char *key, JsonbValue *value)
 	return getKeyJsonValueFromContainer(&object->root, key, strlen(key), value) != NULL;
 }
 
-/* Refuse keys that are not among these (NULL ends the list), which may be typos. */
+/* Raise an error for keys that are not in this NULL-terminated list, which may be typos. */
 static void
 shape_check_keys(Jsonb *object, const char *const *allowed, const char *argument, const char *hint)
 {
@@ -196,7 +196,7 @@ shape_check_keys(Jsonb *object, const char *const *allowed, const char *argument
 	}
 }
 
-/* The name of an element, which none before it may have. */
+/* The name of an element, which must be unique. */
 static char *
 shape_element_name(Jsonb *object, List **names, const char *argument, const char *hint)
 {
@@ -216,7 +216,7 @@ shape_element_name(Jsonb *object, List **names, const char *argument, const char
 /* ---------- mappings ---------- */
 
 #define MAPPING_HINT \
-	"Give an array such as [{\"name\": \"source\", \"value\": \"web\"}, {\"name\": \"city\", \"mapped_to\": \"cpy_city\"}]."
+	"Specify an array such as [{\"name\": \"source\", \"value\": \"web\"}, {\"name\": \"city\", \"mapped_to\": \"cpy_city\"}]."
 
 static void
 shape_compile_entry(MapEntry *entry, Jsonb *object, List **names)
@@ -307,7 +307,7 @@ shape_apply_mapping(const ShapeMapping *mapping, Jsonb *payload, StringInfo out)
 /* ---------- templates ---------- */
 
 #define TEMPLATE_HINT \
-	"Give any JSON; {{field}} in a string stands for a value of the entity, such as {\"contact\": {\"mail\": \"{{email}}\"}}."
+	"Specify any JSON; {{field}} in a string is replaced by a value of the entity, as in {\"contact\": {\"mail\": \"{{email}}\"}}."
 
 static TemplatePiece *
 shape_add_piece(ShapeTemplate *template)
@@ -318,7 +318,7 @@ shape_add_piece(ShapeTemplate *template)
 	return &template->pieces[template->npieces++];
 }
 
-/* What has been collected so far is a piece of its own. */
+/* Add the collected text as a piece. */
 static void
 shape_add_text(ShapeTemplate *template, StringInfo text)
 {
@@ -555,7 +555,7 @@ shape_is_number(const char *s, bool integral)
 	return (!integral || strspn(s, "0123456789-") == len) && IsValidJsonNumber(s, (int) len);
 }
 
-/* Does it begin with a date, and is there a time behind it? */
+/* Does it begin with a date, and is that followed by a time? */
 static bool
 shape_is_date(const char *s, bool *time)
 {
@@ -610,7 +610,7 @@ shape_append_boolean(StringInfo out, const char *s)
 	return false;
 }
 
-/* Append a value as the type wants it; false if that cannot be done. */
+/* Append a value converted to the type; false if it cannot be converted. */
 static bool
 shape_append_typed(StringInfo out, ShapeType type, JsonbValue *value)
 {
@@ -653,7 +653,7 @@ shape_append_typed(StringInfo out, ShapeType type, JsonbValue *value)
 	return true;
 }
 
-/* A field has no value, or one (found) that is not of its type. */
+/* Record that a field has no value, or one (found) of a wrong type. */
 static void
 shape_note_fault(const ShapeField *field, bool found, ShapeFaults *faults)
 {

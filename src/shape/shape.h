@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * shape.h
- *		What an integration makes of a payload: form, mapping, template.
+ *		Conversion of payloads by an integration: form, mapping, template.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +32,7 @@ typedef struct ShapeField
 	char	   *name;
 	ShapeType	type;
 	bool		required;
-	bool		hold;			/* nothing is sent when there is no value, or none of this type */
+	bool		hold;			/* send nothing if the value is missing or not of this type */
 	char	   *default_json;	/* JSON text, "null" without a default */
 	char	   *default_text;	/* the same as input for the SQL type, or NULL */
 	char	   *prefix;			/* "name": as JSON */
@@ -45,14 +45,14 @@ struct ShapeForm
 };
 
 /*
- * Make ready for use, in the current memory context.  An error that names the
- * argument when the document is not what it should be.
+ * Compile a document, in the current memory context.  If it is not valid, raises an
+ * error that names the argument.
  */
 extern ShapeForm *shape_compile_form(Jsonb *document);
 extern ShapeMapping *shape_compile_mapping(Jsonb *document);
 extern ShapeTemplate *shape_compile_template(Jsonb *document);
 
-/* The name of a type, and the SQL type that a column for it has. */
+/* The name of a type, and the SQL type of a column for it. */
 extern const char *shape_type_name(ShapeType type);
 extern const char *shape_sql_type(ShapeType type);
 
@@ -63,14 +63,14 @@ extern ShapeMapping *shape_merge_mappings(ShapeMapping *first, ShapeMapping *sec
 extern const char *shape_template_unknown(const ShapeTemplate *template,
 										  bool (*known) (const char *name, void *arg), void *arg);
 
-/* What does not fit a form: text is empty when everything does. */
+/* Deviations of a payload from a form; text is empty if there are none. */
 typedef struct ShapeFaults
 {
 	StringInfoData text;
-	bool		hold;			/* so that it is not to be sent */
+	bool		hold;			/* must it not be sent? */
 } ShapeFaults;
 
-/* Append what becomes of a payload, as JSON text, and to faults (unless NULL) what is wrong with it. */
+/* Append the converted payload, as JSON text, and its deviations to faults, unless that is NULL. */
 extern void shape_apply_form(const ShapeForm *form, Jsonb *payload, StringInfo out, ShapeFaults *faults);
 extern void shape_apply_mapping(const ShapeMapping *mapping, Jsonb *payload, StringInfo out);
 extern void shape_apply_template(const ShapeTemplate *template, Jsonb *payload, StringInfo out);

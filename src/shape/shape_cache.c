@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * shape_cache.c
- *		The shape that counts for a message of an integration.
+ *		The shapes of messages for integrations.
  *
- * The mappings of the account, the profile and the event are merged, and the
- * result is remembered with the form and the template, all compiled, for the
- * combination of integration, entity type, profile and event.  A change of
- * webhook.shape or webhook.watch throws all of it away (see catalog.c).
+ * The mappings of account, profile and event are merged.  The result is cached with
+ * form and template, all compiled, by integration, entity type, profile and event.
+ * A change of webhook.shape or webhook.watch invalidates all entries (see
+ * catalog.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -57,7 +57,7 @@ shape_cache_start_anew(void)
 	shape_cache_generation = catalog_integration_generation();
 }
 
-/* Take one row of webhook.shape, in the order in which they count, into the set. */
+/* Add a row of webhook.shape to the set.  Must be called in ascending order of precedence. */
 static void
 shape_cache_add_row(ShapeSet *set, const char *kind, Jsonb *value)
 {
@@ -70,8 +70,9 @@ shape_cache_add_row(ShapeSet *set, const char *kind, Jsonb *value)
 }
 
 /*
- * Read what is set, with a fresh snapshot whatever the isolation level: what we remember outlives the
- * transaction.  What belongs to no integration counts before what belongs to this one.
+ * Read webhook.shape.  Uses a new snapshot regardless of the isolation level, since
+ * the cache outlives the transaction.  Rows without integration are added before
+ * those of this integration.
  */
 static void
 shape_cache_load(ShapeSet *set, MemoryContext target, const char **names)
@@ -122,7 +123,7 @@ shape_cache_get(const char *integration, const char *entity_type, const char *pr
 		hash_get_num_entries(shape_cache_sets) >= MAX_REMEMBERED)
 		shape_cache_start_anew();
 
-	/* No name contains a control character, and none is not the same as an empty one. */
+	/* Names contain no control characters; NULL and "" must have different keys. */
 	initStringInfo(&key);
 	for (int i = 0; i < lengthof(names); i++)
 		appendStringInfo(&key, "%s%c", names[i] ? names[i] : "\1", '\2');

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * shape_cache.h
- *		The shape that counts for a message of an integration.
+ *		The shapes of messages for integrations.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +14,7 @@ typedef struct ShapeSet ShapeSet;
 
 /*
  * SQL for the mapping of an entity type in a column of webhook.shape that has one for each type, {"guest": [...]}.
- * What version 0.1.0 has stored, an array, is that of guests.
+ * An array, as stored by version 0.1.0, is the mapping of guests.
  */
 #define SHAPES_DEFAULT_TYPE		"guest"
 #define SHAPES_MAPPING(value, entity_type) \
@@ -22,18 +22,17 @@ typedef struct ShapeSet ShapeSet;
 	" WHEN " entity_type " = '" SHAPES_DEFAULT_TYPE "' THEN " value " END"
 
 /*
- * What is set for this entity type, profile and event, which may be NULL.
- * NULL: nothing, the payload stays as it is.  With SPI connected and the
- * rights of the extension's owner; stays valid until the end of the
- * transaction.
+ * The shape for this entity type, profile and event, which may be NULL.  Returns NULL
+ * if none is set and payloads remain unchanged.  Requires a connection to SPI and the
+ * privileges of the extension's owner.  Valid until the end of the transaction.
  */
 extern const ShapeSet *shape_cache_get(const char *integration, const char *entity_type,
 								  const char *profile, const char *event_uid);
 
 /*
- * The payload in this shape, in the current memory context.  An error when it
- * is not JSON that jsonb can hold.  Without mapping only the form counts.
- * faults, unless NULL, is all zeros and gets what does not fit the form.
+ * Convert a payload, palloc'd.  Raises an error if it cannot be represented as jsonb.
+ * Without mapping only the form is applied.  faults must be zeroed, or NULL; it gets
+ * the deviations from the form.
  */
 extern char *shape_cache_apply(const ShapeSet *set, const char *payload, bool mapping, ShapeFaults *faults, int *len);
 

@@ -48,14 +48,22 @@ count_dot_segments(const char *url)
 	return count;
 }
 
+/* Length of "scheme://host:port". */
+static size_t
+origin_length(const char *url)
+{
+	const char *host = strstr(url, "://");
+
+	MUST(host != NULL);
+	return (size_t) (host + 3 - url) + strcspn(host + 3, "/?#");
+}
+
 static void
 check_expanded(const char *template, const UrlValues *values)
 {
 	static const UrlValues letters = {"x", "x", "x"};
 	static char expanded[EXPANDED_SIZE];
 	static char plain[EXPANDED_SIZE];
-	char		origin[EXPANDED_SIZE];
-	char		expected_origin[EXPANDED_SIZE];
 	size_t		len = url_expand(template, values, expanded, sizeof(expanded));
 
 	if (len == 0)
@@ -64,9 +72,8 @@ check_expanded(const char *template, const UrlValues *values)
 	MUST(url_expand(template, &letters, plain, sizeof(plain)) > 0);
 	MUST(len >= URL_MAX_LENGTH || url_check(expanded) == NULL);
 
-	MUST(url_origin(template, expected_origin, sizeof(expected_origin)) > 0);
-	MUST(url_origin(expanded, origin, sizeof(origin)) > 0);
-	MUST(strcmp(origin, expected_origin) == 0);
+	/* Values cannot change scheme, host or port. */
+	MUST(strncmp(expanded, template, origin_length(template)) == 0);
 
 	MUST(count_char(expanded, '/') == count_char(plain, '/'));
 	MUST(count_char(expanded, '?') == count_char(plain, '?'));
@@ -97,7 +104,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		char		out[64];
 
 		url_expand(template, &values, out, sizeof(out));
-		url_origin(template, out, sizeof(out));
 	}
 
 	free(template);

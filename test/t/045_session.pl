@@ -389,7 +389,7 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	foreach my $id ($waiting, $buffered)
 	{
 		WebhookTest::fails_with($node, "SELECT webhook.activate_webhook($id, true)", '55000',
-			'the owner of webhook \d+ does not exist any more', 'W14: it cannot be switched on');
+			'the owner of webhook \d+ no longer exists', 'W14: it cannot be switched on');
 	}
 	WebhookTest::fails_with($node, qq{SELECT webhook.update_webhook($waiting, '{"owner": "nobody"}')}, '42704', 'role "nobody" does not exist',
 		'W14: nor be given to a role that does not exist');
