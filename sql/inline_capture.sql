@@ -3,6 +3,7 @@
 SET client_min_messages = warning;
 CREATE SCHEMA inline_test;
 SET search_path = inline_test;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 
 -- How often a statement calls the trigger.
 CREATE FUNCTION trigger_calls(command text) RETURNS bigint LANGUAGE plpgsql AS $$
