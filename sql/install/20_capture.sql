@@ -43,3 +43,19 @@ ALTER TABLE webhook.webhook ENABLE ALWAYS TRIGGER config_changed;
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook.watch
     FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
 ALTER TABLE webhook.watch ENABLE ALWAYS TRIGGER config_changed;
+
+-- The attribute numbers of the columns that the settings of a table name and, with key '', of its primary key if that is
+-- the id: to notice when columns are renamed or the key is replaced.
+CREATE FUNCTION webhook.watched_numbers(relation regclass, id text, columns text[], exclude text[]) RETURNS jsonb
+    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (SELECT coalesce(jsonb_object_agg(a.attname, a.attnum), '{}') FROM pg_attribute AS a
+            WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+              AND (a.attname = ANY ($3) OR a.attname = ANY ($4)))
+        || CASE WHEN $2 IS NULL THEN (
+               SELECT jsonb_build_object('', jsonb_object_agg(a.attname, a.attnum))
+               FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid
+                AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+               WHERE i.indrelid = $1 AND i.indisprimary) ELSE '{}' END;
+$$;
+COMMENT ON FUNCTION webhook.watched_numbers(regclass, text, text[], text[]) IS 'attribute numbers of columns that the settings of a table refer to';

@@ -150,6 +150,75 @@ ALTER TABLE webhook.watch ADD COLUMN name text;
 UPDATE webhook.watch AS w SET name = pg_catalog.format('%I.%I', n.nspname, c.relname)
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = w.relation;
 
+-- SQL that version 0.1.0 had in its library.
+
+-- The rest of webhook.pending(): webhooks of this role, and all for one that may see stat_webhooks.
+CREATE FUNCTION webhook.pending_for(webhook_id bigint, role oid) RETURNS bigint
+    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH seen AS MATERIALIZED (
+        SELECT w.id, w.discarded FROM webhook.webhook AS w
+        WHERE w.active AND (w.id = $1 OR $1 IS NULL)
+          AND (pg_has_role($2, w.owner::oid, 'USAGE') OR has_table_privilege($2, 'webhook.stat_webhooks', 'SELECT')))
+    SELECT (SELECT count(*) FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS u (id) JOIN seen AS s ON s.id = u.id
+            WHERE NOT coalesce(pg_visible_in_snapshot(o.xid, s.discarded), false)
+              AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = u.id AND d.id = o.id))
+         + (SELECT count(*) FROM webhook.delivery AS d JOIN seen AS s ON s.id = d.webhook_id
+            WHERE d.state IN ('waiting', 'retrying'));
+$$;
+COMMENT ON FUNCTION webhook.pending_for(bigint, oid) IS 'undelivered messages of one or all webhooks that a role may see';
+
+-- For redeliver().
+CREATE FUNCTION webhook.outbox_to_delivery(webhook_id bigint, message_id uuid) RETURNS boolean
+    LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH copied AS (
+        INSERT INTO webhook.delivery (webhook_id, id, message_id, event, entity_type, entity_id, event_uid, profile, payload,
+                                      created_at, order_key, attempts, state, relation)
+        SELECT $1, o.id, o.message_id, o.event, o.entity_type, o.entity_id, o.event_uid, o.profile, o.payload,
+               o.created_at, 0, 0, 'waiting', o.relation
+        FROM webhook.outbox AS o WHERE o.message_id = $2 AND $1 = ANY (o.webhook_ids)
+        RETURNING id)
+    SELECT EXISTS (SELECT FROM copied);
+$$;
+COMMENT ON FUNCTION webhook.outbox_to_delivery(bigint, uuid) IS 'copies a message that is still in the outbox to the delivery table';
+
+-- For rest_hook_sample().  There may be millions of messages, so it reads the end of each partition by its index.
+CREATE FUNCTION webhook.outbox_samples(event text, role oid, maximum integer) RETURNS SETOF text
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(m.payload, o.payload)::text
+    FROM ((SELECT * FROM webhook.outbox_0 ORDER BY xid DESC, id DESC LIMIT 1000)
+          UNION ALL (SELECT * FROM webhook.outbox_1 ORDER BY xid DESC, id DESC LIMIT 1000)
+          UNION ALL (SELECT * FROM webhook.outbox_2 ORDER BY xid DESC, id DESC LIMIT 1000)
+          UNION ALL (SELECT * FROM webhook.outbox_3 ORDER BY xid DESC, id DESC LIMIT 1000)) AS o
+         CROSS JOIN LATERAL webhook.run_followers(o.event_uid, o.profile, o.more) AS m
+    WHERE o.event = $1 AND o.relation IS NULL
+      AND CASE WHEN m.id IS NULL THEN o.payload ELSE m.payload END IS NOT NULL
+      AND EXISTS (SELECT FROM webhook.webhook AS w
+                  WHERE w.id = ANY (o.webhook_ids) AND pg_has_role($2, w.owner::oid, 'USAGE'))
+    ORDER BY coalesce(m.id, o.id) DESC LIMIT $3;
+$$;
+COMMENT ON FUNCTION webhook.outbox_samples(text, oid, integer) IS 'payloads of the latest application events for webhooks of a role';
+
+-- The attribute numbers of the columns that the settings of a table name and, with key '', of its primary key if that is
+-- the id: to notice when columns are renamed or the key is replaced.
+CREATE FUNCTION webhook.watched_numbers(relation regclass, id text, columns text[], exclude text[]) RETURNS jsonb
+    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (SELECT coalesce(jsonb_object_agg(a.attname, a.attnum), '{}') FROM pg_attribute AS a
+            WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+              AND (a.attname = ANY ($3) OR a.attname = ANY ($4)))
+        || CASE WHEN $2 IS NULL THEN (
+               SELECT jsonb_build_object('', jsonb_object_agg(a.attname, a.attnum))
+               FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid
+                AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+               WHERE i.indrelid = $1 AND i.indisprimary) ELSE '{}' END;
+$$;
+COMMENT ON FUNCTION webhook.watched_numbers(regclass, text, text[], text[]) IS 'attribute numbers of columns that the settings of a table refer to';
+
+REVOKE ALL ON FUNCTION webhook.pending_for, webhook.outbox_to_delivery, webhook.outbox_samples, webhook.watched_numbers FROM PUBLIC;
+
 -- What the columns of the views and tables for users mean.
 
 COMMENT ON SCHEMA webhook IS 'webhooks: what changes in this database is sent over HTTP';

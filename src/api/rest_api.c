@@ -390,19 +390,8 @@ rest_api_append_messages(StringInfo out, const char *event)
 	as_owner_begin(&state);
 	values[1] = ObjectIdGetDatum(state.caller);
 
-	/* There may be millions of messages. */
-	n = as_owner_execute("SELECT COALESCE(m.payload, o.payload)::text FROM"
-						 " ((SELECT * FROM webhook.outbox_0 ORDER BY xid DESC, id DESC LIMIT 1000)"
-						 " UNION ALL (SELECT * FROM webhook.outbox_1 ORDER BY xid DESC, id DESC LIMIT 1000)"
-						 " UNION ALL (SELECT * FROM webhook.outbox_2 ORDER BY xid DESC, id DESC LIMIT 1000)"
-						 " UNION ALL (SELECT * FROM webhook.outbox_3 ORDER BY xid DESC, id DESC LIMIT 1000)) AS o"
-						 " CROSS JOIN LATERAL webhook.run_followers(o.event_uid, o.profile, o.more) AS m"
-						 " WHERE o.event = $1 AND o.relation IS NULL"
-						 " AND CASE WHEN m.id IS NULL THEN o.payload ELSE m.payload END IS NOT NULL"
-						 " AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = ANY (o.webhook_ids)"
-						 "             AND pg_has_role($2, w.owner::oid, 'USAGE'))"
-						 " ORDER BY COALESCE(m.id, o.id) DESC LIMIT $3",
-						 SPI_OK_SELECT, lengthof(types), types, values, NULL);
+	n = as_owner_execute("SELECT * FROM webhook.outbox_samples($1, $2, $3)", SPI_OK_SELECT, lengthof(types), types,
+						 values, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
 		char	   *payload = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);

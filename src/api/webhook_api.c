@@ -346,12 +346,8 @@ webhook_redeliver(PG_FUNCTION_ARGS)
 							 "  WHERE o.message_id = $2::uuid AND $1 = ANY (o.webhook_ids)",
 							 SPI_OK_SELECT, 2, types, values, NULL) > 0)
 			result = false;
-		else if (as_owner_execute("INSERT INTO webhook.delivery (webhook_id, id, message_id, event, entity_type,"
-								  "  entity_id, event_uid, profile, payload, created_at, order_key, attempts, state, relation)"
-								  " SELECT $1, o.id, o.message_id, o.event, o.entity_type, o.entity_id, o.event_uid,"
-								  "  o.profile, o.payload, o.created_at, 0, 0, 'waiting', o.relation FROM webhook.outbox AS o"
-								  " WHERE o.message_id = $2::uuid AND $1 = ANY (o.webhook_ids)",
-								  SPI_OK_INSERT, 2, types, values, NULL) == 0)
+		else if (as_owner_execute("SELECT WHERE webhook.outbox_to_delivery($1, $2::uuid)",
+								  SPI_OK_SELECT, 2, types, values, NULL) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_NO_DATA_FOUND),
 					 errmsg("webhook " INT64_FORMAT " has no message %s", DatumGetInt64(values[0]),
@@ -585,16 +581,6 @@ webhook_get_webhook_log(PG_FUNCTION_ARGS)
 Datum
 webhook_pending(PG_FUNCTION_ARGS)
 {
-	static const char *const sql =
-		"WITH seen AS MATERIALIZED (SELECT w.id, w.discarded FROM webhook.webhook AS w"
-		"  WHERE w.active AND (w.id = $1 OR $1 IS NULL) AND (pg_has_role($2, w.owner::oid, 'USAGE')"
-		"  OR has_table_privilege($2, 'webhook.stat_webhooks', 'SELECT')))"
-		" SELECT (SELECT count(*) FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS u (id)"
-		"  JOIN seen AS s ON s.id = u.id"
-		"  WHERE NOT COALESCE(pg_visible_in_snapshot(o.xid, s.discarded), false)"
-		"  AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = u.id AND d.id = o.id))"
-		" + (SELECT count(*) FROM webhook.delivery AS d JOIN seen AS s ON s.id = d.webhook_id"
-		"  WHERE d.state IN ('waiting', 'retrying'))";
 	Oid			types[] = {INT8OID, OIDOID};
 	Datum		values[] = {PG_GETARG_DATUM(0), ObjectIdGetDatum(GetUserId())};
 	bool		nulls[] = {PG_ARGISNULL(0), false};
@@ -603,7 +589,7 @@ webhook_pending(PG_FUNCTION_ARGS)
 
 	version_require();
 	as_owner_begin(&state);
-	as_owner_execute(sql, SPI_OK_SELECT, 2, types, values, nulls);
+	as_owner_execute("SELECT webhook.pending_for($1, $2)", SPI_OK_SELECT, 2, types, values, nulls);
 	result = DatumGetInt64(as_owner_result(1));
 	as_owner_end(&state);
 	PG_RETURN_INT64(result);

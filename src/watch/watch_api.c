@@ -485,13 +485,7 @@ watch_api_store_settings(Datum *values, bool *nulls)
 					 "(SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = w.relation)",
 					 SPI_OK_DELETE, 1, types, values, nulls);
 	as_owner_execute("INSERT INTO webhook.watch VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-					 " (SELECT COALESCE(jsonb_object_agg(a.attname, a.attnum), '{}') FROM pg_catalog.pg_attribute AS a"
-					 "  WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped"
-					 "  AND (a.attname = ANY ($8) OR a.attname = ANY ($9))) ||"
-					 " CASE WHEN $3 IS NULL THEN (SELECT jsonb_build_object('', jsonb_object_agg(a.attname, a.attnum))"
-					 "  FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid"
-					 "  AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])"
-					 "  WHERE i.indrelid = $1 AND i.indisprimary) ELSE '{}' END,"
+					 " webhook.watched_numbers($1, $3, $8, $9),"
 					 " (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c"
 					 "  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1))",
 					 SPI_OK_INSERT, NARGS, types, values, nulls);
