@@ -59,7 +59,7 @@ CREATE TABLE webhook.watch (
                                 -- empty name those of the primary key that is the id, to notice when it is another one
     name        text            -- of the relation, to notice when another one gets it
 );
-COMMENT ON TABLE webhook.watch IS 'the watched tables and the settings given to watch()';
+COMMENT ON TABLE webhook.watch IS 'the watched tables and their settings';
 
 -- The outbox: a log in a ring of partitions, see src/outbox.c.  The order of the columns is known there.  A row can hold
 -- several messages of a transaction, as many as there is room for in a page: see src/run.c.  toast_tuple_target is what a
@@ -93,7 +93,7 @@ BEGIN
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off, toast_tuple_target = %2$s);
             CREATE INDEX outbox_%1$s_xid_id_idx ON webhook.outbox_%1$s (xid, id);
             ALTER TABLE webhook.outbox_%1$s REPLICA IDENTITY FULL;
-            COMMENT ON TABLE webhook.outbox_%1$s IS 'messages, a partition of the outbox; truncated when all of it is dealt with';
+            COMMENT ON TABLE webhook.outbox_%1$s IS 'messages, a partition of the outbox; truncated when all of them are processed';
         $ddl$, i, pg_catalog.current_setting('block_size')::integer - 32);
     END LOOP;
 END
@@ -108,13 +108,13 @@ CREATE TYPE webhook.follower AS (
     profile     text,
     payload     json
 );
-COMMENT ON TYPE webhook.follower IS 'a message behind the first one of a row of the outbox, as far as it has not the same values';
+COMMENT ON TYPE webhook.follower IS 'a message after the first one in a row of the outbox: the values that may differ from those of the first one';
 
 CREATE FUNCTION webhook.run_followers(event_uid text, profile text, more bytea) RETURNS SETOF webhook.follower
     LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE ROWS 2
     AS 'MODULE_PATHNAME', 'webhook_run_followers';
 COMMENT ON FUNCTION webhook.run_followers(text, text, bytea) IS
-    'the messages of a row of the outbox: NULL, which stands for the first, and those behind it';
+    'the messages of a row of the outbox: NULL for the first one, and those after it';
 
 CREATE VIEW webhook.outbox AS
     SELECT COALESCE((r.m).id, r.id) AS id, r.xid, r.fence, COALESCE((r.m).message_id, r.message_id) AS message_id,
@@ -157,7 +157,7 @@ INSERT INTO webhook.cursor (seq, system_identifier, database, written_by, done)
     FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d
     WHERE d.datname = pg_catalog.current_database();
 ALTER TABLE webhook.cursor REPLICA IDENTITY FULL;
-COMMENT ON TABLE webhook.cursor IS 'how far the outbox has been dealt with, and in which database of which server';
+COMMENT ON TABLE webhook.cursor IS 'how far the outbox has been processed, and in which database of which server';
 
 CREATE TABLE webhook.delivery (
     webhook_id      bigint NOT NULL,
@@ -184,7 +184,7 @@ CREATE INDEX delivery_state_idx ON webhook.delivery (webhook_id, state, id) WHER
 CREATE INDEX delivery_order_idx ON webhook.delivery (webhook_id, order_key, id) WHERE state IN ('waiting', 'retrying');
 CREATE INDEX delivery_failed_idx ON webhook.delivery (failed_at) WHERE state = 'failed';
 COMMENT ON TABLE webhook.delivery IS
-    'deliveries that did not succeed at once; what is not failed is the buffer of a webhook that is switched off';
+    'deliveries that did not succeed at once; those that have not failed are the buffer of a deactivated webhook';
 
 CREATE TABLE webhook.log (
     webhook_id       bigint NOT NULL,

@@ -15,10 +15,10 @@ CREATE FUNCTION webhook.access_problem(role oid, relation regclass) RETURNS text
     LANGUAGE c STABLE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'webhook_access_problem';
 COMMENT ON FUNCTION webhook.access_problem(oid, regclass) IS
-    'why rows of a watched table are kept from the webhooks of a role; empty if they are not, null if the table is locked';
+    'why rows of a watched table are not sent to the webhooks of a role; empty if they are, null if the table is locked';
 
 CREATE FUNCTION webhook.access_hidden(role oid, relation regclass) RETURNS text[]
     LANGUAGE c STABLE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'webhook_access_hidden';
 COMMENT ON FUNCTION webhook.access_hidden(oid, regclass) IS
-    'the columns of a watched table that are kept from the webhooks of a role which are sent its rows; null if there are none';
+    'the columns of a watched table that are omitted for the webhooks of a role that get its rows; null if there are none';

@@ -25,14 +25,14 @@ BEGIN
           AND NOT coalesce(o.id <= r.through_id AND pg_visible_in_snapshot(o.fence, r.through), false);
 END
 $$;
-COMMENT ON FUNCTION webhook.outbox_unread() IS 'the messages in the outbox that have not been dealt with';
+COMMENT ON FUNCTION webhook.outbox_unread() IS 'the messages in the outbox that have not been processed';
 
 -- Counts only webhooks of the caller: src/api/webhook_api.c.
 CREATE FUNCTION webhook.pending(webhook_id bigint DEFAULT NULL) RETURNS bigint
     LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'webhook_pending';
 COMMENT ON FUNCTION webhook.pending(bigint) IS
-    'committed messages not yet delivered, failed for good or buffered, of one or all webhooks of the current role, counted once per webhook';
+    'committed messages that are neither delivered, nor permanently failed, nor buffered, of one or all webhooks of the current role, counted once per webhook';
 
 -- The rest of webhook.pending(): webhooks of this role, and all for one that may see stat_webhooks.
 CREATE FUNCTION webhook.pending_for(webhook_id bigint, role oid) RETURNS bigint
@@ -95,7 +95,7 @@ AS $$
               AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = $1 AND d.id = o.id));
 $$;
 COMMENT ON FUNCTION webhook.buffered(bigint) IS
-    'messages that are kept for a webhook that is switched off, also those that its worker has not read yet';
+    'messages that are buffered for a deactivated webhook, including those that the worker has not read yet';
 
 CREATE VIEW webhook.undelivered AS
     SELECT d.webhook_id, d.message_id::text AS message_id, d.event, d.entity_id #>> '{}' AS entity_id, d.attempts,

@@ -13,7 +13,7 @@ CREATE TABLE webhook.integration (
     previous_api_key_hash  bytea,
     previous_api_key_until timestamptz
 );
-COMMENT ON TABLE webhook.integration IS 'the integrations; their API keys are kept as hashes only';
+COMMENT ON TABLE webhook.integration IS 'the integrations; only hashes of their API keys are stored';
 
 ALTER TABLE webhook.webhook ADD CONSTRAINT webhook_integration_fkey
     FOREIGN KEY (integration) REFERENCES webhook.integration ON UPDATE CASCADE;

@@ -7,12 +7,12 @@ COMMENT ON COLUMN webhook.stat_webhooks.app IS 'the application that it was crea
 COMMENT ON COLUMN webhook.stat_webhooks.name IS 'its name for people';
 COMMENT ON COLUMN webhook.stat_webhooks.active IS 'false: deactivated, nothing is sent';
 COMMENT ON COLUMN webhook.stat_webhooks.delivered IS 'messages that the receiver has accepted';
-COMMENT ON COLUMN webhook.stat_webhooks.failed IS 'messages that have failed for good';
+COMMENT ON COLUMN webhook.stat_webhooks.failed IS 'messages that have failed permanently';
 COMMENT ON COLUMN webhook.stat_webhooks.attempts IS 'requests that were made, test calls excluded';
 COMMENT ON COLUMN webhook.stat_webhooks.pending IS 'committed messages that are not delivered yet';
 COMMENT ON COLUMN webhook.stat_webhooks.retrying IS 'those of them that have failed and will be tried again';
-COMMENT ON COLUMN webhook.stat_webhooks.buffered IS 'messages kept while it is deactivated';
-COMMENT ON COLUMN webhook.stat_webhooks.dropped IS 'messages that were not kept while it was deactivated, or dropped by its transform';
+COMMENT ON COLUMN webhook.stat_webhooks.buffered IS 'messages buffered while it is deactivated';
+COMMENT ON COLUMN webhook.stat_webhooks.dropped IS 'messages not buffered while it was deactivated, or dropped by its transform';
 COMMENT ON COLUMN webhook.stat_webhooks.oldest_pending_age IS 'how long the oldest pending message has waited';
 COMMENT ON COLUMN webhook.stat_webhooks.last_success_at IS 'when the receiver last accepted a message';
 COMMENT ON COLUMN webhook.stat_webhooks.last_failure_at IS 'when an attempt last failed';
@@ -31,7 +31,7 @@ COMMENT ON COLUMN webhook.undelivered.attempts IS 'attempts so far';
 COMMENT ON COLUMN webhook.undelivered.next_attempt_at IS 'when the next attempt is due, if that is known';
 COMMENT ON COLUMN webhook.undelivered.last_error IS 'the error of the last attempt, or why nothing was sent';
 COMMENT ON COLUMN webhook.undelivered.state IS
-    'pending: not read by the worker yet; waiting; retrying: has failed and is tried again; failed: for good; buffered: the webhook is deactivated';
+    'pending: not read by the worker yet; waiting; retrying: has failed and is tried again; failed: permanently; buffered: the webhook is deactivated';
 COMMENT ON COLUMN webhook.undelivered.created_at IS 'when the message was captured';
 
 COMMENT ON COLUMN webhook.notification.id IS 'id of the notification';
@@ -40,7 +40,7 @@ COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, withheld, 
 COMMENT ON COLUMN webhook.notification.message IS 'what has happened, for people';
 COMMENT ON COLUMN webhook.notification.token IS 'for webhook.reactivate(), once; null when it is of no use any more';
 COMMENT ON COLUMN webhook.notification.created_at IS 'when it happened';
-COMMENT ON COLUMN webhook.notification.read_at IS 'for operators, who may set it';
+COMMENT ON COLUMN webhook.notification.read_at IS 'may be set by operators';
 
 COMMENT ON COLUMN webhook.stat_workers.database IS 'name of the database';
 COMMENT ON COLUMN webhook.stat_workers.pid IS 'process id of its worker; null: it has none';
@@ -48,7 +48,7 @@ COMMENT ON COLUMN webhook.stat_workers.state IS 'of the worker';
 COMMENT ON COLUMN webhook.stat_workers.activity IS 'what the worker is doing; foreign: it waits for webhook.adopt(), paused: webhook.dispatch is off';
 COMMENT ON COLUMN webhook.stat_workers.in_flight IS 'requests that are under way';
 COMMENT ON COLUMN webhook.stat_workers.delivered IS 'messages delivered since the worker was started';
-COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed for good since the worker was started';
+COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed permanently since the worker was started';
 COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is started, if not at once';
 COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended; shown in its own database only';
 

@@ -219,6 +219,33 @@ COMMENT ON FUNCTION webhook.watched_numbers(regclass, text, text[], text[]) IS '
 
 REVOKE ALL ON FUNCTION webhook.pending_for, webhook.outbox_to_delivery, webhook.outbox_samples, webhook.watched_numbers FROM PUBLIC;
 
+-- Comments with better words.
+COMMENT ON TABLE webhook.watch IS 'the watched tables and their settings';
+COMMENT ON TYPE webhook.follower IS 'a message after the first one in a row of the outbox: the values that may differ from those of the first one';
+COMMENT ON FUNCTION webhook.run_followers(text, text, bytea) IS
+    'the messages of a row of the outbox: NULL for the first one, and those after it';
+COMMENT ON TABLE webhook.cursor IS 'how far the outbox has been processed, and in which database of which server';
+COMMENT ON TABLE webhook.delivery IS
+    'deliveries that did not succeed at once; those that have not failed are the buffer of a deactivated webhook';
+COMMENT ON FUNCTION webhook.access_problem(oid, regclass) IS
+    'why rows of a watched table are not sent to the webhooks of a role; empty if they are, null if the table is locked';
+COMMENT ON FUNCTION webhook.access_hidden(oid, regclass) IS
+    'the columns of a watched table that are omitted for the webhooks of a role that get its rows; null if there are none';
+COMMENT ON FUNCTION webhook.outbox_unread() IS 'the messages in the outbox that have not been processed';
+COMMENT ON FUNCTION webhook.pending(bigint) IS
+    'committed messages that are neither delivered, nor permanently failed, nor buffered, of one or all webhooks of the current role, counted once per webhook';
+COMMENT ON FUNCTION webhook.buffered(bigint) IS
+    'messages that are buffered for a deactivated webhook, including those that the worker has not read yet';
+COMMENT ON TABLE webhook.integration IS 'the integrations; only hashes of their API keys are stored';
+DO $$
+BEGIN
+    FOR i IN 0..3 LOOP
+        EXECUTE pg_catalog.format('COMMENT ON TABLE webhook.outbox_%s IS %L', i,
+                                  'messages, a partition of the outbox; truncated when all of them are processed');
+    END LOOP;
+END
+$$;
+
 -- What the columns of the views and tables for users mean.
 
 COMMENT ON SCHEMA webhook IS 'webhooks: what changes in this database is sent over HTTP';
@@ -228,12 +255,12 @@ COMMENT ON COLUMN webhook.stat_webhooks.app IS 'the application that it was crea
 COMMENT ON COLUMN webhook.stat_webhooks.name IS 'its name for people';
 COMMENT ON COLUMN webhook.stat_webhooks.active IS 'false: deactivated, nothing is sent';
 COMMENT ON COLUMN webhook.stat_webhooks.delivered IS 'messages that the receiver has accepted';
-COMMENT ON COLUMN webhook.stat_webhooks.failed IS 'messages that have failed for good';
+COMMENT ON COLUMN webhook.stat_webhooks.failed IS 'messages that have failed permanently';
 COMMENT ON COLUMN webhook.stat_webhooks.attempts IS 'requests that were made, test calls excluded';
 COMMENT ON COLUMN webhook.stat_webhooks.pending IS 'committed messages that are not delivered yet';
 COMMENT ON COLUMN webhook.stat_webhooks.retrying IS 'those of them that have failed and will be tried again';
-COMMENT ON COLUMN webhook.stat_webhooks.buffered IS 'messages kept while it is deactivated';
-COMMENT ON COLUMN webhook.stat_webhooks.dropped IS 'messages that were not kept while it was deactivated, or dropped by its transform';
+COMMENT ON COLUMN webhook.stat_webhooks.buffered IS 'messages buffered while it is deactivated';
+COMMENT ON COLUMN webhook.stat_webhooks.dropped IS 'messages not buffered while it was deactivated, or dropped by its transform';
 COMMENT ON COLUMN webhook.stat_webhooks.oldest_pending_age IS 'how long the oldest pending message has waited';
 COMMENT ON COLUMN webhook.stat_webhooks.last_success_at IS 'when the receiver last accepted a message';
 COMMENT ON COLUMN webhook.stat_webhooks.last_failure_at IS 'when an attempt last failed';
@@ -252,7 +279,7 @@ COMMENT ON COLUMN webhook.undelivered.attempts IS 'attempts so far';
 COMMENT ON COLUMN webhook.undelivered.next_attempt_at IS 'when the next attempt is due, if that is known';
 COMMENT ON COLUMN webhook.undelivered.last_error IS 'the error of the last attempt, or why nothing was sent';
 COMMENT ON COLUMN webhook.undelivered.state IS
-    'pending: not read by the worker yet; waiting; retrying: has failed and is tried again; failed: for good; buffered: the webhook is deactivated';
+    'pending: not read by the worker yet; waiting; retrying: has failed and is tried again; failed: permanently; buffered: the webhook is deactivated';
 COMMENT ON COLUMN webhook.undelivered.created_at IS 'when the message was captured';
 
 COMMENT ON COLUMN webhook.notification.id IS 'id of the notification';
@@ -261,7 +288,7 @@ COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, withheld, 
 COMMENT ON COLUMN webhook.notification.message IS 'what has happened, for people';
 COMMENT ON COLUMN webhook.notification.token IS 'for webhook.reactivate(), once; null when it is of no use any more';
 COMMENT ON COLUMN webhook.notification.created_at IS 'when it happened';
-COMMENT ON COLUMN webhook.notification.read_at IS 'for operators, who may set it';
+COMMENT ON COLUMN webhook.notification.read_at IS 'may be set by operators';
 
 COMMENT ON COLUMN webhook.stat_workers.database IS 'name of the database';
 COMMENT ON COLUMN webhook.stat_workers.pid IS 'process id of its worker; null: it has none';
@@ -269,7 +296,7 @@ COMMENT ON COLUMN webhook.stat_workers.state IS 'of the worker';
 COMMENT ON COLUMN webhook.stat_workers.activity IS 'what the worker is doing; foreign: it waits for webhook.adopt(), paused: webhook.dispatch is off';
 COMMENT ON COLUMN webhook.stat_workers.in_flight IS 'requests that are under way';
 COMMENT ON COLUMN webhook.stat_workers.delivered IS 'messages delivered since the worker was started';
-COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed for good since the worker was started';
+COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed permanently since the worker was started';
 COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is started, if not at once';
 COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended; shown in its own database only';
 
