@@ -10,11 +10,14 @@ GRANT USAGE ON SCHEMA webhook TO regress_victim, regress_attacker;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO regress_victim, regress_attacker;
 
 CREATE FUNCTION attack.attempt(command text, OUT code text, OUT message text) LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
 BEGIN
     EXECUTE command;
     message := 'NOT REFUSED';
 EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+    message := message || coalesce(' / ' || nullif(detail, ''), '');
 END
 $$;
 

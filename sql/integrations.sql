@@ -8,11 +8,14 @@ TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 
 -- Runs a command that must fail and shows what the user gets to see.
 CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
 BEGIN
     EXECUTE command;
     message := 'NOT REFUSED';
 EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT, detail = PG_EXCEPTION_DETAIL;
+    message := message || coalesce(' / ' || nullif(detail, ''), '');
     message := left(message, 120);
 END
 $$;

@@ -11,11 +11,14 @@ GRANT EXECUTE ON FUNCTION webhook.watch, webhook.unwatch TO regress_watch_owner,
 
 -- Runs a command that must fail, and shows what the user gets to see.
 CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
 BEGIN
     EXECUTE command;
     message := 'NOT REFUSED';
 EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT, detail = PG_EXCEPTION_DETAIL;
+    message := message || coalesce(' / ' || nullif(detail, ''), '');
     hint := regexp_replace(hint, E'[\\n].*', '');
     IF length(message) > 300 THEN
         message := left(message, 60) || '... (' || length(message) || ' characters)';

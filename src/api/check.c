@@ -52,7 +52,8 @@ check_refuse(const Field *field, const char *problem)
 {
 	ereport(ERROR,
 			(errcode(field->sqlstate),
-			 errmsg("invalid value for argument \"%s\": %s", field->name, problem),
+			 errmsg("invalid value for argument \"%s\"", field->name),
+			 argument_detail(problem),
 			 errhint("%s", field->hint)));
 }
 
@@ -473,7 +474,8 @@ check_interval_us(const char *argument, Interval *interval, int64 min_ms, int64 
 	if (problem)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\": %s", argument, problem),
+				 errmsg("invalid value for argument \"%s\"", argument),
+				 argument_detail(problem),
 				 errhint("%s", hint)));
 	return us;
 }

@@ -101,7 +101,8 @@ manage_owner_from_json(const JsonbValue *v)
 	if (v->type != jbvString)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\": it is not a string", OWNER_KEY),
+				 errmsg("invalid value for argument \"%s\"", OWNER_KEY),
+				 errdetail("The value is not a string."),
 				 errhint("Specify the name of a role.")));
 	return pnstrdup(v->val.string.val, v->val.string.len);
 }
@@ -121,7 +122,8 @@ manage_change_owner(const RunAs *state, int64 id, const char *name)
 	if (!OidIsValid(role))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("invalid value for argument \"%s\": role \"%s\" does not exist", OWNER_KEY, name),
+				 errmsg("invalid value for argument \"%s\"", OWNER_KEY),
+				 errdetail("Role \"%s\" does not exist.", name),
 				 errhint("Specify the name of a role.")));
 	if (!has_privs_of_role(state->caller, role))
 		ereport(ERROR,

@@ -62,7 +62,8 @@ rest_api_bounded_argument(FunctionCallInfo fcinfo, int n, const char *name, int 
 	if (value < 1 || value > max)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\": it is out of range", name),
+				 errmsg("invalid value for argument \"%s\"", name),
+				 errdetail("The value is out of range."),
 				 errhint("Use a number between 1 and %d.", max)));
 	return value;
 }
@@ -88,7 +89,8 @@ rest_api_field_names(char *text)
 		if (len == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid value for argument \"%s\": a name is empty", "fields"),
+					 errmsg("invalid value for argument \"%s\"", "fields"),
+					 errdetail("A name is empty."),
 					 errhint("Specify the names of one or several fields, separated by commas, or NULL for all.")));
 		names = lappend(names, pnstrdup(text, len));
 		if (*next == '\0')
@@ -218,8 +220,8 @@ rest_api_check_fields(const Question *question, List *payloads)
 		if (names != NIL && !list_member(names, makeString(lfirst(lc))))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("invalid value for argument \"%s\": there is no field \"%s\"", "fields",
-							argument_excerpt(lfirst(lc), strlen(lfirst(lc)))),
+					 errmsg("invalid value for argument \"%s\"", "fields"),
+					 errdetail("There is no field \"%s\".", argument_excerpt(lfirst(lc), strlen(lfirst(lc)))),
 					 errhint("The fields are %s.", list.data)));
 }
 

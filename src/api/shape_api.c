@@ -259,7 +259,8 @@ shape_api_check_placeholders(const ShapeTemplate *template, const ShapeForm *for
 	if (unknown != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("invalid value for argument \"%s\": there is no field \"%s\"", "template", unknown),
+				 errmsg("invalid value for argument \"%s\"", "template"),
+				 errdetail("There is no field \"%s\".", unknown),
 				 errhint("Use fields of the form, or payload columns of tables watched as \"%s\".",
 						 entity_type)));
 }

@@ -87,8 +87,8 @@ test_webhook_entity_type_argument(FunctionCallInfo fcinfo)
 	if (!entity_type_watched(entity_type))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\": no table is watched as \"%s\"", "entity_type",
-						argument_excerpt(entity_type, strlen(entity_type))),
+				 errmsg("invalid value for argument \"%s\"", "entity_type"),
+				 errdetail("No table is watched as \"%s\".", argument_excerpt(entity_type, strlen(entity_type))),
 				 errhint("Specify an entity type that was used with webhook.watch().")));
 	return entity_type;
 }

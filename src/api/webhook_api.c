@@ -394,7 +394,8 @@ webhook_api_read_changes(Jsonb *json, Changes *changes)
 	if (!JB_ROOT_IS_OBJECT(json))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"changes\": it is not a JSON object"),
+				 errmsg("invalid value for argument \"%s\"", "changes"),
+				 errdetail("The value is not a JSON object."),
 				 errhint("Specify an object such as {\"url\": \"https://example.com/hook\", \"timeout\": null}.")));
 
 	it = JsonbIteratorInit(&json->root);

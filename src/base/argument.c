@@ -57,3 +57,11 @@ argument_excerpt(const char *s, size_t len)
 			*p = '?';
 	return result;
 }
+
+int
+argument_detail(const char *problem)
+{
+	if (strncmp(problem, "it ", 3) == 0)
+		return errdetail("The value %s.", problem + 3);
+	return errdetail("%c%s.", pg_toupper((unsigned char) problem[0]), problem + 1);
+}

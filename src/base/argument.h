@@ -22,4 +22,10 @@ extern char *argument_label(FunctionCallInfo fcinfo, int n, const char *name);
 /* The beginning of an arbitrary string, made safe to quote in a message. */
 extern char *argument_excerpt(const char *s, size_t len);
 
+/*
+ * For ereport(): errdetail() with a lower-case phrase as a sentence.  "it" stands for
+ * the value of the argument.
+ */
+extern int	argument_detail(const char *problem);
+
 #endif							/* WEBHOOK_ARGUMENT_H */

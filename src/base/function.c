@@ -98,16 +98,17 @@ function_find(const char *argument, const char *text, bool (*fits) (Oid function
 	if (candidates == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("invalid value for argument \"%s\": function \"%s\" does not exist", argument,
-						argument_excerpt(text, strlen(text))),
+				 errmsg("invalid value for argument \"%s\"", argument),
+				 errdetail("Function \"%s\" does not exist.", argument_excerpt(text, strlen(text))),
 				 errhint("%s", hint)));
 	initStringInfo(&list);
 	foreach(lc, fitting != NIL ? fitting : candidates)
 		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", format_procedure(lfirst_oid(lc)));
 	ereport(ERROR,
 			(errcode(fitting != NIL ? ERRCODE_AMBIGUOUS_FUNCTION : ERRCODE_INVALID_FUNCTION_DEFINITION),
-			 errmsg(fitting != NIL ? "invalid value for argument \"%s\": it could be %s" :
-					"invalid value for argument \"%s\": %s has wrong argument or result types", argument, list.data),
+			 errmsg("invalid value for argument \"%s\"", argument),
+			 errdetail(fitting != NIL ? "More than one function fits: %s." :
+					   "Argument or result types do not fit: %s.", list.data),
 			 errhint("%s", hint)));
 	return InvalidOid;			/* not reached */
 }

@@ -24,6 +24,7 @@
 #include "utils/json.h"
 #include "utils/numeric.h"
 
+#include "base/argument.h"
 #include "base/container.h"
 #include "pure/path.h"
 #include "shape/json_field.h"
@@ -99,7 +100,8 @@ shape_refuse(const char *argument, const char *problem, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for argument \"%s\": %s", argument, problem),
+			 errmsg("invalid value for argument \"%s\"", argument),
+			 argument_detail(problem),
 			 errhint("%s", hint)));
 }
 

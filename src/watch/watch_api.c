@@ -145,8 +145,8 @@ watch_api_refuse_virtual(Relation rel, const char *argument, AttrNumber attnum)
 	if (webhook_attribute_is_virtual(att))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("invalid value for argument \"%s\": column \"%s\" is a virtual generated column",
-						argument, NameStr(att->attname)),
+				 errmsg("invalid value for argument \"%s\"", argument),
+				 errdetail("Column \"%s\" is a virtual generated column.", NameStr(att->attname)),
 				 errhint("Specify the generation expression, make the column STORED, or use a payload function.")));
 }
 

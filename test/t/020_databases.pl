@@ -230,7 +230,7 @@ sql("CREATE DATABASE empty$_") foreach 1 .. 5;
 sql('CREATE DATABASE two');
 $node->safe_psql('two', 'CREATE EXTENSION webhook');
 $node->wait_for_log(qr/WARNING: .*out of webhook worker slots/);
-like(slurp_file($node->logfile), qr/HINT:  Increase webhook.workers/, 'W16: the log says what is too small');
+like(slurp_file($node->logfile), qr/HINT:  You might need to increase "webhook.workers"/, 'W16: the log says what is too small');
 only_served([ 'one', 'postgres' ], 'W16: with all slots taken, the others go on being served');
 
 $node->safe_psql('one', 'DROP EXTENSION webhook CASCADE');
@@ -245,7 +245,7 @@ $node = WebhookTest::start_node('processes', 'max_worker_processes = 3');
 wait_until_served('postgres');
 sql('CREATE DATABASE one');
 $node->wait_for_log(qr/WARNING: .*could not register a background worker for webhook/);
-like(slurp_file($node->logfile), qr/HINT:  Increase max_worker_processes/, 'W16: the log says what is too small');
+like(slurp_file($node->logfile), qr/HINT:  You might need to increase "max_worker_processes"/, 'W16: the log says what is too small');
 is(worker_pid('postgres') > 0, 1, 'W16: who has a worker keeps it');
 $node->stop('fast');
 

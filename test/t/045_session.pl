@@ -391,7 +391,7 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 		WebhookTest::fails_with($node, "SELECT webhook.activate_webhook($id, true)", '55000',
 			'the owner of webhook \d+ no longer exists', 'W14: it cannot be switched on');
 	}
-	WebhookTest::fails_with($node, qq{SELECT webhook.update_webhook($waiting, '{"owner": "nobody"}')}, '42704', 'role "nobody" does not exist',
+	WebhookTest::fails_with($node, qq{SELECT webhook.update_webhook($waiting, '{"owner": "nobody"}')}, '42704', 'invalid value for argument "owner"',
 		'W14: nor be given to a role that does not exist');
 	$receiver->behave('/erin');
 	sql(qq{SELECT webhook.update_webhook($_, '{"owner": "frank"}')}) foreach $waiting, $buffered;
