@@ -14,6 +14,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
@@ -25,6 +26,7 @@
 static bool
 manage_require_webhook(const RunAs *state, int64 id, const char *sql)
 {
+	Assert(GetUserId() == state->role);
 	if (as_owner_execute_for_id(sql, SPI_OK_SELECT, id) == 0 ||
 		!has_privs_of_role(state->caller, DatumGetObjectId(as_owner_result(1))))
 		ereport(ERROR,

@@ -14,6 +14,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "pure/ascii.h"
 #include "pure/netguard.h"
 
 #include <arpa/inet.h>
@@ -87,12 +88,6 @@ static const struct
 
 static const unsigned char netguard_loopback_ipv6[IPV6_BYTES] = {[IPV6_BYTES - 1] = 1};
 static const unsigned char netguard_mapped_prefix[IPV6_BYTES] = {[10] = 0xff,[11] = 0xff};
-
-static bool
-netguard_is_blank(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
 
 /* Do the first prefix bits of a and b agree? */
 static bool
@@ -273,7 +268,7 @@ bool
 netguard_parse(const char *text, NetguardList *list, const char **bad, size_t *bad_len)
 {
 	list->count = 0;
-	while (netguard_is_blank(*text))
+	while (ascii_is_blank(*text))
 		text++;
 	if (*text == '\0')
 		return true;
@@ -283,7 +278,7 @@ netguard_parse(const char *text, NetguardList *list, const char **bad, size_t *b
 		const char *end = text + strcspn(text, ",");
 		size_t		len = end - text;
 
-		while (len > 0 && netguard_is_blank(text[len - 1]))
+		while (len > 0 && ascii_is_blank(text[len - 1]))
 			len--;
 
 		/* One entry too many is as bad as one that cannot be read. */
@@ -299,7 +294,7 @@ netguard_parse(const char *text, NetguardList *list, const char **bad, size_t *b
 		if (*end == '\0')
 			return true;
 		text = end + 1;
-		while (netguard_is_blank(*text))
+		while (ascii_is_blank(*text))
 			text++;
 	}
 }

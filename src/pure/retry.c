@@ -10,6 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "pure/ascii.h"
 #include "pure/retry.h"
 
 #include <stddef.h>
@@ -58,22 +59,10 @@ typedef struct Date
 	int			second;
 } Date;
 
-static bool
-retry_is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
-retry_is_blank(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 static const char *
 retry_skip_blanks(const char *text)
 {
-	while (retry_is_blank(*text))
+	while (ascii_is_blank(*text))
 		text++;
 	return text;
 }
@@ -108,14 +97,14 @@ retry_parse_step(const char *text, int64_t *usecs, const char **error)
 		*error = "a step is negative";
 		return NULL;
 	}
-	if (!retry_is_digit(*text))
+	if (!ascii_is_digit(*text))
 	{
 		*error = "a step is not a duration such as \"90\", \"500ms\", \"5s\", \"30min\", \"2h\" or \"1d\"";
 		return NULL;
 	}
 
 	/* Nothing above the limit is of interest, so stop growing there. */
-	for (; retry_is_digit(*text); text++)
+	for (; ascii_is_digit(*text); text++)
 	{
 		if (number <= limit)
 			number = number * 10 + (*text - '0');
@@ -198,7 +187,7 @@ retry_take_number(const char **text, int ndigits, int *number)
 	*number = 0;
 	for (int i = 0; i < ndigits; i++)
 	{
-		if (!retry_is_digit(**text))
+		if (!ascii_is_digit(**text))
 			return false;
 		*number = *number * 10 + (**text - '0');
 		(*text)++;
@@ -387,9 +376,9 @@ retry_parse_after(const char *value, int64_t now)
 	Date		date;
 
 	value = retry_skip_blanks(value);
-	if (retry_is_digit(*value))
+	if (ascii_is_digit(*value))
 	{
-		for (; retry_is_digit(*value); value++)
+		for (; ascii_is_digit(*value); value++)
 		{
 			if (seconds < RETRY_MAX_AFTER_SECONDS)
 				seconds = seconds * 10 + (*value - '0');

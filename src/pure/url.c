@@ -9,6 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "pure/ascii.h"
 #include "pure/url.h"
 
 #include <arpa/inet.h>
@@ -56,15 +57,9 @@ url_is_alnum(char c)
 }
 
 static bool
-url_is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
 url_is_hex_digit(char c)
 {
-	return url_is_digit(c) || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f');
+	return ascii_is_digit(c) || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f');
 }
 
 /* Never true for NUL, unlike strchr() alone. */
@@ -190,7 +185,7 @@ url_parse_port(Span digits)
 
 	for (size_t i = 0; i < digits.len; i++)
 	{
-		if (!url_is_digit(digits.start[i]))
+		if (!ascii_is_digit(digits.start[i]))
 			return -1;
 		port = port * 10 + (digits.start[i] - '0');
 		if (port > MAX_PORT)

@@ -169,14 +169,14 @@ sub most_in_a_second
 	return $most;
 }
 
-# Expect a statement to fail with this SQLSTATE and a message that matches.
+# Expect a statement to fail with this SQLSTATE and a message, or its detail, that matches.
 sub fails_with
 {
 	my ($node, $sql, $sqlstate, $message, $test_name) = @_;
 	my ($status, $stdout, $stderr) =
 	  $node->psql('postgres', $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
 
-	like($stderr, qr/ERROR:  $sqlstate: .*$message/, $test_name);
+	like($stderr, qr/ERROR:  $sqlstate: .*(?:\nDETAIL:  .*)?$message/, $test_name);
 	return;
 }
 

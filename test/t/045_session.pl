@@ -276,7 +276,7 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 # I6, I8: what is compared with the values of rows is not longer than what can be looked up.
 
 WebhookTest::fails_with($node, q{SELECT webhook.create_webhook('a', 'a.b', 'http://127.0.0.1/', event_uids => repeat(U&'\00fc', 150))},
-	'22023', 'an event UID is longer than 255 bytes', 'I6: an event UID of 300 bytes is refused');
+	'22023', 'An event UID is longer than 255 bytes', 'I6: an event UID of 300 bytes is refused');
 WebhookTest::fails_with($node, q{SELECT webhook.connect_profile('of_alice', repeat(U&'\00fc', 150))},
 	'22023', 'invalid value for argument "profile"', 'I8: so is such a profile');
 
