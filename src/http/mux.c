@@ -3,18 +3,18 @@
  * mux.c
  *		Many sockets and a timer behind one file descriptor.
  *
- * The descriptor is an epoll instance on Linux and a kqueue elsewhere; a
- * PostgreSQL WaitEventSet can wait for it like for any socket.  The timer is only
- * remembered: the caller, who waits with a timeout anyway, asks for what is left.
+ * The descriptor is an epoll instance on Linux and a kqueue elsewhere; a PostgreSQL
+ * WaitEventSet can wait for it like for any socket.  The timer is just stored; the
+ * caller, which waits with a timeout anyway, asks for the time left.
  *
- * libcurl stops watching a connection whenever a request ends and watches it
- * again when the next one begins.  Passing that on would cost two system calls
- * per request, a good part of what a small request costs at all.  So a socket
- * that is watched for reading alone is left in the kernel's set when its owner
- * loses interest: an idle connection is silent, and when it is not (the peer closed
- * it, or sends what nobody has asked for), mux_poll() takes it out then.  This needs to know when descriptors
- * are closed and reused, hence mux_opened() and mux_closed(); descriptors that
- * were not announced are never left behind.
+ * libcurl stops watching a connection when a request ends, and watches it again for
+ * the next one.  Passing that on would take two system calls per request, a large
+ * part of the cost of a small request.  So a socket that is watched for reading only
+ * remains in the kernel's set when its owner stops watching it.  Idle connections
+ * are silent; if one is not (the peer has closed it, or sends unsolicited data),
+ * mux_poll() removes it then.  This requires to know when descriptors are closed and
+ * reused, hence mux_opened() and mux_closed().  Descriptors that were not announced
+ * are always removed at once.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,7 +35,7 @@
 
 #include "http/mux.h"
 
-#define MUX_EVENTS	256			/* fetched from the kernel at once */
+#define MUX_EVENTS	256			/* maximum fetched by one system call */
 #define MUX_NO_TIMER	INT64_MAX
 
 typedef struct MuxSocket
@@ -43,7 +43,7 @@ typedef struct MuxSocket
 	unsigned char wanted;		/* by the owner */
 	unsigned char registered;	/* in the kernel's set; superset of wanted */
 	bool		announced;
-	bool		silent;			/* while nobody wants to read */
+	bool		silent;			/* must be silent while it is not watched for reading */
 } MuxSocket;
 
 struct Mux
@@ -90,7 +90,7 @@ mux_fd(const Mux *mux)
 	return mux->fd;
 }
 
-/* Make room for fd in the table. */
+/* Enlarge the table for fd if necessary. */
 static bool
 mux_reserve_socket(Mux *mux, int fd)
 {
@@ -118,7 +118,7 @@ mux_opened(Mux *mux, int fd)
 	if (!mux_reserve_socket(mux, fd))
 		return false;
 
-	/* A new descriptor is in no kernel's set, whatever its number was before. */
+	/* A new descriptor is not in the kernel's set, even if its number was. */
 	memset(&mux->sockets[fd], 0, sizeof(MuxSocket));
 	mux->sockets[fd].announced = true;
 	return true;
@@ -127,7 +127,7 @@ mux_opened(Mux *mux, int fd)
 void
 mux_closed(Mux *mux, int fd)
 {
-	/* The kernel forgets a descriptor when it is closed. */
+	/* The kernel removes a descriptor when it is closed. */
 	if (fd < mux->nsockets)
 		memset(&mux->sockets[fd], 0, sizeof(MuxSocket));
 }
@@ -139,7 +139,7 @@ mux_expect_silence(Mux *mux, int fd)
 		return;
 	mux->sockets[fd].silent = true;
 
-	/* If all responses came at once, nobody has watched it for reading yet. */
+	/* If the response was complete at once, it was never watched for reading. */
 	if (mux->sockets[fd].wanted == 0)
 		mux_watch(mux, fd, 0);
 }
@@ -156,7 +156,7 @@ mux_watch(Mux *mux, int fd, int what)
 	socket->wanted = what;
 	if (socket->announced)
 	{
-		/* Left in the set, see above; or put there, because silence must be watched. */
+		/* It remains in the set, see above, or is added to check that it is silent. */
 		if (what == 0 && (socket->silent || socket->registered == MUX_READ))
 			what = MUX_READ;
 		if (socket->registered == what)
@@ -177,7 +177,7 @@ mux_has_input(int fd)
 	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-/* Something has happened to a socket that nobody watches. */
+/* Handle an event of a socket that is not watched. */
 static void
 mux_leave_alone(Mux *mux, int fd)
 {
@@ -329,11 +329,11 @@ mux_kernel_register(Mux *mux, int fd, int before, int after)
 		struct kevent change;
 		bool		add = (after & filters[i].what) != 0;
 
-		/* Adding twice does no harm, and neither does deleting what is gone. */
+		/* Adding twice is harmless, and so is deleting what is not there. */
 		if (!add && (before & filters[i].what) == 0)
 			continue;
 		EV_SET(&change, fd, filters[i].filter, add ? EV_ADD : EV_DELETE, 0, 0, 0);
-		/* A signal interrupts it after the change has been made. */
+		/* If a signal interrupts it, the change has been made. */
 		if (kevent(mux->fd, &change, 1, NULL, 0, NULL) < 0 && add && errno != EINTR)
 			ok = false;
 	}

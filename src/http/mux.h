@@ -14,7 +14,7 @@
 
 typedef struct Mux Mux;
 
-/* What a socket is watched for, and what has happened to it. */
+/* Events that a socket is watched for, and that are reported. */
 #define MUX_READ	0x01
 #define MUX_WRITE	0x02
 #define MUX_ERROR	0x04		/* reported only */
@@ -25,7 +25,7 @@ typedef struct MuxEvent
 	int			what;
 } MuxEvent;
 
-/* NULL when the kernel or malloc says no; errno tells. */
+/* Returns NULL on failure, with errno set. */
 extern Mux *mux_create(void);
 extern void mux_destroy(Mux *mux);
 
@@ -33,33 +33,33 @@ extern void mux_destroy(Mux *mux);
 extern int	mux_fd(const Mux *mux);
 
 /*
- * Announce a socket that has just been opened, before it is watched, and one
- * that is about to be closed.  Others may be watched without being announced, at the
- * price of a system call for every change.  false: out of memory.
+ * Announce a socket that has just been opened, before it is watched, and one that is
+ * about to be closed.  Other sockets may be watched, too, but then every change takes
+ * a system call.  Returns false if out of memory.
  */
 extern bool mux_opened(Mux *mux, int fd);
 extern void mux_closed(Mux *mux, int fd);
 
 /*
- * From now on the peer of this announced socket must not send anything while
- * nobody watches it.  If it does, mux_poll() shuts the socket down: whoever uses
- * it next finds it closed and cannot take those bytes for an answer.
+ * From now on the peer of this announced socket must not send anything while it is
+ * not watched.  If it does, mux_poll() shuts the socket down, so that its next user
+ * finds it closed and cannot take those bytes for a response.
  */
 extern void mux_expect_silence(Mux *mux, int fd);
 
-/* Watch fd for what (MUX_READ, MUX_WRITE, both, or 0: no longer). */
+/* Watch fd for MUX_READ, MUX_WRITE or both; 0 stops watching. */
 extern bool mux_watch(Mux *mux, int fd, int what);
 
-/* Fetch at most max events, without waiting.  Returns how many. */
+/* Fetch at most max events, without waiting.  Returns their number. */
 extern int	mux_poll(Mux *mux, MuxEvent *events, int max);
 
 /*
- * Shut down the announced sockets that nobody watches at the moment.  Whoever
- * keeps them for later use finds them closed by the other side.
+ * Shut down the announced sockets that are not watched.  Their next user finds them
+ * closed.
  */
 extern void mux_shutdown_idle(Mux *mux);
 
-/* One timer, relative to now; negative: none.  Setting it replaces the one before. */
+/* Set the timer, relative to now; negative disables it. */
 extern void mux_set_timer(Mux *mux, long milliseconds);
 extern long mux_timer_left(const Mux *mux); /* milliseconds, rounded up; -1: none */
 

@@ -3,16 +3,14 @@
  * transfer.c
  *		One request inside libcurl: its options, buffers and callbacks.
  *
- * Setting up a request is on the hot path.  Transfers, each an easy handle
- * with its buffers, are pooled and keep the options that never change; a
- * request sets the rest, and libcurl gets pointers to the caller's strings
- * wherever it does not insist on a copy.
+ * Setting up a request is on the hot path.  Transfers, each an easy handle with its
+ * buffers, are pooled and keep constant options; a request sets the others, and
+ * libcurl gets pointers to the caller's strings unless it requires a copy.
  *
- * Receivers are not trusted.  Everything they send is bounded: bytes of headers
- * (interim responses included) and of body, and the time for all of it.  Which
- * addresses may be talked to is checked when a socket is opened, with the
- * address really used, and again for every request, since it may get a
- * connection opened under other rules.
+ * Receivers are not trusted.  There are limits for the size of headers (including
+ * interim responses) and body, and for the time.  The network guard checks the actual
+ * address when a socket is opened, and again for every request, since that may reuse
+ * a connection opened under other rules.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,23 +29,24 @@
 
 #include "compat.h"
 #include "http/transfer.h"
+#include "pure/assertion.h"
 
-/* A host that has not accepted a connection by then (TLS handshake included) is down. */
+/* Connection timeout, including the TLS handshake. */
 #define CONNECT_TIMEOUT_MS	10000L
 
-/* A connection is given up after this time even if it is in use, so that changes in DNS are noticed. */
+/* A connection is not reused after this time, so that changes in DNS are noticed. */
 #define CONNECTION_LIFETIME_S	300L
 #define CONNECTION_IDLE_S	60L
 #define DNS_CACHE_S			30L
 
-/* Response buffers up to this size stay with a pooled transfer; a rare large response gives its memory back. */
+/* Pooled transfers keep response buffers up to this size; larger ones are freed. */
 #define BUFFER_START		512
 #define BUFFER_KEEP			16384
 
 /*
- * libcurl waits for "100 Continue" before it sends bodies from 1 MB on; half
- * of that is where we start to forbid it.  Not with every request,
- * because libcurl compares each header line with many names.
+ * libcurl waits for "100 Continue" before it sends a body of 1 MB or more.  We disable
+ * that from half of this size on; not for every request, because libcurl compares
+ * each header line with many names.
  */
 #define EXPECT_BODY_SIZE	(512 * 1024)
 
@@ -152,7 +151,7 @@ transfer_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a
 	return fd;
 }
 
-/* A connection outlives the transfer that opened it, so this one gets the Http. */
+/* The argument is the Http, since a connection outlives the transfer that opened it. */
 static int
 transfer_on_close_socket(void *arg, curl_socket_t fd)
 {
@@ -162,7 +161,7 @@ transfer_on_close_socket(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
-/* Called when a connection is there, just before the request is sent over it. */
+/* Called when there is a connection, just before the request is sent. */
 static int
 transfer_on_connected(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
@@ -185,10 +184,10 @@ transfer_on_connected(void *arg, char *remote, char *local, int remote_port, int
 }
 
 /*
- * What the receiver sends.
+ * Data from the receiver.
  */
 
-/* Called once for each line, status lines and the empty one at the end included. */
+/* Called once for each line, including status lines and the empty line at the end. */
 static size_t
 transfer_on_header(char *data, size_t size, size_t nitems, void *arg)
 {
@@ -204,11 +203,11 @@ transfer_on_header(char *data, size_t size, size_t nitems, void *arg)
 
 	if (len > 5 && memcmp(data, "HTTP/", 5) == 0)
 	{
-		/* Between the responses of HTTP/1 there is nothing to send; whatever came would count as the next one. */
+		/* With HTTP/1, anything sent after this response would be taken for the next one. */
 		if (data[5] == '1')
 			mux_expect_silence(transfer->http->mux, transfer->fd);
 
-		/* Whatever came before was an interim response. */
+		/* Headers received so far belong to an interim response. */
 		transfer_buffer_clear(&transfer->headers);
 		transfer->headers_done = false;
 		return len;
@@ -233,7 +232,7 @@ transfer_on_body(char *data, size_t size, size_t nitems, void *arg)
 	size_t		len = size * nitems;
 	size_t		room = transfer->request.max_response - transfer->body.len;
 
-	/* The log shows the beginning of what is too long. */
+	/* The log shows the beginning of a body that is too long. */
 	transfer->too_large = len > room;
 	if (!transfer_buffer_append(&transfer->body, data, transfer->too_large ? room : len))
 		transfer->out_of_memory = true;
@@ -241,7 +240,7 @@ transfer_on_body(char *data, size_t size, size_t nitems, void *arg)
 }
 
 /*
- * Options.  SET stops at the first that libcurl does not take.
+ * Options.  SET returns from the function on failure.
  */
 #define SET(option, value) \
 	do { \
@@ -250,7 +249,7 @@ transfer_on_body(char *data, size_t size, size_t nitems, void *arg)
 			return rc_; \
 	} while (0)
 
-/* Those that are the same for all requests. */
+/* Set the options that are the same for all requests. */
 static CURLcode
 transfer_set_constant_options(Transfer *transfer)
 {
@@ -297,10 +296,11 @@ transfer_set_constant_options(Transfer *transfer)
 }
 
 /*
- * libcurl compares certificates, but not keys, when it looks for a connection
- * or a TLS session to use again.  Someone who knows another's certificate, which
- * is no secret, could then speak in his name without the key.  So the key stands
- * behind the certificate as well, where OpenSSL skips it, and is compared with it.
+ * When libcurl looks for a connection or a TLS session to reuse, it compares
+ * certificates, but not keys.  So a role that knows the certificate of another one,
+ * which is not secret, could send requests in its name without the key.  Therefore
+ * the key is appended to the certificate, where OpenSSL ignores it, but libcurl
+ * compares it.
  */
 static CURLcode
 transfer_set_client_certificate(Transfer *transfer)
@@ -319,7 +319,7 @@ transfer_set_client_certificate(Transfer *transfer)
 	return rc;
 }
 
-/* After the handle has lost its options: set those that never change, and know that there are no others. */
+/* Set the constant options of a handle that has been reset. */
 static CURLcode
 transfer_start_over(Transfer *transfer)
 {
@@ -331,8 +331,8 @@ transfer_start_over(Transfer *transfer)
 }
 
 /*
- * Certificates of the request's own.  A handle that has had some is not used
- * for a request without before everything has been reset.
+ * Set the certificates of the request.  A handle that has had certificates is reset
+ * before it is used for a request without.
  */
 static CURLcode
 transfer_set_certificates(Transfer *transfer)
@@ -353,7 +353,7 @@ transfer_set_certificates(Transfer *transfer)
 		return CURLE_OK;
 	if (!transfer->http->has_certificates)
 	{
-		/* It would refuse some and ignore others. */
+		/* libcurl would reject some options and ignore others. */
 		snprintf(transfer->curl_error, sizeof(transfer->curl_error),
 				 "certificates of a webhook need a libcurl that was built with OpenSSL");
 		return CURLE_NOT_BUILT_IN;
@@ -384,8 +384,8 @@ transfer_set_certificates(Transfer *transfer)
 }
 
 /*
- * Given as text, the URL would be parsed and put together again for every
- * request, a tenth of libcurl's own time for a small one.
+ * Set the URL, already parsed: parsing it for every request would be a tenth of
+ * libcurl's own time for a small one.
  */
 static CURLcode
 transfer_set_url(Transfer *transfer)
@@ -405,13 +405,13 @@ transfer_set_url(Transfer *transfer)
 		snprintf(transfer->curl_error, sizeof(transfer->curl_error), "%s", curl_url_strerror(rc));
 		return CURLE_URL_MALFORMAT;
 	}
-	SET(CURLOPT_URL, NULL);		/* or the text of the one before would remain */
+	SET(CURLOPT_URL, NULL);		/* else the previous one would remain as text */
 	SET(CURLOPT_CURLU, transfer->parsed_url);
 
 	/*
-	 * With TLS, requests to a host wait for its first connection to tell
-	 * whether it can take them all (HTTP/2).  Without, they would wait for the
-	 * first response.
+	 * With TLS, requests wait for the first connection to a host, to find out
+	 * whether it supports HTTP/2 and can be used for all of them.  Without TLS they
+	 * would wait for the first response.
 	 */
 	SET(CURLOPT_PIPEWAIT, strncasecmp(url, "https:", 6) == 0 ? 1L : 0L);
 
@@ -445,7 +445,7 @@ transfer_set_method_and_body(Transfer *transfer)
 	return CURLE_OK;
 }
 
-/* Chain the caller's header lines into a list of libcurl's, without copying them. */
+/* Link the caller's header lines into a list for libcurl, without copying them. */
 static CURLcode
 transfer_set_headers(Transfer *transfer)
 {
@@ -530,10 +530,11 @@ transfer_create(Http *http)
 }
 
 /*
- * A new handle for one whose request has been sent again.  If libcurl did that, because
- * the receiver had refused the request, it may remember it, even through
- * curl_easy_reset(): the next request that fails would be sent again as well, taken by
- * the receiver or not.  If we did, there may be options that the next one is not to have.
+ * Replace the handle of a transfer whose request was sent more than once.  If libcurl
+ * did that, because the receiver had not accepted the request, it may remember that
+ * even after curl_easy_reset(), and would also resend the next request that fails,
+ * whether the receiver has processed it or not.  If we did it, there may be options
+ * set that the next request must not have.
  */
 static bool
 transfer_renew_handle(Transfer *transfer)
@@ -551,7 +552,6 @@ transfer_renew_handle(Transfer *transfer)
 	return true;
 }
 
-/* One from the pool, or a new one. NULL: out of memory. */
 Transfer *
 transfer_take(Http *http)
 {
@@ -570,6 +570,7 @@ transfer_put_back(Transfer *transfer)
 {
 	Http	   *http = transfer->http;
 
+	ASSERT(transfer->state != TRANSFER_FREE || http->free != transfer);
 	transfer_buffer_shrink(&transfer->headers);
 	transfer_buffer_shrink(&transfer->body);
 	transfer->state = TRANSFER_FREE;
@@ -577,7 +578,7 @@ transfer_put_back(Transfer *transfer)
 	http->free = transfer;
 }
 
-/* Forget what has been received. */
+/* Discard the response. */
 static void
 transfer_discard_response(Transfer *transfer)
 {
@@ -595,7 +596,6 @@ transfer_discard_response(Transfer *transfer)
 	transfer->error[0] = '\0';
 }
 
-/* Forget the request before. */
 void
 transfer_begin(Transfer *transfer, const HttpRequest *request)
 {
