@@ -206,12 +206,12 @@ COMMENT ON FUNCTION webhook.outbox_samples(text, oid, integer) IS 'payloads of t
 CREATE FUNCTION webhook.watched_numbers(relation regclass, id text, columns text[], exclude text[]) RETURNS jsonb
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT (SELECT coalesce(jsonb_object_agg(a.attname, a.attnum), '{}') FROM pg_attribute AS a
+    SELECT (SELECT coalesce(jsonb_object_agg(a.attname, a.attnum), '{}') FROM pg_catalog.pg_attribute AS a
             WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
               AND (a.attname = ANY ($3) OR a.attname = ANY ($4)))
         || CASE WHEN $2 IS NULL THEN (
                SELECT jsonb_build_object('', jsonb_object_agg(a.attname, a.attnum))
-               FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid
+               FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid
                 AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
                WHERE i.indrelid = $1 AND i.indisprimary) ELSE '{}' END;
 $$;
