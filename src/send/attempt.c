@@ -31,15 +31,15 @@
 #include "send/scheduler.h"
 #include "send/spill.h"
 
-static Http *http;
-static MemoryContext context;
+static Http *attempt_http;
+static MemoryContext attempt_context;
 
 
 void
 attempt_init(Http *the_http, MemoryContext dispatch_context)
 {
-	http = the_http;
-	context = dispatch_context;
+	attempt_http = the_http;
+	attempt_context = dispatch_context;
 }
 
 /* ---------- results ---------- */
@@ -175,7 +175,7 @@ attempt_end(Delivery *delivery, const HttpResult *result, TimestampTz now)
 	if (decision.warn > 0)
 		deactivation_warn(endpoint, decision.warn);
 	if (decision.endpoint == RESULT_DEACTIVATE)
-		deactivation_switch_off(endpoint, described.failure.gone ? "gone" : "failing", delivery->attempt.configured_at);
+		deactivation_order(endpoint, described.failure.gone ? "gone" : "failing", delivery->attempt.configured_at);
 	attempt_settle_delivery(delivery, &decision, result, now);
 	attempt_settle_endpoint(endpoint, decision.endpoint);
 }
@@ -194,7 +194,7 @@ attempt_results(TimestampTz now)
 {
 	HttpResult	result;
 
-	while (http_result(http, &result))
+	while (http_result(attempt_http, &result))
 	{
 		Delivery   *delivery = result.owner;
 		Endpoint   *endpoint = delivery->endpoint;
@@ -203,7 +203,7 @@ attempt_results(TimestampTz now)
 			endpoint_answered(endpoint, &result);
 		attempt_note_long_wait(&result, now);
 		attempt_end(delivery, &result, now);
-		http_release(http, result.transfer);
+		http_release(attempt_http, result.transfer);
 		scheduler_enter(endpoint);
 	}
 }
@@ -314,7 +314,7 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 
 		/* Too large is the message, not what the webhook is configured to send. */
 		if (edata->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-			prepare_refuse(delivery, error, context);
+			prepare_refuse(delivery, error, attempt_context);
 	}
 	PG_END_TRY();
 
@@ -327,7 +327,7 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 	if (delivery->attempt.request != NULL)
 	{
 		delivery->attempt.request->http.owner = delivery;
-		if (http_start(http, &delivery->attempt.request->http, error))
+		if (http_start(attempt_http, &delivery->attempt.request->http, error))
 		{
 			delivery_enter(delivery, PHASE_SENDING);
 			scheduler_charge(delivery->endpoint, now);

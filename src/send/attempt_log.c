@@ -74,25 +74,25 @@ struct LogEntry
 	char		text[FLEXIBLE_ARRAY_MEMBER];	/* one after the other */
 };
 
-static MemoryContext log_context = NULL;
-static Size log_memory = 0;		/* that all entries take */
+static MemoryContext attempt_log_context = NULL;
+static Size attempt_log_memory = 0;		/* that all entries take */
 
 /* Endpoints with something to be written, longest waiting first; news of failures has a list of its own. */
-static dlist_head dirty_endpoints = DLIST_STATIC_INIT(dirty_endpoints);
-static dlist_head failing_endpoints = DLIST_STATIC_INIT(failing_endpoints);
+static dlist_head attempt_log_dirty = DLIST_STATIC_INIT(attempt_log_dirty);
+static dlist_head attempt_log_failing = DLIST_STATIC_INIT(attempt_log_failing);
 
 /* Entries that may be written at once in a second, without anybody minding the cost. */
 #define PROMPT_ENTRIES	80
 
 /* Times here are those of a clock that nobody sets, in microseconds. */
-static int	nentries = 0;		/* to be written */
-static int	prompt_left = 0;	/* of this second's */
-static int64 prompt_since = 0;
-static int64 last_slice = 0;
-static uint64 total_delivered = 0;
-static uint64 total_failed = 0;
+static int	attempt_log_entries = 0;		/* to be written */
+static int	attempt_log_prompt_left = 0;	/* of this second's */
+static int64 attempt_log_prompt_since = 0;
+static int64 attempt_log_last_slice = 0;
+static uint64 attempt_log_delivered = 0;
+static uint64 attempt_log_given_up = 0;
 
-static SpiStatement log_statement = {
+static SpiStatement attempt_log_statement = {
 	"INSERT INTO webhook.log AS l (webhook_id, slot, seq, attempted_at, message_id, event, attempt, method, url,"
 	" request_headers, request_body, status, response_headers, response_body, duration, error, outcome)"
 	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
@@ -108,12 +108,12 @@ static SpiStatement log_statement = {
 	TEXTOID, INT4OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID}
 };
 
-static SpiStatement log_seq_statement = {
+static SpiStatement attempt_log_seq_statement = {
 	"SELECT COALESCE(max(seq), 0) FROM webhook.log WHERE webhook_id = $1",
 	1, {INT8OID}
 };
 
-static SpiStatement health_statement = {
+static SpiStatement attempt_log_health_statement = {
 	"INSERT INTO webhook.health AS h (webhook_id, delivered, failed, attempts, dropped,"
 	" last_success_at, last_failure_at, last_error, failures, failing_since, probes, next_probe_at, warned,"
 	" agreed_at, allowed_rate, expired)"
@@ -135,7 +135,7 @@ static SpiStatement health_statement = {
 
 
 static int64
-steady_now(void)
+attempt_log_now(void)
 {
 	instr_time	t;
 
@@ -144,59 +144,59 @@ steady_now(void)
 }
 
 static void
-mark_dirty(Endpoint *endpoint, bool failing)
+attempt_log_mark(Endpoint *endpoint, bool failing)
 {
 	if (!endpoint->stats.dirty)
-		endpoint->stats.dirty_since = steady_now();
+		endpoint->stats.dirty_since = attempt_log_now();
 	else if (endpoint->stats.dirty_failing || !failing)
 		return;
 	else
 		dlist_delete(&endpoint->stats.dirty_node);
 	endpoint->stats.dirty = true;
 	endpoint->stats.dirty_failing = failing;
-	dlist_push_tail(failing ? &failing_endpoints : &dirty_endpoints, &endpoint->stats.dirty_node);
+	dlist_push_tail(failing ? &attempt_log_failing : &attempt_log_dirty, &endpoint->stats.dirty_node);
 }
 
 static void
-free_entry(LogEntry **slot)
+attempt_log_free_entry(LogEntry **slot)
 {
 	if (*slot == NULL)
 		return;
-	log_memory -= GetMemoryChunkSpace(*slot);
+	attempt_log_memory -= GetMemoryChunkSpace(*slot);
 	pfree(*slot);
 	*slot = NULL;
 }
 
 static void
-release_log(Endpoint *endpoint)
+attempt_log_release(Endpoint *endpoint)
 {
 	for (int i = 0; i < ENDPOINT_LOG_SLOTS; i++)
-		free_entry(&endpoint->stats.log[i]);
-	nentries -= endpoint->stats.nlog;
-	prompt_left = Max(0, prompt_left - endpoint->stats.nlog);
+		attempt_log_free_entry(&endpoint->stats.log[i]);
+	attempt_log_entries -= endpoint->stats.nlog;
+	attempt_log_prompt_left = Max(0, attempt_log_prompt_left - endpoint->stats.nlog);
 	endpoint->stats.nlog = 0;
 }
 
 /* What the log shows of a text of this length. */
 static size_t
-shown(size_t len)
+attempt_log_shown_len(size_t len)
 {
 	return Min(len, LOG_BODY_MAX);
 }
 
 static char *
-put(char *end, const char *data, size_t len)
+attempt_log_put(char *end, const char *data, size_t len)
 {
-	len = shown(len);
+	len = attempt_log_shown_len(len);
 	memcpy(end, data, len);
 	return end + len;
 }
 
 /* The same for header lines, which a person shall read: without carriage returns. */
 static char *
-put_lines(char *end, const char *data, size_t len)
+attempt_log_put_lines(char *end, const char *data, size_t len)
 {
-	for (len = shown(len); len > 0; data++, len--)
+	for (len = attempt_log_shown_len(len); len > 0; data++, len--)
 		if (*data != '\r')
 			*end++ = *data;
 	return end;
@@ -204,7 +204,7 @@ put_lines(char *end, const char *data, size_t len)
 
 /* The headers that were sent, the configured ones without their values. */
 static char *
-put_request_headers(char *end, const Request *request, const char *configured)
+attempt_log_put_headers(char *end, const Request *request, const char *configured)
 {
 	for (int i = 0; i < request->own_headers; i++)
 	{
@@ -214,12 +214,12 @@ put_request_headers(char *end, const Request *request, const char *configured)
 		end += len;
 		*end++ = '\n';
 	}
-	return put(end, configured, strlen(configured));
+	return attempt_log_put(end, configured, strlen(configured));
 }
 
 /* The same length as all those lines: each is followed by a NUL there. */
 static size_t
-own_headers_len(const Request *request)
+attempt_log_own_headers_len(const Request *request)
 {
 	const char *last;
 
@@ -231,7 +231,7 @@ own_headers_len(const Request *request)
 
 /* Request NULL: it could not be built. */
 static LogEntry *
-create_entry(const Delivery *delivery, const Request *request, const HttpResult *result)
+attempt_log_create_entry(const Delivery *delivery, const Request *request, const HttpResult *result)
 {
 	const Message *message = delivery->message;
 	const Endpoint *endpoint = delivery->endpoint;
@@ -244,15 +244,15 @@ create_entry(const Delivery *delivery, const Request *request, const HttpResult 
 	char	   *ends[LOG_TEXTS];
 	char	   *end;
 
-	if (log_context == NULL)
-		log_context = AllocSetContextCreate(TopMemoryContext, "webhook log",
+	if (attempt_log_context == NULL)
+		attempt_log_context = AllocSetContextCreate(TopMemoryContext, "webhook log",
 											ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, LOG_BLOCK_MAX);
-	size = offsetof(LogEntry, text) + shown(strlen(message->event)) + shown(strlen(url)) +
-		shown(result->headers_len) + shown(result->body_len) + shown(strlen(error));
+	size = offsetof(LogEntry, text) + attempt_log_shown_len(strlen(message->event)) + attempt_log_shown_len(strlen(url)) +
+		attempt_log_shown_len(result->headers_len) + attempt_log_shown_len(result->body_len) + attempt_log_shown_len(strlen(error));
 	if (request != NULL)
-		size += own_headers_len(request) + shown(strlen(configured)) + shown(request->http.body_len);
-	entry = MemoryContextAlloc(log_context, size);
-	log_memory += GetMemoryChunkSpace(entry);
+		size += attempt_log_own_headers_len(request) + attempt_log_shown_len(strlen(configured)) + attempt_log_shown_len(request->http.body_len);
+	entry = MemoryContextAlloc(attempt_log_context, size);
+	attempt_log_memory += GetMemoryChunkSpace(entry);
 
 	entry->attempted_at = delivery->attempt.sent_at;
 	entry->message_id = message->message_id;
@@ -263,17 +263,17 @@ create_entry(const Delivery *delivery, const Request *request, const HttpResult 
 	entry->outcome = http_outcome_name(result->outcome);
 
 	end = entry->text;
-	ends[LOG_EVENT] = end = put(end, message->event, strlen(message->event));
-	ends[LOG_URL] = end = put(end, url, strlen(url));
+	ends[LOG_EVENT] = end = attempt_log_put(end, message->event, strlen(message->event));
+	ends[LOG_URL] = end = attempt_log_put(end, url, strlen(url));
 	if (request != NULL)
-		end = put_request_headers(end, request, configured);
+		end = attempt_log_put_headers(end, request, configured);
 	ends[LOG_REQUEST_HEADERS] = end;
 	if (request != NULL && request->http.body != NULL)
-		end = put(end, request->http.body, request->http.body_len);
+		end = attempt_log_put(end, request->http.body, request->http.body_len);
 	ends[LOG_REQUEST_BODY] = end;
-	ends[LOG_RESPONSE_HEADERS] = end = put_lines(end, result->headers, result->headers_len);
-	ends[LOG_RESPONSE_BODY] = end = put(end, result->body, result->body_len);
-	ends[LOG_ERROR] = put(end, error, strlen(error));
+	ends[LOG_RESPONSE_HEADERS] = end = attempt_log_put_lines(end, result->headers, result->headers_len);
+	ends[LOG_RESPONSE_BODY] = end = attempt_log_put(end, result->body, result->body_len);
+	ends[LOG_ERROR] = attempt_log_put(end, error, strlen(error));
 	for (int i = 0; i < LOG_TEXTS; i++)
 		entry->len[i] = (int) (ends[i] - (i == 0 ? entry->text : ends[i - 1]));
 	return entry;
@@ -286,23 +286,23 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 	Endpoint   *endpoint = delivery->endpoint;
 	LogEntry  **slot = &endpoint->stats.log[endpoint->stats.log_seq % ENDPOINT_LOG_SLOTS];
 
-	free_entry(slot);
-	*slot = create_entry(delivery, request, result);
+	attempt_log_free_entry(slot);
+	*slot = attempt_log_create_entry(delivery, request, result);
 	endpoint->stats.log_seq++;
 	if (endpoint->stats.nlog < ENDPOINT_LOG_SLOTS)
 	{
 		endpoint->stats.nlog++;
-		nentries++;
+		attempt_log_entries++;
 	}
 
-	mark_dirty(endpoint, result->outcome != HTTP_DELIVERED);
+	attempt_log_mark(endpoint, result->outcome != HTTP_DELIVERED);
 	if (!counts)
 		return;
 	endpoint->stats.attempts++;
 	if (result->outcome == HTTP_DELIVERED)
 	{
 		endpoint->stats.delivered++;
-		total_delivered++;
+		attempt_log_delivered++;
 		endpoint->stats.last_success_at = now;
 	}
 	else
@@ -317,66 +317,66 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 void
 attempt_log_health(Endpoint *endpoint)
 {
-	mark_dirty(endpoint, true);
+	attempt_log_mark(endpoint, true);
 }
 
 void
 attempt_log_failed(Endpoint *endpoint)
 {
 	endpoint->stats.failed++;
-	total_failed++;
-	mark_dirty(endpoint, true);
+	attempt_log_given_up++;
+	attempt_log_mark(endpoint, true);
 }
 
 void
 attempt_log_expired(Endpoint *endpoint)
 {
 	endpoint->stats.expired++;
-	mark_dirty(endpoint, false);
+	attempt_log_mark(endpoint, false);
 }
 
 void
 attempt_log_dropped(Endpoint *endpoint)
 {
 	endpoint->stats.dropped++;
-	mark_dirty(endpoint, true);
+	attempt_log_mark(endpoint, true);
 }
 
 static int64
-first_since(dlist_head *list)
+attempt_log_first_since(dlist_head *list)
 {
 	return dlist_is_empty(list) ? PG_INT64_MAX : dlist_head_element(Endpoint, stats.dirty_node, list)->stats.dirty_since;
 }
 
 static bool
-too_much(void)
+attempt_log_is_overfull(void)
 {
-	return log_memory > LOG_MEMORY;
+	return attempt_log_memory > LOG_MEMORY;
 }
 
 int64
 attempt_log_due_in(bool idle)
 {
-	int64		since = Min(first_since(&failing_endpoints), first_since(&dirty_endpoints));
+	int64		since = Min(attempt_log_first_since(&attempt_log_failing), attempt_log_first_since(&attempt_log_dirty));
 	int64		now;
 
 	if (since == PG_INT64_MAX)
 		return PG_INT64_MAX;
-	now = steady_now();
-	if (!too_much())
+	now = attempt_log_now();
+	if (!attempt_log_is_overfull())
 		since += (idle ? IDLE_MS : BUSY_MS) * 1000;
-	return Max(0, Max(since, last_slice + (idle ? IDLE_PAUSE_US : BUSY_PAUSE_US)) - now);
+	return Max(0, Max(since, attempt_log_last_slice + (idle ? IDLE_PAUSE_US : BUSY_PAUSE_US)) - now);
 }
 
 void
 attempt_log_totals(uint64 *delivered, uint64 *failed)
 {
-	*delivered = total_delivered;
-	*failed = total_failed;
+	*delivered = attempt_log_delivered;
+	*failed = attempt_log_given_up;
 }
 
 static void
-save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 seq)
+attempt_log_save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 seq)
 {
 	Datum		texts[LOG_TEXTS];
 	const char *text = entry->text;
@@ -406,12 +406,12 @@ save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 seq)
 	values[15] = texts[LOG_ERROR];
 	nulls[15] = entry->len[LOG_ERROR] > 0 ? ' ' : 'n';
 	values[16] = CStringGetTextDatum(entry->outcome);
-	spi_statement_execute(&log_statement, values, nulls);
+	spi_statement_execute(&attempt_log_statement, values, nulls);
 }
 
 /* Number the entries on from what the table holds, and write them. */
 static void
-save_log(Endpoint *endpoint)
+attempt_log_save_entries(Endpoint *endpoint)
 {
 	int64		first = endpoint->stats.log_seq - endpoint->stats.nlog;
 
@@ -420,16 +420,16 @@ save_log(Endpoint *endpoint)
 		Datum		values[1] = {Int64GetDatum(endpoint->id)};
 		bool		isnull;
 
-		spi_statement_execute(&log_seq_statement, values, NULL);
+		spi_statement_execute(&attempt_log_seq_statement, values, NULL);
 		endpoint->stats.log_base = DatumGetInt64(spi_statement_value(0, 1, &isnull)) + 1;
 		endpoint->stats.log_seq_known = true;
 	}
 	for (int64 seq = first; seq < endpoint->stats.log_seq; seq++)
-		save_entry(endpoint, endpoint->stats.log[seq % ENDPOINT_LOG_SLOTS], endpoint->stats.log_base + seq);
+		attempt_log_save_entry(endpoint, endpoint->stats.log[seq % ENDPOINT_LOG_SLOTS], endpoint->stats.log_base + seq);
 }
 
 static void
-save_health(Endpoint *endpoint)
+attempt_log_save_health(Endpoint *endpoint)
 {
 	const Health *health = &endpoint->state.health;
 	const Handshake *handshake = &endpoint->state.handshake;
@@ -460,7 +460,7 @@ save_health(Endpoint *endpoint)
 	values[14] = Int32GetDatum(handshake->rate);
 	values[15] = Int64GetDatum(endpoint->stats.expired);
 	nulls[14] = handshake->wanted && handshake->agreed && handshake->rate > 0 ? ' ' : 'n';
-	spi_statement_execute(&health_statement, values, nulls);
+	spi_statement_execute(&attempt_log_health_statement, values, nulls);
 
 	endpoint->stats.delivered = endpoint->stats.failed = endpoint->stats.attempts = endpoint->stats.dropped = endpoint->stats.expired = 0;
 	endpoint->stats.last_success_at = endpoint->stats.last_failure_at = 0;
@@ -470,81 +470,81 @@ save_health(Endpoint *endpoint)
 }
 
 static void
-save_endpoint(Endpoint *endpoint, int64 now)
+attempt_log_save_endpoint(Endpoint *endpoint, int64 now)
 {
 	dlist_delete(&endpoint->stats.dirty_node);
 	if (!webhook_lock_try(endpoint->id))
 	{
 		/* Not now. */
 		endpoint->stats.dirty_since = now;
-		dlist_push_tail(endpoint->stats.dirty_failing ? &failing_endpoints : &dirty_endpoints, &endpoint->stats.dirty_node);
+		dlist_push_tail(endpoint->stats.dirty_failing ? &attempt_log_failing : &attempt_log_dirty, &endpoint->stats.dirty_node);
 		return;
 	}
 	endpoint->stats.dirty = false;
 	if (endpoint->config.exists)
 	{
-		save_log(endpoint);
-		save_health(endpoint);
+		attempt_log_save_entries(endpoint);
+		attempt_log_save_health(endpoint);
 	}
-	release_log(endpoint);
+	attempt_log_release(endpoint);
 }
 
 /* Write what has been waiting since before the horizon, until the end; or, if it is too much, until it is not. */
 static void
-save(int64 now, int64 horizon, int64 end)
+attempt_log_save_until(int64 now, int64 horizon, int64 end)
 {
-	dlist_head *const lists[] = {&failing_endpoints, &dirty_endpoints};
+	dlist_head *const lists[] = {&attempt_log_failing, &attempt_log_dirty};
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "webhook record",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
-	bool		overfull = too_much();
+	bool		overfull = attempt_log_is_overfull();
 
 	for (int i = 0; i < lengthof(lists); i++)
-		while (first_since(lists[i]) < (overfull ? now : horizon) &&
-			   (overfull ? log_memory > LOG_MEMORY / 2 : steady_now() < end))
+		while (attempt_log_first_since(lists[i]) < (overfull ? now : horizon) &&
+			   (overfull ? attempt_log_memory > LOG_MEMORY / 2 : attempt_log_now() < end))
 		{
-			save_endpoint(dlist_head_element(Endpoint, stats.dirty_node, lists[i]), now);
+			attempt_log_save_endpoint(dlist_head_element(Endpoint, stats.dirty_node, lists[i]), now);
 			MemoryContextReset(scratch);
 		}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 
 	/* A context keeps what is freed in it. */
-	if (log_memory == 0 && log_context != NULL)
-		MemoryContextReset(log_context);
+	if (attempt_log_memory == 0 && attempt_log_context != NULL)
+		MemoryContextReset(attempt_log_context);
 }
 
 void
 attempt_log_save(bool idle)
 {
-	int64		now = steady_now();
+	int64		now = attempt_log_now();
 
-	save(now, now - (idle ? IDLE_MS : BUSY_MS) * 1000, now + SLICE_US);
-	last_slice = steady_now();
+	attempt_log_save_until(now, now - (idle ? IDLE_MS : BUSY_MS) * 1000, now + SLICE_US);
+	attempt_log_last_slice = attempt_log_now();
 }
 
 bool
 attempt_log_save_few(void)
 {
-	int64		now = steady_now();
+	int64		now = attempt_log_now();
 
-	if (now >= prompt_since + 1000000)
+	if (now >= attempt_log_prompt_since + 1000000)
 	{
-		prompt_since = now;
-		prompt_left = PROMPT_ENTRIES;
+		attempt_log_prompt_since = now;
+		attempt_log_prompt_left = PROMPT_ENTRIES;
 	}
-	if (nentries > prompt_left)
+	if (attempt_log_entries > attempt_log_prompt_left)
 		return false;
-	save(now, now, PG_INT64_MAX);
+	attempt_log_save_until(now, now, PG_INT64_MAX);
 	return true;
 }
 
 bool
 attempt_log_save_all(void)
 {
-	int64		now = steady_now();
+	int64		now = attempt_log_now();
 	int64		end = now + LAST_SLICE_US;
 
-	save(now, now, end);
-	return steady_now() < end && !webhook_lock_limited();
+	attempt_log_save_until(now, now, end);
+	return attempt_log_now() < end && !webhook_lock_limited();
 }

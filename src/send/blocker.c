@@ -26,8 +26,8 @@ typedef struct Blocker
 	bool		changed;		/* ... and found that it was changed */
 } Blocker;
 
-static HTAB *blockers;			/* of Blocker */
-static uint64 looks = 0;
+static HTAB *blocker_table;			/* of Blocker */
+static uint64 blocker_looks = 0;
 
 
 void
@@ -38,26 +38,26 @@ blocker_init(MemoryContext context)
 	ctl.hcxt = context;
 	ctl.keysize = sizeof(int64);
 	ctl.entrysize = sizeof(Blocker);
-	blockers = hash_create("webhook blockers", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	blocker_table = hash_create("webhook blockers", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 void
 blocker_watch(int64 webhook_id, TimestampTz changed_at)
 {
 	bool		found;
-	Blocker    *blocker = hash_search(blockers, &webhook_id, HASH_ENTER, &found);
+	Blocker    *blocker = hash_search(blocker_table, &webhook_id, HASH_ENTER, &found);
 
 	if (found)
 		return;
 	blocker->changed_at = changed_at;
-	blocker->looked = looks;
+	blocker->looked = blocker_looks;
 	blocker->changed = false;
 }
 
 bool
 blocker_watched(int64 webhook_id)
 {
-	return hash_search(blockers, &webhook_id, HASH_FIND, NULL) != NULL;
+	return hash_search(blocker_table, &webhook_id, HASH_FIND, NULL) != NULL;
 }
 
 /*
@@ -65,16 +65,16 @@ blocker_watched(int64 webhook_id)
  * however many keys it blocks.
  */
 static bool
-changed(int64 webhook_id)
+blocker_changed(int64 webhook_id)
 {
 	bool		found;
-	Blocker    *blocker = hash_search(blockers, &webhook_id, HASH_ENTER, &found);
+	Blocker    *blocker = hash_search(blocker_table, &webhook_id, HASH_ENTER, &found);
 
-	if (!found || blocker->looked != looks)
+	if (!found || blocker->looked != blocker_looks)
 	{
 		TimestampTz changed_at = endpoint_changed_at(webhook_id);
 
-		blocker->looked = looks;
+		blocker->looked = blocker_looks;
 		blocker->changed = !found || blocker->changed_at != changed_at;
 		blocker->changed_at = changed_at;
 	}
@@ -82,21 +82,21 @@ changed(int64 webhook_id)
 }
 
 static void
-forget_others(void)
+blocker_forget_others(void)
 {
 	HASH_SEQ_STATUS status;
 	Blocker    *blocker;
 
-	hash_seq_init(&status, blockers);
+	hash_seq_init(&status, blocker_table);
 	while ((blocker = hash_seq_search(&status)) != NULL)
-		if (blocker->looked != looks)
-			hash_search(blockers, &blocker->webhook_id, HASH_REMOVE, NULL);
+		if (blocker->looked != blocker_looks)
+			hash_search(blocker_table, &blocker->webhook_id, HASH_REMOVE, NULL);
 }
 
 void
 blocker_follow_changed(void)
 {
-	looks++;
-	order_key_follow_blocked(changed);
-	forget_others();
+	blocker_looks++;
+	order_key_follow_blocked(blocker_changed);
+	blocker_forget_others();
 }

@@ -25,24 +25,24 @@
 #include "send/probe.h"
 #include "send/spill.h"
 
-static MemoryContext context;
-static List *condemned = NIL;	/* of Endpoint, those to be warned of included */
-static bool news = false;		/* in it: not just what has had no claim so far */
+static MemoryContext deactivation_context;
+static List *deactivation_pending = NIL;	/* of Endpoint, those to be warned of included */
+static bool deactivation_news = false;		/* in it: not just what has had no claim so far */
 
 
 void
 deactivation_init(MemoryContext dispatch_context)
 {
-	context = dispatch_context;
+	deactivation_context = dispatch_context;
 }
 
 static void
-list_endpoint(Endpoint *endpoint)
+deactivation_list(Endpoint *endpoint)
 {
-	MemoryContext old = MemoryContextSwitchTo(context);
+	MemoryContext old = MemoryContextSwitchTo(deactivation_context);
 
-	condemned = list_append_unique_ptr(condemned, endpoint);
-	news = true;
+	deactivation_pending = list_append_unique_ptr(deactivation_pending, endpoint);
+	deactivation_news = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -50,24 +50,24 @@ void
 deactivation_warn(Endpoint *endpoint, int percent)
 {
 	endpoint->verdict.warning = percent;
-	list_endpoint(endpoint);
+	deactivation_list(endpoint);
 }
 
 void
-deactivation_switch_off(Endpoint *endpoint, const char *reason, TimestampTz as_of)
+deactivation_order(Endpoint *endpoint, const char *reason, TimestampTz as_of)
 {
 	endpoint->verdict.deactivate = reason;
 	endpoint->verdict.deactivate_as_of = as_of;
 	probe_plan(endpoint);
-	list_endpoint(endpoint);
+	deactivation_list(endpoint);
 }
 
 void
-deactivation_punish(int64 webhook_id)
+deactivation_of_transform(int64 webhook_id)
 {
 	Endpoint   *endpoint = endpoint_get(webhook_id);
 
-	deactivation_switch_off(endpoint, "transform", endpoint->config.updated_at);
+	deactivation_order(endpoint, "transform", endpoint->config.updated_at);
 }
 
 void
@@ -85,25 +85,25 @@ deactivation_find_orphans(void)
 	for (uint64 i = 0; i < n; i++)
 		ids[i] = DatumGetInt64(spi_statement_value(i, 1, &isnull));
 	for (uint64 i = 0; i < n; i++)
-		deactivation_switch_off(endpoint_get(ids[i]), "owner", DT_NOBEGIN);
+		deactivation_order(endpoint_get(ids[i]), "owner", DT_NOBEGIN);
 	pfree(ids);
 }
 
 bool
 deactivation_to_save(TimestampTz now)
 {
-	return condemned != NIL && (news || webhook_lock_limited() || now >= webhook_lock_next_try());
+	return deactivation_pending != NIL && (deactivation_news || webhook_lock_limited() || now >= webhook_lock_next_try());
 }
 
 TimestampTz
 deactivation_next_save(void)
 {
-	return condemned != NIL ? webhook_lock_next_try() : DT_NOEND;
+	return deactivation_pending != NIL ? webhook_lock_next_try() : DT_NOEND;
 }
 
 /* False if somebody else has been there before. */
 static bool
-switch_off(Endpoint *endpoint)
+deactivation_write(Endpoint *endpoint)
 {
 	if (!notify_deactivate(endpoint, endpoint->verdict.deactivate, endpoint->verdict.deactivate_as_of))
 		return false;
@@ -114,7 +114,7 @@ switch_off(Endpoint *endpoint)
 
 /* Its configuration is another one by now; it goes on as that says. */
 static void
-acquit(Endpoint *endpoint)
+deactivation_cancel(Endpoint *endpoint)
 {
 	/* What was committed before we got the claim has been announced. */
 	AcceptInvalidationMessages();
@@ -125,7 +125,7 @@ acquit(Endpoint *endpoint)
 
 /* False: somebody else has a claim on it, or has locked the notifications. */
 static bool
-carry_out(Endpoint *endpoint)
+deactivation_apply(Endpoint *endpoint)
 {
 	const char *reason = endpoint->verdict.deactivate;
 
@@ -133,11 +133,11 @@ carry_out(Endpoint *endpoint)
 		return false;
 	if (reason != NULL)
 	{
-		bool		done = endpoint->config.exists && endpoint->config.active && switch_off(endpoint);
+		bool		done = endpoint->config.exists && endpoint->config.active && deactivation_write(endpoint);
 
 		endpoint->verdict.deactivate = NULL;
 		if (!done)
-			acquit(endpoint);
+			deactivation_cancel(endpoint);
 		probe_plan(endpoint);
 	}
 	else if (endpoint->config.exists && endpoint->config.active)
@@ -149,13 +149,13 @@ carry_out(Endpoint *endpoint)
 void
 deactivation_save(void)
 {
-	List	   *all = condemned;
+	List	   *all = deactivation_pending;
 	ListCell   *lc;
 
-	condemned = NIL;
+	deactivation_pending = NIL;
 	foreach(lc, all)
-		if (!carry_out(lfirst(lc)))
-			list_endpoint(lfirst(lc));
+		if (!deactivation_apply(lfirst(lc)))
+			deactivation_list(lfirst(lc));
 	list_free(all);
-	news = false;
+	deactivation_news = false;
 }

@@ -19,10 +19,10 @@ extern void deactivation_warn(Endpoint *endpoint, int percent);
  * Have it switched off with the next transaction, and nothing sent there until then.  as_of: the configuration
  * that this is about, by its updated_at; another one is not condemned.
  */
-extern void deactivation_switch_off(Endpoint *endpoint, const char *reason, TimestampTz as_of);
+extern void deactivation_order(Endpoint *endpoint, const char *reason, TimestampTz as_of);
 
 /* Switch off the webhook whose transform ended the worker before this one.  In a transaction with SPI connected. */
-extern void deactivation_punish(int64 webhook_id);
+extern void deactivation_of_transform(int64 webhook_id);
 
 /* Have the webhooks switched off whose owner does not exist any more.  In a transaction with SPI connected. */
 extern void deactivation_find_orphans(void);

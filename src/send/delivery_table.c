@@ -25,14 +25,14 @@
 /* Rows read in one go; a message can be large. */
 #define READ_BYTES			(4 * 1024 * 1024)
 
-static const char *const state_names[] = {"waiting", "retrying", "failed"};
+static const char *const delivery_table_state_names[] = {"waiting", "retrying", "failed"};
 
-/* The payload without a cast, which would put all of them into the result: see take_rows(). */
+/* The payload without a cast, which would put all of them into the result: see delivery_table_take_rows(). */
 #define ROW_COLUMNS \
 	"webhook_id, id, message_id, event, entity_type, entity_id::text, event_uid, profile, " \
 	"payload, created_at, order_key, attempts, state, next_attempt_at, relation::oid"
 
-static SpiStatement store_statement = {
+static SpiStatement delivery_table_store_statement = {
 	"INSERT INTO webhook.delivery AS d (webhook_id, id, message_id, event, entity_type, entity_id, event_uid,"
 	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, last_error, relation, failed_at)"
 	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15, $16, $17)"
@@ -44,65 +44,65 @@ static SpiStatement store_statement = {
 };
 
 /* Without the message, which the row has already. */
-static SpiStatement update_statement = {
+static SpiStatement delivery_table_update_statement = {
 	"UPDATE webhook.delivery SET attempts = $3, state = $4, next_attempt_at = $5,"
 	" last_error = COALESCE($6, last_error), failed_at = $7 WHERE webhook_id = $1 AND id = $2",
 	7, {INT8OID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
 };
 
-static SpiStatement delete_statement = {
+static SpiStatement delivery_table_delete_statement = {
 	"DELETE FROM webhook.delivery WHERE webhook_id = $1 AND id = $2",
 	2, {INT8OID, INT8OID}
 };
 
-static SpiStatement expired_statement = {
+static SpiStatement delivery_table_expired_statement = {
 	"SELECT webhook_id, id FROM webhook.delivery WHERE state = 'failed' AND failed_at <= $1"
 	" ORDER BY failed_at LIMIT $2",
 	2, {TIMESTAMPTZOID, INT4OID}
 };
 
-static SpiStatement delete_failed_statement = {
+static SpiStatement delivery_table_delete_failed_statement = {
 	"DELETE FROM webhook.delivery WHERE webhook_id = $1 AND id = $2 AND state = 'failed'",
 	2, {INT8OID, INT8OID}
 };
 
-static SpiStatement first_failed_statement = {
+static SpiStatement delivery_table_first_failed_statement = {
 	"SELECT min(failed_at) FROM webhook.delivery WHERE state = 'failed'", 0, {0}
 };
 
 #define FORBIDDEN	"state = 'retrying' AND next_attempt_at > $1 AND last_error LIKE 'address % is not allowed%'"
 
-static SpiStatement forbidden_statement = {
+static SpiStatement delivery_table_forbidden_statement = {
 	"SELECT DISTINCT webhook_id FROM webhook.delivery WHERE " FORBIDDEN,
 	1, {TIMESTAMPTZOID}
 };
 
-static SpiStatement retry_forbidden_statement = {
+static SpiStatement delivery_table_retry_forbidden_statement = {
 	"UPDATE webhook.delivery SET next_attempt_at = $1 WHERE webhook_id = $2 AND " FORBIDDEN,
 	2, {TIMESTAMPTZOID, INT8OID}
 };
 
-static SpiStatement delete_all_statement = {
+static SpiStatement delivery_table_delete_all_statement = {
 	"DELETE FROM webhook.delivery WHERE webhook_id = $1",
 	1, {INT8OID}
 };
 
-static SpiStatement exists_statement = {
+static SpiStatement delivery_table_exists_statement = {
 	"SELECT FROM webhook.delivery WHERE webhook_id = $1 AND id = $2",
 	2, {INT8OID, INT8OID}
 };
 
-static SpiStatement last_id_statement = {
+static SpiStatement delivery_table_last_id_statement = {
 	"SELECT COALESCE(max(id), 0) FROM webhook.delivery", 0, {0}
 };
 
-static SpiStatement backlog_statement = {
+static SpiStatement delivery_table_backlog_statement = {
 	"SELECT " ROW_COLUMNS " FROM webhook.delivery"
 	" WHERE webhook_id = $1 AND id > $2 AND state = 'waiting' ORDER BY id LIMIT $3",
 	3, {INT8OID, INT8OID, INT4OID}
 };
 
-static SpiStatement due_statement = {
+static SpiStatement delivery_table_due_statement = {
 	"SELECT " ROW_COLUMNS " FROM webhook.delivery AS d"
 	" WHERE state = 'retrying' AND (next_attempt_at, webhook_id, id) > ($1, $2, $3) AND next_attempt_at <= $4"
 	"  AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = d.webhook_id AND w.active)"
@@ -110,14 +110,14 @@ static SpiStatement due_statement = {
 	5, {TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID}
 };
 
-static SpiStatement next_statement = {
+static SpiStatement delivery_table_next_statement = {
 	"SELECT " ROW_COLUMNS " FROM webhook.delivery"
 	" WHERE webhook_id = $1 AND order_key = $2 AND state IN ('waiting', 'retrying') ORDER BY id LIMIT 1",
 	2, {INT8OID, INT8OID}
 };
 
 /* Of the oldest rows those that are the first with their key.  Some may still be said to be retried, see stored.c. */
-static SpiStatement probes_statement = {
+static SpiStatement delivery_table_probes_statement = {
 	"SELECT " ROW_COLUMNS " FROM (SELECT *, row_number() OVER (PARTITION BY order_key ORDER BY id) AS place FROM ("
 	"  (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state = 'waiting' ORDER BY id LIMIT $2)"
 	"  UNION ALL"
@@ -127,18 +127,18 @@ static SpiStatement probes_statement = {
 	2, {INT8OID, INT4OID}
 };
 
-static SpiStatement all_waiting_statement = {
+static SpiStatement delivery_table_all_waiting_statement = {
 	"UPDATE webhook.delivery SET state = 'waiting', next_attempt_at = NULL"
 	" WHERE webhook_id = $1 AND state = 'retrying'",
 	1, {INT8OID}
 };
 
-static SpiStatement drop_statement = {
+static SpiStatement delivery_table_drop_statement = {
 	"DELETE FROM webhook.delivery WHERE webhook_id = $1 AND state IN ('waiting', 'retrying')",
 	1, {INT8OID}
 };
 
-static SpiStatement next_due_statement = {
+static SpiStatement delivery_table_next_due_statement = {
 	"SELECT next_attempt_at FROM webhook.delivery AS d"
 	" WHERE state = 'retrying' AND (next_attempt_at, webhook_id, id) > ($1, $2, $3)"
 	" AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = d.webhook_id AND w.active)"
@@ -147,7 +147,7 @@ static SpiStatement next_due_statement = {
 };
 
 /* The webhooks in the index, each found by skipping over the rows of the one before. */
-static SpiStatement backlog_webhooks_statement = {
+static SpiStatement delivery_table_backlog_webhooks_statement = {
 	"WITH RECURSIVE w AS ("
 	" (SELECT webhook_id FROM webhook.delivery WHERE state IN ('waiting', 'retrying') ORDER BY webhook_id LIMIT 1)"
 	" UNION ALL SELECT (SELECT d.webhook_id FROM webhook.delivery AS d WHERE d.webhook_id > w.webhook_id"
@@ -160,14 +160,14 @@ static SpiStatement backlog_webhooks_statement = {
 	0, {0}
 };
 
-static SpiStatement retrying_statement = {
+static SpiStatement delivery_table_retrying_statement = {
 	"SELECT DISTINCT webhook_id, order_key FROM webhook.delivery WHERE state = 'retrying' AND order_key <> 0",
 	0, {0}
 };
 
 
 static void
-bind_text(Datum *values, char *nulls, int i, const char *text)
+delivery_table_bind_text(Datum *values, char *nulls, int i, const char *text)
 {
 	nulls[i] = text ? ' ' : 'n';
 	values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
@@ -175,7 +175,7 @@ bind_text(Datum *values, char *nulls, int i, const char *text)
 
 /* What went wrong, in words that may be the receiver's. */
 static void
-bind_error(Datum *values, char *nulls, int i, const Delivery *delivery)
+delivery_table_bind_error(Datum *values, char *nulls, int i, const Delivery *delivery)
 {
 	const char *error = delivery->row.last_error;
 
@@ -184,14 +184,14 @@ bind_error(Datum *values, char *nulls, int i, const Delivery *delivery)
 }
 
 static void
-bind_due(Datum *values, char *nulls, int i, const Delivery *delivery)
+delivery_table_bind_due(Datum *values, char *nulls, int i, const Delivery *delivery)
 {
 	nulls[i] = delivery->row.next_state == DELIVERY_RETRYING ? ' ' : 'n';
 	values[i] = TimestampTzGetDatum(delivery->row.next_attempt_at);
 }
 
 static void
-bind_failed_at(Datum *values, char *nulls, int i, const Delivery *delivery)
+delivery_table_bind_failed_at(Datum *values, char *nulls, int i, const Delivery *delivery)
 {
 	nulls[i] = delivery->row.next_state == DELIVERY_FAILED ? ' ' : 'n';
 	values[i] = TimestampTzGetDatum(clock_now());
@@ -209,30 +209,30 @@ delivery_table_store(const Delivery *delivery)
 	if (delivery->row.exists)
 	{
 		values[2] = Int32GetDatum(delivery->attempts);
-		values[3] = CStringGetTextDatum(state_names[delivery->row.next_state]);
-		bind_due(values, nulls, 4, delivery);
-		bind_error(values, nulls, 5, delivery);
-		bind_failed_at(values, nulls, 6, delivery);
-		spi_statement_execute(&update_statement, values, nulls);
+		values[3] = CStringGetTextDatum(delivery_table_state_names[delivery->row.next_state]);
+		delivery_table_bind_due(values, nulls, 4, delivery);
+		delivery_table_bind_error(values, nulls, 5, delivery);
+		delivery_table_bind_failed_at(values, nulls, 6, delivery);
+		spi_statement_execute(&delivery_table_update_statement, values, nulls);
 		return;
 	}
 	values[2] = UUIDPGetDatum(&message->message_id);
-	bind_text(values, nulls, 3, message->event);
-	bind_text(values, nulls, 4, message->entity_type);
-	bind_text(values, nulls, 5, message->entity_id);
-	bind_text(values, nulls, 6, message->event_uid);
-	bind_text(values, nulls, 7, message->profile);
-	bind_text(values, nulls, 8, message->payload);
+	delivery_table_bind_text(values, nulls, 3, message->event);
+	delivery_table_bind_text(values, nulls, 4, message->entity_type);
+	delivery_table_bind_text(values, nulls, 5, message->entity_id);
+	delivery_table_bind_text(values, nulls, 6, message->event_uid);
+	delivery_table_bind_text(values, nulls, 7, message->profile);
+	delivery_table_bind_text(values, nulls, 8, message->payload);
 	values[9] = TimestampTzGetDatum(message->created_at);
 	values[10] = Int64GetDatum(delivery->order_key);
 	values[11] = Int32GetDatum(delivery->attempts);
-	values[12] = CStringGetTextDatum(state_names[delivery->row.next_state]);
-	bind_due(values, nulls, 13, delivery);
-	bind_error(values, nulls, 14, delivery);
+	values[12] = CStringGetTextDatum(delivery_table_state_names[delivery->row.next_state]);
+	delivery_table_bind_due(values, nulls, 13, delivery);
+	delivery_table_bind_error(values, nulls, 14, delivery);
 	values[15] = ObjectIdGetDatum(message->relation);
 	nulls[15] = OidIsValid(message->relation) ? ' ' : 'n';
-	bind_failed_at(values, nulls, 16, delivery);
-	spi_statement_execute(&store_statement, values, nulls);
+	delivery_table_bind_failed_at(values, nulls, 16, delivery);
+	spi_statement_execute(&delivery_table_store_statement, values, nulls);
 }
 
 void
@@ -240,14 +240,14 @@ delivery_table_delete(int64 webhook_id, int64 id)
 {
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
 
-	spi_statement_execute(&delete_statement, values, NULL);
+	spi_statement_execute(&delivery_table_delete_statement, values, NULL);
 }
 
 int
 delivery_table_read_expired(TimestampTz before, int max, DeliveryId *result)
 {
 	Datum		values[2] = {TimestampTzGetDatum(before), Int32GetDatum(max)};
-	uint64		n = spi_statement_execute(&expired_statement, values, NULL);
+	uint64		n = spi_statement_execute(&delivery_table_expired_statement, values, NULL);
 	bool		isnull;
 
 	for (uint64 i = 0; i < n; i++)
@@ -263,7 +263,7 @@ delivery_table_delete_failed(int64 webhook_id, int64 id)
 {
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
 
-	return spi_statement_execute(&delete_failed_statement, values, NULL) > 0;
+	return spi_statement_execute(&delivery_table_delete_failed_statement, values, NULL) > 0;
 }
 
 TimestampTz
@@ -272,7 +272,7 @@ delivery_table_first_failed(void)
 	bool		isnull;
 	Datum		first;
 
-	spi_statement_execute(&first_failed_statement, NULL, NULL);
+	spi_statement_execute(&delivery_table_first_failed_statement, NULL, NULL);
 	first = spi_statement_value(0, 1, &isnull);
 	return isnull ? DT_NOEND : DatumGetTimestampTz(first);
 }
@@ -281,7 +281,7 @@ int
 delivery_table_read_forbidden(TimestampTz now, int64 **webhook_ids)
 {
 	Datum		values[] = {TimestampTzGetDatum(now)};
-	int			n = (int) spi_statement_execute(&forbidden_statement, values, NULL);
+	int			n = (int) spi_statement_execute(&delivery_table_forbidden_statement, values, NULL);
 	bool		isnull;
 
 	*webhook_ids = palloc(Max(n, 1) * sizeof(int64));
@@ -295,7 +295,7 @@ delivery_table_retry_forbidden(int64 webhook_id, TimestampTz now)
 {
 	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(webhook_id)};
 
-	spi_statement_execute(&retry_forbidden_statement, values, NULL);
+	spi_statement_execute(&delivery_table_retry_forbidden_statement, values, NULL);
 }
 
 void
@@ -303,7 +303,7 @@ delivery_table_delete_all(int64 webhook_id)
 {
 	Datum		values[1] = {Int64GetDatum(webhook_id)};
 
-	spi_statement_execute(&delete_all_statement, values, NULL);
+	spi_statement_execute(&delivery_table_delete_all_statement, values, NULL);
 }
 
 bool
@@ -311,7 +311,7 @@ delivery_table_exists(int64 webhook_id, int64 id)
 {
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
 
-	return spi_statement_execute(&exists_statement, values, NULL) > 0;
+	return spi_statement_execute(&delivery_table_exists_statement, values, NULL) > 0;
 }
 
 int64
@@ -319,13 +319,13 @@ delivery_table_last_id(void)
 {
 	bool		isnull;
 
-	spi_statement_execute(&last_id_statement, NULL, NULL);
+	spi_statement_execute(&delivery_table_last_id_statement, NULL, NULL);
 	return DatumGetInt64(spi_statement_value(0, 1, &isnull));
 }
 
 /* Turn the rows of the last result into messages, but no more than READ_BYTES; how many? */
 static int
-take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
+delivery_table_take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
 {
 	Size		bytes = 0;
 	uint64		i;
@@ -356,7 +356,7 @@ take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
 		stored->attempts = DatumGetInt32(spi_statement_value(i, 12, &isnull));
 		state = spi_statement_text(i, 13);
 		stored->state = DELIVERY_WAITING;
-		while (strcmp(state_names[stored->state], state) != 0)
+		while (strcmp(delivery_table_state_names[stored->state], state) != 0)
 			stored->state++;
 		d = spi_statement_value(i, 14, &isnull);
 		stored->next_attempt_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
@@ -376,8 +376,8 @@ delivery_table_read_backlog(int64 webhook_id, int64 after, int max, MemoryContex
 					  StoredDelivery *result, bool *more)
 {
 	Datum		values[3] = {Int64GetDatum(webhook_id), Int64GetDatum(after), Int32GetDatum(max)};
-	uint64		found = spi_statement_execute(&backlog_statement, values, NULL);
-	int			n = take_rows(found, context, result);
+	uint64		found = spi_statement_execute(&delivery_table_backlog_statement, values, NULL);
+	int			n = delivery_table_take_rows(found, context, result);
 
 	*more = n < found || n == max;
 	return n;
@@ -392,8 +392,8 @@ delivery_table_read_due(const DuePosition *after, TimestampTz now, int max, Memo
 	Datum		values[5] = {TimestampTzGetDatum(after->at), Int64GetDatum(after->webhook_id),
 	Int64GetDatum(after->id), TimestampTzGetDatum(now), Int32GetDatum(max)};
 
-	found = spi_statement_execute(&due_statement, values, NULL);
-	n = take_rows(found, context, result);
+	found = spi_statement_execute(&delivery_table_due_statement, values, NULL);
+	n = delivery_table_take_rows(found, context, result);
 	*more = n < found || n == max;
 	return n;
 }
@@ -403,7 +403,7 @@ delivery_table_read_next(int64 webhook_id, int64 order_key, MemoryContext contex
 {
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(order_key)};
 
-	return take_rows(spi_statement_execute(&next_statement, values, NULL), context, result);
+	return delivery_table_take_rows(spi_statement_execute(&delivery_table_next_statement, values, NULL), context, result);
 }
 
 int
@@ -411,7 +411,7 @@ delivery_table_read_probes(int64 webhook_id, int max, MemoryContext context, Sto
 {
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int32GetDatum(max)};
 
-	return take_rows(spi_statement_execute(&probes_statement, values, NULL), context, result);
+	return delivery_table_take_rows(spi_statement_execute(&delivery_table_probes_statement, values, NULL), context, result);
 }
 
 void
@@ -419,7 +419,7 @@ delivery_table_all_waiting(int64 webhook_id)
 {
 	Datum		values[1] = {Int64GetDatum(webhook_id)};
 
-	spi_statement_execute(&all_waiting_statement, values, NULL);
+	spi_statement_execute(&delivery_table_all_waiting_statement, values, NULL);
 }
 
 int64
@@ -427,7 +427,7 @@ delivery_table_drop(int64 webhook_id)
 {
 	Datum		values[1] = {Int64GetDatum(webhook_id)};
 
-	return (int64) spi_statement_execute(&drop_statement, values, NULL);
+	return (int64) spi_statement_execute(&delivery_table_drop_statement, values, NULL);
 }
 
 TimestampTz
@@ -437,7 +437,7 @@ delivery_table_next_due(const DuePosition *after)
 	Int64GetDatum(after->id)};
 	bool		isnull;
 
-	if (spi_statement_execute(&next_due_statement, values, NULL) == 0)
+	if (spi_statement_execute(&delivery_table_next_due_statement, values, NULL) == 0)
 		return DT_NOEND;
 	return DatumGetTimestampTz(spi_statement_value(0, 1, &isnull));
 }
@@ -445,7 +445,7 @@ delivery_table_next_due(const DuePosition *after)
 void
 delivery_table_foreach_backlog(void (*callback) (int64 webhook_id, bool wanted))
 {
-	uint64		n = spi_statement_execute(&backlog_webhooks_statement, NULL, NULL);
+	uint64		n = spi_statement_execute(&delivery_table_backlog_webhooks_statement, NULL, NULL);
 	int64	   *ids = palloc(Max(n, 1) * sizeof(int64));
 	bool	   *wanted = palloc(Max(n, 1) * sizeof(bool));
 	bool		isnull;
@@ -463,7 +463,7 @@ delivery_table_foreach_backlog(void (*callback) (int64 webhook_id, bool wanted))
 void
 delivery_table_foreach_retrying(void (*callback) (int64 webhook_id, int64 order_key))
 {
-	uint64		n = spi_statement_execute(&retrying_statement, NULL, NULL);
+	uint64		n = spi_statement_execute(&delivery_table_retrying_statement, NULL, NULL);
 	int64	   *ids = palloc(Max(n, 1) * 2 * sizeof(int64));
 	bool		isnull;
 

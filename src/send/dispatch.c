@@ -35,7 +35,7 @@
 
 /* A message for a webhook that is switched off: kept, if it is young enough. */
 static void
-buffer_or_drop(Message *message, Endpoint *endpoint)
+dispatch_to_inactive(Message *message, Endpoint *endpoint)
 {
 	TimestampTz end = endpoint->config.deactivated_at == DT_NOEND ? DT_NOEND :
 		endpoint->config.deactivated_at + (int64) webhook_buffer_retention * USECS_PER_SEC;
@@ -69,7 +69,7 @@ dispatch_to(Message *message, Endpoint *endpoint)
 	}
 	if (!endpoint->config.active)
 	{
-		buffer_or_drop(message, endpoint);
+		dispatch_to_inactive(message, endpoint);
 		return;
 	}
 	order_key = delivery_order_key(endpoint, message);
@@ -101,7 +101,7 @@ dispatch_message(Message *message)
  * requests that we send at once?
  */
 static bool
-held_up_by_endpoint(const Delivery *delivery, TimestampTz now)
+dispatch_is_held_up(const Delivery *delivery, TimestampTz now)
 {
 	const Endpoint *endpoint = delivery->endpoint;
 
@@ -113,7 +113,7 @@ held_up_by_endpoint(const Delivery *delivery, TimestampTz now)
 
 /* A delivery that has held up the oldest message for long, or NULL. */
 static Delivery *
-find_held_up(TimestampTz now)
+dispatch_find_held_up(TimestampTz now)
 {
 	Message    *oldest = cursor_oldest();
 	dlist_iter	iter;
@@ -127,7 +127,7 @@ find_held_up(TimestampTz now)
 	{
 		Delivery   *delivery = dlist_container(Delivery, message_node, iter.cur);
 
-		if (!delivery->row.to_write && held_up_by_endpoint(delivery, now))
+		if (!delivery->row.to_write && dispatch_is_held_up(delivery, now))
 			return delivery;
 	}
 	return NULL;
@@ -141,12 +141,12 @@ dispatch_check_slow(TimestampTz now)
 	scheduler_check_slow(now);
 
 	/* Whatever it changes, each endpoint that is spilled holds nothing up any more. */
-	while ((delivery = find_held_up(now)) != NULL)
+	while ((delivery = dispatch_find_held_up(now)) != NULL)
 		spill_endpoint(delivery->endpoint);
 }
 
 static void
-refresh_endpoint(Endpoint *endpoint)
+dispatch_refresh_endpoint(Endpoint *endpoint)
 {
 	bool		was_active = endpoint->config.seen.active;
 	TimestampTz updated_at = endpoint->config.seen.updated_at;
@@ -183,7 +183,7 @@ refresh_endpoint(Endpoint *endpoint)
 void
 dispatch_refresh(void)
 {
-	endpoint_foreach(refresh_endpoint);
+	endpoint_foreach(dispatch_refresh_endpoint);
 
 	/* A webhook that is not in memory may have been switched on again. */
 	spill_config_changed();

@@ -31,10 +31,10 @@
 #define MAX_IDLE_ENDPOINTS		2000
 #define RATE_MARGIN_PERCENT		5
 
-static HTAB *endpoints;
+static HTAB *endpoint_table;
 static MemoryContext endpoint_context;
 
-static SpiStatement load_statement = {
+static SpiStatement endpoint_load_statement = {
 	"SELECT url, method, format, ordering, secret, previous_secret, previous_secret_until,"
 	" (EXTRACT(epoch FROM timeout) * 1000)::bigint, max_in_flight, client_cert, client_key, ca_cert,"
 	" active, buffering,"
@@ -48,12 +48,12 @@ static SpiStatement load_statement = {
 	1, {INT8OID}
 };
 
-static SpiStatement changed_at_statement = {
+static SpiStatement endpoint_changed_at_statement = {
 	"SELECT updated_at FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
 
-static SpiStatement health_statement = {
+static SpiStatement endpoint_health_statement = {
 	"SELECT failures, failing_since, probes, next_probe_at, warned FROM webhook.health WHERE webhook_id = $1",
 	1, {INT8OID}
 };
@@ -69,7 +69,7 @@ endpoint_init(void)
 	ctl.keysize = sizeof(int64);
 	ctl.entrysize = sizeof(Endpoint);
 	ctl.hcxt = endpoint_context;
-	endpoints = hash_create("webhook endpoints", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	endpoint_table = hash_create("webhook endpoints", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 bool
@@ -92,19 +92,19 @@ endpoint_changed_at(int64 id)
 	Datum		values[1] = {Int64GetDatum(id)};
 	bool		isnull;
 
-	if (spi_statement_execute(&changed_at_statement, values, NULL) == 0)
+	if (spi_statement_execute(&endpoint_changed_at_statement, values, NULL) == 0)
 		return DT_NOBEGIN;
 	return DatumGetTimestampTz(spi_statement_value(0, 1, &isnull));
 }
 
 static char *
-column_text(int column)
+endpoint_column_text(int column)
 {
 	return spi_statement_text(0, column);
 }
 
 static void
-set_problem(Endpoint *endpoint, const char *what, const char *problem)
+endpoint_set_problem(Endpoint *endpoint, const char *what, const char *problem)
 {
 	if (endpoint->config.problem == NULL)
 		endpoint->config.problem = psprintf("%s: %s", what, problem);
@@ -112,7 +112,7 @@ set_problem(Endpoint *endpoint, const char *what, const char *problem)
 
 /* The value, or the content of the file that it names; "" with endpoint->config.problem set if that fails. */
 static char *
-resolve_file(Endpoint *endpoint, char *value, const char *what)
+endpoint_resolve_file(Endpoint *endpoint, char *value, const char *what)
 {
 	char	   *problem;
 	char	   *content;
@@ -122,14 +122,14 @@ resolve_file(Endpoint *endpoint, char *value, const char *what)
 	content = secret_file_read(value, endpoint->config.owner, &problem);
 	if (content != NULL)
 		return content;
-	set_problem(endpoint, what, problem);
+	endpoint_set_problem(endpoint, what, problem);
 	return pstrdup("");
 }
 
 static SignKey *
-column_key(Endpoint *endpoint, int column)
+endpoint_column_key(Endpoint *endpoint, int column)
 {
-	char	   *text = resolve_file(endpoint, column_text(column), "secret");
+	char	   *text = endpoint_resolve_file(endpoint, endpoint_column_text(column), "secret");
 	const char *error;
 	SignKey    *key;
 
@@ -137,13 +137,13 @@ column_key(Endpoint *endpoint, int column)
 		return NULL;
 	key = sign_key_create(text, &error);
 	if (key == NULL)
-		set_problem(endpoint, "secret", error);
+		endpoint_set_problem(endpoint, "secret", error);
 	return key;
 }
 
 /* Put the content of files into the header lines that name one. */
 static void
-resolve_headers(Endpoint *endpoint)
+endpoint_resolve_headers(Endpoint *endpoint)
 {
 	for (int i = 0; i < endpoint->config.nheaders; i++)
 	{
@@ -155,16 +155,16 @@ resolve_headers(Endpoint *endpoint)
 		if (colon == NULL || !secret_file_is_reference(colon + 2))
 			continue;
 		name = pnstrdup(endpoint->config.headers[i], colon - endpoint->config.headers[i]);
-		value = resolve_file(endpoint, colon + 2, name);
+		value = endpoint_resolve_file(endpoint, colon + 2, name);
 		problem = url_check_header(name, value);
 		if (problem != NULL)
-			set_problem(endpoint, name, problem);
+			endpoint_set_problem(endpoint, name, problem);
 		endpoint->config.headers[i] = psprintf("%s: %s", name, value);
 	}
 }
 
 static void
-load_schedule(Endpoint *endpoint, Datum array)
+endpoint_load_schedule(Endpoint *endpoint, Datum array)
 {
 	Datum	   *steps;
 	int			n;
@@ -178,7 +178,7 @@ load_schedule(Endpoint *endpoint, Datum array)
 }
 
 static EndpointOrdering
-parse_ordering(const char *text)
+endpoint_parse_ordering(const char *text)
 {
 	if (strcmp(text, "strict") == 0)
 		return ORDER_STRICT;
@@ -191,7 +191,7 @@ parse_ordering(const char *text)
  * take equally long to arrive.
  */
 static void
-set_pace(Endpoint *endpoint)
+endpoint_set_pace(Endpoint *endpoint)
 {
 	const int64 second = USECS_PER_SEC * (100 + RATE_MARGIN_PERCENT) / 100;
 	const Handshake *handshake = &endpoint->state.handshake;
@@ -209,7 +209,7 @@ set_pace(Endpoint *endpoint)
 
 /* Take the configuration from the row that SPI has just returned. */
 static void
-load_row(Endpoint *endpoint)
+endpoint_load_row(Endpoint *endpoint)
 {
 	bool		isnull;
 	Datum		d;
@@ -217,26 +217,26 @@ load_row(Endpoint *endpoint)
 	StringInfoData buf;
 
 	endpoint->config.owner = DatumGetObjectId(spi_statement_value(0, 20, &isnull));
-	endpoint->config.url = column_text(1);
-	endpoint->config.method = column_text(2);
-	endpoint->config.format = format_format(column_text(3));
-	endpoint->config.ordering = parse_ordering(column_text(4));
-	endpoint->config.key = column_key(endpoint, 5);
-	endpoint->config.previous_key = column_key(endpoint, 6);
+	endpoint->config.url = endpoint_column_text(1);
+	endpoint->config.method = endpoint_column_text(2);
+	endpoint->config.format = format_format(endpoint_column_text(3));
+	endpoint->config.ordering = endpoint_parse_ordering(endpoint_column_text(4));
+	endpoint->config.key = endpoint_column_key(endpoint, 5);
+	endpoint->config.previous_key = endpoint_column_key(endpoint, 6);
 	d = spi_statement_value(0, 7, &isnull);
 	endpoint->config.previous_key_until = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
 	d = spi_statement_value(0, 8, &isnull);
 	endpoint->config.timeout_ms = isnull ? 0 : (long) DatumGetInt64(d);
 	d = spi_statement_value(0, 9, &isnull);
 	endpoint->config.max_in_flight = isnull ? DEFAULT_MAX_IN_FLIGHT : DatumGetInt32(d);
-	endpoint->config.client_cert = resolve_file(endpoint, column_text(10), "client_cert");
-	endpoint->config.client_key = resolve_file(endpoint, column_text(11), "client_key");
-	endpoint->config.ca_cert = resolve_file(endpoint, column_text(12), "ca_cert");
+	endpoint->config.client_cert = endpoint_resolve_file(endpoint, endpoint_column_text(10), "client_cert");
+	endpoint->config.client_key = endpoint_resolve_file(endpoint, endpoint_column_text(11), "client_key");
+	endpoint->config.ca_cert = endpoint_resolve_file(endpoint, endpoint_column_text(12), "ca_cert");
 	endpoint->config.active = DatumGetBool(spi_statement_value(0, 13, &isnull));
 	endpoint->config.buffering = DatumGetBool(spi_statement_value(0, 14, &isnull));
 	d = spi_statement_value(0, 15, &isnull);
 	endpoint->config.nheaders = catalog_strings(d, isnull, &endpoint->config.headers);
-	resolve_headers(endpoint);
+	endpoint_resolve_headers(endpoint);
 	d = spi_statement_value(0, 16, &isnull);
 	catalog_strings(d, isnull, &shown);
 	endpoint->config.shown_headers = "";
@@ -250,25 +250,25 @@ load_row(Endpoint *endpoint)
 	d = spi_statement_value(0, 17, &isnull);
 	endpoint->config.own_schedule = false;
 	if (!isnull)
-		load_schedule(endpoint, d);
+		endpoint_load_schedule(endpoint, d);
 	d = spi_statement_value(0, 18, &isnull);
 	endpoint->config.deactivated_at = isnull ? DT_NOEND : DatumGetTimestampTz(d);
 	endpoint->config.updated_at = DatumGetTimestampTz(spi_statement_value(0, 19, &isnull));
 	d = spi_statement_value(0, 27, &isnull);
 	endpoint->config.discarded = isnull ? NULL : xid_set_from_datum(d);
-	endpoint->config.app = column_text(21);
-	endpoint->config.name = column_text(22);
+	endpoint->config.app = endpoint_column_text(21);
+	endpoint->config.name = endpoint_column_text(22);
 	d = spi_statement_value(0, 23, &isnull);
 	endpoint->config.rate_limit = isnull ? 0 : DatumGetInt32(d);
-	endpoint->config.integration = column_text(24);
-	endpoint->config.transform = column_text(25);
+	endpoint->config.integration = endpoint_column_text(24);
+	endpoint->config.transform = endpoint_column_text(25);
 	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, 26, &isnull));
-	set_pace(endpoint);
+	endpoint_set_pace(endpoint);
 }
 
 /* Go on from where the health of the endpoint was left. */
 static void
-load_health(Endpoint *endpoint)
+endpoint_load_health(Endpoint *endpoint)
 {
 	Datum		values[1] = {Int64GetDatum(endpoint->id)};
 	Health	   *health = &endpoint->state.health;
@@ -277,7 +277,7 @@ load_health(Endpoint *endpoint)
 
 	memset(health, 0, sizeof(*health));
 	endpoint->state.health_known = true;
-	if (spi_statement_execute(&health_statement, values, NULL) == 0)
+	if (spi_statement_execute(&endpoint_health_statement, values, NULL) == 0)
 		return;
 	health->failures = DatumGetInt32(spi_statement_value(0, 1, &isnull));
 	d = spi_statement_value(0, 2, &isnull);
@@ -318,7 +318,7 @@ endpoint_refresh(Endpoint *endpoint)
 		MemoryContextReset(endpoint->config.context);
 
 	values[0] = Int64GetDatum(endpoint->id);
-	endpoint->config.exists = spi_statement_execute(&load_statement, values, NULL) > 0;
+	endpoint->config.exists = spi_statement_execute(&endpoint_load_statement, values, NULL) > 0;
 	endpoint->config.active = endpoint->config.buffering = endpoint->state.handshake.wanted = false;
 	endpoint->config.problem = endpoint->config.integration = endpoint->config.transform = NULL;
 	if (endpoint->config.exists)
@@ -326,10 +326,10 @@ endpoint_refresh(Endpoint *endpoint)
 		MemoryContext old = MemoryContextSwitchTo(endpoint->config.context);
 
 		endpoint->config.known = true;
-		load_row(endpoint);
+		endpoint_load_row(endpoint);
 		MemoryContextSwitchTo(old);
 		if (!endpoint->state.health_known)
-			load_health(endpoint);
+			endpoint_load_health(endpoint);
 		else if (endpoint->config.active && !was_active)
 		{
 			/* Switched on again, by somebody who trusts that it works; see how much it can take. */
@@ -346,7 +346,7 @@ Endpoint *
 endpoint_get(int64 id)
 {
 	bool		found;
-	Endpoint   *endpoint = hash_search(endpoints, &id, HASH_ENTER, &found);
+	Endpoint   *endpoint = hash_search(endpoint_table, &id, HASH_ENTER, &found);
 
 	if (!found)
 	{
@@ -369,7 +369,7 @@ endpoint_note_deactivated(Endpoint *endpoint)
 }
 
 static void
-forget(Endpoint *endpoint)
+endpoint_forget(Endpoint *endpoint)
 {
 	endpoint->config.generation = endpoint->config.seen.generation = 0;
 }
@@ -377,7 +377,7 @@ forget(Endpoint *endpoint)
 void
 endpoint_forget_all(void)
 {
-	endpoint_foreach(forget);
+	endpoint_foreach(endpoint_forget);
 }
 
 void
@@ -386,7 +386,7 @@ endpoint_foreach(void (*callback) (Endpoint *endpoint))
 	HASH_SEQ_STATUS status;
 	Endpoint   *endpoint;
 
-	hash_seq_init(&status, endpoints);
+	hash_seq_init(&status, endpoint_table);
 	while ((endpoint = hash_seq_search(&status)) != NULL)
 		callback(endpoint);
 }
@@ -398,9 +398,9 @@ endpoint_trim(void)
 	HASH_SEQ_STATUS status;
 	Endpoint   *endpoint;
 
-	if (hash_get_num_entries(endpoints) <= MAX_IDLE_ENDPOINTS)
+	if (hash_get_num_entries(endpoint_table) <= MAX_IDLE_ENDPOINTS)
 		return;
-	hash_seq_init(&status, endpoints);
+	hash_seq_init(&status, endpoint_table);
 	while ((endpoint = hash_seq_search(&status)) != NULL)
 	{
 		if (endpoint->queue.in_memory > 0 || endpoint->stats.dirty || endpoint->spill.backlog ||
@@ -417,7 +417,7 @@ endpoint_trim(void)
 			free(endpoint->prepare.reported_faults);
 		if (endpoint->config.context != NULL)
 			MemoryContextDelete(endpoint->config.context);
-		hash_search(endpoints, &endpoint->id, HASH_REMOVE, NULL);
+		hash_search(endpoint_table, &endpoint->id, HASH_REMOVE, NULL);
 	}
 }
 
@@ -447,7 +447,7 @@ endpoint_answered(Endpoint *endpoint, HttpResult *result)
 						 clock_now()))
 	{
 		result->outcome = HTTP_AGREED;
-		set_pace(endpoint);
+		endpoint_set_pace(endpoint);
 	}
 	else
 	{

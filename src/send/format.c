@@ -52,13 +52,13 @@ message_is_test(const Message *message)
 }
 
 static bool
-is_delete(const Message *message)
+format_is_delete(const Message *message)
 {
 	return message->entity_type != NULL && strcmp(format_action(message), "delete") == 0;
 }
 
 static void
-append_json_text(StringInfo buf, const char *text)
+format_append_json_text(StringInfo buf, const char *text)
 {
 	if (text == NULL)
 		appendStringInfoString(buf, "null");
@@ -67,7 +67,7 @@ append_json_text(StringInfo buf, const char *text)
 }
 
 static void
-append_raw(StringInfo buf, const char *json, int len)
+format_append_raw(StringInfo buf, const char *json, int len)
 {
 	if (json == NULL)
 		appendStringInfoString(buf, "null");
@@ -77,32 +77,32 @@ append_raw(StringInfo buf, const char *json, int len)
 
 /* {"entity_id":1,"entity_type":"user","action_type":"new","result":{...}} */
 static void
-append_entity(const Message *message, StringInfo body)
+format_append_entity(const Message *message, StringInfo body)
 {
 	appendStringInfoString(body, "{\"entity_id\":");
 	appendStringInfoString(body, message->entity_id ? message->entity_id : "null");
 	appendStringInfoString(body, ",\"entity_type\":");
-	append_json_text(body, message->entity_type);
+	format_append_json_text(body, message->entity_type);
 	appendStringInfoString(body, ",\"action_type\":");
-	append_json_text(body, format_action(message));
-	if (!is_delete(message))
+	format_append_json_text(body, format_action(message));
+	if (!format_is_delete(message))
 	{
 		appendStringInfoString(body, ",\"result\":");
-		append_raw(body, message->payload, message->payload_len);
+		format_append_raw(body, message->payload, message->payload_len);
 	}
 	appendStringInfoChar(body, '}');
 }
 
 /* The entity alone. */
 static void
-append_rest(const Message *message, StringInfo body)
+format_append_rest(const Message *message, StringInfo body)
 {
-	append_raw(body, message->payload, message->payload_len);
+	format_append_raw(body, message->payload, message->payload_len);
 }
 
 /* RFC 3339 in UTC, with microseconds. */
 static void
-append_timestamp(StringInfo buf, TimestampTz t)
+format_append_timestamp(StringInfo buf, TimestampTz t)
 {
 	pg_time_t	seconds = timestamptz_to_time_t(t);
 	struct pg_tm *tm = pg_gmtime(&seconds);
@@ -117,19 +117,19 @@ append_timestamp(StringInfo buf, TimestampTz t)
 
 /* {"type":"guest.create","timestamp":"...","data":{...}} */
 static void
-append_standard(const Message *message, StringInfo body)
+format_append_standard(const Message *message, StringInfo body)
 {
 	appendStringInfoString(body, "{\"type\":");
-	append_json_text(body, message->event);
+	format_append_json_text(body, message->event);
 	appendStringInfoString(body, ",\"timestamp\":\"");
-	append_timestamp(body, message->created_at);
+	format_append_timestamp(body, message->created_at);
 	appendStringInfoString(body, "\",\"data\":");
-	append_raw(body, message->payload, message->payload_len);
+	format_append_raw(body, message->payload, message->payload_len);
 	appendStringInfoChar(body, '}');
 }
 
 /* The context in which a CloudEvent happened: this database. */
-static const char *event_source;
+static const char *format_event_source;
 
 void
 format_init(void)
@@ -144,12 +144,12 @@ format_init(void)
 			appendStringInfoChar(&buf, *c);
 		else
 			appendStringInfo(&buf, "%%%02X", (unsigned char) *c);
-	event_source = MemoryContextStrdup(TopMemoryContext, buf.data);
+	format_event_source = MemoryContextStrdup(TopMemoryContext, buf.data);
 }
 
 /* What a CloudEvent is about, or NULL: it may be missing, but must not be empty. */
 static const char *
-event_subject(const Message *message)
+format_event_subject(const Message *message)
 {
 	const char *subject = message->entity_id ? format_entity_id_text(message) : "";
 
@@ -158,30 +158,30 @@ event_subject(const Message *message)
 
 /* A CloudEvent 1.0 in structured mode. */
 static void
-append_cloudevent(const Message *message, StringInfo body)
+format_append_cloudevent(const Message *message, StringInfo body)
 {
-	const char *subject = event_subject(message);
+	const char *subject = format_event_subject(message);
 
 	appendStringInfo(body, "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":",
 					 outbox_message_id_text(&message->message_id));
-	append_json_text(body, event_source);
+	format_append_json_text(body, format_event_source);
 	appendStringInfoString(body, ",\"type\":");
-	append_json_text(body, message->event);
+	format_append_json_text(body, message->event);
 	if (subject != NULL)
 	{
 		appendStringInfoString(body, ",\"subject\":");
-		append_json_text(body, subject);
+		format_append_json_text(body, subject);
 	}
 	appendStringInfoString(body, ",\"time\":\"");
-	append_timestamp(body, message->created_at);
+	format_append_timestamp(body, message->created_at);
 	appendStringInfoString(body, "\",\"datacontenttype\":\"application/json\",\"data\":");
-	append_raw(body, message->payload, message->payload_len);
+	format_append_raw(body, message->payload, message->payload_len);
 	appendStringInfoChar(body, '}');
 }
 
 /* A header line; characters outside printable ASCII, '"' and '%' are percent-encoded as the HTTP binding says. */
 static void
-append_ce_header(StringInfo lines, const char *name, const char *value)
+format_append_ce_header(StringInfo lines, const char *name, const char *value)
 {
 	appendStringInfo(lines, "ce-%s: ", name);
 	value = wire_from_server(value);
@@ -199,30 +199,30 @@ append_ce_header(StringInfo lines, const char *name, const char *value)
 
 /* A CloudEvent 1.0 in binary mode: the context in headers, the data as the body. */
 static int
-append_cloudevent_headers(const Message *message, StringInfo lines)
+format_append_cloudevent_headers(const Message *message, StringInfo lines)
 {
-	const char *subject = event_subject(message);
+	const char *subject = format_event_subject(message);
 	StringInfoData time;
 
-	append_ce_header(lines, "specversion", "1.0");
-	append_ce_header(lines, "id", outbox_message_id_text(&message->message_id));
-	append_ce_header(lines, "source", event_source);
-	append_ce_header(lines, "type", message->event);
+	format_append_ce_header(lines, "specversion", "1.0");
+	format_append_ce_header(lines, "id", outbox_message_id_text(&message->message_id));
+	format_append_ce_header(lines, "source", format_event_source);
+	format_append_ce_header(lines, "type", message->event);
 	initStringInfo(&time);
-	append_timestamp(&time, message->created_at);
-	append_ce_header(lines, "time", time.data);
+	format_append_timestamp(&time, message->created_at);
+	format_append_ce_header(lines, "time", time.data);
 	if (subject == NULL)
 		return 5;
-	append_ce_header(lines, "subject", subject);
+	format_append_ce_header(lines, "subject", subject);
 	return 6;
 }
 
 static const PayloadFormat formats[] = {
-	{"entity", "application/json", append_entity, NULL},
-	{"rest", "application/json", append_rest, NULL},
-	{"standard", "application/json", append_standard, NULL},
-	{"cloudevents", "application/cloudevents+json", append_cloudevent, NULL},
-	{"cloudevents-binary", "application/json", append_rest, append_cloudevent_headers},
+	{"entity", "application/json", format_append_entity, NULL},
+	{"rest", "application/json", format_append_rest, NULL},
+	{"standard", "application/json", format_append_standard, NULL},
+	{"cloudevents", "application/cloudevents+json", format_append_cloudevent, NULL},
+	{"cloudevents-binary", "application/json", format_append_rest, format_append_cloudevent_headers},
 };
 
 const PayloadFormat *

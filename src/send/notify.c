@@ -39,22 +39,22 @@
 #define KEY_AGES_INTERVAL_MS	(3600 * 1000)
 #define KEY_AGES_RETRY_MS		(60 * 1000)
 
-static TimestampTz next_key_ages = 0;
+static TimestampTz notify_key_ages_at = 0;
 
 /* Nothing of one that has just been deleted. */
-static SpiStatement insert_statement = {
+static SpiStatement notify_insert_statement = {
 	"INSERT INTO webhook.notification (webhook_id, kind, message, token, created_at)"
 	" SELECT $1, $2, $3, $4, $5 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1) RETURNING id",
 	5, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
-static SpiStatement find_form_statement = {
+static SpiStatement notify_find_form_statement = {
 	"SELECT FROM webhook.notification WHERE webhook_id = $1 AND kind = 'form' AND message = $2 LIMIT 1",
 	2, {INT8OID, TEXTOID}
 };
 
 /* What others have made of it in the meantime counts; only another owner makes up for one that is no more. */
-static SpiStatement deactivate_statement = {
+static SpiStatement notify_deactivate_statement = {
 	"UPDATE webhook.webhook SET active = false, buffering = true, deactivated_at = $2,"
 	" deactivation_reason = $3, updated_at = $2 WHERE id = $1 AND active AND CASE $3 WHEN 'owner'"
 	"  THEN NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = owner) ELSE updated_at = $4 END",
@@ -72,7 +72,7 @@ notify_possible(void)
 
 /* How a person calls the webhook. */
 static char *
-describe(const Endpoint *endpoint)
+notify_describe(const Endpoint *endpoint)
 {
 	if (endpoint->config.name != NULL)
 		return psprintf("webhook " INT64_FORMAT " (\"%s\", \"%s\")", endpoint->id, endpoint->config.app,
@@ -81,7 +81,7 @@ describe(const Endpoint *endpoint)
 }
 
 static void
-append_pair(StringInfo buf, const char *name, const char *value)
+notify_append_pair(StringInfo buf, const char *name, const char *value)
 {
 	if (value == NULL)
 		return;
@@ -91,7 +91,7 @@ append_pair(StringInfo buf, const char *name, const char *value)
 
 /* The news as JSON; token may be NULL. */
 static char *
-news(const Endpoint *endpoint, int64 id, const char *kind, const char *message, const char *reason,
+notify_message(const Endpoint *endpoint, int64 id, const char *kind, const char *message, const char *reason,
 	 const char *token, const char *link)
 {
 	StringInfoData buf;
@@ -99,12 +99,12 @@ news(const Endpoint *endpoint, int64 id, const char *kind, const char *message, 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "{\"id\":" INT64_FORMAT ",\"kind\":\"%s\",\"webhook_id\":" INT64_FORMAT,
 					 id, kind, endpoint->id);
-	append_pair(&buf, "app", endpoint->config.app);
-	append_pair(&buf, "name", endpoint->config.name);
-	append_pair(&buf, "reason", reason);
-	append_pair(&buf, "message", message);
-	append_pair(&buf, "token", token);
-	append_pair(&buf, "link", link);
+	notify_append_pair(&buf, "app", endpoint->config.app);
+	notify_append_pair(&buf, "name", endpoint->config.name);
+	notify_append_pair(&buf, "reason", reason);
+	notify_append_pair(&buf, "message", message);
+	notify_append_pair(&buf, "token", token);
+	notify_append_pair(&buf, "link", link);
 	appendStringInfoChar(&buf, '}');
 	return buf.data;
 }
@@ -114,7 +114,7 @@ news(const Endpoint *endpoint, int64 id, const char *kind, const char *message, 
  * only those whose owner may manage it.
  */
 static void
-send_news(const Endpoint *endpoint, const char *event, const char *json)
+notify_emit(const Endpoint *endpoint, const char *event, const char *json)
 {
 	const CatalogEvent *subscribers = catalog_event(event);
 	const CatalogWebhookList *list = &subscribers->unrestricted;
@@ -141,7 +141,7 @@ send_news(const Endpoint *endpoint, const char *event, const char *json)
 
 /* The row has the ready-made link as part of its text. */
 static void
-raise_notification(const Endpoint *endpoint, const char *kind, const char *message,
+notify_raise(const Endpoint *endpoint, const char *kind, const char *message,
 				   const char *reason, const char *token, const char *link)
 {
 	const char *row_text = link ? psprintf("%s; to switch it on again: %s", message, link) : message;
@@ -156,36 +156,36 @@ raise_notification(const Endpoint *endpoint, const char *kind, const char *messa
 	values[3] = token ? CStringGetTextDatum(token) : (Datum) 0;
 	nulls[3] = token ? ' ' : 'n';
 	values[4] = TimestampTzGetDatum(clock_now());
-	if (spi_statement_execute(&insert_statement, values, nulls) == 0)
+	if (spi_statement_execute(&notify_insert_statement, values, nulls) == 0)
 		return;
 	id = DatumGetInt64(spi_statement_value(0, 1, &isnull));
 
-	Async_Notify(CHANNEL, news(endpoint, id, kind, message, reason, NULL, NULL));
-	send_news(endpoint, psprintf("webhook.%s", kind),
-			  news(endpoint, id, kind, message, reason, token, link));
+	Async_Notify(CHANNEL, notify_message(endpoint, id, kind, message, reason, NULL, NULL));
+	notify_emit(endpoint, psprintf("webhook.%s", kind),
+			  notify_message(endpoint, id, kind, message, reason, token, link));
 }
 
 void
 notify_warning(const Endpoint *endpoint, int percent)
 {
-	raise_notification(endpoint, "failing",
+	notify_raise(endpoint, "failing",
 					   psprintf("%s fails: %d %% of its retry schedule have passed without a success",
-								describe(endpoint), percent),
+								notify_describe(endpoint), percent),
 					   NULL, NULL, NULL);
 }
 
 void
 notify_form(const Endpoint *endpoint, const char *faults)
 {
-	char	   *message = psprintf("%s: %s", describe(endpoint), faults);
+	char	   *message = psprintf("%s: %s", notify_describe(endpoint), faults);
 	Datum		values[2] = {Int64GetDatum(endpoint->id), CStringGetTextDatum(message)};
 
-	if (spi_statement_execute(&find_form_statement, values, NULL) == 0)
-		raise_notification(endpoint, "form", message, NULL, NULL, NULL);
+	if (spi_statement_execute(&notify_find_form_statement, values, NULL) == 0)
+		notify_raise(endpoint, "form", message, NULL, NULL, NULL);
 }
 
 static char *
-make_token(void)
+notify_make_token(void)
 {
 	unsigned char bytes[TOKEN_BYTES];
 	char	   *token = palloc(2 * TOKEN_BYTES + 1);
@@ -201,7 +201,7 @@ make_token(void)
 
 /* The ready-made link, or NULL if none is configured. */
 static char *
-make_link(const char *token)
+notify_make_link(const char *token)
 {
 	if (webhook_reactivation_url == NULL || webhook_reactivation_url[0] == '\0')
 		return NULL;
@@ -212,7 +212,7 @@ make_link(const char *token)
 }
 
 static const char *
-explain(const Endpoint *endpoint, const char *reason)
+notify_explain(const Endpoint *endpoint, const char *reason)
 {
 	if (strcmp(reason, "gone") == 0)
 		return "the receiver answered 410 Gone";
@@ -226,8 +226,8 @@ explain(const Endpoint *endpoint, const char *reason)
 bool
 notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_of)
 {
-	char	   *token = make_token();
-	char	   *link = make_link(token);
+	char	   *token = notify_make_token();
+	char	   *link = notify_make_link(token);
 	char	   *message;
 	Datum		values[4];
 
@@ -235,20 +235,20 @@ notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_o
 	values[1] = TimestampTzGetDatum(clock_now());
 	values[2] = CStringGetTextDatum(reason);
 	values[3] = TimestampTzGetDatum(as_of);
-	if (spi_statement_execute(&deactivate_statement, values, NULL) == 0)
+	if (spi_statement_execute(&notify_deactivate_statement, values, NULL) == 0)
 		return false;
 
-	message = psprintf("%s was switched off: %s; %s for %d hours", describe(endpoint), explain(endpoint, reason),
+	message = psprintf("%s was switched off: %s; %s for %d hours", notify_describe(endpoint), notify_explain(endpoint, reason),
 					   strcmp(reason, "owner") == 0 ? "what waited to be sent is kept" : "messages are kept",
 					   webhook_buffer_retention / 3600);
-	raise_notification(endpoint, "deactivated", message, reason, token, link);
+	notify_raise(endpoint, "deactivated", message, reason, token, link);
 	return true;
 }
 
-bool
-notify_key_ages_due(TimestampTz now)
+TimestampTz
+notify_next_key_ages(void)
 {
-	return webhook_api_key_max_age > 0 && now >= next_key_ages;
+	return webhook_api_key_max_age > 0 ? notify_key_ages_at : DT_NOEND;
 }
 
 void
@@ -258,10 +258,10 @@ notify_key_ages(TimestampTz now)
 	Datum		values[] = {Int32GetDatum(webhook_api_key_max_age)};
 	int			result;
 
-	next_key_ages = TimestampTzPlusMilliseconds(now, KEY_AGES_INTERVAL_MS);
+	notify_key_ages_at = TimestampTzPlusMilliseconds(now, KEY_AGES_INTERVAL_MS);
 	if (!notify_possible())
 	{
-		next_key_ages = TimestampTzPlusMilliseconds(now, KEY_AGES_RETRY_MS);
+		notify_key_ages_at = TimestampTzPlusMilliseconds(now, KEY_AGES_RETRY_MS);
 		return;
 	}
 	result = SPI_execute_with_args("WITH old AS (UPDATE webhook.integration SET age_reported_at = pg_catalog.now()"

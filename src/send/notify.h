@@ -35,10 +35,10 @@ extern void notify_form(const Endpoint *endpoint, const char *faults);
 extern bool notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_of);
 
 /*
- * Is it time to check the ages of API keys?  If so, the second function raises a
+ * When is it time to check the ages of API keys?  The second function raises a
  * notification for each that has become too old.
  */
-extern bool notify_key_ages_due(TimestampTz now);
+extern TimestampTz notify_next_key_ages(void);
 extern void notify_key_ages(TimestampTz now);
 
 #endif							/* WEBHOOK_NOTIFY_H */

@@ -11,8 +11,8 @@
 
 #include "send/order_key.h"
 
-static HTAB *order_keys;
-static dlist_head to_follow = DLIST_STATIC_INIT(to_follow);
+static HTAB *order_key_table;
+static dlist_head order_key_to_follow = DLIST_STATIC_INIT(order_key_to_follow);
 
 void
 order_key_init(MemoryContext context)
@@ -22,7 +22,7 @@ order_key_init(MemoryContext context)
 	ctl.hcxt = context;
 	ctl.keysize = sizeof(OrderKeyTag);
 	ctl.entrysize = sizeof(OrderKey);
-	order_keys = hash_create("webhook order keys", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	order_key_table = hash_create("webhook order keys", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 OrderKey *
@@ -34,7 +34,7 @@ order_key_get(int64 webhook_id, int64 order_key, bool create)
 
 	if (order_key == 0)
 		return NULL;
-	key = hash_search(order_keys, &tag, create ? HASH_ENTER : HASH_FIND, &found);
+	key = hash_search(order_key_table, &tag, create ? HASH_ENTER : HASH_FIND, &found);
 	if (key != NULL && !found)
 	{
 		key->holder = NULL;
@@ -58,7 +58,7 @@ order_key_follow(OrderKey *key)
 	if (key->to_follow)
 		return;
 	key->to_follow = true;
-	dlist_push_tail(&to_follow, &key->follow_node);
+	dlist_push_tail(&order_key_to_follow, &key->follow_node);
 }
 
 void
@@ -67,7 +67,7 @@ order_key_follow_blocked(bool (*wanted) (int64 webhook_id))
 	HASH_SEQ_STATUS status;
 	OrderKey   *key;
 
-	hash_seq_init(&status, order_keys);
+	hash_seq_init(&status, order_key_table);
 	while ((key = hash_seq_search(&status)) != NULL)
 		if (key->blocked && key->holder == NULL && wanted(key->tag.webhook_id))
 			order_key_follow(key);
@@ -78,9 +78,9 @@ order_key_take_to_follow(void)
 {
 	OrderKey   *key;
 
-	if (dlist_is_empty(&to_follow))
+	if (dlist_is_empty(&order_key_to_follow))
 		return NULL;
-	key = dlist_container(OrderKey, follow_node, dlist_pop_head_node(&to_follow));
+	key = dlist_container(OrderKey, follow_node, dlist_pop_head_node(&order_key_to_follow));
 	key->to_follow = false;
 	return key;
 }
@@ -88,14 +88,14 @@ order_key_take_to_follow(void)
 bool
 order_key_any_to_follow(void)
 {
-	return !dlist_is_empty(&to_follow);
+	return !dlist_is_empty(&order_key_to_follow);
 }
 
 void
 order_key_release(OrderKey *key)
 {
 	if (key->holder == NULL && dlist_is_empty(&key->queue) && !key->blocked && !key->to_follow)
-		hash_search(order_keys, &key->tag, HASH_REMOVE, NULL);
+		hash_search(order_key_table, &key->tag, HASH_REMOVE, NULL);
 }
 
 void
@@ -104,7 +104,7 @@ order_key_follow_all(int64 webhook_id)
 	HASH_SEQ_STATUS status;
 	OrderKey   *key;
 
-	hash_seq_init(&status, order_keys);
+	hash_seq_init(&status, order_key_table);
 	while ((key = hash_seq_search(&status)) != NULL)
 		if (key->tag.webhook_id == webhook_id && key->blocked && key->holder == NULL)
 			order_key_follow(key);
@@ -116,7 +116,7 @@ order_key_unblock_all(int64 webhook_id)
 	HASH_SEQ_STATUS status;
 	OrderKey   *key;
 
-	hash_seq_init(&status, order_keys);
+	hash_seq_init(&status, order_key_table);
 	while ((key = hash_seq_search(&status)) != NULL)
 		if (key->tag.webhook_id == webhook_id && key->blocked)
 		{

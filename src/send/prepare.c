@@ -51,9 +51,9 @@
 /* A function that has caught being cancelled, and goes on, gets so many times its limit. */
 #define HARD_LIMIT_FACTOR	3
 
-static TimeoutId hard_limit;
-static DatabaseSlot *slot;		/* ours */
-static int64 transforming;		/* webhook whose transform is running */
+static TimeoutId prepare_hard_limit;
+static DatabaseSlot *prepare_slot;		/* ours */
+static int64 prepare_transforming;		/* webhook whose transform is running */
 
 
 /*
@@ -61,17 +61,17 @@ static int64 transforming;		/* webhook whose transform is running */
  * switches the webhook off, so that it does not happen again.
  */
 static void
-handle_hard_limit(void)
+prepare_handle_hard_limit(void)
 {
-	pg_atomic_write_u64(&slot->culprit, (uint64) transforming);
+	pg_atomic_write_u64(&prepare_slot->culprit, (uint64) prepare_transforming);
 	webhook_die();
 }
 
 void
 prepare_init(void)
 {
-	slot = shmem_my_slot();		/* looking for it takes a lock, which is not for signal handlers */
-	hard_limit = RegisterTimeout(USER_TIMEOUT, handle_hard_limit);
+	prepare_slot = shmem_my_slot();		/* looking for it takes a lock, which is not for signal handlers */
+	prepare_hard_limit = RegisterTimeout(USER_TIMEOUT, prepare_handle_hard_limit);
 }
 
 bool
@@ -82,7 +82,7 @@ prepare_needed(const Endpoint *endpoint)
 
 /* The function; may it still be used? */
 static Oid
-find_transform(const Endpoint *endpoint)
+prepare_find_transform(const Endpoint *endpoint)
 {
 	Oid			function = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
 																CStringGetDatum(endpoint->config.transform)));
@@ -100,13 +100,13 @@ find_transform(const Endpoint *endpoint)
 
 /* Call it with as many arguments as it takes.  NULL: it dropped the payload. */
 static char *
-call_transform(const Endpoint *endpoint, const Message *message, char *payload)
+prepare_call_transform(const Endpoint *endpoint, const Message *message, char *payload)
 {
 	LOCAL_FCINFO(fcinfo, 3);
 	FmgrInfo	finfo;
 	Datum		result;
 
-	fmgr_info(find_transform(endpoint), &finfo);
+	fmgr_info(prepare_find_transform(endpoint), &finfo);
 	InitFunctionCallInfoData(*fcinfo, &finfo, finfo.fn_nargs, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(json_field_document(pstrdup(payload ? payload : "null")));
 	fcinfo->args[0].isnull = false;
@@ -128,34 +128,34 @@ call_transform(const Endpoint *endpoint, const Message *message, char *payload)
 
 /* The limits may strike while we are here. */
 static void
-end_limits(void)
+prepare_end_limits(void)
 {
 	disable_timeout(STATEMENT_TIMEOUT, false);
-	disable_timeout(hard_limit, false);
+	disable_timeout(prepare_hard_limit, false);
 	QueryCancelPending = false;
 }
 
 /* The same as the owner, within the time limit; the end of the subtransaction allows writing again. */
 static char *
-run_transform(const Endpoint *endpoint, const Message *message, char *payload)
+prepare_run_transform(const Endpoint *endpoint, const Message *message, char *payload)
 {
 	RunAs		state;
 	char	   *result;
 
 	run_as_webhook_owner(endpoint->config.owner, &state);
 	XactReadOnly = true;
-	transforming = endpoint->id;
+	prepare_transforming = endpoint->id;
 	enable_timeout_after(STATEMENT_TIMEOUT, webhook_transform_timeout);
-	enable_timeout_after(hard_limit, HARD_LIMIT_FACTOR * webhook_transform_timeout);
-	result = call_transform(endpoint, message, payload);
-	end_limits();
+	enable_timeout_after(prepare_hard_limit, HARD_LIMIT_FACTOR * webhook_transform_timeout);
+	result = prepare_call_transform(endpoint, message, payload);
+	prepare_end_limits();
 	run_as_end(&state);
 	return result;
 }
 
 /* A deletion says nothing about the fields of what is gone. */
 static bool
-is_deletion(const Message *message)
+prepare_is_deletion(const Message *message)
 {
 	const char *dot = strrchr(message->event, '.');
 
@@ -164,7 +164,7 @@ is_deletion(const Message *message)
 
 /* What is to be sent, NULL: nothing; errors out if something goes wrong. */
 static char *
-make_payload(const Endpoint *endpoint, const Message *message, ShapeFaults *faults)
+prepare_make_payload(const Endpoint *endpoint, const Message *message, ShapeFaults *faults)
 {
 	char	   *payload = message->payload;
 	int			len;
@@ -175,15 +175,15 @@ make_payload(const Endpoint *endpoint, const Message *message, ShapeFaults *faul
 										 message->profile, message->event_uid);
 
 		if (set != NULL)
-			payload = shape_cache_apply(set, payload, true, is_deletion(message) ? NULL : faults, &len);
+			payload = shape_cache_apply(set, payload, true, prepare_is_deletion(message) ? NULL : faults, &len);
 	}
 	if (endpoint->config.transform != NULL)
-		return run_transform(endpoint, message, payload);
+		return prepare_run_transform(endpoint, message, payload);
 	return payload;
 }
 
 static void
-take_payload(Delivery *delivery, const char *payload, MemoryContext context)
+prepare_take_payload(Delivery *delivery, const char *payload, MemoryContext context)
 {
 	delivery->prepared.result = PREPARATION_SEND;
 	if (payload == NULL && delivery->endpoint->config.transform != NULL)
@@ -194,7 +194,7 @@ take_payload(Delivery *delivery, const char *payload, MemoryContext context)
 
 /* Remember what does not fit the form, to be logged with the attempt, and have it reported once. */
 static void
-take_faults(Delivery *delivery, const ShapeFaults *faults, MemoryContext context)
+prepare_take_faults(Delivery *delivery, const ShapeFaults *faults, MemoryContext context)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 	char	   *text;
@@ -231,14 +231,14 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 	MemoryContextSwitchTo(scratch);
 	PG_TRY();
 	{
-		take_payload(delivery, make_payload(delivery->endpoint, delivery->message, &faults), context);
+		prepare_take_payload(delivery, prepare_make_payload(delivery->endpoint, delivery->message, &faults), context);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		ErrorData  *edata;
 
-		end_limits();
+		prepare_end_limits();
 		MemoryContextSwitchTo(scratch);
 		edata = CopyErrorData();
 		FlushErrorState();
@@ -248,7 +248,7 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 	PG_END_TRY();
 	CurrentResourceOwner = owner;
 	if (delivery->prepared.result != PREPARATION_ERROR)
-		take_faults(delivery, &faults, context);
+		prepare_take_faults(delivery, &faults, context);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 

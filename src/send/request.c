@@ -21,7 +21,7 @@
 
 #define USER_AGENT_HEADER	"User-Agent: webhook/" WEBHOOK_VERSION " (PostgreSQL)"
 
-static Request *free_requests = NULL;
+static Request *request_pool = NULL;
 
 static Request *
 request_create(void)
@@ -29,10 +29,10 @@ request_create(void)
 	MemoryContext old;
 	Request    *request;
 
-	if (free_requests != NULL)
+	if (request_pool != NULL)
 	{
-		request = free_requests;
-		free_requests = request->next_free;
+		request = request_pool;
+		request_pool = request->next_free;
 		resetStringInfo(&request->url);
 		resetStringInfo(&request->body);
 		resetStringInfo(&request->lines);
@@ -49,7 +49,7 @@ request_create(void)
 
 /* A buffer that grew for one huge message is not kept for ever. */
 static void
-shrink(StringInfo buf)
+request_shrink(StringInfo buf)
 {
 	if (buf->maxlen > 64 * 1024)
 	{
@@ -62,28 +62,28 @@ shrink(StringInfo buf)
 void
 request_release(Request *request)
 {
-	shrink(&request->url);
-	shrink(&request->body);
-	shrink(&request->lines);
+	request_shrink(&request->url);
+	request_shrink(&request->body);
+	request_shrink(&request->lines);
 	for (int i = 0; i < lengthof(request->certificates); i++)
 		if (request->certificates[i] != NULL)
 		{
 			pfree(request->certificates[i]);
 			request->certificates[i] = NULL;
 		}
-	request->next_free = free_requests;
-	free_requests = request;
+	request->next_free = request_pool;
+	request_pool = request;
 }
 
 static void
-append_line(Request *request, const char *line)
+request_append_line(Request *request, const char *line)
 {
 	appendBinaryStringInfo(&request->lines, line, strlen(line) + 1);
 	request->http.nheaders++;
 }
 
 static void
-add_signature(StringInfo value, SignKey *key, const char *id, int64 timestamp, const StringInfo body)
+request_add_signature(StringInfo value, SignKey *key, const char *id, int64 timestamp, const StringInfo body)
 {
 	char		signature[SIGN_MAX_SIGNATURE];
 
@@ -100,7 +100,7 @@ add_signature(StringInfo value, SignKey *key, const char *id, int64 timestamp, c
 
 /* The three headers of Standard Webhooks. */
 static void
-append_signature_headers(Request *request, const Endpoint *endpoint, const Message *message,
+request_append_signature_headers(Request *request, const Endpoint *endpoint, const Message *message,
 						 TimestampTz now)
 {
 	char	   *id = outbox_message_id_text(&message->message_id);
@@ -109,23 +109,23 @@ append_signature_headers(Request *request, const Endpoint *endpoint, const Messa
 	char		line[64];
 
 	snprintf(line, sizeof(line), "webhook-id: %s", id);
-	append_line(request, line);
+	request_append_line(request, line);
 	snprintf(line, sizeof(line), "webhook-timestamp: " INT64_FORMAT, timestamp);
-	append_line(request, line);
+	request_append_line(request, line);
 
 	initStringInfo(&signature);
-	add_signature(&signature, endpoint->config.key, id, timestamp, &request->body);
+	request_add_signature(&signature, endpoint->config.key, id, timestamp, &request->body);
 	if (now < endpoint->config.previous_key_until)
-		add_signature(&signature, endpoint->config.previous_key, id, timestamp, &request->body);
+		request_add_signature(&signature, endpoint->config.previous_key, id, timestamp, &request->body);
 	if (signature.len > 0)
-		append_line(request, psprintf("webhook-signature: %s", signature.data));
+		request_append_line(request, psprintf("webhook-signature: %s", signature.data));
 	pfree(signature.data);
 	pfree(id);
 }
 
 /* The buffers have their final addresses now: point the header array at the lines. */
 static void
-point_at_lines(Request *request)
+request_point_at_lines(Request *request)
 {
 	char	   *line = request->lines.data;
 
@@ -147,7 +147,7 @@ point_at_lines(Request *request)
 
 /* The length of a URL as url.c gives it. */
 static size_t
-checked_length(size_t len)
+request_checked_length(size_t len)
 {
 	if (len == 0)
 		ereport(ERROR,
@@ -157,7 +157,7 @@ checked_length(size_t len)
 }
 
 static UrlValues
-url_values(const Message *message)
+request_url_values(const Message *message)
 {
 	UrlValues	values = {
 		.entity_id = wire_from_server(format_entity_id_text(message)),
@@ -174,21 +174,21 @@ url_values(const Message *message)
  * what the longest URL would take.
  */
 static void
-build_url(Request *request, const Endpoint *endpoint, const Message *message, bool has_body)
+request_build_url(Request *request, const Endpoint *endpoint, const Message *message, bool has_body)
 {
 	static char url[URL_MAX_LENGTH + 1];
-	UrlValues	values = url_values(message);
+	UrlValues	values = request_url_values(message);
 	size_t		len;
 
-	len = checked_length(url_expand(endpoint->config.url, &values, url, sizeof(url)));
+	len = request_checked_length(url_expand(endpoint->config.url, &values, url, sizeof(url)));
 	if (!has_body)
 	{
 		if (message->entity_id != NULL)
-			len = checked_length(url_append_query(url, len, sizeof(url), "entity_id", values.entity_id));
+			len = request_checked_length(url_append_query(url, len, sizeof(url), "entity_id", values.entity_id));
 		if (message->entity_type != NULL)
-			len = checked_length(url_append_query(url, len, sizeof(url), "entity_type",
+			len = request_checked_length(url_append_query(url, len, sizeof(url), "entity_type",
 												  wire_from_server(message->entity_type)));
-		len = checked_length(url_append_query(url, len, sizeof(url), "action_type", values.action));
+		len = request_checked_length(url_append_query(url, len, sizeof(url), "action_type", values.action));
 	}
 	appendBinaryStringInfo(&request->url, url, (int) len);
 }
@@ -200,7 +200,7 @@ request_check_message(const Endpoint *endpoint, const Message *message)
 
 	if (strchr(endpoint->config.url, '{') == NULL)
 		return NULL;
-	values = url_values(message);
+	values = request_url_values(message);
 	return url_check_values(endpoint->config.url, &values);
 }
 
@@ -216,14 +216,14 @@ request_method(const char *method)
 }
 
 static char *
-own_copy(const char *text)
+request_own_copy(const char *text)
 {
 	return text ? MemoryContextStrdup(TopMemoryContext, text) : NULL;
 }
 
 /* Does the webhook set this header itself? */
 static bool
-has_header(const Endpoint *endpoint, const char *name)
+request_has_header(const Endpoint *endpoint, const char *name)
 {
 	size_t		len = strlen(name);
 
@@ -239,16 +239,16 @@ has_header(const Endpoint *endpoint, const char *name)
 
 /* What describes the request, unless the webhook says otherwise; a header that comes twice is refused by many. */
 static void
-append_default_headers(Request *request, const Endpoint *endpoint, bool has_body)
+request_append_default_headers(Request *request, const Endpoint *endpoint, bool has_body)
 {
-	if (has_body && !has_header(endpoint, "Content-Type"))
-		append_line(request, psprintf("Content-Type: %s", format_content_type(endpoint->config.format)));
-	if (!has_header(endpoint, "User-Agent"))
-		append_line(request, USER_AGENT_HEADER);
+	if (has_body && !request_has_header(endpoint, "Content-Type"))
+		request_append_line(request, psprintf("Content-Type: %s", format_content_type(endpoint->config.format)));
+	if (!request_has_header(endpoint, "User-Agent"))
+		request_append_line(request, USER_AGENT_HEADER);
 }
 
 static void
-begin(Request *request, const Endpoint *endpoint, const char *method, bool has_body)
+request_begin(Request *request, const Endpoint *endpoint, const char *method, bool has_body)
 {
 	if (endpoint->config.problem != NULL)
 		ereport(ERROR,
@@ -256,25 +256,25 @@ begin(Request *request, const Endpoint *endpoint, const char *method, bool has_b
 				 errmsg("%s", endpoint->config.problem)));
 	memset(&request->http, 0, sizeof(request->http));
 	request->http.method = method;
-	append_default_headers(request, endpoint, has_body);
+	request_append_default_headers(request, endpoint, has_body);
 	if (endpoint->state.handshake.wanted)
-		append_line(request, psprintf("WebHook-Request-Origin: %s", settings_request_origin()));
+		request_append_line(request, psprintf("WebHook-Request-Origin: %s", settings_request_origin()));
 }
 
 /* What the webhook's configuration adds to all its requests. */
 static void
-finish(Request *request, const Endpoint *endpoint, bool has_body)
+request_finish(Request *request, const Endpoint *endpoint, bool has_body)
 {
 	HttpRequest *http = &request->http;
 
 	request->own_headers = http->nheaders;
 	for (int i = 0; i < endpoint->config.nheaders; i++)
-		append_line(request, wire_from_server(endpoint->config.headers[i]));
-	point_at_lines(request);
+		request_append_line(request, wire_from_server(endpoint->config.headers[i]));
+	request_point_at_lines(request);
 
-	request->certificates[0] = own_copy(endpoint->config.client_cert);
-	request->certificates[1] = own_copy(endpoint->config.client_key);
-	request->certificates[2] = own_copy(endpoint->config.ca_cert);
+	request->certificates[0] = request_own_copy(endpoint->config.client_cert);
+	request->certificates[1] = request_own_copy(endpoint->config.client_key);
+	request->certificates[2] = request_own_copy(endpoint->config.ca_cert);
 	http->client_cert = request->certificates[0];
 	http->client_key = request->certificates[1];
 	http->ca_cert = request->certificates[2];
@@ -286,47 +286,47 @@ finish(Request *request, const Endpoint *endpoint, bool has_body)
 }
 
 static void
-build_delivery(Request *request, const Endpoint *endpoint, const Message *message, TimestampTz now)
+request_fill_delivery(Request *request, const Endpoint *endpoint, const Message *message, TimestampTz now)
 {
 	const char *method = request_method(endpoint->config.method);
 	bool		has_body = strcmp(method, "GET") != 0;
 
-	begin(request, endpoint, method, has_body);
-	build_url(request, endpoint, message, has_body);
+	request_begin(request, endpoint, method, has_body);
+	request_build_url(request, endpoint, message, has_body);
 	if (has_body)
 	{
 		format_append_body(endpoint->config.format, message, &request->body);
 		wire_buffer_from_server(&request->body, 0);
 	}
 	request->http.nheaders += format_append_headers(endpoint->config.format, message, &request->lines);
-	append_signature_headers(request, endpoint, message, now);
-	finish(request, endpoint, has_body);
+	request_append_signature_headers(request, endpoint, message, now);
+	request_finish(request, endpoint, has_body);
 }
 
 /* The URL is that of the delivery, without a query that would be its contents. */
 static void
-build_handshake(Request *request, const Endpoint *endpoint, const Message *message)
+request_fill_handshake(Request *request, const Endpoint *endpoint, const Message *message)
 {
-	begin(request, endpoint, "OPTIONS", false);
-	build_url(request, endpoint, message, true);
+	request_begin(request, endpoint, "OPTIONS", false);
+	request_build_url(request, endpoint, message, true);
 	if (endpoint->config.rate_limit > 0)
-		append_line(request, psprintf("WebHook-Request-Rate: " INT64_FORMAT,
+		request_append_line(request, psprintf("WebHook-Request-Rate: " INT64_FORMAT,
 									  (int64) endpoint->config.rate_limit * SECS_PER_MINUTE));
-	finish(request, endpoint, false);
+	request_finish(request, endpoint, false);
 }
 
 /* With now 0, the handshake that precedes the delivery. */
 static Request *
-build(const Endpoint *endpoint, const Message *message, TimestampTz now)
+request_fill(const Endpoint *endpoint, const Message *message, TimestampTz now)
 {
 	Request    *volatile request = request_create();
 
 	PG_TRY();
 	{
 		if (now == 0)
-			build_handshake(request, endpoint, message);
+			request_fill_handshake(request, endpoint, message);
 		else
-			build_delivery(request, endpoint, message, now);
+			request_fill_delivery(request, endpoint, message, now);
 	}
 	PG_CATCH();
 	{
@@ -340,11 +340,11 @@ build(const Endpoint *endpoint, const Message *message, TimestampTz now)
 Request *
 request_build(const Endpoint *endpoint, const Message *message, TimestampTz now)
 {
-	return build(endpoint, message, now);
+	return request_fill(endpoint, message, now);
 }
 
 Request *
 request_build_handshake(const Endpoint *endpoint, const Message *message)
 {
-	return build(endpoint, message, 0);
+	return request_fill(endpoint, message, 0);
 }

@@ -30,12 +30,12 @@
 /* A rate limit may make up for this much lost time; the rest of its margin is for requests that take longer to arrive. */
 #define RATE_CATCH_UP_US	5000
 
-static dlist_head turns = DLIST_STATIC_INIT(turns); /* LIST_TURN */
-static dlist_head later = DLIST_STATIC_INIT(later); /* LIST_LATER */
-static dlist_head held = DLIST_STATIC_INIT(held);	/* LIST_HELD */
-static dlist_head fast_requests = DLIST_STATIC_INIT(fast_requests); /* oldest first */
-static int	in_flight = 0;
-static int	doubtful_in_flight = 0;
+static dlist_head scheduler_turns = DLIST_STATIC_INIT(scheduler_turns); /* LIST_TURN */
+static dlist_head scheduler_later = DLIST_STATIC_INIT(scheduler_later); /* LIST_LATER */
+static dlist_head scheduler_held = DLIST_STATIC_INIT(scheduler_held);	/* LIST_HELD */
+static dlist_head scheduler_quick = DLIST_STATIC_INIT(scheduler_quick); /* oldest first */
+static int	scheduler_requests = 0;
+static int	scheduler_doubtful = 0;
 
 
 int
@@ -48,9 +48,9 @@ scheduler_allowed(const Endpoint *endpoint)
 }
 
 static void
-enter_queue(Endpoint *endpoint, SchedulerList queue)
+scheduler_list_endpoint(Endpoint *endpoint, SchedulerList queue)
 {
-	dlist_head *head = queue == LIST_TURN ? &turns : queue == LIST_LATER ? &later : &held;
+	dlist_head *head = queue == LIST_TURN ? &scheduler_turns : queue == LIST_LATER ? &scheduler_later : &scheduler_held;
 
 	endpoint->queue.list = queue;
 	dlist_push_tail(head, &endpoint->queue.turn);
@@ -61,7 +61,7 @@ scheduler_enter(Endpoint *endpoint)
 {
 	if (endpoint->queue.list == LIST_NONE && endpoint->queue.nready > 0 &&
 		endpoint->queue.in_flight < scheduler_allowed(endpoint))
-		enter_queue(endpoint, LIST_TURN);
+		scheduler_list_endpoint(endpoint, LIST_TURN);
 }
 
 void
@@ -74,30 +74,30 @@ scheduler_leave(Endpoint *endpoint)
 
 /* Is it likely that a request takes long? */
 static bool
-is_doubtful(const Endpoint *endpoint)
+scheduler_is_doubtful(const Endpoint *endpoint)
 {
 	return !endpoint->state.proven || endpoint->queue.slow > 0;
 }
 
 static int
-room_for_doubtful(void)
+scheduler_room_for_doubtful(void)
 {
-	return Max(1, webhook_max_connections / 2) - doubtful_in_flight;
+	return Max(1, webhook_max_connections / 2) - scheduler_doubtful;
 }
 
 static bool
-room_for_first(void)
+scheduler_room_for_first(void)
 {
-	return doubtful_in_flight < webhook_max_connections * 3 / 4;
+	return scheduler_doubtful < webhook_max_connections * 3 / 4;
 }
 
 /* Where does an endpoint with something to send have to wait?  LIST_TURN: nowhere. */
 static SchedulerList
-must_wait(Endpoint *endpoint, TimestampTz now)
+scheduler_must_wait(Endpoint *endpoint, TimestampTz now)
 {
 	if (endpoint->config.send_interval > 0 && endpoint->queue.next_send_at > now)
 		return LIST_LATER;
-	if (is_doubtful(endpoint) && room_for_doubtful() <= 0 && !(endpoint->queue.in_flight == 0 && room_for_first()))
+	if (scheduler_is_doubtful(endpoint) && scheduler_room_for_doubtful() <= 0 && !(endpoint->queue.in_flight == 0 && scheduler_room_for_first()))
 		return LIST_HELD;
 	return LIST_TURN;
 }
@@ -107,7 +107,7 @@ scheduler_wake(TimestampTz now)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &later)
+	dlist_foreach_modify(iter, &scheduler_later)
 	{
 		Endpoint   *endpoint = dlist_container(Endpoint, queue.turn, iter.cur);
 
@@ -117,9 +117,9 @@ scheduler_wake(TimestampTz now)
 			scheduler_enter(endpoint);
 		}
 	}
-	for (int room = room_for_doubtful(); room > 0 && !dlist_is_empty(&held); room--)
+	for (int room = scheduler_room_for_doubtful(); room > 0 && !dlist_is_empty(&scheduler_held); room--)
 	{
-		Endpoint   *endpoint = dlist_head_element(Endpoint, queue.turn, &held);
+		Endpoint   *endpoint = dlist_head_element(Endpoint, queue.turn, &scheduler_held);
 
 		scheduler_leave(endpoint);
 		scheduler_enter(endpoint);
@@ -129,15 +129,15 @@ scheduler_wake(TimestampTz now)
 Endpoint *
 scheduler_next(TimestampTz now)
 {
-	while (in_flight < webhook_max_connections && !dlist_is_empty(&turns))
+	while (scheduler_requests < webhook_max_connections && !dlist_is_empty(&scheduler_turns))
 	{
-		Endpoint   *endpoint = dlist_head_element(Endpoint, queue.turn, &turns);
-		SchedulerList queue = must_wait(endpoint, now);
+		Endpoint   *endpoint = dlist_head_element(Endpoint, queue.turn, &scheduler_turns);
+		SchedulerList queue = scheduler_must_wait(endpoint, now);
 
 		scheduler_leave(endpoint);
 		if (queue == LIST_TURN)
 			return endpoint;
-		enter_queue(endpoint, queue);
+		scheduler_list_endpoint(endpoint, queue);
 	}
 	return NULL;
 }
@@ -145,27 +145,27 @@ scheduler_next(TimestampTz now)
 void
 scheduler_begun(Delivery *delivery)
 {
-	delivery->attempt.pace = is_doubtful(delivery->endpoint) ? PACE_DOUBTFUL : PACE_QUICK;
+	delivery->attempt.pace = scheduler_is_doubtful(delivery->endpoint) ? PACE_DOUBTFUL : PACE_QUICK;
 	if (delivery->attempt.pace != PACE_QUICK)
-		doubtful_in_flight++;
-	dlist_push_tail(&fast_requests, &delivery->phase_node);
+		scheduler_doubtful++;
+	dlist_push_tail(&scheduler_quick, &delivery->phase_node);
 	delivery->endpoint->queue.in_flight++;
-	in_flight++;
+	scheduler_requests++;
 }
 
 void
 scheduler_ended(Delivery *delivery)
 {
-	Assert(in_flight > 0 && delivery->endpoint->queue.in_flight > 0);
+	Assert(scheduler_requests > 0 && delivery->endpoint->queue.in_flight > 0);
 	delivery->endpoint->queue.in_flight--;
-	in_flight--;
+	scheduler_requests--;
 	if (delivery->attempt.pace != PACE_QUICK)
-		doubtful_in_flight--;
+		scheduler_doubtful--;
 	if (delivery->attempt.pace == PACE_SLOW)
 		delivery->endpoint->queue.slow--;
 	else
 		dlist_delete(&delivery->phase_node);
-	Assert(doubtful_in_flight >= 0 && doubtful_in_flight <= in_flight);
+	Assert(scheduler_doubtful >= 0 && scheduler_doubtful <= scheduler_requests);
 	Assert(delivery->endpoint->queue.slow >= 0 && delivery->endpoint->queue.slow <= delivery->endpoint->queue.in_flight);
 }
 
@@ -200,16 +200,16 @@ scheduler_is_slow(const Delivery *delivery, TimestampTz now)
 void
 scheduler_check_slow(TimestampTz now)
 {
-	while (!dlist_is_empty(&fast_requests))
+	while (!dlist_is_empty(&scheduler_quick))
 	{
-		Delivery   *delivery = dlist_head_element(Delivery, phase_node, &fast_requests);
+		Delivery   *delivery = dlist_head_element(Delivery, phase_node, &scheduler_quick);
 
 		if (!scheduler_is_slow(delivery, now))
 			break;
 		dlist_delete(&delivery->phase_node);
 		delivery->endpoint->queue.slow++;
 		if (delivery->attempt.pace == PACE_QUICK)
-			doubtful_in_flight++;
+			scheduler_doubtful++;
 		delivery->attempt.pace = PACE_SLOW;
 	}
 }
@@ -217,7 +217,7 @@ scheduler_check_slow(TimestampTz now)
 int
 scheduler_in_flight(void)
 {
-	return in_flight;
+	return scheduler_requests;
 }
 
 TimestampTz
@@ -226,10 +226,10 @@ scheduler_next_event(void)
 	TimestampTz next = DT_NOEND;
 	dlist_iter	iter;
 
-	if (!dlist_is_empty(&fast_requests))
+	if (!dlist_is_empty(&scheduler_quick))
 		next = TimestampTzPlusMilliseconds(
-			dlist_head_element(Delivery, phase_node, &fast_requests)->attempt.sent_at, SLOW_AFTER_MS + 1);
-	dlist_foreach(iter, &later)
+			dlist_head_element(Delivery, phase_node, &scheduler_quick)->attempt.sent_at, SLOW_AFTER_MS + 1);
+	dlist_foreach(iter, &scheduler_later)
 		next = Min(next, dlist_container(Endpoint, queue.turn, iter.cur)->queue.next_send_at);
 	return next;
 }

@@ -43,32 +43,36 @@
 #define STORED_MAX_IN_MEMORY	(QUEUE_MAX_IN_MEMORY / 2)
 #define STORED_MAX_BYTES		(16 * 1024 * 1024)
 
-static MemoryContext context;
-static dlist_head to_write = DLIST_STATIC_INIT(to_write);	/* of Delivery */
-static List *to_delete = NIL;	/* of DeliveryId */
-static List *to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
-static List *to_drop = NIL;		/* of Endpoint: switched off, nothing is to be kept */
-static bool news = false;		/* in these lists: not just what has had no claim so far */
-static List *backlogs = NIL;	/* of Endpoint */
-static DuePosition due_after;	/* rows due up to this one have been read */
-static TimestampTz next_due;	/* DT_NOEND: none */
+/* When to try again to read what follows a row that could not be written or deleted yet. */
+#define FOLLOW_AGAIN_MS		20
+
+static MemoryContext spill_context;
+static dlist_head spill_to_write = DLIST_STATIC_INIT(spill_to_write);	/* of Delivery */
+static List *spill_to_delete = NIL;	/* of DeliveryId */
+static List *spill_to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
+static List *spill_to_drop = NIL;		/* of Endpoint: switched off, nothing is to be kept */
+static bool spill_news = false;		/* in these lists: not just what has had no claim so far */
+static List *spill_backlogs = NIL;	/* of Endpoint */
+static DuePosition spill_due_after;	/* rows due up to this one have been read */
+static TimestampTz spill_next_due;	/* DT_NOEND: none */
+static TimestampTz spill_followers_at = DT_NOBEGIN;	/* when keys to follow are looked at again */
 
 
 void
 spill_init(MemoryContext dispatch_context)
 {
-	context = dispatch_context;
-	due_after.at = DT_NOBEGIN;
-	next_due = DT_NOBEGIN;
+	spill_context = dispatch_context;
+	spill_due_after.at = DT_NOBEGIN;
+	spill_next_due = DT_NOBEGIN;
 	blocker_init(dispatch_context);
 }
 
 static List *
-remember(List *list, void *item)
+spill_remember(List *list, void *item)
 {
-	MemoryContext old = MemoryContextSwitchTo(context);
+	MemoryContext old = MemoryContextSwitchTo(spill_context);
 
-	news = true;
+	spill_news = true;
 	list = lappend(list, item);
 	MemoryContextSwitchTo(old);
 	return list;
@@ -76,14 +80,14 @@ remember(List *list, void *item)
 
 /* Do this with each item of a list; those for which it is false remain for the next time. */
 static void
-work_off(List **list, bool (*done) (void *item))
+spill_work_off(List **list, bool (*done) (void *item))
 {
 	List	   *rest = NIL;
 	ListCell   *lc;
 
 	foreach(lc, *list)
 		if (!done(lfirst(lc)))
-			rest = remember(rest, lfirst(lc));
+			rest = spill_remember(rest, lfirst(lc));
 	list_free(*list);
 	*list = rest;
 }
@@ -92,37 +96,37 @@ work_off(List **list, bool (*done) (void *item))
 
 /* Its time must not fall among those of the rows that have been read already. */
 static void
-plan_retry(Delivery *delivery, TimestampTz next_attempt_at)
+spill_plan_retry(Delivery *delivery, TimestampTz next_attempt_at)
 {
-	delivery->row.next_attempt_at = Max(next_attempt_at, due_after.at + 1);
-	next_due = Min(next_due, delivery->row.next_attempt_at);
+	delivery->row.next_attempt_at = Max(next_attempt_at, spill_due_after.at + 1);
+	spill_next_due = Min(spill_next_due, delivery->row.next_attempt_at);
 }
 
 /* List a delivery to be written in this state. */
 static void
-list_row(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at, const char *error)
+spill_list_row(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at, const char *error)
 {
 	delivery->row.next_state = state;
 	delivery->row.next_attempt_at = next_attempt_at;
 	if (state == DELIVERY_RETRYING)
-		plan_retry(delivery, next_attempt_at);
+		spill_plan_retry(delivery, next_attempt_at);
 	if (error != NULL)
 	{
 		if (delivery->row.last_error != NULL)
 			pfree(delivery->row.last_error);
-		delivery->row.last_error = MemoryContextStrdup(context, error);
+		delivery->row.last_error = MemoryContextStrdup(spill_context, error);
 	}
 	if (!delivery->row.to_write)
-		dlist_push_tail(&to_write, &delivery->write_node);
+		dlist_push_tail(&spill_to_write, &delivery->write_node);
 	delivery->row.to_write = true;
-	news = true;
+	spill_news = true;
 }
 
 void
 spill_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at,
 				  const char *error)
 {
-	list_row(delivery, state, next_attempt_at, error);
+	spill_list_row(delivery, state, next_attempt_at, error);
 	delivery_enter(delivery, PHASE_TO_WRITE);
 	queue_release_key(delivery);
 }
@@ -141,11 +145,11 @@ spill_finish(Delivery *delivery)
 	spill_keep(delivery);
 	if (delivery->row.exists)
 	{
-		DeliveryId *tag = MemoryContextAlloc(context, sizeof(DeliveryId));
+		DeliveryId *tag = MemoryContextAlloc(spill_context, sizeof(DeliveryId));
 
 		tag->webhook_id = delivery->endpoint->id;
 		tag->id = delivery->message->id;
-		to_delete = remember(to_delete, tag);
+		spill_to_delete = spill_remember(spill_to_delete, tag);
 
 		/* Its row must not be read until it has gone. */
 		delivery->row.exists = false;
@@ -158,7 +162,7 @@ void
 spill_start_failing(Endpoint *endpoint)
 {
 	if (!endpoint->spill.to_wait)
-		to_wait = remember(to_wait, endpoint);
+		spill_to_wait = spill_remember(spill_to_wait, endpoint);
 	endpoint->spill.to_wait = true;
 	probe_plan(endpoint);
 }
@@ -170,7 +174,7 @@ spill_start_backlog(Endpoint *endpoint)
 	if (endpoint->spill.backlog)
 		return;
 	endpoint->spill.backlog = true;
-	backlogs = remember(backlogs, endpoint);
+	spill_backlogs = spill_remember(spill_backlogs, endpoint);
 }
 
 /* ---------- endpoints that are slow, failing or deactivated ---------- */
@@ -246,7 +250,7 @@ spill_endpoint(Endpoint *endpoint)
 		else if (delivery->phase != PHASE_SENDING)
 			rest = true;
 		else if (!delivery->row.exists)
-			list_row(delivery, DELIVERY_WAITING, 0, NULL);
+			spill_list_row(delivery, DELIVERY_WAITING, 0, NULL);
 	}
 	if (rest)
 	{
@@ -283,22 +287,23 @@ spill_all_overtaken(void)
 
 /* Look at all rows that are to be retried once more. */
 static void
-reread_due(void)
+spill_reread_due(void)
 {
-	due_after.at = DT_NOBEGIN;
-	next_due = DT_NOBEGIN;
+	spill_due_after.at = DT_NOBEGIN;
+	spill_next_due = DT_NOBEGIN;
 }
 
 void
 spill_clock_set_back(void)
 {
 	webhook_lock_ask_again();
-	reread_due();
+	spill_followers_at = DT_NOBEGIN;
+	spill_reread_due();
 }
 
 /* Of these functions each leaves what it has no claim on for the next time. */
 static bool
-delete_row(void *item)
+spill_delete_row(void *item)
 {
 	DeliveryId *row = item;
 
@@ -315,7 +320,7 @@ delete_row(void *item)
  * become by now; false if there is no use for the row any more.
  */
 static bool
-settle_state(Delivery *delivery)
+spill_settle_state(Delivery *delivery)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 
@@ -349,7 +354,7 @@ settle_state(Delivery *delivery)
 
 /* May deliveries of this endpoint be sent, other than a probe? */
 static bool
-may_send(const Endpoint *endpoint)
+spill_may_send(const Endpoint *endpoint)
 {
 	return endpoint->config.exists && endpoint->config.active && !endpoint->state.health.failing && endpoint->verdict.deactivate == NULL;
 }
@@ -359,17 +364,17 @@ may_send(const Endpoint *endpoint)
  * behind a row with its key.
  */
 static bool
-needs_reader(const Delivery *delivery)
+spill_needs_reader(const Delivery *delivery)
 {
 	const Endpoint *endpoint = delivery->endpoint;
 
 	return delivery->row.next_state == DELIVERY_WAITING && delivery->phase != PHASE_SENDING && !endpoint->spill.backlog &&
-		may_send(endpoint) && !order_key_blocked(endpoint->id, delivery->order_key);
+		spill_may_send(endpoint) && !order_key_blocked(endpoint->id, delivery->order_key);
 }
 
 /* It cannot be written yet: later ones must not overtake it while it is neither queued nor to be read. */
 static void
-hold_back(Delivery *delivery)
+spill_hold_back(Delivery *delivery)
 {
 	OrderKey   *key = order_key_get(delivery->endpoint->id, delivery->order_key, true);
 
@@ -379,7 +384,7 @@ hold_back(Delivery *delivery)
 
 /* It has been written, or is not needed: the key's next is in the table. */
 static void
-let_pass(Delivery *delivery)
+spill_let_pass(Delivery *delivery)
 {
 	if (delivery->row.blocks_key && delivery->order_key != 0)
 		order_key_follow(order_key_get(delivery->endpoint->id, delivery->order_key, true));
@@ -387,28 +392,28 @@ let_pass(Delivery *delivery)
 }
 
 static bool
-write_row(Delivery *delivery)
+spill_write_row(Delivery *delivery)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 
 	if (delivery->row.exists && !webhook_lock_try(endpoint->id))
 	{
-		hold_back(delivery);
+		spill_hold_back(delivery);
 		return false;
 	}
 	spill_keep(delivery);
-	if (settle_state(delivery))
+	if (spill_settle_state(delivery))
 	{
 		/* It may have had to wait for its claim. */
 		if (delivery->row.next_state == DELIVERY_RETRYING)
 		{
-			plan_retry(delivery, delivery->row.next_attempt_at);
+			spill_plan_retry(delivery, delivery->row.next_attempt_at);
 			blocker_watch(endpoint->id, endpoint->config.updated_at);
 		}
 		delivery_table_store(delivery);
 		if (delivery->row.next_state == DELIVERY_FAILED)
 			trim_note_failed(clock_now());
-		if (needs_reader(delivery))
+		if (spill_needs_reader(delivery))
 			spill_start_backlog(endpoint);
 
 		/* After a crash messages are read again that precede rows of the table. */
@@ -423,7 +428,7 @@ write_row(Delivery *delivery)
 	if (delivery->row.last_error != NULL)
 		pfree(delivery->row.last_error);
 	delivery->row.last_error = NULL;
-	let_pass(delivery);
+	spill_let_pass(delivery);
 	if (delivery->phase != PHASE_SENDING)
 		delivery_forget(delivery);
 	else if (delivery->message->window != NULL)
@@ -432,12 +437,12 @@ write_row(Delivery *delivery)
 }
 
 static void
-write_rows(void)
+spill_write_rows(void)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &to_write)
-		(void) write_row(dlist_container(Delivery, write_node, iter.cur));
+	dlist_foreach_modify(iter, &spill_to_write)
+		(void) spill_write_row(dlist_container(Delivery, write_node, iter.cur));
 }
 
 /*
@@ -446,13 +451,13 @@ write_rows(void)
  * due in the meantime was passed over, and so were those behind.
  */
 static bool
-make_rows_wait(void *item)
+spill_make_rows_wait(void *item)
 {
 	Endpoint   *endpoint = item;
 
 	if (!endpoint->state.health.failing)
 	{
-		reread_due();
+		spill_reread_due();
 		order_key_follow_all(endpoint->id);
 	}
 	else if (!webhook_lock_try(endpoint->id))
@@ -468,7 +473,7 @@ make_rows_wait(void *item)
 
 /* Rows that were written while somebody switched the webhook off, or deleted it. */
 static bool
-drop_rows(void *item)
+spill_drop_rows(void *item)
 {
 	Endpoint   *endpoint = item;
 
@@ -491,30 +496,30 @@ void
 spill_save(void)
 {
 	webhook_lock_begin();
-	work_off(&to_delete, delete_row);
-	write_rows();
-	work_off(&to_wait, make_rows_wait);
-	work_off(&to_drop, drop_rows);
-	news = false;
+	spill_work_off(&spill_to_delete, spill_delete_row);
+	spill_write_rows();
+	spill_work_off(&spill_to_wait, spill_make_rows_wait);
+	spill_work_off(&spill_to_drop, spill_drop_rows);
+	spill_news = false;
 }
 
 /* ---------- reading ---------- */
 
 static bool
-room_for_rows(void)
+spill_has_room(void)
 {
 	return delivery_in_memory() < STORED_MAX_IN_MEMORY && delivery_own_bytes() < STORED_MAX_BYTES;
 }
 
 static bool
-is_in_memory(const StoredDelivery *row)
+spill_is_in_memory(const StoredDelivery *row)
 {
 	return delivery_has_row(row->webhook_id, row->message->id);
 }
 
 /* Take a row back into memory. */
 static Delivery *
-restore(StoredDelivery *row, Endpoint *endpoint)
+spill_restore(StoredDelivery *row, Endpoint *endpoint)
 {
 	Delivery   *delivery = delivery_restore(row->message, endpoint, row->order_key, row->attempts);
 
@@ -524,7 +529,7 @@ restore(StoredDelivery *row, Endpoint *endpoint)
 
 /* How much of its backlog shall be in memory?  What may not work gets no more than finds that out. */
 static int
-backlog_rows(const Endpoint *endpoint)
+spill_backlog_rows(const Endpoint *endpoint)
 {
 	return endpoint->state.proven && endpoint->queue.slow == 0 ? BACKLOG_ROWS :
 		Min(BACKLOG_ROWS, Max(endpoint->config.max_in_flight, HEALTH_FAILING_AFTER));
@@ -532,7 +537,7 @@ backlog_rows(const Endpoint *endpoint)
 
 /* Read on in the backlog of one endpoint; false when there is no more. */
 static bool
-load_backlog(Endpoint *endpoint)
+spill_load_backlog(Endpoint *endpoint)
 {
 	StoredDelivery *rows;
 	bool		more;
@@ -540,19 +545,19 @@ load_backlog(Endpoint *endpoint)
 	int			n;
 
 	endpoint_refresh(endpoint);
-	if (!may_send(endpoint))
+	if (!spill_may_send(endpoint))
 		return false;
-	max = backlog_rows(endpoint);
+	max = spill_backlog_rows(endpoint);
 	rows = palloc(max * sizeof(StoredDelivery));
-	n = delivery_table_read_backlog(endpoint->id, endpoint->spill.backlog_read, max, context, rows, &more);
+	n = delivery_table_read_backlog(endpoint->id, endpoint->spill.backlog_read, max, spill_context, rows, &more);
 	for (int i = 0; i < n; i++)
 	{
 		endpoint->spill.backlog_read = rows[i].message->id;
 		/* Behind a row that is to be retried it will be found by its key. */
-		if (is_in_memory(&rows[i]) || order_key_blocked(endpoint->id, rows[i].order_key))
+		if (spill_is_in_memory(&rows[i]) || order_key_blocked(endpoint->id, rows[i].order_key))
 			pfree(rows[i].message);
 		else
-			restore(&rows[i], endpoint);
+			spill_restore(&rows[i], endpoint);
 	}
 	pfree(rows);				/* many endpoints may be read in one transaction */
 	return more;
@@ -560,18 +565,18 @@ load_backlog(Endpoint *endpoint)
 
 /* Is it time to read on? */
 static bool
-wants_backlog(const Endpoint *endpoint)
+spill_wants_backlog(const Endpoint *endpoint)
 {
-	return endpoint->queue.in_memory < backlog_rows(endpoint);
+	return endpoint->queue.in_memory < spill_backlog_rows(endpoint);
 }
 
 /* Is the backlog of an endpoint in memory to its end?  Read on if there is room. */
 static bool
-read_on(void *item)
+spill_read_on(void *item)
 {
 	Endpoint   *endpoint = item;
 
-	if (!room_for_rows() || !wants_backlog(endpoint) || load_backlog(endpoint))
+	if (!spill_has_room() || !spill_wants_backlog(endpoint) || spill_load_backlog(endpoint))
 		return false;
 	endpoint->spill.backlog = false;
 	return true;
@@ -579,7 +584,7 @@ read_on(void *item)
 
 /* Rows behind those that have been dealt with. */
 static void
-load_followers(void)
+spill_load_followers(TimestampTz now)
 {
 	List	   *again = NIL;
 	ListCell   *lc;
@@ -590,54 +595,55 @@ load_followers(void)
 		Endpoint   *endpoint = endpoint_get(key->tag.webhook_id);
 		StoredDelivery row;
 
-		if (key->holder != NULL || (endpoint->spill.to_wait && !may_send(endpoint)))
+		if (key->holder != NULL || (endpoint->spill.to_wait && !spill_may_send(endpoint)))
 			continue;
-		if (!may_send(endpoint) ||
-			delivery_table_read_next(endpoint->id, key->tag.order_key, context, &row) == 0)
+		if (!spill_may_send(endpoint) ||
+			delivery_table_read_next(endpoint->id, key->tag.order_key, spill_context, &row) == 0)
 		{
 			key->blocked = false;
 			order_key_release(key);
 		}
-		else if (is_in_memory(&row))
+		else if (spill_is_in_memory(&row))
 		{
 			/* It could not be deleted or written yet. */
 			pfree(row.message);
 			again = lappend(again, key);
 		}
-		else if (row.next_attempt_at <= due_after.at)
-			restore(&row, endpoint);	/* a waiting one, or one that has been due before */
+		else if (row.next_attempt_at <= spill_due_after.at)
+			spill_restore(&row, endpoint);	/* a waiting one, or one that has been due before */
 		else
 			pfree(row.message);
 	}
 	foreach(lc, again)
 		order_key_follow(lfirst(lc));
+	spill_followers_at = again != NIL ? TimestampTzPlusMilliseconds(now, FOLLOW_AGAIN_MS) : DT_NOBEGIN;
 }
 
 static void
-load_due(TimestampTz now)
+spill_load_due(TimestampTz now)
 {
 	StoredDelivery *rows;
 	bool		more;
 	int			n;
 
-	if (now < next_due || !room_for_rows())
+	if (now < spill_next_due || !spill_has_room())
 		return;
 	rows = palloc(DUE_ROWS * sizeof(StoredDelivery));
-	n = delivery_table_read_due(&due_after, now, DUE_ROWS, context, rows, &more);
+	n = delivery_table_read_due(&spill_due_after, now, DUE_ROWS, spill_context, rows, &more);
 	for (int i = 0; i < n; i++)
 	{
 		Endpoint   *endpoint = endpoint_get(rows[i].webhook_id);
 
-		due_after.at = rows[i].next_attempt_at;
-		due_after.webhook_id = rows[i].webhook_id;
-		due_after.id = rows[i].message->id;
-		if (is_in_memory(&rows[i]) || !may_send(endpoint))
+		spill_due_after.at = rows[i].next_attempt_at;
+		spill_due_after.webhook_id = rows[i].webhook_id;
+		spill_due_after.id = rows[i].message->id;
+		if (spill_is_in_memory(&rows[i]) || !spill_may_send(endpoint))
 			pfree(rows[i].message);
 		else
-			restore(&rows[i], endpoint);
+			spill_restore(&rows[i], endpoint);
 	}
 	if (!more)
-		next_due = delivery_table_next_due(&due_after);
+		spill_next_due = delivery_table_next_due(&spill_due_after);
 }
 
 /*
@@ -646,14 +652,14 @@ load_due(TimestampTz now)
  * only one that is disliked.
  */
 static void
-load_probe(Endpoint *endpoint)
+spill_load_probe(Endpoint *endpoint)
 {
 	StoredDelivery *rows = palloc(PROBE_CANDIDATES * sizeof(StoredDelivery));
-	int			n = delivery_table_read_probes(endpoint->id, PROBE_CANDIDATES, context, rows);
+	int			n = delivery_table_read_probes(endpoint->id, PROBE_CANDIDATES, spill_context, rows);
 	int			best = -1;
 
 	for (int i = 0; i < n; i++)
-		if (!is_in_memory(&rows[i]) &&
+		if (!spill_is_in_memory(&rows[i]) &&
 			(best < 0 || rows[i].attempts < rows[best].attempts))
 			best = i;
 	for (int i = 0; i < n; i++)
@@ -662,7 +668,7 @@ load_probe(Endpoint *endpoint)
 	if (best >= 0)
 	{
 		endpoint->state.probing = true;
-		restore(&rows[best], endpoint)->probe = true;
+		spill_restore(&rows[best], endpoint)->probe = true;
 	}
 	else if (n == 0 && endpoint->queue.in_memory == 0)
 	{
@@ -676,7 +682,7 @@ load_probe(Endpoint *endpoint)
 }
 
 static void
-load_probes(TimestampTz now)
+spill_load_probes(TimestampTz now)
 {
 	Endpoint   *endpoint;
 
@@ -684,7 +690,7 @@ load_probes(TimestampTz now)
 	{
 		endpoint_refresh(endpoint);
 		if (endpoint->config.exists && endpoint->config.active)
-			load_probe(endpoint);
+			spill_load_probe(endpoint);
 		probe_plan(endpoint);
 	}
 }
@@ -692,16 +698,16 @@ load_probes(TimestampTz now)
 void
 spill_load(TimestampTz now)
 {
-	load_followers();
-	load_due(now);
-	load_probes(now);
-	work_off(&backlogs, read_on);
+	spill_load_followers(now);
+	spill_load_due(now);
+	spill_load_probes(now);
+	spill_work_off(&spill_backlogs, spill_read_on);
 }
 
 /* ---------- after a start, and after changes of the configuration ---------- */
 
 static void
-recover_backlog(int64 webhook_id, bool wanted)
+spill_recover_backlog(int64 webhook_id, bool wanted)
 {
 	Endpoint   *endpoint = endpoint_get(webhook_id);
 
@@ -711,7 +717,7 @@ recover_backlog(int64 webhook_id, bool wanted)
 		if (!endpoint->config.known || endpoint->spill.to_drop)
 			return;
 		endpoint->spill.to_drop = true;
-		to_drop = remember(to_drop, endpoint);
+		spill_to_drop = spill_remember(spill_to_drop, endpoint);
 	}
 	else if (endpoint->state.health.failing)
 		probe_plan(endpoint);
@@ -720,7 +726,7 @@ recover_backlog(int64 webhook_id, bool wanted)
 }
 
 static void
-recover_key(int64 webhook_id, int64 order_key)
+spill_recover_key(int64 webhook_id, int64 order_key)
 {
 	order_key_get(webhook_id, order_key, true)->blocked = true;
 	if (!blocker_watched(webhook_id))
@@ -730,8 +736,8 @@ recover_key(int64 webhook_id, int64 order_key)
 void
 spill_recover(void)
 {
-	delivery_table_foreach_backlog(recover_backlog);
-	delivery_table_foreach_retrying(recover_key);
+	delivery_table_foreach_backlog(spill_recover_backlog);
+	delivery_table_foreach_retrying(spill_recover_key);
 }
 
 /*
@@ -743,8 +749,8 @@ void
 spill_config_changed(void)
 {
 	webhook_lock_ask_again();
-	delivery_table_foreach_backlog(recover_backlog);
-	reread_due();
+	delivery_table_foreach_backlog(spill_recover_backlog);
+	spill_reread_due();
 	blocker_follow_changed();
 }
 
@@ -758,7 +764,7 @@ spill_retry_forbidden(TimestampTz now)
 		if (webhook_lock_try(webhook_ids[i]))
 			delivery_table_retry_forbidden(webhook_ids[i], now);
 	pfree(webhook_ids);
-	reread_due();
+	spill_reread_due();
 }
 
 bool
@@ -775,21 +781,21 @@ spill_known(int64 webhook_id, int64 id)
 /* ---------- what the worker asks ---------- */
 
 static bool
-anything_to_save(void)
+spill_anything_to_save(void)
 {
-	return !dlist_is_empty(&to_write) || to_delete != NIL || to_wait != NIL || to_drop != NIL;
+	return !dlist_is_empty(&spill_to_write) || spill_to_delete != NIL || spill_to_wait != NIL || spill_to_drop != NIL;
 }
 
 bool
 spill_to_save(TimestampTz now)
 {
-	return anything_to_save() && (news || webhook_lock_limited() || now >= webhook_lock_next_try());
+	return spill_anything_to_save() && (spill_news || webhook_lock_limited() || now >= webhook_lock_next_try());
 }
 
 TimestampTz
 spill_next_save(void)
 {
-	return anything_to_save() ? webhook_lock_next_try() : DT_NOEND;
+	return spill_anything_to_save() ? webhook_lock_next_try() : DT_NOEND;
 }
 
 bool
@@ -797,14 +803,14 @@ spill_to_load(TimestampTz now)
 {
 	ListCell   *lc;
 
-	if (order_key_any_to_follow())
+	if (order_key_any_to_follow() && now >= spill_followers_at)
 		return true;
 	if (now >= spill_next_event())
 		return true;
-	if (!room_for_rows())
+	if (!spill_has_room())
 		return false;
-	foreach(lc, backlogs)
-		if (wants_backlog(lfirst(lc)))
+	foreach(lc, spill_backlogs)
+		if (spill_wants_backlog(lfirst(lc)))
 			return true;
 	return false;
 }
@@ -812,5 +818,7 @@ spill_to_load(TimestampTz now)
 TimestampTz
 spill_next_event(void)
 {
-	return Min(room_for_rows() ? next_due : DT_NOEND, probe_next_event());
+	TimestampTz next = Min(spill_has_room() ? spill_next_due : DT_NOEND, probe_next_event());
+
+	return order_key_any_to_follow() ? Min(next, spill_followers_at) : next;
 }

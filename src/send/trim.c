@@ -21,7 +21,7 @@
 #define TRIM_ROWS			200
 #define TRIM_AGAIN_MS		60000
 
-static TimestampTz next_trim = DT_NOBEGIN;
+static TimestampTz trim_at = DT_NOBEGIN;
 
 
 /* When is a row removed that failed at this time? */
@@ -36,19 +36,19 @@ trim_time(TimestampTz failed_at)
 void
 trim_note_failed(TimestampTz now)
 {
-	next_trim = Min(next_trim, trim_time(now));
+	trim_at = Min(trim_at, trim_time(now));
 }
 
-bool
-trim_due(TimestampTz now)
+TimestampTz
+trim_next(void)
 {
-	return now >= next_trim;
+	return trim_at;
 }
 
 void
 trim_plan(void)
 {
-	next_trim = DT_NOBEGIN;
+	trim_at = DT_NOBEGIN;
 }
 
 void
@@ -67,7 +67,7 @@ trim_failed(TimestampTz now)
 			attempt_log_expired(endpoint_get(rows[i].webhook_id));
 	}
 	pfree(rows);
-	next_trim = trim_time(delivery_table_first_failed());
+	trim_at = trim_time(delivery_table_first_failed());
 	if (!all)
-		next_trim = Max(next_trim, TimestampTzPlusMilliseconds(now, TRIM_AGAIN_MS));
+		trim_at = Max(trim_at, TimestampTzPlusMilliseconds(now, TRIM_AGAIN_MS));
 }

@@ -13,8 +13,8 @@
 /* A row has failed for good: it is to be removed when its time has come. */
 extern void trim_note_failed(TimestampTz now);
 
-/* Is it time to remove some? */
-extern bool trim_due(TimestampTz now);
+/* When is it time to remove some? */
+extern TimestampTz trim_next(void);
 
 /* Remove some, and find out when it is time for the next.  In a transaction with SPI connected. */
 extern void trim_failed(TimestampTz now);

@@ -58,7 +58,7 @@
  * that each watched table is looked at: only then does this process hear of
  * its changes.
  */
-static SpiStatement note_statement = {
+static SpiStatement withheld_note_statement = {
 	"WITH owner AS (SELECT DISTINCT w.owner FROM webhook.webhook AS w WHERE w.active OR w.buffering"
 	"  UNION SELECT 10::oid::regrole),"
 	" judged AS MATERIALIZED (SELECT o.owner, k.relation, k.entity_type,"
@@ -87,8 +87,8 @@ static SpiStatement note_statement = {
 	0
 };
 
-static uint64 noted_changes = 0;	/* rights have been looked at up to this change */
-static TimestampTz look_again = DT_NOEND;	/* for what could not be judged */
+static uint64 withheld_noted = 0;	/* rights have been looked at up to this change */
+static TimestampTz withheld_look_at = DT_NOEND;	/* for what could not be judged */
 
 PG_FUNCTION_INFO_V1(webhook_access_problem);
 PG_FUNCTION_INFO_V1(webhook_access_hidden);
@@ -214,10 +214,10 @@ typedef struct WithheldVerdict
 	bool		unknown;		/* it cannot be told now: the table is locked */
 } WithheldVerdict;
 
-static HTAB *verdicts = NULL;
-static MemoryContext verdict_context;	/* all of them */
-static uint64 verdict_changes = 0;	/* of which they take account */
-static uint64 checked_changes = 0;
+static HTAB *withheld_verdicts = NULL;
+static MemoryContext withheld_context;	/* all of them */
+static uint64 withheld_verdict_changes = 0;	/* of which they take account */
+static uint64 withheld_checked = 0;
 
 /* The part of the verdict for which the table must be opened. */
 static void
@@ -274,15 +274,15 @@ withheld_forget_verdicts(void)
 {
 	HASHCTL		ctl = {0};
 
-	if (verdicts == NULL)
-		verdict_context = AllocSetContextCreate(TopMemoryContext, "webhook verdicts", ALLOCSET_DEFAULT_SIZES);
+	if (withheld_verdicts == NULL)
+		withheld_context = AllocSetContextCreate(TopMemoryContext, "webhook verdicts", ALLOCSET_DEFAULT_SIZES);
 	else
-		MemoryContextReset(verdict_context);
+		MemoryContextReset(withheld_context);
 	ctl.keysize = sizeof(((WithheldVerdict *) NULL)->key);
 	ctl.entrysize = sizeof(WithheldVerdict);
-	ctl.hcxt = verdict_context;
-	verdicts = hash_create("webhook verdicts", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	verdict_changes = watch_access_changes();
+	ctl.hcxt = withheld_context;
+	withheld_verdicts = hash_create("webhook verdicts", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	withheld_verdict_changes = watch_access_changes();
 }
 
 static const WithheldVerdict *
@@ -293,21 +293,21 @@ withheld_verdict(Oid role, Oid relid)
 	MemoryContext old;
 	bool		found;
 
-	if (verdicts == NULL || verdict_changes != watch_access_changes())
+	if (withheld_verdicts == NULL || withheld_verdict_changes != watch_access_changes())
 		withheld_forget_verdicts();
 	memset(&judged, 0, sizeof(judged));
 	judged.key.role = role;
 	judged.key.relid = relid;
-	verdict = hash_search(verdicts, &judged.key, HASH_FIND, NULL);
+	verdict = hash_search(withheld_verdicts, &judged.key, HASH_FIND, NULL);
 	if (verdict != NULL)
 		return verdict;
 
-	old = MemoryContextSwitchTo(verdict_context);
+	old = MemoryContextSwitchTo(withheld_context);
 	withheld_judge(&judged);
 	MemoryContextSwitchTo(old);
 	if (judged.unknown)
 		return &judged;
-	verdict = hash_search(verdicts, &judged.key, HASH_ENTER, &found);
+	verdict = hash_search(withheld_verdicts, &judged.key, HASH_ENTER, &found);
 	*verdict = judged;
 	return verdict;
 }
@@ -376,10 +376,10 @@ withheld_reason(Oid role, const Message *message, bool *unknown)
 bool
 withheld_changed(void)
 {
-	uint64		before = checked_changes;
+	uint64		before = withheld_checked;
 
-	checked_changes = watch_access_changes();
-	return checked_changes != before;
+	withheld_checked = watch_access_changes();
+	return withheld_checked != before;
 }
 
 /* ---------- what is told of it ---------- */
@@ -395,7 +395,7 @@ withheld_changed(void)
 	"  WHERE NOT EXISTS (SELECT FROM webhook.watch AS o WHERE o.relation = s.other))"
 
 /* Is there anything to report, and is there a table that has lost its name to none yet? */
-static SpiStatement look_statement = {
+static SpiStatement withheld_look_statement = {
 	SEEN("webhook.watch")
 	" SELECT EXISTS (SELECT FROM seen AS s WHERE s.dropped) OR EXISTS (SELECT FROM replaced),"
 	"  EXISTS (SELECT FROM seen AS s WHERE s.name <> s.now AND s.other IS NULL)",
@@ -407,7 +407,7 @@ static SpiStatement look_statement = {
  * place, it may be.  Either is reported once: the settings go, or get the table's new name.  What watch() is about to
  * change is its business.  Running it counts as a change of the settings, after which everything is looked at again.
  */
-static SpiStatement lost_statement = {
+static SpiStatement withheld_lost_statement = {
 	SEEN("(SELECT * FROM webhook.watch FOR UPDATE SKIP LOCKED)") ","
 	" gone AS (DELETE FROM webhook.watch AS k USING seen AS s WHERE k.relation = s.relation AND s.dropped),"
 	" renamed AS (UPDATE webhook.watch AS k SET name = r.now FROM replaced AS r WHERE k.relation = r.relation),"
@@ -421,10 +421,10 @@ static SpiStatement lost_statement = {
 	0
 };
 
-bool
-withheld_note_due(TimestampTz now)
+TimestampTz
+withheld_next_note(TimestampTz now)
 {
-	return watch_access_changes() != noted_changes || now >= look_again;
+	return watch_access_changes() != withheld_noted ? now : withheld_look_at;
 }
 
 /* Report watched tables that have been lost.  True: look again later. */
@@ -436,14 +436,14 @@ withheld_note_lost(TimestampTz now)
 	bool		found;
 	bool		again;
 
-	spi_statement_execute(&look_statement, NULL, NULL);
+	spi_statement_execute(&withheld_look_statement, NULL, NULL);
 	found = DatumGetBool(spi_statement_value(0, 1, &isnull));
 	again = DatumGetBool(spi_statement_value(0, 2, &isnull));
 
 	/* Settings that somebody has locked are still found afterwards. */
 	if (found && (now >= TimestampTzPlusMilliseconds(last, LOOK_AGAIN_MS) || now < last))
 	{
-		spi_statement_execute(&lost_statement, NULL, NULL);
+		spi_statement_execute(&withheld_lost_statement, NULL, NULL);
 		last = now;
 	}
 	return found || again;
@@ -454,21 +454,21 @@ withheld_note(TimestampTz now)
 {
 	static bool unsettled = true;
 	bool		isnull;
-	bool		changed = watch_access_changes() != noted_changes;
+	bool		changed = watch_access_changes() != withheld_noted;
 	bool		lost;
 
-	noted_changes = watch_access_changes();
+	withheld_noted = watch_access_changes();
 	if (!notify_possible())
 	{
 		unsettled = true;
-		look_again = TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS);
+		withheld_look_at = TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS);
 		return;
 	}
 	if (changed || unsettled)
 	{
-		spi_statement_execute(&note_statement, NULL, NULL);
+		spi_statement_execute(&withheld_note_statement, NULL, NULL);
 		unsettled = DatumGetBool(spi_statement_value(0, 1, &isnull));
 	}
 	lost = withheld_note_lost(now);
-	look_again = unsettled || lost ? TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS) : DT_NOEND;
+	withheld_look_at = unsettled || lost ? TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS) : DT_NOEND;
 }

@@ -31,10 +31,10 @@ extern const char *withheld_reason(Oid role, const Message *message, bool *unkno
 extern bool withheld_changed(void);
 
 /*
- * The worker's part: has anything changed since it last looked?  If so, it is to call
- * withheld_note(), in a transaction with SPI connected.
+ * When must what is withheld be looked at again?  The second function does so, in
+ * a transaction with SPI connected, and reports what has changed.
  */
-extern bool withheld_note_due(TimestampTz now);
+extern TimestampTz withheld_next_note(TimestampTz now);
 extern void withheld_note(TimestampTz now);
 
 #endif							/* WEBHOOK_WITHHELD_H */

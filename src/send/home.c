@@ -1,0 +1,123 @@
+/*-------------------------------------------------------------------------
+ *
+ * home.c
+ *		May this worker send what is in the outbox of its database?
+ *
+ * Not if the outbox was restored from a dump or copied with its database, until
+ * someone calls webhook.adopt(); and not if the extension's SQL is of another
+ * version than this library.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+
+#include "base/catalog.h"
+#include "log/cursor.h"
+#include "send/deactivation.h"
+#include "send/home.h"
+#include "send/spill.h"
+#include "server/version.h"
+
+static HomeState home = HOME_UNKNOWN;
+static bool home_matched = false;	/* library and extension were of the same version when we looked last */
+static uint64 home_generation = 0;	/* of webhook.cursor as we know it */
+static uint64 home_configuration = 0;	/* generation of the configuration when the version was compared */
+
+
+HomeState
+home_state(void)
+{
+	return home;
+}
+
+bool
+home_to_check(void)
+{
+	return home == HOME_UNKNOWN || home_generation != catalog_cursor_generation() ||
+		home_configuration != catalog_generation();
+}
+
+bool
+home_is_current(void)
+{
+	if (home_generation == catalog_cursor_generation())
+		return true;
+	home_generation = catalog_cursor_generation();
+	return cursor_is_current();
+}
+
+/* Start with the outbox as its own database's. */
+static void
+home_move_in(DatabaseSlot *slot)
+{
+	int64		culprit = (int64) pg_atomic_exchange_u64(&slot->culprit, 0);
+
+	spill_recover();
+	if (culprit != 0)
+		deactivation_of_transform(culprit);
+	home = HOME_OURS;
+}
+
+/* Asked at the start, and after others have written to webhook.cursor: pg_restore, adopt() or CREATE EXTENSION. */
+static void
+home_check_outbox(DatabaseSlot *slot)
+{
+	if (home == HOME_OURS)
+	{
+		if (home_is_current())
+			return;
+
+		/* What we know is about another outbox. */
+		ereport(LOG,
+				(errmsg("webhook worker starts again because the position in the outbox has been changed")));
+		shmem_note_progress(slot);
+		proc_exit(1);
+	}
+	if (home == HOME_FOREIGN && home_generation == catalog_cursor_generation())
+		return;
+	home_generation = catalog_cursor_generation();
+	if (cursor_load() == CURSOR_HERE)
+		home_move_in(slot);
+	else
+	{
+		if (home != HOME_FOREIGN && !cursor_adopt_untouched())
+			ereport(WARNING,
+					(errmsg("webhook sends nothing from database \"%s\"", get_database_name(MyDatabaseId)),
+					 errdetail("Its outbox was restored from a dump or copied from another database."),
+					 errhint("If this database replaces the other one, call webhook.adopt('send'). "
+							 "If it is a copy, call webhook.adopt('discard').")));
+		home = HOME_FOREIGN;
+	}
+}
+
+void
+home_check(DatabaseSlot *slot)
+{
+	home_configuration = catalog_generation();
+	if (version_fits())
+	{
+		if (home == HOME_MISMATCHED)
+			home = HOME_UNKNOWN;
+		home_matched = true;
+		home_check_outbox(slot);
+		return;
+	}
+
+	/*
+	 * Tables and functions of another version must not be used, not even to
+	 * record what has been sent: that is sent again.
+	 */
+	if (home_matched)
+	{
+		ereport(LOG,
+				(errmsg("webhook worker starts again because the extension has been updated")));
+		proc_exit(1);
+	}
+	if (home != HOME_MISMATCHED)
+		version_warn();
+	home = HOME_MISMATCHED;
+}

@@ -1,0 +1,503 @@
+/*-------------------------------------------------------------------------
+ *
+ * jobs.c
+ *		What the worker does in the database, and when.
+ *
+ * Everything is in one table: a job says when it is due, and what it does.  When
+ * one of them is due, one transaction does them all in the order of the table.
+ * The worker sleeps until the first of these times, so nothing can be due while
+ * it is asleep.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "base/settings.h"
+#include "compat.h"
+#include "log/cursor.h"
+#include "log/partitions.h"
+#include "log/standby.h"
+#include "send/attempt_log.h"
+#include "send/deactivation.h"
+#include "send/dispatch.h"
+#include "send/home.h"
+#include "send/jobs.h"
+#include "send/notify.h"
+#include "send/queue.h"
+#include "send/scheduler.h"
+#include "send/spill.h"
+#include "send/trim.h"
+#include "send/withheld.h"
+#include "server/version.h"
+
+/* Limits on messages read from the outbox but not yet finished. */
+#define MAX_OUTSTANDING			2000
+#define MAX_OUTSTANDING_BYTES	(8 * 1024 * 1024)
+
+/* Read again when at most this many are left to send. */
+#define LOW_WATER				1000
+
+/* The position is saved at most this long after a message was finished. */
+#define SAVE_INTERVAL_MS		10
+
+/* How often to look for partitions and endpoints that are no longer needed. */
+#define TIDY_MS					250
+
+/* Messages that come one after the other are read together if they are less than this apart. */
+#define READ_INTERVAL_US		300
+
+/* Poll interval; COMMIT PREPARED does not set our latch. */
+#define POLL_MS					1000
+
+static DatabaseSlot *jobs_slot;
+static MemoryContext jobs_context;
+static uint64 jobs_configuration = 0;	/* generation of the configuration that the endpoints have */
+static bool jobs_woken = false;
+static bool jobs_networks_changed = false;
+static bool jobs_standbys_have_all = false;
+static bool jobs_more_to_read = true;
+static int	jobs_taken;			/* messages read in this transaction */
+static TimestampTz jobs_last_read;
+static TimestampTz jobs_last_tidy;
+static TimestampTz jobs_unsaved_since;	/* when something to be saved was first seen; 0: there is nothing */
+
+
+void
+jobs_init(DatabaseSlot *slot, MemoryContext turn_context)
+{
+	jobs_slot = slot;
+	jobs_context = turn_context;
+}
+
+/* ---------- the transaction ---------- */
+
+static void
+jobs_begin_transaction(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+
+	/* Under this lock nobody else changes the position: what we save follows on what we know. */
+	if (catalog_oids() != NULL)
+		LockRelationOid(catalog_oids()->cursor, RowExclusiveLock);
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+/* Not lasting: nobody waits until it is on disk, and a crash may take it away. */
+static void
+jobs_commit_transaction(bool lasting)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	synchronous_commit = lasting ? SYNCHRONOUS_COMMIT_LOCAL_FLUSH : SYNCHRONOUS_COMMIT_OFF;
+	CommitTransactionCommand();
+
+	/* That leaves us in a context that is never reset. */
+	MemoryContextSwitchTo(jobs_context);
+}
+
+/* ---------- reading ---------- */
+
+/*
+ * Make sure that what we have read is on disk before anything outside learns of
+ * it: a transaction with synchronous_commit = off is visible before that.
+ */
+static void
+jobs_flush_commit(const Message *message)
+{
+	static uint64 last_xid = 0;
+	FullTransactionId next;
+	XLogRecPtr	lsn;
+
+	if (message->xid == last_xid)
+		return;
+	last_xid = message->xid;
+
+	/*
+	 * Of an old one not even the commit status may be left; it is on disk for
+	 * sure.  It may be so old that its 32 bits look like those of a later one.
+	 */
+	next = ReadNextFullTransactionId();
+	if (U64FromFullTransactionId(next) - message->xid >
+		(uint32) (XidFromFullTransactionId(next) - webhook_oldest_known_xid()))
+		return;
+	lsn = TransactionIdGetCommitLSN(XidFromFullTransactionId(FullTransactionIdFromU64(message->xid)));
+	if (!XLogRecPtrIsInvalid(lsn))
+		XLogFlush(lsn);
+}
+
+static void
+jobs_take_message(Message *message)
+{
+	jobs_taken++;
+	jobs_flush_commit(message);
+	dispatch_message(message);
+}
+
+static bool
+jobs_room_to_read(void)
+{
+	return webhook_dispatch && jobs_standbys_have_all && !ShutdownRequestPending &&
+		cursor_outstanding() < LOW_WATER && cursor_outstanding_bytes() < MAX_OUTSTANDING_BYTES &&
+		delivery_in_memory() < QUEUE_MAX_IN_MEMORY;
+}
+
+static TimestampTz
+jobs_next_read(TimestampTz now)
+{
+	if (!jobs_room_to_read())
+		return DT_NOEND;
+	if (jobs_more_to_read)
+		return now;
+	return jobs_woken ? jobs_last_read + READ_INTERVAL_US :
+		TimestampTzPlusMilliseconds(jobs_last_read, POLL_MS);
+}
+
+static void
+jobs_read(TimestampTz now)
+{
+	if (!jobs_room_to_read())
+		return;
+	jobs_woken = false;
+	shmem_rearm_wakeup(jobs_slot);
+	jobs_more_to_read = cursor_read(MAX_OUTSTANDING - cursor_outstanding(),
+									MAX_OUTSTANDING_BYTES - cursor_outstanding_bytes(),
+									jobs_take_message);
+	jobs_last_read = now;
+	if (jobs_taken > 0)
+		standby_note_read();
+}
+
+/* ---------- the other jobs ---------- */
+
+static TimestampTz
+jobs_never(TimestampTz now)
+{
+	return DT_NOEND;
+}
+
+static TimestampTz
+jobs_next_refresh(TimestampTz now)
+{
+	return jobs_configuration != catalog_generation() ? now : DT_NOEND;
+}
+
+static void
+jobs_refresh(TimestampTz now)
+{
+	if (jobs_configuration == catalog_generation())
+		return;
+	jobs_configuration = catalog_generation();
+	dispatch_refresh();
+}
+
+static void
+jobs_find_orphans(TimestampTz now)
+{
+	if (withheld_next_note(now) <= now)
+		deactivation_find_orphans();
+}
+
+static bool
+jobs_anything_to_save(TimestampTz now)
+{
+	return cursor_moved() || spill_to_save(now) || deactivation_to_save(now);
+}
+
+static TimestampTz
+jobs_next_save(TimestampTz now)
+{
+	if (!jobs_anything_to_save(now))
+	{
+		jobs_unsaved_since = 0;
+		return Min(spill_next_save(), deactivation_next_save());
+	}
+	if (jobs_unsaved_since == 0)
+		jobs_unsaved_since = now;
+	return TimestampTzPlusMilliseconds(jobs_unsaved_since, SAVE_INTERVAL_MS);
+}
+
+static void
+jobs_save(TimestampTz now)
+{
+	spill_save();
+	deactivation_save();
+}
+
+static void
+jobs_judge_again(TimestampTz now)
+{
+	if (withheld_changed())
+		delivery_check_access();
+}
+
+static TimestampTz
+jobs_next_trim(TimestampTz now)
+{
+	return trim_next();
+}
+
+static void
+jobs_trim(TimestampTz now)
+{
+	if (trim_next() <= now)
+		trim_failed(now);
+}
+
+static TimestampTz
+jobs_next_networks(TimestampTz now)
+{
+	return jobs_networks_changed ? now : DT_NOEND;
+}
+
+static void
+jobs_retry_forbidden(TimestampTz now)
+{
+	if (jobs_networks_changed)
+		spill_retry_forbidden(now);
+	jobs_networks_changed = false;
+}
+
+static void
+jobs_note_withheld(TimestampTz now)
+{
+	if (withheld_next_note(now) <= now)
+		withheld_note(now);
+}
+
+static TimestampTz
+jobs_next_load(TimestampTz now)
+{
+	if (!webhook_dispatch)
+		return DT_NOEND;
+	return spill_to_load(now) ? now : spill_next_event();
+}
+
+static void
+jobs_load(TimestampTz now)
+{
+	if (webhook_dispatch)
+		spill_load(now);
+}
+
+static TimestampTz
+jobs_next_prepare(TimestampTz now)
+{
+	return webhook_dispatch ? queue_next_prepare() : DT_NOEND;
+}
+
+static void
+jobs_prepare(TimestampTz now)
+{
+	if (webhook_dispatch)
+		queue_prepare();
+}
+
+static TimestampTz
+jobs_next_key_ages(TimestampTz now)
+{
+	return notify_next_key_ages();
+}
+
+static void
+jobs_key_ages(TimestampTz now)
+{
+	if (notify_next_key_ages() <= now)
+		notify_key_ages(now);
+}
+
+/* Not worth a transaction of its own. */
+static void
+jobs_tidy(TimestampTz now)
+{
+	if (now < TimestampTzPlusMilliseconds(jobs_last_tidy, TIDY_MS) && now >= jobs_last_tidy && !partitions_unfinished())
+		return;
+	endpoint_trim();
+	partitions_turn(jobs_slot);
+	jobs_last_tidy = now;
+}
+
+/* Last, after everything that may finish messages. */
+static void
+jobs_save_position(TimestampTz now)
+{
+	if (cursor_moved())
+		cursor_save();
+	jobs_unsaved_since = 0;
+}
+
+static const struct
+{
+	TimestampTz (*next) (TimestampTz now);	/* when is it due?  DT_NOEND: it never asks for a transaction */
+	void		(*run) (TimestampTz now);	/* called in every transaction */
+}			jobs[] = {
+	{jobs_next_refresh, jobs_refresh},
+	{withheld_next_note, jobs_find_orphans},
+	{jobs_next_save, jobs_save},
+	{jobs_never, jobs_judge_again},
+	{jobs_next_trim, jobs_trim},
+	{jobs_next_networks, jobs_retry_forbidden},
+	{withheld_next_note, jobs_note_withheld},
+	{jobs_next_load, jobs_load},
+	{jobs_next_read, jobs_read},
+	{jobs_next_prepare, jobs_prepare},
+	{jobs_next_key_ages, jobs_key_ages},
+	{jobs_never, jobs_tidy},
+	{jobs_never, jobs_save_position}
+};
+
+/* ---------- when ---------- */
+
+/* Logs and counters have a clock of their own, which nobody sets. */
+static TimestampTz
+jobs_next_record(TimestampTz now)
+{
+	int64		due_in = attempt_log_due_in(delivery_in_memory() == 0);
+
+	return due_in < DT_NOEND - now ? now + due_in : DT_NOEND;
+}
+
+TimestampTz
+jobs_next(TimestampTz now)
+{
+	TimestampTz next = home_to_check() ? now : TimestampTzPlusMilliseconds(now, POLL_MS);
+
+	if (home_state() != HOME_OURS)
+		return next;
+	next = Min(next, jobs_next_record(now));
+	for (int i = 0; i < lengthof(jobs); i++)
+		next = Min(next, jobs[i].next(now));
+	return next;
+}
+
+/* Write logs and counters: all at once if that is little, else some if it is time. */
+static void
+jobs_record(TimestampTz now, bool news)
+{
+	bool		due = jobs_next_record(now) <= now;
+
+	if (news && jobs_taken == 0 && attempt_log_save_few())
+		return;
+	if (due)
+		attempt_log_save(delivery_in_memory() == 0);
+}
+
+static void
+jobs_run_transaction(TimestampTz now)
+{
+	bool		lasting = true;
+	bool		news = false;
+
+	jobs_begin_transaction();
+	if (catalog_oids() == NULL)
+	{
+		/* The extension has been dropped. */
+		jobs_commit_transaction(false);
+		shmem_mark_absent(jobs_slot);
+		proc_exit(0);
+	}
+	home_check(jobs_slot);
+	if (home_state() == HOME_OURS)
+	{
+		news = jobs_anything_to_save(now);
+		jobs_taken = 0;
+		for (int i = 0; i < lengthof(jobs); i++)
+			jobs[i].run(now);
+
+		/* What the log says of the last moments is not worth waiting for the disk. */
+		lasting = !XLogRecPtrIsInvalid(XactLastRecEnd);
+		jobs_record(now, news);
+	}
+	jobs_commit_transaction(lasting);
+	if (news)
+		shmem_note_progress(jobs_slot);
+	partitions_publish(jobs_slot);
+
+	/* Autovacuum must learn of what we have written. */
+	pgstat_report_stat(false);
+}
+
+void
+jobs_run(TimestampTz now)
+{
+	TimestampTz next = home_to_check() ? now : DT_NOEND;
+
+	if (home_state() == HOME_OURS)
+	{
+		next = Min(next, jobs_next_record(now));
+		for (int i = 0; i < lengthof(jobs); i++)
+			next = Min(next, jobs[i].next(now));
+	}
+	if (next <= now)
+		jobs_run_transaction(now);
+}
+
+/* ---------- what the worker tells ---------- */
+
+void
+jobs_note_wakeup(void)
+{
+	jobs_woken = true;
+}
+
+void
+jobs_note_networks(void)
+{
+	jobs_networks_changed = true;
+}
+
+bool
+jobs_ask_standbys(TimestampTz now)
+{
+	return jobs_standbys_have_all = standby_has_all(now);
+}
+
+bool
+jobs_confirmed(void)
+{
+	return jobs_standbys_have_all;
+}
+
+void
+jobs_clock_set_back(TimestampTz now)
+{
+	jobs_last_read = Min(jobs_last_read, now);
+	jobs_unsaved_since = Min(jobs_unsaved_since, now);
+	queue_clock_set_back(now);
+	scheduler_clock_set_back();
+	spill_clock_set_back();
+}
+
+bool
+jobs_record_rest(void)
+{
+	bool		all = true;
+
+	jobs_begin_transaction();
+	if (catalog_oids() != NULL && version_fits() && home_is_current())
+	{
+		spill_save();
+		deactivation_save();
+		all = attempt_log_save_all();
+		if (cursor_moved())
+			cursor_save();
+	}
+	jobs_commit_transaction(true);
+	return all;
+}

@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * jobs.h
+ *		What the worker does in the database, and when.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_JOBS_H
+#define WEBHOOK_JOBS_H
+
+#include "datatype/timestamp.h"
+
+#include "server/shmem.h"
+
+extern void jobs_init(DatabaseSlot *slot, MemoryContext turn_context);
+
+/* If anything is due, do it in one transaction. */
+extern void jobs_run(TimestampTz now);
+
+/* When something will be due, if nothing happens before. */
+extern TimestampTz jobs_next(TimestampTz now);
+
+/* Someone has committed messages, or has changed something. */
+extern void jobs_note_wakeup(void);
+
+/* webhook.allowed_networks has changed. */
+extern void jobs_note_networks(void);
+
+/* Have the synchronous standbys what has been read?  Nothing is read or sent before. */
+extern bool jobs_ask_standbys(TimestampTz now);
+extern bool jobs_confirmed(void);
+
+/* The moments that are remembered may be far in the future now. */
+extern void jobs_clock_set_back(TimestampTz now);
+
+/* Before the end: write as much of what has happened as one transaction can.  True if that is all. */
+extern bool jobs_record_rest(void);
+
+#endif							/* WEBHOOK_JOBS_H */
