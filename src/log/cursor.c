@@ -594,15 +594,3 @@ cursor_save(void)
 	cursor_table_insert(cursor_position_done, cursor_position_through, cursor_position_id);
 	cursor_has_moved = false;
 }
-
-bool
-cursor_adopt_untouched(void)
-{
-	int			result = SPI_execute("SELECT webhook.adopt('discard') WHERE NOT EXISTS (SELECT FROM webhook.webhook)"
-									 " AND NOT EXISTS (SELECT FROM webhook.outbox WHERE xid = '0')"
-									 " AND NOT EXISTS (SELECT FROM webhook.cursor WHERE database = 0)", false, 0);
-
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not adopt the outbox: %s", SPI_result_code_string(result));
-	return SPI_processed > 0;
-}

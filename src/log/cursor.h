@@ -20,13 +20,6 @@ typedef enum CursorHome
 extern CursorHome cursor_load(void);
 
 /*
- * Adopt the outbox, discarding nothing, if no webhook has ever been created here,
- * as in a database made from a template; a dump may be just about to bring some.
- * False: that is for someone to decide.  In a transaction with SPI connected.
- */
-extern bool cursor_adopt_untouched(void);
-
-/*
  * Is the newest stored position the one that we saved, or loaded, last?  Requires
  * a transaction with an active snapshot.
  */

@@ -219,3 +219,15 @@ cursor_table_insert(const XidSet *done, const XidSet *through, int64 through_id)
 	table_close(rel, NoLock);
 	cursor_table_nrows++;
 }
+
+bool
+cursor_table_adopt_untouched(void)
+{
+	int			result = SPI_execute("SELECT webhook.adopt('discard') WHERE NOT EXISTS (SELECT FROM webhook.webhook)"
+									 " AND NOT EXISTS (SELECT FROM webhook.outbox WHERE xid = '0')"
+									 " AND NOT EXISTS (SELECT FROM webhook.cursor WHERE database = 0)", false, 0);
+
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not adopt the outbox: %s", SPI_result_code_string(result));
+	return SPI_processed > 0;
+}

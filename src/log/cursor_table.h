@@ -32,4 +32,11 @@ extern void cursor_table_set_current(const CursorTable *table);
 /* Insert a position.  Requires a connection to SPI. */
 extern void cursor_table_insert(const XidSet *done, const XidSet *through, int64 through_id);
 
+/*
+ * Adopt the outbox, discarding nothing, if no webhook has ever been created here,
+ * as in a database made from a template; a dump may be just about to bring some.
+ * False: that is for someone to decide.  In a transaction with SPI connected.
+ */
+extern bool cursor_table_adopt_untouched(void);
+
 #endif							/* WEBHOOK_CURSOR_TABLE_H */

@@ -55,13 +55,6 @@ attempt_wanted_delay(const HttpResult *result, TimestampTz now)
 	return Max(0, retry_parse_after(value, (int64) timestamptz_to_time_t(now)));
 }
 
-/* Is it active, and not about to be deactivated? */
-static bool
-attempt_may_send_to(const Endpoint *endpoint)
-{
-	return endpoint->config.active && endpoint->verdict.deactivate == NULL;
-}
-
 static AttemptResult
 attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz now)
 {
@@ -73,7 +66,7 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	described.test = message_is_test(delivery->message);
 	described.unprepared = delivery->prepared.error != NULL && !delivery->probe;
 	described.active = endpoint->config.active;
-	described.sendable = attempt_may_send_to(endpoint) && (delivery->probe || !endpoint->state.health.failing);
+	described.sendable = endpoint_is_sendable(endpoint) && (delivery->probe || !endpoint->state.health.failing);
 	described.failure.now = now;
 	described.failure.attempts = delivery->attempts;
 	described.failure.probe = delivery->probe;
@@ -348,7 +341,7 @@ attempt_send(TimestampTz now)
 		Delivery   *delivery = dlist_head_element(Delivery, phase_node, &endpoint->queue.ready);
 
 		/* Deactivated or deleted while this turn was reading: the next one puts it aside. */
-		if (!endpoint->config.exists || (!attempt_may_send_to(endpoint) && !message_is_test(delivery->message)))
+		if (!endpoint->config.exists || (!endpoint_is_sendable(endpoint) && !message_is_test(delivery->message)))
 			continue;
 		attempt_send_delivery(delivery, now);
 		scheduler_enter(endpoint);

@@ -248,9 +248,11 @@ attempt_log_create_entry(const Delivery *delivery, const Request *request, const
 		attempt_log_context = AllocSetContextCreate(TopMemoryContext, "webhook log",
 											ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, LOG_BLOCK_MAX);
 	size = offsetof(LogEntry, text) + attempt_log_shown_len(strlen(message->event)) + attempt_log_shown_len(strlen(url)) +
-		attempt_log_shown_len(result->headers_len) + attempt_log_shown_len(result->body_len) + attempt_log_shown_len(strlen(error));
+		attempt_log_shown_len(result->headers_len) + attempt_log_shown_len(result->body_len) +
+		attempt_log_shown_len(strlen(error));
 	if (request != NULL)
-		size += attempt_log_own_headers_len(request) + attempt_log_shown_len(strlen(configured)) + attempt_log_shown_len(request->http.body_len);
+		size += attempt_log_own_headers_len(request) + attempt_log_shown_len(strlen(configured)) +
+			attempt_log_shown_len(request->http.body_len);
 	entry = MemoryContextAlloc(attempt_log_context, size);
 	attempt_log_memory += GetMemoryChunkSpace(entry);
 
@@ -462,7 +464,8 @@ attempt_log_save_health(Endpoint *endpoint)
 	nulls[14] = handshake->wanted && handshake->agreed && handshake->rate > 0 ? ' ' : 'n';
 	spi_statement_execute(&attempt_log_health_statement, values, nulls);
 
-	endpoint->stats.delivered = endpoint->stats.failed = endpoint->stats.attempts = endpoint->stats.dropped = endpoint->stats.expired = 0;
+	endpoint->stats.delivered = endpoint->stats.failed = endpoint->stats.attempts = 0;
+	endpoint->stats.dropped = endpoint->stats.expired = 0;
 	endpoint->stats.last_success_at = endpoint->stats.last_failure_at = 0;
 	if (endpoint->stats.last_error != NULL)
 		free(endpoint->stats.last_error);
@@ -477,7 +480,8 @@ attempt_log_save_endpoint(Endpoint *endpoint, int64 now)
 	{
 		/* Not now. */
 		endpoint->stats.dirty_since = now;
-		dlist_push_tail(endpoint->stats.dirty_failing ? &attempt_log_failing : &attempt_log_dirty, &endpoint->stats.dirty_node);
+		dlist_push_tail(endpoint->stats.dirty_failing ? &attempt_log_failing : &attempt_log_dirty,
+						&endpoint->stats.dirty_node);
 		return;
 	}
 	endpoint->stats.dirty = false;

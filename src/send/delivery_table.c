@@ -411,7 +411,9 @@ delivery_table_read_probes(int64 webhook_id, int max, MemoryContext context, Sto
 {
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int32GetDatum(max)};
 
-	return delivery_table_take_rows(spi_statement_execute(&delivery_table_probes_statement, values, NULL), context, result);
+	uint64		found = spi_statement_execute(&delivery_table_probes_statement, values, NULL);
+
+	return delivery_table_take_rows(found, context, result);
 }
 
 void

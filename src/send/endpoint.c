@@ -422,6 +422,12 @@ endpoint_trim(void)
 }
 
 bool
+endpoint_is_sendable(const Endpoint *endpoint)
+{
+	return endpoint->config.exists && endpoint->config.active && endpoint->verdict.deactivate == NULL;
+}
+
+bool
 endpoint_must_ask(const Endpoint *endpoint)
 {
 	return endpoint->state.handshake.wanted &&

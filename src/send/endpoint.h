@@ -201,6 +201,9 @@ extern void endpoint_foreach(void (*callback) (Endpoint *endpoint));
 /* Drop endpoints that hold nothing, when there are many. */
 extern void endpoint_trim(void);
 
+/* Does the webhook exist, and is it active and not about to be deactivated? */
+extern bool endpoint_is_sendable(const Endpoint *endpoint);
+
 /* Must it be asked before anything is sent there?  And: this was the answer; sets its outcome and error. */
 extern bool endpoint_must_ask(const Endpoint *endpoint);
 extern void endpoint_answered(Endpoint *endpoint, HttpResult *result);

@@ -17,6 +17,7 @@
 
 #include "base/catalog.h"
 #include "log/cursor.h"
+#include "log/cursor_table.h"
 #include "send/deactivation.h"
 #include "send/home.h"
 #include "send/spill.h"
@@ -84,7 +85,7 @@ home_check_outbox(DatabaseSlot *slot)
 		home_move_in(slot);
 	else
 	{
-		if (home != HOME_FOREIGN && !cursor_adopt_untouched())
+		if (home != HOME_FOREIGN && !cursor_table_adopt_untouched())
 			ereport(WARNING,
 					(errmsg("webhook sends nothing from database \"%s\"", get_database_name(MyDatabaseId)),
 					 errdetail("Its outbox was restored from a dump or copied from another database."),

@@ -205,7 +205,8 @@ prepare_take_faults(Delivery *delivery, const ShapeFaults *faults, MemoryContext
 	delivery->prepared.faults = MemoryContextStrdup(context, text);
 	if (faults->hold)
 		delivery->prepared.result = PREPARATION_HOLD;
-	if ((endpoint->prepare.reported_faults == NULL || strcmp(endpoint->prepare.reported_faults, text) != 0) && notify_possible())
+	if ((endpoint->prepare.reported_faults == NULL || strcmp(endpoint->prepare.reported_faults, text) != 0) &&
+		notify_possible())
 	{
 		notify_form(endpoint, text);
 		if (endpoint->prepare.reported_faults != NULL)

@@ -42,8 +42,8 @@ probe_plan(Endpoint *endpoint)
 {
 	if (endpoint->state.in_probe_queue)
 		pairingheap_remove(probes, &endpoint->state.probe_node);
-	endpoint->state.in_probe_queue = endpoint->config.exists && endpoint->config.active && endpoint->state.health.failing &&
-		!endpoint->state.probing && endpoint->verdict.deactivate == NULL;
+	endpoint->state.in_probe_queue = endpoint_is_sendable(endpoint) && endpoint->state.health.failing &&
+		!endpoint->state.probing;
 	if (endpoint->state.in_probe_queue)
 		pairingheap_add(probes, &endpoint->state.probe_node);
 }

@@ -27,7 +27,7 @@
 /* A request is slow after this time. */
 #define SLOW_AFTER_MS		300
 
-/* A rate limit may make up for this much lost time; the rest of its margin is for requests that take longer to arrive. */
+/* How much lost time a rate limit may make up for; the rest of its margin is for requests that arrive late. */
 #define RATE_CATCH_UP_US	5000
 
 static dlist_head scheduler_turns = DLIST_STATIC_INIT(scheduler_turns); /* LIST_TURN */
@@ -97,7 +97,8 @@ scheduler_must_wait(Endpoint *endpoint, TimestampTz now)
 {
 	if (endpoint->config.send_interval > 0 && endpoint->queue.next_send_at > now)
 		return LIST_LATER;
-	if (scheduler_is_doubtful(endpoint) && scheduler_room_for_doubtful() <= 0 && !(endpoint->queue.in_flight == 0 && scheduler_room_for_first()))
+	if (scheduler_is_doubtful(endpoint) && scheduler_room_for_doubtful() <= 0 &&
+		!(endpoint->queue.in_flight == 0 && scheduler_room_for_first()))
 		return LIST_HELD;
 	return LIST_TURN;
 }

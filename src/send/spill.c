@@ -356,7 +356,7 @@ spill_settle_state(Delivery *delivery)
 static bool
 spill_may_send(const Endpoint *endpoint)
 {
-	return endpoint->config.exists && endpoint->config.active && !endpoint->state.health.failing && endpoint->verdict.deactivate == NULL;
+	return endpoint_is_sendable(endpoint) && !endpoint->state.health.failing;
 }
 
 /*
