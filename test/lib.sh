@@ -107,16 +107,26 @@ check_directory()
 		die "Programs cannot be run in $directory (is it mounted noexec?); set TMPDIR to another directory."
 }
 
+# claim_scratch name: what is in the place of the directory that make_scratch will make must be ours.  To be asked before
+# anything is installed or fetched.
+claim_scratch()
+{
+	scratch=${TMPDIR:-/tmp}/$1.$(id -u)
+	work=$scratch/work
+	[ ! -e "$scratch" ] && [ ! -L "$scratch" ] && return
+	[ -O "$scratch" ] && [ ! -L "$scratch" ] && [ -f "$scratch/run.pid" ] ||
+		die "$scratch is in the way and is not ours; remove it or set TMPDIR."
+}
+
 # make_scratch name megabytes ["again"]: the directory $scratch with our mark, and $work in it, which belongs to the server's
 # user and which nobody else may enter: the servers there trust whoever reaches their sockets.  What an earlier run left there
 # is stopped and removed; "again" leaves the copies of PostgreSQL and the sources, and what was built of these.
 make_scratch()
 {
-	scratch=${TMPDIR:-/tmp}/$1.$(id -u)
-	work=$scratch/work
+	claim_scratch "$1"
 	if [ -e "$scratch" ]
 	then
-		check_scratch
+		end_scratch
 		if [ -n "$3" ] && [ "$(cat "$scratch/built" 2>/dev/null)" = "$(built_with)" ]
 		then
 			echo $$ >"$scratch/run.pid"
@@ -137,11 +147,9 @@ built_with()
 	ls -lL "$pg_config" "$bindir/postgres"
 }
 
-# What is there must be ours and nobody at work in it.  Its servers are stopped.
-check_scratch()
+# No other run may be at work in it.  Its servers are stopped.
+end_scratch()
 {
-	[ -O "$scratch" ] && [ ! -L "$scratch" ] && [ -f "$scratch/run.pid" ] ||
-		die "$scratch is in the way and is not ours; remove it or set TMPDIR."
 	other=$(cat "$scratch/run.pid")
 	if [ "$other" != $$ ] && grep -qs "${0##*/}" "/proc/$other/cmdline"
 	then

@@ -179,6 +179,7 @@ ROLLBACK;"
 # prepare name: a server with the extension, and a receiver.  They end with this script.  It is built to be there soon.
 prepare()
 {
+	claim_scratch "$1"
 	sh "$top/test/bootstrap" quickstart || exit 1
 	find_postgres || die "$problem."
 	WEBHOOK_COPT=${WEBHOOK_COPT:--O1 -g0}
@@ -234,10 +235,10 @@ start()
 
 stop()
 {
-	scratch=${TMPDIR:-/tmp}/webhook-quickstart.$(id -u)
+	claim_scratch webhook-quickstart
 	if [ -e "$scratch" ]
 	then
-		check_scratch
+		end_scratch
 		rm -rf "$scratch"
 		say "Removed $scratch."
 	elif [ ! -O "$files" ]

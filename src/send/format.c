@@ -217,7 +217,7 @@ format_append_cloudevent_headers(const Message *message, StringInfo lines)
 	return 6;
 }
 
-static const PayloadFormat formats[] = {
+static const PayloadFormat format_table[] = {
 	{"entity", "application/json", format_append_entity, NULL},
 	{"rest", "application/json", format_append_rest, NULL},
 	{"standard", "application/json", format_append_standard, NULL},
@@ -228,9 +228,9 @@ static const PayloadFormat formats[] = {
 const PayloadFormat *
 format_format(const char *name)
 {
-	for (int i = 0; i < lengthof(formats); i++)
-		if (strcmp(formats[i].name, name) == 0)
-			return &formats[i];
+	for (int i = 0; i < lengthof(format_table); i++)
+		if (strcmp(format_table[i].name, name) == 0)
+			return &format_table[i];
 	return NULL;
 }
 

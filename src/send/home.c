@@ -23,7 +23,7 @@
 #include "send/spill.h"
 #include "server/version.h"
 
-static HomeState home = HOME_UNKNOWN;
+static HomeState home_current = HOME_UNKNOWN;
 static bool home_matched = false;	/* library and extension were of the same version when we looked last */
 static uint64 home_generation = 0;	/* of webhook.cursor as we know it */
 static uint64 home_configuration = 0;	/* generation of the configuration when the version was compared */
@@ -32,13 +32,13 @@ static uint64 home_configuration = 0;	/* generation of the configuration when th
 HomeState
 home_state(void)
 {
-	return home;
+	return home_current;
 }
 
 bool
 home_to_check(void)
 {
-	return home == HOME_UNKNOWN || home_generation != catalog_cursor_generation() ||
+	return home_current == HOME_UNKNOWN || home_generation != catalog_cursor_generation() ||
 		home_configuration != catalog_generation();
 }
 
@@ -60,14 +60,14 @@ home_move_in(DatabaseSlot *slot)
 	spill_recover();
 	if (culprit != 0)
 		deactivation_of_transform(culprit);
-	home = HOME_OURS;
+	home_current = HOME_OURS;
 }
 
 /* Asked at the start, and after others have written to webhook.cursor: pg_restore, adopt() or CREATE EXTENSION. */
 static void
 home_check_outbox(DatabaseSlot *slot)
 {
-	if (home == HOME_OURS)
+	if (home_current == HOME_OURS)
 	{
 		if (home_is_current())
 			return;
@@ -78,20 +78,20 @@ home_check_outbox(DatabaseSlot *slot)
 		shmem_note_progress(slot);
 		proc_exit(1);
 	}
-	if (home == HOME_FOREIGN && home_generation == catalog_cursor_generation())
+	if (home_current == HOME_FOREIGN && home_generation == catalog_cursor_generation())
 		return;
 	home_generation = catalog_cursor_generation();
 	if (cursor_load() == CURSOR_HERE)
 		home_move_in(slot);
 	else
 	{
-		if (home != HOME_FOREIGN && !cursor_table_adopt_untouched())
+		if (home_current != HOME_FOREIGN && !cursor_table_adopt_untouched())
 			ereport(WARNING,
 					(errmsg("webhook sends nothing from database \"%s\"", get_database_name(MyDatabaseId)),
 					 errdetail("Its outbox was restored from a dump or copied from another database."),
 					 errhint("If this database replaces the other one, call webhook.adopt('send'). "
 							 "If it is a copy, call webhook.adopt('discard').")));
-		home = HOME_FOREIGN;
+		home_current = HOME_FOREIGN;
 	}
 }
 
@@ -101,8 +101,8 @@ home_check(DatabaseSlot *slot)
 	home_configuration = catalog_generation();
 	if (version_fits())
 	{
-		if (home == HOME_MISMATCHED)
-			home = HOME_UNKNOWN;
+		if (home_current == HOME_MISMATCHED)
+			home_current = HOME_UNKNOWN;
 		home_matched = true;
 		home_check_outbox(slot);
 		return;
@@ -118,7 +118,7 @@ home_check(DatabaseSlot *slot)
 				(errmsg("webhook worker starts again because the extension has been updated")));
 		proc_exit(1);
 	}
-	if (home != HOME_MISMATCHED)
+	if (home_current != HOME_MISMATCHED)
 		version_warn();
-	home = HOME_MISMATCHED;
+	home_current = HOME_MISMATCHED;
 }

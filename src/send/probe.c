@@ -16,7 +16,7 @@
 
 #include "send/probe.h"
 
-static pairingheap *probes;		/* of Endpoint, by next_probe_at */
+static pairingheap *probe_queue;		/* of Endpoint, by next_probe_at */
 
 
 static int
@@ -33,7 +33,7 @@ probe_init(MemoryContext context)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 
-	probes = pairingheap_allocate(probe_compare, NULL);
+	probe_queue = pairingheap_allocate(probe_compare, NULL);
 	MemoryContextSwitchTo(old);
 }
 
@@ -41,18 +41,18 @@ void
 probe_plan(Endpoint *endpoint)
 {
 	if (endpoint->state.in_probe_queue)
-		pairingheap_remove(probes, &endpoint->state.probe_node);
+		pairingheap_remove(probe_queue, &endpoint->state.probe_node);
 	endpoint->state.in_probe_queue = endpoint_is_sendable(endpoint) && endpoint->state.health.failing &&
 		!endpoint->state.probing;
 	if (endpoint->state.in_probe_queue)
-		pairingheap_add(probes, &endpoint->state.probe_node);
+		pairingheap_add(probe_queue, &endpoint->state.probe_node);
 }
 
 static Endpoint *
 probe_first(void)
 {
-	return pairingheap_is_empty(probes) ? NULL :
-		pairingheap_container(Endpoint, state.probe_node, pairingheap_first(probes));
+	return pairingheap_is_empty(probe_queue) ? NULL :
+		pairingheap_container(Endpoint, state.probe_node, pairingheap_first(probe_queue));
 }
 
 Endpoint *

@@ -53,7 +53,7 @@ SKIP:
 		'with the library, the scripts, the control file and the documents, and nothing else');
 	my ($fields) = run_command([ 'dpkg-deb', '-f', "$target/$name" ]);
 	like($fields, qr/^Version: \Q$version\E$/m, 'its version');
-	like($fields, qr/^Depends: postgresql-$release \(>= $release\.?\w+\), .*\blibc6\b/m, 'it depends on the server');
+	like($fields, qr/^Depends: postgresql-$release \(>= $release[.~]\w+\), .*\blibc6\b/m, 'it depends on the server');
 	like($fields, qr/^Depends: .*\blibcurl/m, '... on libcurl');
 	like($fields, qr/^Depends: .*\blibssl/m, '... and on OpenSSL');
 	like($fields, qr/^Maintainer: .* <.*>$/m, 'it has a maintainer');

