@@ -78,7 +78,7 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	return described;
 }
 
-/* The key stays with a delivery that is to be retried: it is in the table from now on, and so is what follows. */
+/* A delivery that must be retried keeps its key, in the table; so what follows it goes there too. */
 static void
 attempt_block_key(Delivery *delivery)
 {
@@ -211,7 +211,7 @@ attempt_could_not_send(Delivery *delivery, const char *error, TimestampTz now)
 	result.outcome = HTTP_INVALID;
 	result.error = error;
 	result.headers = result.body = "";
-	delivery->attempt.handshake = false;	/* nobody has been asked; what is wrong is wrong with this delivery */
+	delivery->attempt.handshake = false;	/* the fault is this delivery's, not the handshake's */
 	attempt_end(delivery, &result, now);
 }
 

@@ -1,19 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * attempt_log.c
- *		What is told about the attempts: the last ten requests, counters.
+ *		The log of attempts: the last ten requests of each webhook, and counters.
  *
  * Attempts are noted in memory and written now and then, so that a webhook
  * with ten thousand requests a second costs ten rows a second, not ten
  * thousand.  The log has ten slots per webhook; attempt n goes to slot n
  * modulo ten, and of the attempts since the last write only the last ten are
- * there to be written.  While they are written nobody is served, so it is done
- * a little at a time, with pauses: for a thousand busy webhooks it is ten
- * thousand rows.
+ * there to be written.  Nothing is sent while they are written, so it is done
+ * in slices, with pauses: a thousand busy webhooks have ten thousand rows.
  *
- * Some are written at once, with the position, so that who waits until nothing
- * is pending finds them in the log.  When many webhooks have some, or bodies
- * are large, they are written before they take more than LOG_MEMORY.
+ * A few are written at once, with the position, so that a session that waits
+ * until nothing is pending finds them in the log.  When many webhooks have
+ * entries, or bodies are large, they are written before they take more than
+ * LOG_MEMORY.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +32,7 @@
 /* A longer body is cut off in the log. */
 #define LOG_BODY_MAX	(64 * 1024)
 
-/* A webhook's are written so long after it has got some: when there is nothing else to do, and otherwise. */
+/* Flush delay per webhook, when idle and when busy. */
 #define IDLE_MS			250
 #define BUSY_MS			1000
 
@@ -81,10 +81,10 @@ static Size attempt_log_memory = 0;		/* that all entries take */
 static dlist_head attempt_log_dirty = DLIST_STATIC_INIT(attempt_log_dirty);
 static dlist_head attempt_log_failing = DLIST_STATIC_INIT(attempt_log_failing);
 
-/* Entries that may be written at once in a second, without anybody minding the cost. */
+/* Entries that may be written at once within a second; their cost does not matter. */
 #define PROMPT_ENTRIES	80
 
-/* Times here are those of a clock that nobody sets, in microseconds. */
+/* Times here are in microseconds, by a monotonic clock. */
 static int	attempt_log_entries = 0;		/* to be written */
 static int	attempt_log_prompt_left = 0;	/* of this second's */
 static int64 attempt_log_prompt_since = 0;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * attempt_log.h
- *		What is told about the attempts: the last ten requests, counters.
+ *		The log of attempts: the last ten requests of each webhook, and counters.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * deactivation.c
- *		Endpoints that are to be warned of, or switched off.
+ *		Deactivates webhooks that keep failing, and warns before.
  *
- * Between the failure that condemns an endpoint and the transaction that
- * switches it off somebody may have switched it off himself, or mended it.  So
- * the verdict is about one configuration, and is carried out only if that one
- * still stands in the table.  Until then nothing is sent.
+ * Between the failure that calls for it and the transaction that deactivates the
+ * webhook, a session may have deactivated or corrected it.  So the decision is
+ * about one version of its configuration, and is applied only if that is still
+ * the one in the table.  Until then nothing is sent.
  *
  *-------------------------------------------------------------------------
  */
@@ -101,7 +101,7 @@ deactivation_next_save(void)
 	return deactivation_pending != NIL ? webhook_lock_next_try() : DT_NOEND;
 }
 
-/* False if somebody else has been there before. */
+/* False if a session has changed the webhook before. */
 static bool
 deactivation_write(Endpoint *endpoint)
 {
@@ -123,7 +123,7 @@ deactivation_cancel(Endpoint *endpoint)
 		spill_start_backlog(endpoint);
 }
 
-/* False: somebody else has a claim on it, or has locked the notifications. */
+/* False: a session has locked the webhook or the notifications. */
 static bool
 deactivation_apply(Endpoint *endpoint)
 {

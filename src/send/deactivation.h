@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * deactivation.h
- *		Endpoints that are to be warned of, or switched off.
+ *		Deactivates webhooks that keep failing, and warns before.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,19 +12,19 @@
 
 extern void deactivation_init(MemoryContext context);
 
-/* So many percent of its schedule have passed without a success. */
+/* This percentage of its schedule has elapsed without a success: have a warning raised. */
 extern void deactivation_warn(Endpoint *endpoint, int percent);
 
 /*
- * Have it switched off with the next transaction, and nothing sent there until then.  as_of: the configuration
- * that this is about, by its updated_at; another one is not condemned.
+ * Have it deactivated with the next transaction, and nothing sent there until then.  as_of: the updated_at of the
+ * configuration that this is about; a newer one is left alone.
  */
 extern void deactivation_order(Endpoint *endpoint, const char *reason, TimestampTz as_of);
 
 /* Switch off the webhook whose transform ended the worker before this one.  In a transaction with SPI connected. */
 extern void deactivation_of_transform(int64 webhook_id);
 
-/* Have the webhooks switched off whose owner does not exist any more.  In a transaction with SPI connected. */
+/* Have the webhooks deactivated whose owner does not exist any more.  In a transaction with SPI connected. */
 extern void deactivation_find_orphans(void);
 
 /* Is there something for deactivation_save() to do now; or when may there be a claim on what has had none so far? */

@@ -20,7 +20,7 @@ typedef enum DeliveryState
 	DELIVERY_FAILED				/* given up */
 } DeliveryState;
 
-/* How long a request takes, as far as can be told. */
+/* How long a request takes, as far as is known. */
 typedef enum RequestPace
 {
 	PACE_QUICK,

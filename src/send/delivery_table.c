@@ -3,7 +3,7 @@
  * delivery_table.c
  *		The table of deliveries that did not succeed at once.
  *
- * All SQL on webhook.delivery that the worker uses stands here.  A row holds
+ * All SQL on webhook.delivery that the worker uses is here.  A row holds
  * its own copy of the message, so that it does not depend on the outbox, whose
  * partitions are truncated.
  *

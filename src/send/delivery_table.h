@@ -50,7 +50,7 @@ typedef struct DuePosition
 	int64		id;
 } DuePosition;
 
-/* In the same way, rows that are due by now and stand after this one, in order. */
+/* In the same way, rows that are due by now and come after this one, in order. */
 extern int	delivery_table_read_due(const DuePosition *after, TimestampTz now, int max,
 							  MemoryContext context, StoredDelivery *result, bool *more);
 
@@ -62,7 +62,7 @@ extern int	delivery_table_read_next(int64 webhook_id, int64 order_key,
 extern int	delivery_table_read_probes(int64 webhook_id, int max, MemoryContext context,
 								 StoredDelivery *result);
 
-/* Rows of the webhook that are to be retried wait from now on. */
+/* Turn rows of the webhook from retrying to waiting. */
 extern void delivery_table_all_waiting(int64 webhook_id);
 
 /* Up to max rows that failed before this time, the oldest first. */
@@ -94,8 +94,8 @@ extern int64 delivery_table_drop(int64 webhook_id);
 extern TimestampTz delivery_table_next_due(const DuePosition *after);
 
 /*
- * Call back for every active webhook with waiting rows, and for every one with rows that nobody wants
- * any more, as it has been deleted or switched off; and for every key with a row to be retried.
+ * Call back for every active webhook with waiting rows, and for every one with rows that are of no use
+ * any more, as it has been deleted or deactivated; and for every key with a row to be retried.
  */
 extern void delivery_table_foreach_backlog(void (*callback) (int64 webhook_id, bool wanted));
 extern void delivery_table_foreach_retrying(void (*callback) (int64 webhook_id, int64 order_key));

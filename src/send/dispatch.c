@@ -26,14 +26,14 @@
 #include "send/scheduler.h"
 #include "send/spill.h"
 
-/* What a slow endpoint has held up for so long is stored. */
+/* What a slow endpoint has held up for this long is stored. */
 #define HELD_UP_MS			300
 
-/* How long to wait before looking again at what is overdue, but nobody's fault. */
+/* How long to wait before looking again at what is overdue, but not its endpoint's fault. */
 #define LOOK_AGAIN_MS		20
 
 
-/* A message for a webhook that is switched off: kept, if it is young enough. */
+/* A message for a deactivated webhook: buffered, if it is recent enough. */
 static void
 dispatch_to_inactive(Message *message, Endpoint *endpoint)
 {
@@ -94,7 +94,7 @@ dispatch_message(Message *message)
 	delivery_release_message(message);
 }
 
-/* ---------- endpoints that are slow, failing or switched off ---------- */
+/* ---------- endpoints that are slow, failing or deactivated ---------- */
 
 /*
  * Is it the endpoint that holds this delivery up, and not just the number of
@@ -151,7 +151,7 @@ dispatch_refresh_endpoint(Endpoint *endpoint)
 	bool		was_active = endpoint->config.seen.active;
 	TimestampTz updated_at = endpoint->config.seen.updated_at;
 
-	/* Somebody else may have loaded it anew since we have looked: what we saw counts. */
+	/* It may have been reloaded since we looked: what we saw counts. */
 	if (!endpoint_changed(endpoint) ||
 		(endpoint->queue.in_memory == 0 && !endpoint->state.health.failing && !endpoint->spill.backlog && was_active))
 		return;
@@ -170,13 +170,13 @@ dispatch_refresh_endpoint(Endpoint *endpoint)
 			spill_start_backlog(endpoint);
 		else if (endpoint->state.health.failing && endpoint->config.updated_at != updated_at)
 		{
-			/* Somebody has mended the webhook: see at once whether it works. */
+			/* The webhook has been changed: see at once whether it works. */
 			endpoint->state.health.next_probe_at = clock_now();
 			probe_plan(endpoint);
 		}
 	}
 
-	/* A test is sent even if it is switched off. */
+	/* A test is sent even if it is deactivated. */
 	scheduler_enter(endpoint);
 }
 

@@ -332,7 +332,7 @@ endpoint_refresh(Endpoint *endpoint)
 			endpoint_load_health(endpoint);
 		else if (endpoint->config.active && !was_active)
 		{
-			/* Switched on again, by somebody who trusts that it works; see how much it can take. */
+			/* Activated again: start with one request at a time. */
 			memset(&endpoint->state.health, 0, sizeof(endpoint->state.health));
 			endpoint->state.health.ramp = 1;
 			handshake_forget(&endpoint->state.handshake);

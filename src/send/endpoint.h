@@ -126,14 +126,14 @@ typedef struct EndpointSpill
 	bool		backlog;		/* rows wait: newer messages must go there too */
 	int64		backlog_read;	/* ids up to this one have been taken from there */
 	bool		to_wait;		/* rows to be retried become waiting ones */
-	bool		to_drop;		/* its rows are to be removed */
+	bool		to_drop;		/* its rows must be removed */
 } EndpointSpill;
 
-/* What is to be said or done about it.  Written by deactivation.c. */
+/* Pending warnings and deactivation.  Written by deactivation.c. */
 typedef struct EndpointVerdict
 {
 	int			warning;		/* percent; 0: none */
-	const char *deactivate;		/* reason why it is to be deactivated, or NULL */
+	const char *deactivate;		/* why it will be deactivated, or NULL */
 	TimestampTz deactivate_as_of;	/* ... while this is when its configuration was last changed */
 } EndpointVerdict;
 

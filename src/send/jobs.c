@@ -93,13 +93,13 @@ jobs_begin_transaction(void)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 
-	/* Under this lock nobody else changes the position: what we save follows on what we know. */
+	/* Under this lock no other process changes the position: what we save follows on what we know. */
 	if (catalog_oids() != NULL)
 		LockRelationOid(catalog_oids()->cursor, RowExclusiveLock);
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
-/* Not lasting: nobody waits until it is on disk, and a crash may take it away. */
+/* Not lasting: we do not wait until it is on disk, and a crash may lose it. */
 static void
 jobs_commit_transaction(bool lasting)
 {
@@ -364,7 +364,7 @@ static const struct
 
 /* ---------- when ---------- */
 
-/* Logs and counters have a clock of their own, which nobody sets. */
+/* Logs and counters have a monotonic clock of their own. */
 static TimestampTz
 jobs_next_record(TimestampTz now)
 {
@@ -448,7 +448,7 @@ jobs_run(TimestampTz now)
 		jobs_run_transaction(now);
 }
 
-/* ---------- what the worker tells ---------- */
+/* ---------- what the worker reports ---------- */
 
 void
 jobs_note_wakeup(void)

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * notify.c
- *		What an operator hears of: warnings, webhooks switched off.
+ *		Notifications for operators: warnings, deactivated webhooks.
  *
- * The token that switches a webhook on again stands in the row and in the
+ * The token that activates a webhook again is in the row and in the
  * message to the owner's other webhooks, but not in the NOTIFY: any role may
  * listen.
  *
@@ -169,7 +169,7 @@ void
 notify_warning(const Endpoint *endpoint, int percent)
 {
 	notify_raise(endpoint, "failing",
-					   psprintf("%s fails: %d %% of its retry schedule have passed without a success",
+					   psprintf("%s is failing: %d%% of its retry schedule has elapsed without a successful delivery",
 								notify_describe(endpoint), percent),
 					   NULL, NULL, NULL);
 }
@@ -238,8 +238,8 @@ notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_o
 	if (spi_statement_execute(&notify_deactivate_statement, values, NULL) == 0)
 		return false;
 
-	message = psprintf("%s was switched off: %s; %s for %d hours", notify_describe(endpoint), notify_explain(endpoint, reason),
-					   strcmp(reason, "owner") == 0 ? "what waited to be sent is kept" : "messages are kept",
+	message = psprintf("%s was deactivated: %s; %s for %d hours", notify_describe(endpoint), notify_explain(endpoint, reason),
+					   strcmp(reason, "owner") == 0 ? "pending messages are kept" : "messages are kept",
 					   webhook_buffer_retention / 3600);
 	notify_raise(endpoint, "deactivated", message, reason, token, link);
 	return true;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * notify.h
- *		What an operator hears of: warnings, webhooks switched off.
+ *		Notifications for operators: warnings, deactivated webhooks.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,12 +17,12 @@
  */
 
 /*
- * Can a notification be written without waiting?  Who may delete notifications may lock their table, and stay in his
- * transaction; the worker must not wait for him.  If so, it can be for the rest of our transaction.
+ * Can a notification be written without waiting?  A session that may delete notifications can lock their table for
+ * long, and the worker must not wait for it.  If so, it can be for the rest of our transaction.
  */
 extern bool notify_possible(void);
 
-/* So many percent of the schedule have passed without a success. */
+/* This percentage of the schedule has elapsed without a success. */
 extern void notify_warning(const Endpoint *endpoint, int percent);
 
 /* A payload does not fit the form of the webhook's integration.  Reported once while the notification exists. */

@@ -11,7 +11,7 @@
  * what it was.
  *
  * The function belongs to the webhook's owner and is not to be trusted: it
- * runs with his rights, as a security-restricted operation, in a read-only
+ * runs with its rights, as a security-restricted operation, in a read-only
  * subtransaction and within a time limit.  Whatever goes wrong in it is an
  * error of this delivery alone.  Being read-only also keeps it from sending
  * messages, which it would get to see again.
@@ -48,7 +48,7 @@
 #include "shape/json_field.h"
 #include "shape/shape_cache.h"
 
-/* A function that has caught being cancelled, and goes on, gets so many times its limit. */
+/* A transform that swallows query cancel is killed after this multiple of its timeout. */
 #define HARD_LIMIT_FACTOR	3
 
 static TimeoutId prepare_hard_limit;
@@ -162,7 +162,7 @@ prepare_is_deletion(const Message *message)
 	return dot != NULL && strcmp(dot, ".delete") == 0;
 }
 
-/* What is to be sent, NULL: nothing; errors out if something goes wrong. */
+/* The payload to be sent; NULL: none.  Errors out if something goes wrong. */
 static char *
 prepare_make_payload(const Endpoint *endpoint, const Message *message, ShapeFaults *faults)
 {

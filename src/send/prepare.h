@@ -23,10 +23,10 @@ extern bool prepare_needed(const Endpoint *endpoint);
  */
 extern void prepare_delivery(Delivery *delivery, MemoryContext context);
 
-/* It cannot be sent now, for this reason; it is to be tried again later. */
+/* It cannot be sent now, for this reason, but must be tried again later. */
 extern void prepare_refuse(Delivery *delivery, const char *error, MemoryContext context);
 
-/* The message as it is to be sent; it uses the memory of copy. */
+/* The message as it is sent; it uses the memory of copy. */
 extern const Message *prepare_message(const Delivery *delivery, Message *copy);
 
 /* Free what prepare_delivery() has made. */

@@ -47,7 +47,7 @@ request_create(void)
 	return request;
 }
 
-/* A buffer that grew for one huge message is not kept for ever. */
+/* Give back the memory of a buffer that grew for one huge message. */
 static void
 request_shrink(StringInfo buf)
 {

@@ -12,7 +12,7 @@
 #include "log/message.h"
 #include "send/endpoint.h"
 
-/* Everything is the request's own: the endpoint may be loaded anew while it is under way. */
+/* Everything is the request's own: the endpoint may be reloaded while it is in flight. */
 typedef struct Request
 {
 	HttpRequest http;			/* points into the buffers below */

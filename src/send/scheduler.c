@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * scheduler.c
- *		Which endpoint may send next, and the requests under way.
+ *		Which endpoint may send next, and the requests in flight.
  *
- * Endpoints with ready deliveries take turns, one request each, so that
- * nobody's queue delays anybody else's.
+ * Endpoints with ready deliveries take turns, one request each, so that no
+ * endpoint's queue delays another's.
  *
  * Receivers that hang must not use up the requests that we make at once, which
- * are webhook.max_connections at most.  Doubtful are those under way for
+ * are webhook.max_connections at most.  Doubtful are those in flight for
  * longer than SLOW_AFTER_MS, and all of an endpoint that has such requests, or
  * has not shown that it works.  When they have taken half of the connections,
  * no more of them are started; the other half is for endpoints that answer.  Some

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * scheduler.h
- *		Which endpoint may send next, and the requests under way.
+ *		Which endpoint may send next, and the requests in flight.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,7 +10,7 @@
 
 #include "send/delivery_table.h"
 
-/* How many requests may this endpoint have under way at once? */
+/* How many requests may this endpoint have in flight at once? */
 extern int	scheduler_allowed(const Endpoint *endpoint);
 
 /* The endpoint has got something to send, or room to send it; or has nothing any more. */

@@ -8,11 +8,11 @@
  * four ways back:
  *
  *	due			a delivery that failed, at its time;
- *	followers	what had to wait behind one that failed: its key is *blocked* as
+ *	followers	what had to wait after one that failed: its key is *blocked* as
  *				long as the table holds an unfinished row with it, newer messages are
  *				stored, too, and read back one by one;
- *	backlog		what waits for an endpoint that was slow, failing or off: newer
- *				messages are stored behind it until it has been read to the end;
+ *	backlog		what waits for an endpoint that was slow, failing or deactivated:
+ *				newer messages are stored after it until it has been read to the end;
  *	probe		one delivery at a time of an endpoint that is failing.
  *
  *-------------------------------------------------------------------------
@@ -50,7 +50,7 @@ static MemoryContext spill_context;
 static dlist_head spill_to_write = DLIST_STATIC_INIT(spill_to_write);	/* of Delivery */
 static List *spill_to_delete = NIL;	/* of DeliveryId */
 static List *spill_to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
-static List *spill_to_drop = NIL;		/* of Endpoint: switched off, nothing is to be kept */
+static List *spill_to_drop = NIL;		/* of Endpoint: deactivated without a buffer */
 static bool spill_news = false;		/* in these lists: not just what has had no claim so far */
 static List *spill_backlogs = NIL;	/* of Endpoint */
 static DuePosition spill_due_after;	/* rows due up to this one have been read */
@@ -92,7 +92,7 @@ spill_work_off(List **list, bool (*done) (void *item))
 	*list = rest;
 }
 
-/* ---------- what is to be written ---------- */
+/* ---------- what must be written ---------- */
 
 /* Its time must not fall among those of the rows that have been read already. */
 static void
@@ -285,7 +285,7 @@ spill_all_overtaken(void)
 
 /* ---------- writing ---------- */
 
-/* Look at all rows that are to be retried once more. */
+/* Read all rows that must be retried once more. */
 static void
 spill_reread_due(void)
 {
@@ -360,8 +360,8 @@ spill_may_send(const Endpoint *endpoint)
 }
 
 /*
- * Nobody looks for a waiting row by itself: it is read with the backlog, as a probe, or
- * behind a row with its key.
+ * A waiting row is not looked for by itself: it is read with the backlog, as a probe, or
+ * after a row with its key.
  */
 static bool
 spill_needs_reader(const Delivery *delivery)
@@ -448,7 +448,7 @@ spill_write_rows(void)
 /*
  * Until this is done the rows of a failing endpoint are still to be retried, and
  * their keys blocked.  If it is well again before, they are retried: what came
- * due in the meantime was passed over, and so were those behind.
+ * due in the meantime was passed over, and so were those that follow.
  */
 static bool
 spill_make_rows_wait(void *item)
@@ -471,7 +471,7 @@ spill_make_rows_wait(void *item)
 	return true;
 }
 
-/* Rows that were written while somebody switched the webhook off, or deleted it. */
+/* Rows that were written while a session deactivated or deleted the webhook. */
 static bool
 spill_drop_rows(void *item)
 {
@@ -553,7 +553,7 @@ spill_load_backlog(Endpoint *endpoint)
 	for (int i = 0; i < n; i++)
 	{
 		endpoint->spill.backlog_read = rows[i].message->id;
-		/* Behind a row that is to be retried it will be found by its key. */
+		/* After a row that must be retried it will be found by its key. */
 		if (spill_is_in_memory(&rows[i]) || order_key_blocked(endpoint->id, rows[i].order_key))
 			pfree(rows[i].message);
 		else
@@ -582,7 +582,7 @@ spill_read_on(void *item)
 	return true;
 }
 
-/* Rows behind those that have been dealt with. */
+/* Rows that follow those that have been processed. */
 static void
 spill_load_followers(TimestampTz now)
 {
@@ -647,7 +647,7 @@ spill_load_due(TimestampTz now)
 }
 
 /*
- * Choose the delivery that is to find out whether a failing endpoint works
+ * Choose the delivery that finds out whether a failing endpoint works
  * again: the oldest one, but not the same each time, as it may be the
  * only one that is disliked.
  */

@@ -17,7 +17,7 @@
 #include "send/delivery_table.h"
 #include "send/trim.h"
 
-/* Rows that failed too long ago are removed so many at a time; what could not be removed then, after this. */
+/* How many rows are removed at a time, and when to try again with those that were locked. */
 #define TRIM_ROWS			200
 #define TRIM_AGAIN_MS		60000
 

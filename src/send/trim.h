@@ -10,7 +10,7 @@
 
 #include "datatype/timestamp.h"
 
-/* A row has failed for good: it is to be removed when its time has come. */
+/* A row has failed for good: it will be removed when its time has come. */
 extern void trim_note_failed(TimestampTz now);
 
 /* When is it time to remove some? */
@@ -19,7 +19,7 @@ extern TimestampTz trim_next(void);
 /* Remove some, and find out when it is time for the next.  In a transaction with SPI connected. */
 extern void trim_failed(TimestampTz now);
 
-/* How long they are kept may have changed: look anew. */
+/* webhook.failed_retention may have changed: look again. */
 extern void trim_plan(void);
 
 #endif							/* WEBHOOK_TRIM_H */

@@ -38,7 +38,7 @@
 /* A table that was locked is looked at again after this time. */
 #define LOOK_AGAIN_MS	1000
 
-/* Does webhook w subscribe to watched table k: in so many words, or at all? */
+/* Does webhook w subscribe to watched table k: by name, or also through "*"? */
 #define SUBSCRIBES_BY_NAME \
 	"w.events && ARRAY[k.entity_type || '.*', k.entity_type || '.create'," \
 	" k.entity_type || '.update', k.entity_type || '.delete']"
@@ -50,12 +50,12 @@
 	" pg_catalog.left(pg_catalog.array_to_string(k.columns, ', '), 500) END"
 
 /*
- * Bring webhook.withheld up to date, and tell of what is new in it; less than
- * before is no news.  What cannot be judged now (NULL) stays as it is.  The
+ * Bring webhook.withheld up to date, and report what is new in it; what is less
+ * than before is not reported.  What cannot be judged now (NULL) stays as it is.  The
  * result says whether there is such a thing.
  *
- * The bootstrap superuser (10) may see everything.  He is among the owners so
- * that each watched table is looked at: only then does this process hear of
+ * The bootstrap superuser (10) may see everything.  It is among the owners so
+ * that each watched table is looked at: only then is this process notified of
  * its changes.
  */
 static SpiStatement withheld_note_statement = {
@@ -96,7 +96,7 @@ PG_FUNCTION_INFO_V1(webhook_access_hidden);
 
 /*
  * What may the role see of a watched table?  ACCESS_ALL if it is not watched,
- * or does not exist.  False if it cannot be told now because somebody has
+ * or does not exist.  False if that is not known now because a session has
  * locked the table; the worker must not wait for that.
  */
 static bool
@@ -127,7 +127,7 @@ withheld_judge_watched(Oid role, Oid relid, Access *access, Bitmapset **hidden)
 
 /*
  * access_problem(role, relation) returns text: why rows of a watched table are
- * kept from a role; '' if they are not.  NULL when it cannot be told now.
+ * withheld from a role; '' if they are not.  NULL when that is not known now.
  */
 Datum
 webhook_access_problem(PG_FUNCTION_ARGS)
@@ -144,8 +144,8 @@ webhook_access_problem(PG_FUNCTION_ARGS)
 
 /*
  * access_hidden(role, relation) returns text[]: the columns of a watched table
- * that are kept from a role which is sent its rows.  NULL if there are none,
- * or when it cannot be told now.
+ * that are withheld from a role which is sent its rows.  NULL if there are
+ * none, or when that is not known now.
  */
 Datum
 webhook_access_hidden(PG_FUNCTION_ARGS)
@@ -211,7 +211,7 @@ typedef struct WithheldVerdict
 	const char *problem;		/* NULL: some columns at least may be seen */
 	Bitmapset  *readable;		/* with ACCESS_COLUMNS */
 	bool		event_uid_hidden;	/* likewise */
-	bool		unknown;		/* it cannot be told now: the table is locked */
+	bool		unknown;		/* not known now: the table is locked */
 } WithheldVerdict;
 
 static HTAB *withheld_verdicts = NULL;
@@ -250,7 +250,7 @@ withheld_judge_columns(WithheldVerdict *verdict)
 		access_problem_text(verdict->access, verdict->key.role, relid);
 }
 
-/* A table that has been dropped has nothing left that could be kept from anybody. */
+/* Nothing is withheld of a table that has been dropped. */
 static void
 withheld_judge(WithheldVerdict *verdict)
 {
@@ -334,8 +334,8 @@ withheld_hidden_key(const WithheldVerdict *verdict, const Jsonb *payload)
 }
 
 /*
- * Is there something in the payload that the role may not read, or that nobody
- * knows any more?  A parsed payload can be many times as large as its text, and
+ * Is there something in the payload that the role may not read, or that does not
+ * exist any more?  A parsed payload can be many times as large as its text, and
  * there are as many of them in a transaction as there are deliveries.
  */
 static const char *
@@ -382,7 +382,7 @@ withheld_changed(void)
 	return withheld_checked != before;
 }
 
-/* ---------- what is told of it ---------- */
+/* ---------- what is reported ---------- */
 
 /* Each watched table with the name it was watched under, its present name, and the table that has the former now. */
 #define SEEN(watch) \
@@ -440,7 +440,7 @@ withheld_note_lost(TimestampTz now)
 	found = DatumGetBool(spi_statement_value(0, 1, &isnull));
 	again = DatumGetBool(spi_statement_value(0, 2, &isnull));
 
-	/* Settings that somebody has locked are still found afterwards. */
+	/* Settings that a session has locked are still found afterwards. */
 	if (found && (now >= TimestampTzPlusMilliseconds(last, LOOK_AGAIN_MS) || now < last))
 	{
 		spi_statement_execute(&withheld_lost_statement, NULL, NULL);

@@ -21,8 +21,8 @@ extern void withheld_check_webhook(int64 webhook_id);
 
 /*
  * Why may a message that was captured before not be sent to this role now?
- * NULL: it may.  *unknown: it cannot be told now, because somebody has locked
- * the table.  The verdicts are kept: asking costs a look into a hash table.
+ * NULL: it may.  *unknown: that is not known now, because a session has locked
+ * the table.  The verdicts are cached: asking costs a look into a hash table.
  * For the worker, in a transaction; the text lives in the current memory context, or longer.
  */
 extern const char *withheld_reason(Oid role, const Message *message, bool *unknown);

@@ -6,7 +6,7 @@
  * One turn of the loop: if there is something to read or to write, a short
  * transaction; then start requests; then wait for a socket, the latch or the
  * next date; then collect results.  No transaction and no snapshot is open
- * while requests are under way.
+ * while requests are in flight.
  *
  * The worker keeps no state that it could not build again: an error anywhere in a
  * transaction ends the process, and the next one starts from what has been
@@ -14,8 +14,8 @@
  * with the same id.
  *
  * Asked to go (SIGTERM), it finishes its turn, waits a moment for the requests
- * that are under way, and records what has been done, so that nothing is sent
- * twice.  Whoever asked is waiting: none of that may take long.
+ * in flight, and records what has been done, so that nothing is sent twice.  A
+ * shutdown waits for it: none of that may take long.
  *
  *-------------------------------------------------------------------------
  */
@@ -208,7 +208,7 @@ worker_check_clock(TimestampTz now)
 static void
 worker_perform_requests(void)
 {
-	/* The next worker begins with a libcurl that is in order, and sends again what was under way. */
+	/* The next worker begins with a libcurl that is in order, and sends again what was in flight. */
 	if (!http_perform(worker_http))
 		ereport(ERROR,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
@@ -390,7 +390,7 @@ worker_run(const WorkerArgs *args)
 	worker_init_sending();
 	jobs_init(worker_slot, worker_turn_context);
 
-	/* The delivery table may hold what the last worker has read and nobody has confirmed. */
+	/* The delivery table may hold what the last worker has read and no standby has confirmed. */
 	standby_note_read();
 
 	worker_wait_set = webhook_create_wait_event_set(3);

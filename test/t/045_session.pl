@@ -383,7 +383,7 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	ok($node->poll_query_until('postgres', "SELECT NOT active AND deactivation_reason = 'owner' FROM webhook.webhook WHERE id = $waiting"),
 		'W14: it is switched off, with a reason of its own');
 	like(sql("SELECT message FROM webhook.notification WHERE webhook_id = $waiting AND kind = 'deactivated'"),
-		qr/was switched off: its owner, the role with OID \d+, does not exist any more; what waited to be sent is kept/, 'M8: and a notification');
+		qr/was deactivated: its owner, the role with OID \d+, does not exist any more; pending messages are kept/, 'M8: and a notification');
 	is(sql("SELECT count(*) FROM webhook.get_webhooks('erin') WHERE owner::text = owner::oid::text"), '2',
 		'W14: a superuser sees the number of the role');
 	foreach my $id ($waiting, $buffered)
