@@ -67,6 +67,8 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	described.unprepared = delivery->prepared.error != NULL && !delivery->probe;
 	described.active = endpoint->config.active;
 	described.sendable = endpoint_is_sendable(endpoint) && (delivery->probe || !endpoint->state.health.failing);
+	if (described.delivered || described.agreed)
+		return described;
 	described.failure.now = now;
 	described.failure.attempts = delivery->attempts;
 	described.failure.probe = delivery->probe;

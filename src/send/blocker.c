@@ -14,6 +14,7 @@
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
+#include "base/container.h"
 #include "send/blocker.h"
 #include "send/endpoint.h"
 #include "send/order_key.h"
@@ -33,12 +34,7 @@ static uint64 blocker_looks = 0;
 void
 blocker_init(MemoryContext context)
 {
-	HASHCTL		ctl = {0};
-
-	ctl.hcxt = context;
-	ctl.keysize = sizeof(int64);
-	ctl.entrysize = sizeof(Blocker);
-	blocker_table = hash_create("webhook blockers", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	blocker_table = container_hash("webhook blockers", 64, sizeof(int64), sizeof(Blocker), context);
 }
 
 void

@@ -16,6 +16,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
+#include "base/container.h"
 #include "log/cursor.h"
 #include "send/delivery.h"
 #include "send/delivery_table.h"
@@ -41,12 +42,8 @@ static int64 delivery_finished_id = 0;
 void
 delivery_init(MemoryContext context)
 {
-	HASHCTL		ctl = {0};
-
 	delivery_context = context;
-	ctl.hcxt = context;
-	ctl.keysize = ctl.entrysize = sizeof(DeliveryId);
-	delivery_rows = hash_create("webhook stored deliveries", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	delivery_rows = container_hash("webhook stored deliveries", 256, sizeof(DeliveryId), sizeof(DeliveryId), context);
 }
 
 int64

@@ -20,6 +20,7 @@
 
 #include "base/catalog.h"
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/secret_file.h"
 #include "base/settings.h"
 #include "base/spi_statement.h"
@@ -62,14 +63,9 @@ static SpiStatement endpoint_health_statement = {
 void
 endpoint_init(void)
 {
-	HASHCTL		ctl = {0};
-
 	endpoint_context = AllocSetContextCreate(TopMemoryContext, "webhook endpoints",
 											 ALLOCSET_DEFAULT_SIZES);
-	ctl.keysize = sizeof(int64);
-	ctl.entrysize = sizeof(Endpoint);
-	ctl.hcxt = endpoint_context;
-	endpoint_table = hash_create("webhook endpoints", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	endpoint_table = container_hash("webhook endpoints", 256, sizeof(int64), sizeof(Endpoint), endpoint_context);
 }
 
 bool

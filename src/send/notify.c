@@ -27,6 +27,7 @@
 
 #include "base/catalog.h"
 #include "base/clock.h"
+#include "base/random.h"
 #include "base/settings.h"
 #include "base/spi_statement.h"
 #include "log/outbox.h"
@@ -187,16 +188,11 @@ notify_form(const Endpoint *endpoint, const char *faults)
 static char *
 notify_make_token(void)
 {
-	unsigned char bytes[TOKEN_BYTES];
-	char	   *token = palloc(2 * TOKEN_BYTES + 1);
+	StringInfoData token;
 
-	if (!pg_strong_random(bytes, sizeof(bytes)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
-	for (int i = 0; i < TOKEN_BYTES; i++)
-		sprintf(token + 2 * i, "%02x", bytes[i]);
-	return token;
+	initStringInfo(&token);
+	random_append_hex(&token, TOKEN_BYTES);
+	return token.data;
 }
 
 /* The ready-made link, or NULL if none is configured. */

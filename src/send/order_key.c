@@ -9,6 +9,7 @@
 
 #include "utils/hsearch.h"
 
+#include "base/container.h"
 #include "send/order_key.h"
 
 static HTAB *order_key_table;
@@ -17,12 +18,7 @@ static dlist_head order_key_to_follow = DLIST_STATIC_INIT(order_key_to_follow);
 void
 order_key_init(MemoryContext context)
 {
-	HASHCTL		ctl = {0};
-
-	ctl.hcxt = context;
-	ctl.keysize = sizeof(OrderKeyTag);
-	ctl.entrysize = sizeof(OrderKey);
-	order_key_table = hash_create("webhook order keys", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	order_key_table = container_hash("webhook order keys", 1024, sizeof(OrderKeyTag), sizeof(OrderKey), context);
 }
 
 OrderKey *

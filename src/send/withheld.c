@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "base/as_owner.h"
+#include "base/container.h"
 #include "base/spi_statement.h"
 #include "capture/match.h"
 #include "send/notify.h"
@@ -272,16 +273,12 @@ withheld_judge(WithheldVerdict *verdict)
 static void
 withheld_forget_verdicts(void)
 {
-	HASHCTL		ctl = {0};
-
 	if (withheld_verdicts == NULL)
 		withheld_context = AllocSetContextCreate(TopMemoryContext, "webhook verdicts", ALLOCSET_DEFAULT_SIZES);
 	else
 		MemoryContextReset(withheld_context);
-	ctl.keysize = sizeof(((WithheldVerdict *) NULL)->key);
-	ctl.entrysize = sizeof(WithheldVerdict);
-	ctl.hcxt = withheld_context;
-	withheld_verdicts = hash_create("webhook verdicts", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	withheld_verdicts = container_hash("webhook verdicts", 64, sizeof(((WithheldVerdict *) NULL)->key),
+									   sizeof(WithheldVerdict), withheld_context);
 	withheld_verdict_changes = watch_access_changes();
 }
 
