@@ -177,9 +177,9 @@ matrix:
 lint:
 	@sh $(src_top)/test/lint
 
-# The layout is pgindent's, to which clang-format comes close; so only lines changed since the last commit are touched.
+# The layout is that of pgindent, which needs the sources of PostgreSQL: make format PG_SOURCE=...
 format:
-	cd $(src_top) && git clang-format -- src test
+	@PG_SOURCE=$(PG_SOURCE) sh $(src_top)/test/format
 
 # Packages for Debian, one for each release of PostgreSQL that has its headers here, or for that of PG_CONFIG.
 deb:

@@ -130,7 +130,9 @@ check_split_list(const Field *field, const char *s, ListItem **items,
 		if (len == 0)
 			check_refuse(field, count == 1 ? "it is empty" : "an entry of the list is empty");
 		check_item(field, s, len);
-		(*items)[n++] = (ListItem) {s, len, false};
+		(*items)[n].start = s;
+		(*items)[n].len = len;
+		(*items)[n++].taken = false;
 		if (*next == '\0')
 			return n;
 		s = next + 1;

@@ -10,6 +10,24 @@
  */
 #include "pure/result.h"
 
+/* Nothing is learned about the endpoint. */
+static ResultDecision
+result_without_judgement(ResultDelivery delivery, ResultKey key)
+{
+	ResultDecision decision = {.delivery = delivery,.key = key};
+
+	return decision;
+}
+
+static ResultDecision
+result_of_success(Health *health)
+{
+	ResultDecision decision = {.delivery = RESULT_FINISH,.key = RESULT_PASS_KEY,.judged = true};
+
+	decision.endpoint = health_success(health) ? RESULT_RECOVERED : RESULT_UNCHANGED;
+	return decision;
+}
+
 static ResultDecision
 result_of_failure(Health *health, const RetrySchedule *schedule, const HealthFailure *failure)
 {
@@ -59,16 +77,15 @@ ResultDecision
 result_decide(Health *health, const RetrySchedule *schedule, const AttemptResult *result)
 {
 	if (result->agreed && (result->test || result->sendable))
-		return (ResultDecision) {.delivery = RESULT_SEND, .key = RESULT_KEEP_KEY};
+		return result_without_judgement(RESULT_SEND, RESULT_KEEP_KEY);
 	if (result->test)
-		return (ResultDecision) {.delivery = RESULT_FINISH, .key = RESULT_PASS_KEY};
+		return result_without_judgement(RESULT_FINISH, RESULT_PASS_KEY);
 	if (result->delivered)
-		return (ResultDecision) {.delivery = RESULT_FINISH, .key = RESULT_PASS_KEY, .judged = true,
-			.endpoint = health_success(health) ? RESULT_RECOVERED : RESULT_UNCHANGED};
+		return result_of_success(health);
 
 	/* Deactivated, or found failing, while it was in flight: nothing to judge any more. */
 	if (result->agreed || !result->active)
-		return (ResultDecision) {.delivery = RESULT_WAIT, .key = RESULT_PASS_KEY};
+		return result_without_judgement(RESULT_WAIT, RESULT_PASS_KEY);
 	if (result->unprepared)
 		return result_of_preparation(schedule, &result->failure);
 	return result_of_failure(health, schedule, &result->failure);

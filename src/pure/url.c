@@ -50,6 +50,14 @@ typedef struct Writer
 	bool		full;
 } Writer;
 
+static Span
+url_span(const char *start, const char *end)
+{
+	Span		span = {start, (size_t) (end - start)};
+
+	return span;
+}
+
 static bool
 url_is_alnum(char c)
 {
@@ -213,7 +221,7 @@ url_parse_authority(Span authority, Origin *origin)
 	else if (bracket)
 		host_end++;
 
-	origin->host = (Span) {authority.start, (size_t) (host_end - authority.start)};
+	origin->host = url_span(authority.start, host_end);
 	if (origin->host.len == 0)
 		return "the URL has no host";
 	if (!(bracket ? url_is_ipv6_literal(origin->host) : url_is_host_name(origin->host)))
@@ -224,7 +232,7 @@ url_parse_authority(Span authority, Origin *origin)
 	{
 		const char *digits = host_end + 1;
 
-		origin->port = url_parse_port((Span) {digits, (size_t) (end - digits)});
+		origin->port = url_parse_port(url_span(digits, end));
 		if (*host_end != ':' || origin->port < 0)
 			return "the URL's port is not a number from 1 to 65535";
 	}
