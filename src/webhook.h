@@ -9,7 +9,7 @@
 #define WEBHOOK_H
 
 #define WEBHOOK_SCHEMA		"webhook"
-#define WEBHOOK_PARTITIONS	4		/* webhook.outbox_0 ... outbox_3 */
+#define WEBHOOK_PARTITIONS	4	/* webhook.outbox_0 ... outbox_3 */
 
 /* WEBHOOK_VERSION comes from webhook.control by way of the Makefile. */
 #ifndef WEBHOOK_VERSION

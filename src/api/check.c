@@ -37,7 +37,8 @@
 #include "send/format.h"
 
 #define MAX_NAME_LENGTH		200 /* characters */
-#define MAX_LIST_LENGTH		(256 * 1024)	/* bytes of "event" and "event_uids" */
+#define MAX_LIST_LENGTH		(256 * 1024)	/* bytes of "event" and
+											 * "event_uids" */
 #define MAX_HEADERS			100
 #define MAX_FILTER_SIZE		(64 * 1024)
 #define MAX_PEM_LENGTH		(256 * 1024)
@@ -109,7 +110,7 @@ check_compare_items(const void *a, const void *b)
 /* Split s at its commas, strip blanks and check each entry; returns their number. */
 static int
 check_split_list(const Field *field, const char *s, ListItem **items,
-		   void (*check_item) (const Field *field, const char *item, size_t len))
+				 void (*check_item) (const Field *field, const char *item, size_t len))
 {
 	int			count = 1;
 	int			n = 0;
@@ -142,7 +143,7 @@ check_split_list(const Field *field, const char *s, ListItem **items,
 /* Normalize a comma-separated list: remove blanks and duplicates, keep the order. */
 static Datum
 check_normalize_list(const Field *field, Datum value,
-			   void (*check_item) (const Field *field, const char *item, size_t len))
+					 void (*check_item) (const Field *field, const char *item, size_t len))
 {
 	char	   *s = text_to_cstring(DatumGetTextPP(value));
 	ListItem   *items;

@@ -128,10 +128,10 @@ integration_of_key(const char *api_key, IntegrationKey *result)
 
 	as_owner_begin(&state);
 	if (integration_execute("SELECT i.name, i.api_key_hash, " KEY_COLUMNS " WHERE i.api_key_id = $1",
-				SPI_OK_SELECT, integration_key_id(key), NULL) > 0 ||
+							SPI_OK_SELECT, integration_key_id(key), NULL) > 0 ||
 		integration_execute("SELECT i.name, i.previous_api_key_hash, " KEY_COLUMNS " WHERE i.previous_api_key_id = $1"
-				" AND i.previous_api_key_until > now()",
-				SPI_OK_SELECT, integration_key_id(key), NULL) > 0)
+							" AND i.previous_api_key_until > now()",
+							SPI_OK_SELECT, integration_key_id(key), NULL) > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
@@ -268,12 +268,16 @@ webhook_delete_integration(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	manage_require_integration(&state, name);
-	/* While we wait, webhooks may be removed from the integration, but none can be added. */
+
+	/*
+	 * While we wait, webhooks may be removed from the integration, but none
+	 * can be added.
+	 */
 	integration_for_each_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 ORDER BY id", name, webhook_lock_wait);
 	integration_for_each_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 FOR UPDATE", name, manage_delete_webhook);
 	integration_execute("WITH gone AS (DELETE FROM webhook.event_override WHERE integration = $1 RETURNING event_uid)"
-			" DELETE FROM webhook.paid_entity AS p USING gone WHERE p.event_uid = gone.event_uid",
-			SPI_OK_DELETE, name, NULL);
+						" DELETE FROM webhook.paid_entity AS p USING gone WHERE p.event_uid = gone.event_uid",
+						SPI_OK_DELETE, name, NULL);
 	integration_execute("DELETE FROM webhook.integration WHERE name = $1", SPI_OK_DELETE, name, NULL);
 	as_owner_end(&state);
 	PG_RETURN_BOOL(true);
@@ -329,11 +333,11 @@ webhook_connect_profile(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	manage_require_integration(&state, integration);
 	integration_execute(api_access ?
-			"INSERT INTO webhook.integration_profile VALUES ($1, $2, true)"
-			" ON CONFLICT (integration, profile) DO UPDATE SET api_access = true" :
-			"INSERT INTO webhook.integration_profile VALUES ($1, $2, false)"
-			" ON CONFLICT (integration, profile) DO UPDATE SET api_access = false",
-			SPI_OK_INSERT, integration, profile);
+						"INSERT INTO webhook.integration_profile VALUES ($1, $2, true)"
+						" ON CONFLICT (integration, profile) DO UPDATE SET api_access = true" :
+						"INSERT INTO webhook.integration_profile VALUES ($1, $2, false)"
+						" ON CONFLICT (integration, profile) DO UPDATE SET api_access = false",
+						SPI_OK_INSERT, integration, profile);
 	as_owner_end(&state);
 	PG_RETURN_VOID();
 }
@@ -356,7 +360,7 @@ webhook_disconnect_profile(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	manage_require_integration(&state, integration);
 	connected = integration_execute("DELETE FROM webhook.integration_profile WHERE integration = $1 AND profile = $2",
-						SPI_OK_DELETE, integration, profile) > 0;
+									SPI_OK_DELETE, integration, profile) > 0;
 	as_owner_end(&state);
 	PG_RETURN_BOOL(connected);
 }
@@ -376,10 +380,10 @@ static void
 integration_check_profile(const RunAs *state, const char *profile)
 {
 	integration_check_replaceable(state,
-					  integration_execute("SELECT i.owner FROM webhook.active_integration AS a"
-							  " JOIN webhook.integration AS i ON i.name = a.integration"
-							  " WHERE a.profile = $1 FOR UPDATE OF a", SPI_OK_SELECT, profile, NULL),
-					  "profile", profile);
+								  integration_execute("SELECT i.owner FROM webhook.active_integration AS a"
+													  " JOIN webhook.integration AS i ON i.name = a.integration"
+													  " WHERE a.profile = $1 FOR UPDATE OF a", SPI_OK_SELECT, profile, NULL),
+								  "profile", profile);
 }
 
 /*
@@ -399,18 +403,22 @@ webhook_activate_integration(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	manage_require_integration(&state, integration);
 	if (integration_execute("SELECT FROM webhook.integration_profile WHERE integration = $1 AND profile = $2",
-				SPI_OK_SELECT, integration, profile) == 0)
+							SPI_OK_SELECT, integration, profile) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("profile \"%s\" is not connected to integration \"%s\"", profile, integration),
 				 errhint("Use webhook.connect_profile() first.")));
-	/* The row to replace has been checked and locked, even if it was inserted just now. */
+
+	/*
+	 * The row to replace has been checked and locked, even if it was inserted
+	 * just now.
+	 */
 	while (integration_execute("INSERT INTO webhook.active_integration VALUES ($1, $2) ON CONFLICT DO NOTHING",
-				   SPI_OK_INSERT, profile, integration) == 0)
+							   SPI_OK_INSERT, profile, integration) == 0)
 	{
 		integration_check_profile(&state, profile);
 		if (integration_execute("UPDATE webhook.active_integration SET integration = $2 WHERE profile = $1",
-					SPI_OK_UPDATE, profile, integration) > 0)
+								SPI_OK_UPDATE, profile, integration) > 0)
 			break;
 	}
 	as_owner_end(&state);
@@ -433,7 +441,7 @@ webhook_deactivate_integration(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	integration_check_profile(&state, profile);
 	was_active = integration_execute("DELETE FROM webhook.active_integration WHERE profile = $1",
-						 SPI_OK_DELETE, profile, NULL) > 0;
+									 SPI_OK_DELETE, profile, NULL) > 0;
 	as_owner_end(&state);
 	PG_RETURN_BOOL(was_active);
 }
@@ -444,9 +452,9 @@ static void
 integration_check_event(const RunAs *state, const char *event_uid)
 {
 	integration_check_replaceable(state,
-					  integration_execute("SELECT owner FROM webhook.event_override WHERE event_uid = $1 FOR UPDATE",
-							  SPI_OK_SELECT, event_uid, NULL),
-					  "event", event_uid);
+								  integration_execute("SELECT owner FROM webhook.event_override WHERE event_uid = $1 FOR UPDATE",
+													  SPI_OK_SELECT, event_uid, NULL),
+								  "event", event_uid);
 }
 
 /* Does the event get paid entities only?  Locks its override. */
@@ -454,7 +462,7 @@ static bool
 integration_only_paid_counts(const char *event_uid)
 {
 	return integration_execute("SELECT FROM webhook.event_override WHERE event_uid = $1 AND only_paid FOR UPDATE",
-				   SPI_OK_SELECT, event_uid, NULL) > 0;
+							   SPI_OK_SELECT, event_uid, NULL) > 0;
 }
 
 /*
@@ -521,7 +529,7 @@ webhook_clear_event_override(PG_FUNCTION_ARGS)
 	as_owner_begin(&state);
 	integration_check_event(&state, event_uid);
 	overridden = integration_execute("DELETE FROM webhook.event_override WHERE event_uid = $1",
-						 SPI_OK_DELETE, event_uid, NULL) > 0;
+									 SPI_OK_DELETE, event_uid, NULL) > 0;
 	as_owner_end(&state);
 	payment_end_event(event_uid);
 	PG_RETURN_BOOL(overridden);

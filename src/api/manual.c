@@ -141,7 +141,7 @@ static void
 manual_check_restrictions(const ManualWebhook *webhook, const OutboxRow *row)
 {
 	bool		listed = webhook->nuids == 0;
-	ActiveIntegration		rule;
+	ActiveIntegration rule;
 
 	if (!webhook->active)
 		ereport(ERROR,
@@ -211,7 +211,7 @@ manual_event_integration(const char *event_uid)
 {
 	EntityFilter filter = {0};
 	List	   *events;
-	ActiveIntegration		rule;
+	ActiveIntegration rule;
 
 	filter.entity_type = "event";
 	filter.event_uid = event_uid;

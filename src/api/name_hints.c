@@ -47,7 +47,7 @@ name_hints_has(List *names, const char *name)
 
 	foreach(lc, names)
 		if (strcmp(lfirst(lc), name) == 0)
-			return true;
+		return true;
 	return false;
 }
 
@@ -117,11 +117,11 @@ void
 name_hints_names(int64 webhook_id)
 {
 	List	   *entity_types = name_hints_read("SELECT DISTINCT k.entity_type FROM webhook.watch AS k WHERE $1 IS NOT NULL ORDER BY 1",
-											webhook_id);
+											   webhook_id);
 	List	   *columns = name_hints_read("SELECT DISTINCT a.attname FROM webhook.webhook AS w, webhook.watch AS k, pg_attribute AS a"
-									   " WHERE w.id = $1 AND w.events && ARRAY['*', k.entity_type || '.*', k.entity_type || '.update']"
-									   " AND a.attrelid = k.relation AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1",
-									   webhook_id);
+										  " WHERE w.id = $1 AND w.events && ARRAY['*', k.entity_type || '.*', k.entity_type || '.update']"
+										  " AND a.attrelid = k.relation AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1",
+										  webhook_id);
 	ListCell   *lc;
 
 	foreach(lc, name_hints_read("SELECT unnest(events) FROM webhook.webhook WHERE id = $1", webhook_id))
@@ -130,5 +130,5 @@ name_hints_names(int64 webhook_id)
 		return;
 	foreach(lc, name_hints_read("SELECT unnest(columns) FROM webhook.webhook WHERE id = $1", webhook_id))
 		if (!name_hints_has(columns, lfirst(lc)))
-			name_hints_column(lfirst(lc), columns);
+		name_hints_column(lfirst(lc), columns);
 }

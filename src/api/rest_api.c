@@ -77,11 +77,12 @@ rest_api_field_names(char *text)
 	for (;;)
 	{
 		size_t		len = strcspn(text, ",");
-		char	   *next = text + len;
+		char	   *next = text +len;
 
 		while (len > 0 && *text == ' ')
 		{
-			text++;
+			text	  ++;
+
 			len--;
 		}
 		while (len > 0 && text[len - 1] == ' ')
@@ -218,11 +219,11 @@ rest_api_check_fields(const Question *question, List *payloads)
 		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", strVal(lfirst(lc)));
 	foreach(lc, question->fields)
 		if (names != NIL && !list_member(names, makeString(lfirst(lc))))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("invalid value for argument \"%s\"", "fields"),
-					 errdetail("There is no field \"%s\".", argument_excerpt(lfirst(lc), strlen(lfirst(lc)))),
-					 errhint("The fields are %s.", list.data)));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("invalid value for argument \"%s\"", "fields"),
+				 errdetail("There is no field \"%s\".", argument_excerpt(lfirst(lc), strlen(lfirst(lc)))),
+				 errhint("The fields are %s.", list.data)));
 }
 
 /* The payloads of the page, in the integration's shape. */
@@ -240,7 +241,7 @@ rest_api_shaped_payloads(const Question *question, List *rows)
 	{
 		const OutboxRow *row = lfirst(lc);
 		const ShapeSet *set = shape_cache_get(question->key.integration, row->entity_type,
-										 row->profile, row->event_uid);
+											  row->profile, row->event_uid);
 		char	   *payload = row->payload ? unconstify(char *, row->payload) : pstrdup("null");
 		int			len;
 
@@ -328,6 +329,7 @@ static const struct
 	const char *event;
 	const char *payload;
 }			examples[] = {
+
 	{"optin_finalized",
 		"{\"id\":371,\"optinsetup_id\":60,\"subscriber_id\":6049065,"
 		"\"fields\":[{\"id\":1,\"value\":\"max.muster@example.com\"}],"

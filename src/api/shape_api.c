@@ -239,7 +239,7 @@ shape_api_is_known(const char *name, void *arg)
 
 	foreach(lc, (List *) arg)
 		if (strcmp(lfirst(lc), name) == 0)
-			return true;
+		return true;
 	return false;
 }
 
@@ -443,7 +443,10 @@ shape_api_add_columns(Oid relid, const ShapeForm *form)
 	bool		empty;
 	StringInfoData sql;
 
-	/* Check this before queuing for a lock, which would block others, and again afterwards. */
+	/*
+	 * Check this before queuing for a lock, which would block others, and
+	 * again afterwards.
+	 */
 	shape_api_require_owner(relid);
 	rel = relation_open(relid, AccessExclusiveLock);
 	shape_api_require_owner(relid);

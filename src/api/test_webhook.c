@@ -129,7 +129,7 @@ webhook_test_webhook(PG_FUNCTION_ARGS)
 		events = entity_type;
 	first = pnstrdup(events, strcspn(events, ",."));
 	if (!test_webhook_find_entity(strstr(events, "*") == events ? types : events, entity_id,
-					 integrated ? payment_only_events() : NULL, owner, &row))
+								  integrated ? payment_only_events() : NULL, owner, &row))
 	{
 		if (entity_id != NULL)
 			ereport(ERROR,

@@ -115,8 +115,8 @@ static int64
 webhook_api_replay_buffer(int64 id)
 {
 	as_owner_execute_for_id("UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL"
-				   " WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') AND (attempts > 0 OR state = 'retrying')",
-				   SPI_OK_UPDATE, id);
+							" WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') AND (attempts > 0 OR state = 'retrying')",
+							SPI_OK_UPDATE, id);
 	as_owner_execute_for_id("SELECT webhook.buffered($1)", SPI_OK_SELECT, id);
 	return DatumGetInt64(as_owner_result(1));
 }
@@ -126,10 +126,10 @@ static void
 webhook_api_drop_buffer(int64 id)
 {
 	as_owner_execute_for_id("WITH dropped AS (DELETE FROM webhook.delivery"
-				   "  WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') RETURNING 1)"
-				   " INSERT INTO webhook.health AS h (webhook_id, dropped) SELECT $1, count(*) FROM dropped HAVING count(*) > 0"
-				   " ON CONFLICT (webhook_id) DO UPDATE SET dropped = h.dropped + excluded.dropped",
-				   SPI_OK_INSERT, id);
+							"  WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') RETURNING 1)"
+							" INSERT INTO webhook.health AS h (webhook_id, dropped) SELECT $1, count(*) FROM dropped HAVING count(*) > 0"
+							" ON CONFLICT (webhook_id) DO UPDATE SET dropped = h.dropped + excluded.dropped",
+							SPI_OK_INSERT, id);
 }
 
 /*
@@ -165,13 +165,13 @@ webhook_api_activate(int64 id, bool was_active, bool replay_events)
 	as_owner_execute_for_id("SELECT buffering FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
 	was_buffering = DatumGetBool(as_owner_result(1));
 	as_owner_execute_for_id("UPDATE webhook.webhook SET active = true, buffering = false, deactivated_at = NULL,"
-				   " deactivation_reason = NULL, updated_at = pg_catalog.now() WHERE id = $1",
-				   SPI_OK_UPDATE, id);
+							" deactivation_reason = NULL, updated_at = pg_catalog.now() WHERE id = $1",
+							SPI_OK_UPDATE, id);
 	as_owner_execute_for_id("UPDATE webhook.health SET failures = 0, failing_since = NULL, probes = 0,"
-				   " next_probe_at = NULL, warned = 0 WHERE webhook_id = $1",
-				   SPI_OK_UPDATE, id);
+							" next_probe_at = NULL, warned = 0 WHERE webhook_id = $1",
+							SPI_OK_UPDATE, id);
 	as_owner_execute_for_id("UPDATE webhook.notification SET token = NULL WHERE webhook_id = $1 AND token IS NOT NULL",
-				   SPI_OK_UPDATE, id);
+							SPI_OK_UPDATE, id);
 	if (was_active)
 		return 0;
 	if (replay_events && was_buffering)
@@ -296,8 +296,8 @@ webhook_api_is_message_id(const char *text)
 {
 	const char *form = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 
-	for (; *form; form++, text++)
-		if (*form == 'x' ? !isxdigit((unsigned char) *text) : *text != *form)
+	for (; *form; form++, text ++)
+		if (*form == 'x' ? !isxdigit((unsigned char) *text) : *text !=*form)
 			return false;
 	return *text == '\0';
 }

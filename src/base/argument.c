@@ -13,8 +13,8 @@
 #include "base/argument.h"
 #include "base/catalog.h"
 
-#define MAX_LABEL_LENGTH	200		/* characters */
-#define EXCERPT_LENGTH		100		/* bytes */
+#define MAX_LABEL_LENGTH	200 /* characters */
+#define EXCERPT_LENGTH		100 /* bytes */
 
 
 Datum

@@ -44,7 +44,7 @@ as_owner_end(RunAs *state)
 
 static uint64
 as_owner_run(const char *sql, int expected, int nargs,
-		Oid *types, Datum *values, const bool *nulls, bool read_only)
+			 Oid *types, Datum *values, const bool *nulls, bool read_only)
 {
 	char	   *spi_nulls = palloc(nargs + 1);
 	int			result;

@@ -71,7 +71,9 @@ static CatalogOids catalog_oid_cache;
 static bool catalog_oids_valid = false;
 
 static MemoryContext catalog_cache_context = NULL;	/* NULL: nothing cached */
-static MemoryContext catalog_retired_context = NULL;	/* parent of caches discarded in this transaction */
+static MemoryContext catalog_retired_context = NULL;	/* parent of caches
+														 * discarded in this
+														 * transaction */
 static HTAB *catalog_subscriptions;
 static HTAB *catalog_events;
 static bool catalog_cache_valid = false;
@@ -157,7 +159,7 @@ catalog_retire(MemoryContext context)
 	Assert(IsTransactionState() && context != catalog_retired_context);
 	if (catalog_retired_context == NULL)
 		catalog_retired_context = AllocSetContextCreate(TopMemoryContext, "webhook retired caches",
-												ALLOCSET_SMALL_SIZES);
+														ALLOCSET_SMALL_SIZES);
 	MemoryContextSetParent(context, catalog_retired_context);
 }
 
@@ -370,7 +372,7 @@ catalog_build_cache(const CatalogOids *rel_oids)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	HTAB	   *new_subscriptions = catalog_create_hash("webhook subscriptions",
-												sizeof(SubscriptionEntry), context);
+														sizeof(SubscriptionEntry), context);
 	HTAB	   *new_events = catalog_create_hash("webhook events", sizeof(EventEntry), context);
 	uint64		before = catalog_event_generation;
 	Snapshot	snapshot;
@@ -418,7 +420,10 @@ catalog_build_cache(const CatalogOids *rel_oids)
 	catalog_subscriptions = new_subscriptions;
 	catalog_events = new_events;
 
-	/* If an invalidation has arrived meanwhile, this cache may be used once only. */
+	/*
+	 * If an invalidation has arrived meanwhile, this cache may be used once
+	 * only.
+	 */
 	catalog_cache_valid = (catalog_event_generation == before);
 }
 
@@ -502,7 +507,7 @@ catalog_merge_subscription(Merge *merge, const char *pattern)
 static void
 catalog_resolve_event(const char *name, CatalogFilter filter, void *arg, CatalogEvent *event)
 {
-	Merge		merge = {.event = event, .filter = filter, .arg = arg};
+	Merge		merge = {.event = event,.filter = filter,.arg = arg};
 	char		pattern[CATALOG_NAME_SIZE + 2];
 
 	event->plain = true;

@@ -99,7 +99,8 @@
 
 typedef struct CatalogOids
 {
-	char		version[CATALOG_VERSION_SIZE];	/* of the extension, see version.c */
+	char		version[CATALOG_VERSION_SIZE];	/* of the extension, see
+												 * version.c */
 	Oid			extension_owner;
 	Oid			webhook;
 	Oid			webhook_pkey;
@@ -142,10 +143,12 @@ typedef struct CatalogWebhookList
 typedef struct CatalogEvent
 {
 	bool		wanted;			/* is there any webhook? */
-	bool		plain;			/* no webhook has restrictions: all_ids is the answer */
+	bool		plain;			/* no webhook has restrictions: all_ids is the
+								 * answer */
 	CatalogWebhookList unrestricted;	/* for any event UID */
 	struct HTAB *by_uid;		/* event UID -> CatalogWebhookList, or NULL */
-	struct HTAB *by_integration;	/* name -> webhooks of that integration, for any UID; or NULL */
+	struct HTAB *by_integration;	/* name -> webhooks of that integration,
+									 * for any UID; or NULL */
 	ArrayType  *all_ids;		/* when plain */
 	int			nowners;
 	Oid		   *owners;			/* of these webhooks, each once */

@@ -92,7 +92,7 @@ function_find(const char *argument, const char *text, bool (*fits) (Oid function
 	candidates = function_candidates(text);
 	foreach(lc, candidates)
 		if (fits(lfirst_oid(lc), arg))
-			fitting = lappend_oid(fitting, lfirst_oid(lc));
+		fitting = lappend_oid(fitting, lfirst_oid(lc));
 	if (list_length(fitting) == 1)
 		return linitial_oid(fitting);
 	if (candidates == NIL)

@@ -16,7 +16,9 @@
 #define PINNED_BYTEA		0x10	/* bytea_output */
 #define PINNED_MONEY		0x20	/* lc_monetary */
 #define PINNED_NAMES		0x40	/* search_path and quote_all_identifiers */
-#define PINNED_FORMATS		0x80	/* used by functions only: lc_numeric, lc_time, xmlbinary, xmloption, array_nulls */
+#define PINNED_FORMATS		0x80	/* used by functions only: lc_numeric,
+									 * lc_time, xmlbinary, xmloption,
+									 * array_nulls */
 #define PINNED_ALL			0xff
 
 /* No other role can create objects in it, and names outside of pg_catalog are output with their schema. */

@@ -47,9 +47,9 @@ run_as_table_owner(Oid owner, const char *search_path, RunAs *saved)
 
 	/*
 	 * A policy may depend on the session, so a query to which a policy of
-	 * another role applies must fail.  The setting also keeps plans made here,
-	 * without the policies that the owner forces on itself, from being used
-	 * elsewhere.
+	 * another role applies must fail.  The setting also keeps plans made
+	 * here, without the policies that the owner forces on itself, from being
+	 * used elsewhere.
 	 */
 	if (row_security)
 		(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
@@ -65,7 +65,10 @@ run_as_webhook_owner(Oid owner, RunAs *saved)
 void
 run_as_end(const RunAs *saved)
 {
-	/* Unbalanced calls would leave the session with another role's privileges. */
+	/*
+	 * Unbalanced calls would leave the session with another role's
+	 * privileges.
+	 */
 	Assert(GetUserId() == saved->role);
 	Assert(run_as_is_nested());
 	AtEOXact_GUC(false, saved->nest_level);

@@ -412,7 +412,10 @@ settings_define_worker(void)
 							GUC_UNIT_KB | GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL,
 							NULL, NULL, NULL);
 
-	/* It determines the size of shared memory, so it can be defined only while preloading. */
+	/*
+	 * It determines the size of shared memory, so it can be defined only
+	 * while preloading.
+	 */
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable("webhook.workers",
 								"Sets the maximum number of databases that are served concurrently.",
@@ -436,7 +439,10 @@ settings_init(void)
 	settings_define_capture();
 	settings_define_worker();
 
-	/* Without preloading webhook.workers is not defined, and would be reported as unknown. */
+	/*
+	 * Without preloading webhook.workers is not defined, and would be
+	 * reported as unknown.
+	 */
 	if (process_shared_preload_libraries_in_progress)
 		webhook_reserve_setting_prefix("webhook");
 }

@@ -15,7 +15,7 @@ extern char *webhook_allowed_networks;	/* text; parsed form below */
 extern int	webhook_max_connections;	/* open requests at once, per database */
 extern int	webhook_max_response_size;	/* bytes */
 extern int	webhook_max_payload_size;	/* kilobytes */
-extern int	webhook_timeout;			/* milliseconds, whole request */
+extern int	webhook_timeout;	/* milliseconds, whole request */
 extern char *webhook_retry_schedule;	/* text; parsed form below */
 extern int	webhook_buffer_retention;	/* seconds */
 extern int	webhook_failed_retention;	/* seconds, 0: no limit */
@@ -23,12 +23,13 @@ extern bool webhook_dispatch;
 extern bool webhook_inline_capture; /* without trigger events, where possible */
 extern int	webhook_transform_timeout;	/* milliseconds */
 extern int	webhook_api_key_max_age;	/* seconds, 0: no limit */
-extern int	webhook_workers;			/* databases served at once */
+extern int	webhook_workers;	/* databases served at once */
 extern char *webhook_reactivation_url;	/* with {token}; empty: none */
 extern char *webhook_request_origin;	/* empty: the host's name */
 extern char *webhook_secrets_directory; /* for "file:" references; empty: none */
-extern int	webhook_clock_offset;		/* seconds, for tests */
-extern int	webhook_partition_size; /* kilobytes, of a full partition of the outbox */
+extern int	webhook_clock_offset;	/* seconds, for tests */
+extern int	webhook_partition_size; /* kilobytes, of a full partition of the
+									 * outbox */
 
 /* Define the settings; called once from _PG_init. */
 extern void settings_init(void);

@@ -32,7 +32,10 @@ spi_statement_execute(SpiStatement *statement, Datum *values, const char *nulls)
 		statement->plan = plan;
 	}
 
-	/* Release the previous result: one transaction may load thousands of endpoints. */
+	/*
+	 * Release the previous result: one transaction may load thousands of
+	 * endpoints.
+	 */
 	if (SPI_tuptable != NULL)
 		SPI_freetuptable(SPI_tuptable);
 	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);

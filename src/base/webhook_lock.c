@@ -84,7 +84,10 @@ webhook_lock_begin(void)
 	if (webhook_lock_table == NULL)
 		webhook_lock_table = container_hash("webhook locks", 64, sizeof(int64), sizeof(Claim), TopMemoryContext);
 
-	/* Locks end with their transaction; refusals are remembered while the worker keeps trying. */
+	/*
+	 * Locks end with their transaction; refusals are remembered while the
+	 * worker keeps trying.
+	 */
 	hash_seq_init(&status, webhook_lock_table);
 	while ((claim = hash_seq_search(&status)) != NULL)
 		if (claim->granted || claim->asked != webhook_lock_transaction)

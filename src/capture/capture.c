@@ -174,7 +174,10 @@ webhook_capture(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" must be called as an AFTER ROW trigger", "webhook.capture"),
 				 errhint("Use webhook.watch() to put it on a table.")));
 
-	/* Both halves of a row movement must be seen, even if no webhook subscribes to one of them. */
+	/*
+	 * Both halves of a row movement must be seen, even if no webhook
+	 * subscribes to one of them.
+	 */
 	table = watch_recent(trigger->tg_relation);
 	action = capture_trigger_action(trigger);
 	if (capture_depth > 0 || table == NULL || row_movement_pending() ||

@@ -28,7 +28,10 @@ capture_row_old_matters(const WatchedTable *table, TupleTableSlot *old, TupleTab
 		evaluate_field_may_differ(table, WATCH_ID, old, new))
 		return true;
 
-	/* A row that is deleted as it moves to another event is deleted from the old one. */
+	/*
+	 * A row that is deleted as it moves to another event is deleted from the
+	 * old one.
+	 */
 	return table->wanted[WATCH_UPDATE] && watch_has_field(table, WATCH_DELETED) &&
 		(evaluate_field_may_differ(table, WATCH_EVENT_UID, old, new) ||
 		 evaluate_field_may_differ(table, WATCH_PROFILE, old, new));
@@ -84,7 +87,10 @@ capture_row_with_new_id(Change *change)
 	Change		deleted = {change->table, WATCH_DELETE, change->old, NULL, change->past, change->deferred};
 	Change		created = {change->table, WATCH_CREATE, NULL, change->new, InvalidCommandId, change->deferred};
 
-	/* The rows have been evaluated.  An event that the old row no longer finds is looked up in the past. */
+	/*
+	 * The rows have been evaluated.  An event that the old row no longer
+	 * finds is looked up in the past.
+	 */
 	created.values = *change_values(change);
 	created.values_known = true;
 	if (!evaluate_context_missing(change->table, change_before(change)))

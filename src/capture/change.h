@@ -18,20 +18,24 @@
 typedef struct Change
 {
 	WatchedTable *table;
-	WatchAction action;			/* as receivers see it after change_resolve_deletion() */
-	TupleTableSlot *old;		/* in the root's layout; NULL for a new row and for notify_payment() */
+	WatchAction action;			/* as receivers see it after
+								 * change_resolve_deletion() */
+	TupleTableSlot *old;		/* in the root's layout; NULL for a new row
+								 * and for notify_payment() */
 	TupleTableSlot *new;		/* NULL for a deleted row */
 	CommandId	past;			/* of a deleted row, see evaluate_past() */
 	struct DeferredRow *deferred;	/* the one that is being captured, or NULL */
 
 	bool		values_known;
 	bool		before_known;
-	WatchValues values;			/* of the row that messages describe: the new one, or the deleted one */
+	WatchValues values;			/* of the row that messages describe: the new
+								 * one, or the deleted one */
 	WatchValues before;			/* of the old row of an update */
 
 	/* what the active integration is sent, see payment_decide() */
 	bool		ruled;
-	bool		nothing_but_payment;	/* nothing if only what says that it is paid has changed */
+	bool		nothing_but_payment;	/* nothing if only what says that it
+										 * is paid has changed */
 	WatchAction ruling;			/* WATCH_NACTIONS: nothing */
 	ActiveIntegration integration;
 } Change;

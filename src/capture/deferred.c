@@ -30,7 +30,8 @@ struct DeferredRow
 	DeferredRow *next;
 	SubTransactionId subid;		/* InvalidSubTransactionId: it was rolled back */
 	RowCopy		copy;
-	int			nids;			/* places in the log, one for each message that the row may become */
+	int			nids;			/* places in the log, one for each message
+								 * that the row may become */
 	int			used;			/* of these */
 	OutboxId	ids[FLEXIBLE_ARRAY_MEMBER];
 };

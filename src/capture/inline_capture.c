@@ -98,7 +98,10 @@ inline_capture_add(ResultRelInfo *target, MemoryContext context)
 		condition->state.evalfunc = inline_capture_evaluate;
 		condition->rel = rel;
 
-		/* Not NULL says that there is a condition.  Its text is not read, since the compiled form exists. */
+		/*
+		 * Not NULL says that there is a condition.  Its text is not read,
+		 * since the compiled form exists.
+		 */
 		Assert(target->ri_TrigWhenExprs[i] == NULL);
 		triggers->triggers[i].tgqual = "";
 		target->ri_TrigWhenExprs[i] = &condition->state;

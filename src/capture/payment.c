@@ -124,7 +124,10 @@ payment_facts(Change *change)
 	facts.recorded = table->field_position[WATCH_PAID] > 0;
 	facts.paid = values->is_true[WATCH_PAID];
 
-	/* Without an id there can be no record, and without a record the receiver does not know it. */
+	/*
+	 * Without an id there can be no record, and without a record the receiver
+	 * does not know it.
+	 */
 	if (facts.recorded && facts.hides_unpaid && values->text[WATCH_ID] == NULL)
 		facts.paid = false;
 

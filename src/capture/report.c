@@ -113,7 +113,10 @@ report_to_audience(Change *change, const WatchAudience *audience)
 void
 report_change(Change *change)
 {
-	/* Those of this moment: a function that is called for a payload may have them formed anew. */
+	/*
+	 * Those of this moment: a function that is called for a payload may have
+	 * them formed anew.
+	 */
 	WatchAudience *audiences = change->table->audiences;
 	int			naudiences = change->table->naudiences;
 
@@ -121,7 +124,10 @@ report_change(Change *change)
 		return;
 	for (int i = 0; i < naudiences; i++)
 	{
-		/* The first audience sees everything.  What was changed may be hidden from another. */
+		/*
+		 * The first audience sees everything.  What was changed may be hidden
+		 * from another.
+		 */
 		if (i > 0 && change->action == WATCH_UPDATE &&
 			!change_in_columns(change, audiences[i].compare, audiences[i].ncompare))
 			continue;

@@ -36,7 +36,8 @@ struct MovingRow
 {
 	MovingRow  *next;			/* of the same command or one around it */
 	CommandId	command;
-	bool		certain;		/* all rows that the command inserts below the root were moved */
+	bool		certain;		/* all rows that the command inserts below the
+								 * root were moved */
 	SubTransactionId subid;
 	RowCopy		copy;			/* of the deleted row */
 };
@@ -138,7 +139,10 @@ row_movement_complete(WatchedTable *table, HeapTuple inserted, TupleTableSlot *s
 	same = row->certain || row_movement_same_entity(&change);
 	if (same)
 	{
-		/* Capturing may run commands, whose end must not find the row on the list. */
+		/*
+		 * Capturing may run commands, whose end must not find the row on the
+		 * list.
+		 */
 		row_movement_detach(row);
 		if (capture_row_wanted(&change))
 			capture_row(&change);
@@ -180,7 +184,10 @@ row_movement_at_subabort(SubTransactionId subid)
 {
 	row_movement_plain_update = false;
 
-	/* Later subtransactions have greater ids: those are below this one, or have ended. */
+	/*
+	 * Later subtransactions have greater ids: those are below this one, or
+	 * have ended.
+	 */
 	while (row_movement_rows != NULL && row_movement_rows->subid >= subid)
 	{
 		MovingRow  *row = row_movement_rows;

@@ -35,7 +35,10 @@ transaction_callback(XactEvent event, void *arg)
 			/* Commands have ended, and with them all row movements. */
 			Assert(!row_movement_pending());
 
-			/* Deferred rows become messages, so the outbox is written after that. */
+			/*
+			 * Deferred rows become messages, so the outbox is written after
+			 * that.
+			 */
 			deferred_at_pre_commit(capture_row_copy);
 			outbox_at_pre_commit();
 			break;
@@ -44,7 +47,11 @@ transaction_callback(XactEvent event, void *arg)
 			/* The messages are visible to others from here on. */
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			/* First whatever other processes are waiting for: a worker that is woken must find its database released. */
+
+			/*
+			 * First whatever other processes are waiting for: a worker that
+			 * is woken must find its database released.
+			 */
 			database_ddl_at_eoxact();
 			wakeup_end_transaction(event == XACT_EVENT_COMMIT);
 
@@ -54,7 +61,10 @@ transaction_callback(XactEvent event, void *arg)
 			row_copy_at_eoxact();
 			outbox_at_eoxact();
 
-			/* Last the caches given up in the transaction, when nothing is left that may point to them. */
+			/*
+			 * Last the caches given up in the transaction, when nothing is
+			 * left that may point to them.
+			 */
 			catalog_at_eoxact();
 			break;
 

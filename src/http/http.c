@@ -84,7 +84,10 @@ http_on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_ar
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		wanted |= MUX_WRITE;
 
-	/* Newer releases of libcurl, such as 8.22, also watch internal sockets, with an easy handle of their own. */
+	/*
+	 * Newer releases of libcurl, such as 8.22, also watch internal sockets,
+	 * with an easy handle of their own.
+	 */
 	if (wanted != 0)
 		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &transfer);
 	if (transfer != NULL)
@@ -138,7 +141,7 @@ http_share_descriptors(Http *http, int max_connections)
 void
 http_library(HttpLibrary *library)
 {
-	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+	const		curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
 
 	library->version = info->version;
 	library->tls = info->ssl_version != NULL ? info->ssl_version : "";

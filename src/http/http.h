@@ -36,7 +36,8 @@ typedef enum HttpOutcome
 	HTTP_TOO_LARGE,				/* response above the limit */
 	HTTP_PROTOCOL,				/* invalid HTTP */
 	HTTP_INVALID,				/* the request could not be built */
-	HTTP_AGREED,				/* set by the caller for a handshake (handshake.h) */
+	HTTP_AGREED,				/* set by the caller for a handshake
+								 * (handshake.h) */
 	HTTP_NOT_AGREED
 } HttpOutcome;
 
@@ -48,7 +49,8 @@ typedef struct HttpRequest
 {
 	const char *method;
 	const char *url;
-	const char *const *headers; /* complete lines, "Name: value"; "Name;" for an empty value */
+	const char *const *headers; /* complete lines, "Name: value"; "Name;" for
+								 * an empty value */
 	int			nheaders;
 	const char *body;			/* NULL: none */
 	size_t		body_len;
@@ -56,7 +58,8 @@ typedef struct HttpRequest
 	size_t		max_response;	/* bytes, for body and headers each */
 	const char *client_cert;	/* PEM text or NULL, all three */
 	const char *client_key;
-	const char *ca_cert;		/* replaces the system's certificate authorities */
+	const char *ca_cert;		/* replaces the system's certificate
+								 * authorities */
 	void	   *owner;			/* returned in the result */
 } HttpRequest;
 
@@ -76,7 +79,8 @@ typedef struct HttpResult
 	void	   *transfer;		/* for http_release */
 	HttpOutcome outcome;
 	int			status;			/* 0 when there was no response */
-	const char *headers;		/* header lines as received, CRLF between, NUL-terminated */
+	const char *headers;		/* header lines as received, CRLF between,
+								 * NUL-terminated */
 	size_t		headers_len;
 	const char *body;			/* NUL-terminated too */
 	size_t		body_len;

@@ -43,7 +43,8 @@ typedef struct MuxSocket
 	unsigned char wanted;		/* by the owner */
 	unsigned char registered;	/* in the kernel's set; superset of wanted */
 	bool		announced;
-	bool		silent;			/* must be silent while it is not watched for reading */
+	bool		silent;			/* must be silent while it is not watched for
+								 * reading */
 } MuxSocket;
 
 struct Mux
@@ -156,7 +157,10 @@ mux_watch(Mux *mux, int fd, int what)
 	socket->wanted = what;
 	if (socket->announced)
 	{
-		/* It remains in the set, see above, or is added to check that it is silent. */
+		/*
+		 * It remains in the set, see above, or is added to check that it is
+		 * silent.
+		 */
 		if (what == 0 && (socket->silent || socket->registered == MUX_READ))
 			what = MUX_READ;
 		if (socket->registered == what)

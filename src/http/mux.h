@@ -61,6 +61,7 @@ extern void mux_shutdown_idle(Mux *mux);
 
 /* Set the timer, relative to now; negative disables it. */
 extern void mux_set_timer(Mux *mux, long milliseconds);
-extern long mux_timer_left(const Mux *mux); /* milliseconds, rounded up; -1: none */
+extern long mux_timer_left(const Mux *mux); /* milliseconds, rounded up; -1:
+											 * none */
 
 #endif							/* WEBHOOK_MUX_H */

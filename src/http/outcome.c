@@ -130,7 +130,10 @@ outcome_judge_no_connection(Transfer *transfer, CURLcode code)
 		return HTTP_UNRESOLVED;
 	}
 
-	/* If another address of the host was tried, the failure to connect to that one is reported. */
+	/*
+	 * If another address of the host was tried, the failure to connect to
+	 * that one is reported.
+	 */
 	if (transfer->forbidden && !transfer->socket_opened)
 		return outcome_judge_forbidden(transfer);
 
@@ -139,7 +142,7 @@ outcome_judge_no_connection(Transfer *transfer, CURLcode code)
 		outcome_set_error(transfer, "connection refused by host \"%s\"", host);
 	else
 		outcome_set_error(transfer, "could not connect to host \"%s\": %s", host,
-				  error_number != 0 ? strerror((int) error_number) : outcome_curl_words(transfer, code));
+						  error_number != 0 ? strerror((int) error_number) : outcome_curl_words(transfer, code));
 	return HTTP_REFUSED;
 }
 
@@ -174,10 +177,14 @@ outcome_judge_broken(Transfer *transfer, CURLcode code)
 	/* With TLS 1.3 the server rejects our certificate after the handshake. */
 	if (outcome_curl_message(transfer, "SSL routines"))
 		return outcome_judge_tls(transfer, code);
-	/* A trailer above libcurl's own limit: "Out of memory in chunked-encoding" */
+
+	/*
+	 * A trailer above libcurl's own limit: "Out of memory in
+	 * chunked-encoding"
+	 */
 	if (outcome_curl_message(transfer, "ut of memory"))
 		return outcome_judge_too_large(transfer);
-	if (outcome_curl_message(transfer, "hunk"))	/* "chunk", "Chunk" */
+	if (outcome_curl_message(transfer, "hunk")) /* "chunk", "Chunk" */
 		return outcome_judge_protocol(transfer, code);
 	if (outcome_curl_message(transfer, "Too large response headers"))
 		return outcome_judge_too_large(transfer);
@@ -287,7 +294,11 @@ outcome_judge(Transfer *transfer, CURLcode code, int status)
 			return outcome_judge_http2(transfer, code, status);
 
 		case CURLE_OUT_OF_MEMORY:
-			/* Also used for a header line that exceeds libcurl's own limit, sometimes without a message. */
+
+			/*
+			 * Also used for a header line that exceeds libcurl's own limit,
+			 * sometimes without a message.
+			 */
 			return outcome_request_begun(transfer) || outcome_curl_message(transfer, "header") ?
 				outcome_judge_too_large(transfer) : outcome_judge_invalid(transfer, code);
 
@@ -299,7 +310,11 @@ outcome_judge(Transfer *transfer, CURLcode code, int status)
 		default:
 			if (outcome_request_begun(transfer))
 				return outcome_judge_protocol(transfer, code);
-			/* Newer releases do not return CURLE_SSL_CERTPROBLEM if the key does not match. */
+
+			/*
+			 * Newer releases do not return CURLE_SSL_CERTPROBLEM if the key
+			 * does not match.
+			 */
 			return outcome_curl_message(transfer, "private key") ?
 				outcome_judge_tls(transfer, code) : outcome_judge_invalid(transfer, code);
 	}

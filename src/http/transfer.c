@@ -203,7 +203,10 @@ transfer_on_header(char *data, size_t size, size_t nitems, void *arg)
 
 	if (len > 5 && memcmp(data, "HTTP/", 5) == 0)
 	{
-		/* With HTTP/1, anything sent after this response would be taken for the next one. */
+		/*
+		 * With HTTP/1, anything sent after this response would be taken for
+		 * the next one.
+		 */
 		if (data[5] == '1')
 			mux_expect_silence(transfer->http->mux, transfer->fd);
 
@@ -264,7 +267,8 @@ transfer_set_constant_options(Transfer *transfer)
 	SET(WEBHOOK_CURLOPT_PROTOCOLS, WEBHOOK_CURL_HTTP_HTTPS);
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_NOPROXY, "*");	/* else the environment is searched for every request */
+	SET(CURLOPT_NOPROXY, "*");	/* else the environment is searched for every
+								 * request */
 	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	SET(CURLOPT_OPENSOCKETFUNCTION, transfer_on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, transfer);
@@ -308,7 +312,7 @@ transfer_set_client_certificate(Transfer *transfer)
 	const char *cert = transfer->request.client_cert;
 	const char *key = transfer->request.client_key ? transfer->request.client_key : "";
 	size_t		len = strlen(cert) + strlen(key) + 2;
-	struct curl_blob blob = {.data = malloc(len), .len = len - 1, .flags = CURL_BLOB_COPY};
+	struct curl_blob blob = {.data = malloc(len),.len = len - 1,.flags = CURL_BLOB_COPY};
 	CURLcode	rc;
 
 	if (blob.data == NULL)
@@ -371,7 +375,8 @@ transfer_set_certificates(Transfer *transfer)
 		blob.data = (void *) request->client_key;
 		blob.len = strlen(request->client_key);
 		SET(CURLOPT_SSLKEY_BLOB, &blob);
-		SET(CURLOPT_KEYPASSWD, ""); /* else OpenSSL asks for one at the terminal */
+		SET(CURLOPT_KEYPASSWD, ""); /* else OpenSSL asks for one at the
+									 * terminal */
 	}
 	if (request->ca_cert != NULL)
 	{
@@ -410,8 +415,8 @@ transfer_set_url(Transfer *transfer)
 
 	/*
 	 * With TLS, requests wait for the first connection to a host, to find out
-	 * whether it supports HTTP/2 and can be used for all of them.  Without TLS they
-	 * would wait for the first response.
+	 * whether it supports HTTP/2 and can be used for all of them.  Without
+	 * TLS they would wait for the first response.
 	 */
 	SET(CURLOPT_PIPEWAIT, strncasecmp(url, "https:", 6) == 0 ? 1L : 0L);
 

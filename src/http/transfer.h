@@ -20,7 +20,8 @@
 
 typedef struct Buffer
 {
-	char	   *data;			/* NUL-terminated, or NULL while nothing has arrived */
+	char	   *data;			/* NUL-terminated, or NULL while nothing has
+								 * arrived */
 	size_t		len;
 	size_t		size;
 } Buffer;
@@ -50,11 +51,13 @@ typedef struct Transfer
 	/* options that are still set from the previous request */
 	CURLU	   *parsed_url;
 	char	   *url;			/* as text, NULL when unset */
-	char		method[TRANSFER_METHOD_MAX]; /* CURLOPT_CUSTOMREQUEST, "" when unset */
+	char		method[TRANSFER_METHOD_MAX];	/* CURLOPT_CUSTOMREQUEST, ""
+												 * when unset */
 	bool		own_certificates;
 
 	/* written by the callbacks */
-	int			fd;				/* socket that it waits for, or waited for last; -1: none */
+	int			fd;				/* socket that it waits for, or waited for
+								 * last; -1: none */
 	Buffer		headers;
 	Buffer		body;
 	size_t		header_bytes;	/* including interim responses */
@@ -80,7 +83,8 @@ struct Http
 	int			running;		/* started, result not taken */
 	int			fd_limit;		/* sockets are below it */
 	bool		has_certificates;	/* requests can have some of their own */
-	bool		failed;			/* libcurl has failed: http_perform() reports it */
+	bool		failed;			/* libcurl has failed: http_perform() reports
+								 * it */
 	int64_t		performed_at;	/* milliseconds on the monotonic clock */
 };
 

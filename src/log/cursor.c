@@ -60,7 +60,8 @@ typedef struct Window
 
 	/* Set once all of it has been read: */
 	Message    *last;			/* its last outstanding message */
-	XidSet	   *after;			/* position after that: "through", or later if empty windows followed */
+	XidSet	   *after;			/* position after that: "through", or later if
+								 * empty windows followed */
 	uint64		after_number;
 } Window;
 
@@ -77,14 +78,15 @@ typedef struct Fence
 	int64		id;
 } Fence;
 
-static MemoryContext cursor_context;	/* positions, windows, the state of the merge */
+static MemoryContext cursor_context;	/* positions, windows, the state of
+										 * the merge */
 static MemoryContext cursor_message_context;	/* messages */
 
 /* the position */
 static XidSet *cursor_position_done;
 static XidSet *cursor_position_through; /* NULL: at the beginning of a window */
 static int64 cursor_position_id;
-static bool cursor_has_moved;				/* since it was saved */
+static bool cursor_has_moved;	/* since it was saved */
 
 /* messages returned and not passed by the position, in order of ids within a window */
 static dlist_head cursor_messages = DLIST_STATIC_INIT(cursor_messages);
@@ -93,22 +95,28 @@ static Size cursor_message_bytes;
 
 /* state of the merge within the newest window */
 static Window *cursor_window;
-static int64 cursor_last_id;				/* id of the message returned last from this window */
-static int64 cursor_after_id;			/* skip ids up to this one: processed before a restart */
-static uint64 cursor_frontier;			/* first transaction id that has not been opened */
+static int64 cursor_last_id;	/* id of the message returned last from this
+								 * window */
+static int64 cursor_after_id;	/* skip ids up to this one: processed before a
+								 * restart */
+static uint64 cursor_frontier;	/* first transaction id that has not been
+								 * opened */
 static bool cursor_all_opened;
-static int64 cursor_fence;				/* no row from the frontier on has an id up to this one */
-static Fence *cursor_fences;			/* not reached by the frontier */
+static int64 cursor_fence;		/* no row from the frontier on has an id up to
+								 * this one */
+static Fence *cursor_fences;	/* not reached by the frontier */
 static int	cursor_nfences;
 static int	cursor_fences_space;
 static Stream *cursor_streams;
 static int	cursor_nstreams;
 static int	cursor_streams_space;
-static Message **cursor_held_messages;			/* read, not handed out; sorted by id from held_first on */
+static Message **cursor_held_messages;	/* read, not handed out; sorted by id
+										 * from held_first on */
 static int	cursor_held_first;
 static int	cursor_nheld;
 static int	cursor_held_space;
-static XidSet *cursor_newest;			/* "through" of the newest window, where the next one begins */
+static XidSet *cursor_newest;	/* "through" of the newest window, where the
+								 * next one begins */
 static uint64 cursor_last_opened;	/* number of the newest window */
 static uint64 cursor_last_finished;
 
@@ -260,7 +268,10 @@ cursor_open_streams(void)
 		}
 		if (!xid_set_contains(through, xid))
 		{
-			/* It committed after the window's snapshot, so it belongs to a later window. */
+			/*
+			 * It committed after the window's snapshot, so it belongs to a
+			 * later window.
+			 */
 			cursor_frontier = xid + 1;
 			cursor_all_opened = false;
 			break;
@@ -374,7 +385,10 @@ cursor_end_window(void)
 	cursor_window = NULL;
 	if (dlist_is_empty(&cursor_messages))
 	{
-		/* An advance without messages is not worth a write, unless the position was inside a window. */
+		/*
+		 * An advance without messages is not worth a write, unless the
+		 * position was inside a window.
+		 */
 		cursor_has_moved |= cursor_position_through != NULL;
 		cursor_set_position(window->through, NULL, 0);
 		cursor_last_finished = window->number;

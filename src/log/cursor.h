@@ -12,8 +12,10 @@
 
 typedef enum CursorHome
 {
-	CURSOR_HERE,				/* the log was written in this database of this server */
-	CURSOR_FOREIGN				/* restored from a dump, or a copy of another database */
+	CURSOR_HERE,				/* the log was written in this database of
+								 * this server */
+	CURSOR_FOREIGN				/* restored from a dump, or a copy of another
+								 * database */
 } CursorHome;
 
 /* Load the stored position if it was written here.  Requires a transaction with an active snapshot. */

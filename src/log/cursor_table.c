@@ -48,7 +48,8 @@
 /* State of the table as we know it. */
 static int64 cursor_table_seq;	/* of the row that we loaded, or inserted last */
 static int	cursor_table_nrows;
-static Oid	cursor_table_relid;	/* DROP and CREATE EXTENSION creates another table */
+static Oid	cursor_table_relid; /* DROP and CREATE EXTENSION creates another
+								 * table */
 
 PG_FUNCTION_INFO_V1(webhook_outbox_is_foreign);
 

@@ -15,7 +15,8 @@ typedef struct CursorTable
 {
 	Oid			relid;
 	int			nrows;
-	bool		foreign;		/* are there rows that were not written here and have not been adopted? */
+	bool		foreign;		/* are there rows that were not written here
+								 * and have not been adopted? */
 	int64		seq;			/* of the newest row, -1 if there is none */
 	XidSet	   *done;			/* its position, see cursor.c */
 	XidSet	   *through;		/* or NULL */

@@ -39,7 +39,7 @@
 static RunText
 log_scan_column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
 {
-	RunText		text = {NULL, 0};
+	RunText text = {NULL, 0};
 	struct varlena *value;
 	bool		isnull;
 	Datum		datum = slot_getattr(slot, attnum, &isnull);
@@ -47,11 +47,12 @@ log_scan_column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
 	*copy = NULL;
 	if (isnull)
 		return text;
+
 	value = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(datum));
 	if (value != (struct varlena *) DatumGetPointer(datum))
 		*copy = value;
-	text.data = VARDATA_ANY(value);
-	text.len = VARSIZE_ANY_EXHDR(value);
+	text.		data = VARDATA_ANY(value);
+	text.		len = VARSIZE_ANY_EXHDR(value);
 	return text;
 }
 
@@ -79,7 +80,7 @@ log_scan_begin_run(LogScan *scan, int p)
 	if (more.data == NULL)
 		return;
 	packed_row_begin(&scan->run[p], log_scan_column_text(scan->slot[p], Anum_outbox_event_uid, &copies[0]),
-			  log_scan_column_text(scan->slot[p], Anum_outbox_profile, &copies[1]), more.data, more.len);
+					 log_scan_column_text(scan->slot[p], Anum_outbox_profile, &copies[1]), more.data, more.len);
 }
 
 /* Argument of the error context callback. */
@@ -115,7 +116,7 @@ log_scan_advance_row(LogScan *scan, int p)
 	if (!index_getnext_slot(scan->scan[p], ForwardScanDirection, scan->slot[p]))
 		return;
 	scan->xid[p] = U64FromFullTransactionId(
-		DatumGetFullTransactionId(slot_getattr(scan->slot[p], Anum_outbox_xid, &isnull)));
+											DatumGetFullTransactionId(slot_getattr(scan->slot[p], Anum_outbox_xid, &isnull)));
 	scan->id[p] = DatumGetInt64(slot_getattr(scan->slot[p], Anum_outbox_id, &isnull));
 	log_scan_begin_run(scan, p);
 }
@@ -219,7 +220,10 @@ log_scan_next(LogScan *scan)
 			 (scan->xid[p] == scan->xid[best] && scan->id[p] < scan->id[best])))
 			best = p;
 
-	/* Rows of a transaction do not overlap, so messages are returned in ascending order. */
+	/*
+	 * Rows of a transaction do not overlap, so messages are returned in
+	 * ascending order.
+	 */
 	Assert(best < 0 || scan->xid[best] > xid || (scan->xid[best] == xid && scan->id[best] >= id));
 	scan->current = best;
 	return best >= 0;

@@ -22,13 +22,17 @@ typedef struct LogScan
 	Relation	heap[WEBHOOK_PARTITIONS];
 	Relation	index[WEBHOOK_PARTITIONS];
 	IndexScanDesc scan[WEBHOOK_PARTITIONS];
-	TupleTableSlot *slot[WEBHOOK_PARTITIONS];	/* row of the next message; empty at the end */
+	TupleTableSlot *slot[WEBHOOK_PARTITIONS];	/* row of the next message;
+												 * empty at the end */
 	uint64		xid[WEBHOOK_PARTITIONS];
 	int64		id[WEBHOOK_PARTITIONS];
-	bool		follows[WEBHOOK_PARTITIONS];	/* is the next message not the first of its row, but this one? */
+	bool		follows[WEBHOOK_PARTITIONS];	/* is the next message not the
+												 * first of its row, but this
+												 * one? */
 	PackedMessage follower[WEBHOOK_PARTITIONS];
 	RunReader	run[WEBHOOK_PARTITIONS];
-	struct varlena *more[WEBHOOK_PARTITIONS];	/* the data that run reads, if it had to be detoasted */
+	struct varlena *more[WEBHOOK_PARTITIONS];	/* the data that run reads, if
+												 * it had to be detoasted */
 	int			current;		/* partition of the current message, or -1 */
 } LogScan;
 

@@ -23,6 +23,7 @@ message_copy_text(RunText text, char **to)
 	memcpy(copy, text.data, text.len);
 	copy[text.len] = '\0';
 	*to += text.len + 1;
+
 	return copy;
 }
 
@@ -60,7 +61,7 @@ message_create(const RunText *texts, const int64 *webhook_ids, int nwebhooks, Me
 static RunText
 message_text(const char *string)
 {
-	RunText		text = {string, string != NULL ? (int) strlen(string) : 0};
+	RunText text = {string, string != NULL ? (int) strlen(string) : 0};
 
 	return text;
 }

@@ -52,10 +52,12 @@ typedef struct Message
 	uint64		xid;
 
 	/* set by the worker */
-	int			unfinished;		/* deliveries that are neither done nor spilled */
+	int			unfinished;		/* deliveries that are neither done nor
+								 * spilled */
 	bool		finished;
 	dlist_head	deliveries;		/* of this message, in memory */
-	dlist_node	node;			/* in the cursor's list of messages, in order of ids */
+	dlist_node	node;			/* in the cursor's list of messages, in order
+								 * of ids */
 	TimestampTz read_at;
 } Message;
 

@@ -77,7 +77,7 @@ typedef struct CommonFields
 {
 	Datum		values[Natts_outbox];
 	bool		nulls[Natts_outbox];
-	PackedMessage	first;
+	PackedMessage first;
 } CommonFields;
 
 typedef struct BufferedTuple
@@ -87,26 +87,30 @@ typedef struct BufferedTuple
 	int64		last_id;		/* of the last message */
 	int64		last_nth;
 	SubTransactionId subid;
-	CommonFields *common;		/* NULL until there is a second message to compare */
-	StringInfoData more;		/* further messages; data is NULL if there are none */
+	CommonFields *common;		/* NULL until there is a second message to
+								 * compare */
+	StringInfoData more;		/* further messages; data is NULL if there are
+								 * none */
 } BufferedTuple;
 
 /* Maximum size of a tuple and its further messages; 16 is for the column's header and alignment. */
 #define RUN_BYTES		(MaxHeapTupleSize - 16)
 
 /* All of this is empty between transactions. */
-static MemoryContext outbox_buffer_context = NULL; /* child of TopTransactionContext */
+static MemoryContext outbox_buffer_context = NULL;	/* child of
+													 * TopTransactionContext */
 static BufferedTuple *outbox_buffer = NULL;
 static int	outbox_buffered = 0;
 static int	outbox_buffer_space = 0;
-static int	outbox_batch_rows = 0;			/* added since the last flush */
+static int	outbox_batch_rows = 0;	/* added since the last flush */
 static Size outbox_batch_bytes = 0;
-static Size outbox_buffered_bytes = 0; /* of all that are buffered */
+static Size outbox_buffered_bytes = 0;	/* of all that are buffered */
 static int64 outbox_ids_drawn = 0;
 
 /* These survive the transaction. */
 static TupleDesc outbox_desc = NULL;
-static uint64 outbox_desc_generation;	/* of the table's columns when it was made */
+static uint64 outbox_desc_generation;	/* of the table's columns when it was
+										 * made */
 static TupleTableSlot *outbox_batch_slots[BATCH_ROWS];
 static MemoryContext outbox_flush_context = NULL;
 
@@ -205,7 +209,7 @@ outbox_prepare_to_write(void)
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	if (outbox_flush_context == NULL)
 		outbox_flush_context = AllocSetContextCreate(TopMemoryContext, "webhook outbox flush",
-											  ALLOCSET_DEFAULT_SIZES);
+													 ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < BATCH_ROWS; i++)
 	{
 		if (outbox_batch_slots[i] != NULL)
@@ -325,7 +329,10 @@ outbox_buffer_flush(SubTransactionId subid)
 	n = 0;
 	old = MemoryContextSwitchTo(outbox_flush_context);
 
-	/* TOASTing large payloads requires an active snapshot; at the end of a transaction there is none. */
+	/*
+	 * TOASTing large payloads requires an active snapshot; at the end of a
+	 * transaction there is none.
+	 */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rel = outbox_open_current_partition(&partition);
 	index = index_open(catalog_oids()->outbox_index[partition], RowExclusiveLock);
@@ -343,7 +350,8 @@ outbox_buffer_flush(SubTransactionId subid)
 	if (n > 0)
 		outbox_write_batch(rel, index, batch, n);
 	index_close(index, NoLock);
-	table_close(rel, NoLock);	/* keep the lock, which keeps the worker from sealing the partition */
+	table_close(rel, NoLock);	/* keep the lock, which keeps the worker from
+								 * sealing the partition */
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(outbox_flush_context);
@@ -373,7 +381,7 @@ outbox_buffer_add(HeapTuple tuple, const OutboxId *id)
 static RunText
 outbox_run_text(const char *data, int len)
 {
-	RunText		text = {data, data == NULL ? 0 : len < 0 ? (int) strlen(data) : len};
+	RunText text = {data, data == NULL ? 0 : len < 0 ? (int) strlen(data) : len};
 
 	return text;
 }
@@ -383,12 +391,12 @@ static RunText
 outbox_column_text(const CommonFields *common, int attnum)
 {
 	struct varlena *value = (struct varlena *) DatumGetPointer(common->values[attnum - 1]);
-	RunText		text = {NULL, 0};
+	RunText text = {NULL, 0};
 
 	if (!common->nulls[attnum - 1])
 	{
-		text.data = VARDATA_ANY(value);
-		text.len = VARSIZE_ANY_EXHDR(value);
+		text.		data = VARDATA_ANY(value);
+		text.		len = VARSIZE_ANY_EXHDR(value);
 	}
 	return text;
 }
@@ -512,7 +520,7 @@ static inline void
 outbox_set_text(Datum *values, bool *nulls, int attnum, const char *text, int len)
 {
 	nulls[attnum - 1] = (text == NULL);
-	if (text != NULL)
+	if (text !=NULL)
 		values[attnum - 1] = PointerGetDatum(cstring_to_text_with_len(text, len < 0 ? (int) strlen(text) : len));
 }
 
@@ -520,8 +528,8 @@ void
 outbox_draw_id(OutboxId *id)
 {
 	/*
-	 * Our own transaction id must be assigned first, or it could be greater than
-	 * the fence; and the id must be drawn before the fence is read.
+	 * Our own transaction id must be assigned first, or it could be greater
+	 * than the fence; and the id must be drawn before the fence is read.
 	 */
 	(void) GetTopFullTransactionId();
 	id->id = nextval_internal(catalog_oids()->outbox_id_seq, false);
@@ -600,7 +608,7 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 
 	if (outbox_buffer_context == NULL)
 		outbox_buffer_context = AllocSetContextCreate(TopTransactionContext, "webhook outbox buffer",
-											   ALLOCSET_DEFAULT_SIZES);
+													  ALLOCSET_DEFAULT_SIZES);
 	if (!outbox_buffer_add_to_run(row, &id, &message))
 		outbox_buffer_add(outbox_form_tuple(row, &message), &id);
 	wakeup_at_commit();
@@ -612,7 +620,10 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 void
 outbox_at_pre_commit(void)
 {
-	/* By now committed subtransactions have passed their tuples on to the top level. */
+	/*
+	 * By now committed subtransactions have passed their tuples on to the top
+	 * level.
+	 */
 	outbox_buffer_flush(TopSubTransactionId);
 	Assert(outbox_buffered == 0);
 }

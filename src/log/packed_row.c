@@ -139,19 +139,20 @@ packed_row_take_int64(RunReader *reader)
 static RunText
 packed_row_take_text(RunReader *reader)
 {
-	RunText		text;
+	RunText text;
 	uint32		len;
 
 	memcpy(&len, packed_row_take(reader, sizeof(len)), sizeof(len));
-	text.len = (int) pg_ntoh32(len);
-	text.data = packed_row_take(reader, text.len);
+	text.		len = (int) pg_ntoh32(len);
+	text.		data = packed_row_take(reader, text.len);
+
 	if (reader->convert)
 	{
 		const char *converted = pg_any_to_server(text.data, text.len, reader->encoding);
 
 		if (converted != text.data)
-			text.len = strlen(converted);
-		text.data = converted;
+			text.		len = strlen(converted);
+		text.		data = converted;
 	}
 	return text;
 }
@@ -233,6 +234,7 @@ static Datum
 packed_row_text_datum(RunText text, bool *isnull)
 {
 	*isnull = text.data == NULL;
+
 	return *isnull ? (Datum) 0 : PointerGetDatum(cstring_to_text_with_len(text.data, text.len));
 }
 
@@ -261,7 +263,7 @@ webhook_run_followers(PG_FUNCTION_ARGS)
 {
 	FuncCallContext *call;
 	Followers  *followers;
-	PackedMessage	message;
+	PackedMessage message;
 
 	if (SRF_IS_FIRSTCALL())
 	{

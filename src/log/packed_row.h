@@ -34,7 +34,8 @@ typedef struct RunReader
 	const char *at;				/* equal to end if there are no more */
 	const char *end;
 	int			encoding;
-	bool		convert;		/* verify texts, and convert them to the database's encoding */
+	bool		convert;		/* verify texts, and convert them to the
+								 * database's encoding */
 	RunText		event_uid;		/* of the first message */
 	RunText		profile;
 } RunReader;

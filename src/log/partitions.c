@@ -90,7 +90,10 @@ partitions_try_truncate(int partition)
 	if (!ConditionalLockRelationOid(relid, AccessExclusiveLock))
 		return;
 
-	/* Check it once more, now that no other transaction can access the partition. */
+	/*
+	 * Check it once more, now that no other transaction can access the
+	 * partition.
+	 */
 	if (cursor_partition_unread(partition))
 	{
 		UnlockRelationOid(relid, AccessExclusiveLock);

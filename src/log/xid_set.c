@@ -85,7 +85,7 @@ xid_set_now(void)
 	FullTransactionId next = ReadNextFullTransactionId();
 	TransactionId own = GetTopTransactionIdIfAny();
 	XidSet	   *ended = xid_set_create(xid_set_widen(snapshot->xmin, next), xid_set_widen(snapshot->xmax, next),
-									 snapshot->xcnt + 1);
+									   snapshot->xcnt + 1);
 	int			n = 0;
 	int			kept = 0;
 

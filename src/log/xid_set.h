@@ -15,7 +15,8 @@ typedef struct XidSet
 	uint64		xmin;			/* all lower ones are in the set */
 	uint64		xmax;			/* this and higher ones are not */
 	int			nrunning;
-	uint64	   *running;		/* those in between that are not, in ascending order */
+	uint64	   *running;		/* those in between that are not, in ascending
+								 * order */
 } XidSet;
 
 /*
@@ -25,7 +26,7 @@ typedef struct XidSet
 extern XidSet *xid_set_now(void);
 
 extern XidSet *xid_set_reference(XidSet *ended);
-extern void xid_set_release(XidSet *ended);	/* NULL is allowed */
+extern void xid_set_release(XidSet *ended); /* NULL is allowed */
 
 extern bool xid_set_contains(const XidSet *ended, uint64 xid);
 extern bool xid_set_same(const XidSet *a, const XidSet *b);

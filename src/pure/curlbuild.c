@@ -26,9 +26,16 @@ typedef struct Fault
 } Fault;
 
 static const Fault curlbuild_faults[] = {
-	/* sockets of connections that are being closed are never taken out of the set: curl#14280 */
+	/*
+	 * sockets of connections that are being closed are never taken out of the
+	 * set: curl#14280
+	 */
 	{0x080900, 0x080901, "can keep a CPU busy after it has closed a connection"},
-	/* the resolver's eventfd stays readable as long as a transfer lasts: curl#21547 */
+
+	/*
+	 * the resolver's eventfd stays readable as long as a transfer lasts:
+	 * curl#21547
+	 */
 	{0x081400, 0x081400, "keeps a CPU busy while it waits for a receiver whose name it has resolved"},
 	/* connections that it closes itself never finish: curl#22282, curl#22306 */
 	{0x081500, 0x081500, "leaks a socket and memory with TLS connections that it closes"}

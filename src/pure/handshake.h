@@ -21,12 +21,15 @@
 typedef struct Handshake
 {
 	bool		wanted;			/* the webhook's configuration says so */
-	char	   *asked_url;		/* of the question that was asked last; malloc'd, or NULL */
+	char	   *asked_url;		/* of the question that was asked last;
+								 * malloc'd, or NULL */
 	char	   *asked_origin;
 	bool		agreed;			/* to what was asked */
-	int			rate;			/* requests per minute that the endpoint allows; 0: any number */
+	int			rate;			/* requests per minute that the endpoint
+								 * allows; 0: any number */
 	int64_t		agreed_at;
-	char		problem[HANDSHAKE_MAX_PROBLEM]; /* why there is no agreement, one line */
+	char		problem[HANDSHAKE_MAX_PROBLEM]; /* why there is no agreement,
+												 * one line */
 } Handshake;
 
 /* Must the endpoint be asked before anything is sent to this URL from this origin? */

@@ -59,7 +59,7 @@ health_start_failing(Health *health, int probes)
 
 HealthAction
 health_failure(Health *health, const RetrySchedule *schedule, const HealthFailure *failure,
-			   int64_t *delay, int *warn)
+			   int64_t * delay, int *warn)
 {
 	*warn = 0;
 	health->failures++;
@@ -70,7 +70,10 @@ health_failure(Health *health, const RetrySchedule *schedule, const HealthFailur
 
 	if (health->failing)
 	{
-		/* Requests that were in flight when it began to fail do not count as probes. */
+		/*
+		 * Requests that were in flight when it began to fail do not count as
+		 * probes.
+		 */
 		if (!failure->probe)
 			return HEALTH_WAIT;
 		health->probes++;

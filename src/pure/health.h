@@ -27,17 +27,21 @@ typedef struct Health
 	int			failures;		/* in a row since the last success */
 	int64_t		failing_since;	/* the first of them */
 	bool		failing;		/* one probe at a time, all else waits */
-	int			probes;			/* attempts on the schedule so far, while failing */
+	int			probes;			/* attempts on the schedule so far, while
+								 * failing */
 	int64_t		next_probe_at;
 	int			warned;			/* percent of the schedule in the last warning */
-	int			ramp;			/* maximum number of requests in flight; 0: no limit */
+	int			ramp;			/* maximum number of requests in flight; 0: no
+								 * limit */
 } Health;
 
 typedef enum HealthAction
 {
 	HEALTH_RETRY,				/* try this delivery again after the delay */
-	HEALTH_GIVE_UP,				/* its schedule is exhausted while the endpoint is well: it has failed */
-	HEALTH_WAIT,				/* the endpoint is failing: wait with all others for a successful probe */
+	HEALTH_GIVE_UP,				/* its schedule is exhausted while the
+								 * endpoint is well: it has failed */
+	HEALTH_WAIT,				/* the endpoint is failing: wait with all
+								 * others for a successful probe */
 	HEALTH_DEACTIVATE			/* deactivate the endpoint */
 } HealthAction;
 
@@ -45,10 +49,12 @@ typedef enum HealthAction
 typedef struct HealthFailure
 {
 	int64_t		now;
-	int			attempts;		/* made so far for this delivery, this one included */
+	int			attempts;		/* made so far for this delivery, this one
+								 * included */
 	bool		probe;			/* it was the probe of a failing endpoint */
 	bool		gone;			/* the receiver said 410 */
-	bool		handshake;		/* it does not agree that anything is sent; no delivery has been tried */
+	bool		handshake;		/* it does not agree that anything is sent; no
+								 * delivery has been tried */
 	int64_t		retry_after;	/* microseconds, 0 if the receiver did not say */
 	uint32_t	random;
 } HealthFailure;
@@ -60,7 +66,7 @@ typedef struct HealthFailure
  * without any success, else to 0.
  */
 extern HealthAction health_failure(Health *health, const RetrySchedule *schedule,
-								   const HealthFailure *failure, int64_t *delay, int *warn);
+								   const HealthFailure *failure, int64_t * delay, int *warn);
 
 /* An attempt has succeeded.  True if the endpoint was failing until now. */
 extern bool health_success(Health *health);

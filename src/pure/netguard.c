@@ -80,7 +80,8 @@ static const struct
 	{{96, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}}, 12}, /* IPv4-mapped */
 	{{96, {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}}, 12}, /* IPv4-translated */
 	{{96, {0x00, 0x64, 0xff, 0x9b}}, 12},	/* NAT64 */
-	{{48, {0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}}, 12},	/* NAT64 of one's own network */
+	{{48, {0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}}, 12},	/* NAT64 of one's own
+														 * network */
 	{{16, {0x20, 0x02}}, 2},	/* 6to4 */
 };
 
@@ -169,7 +170,10 @@ netguard_allows_ipv6(const NetguardList *allowed, const unsigned char *addr)
 bool
 netguard_allows(const NetguardList *allowed, const struct sockaddr *addr, socklen_t len)
 {
-	/* Copied because the caller's buffer need not be aligned for what it holds. */
+	/*
+	 * Copied because the caller's buffer need not be aligned for what it
+	 * holds.
+	 */
 	struct sockaddr_in ipv4;
 	struct sockaddr_in6 ipv6;
 	sa_family_t family;
@@ -199,11 +203,11 @@ netguard_parse_prefix(const char *text, int max)
 
 	if (*text == '\0')
 		return -1;
-	for (; *text != '\0'; text++)
+	for (; *text !='\0'; text ++)
 	{
-		if (*text < '0' || *text > '9')
+		if (*text <'0' || *text >'9')
 			return -1;
-		prefix = prefix * 10 + (*text - '0');
+		prefix = prefix * 10 + (*text -'0');
 		if (prefix > max)
 			return -1;
 	}
@@ -269,13 +273,14 @@ netguard_parse(const char *text, NetguardList *list, const char **bad, size_t *b
 {
 	list->count = 0;
 	while (ascii_is_blank(*text))
-		text++;
+		text	  ++;
+
 	if (*text == '\0')
 		return true;
 
 	for (;;)
 	{
-		const char *end = text + strcspn(text, ",");
+		const char *end = text +strcspn(text, ",");
 		size_t		len = end - text;
 
 		while (len > 0 && ascii_is_blank(text[len - 1]))
@@ -286,6 +291,7 @@ netguard_parse(const char *text, NetguardList *list, const char **bad, size_t *b
 			!netguard_parse_network(text, len, &list->networks[list->count]))
 		{
 			*bad = text;
+
 			*bad_len = len;
 			return false;
 		}
@@ -294,7 +300,8 @@ netguard_parse(const char *text, NetguardList *list, const char **bad, size_t *b
 		if (*end == '\0')
 			return true;
 		text = end + 1;
+
 		while (ascii_is_blank(*text))
-			text++;
+			text	  ++;
 	}
 }

@@ -19,7 +19,8 @@
 
 typedef struct PathStep
 {
-	const char *key;			/* of an object, in the text of the path; NULL: an index */
+	const char *key;			/* of an object, in the text of the path;
+								 * NULL: an index */
 	size_t		key_len;
 	uint32_t	index;			/* of an array */
 } PathStep;

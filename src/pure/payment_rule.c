@@ -27,7 +27,8 @@ typedef enum PaymentKnown
 {
 	KNOWN_BY_ACTION,			/* unless the row is created */
 	KNOWN_IF_PAID,				/* if it was paid before */
-	KNOWN_IF_ANNOUNCED			/* if there is a record of it; for a column, if it was paid before */
+	KNOWN_IF_ANNOUNCED			/* if there is a record of it; for a column,
+								 * if it was paid before */
 } PaymentKnown;
 
 typedef enum PaymentShown
@@ -39,7 +40,8 @@ typedef enum PaymentShown
 typedef enum PaymentRecord
 {
 	RECORD_KEEP,
-	RECORD_SHOWN,				/* remember the entity if it is shown, else forget it */
+	RECORD_SHOWN,				/* remember the entity if it is shown, else
+								 * forget it */
 	RECORD_FORGET,
 	RECORD_ANEW					/* forget it, then remember it if it is shown */
 } PaymentRecord;
@@ -73,7 +75,8 @@ static const PaymentRule payment_rule_table[3][2][2] = {
 			[true] = {KNOWN_IF_ANNOUNCED, SHOWN_IF_PAID, RECORD_ANEW},
 		},
 	},
-	[PAYMENT_MOVES_AWAY] = {	/* a record is of what the other integration knows */
+	[PAYMENT_MOVES_AWAY] = {	/* a record is of what the other integration
+								 * knows */
 		[false] = {
 			[false] = {KNOWN_BY_ACTION, SHOWN_BY_ACTION, RECORD_KEEP},
 			[true] = {KNOWN_IF_PAID, SHOWN_IF_PAID, RECORD_SHOWN},
@@ -109,7 +112,10 @@ payment_rule_plan(const PaymentFacts *facts)
 	const PaymentRule *rule = &payment_rule_table[facts->move][facts->hid_unpaid][facts->hides_unpaid];
 	PaymentPlan plan = {0};
 
-	/* Nothing but payment can have changed, so nothing has to be found out about the rest. */
+	/*
+	 * Nothing but payment can have changed, so nothing has to be found out
+	 * about the rest.
+	 */
 	if (facts->notified && facts->ignores_payment && facts->paid)
 		return plan;
 

@@ -27,20 +27,25 @@ typedef enum PaymentMove
 {
 	PAYMENT_STAYS,
 	PAYMENT_MOVES_WITHIN,		/* of the same integration */
-	PAYMENT_MOVES_AWAY			/* to another integration, or from none or to none */
+	PAYMENT_MOVES_AWAY			/* to another integration, or from none or to
+								 * none */
 } PaymentMove;
 
 typedef struct PaymentFacts
 {
 	PaymentAction action;		/* what happens to the row */
-	bool		notified;		/* nothing does, notify_payment() was called: an update */
+	bool		notified;		/* nothing does, notify_payment() was called:
+								 * an update */
 	PaymentMove move;
-	bool		hides_unpaid;	/* unpaid entities do not exist for the integration */
+	bool		hides_unpaid;	/* unpaid entities do not exist for the
+								 * integration */
 	bool		hid_unpaid;		/* the same before the move */
-	bool		ignores_payment;	/* becoming paid is not a change for the integration */
+	bool		ignores_payment;	/* becoming paid is not a change for the
+									 * integration */
 	bool		paid_before;
 	bool		paid;
-	bool		recorded;		/* payment is an expression, so that known entities are recorded */
+	bool		recorded;		/* payment is an expression, so that known
+								 * entities are recorded */
 } PaymentFacts;
 
 /* What to do with the record of an entity, in this order. */
@@ -49,11 +54,14 @@ typedef struct PaymentFacts
 
 typedef struct PaymentPlan
 {
-	bool		known;			/* the integration knows the entity from before */
+	bool		known;			/* the integration knows the entity from
+								 * before */
 	bool		known_if_recorded;	/* or it does if there is a record */
 	bool		shown;			/* the entity exists for it from now on */
-	unsigned	record;			/* PAYMENT_FORGET and PAYMENT_REMEMBER, if payment is recorded */
-	bool		nothing_but_payment;	/* skip the change if nothing else has changed */
+	unsigned	record;			/* PAYMENT_FORGET and PAYMENT_REMEMBER, if
+								 * payment is recorded */
+	bool		nothing_but_payment;	/* skip the change if nothing else has
+										 * changed */
 } PaymentPlan;
 
 extern PaymentPlan payment_rule_plan(const PaymentFacts *facts);

@@ -15,8 +15,10 @@
 typedef enum DeliveryPhase
 {
 	PHASE_NEW,					/* created, in no list yet */
-	PHASE_HELD,					/* queued after another delivery with its order key */
-	PHASE_PREPARING,			/* waits for its payload to be shaped and transformed */
+	PHASE_HELD,					/* queued after another delivery with its
+								 * order key */
+	PHASE_PREPARING,			/* waits for its payload to be shaped and
+								 * transformed */
 	PHASE_READY,				/* waits for its endpoint's turn to send */
 	PHASE_SENDING,				/* its request is in flight */
 	PHASE_TO_WRITE,				/* waits for its row to be written */

@@ -62,7 +62,7 @@ result_of_failure(Health *health, const RetrySchedule *schedule, const HealthFai
 static ResultDecision
 result_of_preparation(const RetrySchedule *schedule, const HealthFailure *failure)
 {
-	ResultDecision decision = {.delivery = RESULT_RETRY, .key = RESULT_BLOCK_KEY};
+	ResultDecision decision = {.delivery = RESULT_RETRY,.key = RESULT_BLOCK_KEY};
 
 	decision.delay = retry_delay(schedule, failure->attempts, failure->random, 0);
 	if (decision.delay < 0)
@@ -83,7 +83,10 @@ result_decide(Health *health, const RetrySchedule *schedule, const AttemptResult
 	if (result->delivered)
 		return result_of_success(health);
 
-	/* Deactivated, or found failing, while it was in flight: nothing to judge any more. */
+	/*
+	 * Deactivated, or found failing, while it was in flight: nothing to judge
+	 * any more.
+	 */
 	if (result->agreed || !result->active)
 		return result_without_judgement(RESULT_WAIT, RESULT_PASS_KEY);
 	if (result->unprepared)

@@ -16,9 +16,11 @@
 typedef struct AttemptResult
 {
 	bool		delivered;		/* answered with 2xx */
-	bool		agreed;			/* it was a handshake, and the endpoint may be sent to now */
+	bool		agreed;			/* it was a handshake, and the endpoint may be
+								 * sent to now */
 	bool		test;			/* it was a test call */
-	bool		unprepared;		/* no request was made: the payload could not be shaped or transformed */
+	bool		unprepared;		/* no request was made: the payload could not
+								 * be shaped or transformed */
 	bool		active;			/* the webhook is active */
 	bool		sendable;		/* ... and this delivery may be sent to it now */
 	HealthFailure failure;		/* if it has failed */
@@ -31,7 +33,8 @@ typedef enum ResultDelivery
 	RESULT_FINISH,				/* it is done with */
 	RESULT_RETRY,				/* it is tried again after the delay */
 	RESULT_FAIL,				/* it is given up */
-	RESULT_WAIT					/* it waits until its endpoint works or is active again */
+	RESULT_WAIT					/* it waits until its endpoint works or is
+								 * active again */
 } ResultDelivery;
 
 /* What becomes of its order key. */
@@ -47,7 +50,8 @@ typedef enum ResultEndpoint
 {
 	RESULT_UNCHANGED,
 	RESULT_RECOVERED,			/* it was failing and works again */
-	RESULT_FAILING,				/* it begins to fail: what it has waits for probes */
+	RESULT_FAILING,				/* it begins to fail: what it has waits for
+								 * probes */
 	RESULT_DEACTIVATE
 } ResultEndpoint;
 
@@ -56,9 +60,11 @@ typedef struct ResultDecision
 	ResultDelivery delivery;
 	ResultKey	key;
 	ResultEndpoint endpoint;
-	bool		judged;			/* the result says something about the endpoint */
+	bool		judged;			/* the result says something about the
+								 * endpoint */
 	int64_t		delay;			/* microseconds, with RESULT_RETRY */
-	int			warn;			/* percent of the schedule that have elapsed without a success, to be reported; or 0 */
+	int			warn;			/* percent of the schedule that have elapsed
+								 * without a success, to be reported; or 0 */
 } ResultDecision;
 
 /* Decide, and keep the endpoint's health up to date. */

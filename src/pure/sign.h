@@ -19,7 +19,8 @@
 #define SIGN_MAX_SECRET_BYTES	64
 #define SIGN_SEED_BYTES			32	/* of an ed25519 key */
 #define SIGN_MAX_KEYS			4	/* in one list */
-#define SIGN_MAX_TEXT			100 /* of one key or signature: prefix, base64 of 64 bytes, NUL */
+#define SIGN_MAX_TEXT			100 /* of one key or signature: prefix, base64
+									 * of 64 bytes, NUL */
 #define SIGN_MAX_SIGNATURE		(SIGN_MAX_KEYS * SIGN_MAX_TEXT)
 
 typedef enum SignKind

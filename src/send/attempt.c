@@ -134,7 +134,11 @@ attempt_settle_endpoint(Endpoint *endpoint, ResultEndpoint result)
 		case RESULT_UNCHANGED:
 			break;
 		case RESULT_RECOVERED:
-			/* What has waited is sent in order, with more and more requests at once. */
+
+			/*
+			 * What has waited is sent in order, with more and more requests
+			 * at once.
+			 */
 			probe_plan(endpoint);
 			spill_start_backlog(endpoint);
 			break;
@@ -213,7 +217,8 @@ attempt_could_not_send(Delivery *delivery, const char *error, TimestampTz now)
 	result.outcome = HTTP_INVALID;
 	result.error = error;
 	result.headers = result.body = "";
-	delivery->attempt.handshake = false;	/* the fault is this delivery's, not the handshake's */
+	delivery->attempt.handshake = false;	/* the fault is this delivery's,
+											 * not the handshake's */
 	attempt_end(delivery, &result, now);
 }
 
@@ -243,7 +248,7 @@ attempt_withhold(Delivery *delivery, const char *reason, TimestampTz now)
 static void
 attempt_refuse(Delivery *delivery, const char *reason, TimestampTz now)
 {
-	HttpResult	result = {.outcome = HTTP_INVALID, .error = reason, .headers = "", .body = ""};
+	HttpResult	result = {.outcome = HTTP_INVALID,.error = reason,.headers = "",.body = ""};
 
 	if (!message_is_test(delivery->message))
 	{
@@ -307,7 +312,10 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 		FlushErrorState();
 		strlcpy(error, edata->message, sizeof(error));
 
-		/* Too large is the message, not what the webhook is configured to send. */
+		/*
+		 * Too large is the message, not what the webhook is configured to
+		 * send.
+		 */
 		if (edata->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 			prepare_refuse(delivery, error, attempt_context);
 	}
@@ -342,7 +350,10 @@ attempt_send(TimestampTz now)
 	{
 		Delivery   *delivery = dlist_head_element(Delivery, phase_node, &endpoint->queue.ready);
 
-		/* Deactivated or deleted while this turn was reading: the next one puts it aside. */
+		/*
+		 * Deactivated or deleted while this turn was reading: the next one
+		 * puts it aside.
+		 */
 		if (!endpoint->config.exists || (!endpoint_is_sendable(endpoint) && !message_is_test(delivery->message)))
 			continue;
 		attempt_send_delivery(delivery, now);

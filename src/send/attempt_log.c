@@ -71,11 +71,11 @@ struct LogEntry
 	int64		duration_us;
 	const char *outcome;		/* constant */
 	int			len[LOG_TEXTS];
-	char		text[FLEXIBLE_ARRAY_MEMBER];	/* one after the other */
+	char text[	FLEXIBLE_ARRAY_MEMBER]; /* one after the other */
 };
 
 static MemoryContext attempt_log_context = NULL;
-static Size attempt_log_memory = 0;		/* that all entries take */
+static Size attempt_log_memory = 0; /* that all entries take */
 
 /* Endpoints with something to be written, longest waiting first; news of failures has a list of its own. */
 static dlist_head attempt_log_dirty = DLIST_STATIC_INIT(attempt_log_dirty);
@@ -85,7 +85,7 @@ static dlist_head attempt_log_failing = DLIST_STATIC_INIT(attempt_log_failing);
 #define PROMPT_ENTRIES	80
 
 /* Times here are in microseconds, by a monotonic clock. */
-static int	attempt_log_entries = 0;		/* to be written */
+static int	attempt_log_entries = 0;	/* to be written */
 static int	attempt_log_prompt_left = 0;	/* of this second's */
 static int64 attempt_log_prompt_since = 0;
 static int64 attempt_log_last_slice = 0;
@@ -246,7 +246,7 @@ attempt_log_create_entry(const Delivery *delivery, const Request *request, const
 
 	if (attempt_log_context == NULL)
 		attempt_log_context = AllocSetContextCreate(TopMemoryContext, "webhook log",
-											ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, LOG_BLOCK_MAX);
+													ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, LOG_BLOCK_MAX);
 	size = offsetof(LogEntry, text) + attempt_log_shown_len(strlen(message->event)) + attempt_log_shown_len(strlen(url)) +
 		attempt_log_shown_len(result->headers_len) + attempt_log_shown_len(result->body_len) +
 		attempt_log_shown_len(strlen(error));
@@ -283,7 +283,7 @@ attempt_log_create_entry(const Delivery *delivery, const Request *request, const
 
 void
 attempt_log_attempt(const Delivery *delivery, const Request *request, const HttpResult *result,
-			   TimestampTz now, bool counts)
+					TimestampTz now, bool counts)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 	LogEntry  **slot = &endpoint->stats.log[endpoint->stats.log_seq % ENDPOINT_LOG_SLOTS];
@@ -385,7 +385,7 @@ attempt_log_save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 se
 	Datum		values[17];
 	char		nulls[18] = "                 ";
 
-	for (int i = 0; i < LOG_TEXTS; text += entry->len[i++])
+	for (int i = 0; i < LOG_TEXTS; text +=entry->len[i++])
 		texts[i] = spi_statement_safe_text(text, entry->len[i]);
 	values[0] = Int64GetDatum(endpoint->id);
 	values[1] = Int16GetDatum((int16) (seq % ENDPOINT_LOG_SLOTS));

@@ -17,7 +17,7 @@
  * (counts false) shows in the log alone.
  */
 extern void attempt_log_attempt(const Delivery *delivery, const Request *request,
-						   const HttpResult *result, TimestampTz now, bool counts);
+								const HttpResult *result, TimestampTz now, bool counts);
 
 /* The health of an endpoint has changed otherwise. */
 extern void attempt_log_health(Endpoint *endpoint);

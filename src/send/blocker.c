@@ -23,11 +23,12 @@ typedef struct Blocker
 {
 	int64		webhook_id;		/* hash key */
 	TimestampTz changed_at;		/* when it was last changed, as far as we know */
-	uint64		looked;			/* which look at all of them it was last part of */
+	uint64		looked;			/* which look at all of them it was last part
+								 * of */
 	bool		changed;		/* ... and found that it was changed */
 } Blocker;
 
-static HTAB *blocker_table;			/* of Blocker */
+static HTAB *blocker_table;		/* of Blocker */
 static uint64 blocker_looks = 0;
 
 

@@ -26,8 +26,10 @@
 #include "send/spill.h"
 
 static MemoryContext deactivation_context;
-static List *deactivation_pending = NIL;	/* of Endpoint, those to be warned of included */
-static bool deactivation_news = false;		/* in it: not just what has had no claim so far */
+static List *deactivation_pending = NIL;	/* of Endpoint, those to be warned
+											 * of included */
+static bool deactivation_news = false;	/* in it: not just what has had no
+										 * claim so far */
 
 
 void
@@ -155,7 +157,7 @@ deactivation_save(void)
 	deactivation_pending = NIL;
 	foreach(lc, all)
 		if (!deactivation_apply(lfirst(lc)))
-			deactivation_list(lfirst(lc));
+		deactivation_list(lfirst(lc));
 	list_free(all);
 	deactivation_news = false;
 }

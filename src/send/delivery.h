@@ -15,7 +15,8 @@
 /* The states of a row of webhook.delivery; their names are in delivery_table.c. */
 typedef enum DeliveryState
 {
-	DELIVERY_WAITING,			/* to be sent in its turn, or when its webhook is activated */
+	DELIVERY_WAITING,			/* to be sent in its turn, or when its webhook
+								 * is activated */
 	DELIVERY_RETRYING,			/* has failed, due again at next_attempt_at */
 	DELIVERY_FAILED				/* given up */
 } DeliveryState;
@@ -34,7 +35,8 @@ typedef enum Preparation
 	PREPARATION_NONE,			/* not prepared yet */
 	PREPARATION_SEND,
 	PREPARATION_DROP,			/* the transform wants nothing to be sent */
-	PREPARATION_HOLD,			/* it does not fit the form and must not be sent */
+	PREPARATION_HOLD,			/* it does not fit the form and must not be
+								 * sent */
 	PREPARATION_ERROR			/* to be tried again later */
 } Preparation;
 
@@ -42,18 +44,24 @@ typedef struct Delivery
 {
 	Message    *message;
 	Endpoint   *endpoint;
-	int64		order_key;		/* deliveries with the same one follow each other; 0: any order */
+	int64		order_key;		/* deliveries with the same one follow each
+								 * other; 0: any order */
 	DeliveryPhase phase;		/* changed by delivery_enter() alone */
 	int			attempts;		/* made so far */
-	bool		probe;			/* it shows whether a failing endpoint works again */
-	char	   *withheld;		/* why its webhook's owner may not be sent it any more, or NULL */
-	struct OrderKey *key;		/* NULL for order_key 0, and once it has been released */
+	bool		probe;			/* it shows whether a failing endpoint works
+								 * again */
+	char	   *withheld;		/* why its webhook's owner may not be sent it
+								 * any more, or NULL */
+	struct OrderKey *key;		/* NULL for order_key 0, and once it has been
+								 * released */
 
 	struct						/* the latest attempt */
 	{
 		TimestampTz sent_at;
-		TimestampTz configured_at;	/* when the configuration that it used was last changed */
-		bool		handshake;	/* asks the endpoint whether it may be sent anything */
+		TimestampTz configured_at;	/* when the configuration that it used was
+									 * last changed */
+		bool		handshake;	/* asks the endpoint whether it may be sent
+								 * anything */
 		RequestPace pace;
 		struct Request *request;	/* while sending */
 	}			attempt;
@@ -62,7 +70,8 @@ typedef struct Delivery
 	{
 		bool		exists;
 		bool		to_write;	/* listed to be written, perhaps while sending */
-		bool		blocks_key; /* no lock on its webhook yet: later ones must not overtake it */
+		bool		blocks_key; /* no lock on its webhook yet: later ones must
+								 * not overtake it */
 		DeliveryState next_state;
 		TimestampTz next_attempt_at;
 		char	   *last_error;
@@ -122,7 +131,10 @@ extern void delivery_note_row(int64 webhook_id, int64 id);
 extern void delivery_forget_row(int64 webhook_id, int64 id);
 
 extern int	delivery_in_memory(void);
-extern Size delivery_own_bytes(void);	/* of messages that the cursor does not hold */
-extern int64 delivery_last_finished(void);	/* the greatest message id of which a delivery has left memory */
+extern Size delivery_own_bytes(void);	/* of messages that the cursor does
+										 * not hold */
+extern int64 delivery_last_finished(void);	/* the greatest message id of
+											 * which a delivery has left
+											 * memory */
 
 #endif							/* WEBHOOK_DELIVERY_H */

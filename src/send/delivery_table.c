@@ -373,7 +373,7 @@ delivery_table_take_rows(uint64 n, MemoryContext context, StoredDelivery *result
 
 int
 delivery_table_read_backlog(int64 webhook_id, int64 after, int max, MemoryContext context,
-					  StoredDelivery *result, bool *more)
+							StoredDelivery *result, bool *more)
 {
 	Datum		values[3] = {Int64GetDatum(webhook_id), Int64GetDatum(after), Int32GetDatum(max)};
 	uint64		found = spi_statement_execute(&delivery_table_backlog_statement, values, NULL);
@@ -385,7 +385,7 @@ delivery_table_read_backlog(int64 webhook_id, int64 after, int max, MemoryContex
 
 int
 delivery_table_read_due(const DuePosition *after, TimestampTz now, int max, MemoryContext context,
-				  StoredDelivery *result, bool *more)
+						StoredDelivery *result, bool *more)
 {
 	uint64		found;
 	int			n;

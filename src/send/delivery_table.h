@@ -40,7 +40,7 @@ typedef struct StoredDelivery
  * there may be others.
  */
 extern int	delivery_table_read_backlog(int64 webhook_id, int64 after, int max,
-								  MemoryContext context, StoredDelivery *result, bool *more);
+										MemoryContext context, StoredDelivery *result, bool *more);
 
 /* A row in the order of what is due. */
 typedef struct DuePosition
@@ -52,15 +52,15 @@ typedef struct DuePosition
 
 /* In the same way, rows that are due by now and come after this one, in order. */
 extern int	delivery_table_read_due(const DuePosition *after, TimestampTz now, int max,
-							  MemoryContext context, StoredDelivery *result, bool *more);
+									MemoryContext context, StoredDelivery *result, bool *more);
 
 /* The first unfinished row with this key; 0 or 1. */
 extern int	delivery_table_read_next(int64 webhook_id, int64 order_key,
-							   MemoryContext context, StoredDelivery *result);
+									 MemoryContext context, StoredDelivery *result);
 
 /* The first max rows of a webhook that a probe can be chosen from: no other row with its key precedes it. */
 extern int	delivery_table_read_probes(int64 webhook_id, int max, MemoryContext context,
-								 StoredDelivery *result);
+									   StoredDelivery *result);
 
 /* Turn rows of the webhook from retrying to waiting. */
 extern void delivery_table_all_waiting(int64 webhook_id);

@@ -42,7 +42,7 @@ dispatch_to_inactive(Message *message, Endpoint *endpoint)
 
 	if (endpoint->config.buffering && message->created_at < end)
 		spill_write_later(delivery_create(message, endpoint, delivery_order_key(endpoint, message)),
-						   DELIVERY_WAITING, 0, NULL);
+						  DELIVERY_WAITING, 0, NULL);
 	else
 		attempt_log_dropped(endpoint);
 }
@@ -74,7 +74,10 @@ dispatch_to(Message *message, Endpoint *endpoint)
 	}
 	order_key = delivery_order_key(endpoint, message);
 
-	/* A crash can leave an endpoint failing whose last row has gone: now there is something to try it with. */
+	/*
+	 * A crash can leave an endpoint failing whose last row has gone: now
+	 * there is something to try it with.
+	 */
 	if (endpoint->state.health.failing && !endpoint->state.in_probe_queue)
 		probe_plan(endpoint);
 	if (endpoint->spill.backlog || endpoint->state.health.failing || endpoint->verdict.deactivate != NULL ||
@@ -120,7 +123,8 @@ dispatch_find_held_up(TimestampTz now)
 
 	if (oldest == NULL)
 		return NULL;
-	oldest->read_at = Min(oldest->read_at, now);	/* the clock may have been set back */
+	oldest->read_at = Min(oldest->read_at, now);	/* the clock may have been
+													 * set back */
 	if (!TimestampDifferenceExceeds(oldest->read_at, now, HELD_UP_MS))
 		return NULL;
 	dlist_foreach(iter, &oldest->deliveries)
@@ -140,7 +144,10 @@ dispatch_check_slow(TimestampTz now)
 
 	scheduler_check_slow(now);
 
-	/* Whatever it changes, each endpoint that is spilled holds nothing up any more. */
+	/*
+	 * Whatever it changes, each endpoint that is spilled holds nothing up any
+	 * more.
+	 */
 	while ((delivery = dispatch_find_held_up(now)) != NULL)
 		spill_endpoint(delivery->endpoint);
 }
@@ -159,7 +166,8 @@ dispatch_refresh_endpoint(Endpoint *endpoint)
 	endpoint_see(endpoint);
 	if (!endpoint->config.exists || !endpoint->config.active)
 	{
-		spill_put_aside(endpoint);	/* spill_save() drops it, or keeps it as a buffer */
+		spill_put_aside(endpoint);	/* spill_save() drops it, or keeps it as a
+									 * buffer */
 		if (was_active)
 			order_key_unblock_all(endpoint->id);
 		probe_plan(endpoint);

@@ -21,6 +21,7 @@ extern void dispatch_refresh(void);
 /* Requests that take long, and what they hold up. */
 extern void dispatch_check_slow(TimestampTz now);
 
-extern TimestampTz dispatch_next_event(TimestampTz now);	/* when to look again, DT_NOEND: never */
+extern TimestampTz dispatch_next_event(TimestampTz now);	/* when to look again,
+															 * DT_NOEND: never */
 
 #endif							/* WEBHOOK_DISPATCH_H */

@@ -309,7 +309,7 @@ endpoint_refresh(Endpoint *endpoint)
 	endpoint->config.discarded = NULL;
 	if (endpoint->config.context == NULL)
 		endpoint->config.context = AllocSetContextCreate(endpoint_context, "webhook endpoint",
-												  ALLOCSET_SMALL_SIZES);
+														 ALLOCSET_SMALL_SIZES);
 	else
 		MemoryContextReset(endpoint->config.context);
 

@@ -24,7 +24,8 @@
 
 typedef enum EndpointOrdering
 {
-	ORDER_ENTITY,				/* messages of the same entity one after the other */
+	ORDER_ENTITY,				/* messages of the same entity one after the
+								 * other */
 	ORDER_STRICT,				/* all messages one after the other */
 	ORDER_NONE
 } EndpointOrdering;
@@ -35,10 +36,12 @@ typedef struct LogEntry LogEntry;
 /* Where an endpoint with ready deliveries waits for its turn to send; see scheduler.c. */
 typedef enum SchedulerList
 {
-	LIST_NONE,					/* nothing is ready, or all its requests are in flight */
+	LIST_NONE,					/* nothing is ready, or all its requests are
+								 * in flight */
 	LIST_TURN,					/* may send */
 	LIST_LATER,					/* its rate limit says when */
-	LIST_HELD					/* slow ones wait until there are fewer slow requests */
+	LIST_HELD					/* slow ones wait until there are fewer slow
+								 * requests */
 } SchedulerList;
 
 /* The configuration as of the generation, in its own context.  Written by endpoint.c. */
@@ -51,7 +54,8 @@ typedef struct EndpointConfig
 	bool		active;
 	bool		buffering;
 	TimestampTz deactivated_at;
-	struct XidSet *discarded;	/* messages of these transactions are not for it any more; NULL: none */
+	struct XidSet *discarded;	/* messages of these transactions are not for
+								 * it any more; NULL: none */
 	TimestampTz updated_at;
 	Oid			owner;
 	char	   *app;
@@ -71,7 +75,8 @@ typedef struct EndpointConfig
 	long		timeout_ms;		/* 0: the setting's */
 	int			max_in_flight;
 	int			rate_limit;		/* requests per second; 0: no limit */
-	int64		send_interval;	/* microseconds between two requests, by all limits; 0: none */
+	int64		send_interval;	/* microseconds between two requests, by all
+								 * limits; 0: none */
 	char	   *client_cert;
 	char	   *client_key;
 	char	   *ca_cert;
@@ -79,7 +84,8 @@ typedef struct EndpointConfig
 	char	   *integration;	/* whose shape payloads get, or NULL */
 	char	   *transform;		/* function of the owner, or NULL */
 
-	struct						/* what the dispatcher has acted upon; it may have been loaded again since */
+	struct						/* what the dispatcher has acted upon; it may
+								 * have been loaded again since */
 	{
 		uint64		generation;
 		bool		active;
@@ -104,8 +110,10 @@ typedef struct EndpointQueue
 /* Shaping and transforming.  Written by queue.c and prepare.c. */
 typedef struct EndpointPreparation
 {
-	TimestampTz after;			/* the transform was slow, the next call is due then; 0: it was not */
-	char	   *reported_faults;	/* what of a form's faults was reported last, or NULL; malloc() */
+	TimestampTz after;			/* the transform was slow, the next call is
+								 * due then; 0: it was not */
+	char	   *reported_faults;	/* what of a form's faults was reported
+									 * last, or NULL; malloc() */
 } EndpointPreparation;
 
 /* Whether it works.  Written by attempt.c and probe.c. */
@@ -124,7 +132,8 @@ typedef struct EndpointState
 typedef struct EndpointSpill
 {
 	bool		backlog;		/* rows wait: newer messages must go there too */
-	int64		backlog_read;	/* ids up to this one have been taken from there */
+	int64		backlog_read;	/* ids up to this one have been taken from
+								 * there */
 	bool		to_wait;		/* rows to be retried become waiting ones */
 	bool		to_drop;		/* its rows must be removed */
 } EndpointSpill;
@@ -134,14 +143,16 @@ typedef struct EndpointVerdict
 {
 	int			warning;		/* percent; 0: none */
 	const char *deactivate;		/* why it will be deactivated, or NULL */
-	TimestampTz deactivate_as_of;	/* ... while this is when its configuration was last changed */
+	TimestampTz deactivate_as_of;	/* ... while this is when its
+									 * configuration was last changed */
 } EndpointVerdict;
 
 /* What has happened since it was last recorded.  Written by attempt_log.c. */
 typedef struct EndpointStats
 {
 	bool		dirty;
-	bool		dirty_failing;	/* ... a failure among it: that is written first */
+	bool		dirty_failing;	/* ... a failure among it: that is written
+								 * first */
 	int64		dirty_since;
 	dlist_node	dirty_node;
 	int64		delivered;
@@ -151,7 +162,8 @@ typedef struct EndpointStats
 	int64		expired;
 	TimestampTz last_success_at;
 	TimestampTz last_failure_at;
-	char	   *last_error;		/* malloc'd as it outlives everything; NULL: none */
+	char	   *last_error;		/* malloc'd as it outlives everything; NULL:
+								 * none */
 	bool		log_seq_known;
 	int64		log_base;		/* numbers in the table go on from here */
 	int64		log_seq;		/* attempts noted since the worker started */

@@ -268,7 +268,10 @@ format_entity_id_text(const Message *message)
 	if (message->entity_id[0] != '"')
 		return message->entity_id;
 
-	/* A JSON string: let PostgreSQL's own parser take off the quotes and escapes. */
+	/*
+	 * A JSON string: let PostgreSQL's own parser take off the quotes and
+	 * escapes.
+	 */
 	wrapped = cstring_to_text(psprintf("[%s]", message->entity_id));
 	return TextDatumGetCString(DirectFunctionCall2(json_array_element_text,
 												   PointerGetDatum(wrapped), Int32GetDatum(0)));

@@ -30,7 +30,8 @@ extern int	format_append_headers(const PayloadFormat *format, const Message *mes
 
 /* What the placeholders of a URL and the query string of a GET need, in the current memory context. */
 extern const char *format_entity_id_text(const Message *message);	/* "" for none */
-extern const char *format_action(const Message *message);	/* new, update, delete, ... */
+extern const char *format_action(const Message *message);	/* new, update, delete,
+															 * ... */
 
 /* Is it what test_webhook() sends?  Such names are not given to anything else. */
 extern bool message_is_test(const Message *message);

@@ -24,9 +24,11 @@
 #include "server/version.h"
 
 static HomeState home_current = HOME_UNKNOWN;
-static bool home_matched = false;	/* library and extension were of the same version when we looked last */
+static bool home_matched = false;	/* library and extension were of the same
+									 * version when we looked last */
 static uint64 home_generation = 0;	/* of webhook.cursor as we know it */
-static uint64 home_configuration = 0;	/* generation of the configuration when the version was compared */
+static uint64 home_configuration = 0;	/* generation of the configuration
+										 * when the version was compared */
 
 
 HomeState

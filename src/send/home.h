@@ -14,8 +14,10 @@ typedef enum HomeState
 {
 	HOME_UNKNOWN,				/* not asked yet */
 	HOME_OURS,					/* it may, and the position has been loaded */
-	HOME_FOREIGN,				/* the outbox comes from another database: someone must decide */
-	HOME_MISMATCHED				/* the extension is of another version than the library */
+	HOME_FOREIGN,				/* the outbox comes from another database:
+								 * someone must decide */
+	HOME_MISMATCHED				/* the extension is of another version than
+								 * the library */
 } HomeState;
 
 extern HomeState home_state(void);

@@ -65,7 +65,8 @@
 
 static DatabaseSlot *jobs_slot;
 static MemoryContext jobs_context;
-static uint64 jobs_configuration = 0;	/* generation of the configuration that the endpoints have */
+static uint64 jobs_configuration = 0;	/* generation of the configuration
+										 * that the endpoints have */
 static bool jobs_woken = false;
 static bool jobs_networks_changed = false;
 static bool jobs_standbys_have_all = false;
@@ -73,7 +74,8 @@ static bool jobs_more_to_read = true;
 static int	jobs_taken;			/* messages read in this transaction */
 static TimestampTz jobs_last_read;
 static TimestampTz jobs_last_tidy;
-static TimestampTz jobs_unsaved_since;	/* when something to be saved was first seen; 0: there is nothing */
+static TimestampTz jobs_unsaved_since;	/* when something to be saved was
+										 * first seen; 0: there is nothing */
 
 
 void
@@ -93,7 +95,10 @@ jobs_begin_transaction(void)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 
-	/* Under this lock no other process changes the position: what we save follows on what we know. */
+	/*
+	 * Under this lock no other process changes the position: what we save
+	 * follows on what we know.
+	 */
 	if (catalog_oids() != NULL)
 		LockRelationOid(catalog_oids()->cursor, RowExclusiveLock);
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -131,7 +136,8 @@ jobs_flush_commit(const Message *message)
 
 	/*
 	 * Of an old one not even the commit status may be left; it is on disk for
-	 * sure.  It may be so old that its 32 bits look like those of a later one.
+	 * sure.  It may be so old that its 32 bits look like those of a later
+	 * one.
 	 */
 	next = ReadNextFullTransactionId();
 	if (U64FromFullTransactionId(next) - message->xid >
@@ -344,7 +350,8 @@ jobs_save_position(TimestampTz now)
 
 static const struct
 {
-	TimestampTz (*next) (TimestampTz now);	/* when is it due?  DT_NOEND: it never asks for a transaction */
+	TimestampTz (*next) (TimestampTz now);	/* when is it due?  DT_NOEND: it
+											 * never asks for a transaction */
 	void		(*run) (TimestampTz now);	/* called in every transaction */
 }			jobs[] = {
 	{jobs_next_refresh, jobs_refresh},
@@ -420,7 +427,10 @@ jobs_run_transaction(TimestampTz now)
 		for (int i = 0; i < lengthof(jobs); i++)
 			jobs[i].run(now);
 
-		/* What the log says of the last moments is not worth waiting for the disk. */
+		/*
+		 * What the log says of the last moments is not worth waiting for the
+		 * disk.
+		 */
 		lasting = !XLogRecPtrIsInvalid(XactLastRecEnd);
 		jobs_record(now, news);
 	}

@@ -93,7 +93,7 @@ notify_append_pair(StringInfo buf, const char *name, const char *value)
 /* The news as JSON; token may be NULL. */
 static char *
 notify_message(const Endpoint *endpoint, int64 id, const char *kind, const char *message, const char *reason,
-	 const char *token, const char *link)
+			   const char *token, const char *link)
 {
 	StringInfoData buf;
 
@@ -143,7 +143,7 @@ notify_emit(const Endpoint *endpoint, const char *event, const char *json)
 /* The row has the ready-made link as part of its text. */
 static void
 notify_raise(const Endpoint *endpoint, const char *kind, const char *message,
-				   const char *reason, const char *token, const char *link)
+			 const char *reason, const char *token, const char *link)
 {
 	const char *row_text = link ? psprintf("%s; to switch it on again: %s", message, link) : message;
 	Datum		values[5];
@@ -163,16 +163,16 @@ notify_raise(const Endpoint *endpoint, const char *kind, const char *message,
 
 	Async_Notify(CHANNEL, notify_message(endpoint, id, kind, message, reason, NULL, NULL));
 	notify_emit(endpoint, psprintf("webhook.%s", kind),
-			  notify_message(endpoint, id, kind, message, reason, token, link));
+				notify_message(endpoint, id, kind, message, reason, token, link));
 }
 
 void
 notify_warning(const Endpoint *endpoint, int percent)
 {
 	notify_raise(endpoint, "failing",
-					   psprintf("%s is failing: %d%% of its retry schedule has elapsed without a successful delivery",
-								notify_describe(endpoint), percent),
-					   NULL, NULL, NULL);
+				 psprintf("%s is failing: %d%% of its retry schedule has elapsed without a successful delivery",
+						  notify_describe(endpoint), percent),
+				 NULL, NULL, NULL);
 }
 
 void

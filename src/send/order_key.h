@@ -22,7 +22,8 @@ typedef struct OrderKey
 	OrderKeyTag tag;			/* hash key */
 	Delivery   *holder;			/* preparing, ready or being sent */
 	dlist_head	queue;			/* in PHASE_HELD, after it */
-	bool		blocked;		/* the table holds an unfinished row with it: newer ones go there, too */
+	bool		blocked;		/* the table holds an unfinished row with it:
+								 * newer ones go there, too */
 	bool		to_follow;		/* the next row is to be read */
 	dlist_node	follow_node;
 } OrderKey;

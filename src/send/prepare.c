@@ -52,8 +52,8 @@
 #define HARD_LIMIT_FACTOR	3
 
 static TimeoutId prepare_hard_limit;
-static DatabaseSlot *prepare_slot;		/* ours */
-static int64 prepare_transforming;		/* webhook whose transform is running */
+static DatabaseSlot *prepare_slot;	/* ours */
+static int64 prepare_transforming;	/* webhook whose transform is running */
 
 
 /*
@@ -70,7 +70,8 @@ prepare_handle_hard_limit(void)
 void
 prepare_init(void)
 {
-	prepare_slot = shmem_my_slot();		/* looking for it takes a lock, which is not for signal handlers */
+	prepare_slot = shmem_my_slot(); /* looking for it takes a lock, which is
+									 * not for signal handlers */
 	prepare_hard_limit = RegisterTimeout(USER_TIMEOUT, prepare_handle_hard_limit);
 }
 
@@ -87,7 +88,10 @@ prepare_find_transform(const Endpoint *endpoint)
 	Oid			function = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
 																CStringGetDatum(endpoint->config.transform)));
 
-	/* It may have been replaced by another one of the same name since it was chosen. */
+	/*
+	 * It may have been replaced by another one of the same name since it was
+	 * chosen.
+	 */
 	if (!function_is_transform(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
@@ -172,7 +176,7 @@ prepare_make_payload(const Endpoint *endpoint, const Message *message, ShapeFaul
 	if (endpoint->config.integration != NULL && payload != NULL)
 	{
 		const ShapeSet *set = shape_cache_get(endpoint->config.integration, message->entity_type,
-										 message->profile, message->event_uid);
+											  message->profile, message->event_uid);
 
 		if (set != NULL)
 			payload = shape_cache_apply(set, payload, true, prepare_is_deletion(message) ? NULL : faults, &len);
@@ -202,6 +206,7 @@ prepare_take_faults(Delivery *delivery, const ShapeFaults *faults, MemoryContext
 	if (faults->text.len == 0)
 		return;
 	text = psprintf("%sthe payload does not fit the form: %s", faults->hold ? "withheld: " : "", faults->text.data);
+
 	delivery->prepared.faults = MemoryContextStrdup(context, text);
 	if (faults->hold)
 		delivery->prepared.result = PREPARATION_HOLD;

@@ -16,7 +16,7 @@
 
 #include "send/probe.h"
 
-static pairingheap *probe_queue;		/* of Endpoint, by next_probe_at */
+static pairingheap *probe_queue;	/* of Endpoint, by next_probe_at */
 
 
 static int

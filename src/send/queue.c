@@ -26,8 +26,10 @@
 #define SLOW_MEMORY_MS		(600 * 1000)
 
 static MemoryContext queue_context;
-static TimestampTz queue_prepare_at = 0;	/* when something in PHASE_PREPARING is due */
-static TimestampTz queue_rest_until = 0;	/* for all endpoints with a slow transform */
+static TimestampTz queue_prepare_at = 0;	/* when something in
+											 * PHASE_PREPARING is due */
+static TimestampTz queue_rest_until = 0;	/* for all endpoints with a slow
+											 * transform */
 
 
 void

@@ -101,7 +101,7 @@ request_add_signature(StringInfo value, SignKey *key, const char *id, int64 time
 /* The three headers of Standard Webhooks. */
 static void
 request_append_signature_headers(Request *request, const Endpoint *endpoint, const Message *message,
-						 TimestampTz now)
+								 TimestampTz now)
 {
 	char	   *id = outbox_message_id_text(&message->message_id);
 	int64		timestamp = (int64) timestamptz_to_time_t(now);
@@ -187,7 +187,7 @@ request_build_url(Request *request, const Endpoint *endpoint, const Message *mes
 			len = request_checked_length(url_append_query(url, len, sizeof(url), "entity_id", values.entity_id));
 		if (message->entity_type != NULL)
 			len = request_checked_length(url_append_query(url, len, sizeof(url), "entity_type",
-												  wire_from_server(message->entity_type)));
+														  wire_from_server(message->entity_type)));
 		len = request_checked_length(url_append_query(url, len, sizeof(url), "action_type", values.action));
 	}
 	appendBinaryStringInfo(&request->url, url, (int) len);
@@ -311,7 +311,7 @@ request_fill_handshake(Request *request, const Endpoint *endpoint, const Message
 	request_build_url(request, endpoint, message, true);
 	if (endpoint->config.rate_limit > 0)
 		request_append_line(request, psprintf("WebHook-Request-Rate: " INT64_FORMAT,
-									  (int64) endpoint->config.rate_limit * SECS_PER_MINUTE));
+											  (int64) endpoint->config.rate_limit * SECS_PER_MINUTE));
 	request_finish(request, endpoint, false);
 }
 

@@ -19,7 +19,8 @@ typedef struct Request
 	StringInfoData url;
 	StringInfoData body;
 	StringInfoData lines;		/* header lines, each ended by a NUL */
-	int			own_headers;	/* of those, not from the webhook's configuration: shown in the log */
+	int			own_headers;	/* of those, not from the webhook's
+								 * configuration: shown in the log */
 	const char **headers;
 	int			headers_space;
 	char	   *certificates[3];	/* PEM or NULL */

@@ -229,7 +229,7 @@ scheduler_next_event(void)
 
 	if (!dlist_is_empty(&scheduler_quick))
 		next = TimestampTzPlusMilliseconds(
-			dlist_head_element(Delivery, phase_node, &scheduler_quick)->attempt.sent_at, SLOW_AFTER_MS + 1);
+										   dlist_head_element(Delivery, phase_node, &scheduler_quick)->attempt.sent_at, SLOW_AFTER_MS + 1);
 	dlist_foreach(iter, &scheduler_later)
 		next = Min(next, dlist_container(Endpoint, queue.turn, iter.cur)->queue.next_send_at);
 	return next;

@@ -48,14 +48,18 @@
 
 static MemoryContext spill_context;
 static dlist_head spill_to_write = DLIST_STATIC_INIT(spill_to_write);	/* of Delivery */
-static List *spill_to_delete = NIL;	/* of DeliveryId */
-static List *spill_to_wait = NIL;		/* of Endpoint: rows to be retried become waiting ones */
-static List *spill_to_drop = NIL;		/* of Endpoint: deactivated without a buffer */
-static bool spill_news = false;		/* in these lists: not just what has had no claim so far */
+static List *spill_to_delete = NIL; /* of DeliveryId */
+static List *spill_to_wait = NIL;	/* of Endpoint: rows to be retried become
+									 * waiting ones */
+static List *spill_to_drop = NIL;	/* of Endpoint: deactivated without a
+									 * buffer */
+static bool spill_news = false; /* in these lists: not just what has had no
+								 * claim so far */
 static List *spill_backlogs = NIL;	/* of Endpoint */
-static DuePosition spill_due_after;	/* rows due up to this one have been read */
+static DuePosition spill_due_after; /* rows due up to this one have been read */
 static TimestampTz spill_next_due;	/* DT_NOEND: none */
-static TimestampTz spill_followers_at = DT_NOBEGIN;	/* when keys to follow are looked at again */
+static TimestampTz spill_followers_at = DT_NOBEGIN; /* when keys to follow are
+													 * looked at again */
 
 
 void
@@ -87,7 +91,7 @@ spill_work_off(List **list, bool (*done) (void *item))
 
 	foreach(lc, *list)
 		if (!done(lfirst(lc)))
-			rest = spill_remember(rest, lfirst(lc));
+		rest = spill_remember(rest, lfirst(lc));
 	list_free(*list);
 	*list = rest;
 }
@@ -416,7 +420,10 @@ spill_write_row(Delivery *delivery)
 		if (spill_needs_reader(delivery))
 			spill_start_backlog(endpoint);
 
-		/* After a crash messages are read again that precede rows of the table. */
+		/*
+		 * After a crash messages are read again that precede rows of the
+		 * table.
+		 */
 		endpoint->spill.backlog_read = Min(endpoint->spill.backlog_read, delivery->message->id - 1);
 		if (delivery->phase == PHASE_SENDING && !delivery->row.exists)
 		{
@@ -559,7 +566,8 @@ spill_load_backlog(Endpoint *endpoint)
 		else
 			spill_restore(&rows[i], endpoint);
 	}
-	pfree(rows);				/* many endpoints may be read in one transaction */
+	pfree(rows);				/* many endpoints may be read in one
+								 * transaction */
 	return more;
 }
 
@@ -610,7 +618,8 @@ spill_load_followers(TimestampTz now)
 			again = lappend(again, key);
 		}
 		else if (row.next_attempt_at <= spill_due_after.at)
-			spill_restore(&row, endpoint);	/* a waiting one, or one that has been due before */
+			spill_restore(&row, endpoint);	/* a waiting one, or one that has
+											 * been due before */
 		else
 			pfree(row.message);
 	}
@@ -713,7 +722,10 @@ spill_recover_backlog(int64 webhook_id, bool wanted)
 
 	if (!wanted)
 	{
-		/* A webhook that we have never seen may be about to be restored from a dump. */
+		/*
+		 * A webhook that we have never seen may be about to be restored from
+		 * a dump.
+		 */
 		if (!endpoint->config.known || endpoint->spill.to_drop)
 			return;
 		endpoint->spill.to_drop = true;
@@ -772,7 +784,10 @@ spill_known(int64 webhook_id, int64 id)
 {
 	static int64 known_up_to = -1;
 
-	/* Asked first when the first message is read: by then nothing has been written since the start. */
+	/*
+	 * Asked first when the first message is read: by then nothing has been
+	 * written since the start.
+	 */
 	if (known_up_to < 0)
 		known_up_to = delivery_table_last_id();
 	return id <= known_up_to && delivery_table_exists(webhook_id, id);
@@ -811,7 +826,7 @@ spill_to_load(TimestampTz now)
 		return false;
 	foreach(lc, spill_backlogs)
 		if (spill_wants_backlog(lfirst(lc)))
-			return true;
+		return true;
 	return false;
 }
 

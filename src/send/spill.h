@@ -66,7 +66,8 @@ extern void spill_save(void);
 extern void spill_load(TimestampTz now);
 
 extern bool spill_to_save(TimestampTz now);
-extern TimestampTz spill_next_save(void);	/* when there may be a claim on what has had none so far */
+extern TimestampTz spill_next_save(void);	/* when there may be a claim on
+											 * what has had none so far */
 extern bool spill_to_load(TimestampTz now);
 extern TimestampTz spill_next_event(void);
 

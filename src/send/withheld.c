@@ -88,8 +88,10 @@ static SpiStatement withheld_note_statement = {
 	0
 };
 
-static uint64 withheld_noted = 0;	/* rights have been looked at up to this change */
-static TimestampTz withheld_look_at = DT_NOEND;	/* for what could not be judged */
+static uint64 withheld_noted = 0;	/* rights have been looked at up to this
+									 * change */
+static TimestampTz withheld_look_at = DT_NOEND; /* for what could not be
+												 * judged */
 
 PG_FUNCTION_INFO_V1(webhook_access_problem);
 PG_FUNCTION_INFO_V1(webhook_access_hidden);
@@ -217,7 +219,7 @@ typedef struct WithheldVerdict
 
 static HTAB *withheld_verdicts = NULL;
 static MemoryContext withheld_context;	/* all of them */
-static uint64 withheld_verdict_changes = 0;	/* of which they take account */
+static uint64 withheld_verdict_changes = 0; /* of which they take account */
 static uint64 withheld_checked = 0;
 
 /* The part of the verdict for which the table must be opened. */
@@ -286,7 +288,7 @@ static const WithheldVerdict *
 withheld_verdict(Oid role, Oid relid)
 {
 	static WithheldVerdict judged;
-	WithheldVerdict    *verdict;
+	WithheldVerdict *verdict;
 	MemoryContext old;
 	bool		found;
 

@@ -208,7 +208,10 @@ worker_check_clock(TimestampTz now)
 static void
 worker_perform_requests(void)
 {
-	/* The next worker begins with a libcurl that is in order, and sends again what was in flight. */
+	/*
+	 * The next worker begins with a libcurl that is in order, and sends again
+	 * what was in flight.
+	 */
 	if (!http_perform(worker_http))
 		ereport(ERROR,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
@@ -229,7 +232,10 @@ worker_turn(void)
 	dispatch_check_slow(now);
 	jobs_ask_standbys(now);
 
-	/* A configuration that others have committed by now must not be overlooked. */
+	/*
+	 * A configuration that others have committed by now must not be
+	 * overlooked.
+	 */
 	AcceptInvalidationMessages();
 	jobs_run(now);
 	now = clock_now();
@@ -390,7 +396,10 @@ worker_run(const WorkerArgs *args)
 	worker_init_sending();
 	jobs_init(worker_slot, worker_turn_context);
 
-	/* The delivery table may hold what the last worker has read and no standby has confirmed. */
+	/*
+	 * The delivery table may hold what the last worker has read and no
+	 * standby has confirmed.
+	 */
 	standby_note_read();
 
 	worker_wait_set = webhook_create_wait_event_set(3);

@@ -183,8 +183,8 @@ database_ddl_try_hold(Oid database)
 	LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
 
 	/*
-	 * If there is no free slot, the launcher cannot start a worker either, unless
-	 * one becomes free right now.
+	 * If there is no free slot, the launcher cannot start a worker either,
+	 * unless one becomes free right now.
 	 */
 	slot = shmem_assign_slot(database);
 	if (slot == NULL)
@@ -199,7 +199,10 @@ database_ddl_try_hold(Oid database)
 			slot->state = DATABASE_HELD;
 			database_ddl_holding = true;
 
-			/* A worker that has been registered but has not attached must not do so. */
+			/*
+			 * A worker that has been registered but has not attached must not
+			 * do so.
+			 */
 			slot->generation++;
 			if (slot->worker_pid != 0)
 				kill(slot->worker_pid, SIGTERM);
@@ -256,7 +259,7 @@ database_ddl_is_about_extension(Node *command)
 		return false;
 	foreach(cell, ((DropStmt *) command)->objects)
 		if (strcmp(strVal(lfirst(cell)), "webhook") == 0)
-			return true;
+		return true;
 	return false;
 }
 

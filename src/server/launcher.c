@@ -108,7 +108,7 @@ typedef struct Launch
 
 static HTAB *launcher_databases = NULL;
 static uint32 launcher_scan_number = 0;
-static Launch *launcher_launches = NULL; /* one per slot */
+static Launch *launcher_launches = NULL;	/* one per slot */
 
 /* Is there a slot of a database that the last scan did not find, or that cannot be served? */
 static bool launcher_scan_wanted = false;
@@ -241,7 +241,10 @@ launcher_scan_databases(void)
 	HASH_SEQ_STATUS seq;
 	Database   *database;
 
-	/* Slots assigned after this may belong to databases created after the scan. */
+	/*
+	 * Slots assigned after this may belong to databases created after the
+	 * scan.
+	 */
 	LWLockAcquire(shmem_lock(), LW_SHARED);
 	for (int i = 0; i < nslots; i++)
 		before[i] = shmem_slot(i)->database;
@@ -292,7 +295,10 @@ launcher_back_off(int i, TimestampTz now)
 	slot->state = DATABASE_BACKOFF;
 	slot->restart_at = now + Min(delay, BACKOFF_MAX);
 
-	/* A worker registered by a previous launcher that starts late must not attach. */
+	/*
+	 * A worker registered by a previous launcher that starts late must not
+	 * attach.
+	 */
 	slot->generation++;
 }
 
@@ -309,7 +315,10 @@ launcher_tend_new_slot(DatabaseSlot *slot)
 		launcher_scan_wanted = true;
 	else if (database->absent && !slot->recheck)
 	{
-		/* It was assigned for a hold.  A backend reports if the extension is created. */
+		/*
+		 * It was assigned for a hold.  A backend reports if the extension is
+		 * created.
+		 */
 		shmem_free_slot(slot);
 	}
 }
@@ -678,7 +687,8 @@ webhook_launcher_main(Datum arg)
 			next_scan = now + SCAN_INTERVAL;
 		}
 
-		next_scan = Min(next_scan, now + SCAN_INTERVAL);	/* the clock may have been set back */
+		next_scan = Min(next_scan, now + SCAN_INTERVAL);	/* the clock may have
+															 * been set back */
 		slots_wake_at = launcher_tend_slots(now);
 		start_wake_at = launcher_start_workers(now);
 		if (launcher_scan_wanted)

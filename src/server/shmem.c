@@ -44,7 +44,8 @@ typedef struct SharedState
 {
 	Latch	   *launcher;		/* its latch, NULL: not running */
 	pg_atomic_uint32 rescan;	/* must the launcher scan pg_database? */
-	pg_atomic_uint32 forget;	/* and check databases without the extension again? */
+	pg_atomic_uint32 forget;	/* and check databases without the extension
+								 * again? */
 	ConditionVariable changed;	/* a worker detached, or a hold ended */
 	int			nslots;
 	DatabaseSlot slots[FLEXIBLE_ARRAY_MEMBER];
@@ -287,7 +288,10 @@ shmem_wake_worker(void)
 	if (slot == NULL)
 		return;
 
-	/* Also a barrier: a backend that finds it set has committed before the worker takes its next snapshot. */
+	/*
+	 * Also a barrier: a backend that finds it set has committed before the
+	 * worker takes its next snapshot.
+	 */
 	if (pg_atomic_exchange_u32(&slot->wake_requested, 1) != 0)
 		return;
 
@@ -355,7 +359,10 @@ shmem_extension_created(void)
 	}
 	else
 	{
-		/* There is no slot to record it in, so all databases must be checked again. */
+		/*
+		 * There is no slot to record it in, so all databases must be checked
+		 * again.
+		 */
 		pg_atomic_write_u32(&shmem_header->forget, 1);
 	}
 	LWLockRelease(shmem_lwlock);

@@ -23,12 +23,16 @@
 /* State of a database. */
 typedef enum DatabaseState
 {
-	DATABASE_NEW,				/* unknown: start a worker, which will find out */
+	DATABASE_NEW,				/* unknown: start a worker, which will find
+								 * out */
 	DATABASE_ABSENT,			/* does not have the extension */
-	DATABASE_STARTING,			/* a worker has been registered, or is checking for the extension */
+	DATABASE_STARTING,			/* a worker has been registered, or is
+								 * checking for the extension */
 	DATABASE_SERVED,			/* the worker has found the extension */
-	DATABASE_BACKOFF,			/* the worker has exited; restart it at restart_at */
-	DATABASE_HELD				/* DDL on the database: no worker until released */
+	DATABASE_BACKOFF,			/* the worker has exited; restart it at
+								 * restart_at */
+	DATABASE_HELD				/* DDL on the database: no worker until
+								 * released */
 } DatabaseState;
 
 /* What the worker is doing, for stat_workers. */
@@ -38,8 +42,10 @@ typedef enum WorkerActivity
 	WORKER_SENDING,
 	WORKER_PAUSED,				/* webhook.dispatch = off */
 	WORKER_UNCONFIRMED,			/* waiting for synchronous standbys */
-	WORKER_FOREIGN,				/* the outbox was written elsewhere and must be adopted */
-	WORKER_MISMATCHED			/* extension and library have different versions */
+	WORKER_FOREIGN,				/* the outbox was written elsewhere and must
+								 * be adopted */
+	WORKER_MISMATCHED			/* extension and library have different
+								 * versions */
 } WorkerActivity;
 
 typedef struct DatabaseSlot
@@ -50,10 +56,13 @@ typedef struct DatabaseSlot
 	uint32		generation;		/* distinguishes workers of the same slot */
 	pid_t		worker_pid;		/* 0: none attached */
 	pid_t		holder_pid;		/* backend that holds it for DDL, or 0 */
-	int			failures;		/* consecutive ones without progress, for the back-off */
+	int			failures;		/* consecutive ones without progress, for the
+								 * back-off */
 	TimestampTz restart_at;
-	char		last_error[SHMEM_ERROR_MAX];	/* that ended a worker; "" if it has made progress since */
-	bool		recheck;		/* has the extension been created since the worker was started? */
+	char		last_error[SHMEM_ERROR_MAX];	/* that ended a worker; "" if
+												 * it has made progress since */
+	bool		recheck;		/* has the extension been created since the
+								 * worker was started? */
 
 	/* set by the worker under the lock, read with a barrier */
 	Latch	   *latch;			/* the worker's, NULL: none attached */
@@ -61,10 +70,16 @@ typedef struct DatabaseSlot
 	/* written by the worker or at first use, read by everyone */
 	pg_atomic_uint32 partition; /* current outbox partition */
 
-	/* the webhook whose transform could only be stopped by killing the worker; 0: none */
+	/*
+	 * the webhook whose transform could only be stopped by killing the
+	 * worker; 0: none
+	 */
 	pg_atomic_uint64 culprit;
 
-	/* set by the backend that wakes the worker, so that others need not; see shmem_wake_worker() */
+	/*
+	 * set by the backend that wakes the worker, so that others need not; see
+	 * shmem_wake_worker()
+	 */
 	pg_atomic_uint32 wake_requested;
 
 	/* written by the worker only */

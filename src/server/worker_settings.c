@@ -27,6 +27,7 @@ static const struct
 	const char *name;
 	const char *value;
 }			island_settings[] = {
+
 	/* identity and name lookup */
 	{"role", "none"},
 	{"search_path", "pg_catalog, pg_temp"},

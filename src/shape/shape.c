@@ -210,7 +210,7 @@ shape_element_name(Jsonb *object, List **names, const char *argument, const char
 		shape_refuse(argument, "an element has no name of 1 to 200 bytes", hint);
 	foreach(lc, *names)
 		if (strcmp(lfirst(lc), name) == 0)
-			shape_refuse(argument, psprintf("the name \"%s\" occurs twice", name), hint);
+		shape_refuse(argument, psprintf("the name \"%s\" occurs twice", name), hint);
 	*names = lappend(*names, name);
 	return name;
 }
@@ -234,7 +234,7 @@ shape_compile_entry(MapEntry *entry, Jsonb *object, List **names)
 	entry->prefix = shape_json_prefix(entry->name);
 	if (has_value == has_source)
 		shape_refuse("mapping", psprintf("\"%s\" has %s of \"value\" and \"mapped_to\"", entry->name,
-								   has_value ? "both" : "neither"), MAPPING_HINT);
+										 has_value ? "both" : "neither"), MAPPING_HINT);
 	if (has_value)
 		entry->constant = shape_value_json(&value);
 	else
@@ -243,6 +243,7 @@ shape_compile_entry(MapEntry *entry, Jsonb *object, List **names)
 		const char *problem = "it is not a string";
 
 		entry->source = text ? json_field_parse(text, &problem) : NULL;
+
 		if (entry->source == NULL)
 			shape_refuse("mapping", psprintf("\"mapped_to\" of \"%s\": %s", entry->name, problem), MAPPING_HINT);
 	}
@@ -331,6 +332,7 @@ shape_add_text(ShapeTemplate *template, StringInfo text)
 	piece = shape_add_piece(template);
 	piece->text = pnstrdup(text->data, text->len);
 	piece->text_len = text->len;
+
 	resetStringInfo(text);
 }
 
@@ -342,7 +344,7 @@ shape_parse_placeholder(const PathHole *hole)
 
 	if (field == NULL)
 		shape_refuse("template", psprintf("placeholder \"%s\": %s",
-									pnstrdup(hole->start, Min(hole->end - hole->start, MAX_NAME)), problem), TEMPLATE_HINT);
+										  pnstrdup(hole->start, Min(hole->end - hole->start, MAX_NAME)), problem), TEMPLATE_HINT);
 	return field;
 }
 
@@ -455,7 +457,7 @@ shape_apply_template(const ShapeTemplate *template, Jsonb *payload, StringInfo o
 		const TemplatePiece *piece = &template->pieces[i];
 		JsonbValue	value;
 
-		if (piece->text != NULL)
+		if (piece->text !=NULL)
 			appendBinaryStringInfo(out, piece->text, piece->text_len);
 		else
 		{

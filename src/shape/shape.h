@@ -32,7 +32,8 @@ typedef struct ShapeField
 	char	   *name;
 	ShapeType	type;
 	bool		required;
-	bool		hold;			/* send nothing if the value is missing or not of this type */
+	bool		hold;			/* send nothing if the value is missing or not
+								 * of this type */
 	char	   *default_json;	/* JSON text, "null" without a default */
 	char	   *default_text;	/* the same as input for the SQL type, or NULL */
 	char	   *prefix;			/* "name": as JSON */

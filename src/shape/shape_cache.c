@@ -26,7 +26,8 @@
 #include "shape/shape.h"
 #include "shape/shape_cache.h"
 
-#define KEY_SIZE		1024	/* combinations with longer names are not remembered */
+#define KEY_SIZE		1024	/* combinations with longer names are not
+								 * remembered */
 #define MAX_REMEMBERED	1000
 
 struct ShapeSet
@@ -80,7 +81,8 @@ shape_cache_load(ShapeSet *set, MemoryContext target, const char **names)
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[4];
 	char		nulls[] = "    ";
-	MemoryContext old = CurrentMemoryContext;	/* SPI leaves us in one of its own */
+	MemoryContext old = CurrentMemoryContext;	/* SPI leaves us in one of its
+												 * own */
 
 	memset(set, 0, sizeof(*set));
 	for (int i = 0; i < 4; i++)
@@ -112,7 +114,7 @@ shape_cache_load(ShapeSet *set, MemoryContext target, const char **names)
 
 const ShapeSet *
 shape_cache_get(const char *integration, const char *entity_type, const char *profile,
-		   const char *event_uid)
+				const char *event_uid)
 {
 	const char *names[] = {integration, entity_type, profile, event_uid};
 	ShapeSetEntry *entry;
@@ -123,7 +125,10 @@ shape_cache_get(const char *integration, const char *entity_type, const char *pr
 		hash_get_num_entries(shape_cache_sets) >= MAX_REMEMBERED)
 		shape_cache_start_anew();
 
-	/* Names contain no control characters; NULL and "" must have different keys. */
+	/*
+	 * Names contain no control characters; NULL and "" must have different
+	 * keys.
+	 */
 	initStringInfo(&key);
 	for (int i = 0; i < lengthof(names); i++)
 		appendStringInfo(&key, "%s%c", names[i] ? names[i] : "\1", '\2');

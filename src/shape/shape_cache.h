@@ -27,7 +27,7 @@ typedef struct ShapeSet ShapeSet;
  * privileges of the extension's owner.  Valid until the end of the transaction.
  */
 extern const ShapeSet *shape_cache_get(const char *integration, const char *entity_type,
-								  const char *profile, const char *event_uid);
+									   const char *profile, const char *event_uid);
 
 /*
  * Convert a payload, palloc'd.  Raises an error if it cannot be represented as jsonb.

@@ -16,8 +16,10 @@ typedef enum Access
 	ACCESS_COLUMNS,				/* some columns */
 	ACCESS_NO_ROLE,				/* nothing: the role no longer exists */
 	ACCESS_NO_SCHEMA,			/* nothing: it lacks USAGE on the schema */
-	ACCESS_NO_SELECT,			/* nothing: it lacks SELECT on required columns */
-	ACCESS_ROW_SECURITY			/* nothing: row-level security would apply to it */
+	ACCESS_NO_SELECT,			/* nothing: it lacks SELECT on required
+								 * columns */
+	ACCESS_ROW_SECURITY			/* nothing: row-level security would apply to
+								 * it */
 } Access;
 
 /* The columns of a table that its settings refer to, by number. */

@@ -36,7 +36,7 @@ typedef struct InForceEntry
 {
 	char		key[CATALOG_NAME_SIZE];
 	bool		found;			/* there is a row */
-	ActiveIntegration		value;
+	ActiveIntegration value;
 } InForceEntry;
 
 /* One of the two tables, and the cache of its rows. */
@@ -60,7 +60,8 @@ static InForceSource active_integration_profiles = {
 };
 
 static MemoryContext active_integration_context = NULL;
-static uint64 active_integration_generation = 0;	/* when the caches were filled */
+static uint64 active_integration_generation = 0;	/* when the caches were
+													 * filled */
 
 
 /* Is the table empty? */
@@ -92,7 +93,7 @@ active_integration_start_anew(const CatalogOids *oids)
 		MemoryContextDelete(active_integration_context);
 	active_integration_context = NULL;
 	active_integration_context = AllocSetContextCreate(CacheMemoryContext, "webhook integrations in force",
-									ALLOCSET_DEFAULT_SIZES);
+													   ALLOCSET_DEFAULT_SIZES);
 	active_integration_overrides.last = active_integration_profiles.last = NULL;
 	active_integration_overrides.empty = active_integration_is_empty(oids->event_override);
 	active_integration_profiles.empty = active_integration_is_empty(oids->active_integration);
@@ -161,7 +162,10 @@ active_integration_find(InForceSource *source, Oid relid, Oid index, const char 
 		strlcpy(fresh.key, key, CATALOG_NAME_SIZE);
 		active_integration_read_row(source, relid, index, &fresh);
 
-		/* Bound the size of the cache: the next lookup starts with an empty one. */
+		/*
+		 * Bound the size of the cache: the next lookup starts with an empty
+		 * one.
+		 */
 		if (hash_get_num_entries(source->entries) >= MAX_REMEMBERED)
 		{
 			active_integration_generation = 0;

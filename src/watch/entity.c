@@ -79,7 +79,10 @@ entity_relations(const char *entity_type)
 		Oid			relid = DatumGetObjectId(heap_getattr(tuple, Anum_watch_relation,
 														  RelationGetDescr(watch), &isnull));
 
-		/* The settings of a dropped table remain for a while, see watch_api_store_settings(). */
+		/*
+		 * The settings of a dropped table remain for a while, see
+		 * watch_api_store_settings().
+		 */
 		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 			result = lappend_oid(result, relid);
 	}
@@ -235,7 +238,7 @@ entity_append_column_is(EntityQuery *query, Relation rel, AttrNumber attnum, cha
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 
 	entity_append_value_is(query, psprintf("%s.%s", quote_identifier(RelationGetRelationName(rel)),
-									quote_identifier(NameStr(att->attname))), att->atttypid, text);
+										   quote_identifier(NameStr(att->attname))), att->atttypid, text);
 }
 
 /* The type of a field that the table has. */
@@ -282,7 +285,11 @@ entity_append_id_is(EntityQuery *query, WatchedTable *table, Relation rel, const
 	{
 		for (; n < table->nkeys && rest != NULL; n++)
 			entity_append_column_is(query, rel, table->keys[n], entity_split_key(&rest));
-		/* Without exactly one value for each column it is not the id of a row. */
+
+		/*
+		 * Without exactly one value for each column it is not the id of a
+		 * row.
+		 */
 		if (rest != NULL || n != table->nkeys)
 			appendStringInfoString(&query->sql, " AND false");
 	}
@@ -306,7 +313,10 @@ entity_append_source(EntityQuery *query, WatchedTable *table, Relation rel, cons
 {
 	const char *alias = quote_identifier(RelationGetRelationName(rel));
 
-	/* The trigger on a plain table does not see the rows of tables that inherit from it. */
+	/*
+	 * The trigger on a plain table does not see the rows of tables that
+	 * inherit from it.
+	 */
 	appendStringInfo(&query->sql, " FROM %s%s AS %s WHERE true",
 					 rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
 					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
@@ -317,7 +327,7 @@ entity_append_source(EntityQuery *query, WatchedTable *table, Relation rel, cons
 	{
 		if (table->field_sql[WATCH_EVENT_UID] != NULL)
 			entity_append_value_is(query, table->field_sql[WATCH_EVENT_UID], entity_field_type(table, rel, WATCH_EVENT_UID),
-							pstrdup(filter->event_uid));
+								   pstrdup(filter->event_uid));
 		/* Without setting for it, the UID of an event is its id. */
 		else if (strcmp(filter->entity_type, "event") == 0)
 			entity_append_id_is(query, table, rel, filter->event_uid);
@@ -326,7 +336,7 @@ entity_append_source(EntityQuery *query, WatchedTable *table, Relation rel, cons
 	}
 	if (filter->profiles != NULL && table->field_sql[WATCH_PROFILE] != NULL)
 		entity_append_value_is_any(query, table->field_sql[WATCH_PROFILE], entity_field_type(table, rel, WATCH_PROFILE),
-							filter->profiles);
+								   filter->profiles);
 	else if (filter->profiles != NULL)
 		appendStringInfoString(&query->sql, " AND false");
 	if (table->field_sql[WATCH_DELETED] != NULL)
@@ -424,7 +434,7 @@ entity_make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSl
 /* Call back for each row, in order. */
 static void
 entity_visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 offset, int64 limit,
-		   bool lock, EntityVisitor visit, void *arg)
+				  bool lock, EntityVisitor visit, void *arg)
 {
 	EntityQuery query = {0};
 	TupleTableSlot *slot;

@@ -20,9 +20,11 @@ typedef struct EntityFilter
 	const char *entity_id;		/* as text, not as JSON */
 	const char *event_uid;
 	ArrayType  *profiles;		/* text[] */
-	ArrayType  *only_paid;		/* text[]: omit unpaid entities of these event UIDs */
+	ArrayType  *only_paid;		/* text[]: omit unpaid entities of these event
+								 * UIDs */
 	bool		newest_first;	/* in descending order of ids */
-	Oid			reader;			/* only what this role may read; InvalidOid: everything */
+	Oid			reader;			/* only what this role may read; InvalidOid:
+								 * everything */
 } EntityFilter;
 
 /*

@@ -121,6 +121,7 @@ evaluate_json_id(const WatchTextForm *form, char *text)
 
 	if (form != NULL && evaluate_is_number(form))
 		return text;
+
 	initStringInfo(&buf);
 	escape_json(&buf, text);
 	return buf.data;
@@ -303,7 +304,7 @@ evaluate_payment_snapshot(void)
  */
 static void
 evaluate_run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot past, bool only_missing,
-		  WatchValues *values)
+				   WatchValues *values)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Snapshot	snapshot = past;
@@ -468,7 +469,7 @@ evaluate_warn_of_text(const WatchedTable *table, TupleDesc desc, AttrNumber attn
 
 char *
 evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
-			  const WatchValues *values, int *len)
+				 const WatchValues *values, int *len)
 {
 	StringInfoData buf;
 	RunAs		state;

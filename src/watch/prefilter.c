@@ -28,7 +28,8 @@
 #include "watch/evaluate.h"
 #include "watch/prefilter.h"
 
-#define PREFILTER_ENTRIES	256		/* a power of two; pairs with the same hash replace each other */
+#define PREFILTER_ENTRIES	256 /* a power of two; pairs with the same hash
+								 * replace each other */
 #define KEY_BYTES		62		/* longer pairs are not cached */
 
 /* Representation of a value in a row. */
@@ -58,7 +59,7 @@ typedef struct PrefilterKey
 
 typedef struct PrefilterEntry
 {
-	PrefilterKey	key;
+	PrefilterKey key;
 	uint8		verdict;
 } PrefilterEntry;
 
@@ -131,7 +132,7 @@ prefilter_set_column(const WatchedTable *table, WatchField field, TupleDesc desc
 static Prefilter *
 prefilter_create(const WatchedTable *table, TupleDesc desc)
 {
-	Prefilter	   *screen = MemoryContextAllocZero(table->audience_context, sizeof(Prefilter));
+	Prefilter  *screen = MemoryContextAllocZero(table->audience_context, sizeof(Prefilter));
 	bool		integrated = false;
 
 	screen->context = table->audience_context;
@@ -184,7 +185,7 @@ prefilter_append_column(PrefilterKey *key, const PrefilterColumn *column, TupleT
 			if (VARATT_IS_EXTENDED(DatumGetPointer(value)) && !VARATT_IS_SHORT(DatumGetPointer(value)))
 				return false;
 			return prefilter_append(key, VARDATA_ANY(DatumGetPointer(value)),
-						  VARSIZE_ANY_EXHDR(DatumGetPointer(value)));
+									VARSIZE_ANY_EXHDR(DatumGetPointer(value)));
 		case KEY_INT2:
 			i2 = DatumGetInt16(value);
 			return prefilter_append(key, &i2, sizeof(i2));
@@ -215,7 +216,7 @@ PrefilterVerdict
 prefilter_recall(const WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
 	const Prefilter *screen = table->screen;
-	PrefilterKey	key;
+	PrefilterKey key;
 	const PrefilterEntry *entry;
 
 	if (screen == NULL || screen->entries[action] == NULL ||
@@ -233,7 +234,7 @@ prefilter_judge(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
 	char	   *event_uid = evaluate_column(table, slot, WATCH_EVENT_UID);
 	char	   *profile = evaluate_column(table, slot, WATCH_PROFILE);
-	ActiveIntegration		rule = {0};
+	ActiveIntegration rule = {0};
 	bool		looked_up = false;
 
 	for (int i = 0; i < table->naudiences; i++)
@@ -275,9 +276,9 @@ PrefilterVerdict
 prefilter_decide(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
 	PrefilterVerdict verdict = prefilter_recall(table, action, slot);
-	Prefilter	   *screen;
+	Prefilter  *screen;
 	PrefilterEntry *entry;
-	PrefilterKey	key;
+	PrefilterKey key;
 
 	if (verdict != PREFILTER_UNKNOWN)
 		return verdict;
@@ -289,7 +290,10 @@ prefilter_decide(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 	prefilter_start_anew(screen, action);
 	verdict = prefilter_judge(table, action, slot);
 
-	/* If an invalidation has arrived meanwhile, the result must not be cached. */
+	/*
+	 * If an invalidation has arrived meanwhile, the result must not be
+	 * cached.
+	 */
 	if (table->screen != screen || screen->integration_generation != catalog_integration_generation())
 		return verdict;
 	entry = prefilter_find_entry(screen, action, slot, &key);

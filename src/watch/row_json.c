@@ -49,7 +49,8 @@ typedef enum RowJsonKind
 	KIND_INT8,
 	KIND_FLOAT4,
 	KIND_FLOAT8,
-	KIND_NUMBER,				/* output function; quoted if the result is not a number */
+	KIND_NUMBER,				/* output function; quoted if the result is
+								 * not a number */
 	KIND_TEXT,					/* the bytes of a varlena, escaped */
 	KIND_DATETIME,				/* ISO 8601 in UTC */
 	KIND_JSON,					/* the bytes of a varlena, as they are */
@@ -66,16 +67,19 @@ typedef struct RowJsonColumn
 	char	   *prefix;			/* {"name":  or  ,"name":  */
 	int			prefix_len;
 	FmgrInfo	function;		/* output function, to_json() or the cast */
-	int			settings;		/* that function depends on, applied to the whole row if possible */
+	int			settings;		/* that function depends on, applied to the
+								 * whole row if possible */
 	int			own_settings;	/* those applied to this column only */
-	bool		calls_users;	/* may function be written by a user, or call such a function? */
+	bool		calls_users;	/* may function be written by a user, or call
+								 * such a function? */
 	FmgrInfo	output;			/* if so: the type's output function */
 } RowJsonColumn;
 
 struct RowJson
 {
 	int			ncolumns;
-	int			settings;		/* that the columns depend on, see pinned_settings.h */
+	int			settings;		/* that the columns depend on, see
+								 * pinned_settings.h */
 	bool		calls_users;	/* see row_json_calls_users() */
 	RowJsonColumn columns[FLEXIBLE_ARRAY_MEMBER];
 };
@@ -518,7 +522,10 @@ row_json_create(TupleDesc desc, const AttrNumber *attnums, const char *const *na
 		row_json_set_prefix(&row->columns[i], name, i == 0);
 	}
 
-	/* Functions of users run with the search_path that watch() was called with. */
+	/*
+	 * Functions of users run with the search_path that watch() was called
+	 * with.
+	 */
 	if (row->calls_users)
 	{
 		row->settings &= ~PINNED_NAMES;

@@ -20,7 +20,7 @@ typedef struct RowJson RowJson;
  * Palloc'd; does not refer to desc.
  */
 extern RowJson *row_json_create(TupleDesc desc, const AttrNumber *attnums,
-							   const char *const *names, int n);
+								const char *const *names, int n);
 
 /*
  * Append "{...}" for a row given as arrays indexed by attnum - 1.  Leaks into the

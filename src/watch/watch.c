@@ -63,11 +63,14 @@ typedef struct TableEntry
 	WatchedTable *table;		/* or NULL */
 } TableEntry;
 
-static HTAB *watch_tables = NULL;		/* entries are never removed */
-static WatchedTable *watch_recent_table = NULL; /* looked up last, and still in an entry */
+static HTAB *watch_tables = NULL;	/* entries are never removed */
+static WatchedTable *watch_recent_table = NULL; /* looked up last, and still
+												 * in an entry */
 static uint64 watch_invalidations = 0;
-static uint64 watch_role_changes = 0;	/* changes of roles and schemas that privileges depend on */
-static uint64 watch_table_changes = 1;	/* changes of tables that we know to be watched */
+static uint64 watch_role_changes = 0;	/* changes of roles and schemas that
+										 * privileges depend on */
+static uint64 watch_table_changes = 1;	/* changes of tables that we know to
+										 * be watched */
 
 
 static void
@@ -169,7 +172,7 @@ watch_in_list(const char *name, char **list, int n)
  */
 static void
 watch_find_renamed(WatchedTable *table, TupleDesc desc, char **names, int n, HeapTuple settings,
-			 TupleDesc settings_desc)
+				   TupleDesc settings_desc)
 {
 	bool		isnull;
 	Datum		d = catalog_column(settings, settings_desc, Anum_watch_numbers, &isnull);
@@ -346,6 +349,7 @@ watch_set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDe
 		}
 		if (attnum > 0)
 			text = pstrdup(quote_identifier(text));
+
 		if (f != WATCH_PAYLOAD)
 			table->field_sql[f] = psprintf("(%s\n)", text);
 

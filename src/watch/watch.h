@@ -32,7 +32,8 @@ typedef enum WatchField
 	WATCH_PROFILE,
 	WATCH_PAID,
 	WATCH_DELETED,
-	WATCH_PAYLOAD,				/* a function of the row, always evaluated as an expression */
+	WATCH_PAYLOAD,				/* a function of the row, always evaluated as
+								 * an expression */
 	WATCH_NFIELDS
 } WatchField;
 
@@ -50,7 +51,8 @@ typedef struct WatchAudience
 	const CatalogEvent *events[WATCH_NACTIONS];
 	Bitmapset  *columns;		/* NULL: all of them */
 	RowJson    *json;			/* payload from columns; NULL: by a function */
-	int			ncompare;		/* columns whose change causes a message about an update */
+	int			ncompare;		/* columns whose change causes a message about
+								 * an update */
 	AttrNumber *compare;
 } WatchAudience;
 
@@ -59,7 +61,8 @@ typedef struct WatchTextForm
 {
 	Oid			type;
 	Oid			base;			/* base type of a domain, or the type itself */
-	int			settings;		/* that the output function depends on, see pinned_settings.h */
+	int			settings;		/* that the output function depends on, see
+								 * pinned_settings.h */
 	FmgrInfo	output;
 } WatchTextForm;
 
@@ -79,8 +82,9 @@ typedef struct WatchedTable
 	MemoryContext audience_context;
 	int			naudiences;
 	WatchAudience *audiences;	/* the first one sees all columns */
-	bool		wanted[WATCH_NACTIONS]; /* does any webhook subscribe to what this may be for a receiver? */
-	Prefilter	   *screen;			/* see prefilter.c */
+	bool		wanted[WATCH_NACTIONS]; /* does any webhook subscribe to what
+										 * this may be for a receiver? */
+	Prefilter  *screen;			/* see prefilter.c */
 
 	char	   *entity_type;
 	char	   *event_names[WATCH_NACTIONS];
@@ -96,26 +100,34 @@ typedef struct WatchedTable
 	AccessColumns access_columns;	/* for access_check() */
 	int			npayload;
 	AttrNumber *payload;		/* columns of the payload */
-	RowJson    *json;			/* the same, prepared; NULL if there is a payload function */
+	RowJson    *json;			/* the same, prepared; NULL if there is a
+								 * payload function */
 	bool		calls_users;	/* see row_json_calls_users() */
-	int			ncompare;		/* columns whose change causes a message about an update */
+	int			ncompare;		/* columns whose change causes a message about
+								 * an update */
 	AttrNumber *compare;
 
 	/* primary key columns, if there is no setting for the id */
 	int			nkeys;
 	AttrNumber *keys;
-	bool		other_key;		/* has the primary key been replaced since watch()? */
+	bool		other_key;		/* has the primary key been replaced since
+								 * watch()? */
 	WatchTextForm *key_form;
 
-	char	   *field_sql[WATCH_NFIELDS];	/* an SQL expression over the table's columns, or NULL */
+	char	   *field_sql[WATCH_NFIELDS];	/* an SQL expression over the
+											 * table's columns, or NULL */
 	AttrNumber	field_column[WATCH_NFIELDS];	/* plain column, or 0 */
-	int			field_position[WATCH_NFIELDS];	/* column of the query's result, or 0 */
+	int			field_position[WATCH_NFIELDS];	/* column of the query's
+												 * result, or 0 */
 	WatchTextForm field_form[WATCH_NFIELDS];
-	char	   *query;			/* evaluates the expressions for one row; NULL if there are none */
+	char	   *query;			/* evaluates the expressions for one row; NULL
+								 * if there are none */
 	struct _SPI_plan *plan;		/* saved plan, NULL until first used */
 	bool		reads_known;	/* is reads set? */
-	Bitmapset  *reads[WATCH_NFIELDS];	/* the columns that each expression uses */
-	Oid			owner;			/* of the table; expressions run with its privileges */
+	Bitmapset  *reads[WATCH_NFIELDS];	/* the columns that each expression
+										 * uses */
+	Oid			owner;			/* of the table; expressions run with its
+								 * privileges */
 	char	   *search_path;
 } WatchedTable;
 

@@ -437,7 +437,10 @@ watch_api_put_trigger(Relation rel)
 						 SPI_OK_SELECT, 2, types, values, NULL) > 0)
 		return;
 
-	/* Partitions that are watched already keep their settings, but get a clone of this trigger. */
+	/*
+	 * Partitions that are watched already keep their settings, but get a
+	 * clone of this trigger.
+	 */
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		foreach(lc, find_all_inheritors(RelationGetRelid(rel), ShareRowExclusiveLock, NULL))
 			watch_api_drop_trigger(lfirst_oid(lc));

@@ -28,7 +28,8 @@
 #define MAX_BODY		(1024 * 1024)
 
 static int	epoll_fd;
-static unsigned char watched[MAX_DESCRIPTORS];	/* CURL_POLL_* in the epoll set */
+static unsigned char watched[MAX_DESCRIPTORS];	/* CURL_POLL_* in the epoll
+												 * set */
 static unsigned char wanted[MAX_DESCRIPTORS];
 static int64_t deadline = -1;	/* of curl's timer, in microseconds; -1: none */
 
@@ -123,7 +124,8 @@ make_handle(const char *url, const char *body, size_t len, struct curl_slist *he
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");	/* else the environment is searched */
+	curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");	/* else the environment is
+													 * searched */
 	return easy;
 }
 

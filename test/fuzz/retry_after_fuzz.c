@@ -24,7 +24,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	after = retry_parse_after(value, now);
 	MUST(after >= -1 && after <= RETRY_MAX_AFTER_SECONDS * INT64_C(1000000));
 
-	/* Later, there is never more to wait for; only a year of two digits may change its meaning. */
+	/*
+	 * Later, there is never more to wait for; only a year of two digits may
+	 * change its meaning.
+	 */
 	if (after >= 0 && now < INT64_MAX && strchr(value, '-') == NULL)
 		MUST(retry_parse_after(value, now + 1) <= after && retry_parse_after(value, now + 1) >= 0);
 

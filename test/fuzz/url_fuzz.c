@@ -21,7 +21,7 @@ count_char(const char *text, char c)
 {
 	size_t		count = 0;
 
-	for (; *text != '\0'; text++)
+	for (; *text !='\0'; text ++)
 		count += *text == c;
 	return count;
 }
@@ -79,7 +79,10 @@ check_expanded(const char *template, const UrlValues *values)
 	MUST(count_char(expanded, '?') == count_char(plain, '?'));
 	MUST(count_char(expanded, '&') == count_char(plain, '&'));
 
-	/* An empty value may complete the template's own dots; a value never makes any. */
+	/*
+	 * An empty value may complete the template's own dots; a value never
+	 * makes any.
+	 */
 	if (values->entity_id[0] != '\0' && values->event_uid[0] != '\0' && values->action[0] != '\0')
 		MUST(count_dot_segments(expanded) <= count_dot_segments(plain));
 

@@ -10,7 +10,8 @@
 #include "pure/health.h"
 
 #define SECOND	INT64_C(1000000)
-#define MIDDLE	UINT32_C(0x80000000)	/* the random number that adds no jitter, nearly */
+#define MIDDLE	UINT32_C(0x80000000)	/* the random number that adds no
+										 * jitter, nearly */
 
 static RetrySchedule schedule;
 

@@ -29,7 +29,8 @@
 #define MAX_RESPONSE	10000
 #define LONG_MS			30000L	/* never reached */
 #define SHORT_MS		150L
-#define BEGUN_MS		1500L		/* by then the receiver has begun to answer, also on a busy machine */
+#define BEGUN_MS		1500L	/* by then the receiver has begun to answer,
+								 * also on a busy machine */
 #define ANY_STATUS		(-1)
 #define SLOW_NAME_MS	10000
 #define SLOW_NAMES		40
@@ -196,7 +197,7 @@ make_request(const char *url)
 static void
 turn(void)
 {
-	struct pollfd pollfd = {.fd = http_fd(http), .events = POLLIN};
+	struct pollfd pollfd = {.fd = http_fd(http),.events = POLLIN};
 
 	poll(&pollfd, 1, (int) http_timeout(http));
 	http_perform(http);
@@ -278,8 +279,10 @@ last_line(void)
 	send_request(&request);
 
 	text = answer.body;
+
 	if (answer.body_len > 0)
-		text[answer.body_len - 1] = '\0';
+		text[		answer.body_len - 1] = '\0';
+
 	line = strrchr(text, '\n');
 	return line != NULL ? line + 1 : text;
 }
@@ -296,7 +299,7 @@ last_connection(void)
 static int
 listen_on_loopback(int backlog, int *port)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in addr = {.sin_family = AF_INET,.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t	len = sizeof(addr);
 	int			fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -387,7 +390,7 @@ test_timeouts(void)
 	/* A queue that is full takes no more connections. */
 	for (size_t i = 0; i < lengthof(fillers); i++)
 	{
-		struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(full_port),
+		struct sockaddr_in addr = {.sin_family = AF_INET,.sin_port = htons(full_port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
 		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -411,7 +414,10 @@ test_no_connection(void)
 			   "connection refused", "R3 a closed port");
 	close(fd);
 
-	/* A label of more than 63 characters does not get as far as a name server. */
+	/*
+	 * A label of more than 63 characters does not get as far as a name
+	 * server.
+	 */
 	is_outcome(send_to("http", "a123456789a123456789a123456789a123456789a123456789a123456789a123456789.invalid",
 					   80, "/", LONG_MS), HTTP_UNRESOLVED, 0,
 			   "could not resolve host \"a1234567", "R3 an unknown host");
@@ -663,7 +669,10 @@ test_parallel(void)
 	is_int(delivered, REQUESTS, "P1 all of them are delivered");
 	ok(!http_result(http, &result), "P1 none is left over");
 
-	/* Some releases of libcurl do not look at each of them before they use one. */
+	/*
+	 * Some releases of libcurl do not look at each of them before they use
+	 * one.
+	 */
 	http_forget_connections(http);
 	is_outcome(post("/"), HTTP_DELIVERED, 200, "", "W5 however many kept connections are closed");
 }
@@ -719,7 +728,7 @@ getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 
 	if (strncmp(node, "slow", 4) == 0)
 	{
-		struct pollfd pollfd = {.fd = slow_names[0], .events = POLLIN};
+		struct pollfd pollfd = {.fd = slow_names[0],.events = POLLIN};
 
 		poll(&pollfd, 1, SLOW_NAME_MS);
 		return EAI_AGAIN;

@@ -67,9 +67,11 @@ static const Refused refused_ipv6[] = {
 typedef struct Embedding
 {
 	const char *name;
-	const char *prefix;			/* IPv6 address with zeros where the other goes */
+	const char *prefix;			/* IPv6 address with zeros where the other
+								 * goes */
 	int			offset;
-	const char *open;			/* networks to allow before the inner address counts */
+	const char *open;			/* networks to allow before the inner address
+								 * counts */
 } Embedding;
 
 static const Embedding embeddings[] = {
@@ -225,7 +227,7 @@ static void
 test_other_families(void)
 {
 	NetguardList all = list_of("0.0.0.0/0, ::/0");
-	struct sockaddr_un local = {.sun_family = AF_UNIX, .sun_path = "/tmp/socket"};
+	struct sockaddr_un local = {.sun_family = AF_UNIX,.sun_path = "/tmp/socket"};
 	struct sockaddr_storage unspecified = {.ss_family = AF_UNSPEC};
 	struct sockaddr_in ipv4 = {.sin_family = AF_INET};
 	struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6};
@@ -288,7 +290,7 @@ test_parse_errors(void)
 static void
 test_parse_limits(void)
 {
-	char		text[(NETGUARD_MAX_NETWORKS + 1) * sizeof("::1,")] = "";
+	char text[	(NETGUARD_MAX_NETWORKS + 1) * sizeof("::1,")] = "";
 	NetguardList list;
 	const char *bad;
 	size_t		bad_len;

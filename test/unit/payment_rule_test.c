@@ -113,9 +113,9 @@ test_columns(void)
 	for (size_t i = 0; i < lengthof(columns); i++)
 	{
 		PaymentFacts facts = {
-			.action = columns[i].action, .move = columns[i].move,
-			.hid_unpaid = columns[i].hid, .hides_unpaid = columns[i].hides,
-			.paid_before = columns[i].paid_before, .paid = columns[i].paid
+			.action = columns[i].action,.move = columns[i].move,
+			.hid_unpaid = columns[i].hid,.hides_unpaid = columns[i].hides,
+			.paid_before = columns[i].paid_before,.paid = columns[i].paid
 		};
 		PaymentPlan plan = payment_rule_plan(&facts);
 
@@ -130,9 +130,9 @@ test_expressions(void)
 	for (size_t i = 0; i < lengthof(expressions); i++)
 	{
 		PaymentFacts facts = {
-			.action = expressions[i].action, .move = expressions[i].move,
-			.hid_unpaid = expressions[i].hid, .hides_unpaid = expressions[i].hides,
-			.paid = expressions[i].paid, .recorded = true
+			.action = expressions[i].action,.move = expressions[i].move,
+			.hid_unpaid = expressions[i].hid,.hides_unpaid = expressions[i].hides,
+			.paid = expressions[i].paid,.recorded = true
 		};
 		PaymentPlan plan = payment_rule_plan(&facts);
 
@@ -146,7 +146,7 @@ test_expressions(void)
 static void
 test_ignored_payment(void)
 {
-	PaymentFacts facts = {.action = UPDATE, .ignores_payment = true, .paid = true};
+	PaymentFacts facts = {.action = UPDATE,.ignores_payment = true,.paid = true};
 	PaymentPlan plan = payment_rule_plan(&facts);
 
 	ok(plan.nothing_but_payment, "I12: the first payment alone is not sent");

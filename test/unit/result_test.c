@@ -10,7 +10,8 @@
 #include "pure/result.h"
 
 #define SECOND		INT64_C(1000000)
-#define MIDDLE		UINT32_C(0x80000000)	/* the random number that adds no jitter, nearly */
+#define MIDDLE		UINT32_C(0x80000000)	/* the random number that adds no
+											 * jitter, nearly */
 #define FAILING		{.failures = 5, .failing = true, .probes = 1, .ramp = 1}
 
 /* One line of the table: a state of the endpoint, a result, and what follows. */
@@ -26,50 +27,50 @@ typedef struct Case
 } Case;
 
 static const Case cases[] = {
-	{"W5: success", {0}, {.delivered = true, .active = true, .sendable = true},
+	{"W5: success", {0}, {.delivered = true,.active = true,.sendable = true},
 	RESULT_FINISH, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
-	{"W5: success of a probe", FAILING, {.delivered = true, .active = true, .sendable = true, .failure.probe = true},
+	{"W5: success of a probe", FAILING, {.delivered = true,.active = true,.sendable = true,.failure.probe = true},
 	RESULT_FINISH, RESULT_PASS_KEY, RESULT_RECOVERED, true},
 	{"W5: success after deactivation", {0}, {.delivered = true},
 	RESULT_FINISH, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
 
-	{"W5: first failure", {0}, {.active = true, .sendable = true, .failure.attempts = 1},
+	{"W5: first failure", {0}, {.active = true,.sendable = true,.failure.attempts = 1},
 	RESULT_RETRY, RESULT_BLOCK_KEY, RESULT_UNCHANGED, true},
-	{"W4: schedule used up, others succeed", {.failures = 1}, {.active = true, .sendable = true, .failure.attempts = 4},
+	{"W4: schedule used up, others succeed", {.failures = 1}, {.active = true,.sendable = true,.failure.attempts = 4},
 	RESULT_FAIL, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
-	{"M7: schedule used up, nothing succeeds", {.failures = 3}, {.active = true, .sendable = true, .failure.attempts = 4},
+	{"M7: schedule used up, nothing succeeds", {.failures = 3}, {.active = true,.sendable = true,.failure.attempts = 4},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_DEACTIVATE, true},
-	{"W5: fifth failure in a row", {.failures = 4}, {.active = true, .sendable = true, .failure.attempts = 1},
+	{"W5: fifth failure in a row", {.failures = 4}, {.active = true,.sendable = true,.failure.attempts = 1},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_FAILING, true},
-	{"W5: failure of a probe", FAILING, {.active = true, .sendable = true, .failure.attempts = 1, .failure.probe = true},
+	{"W5: failure of a probe", FAILING, {.active = true,.sendable = true,.failure.attempts = 1,.failure.probe = true},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
-	{"W5: failure of what was in flight when it began to fail", FAILING, {.active = true, .failure.attempts = 1},
+	{"W5: failure of what was in flight when it began to fail", FAILING, {.active = true,.failure.attempts = 1},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
-	{"M7: 410", {0}, {.active = true, .sendable = true, .failure.attempts = 1, .failure.gone = true},
+	{"M7: 410", {0}, {.active = true,.sendable = true,.failure.attempts = 1,.failure.gone = true},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_DEACTIVATE, true},
 	{"W5: failure after deactivation", {0}, {.failure.attempts = 1},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
 
-	{"I17: payload cannot be prepared", {0}, {.active = true, .sendable = true, .unprepared = true, .failure.attempts = 1},
+	{"I17: payload cannot be prepared", {0}, {.active = true,.sendable = true,.unprepared = true,.failure.attempts = 1},
 	RESULT_RETRY, RESULT_BLOCK_KEY, RESULT_UNCHANGED, false},
 	{"I17: payload cannot be prepared, schedule used up", {.failures = 9},
-		{.active = true, .sendable = true, .unprepared = true, .failure.attempts = 4},
+	{.active = true,.sendable = true,.unprepared = true,.failure.attempts = 4},
 	RESULT_FAIL, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
 
-	{"W7: handshake succeeds", {0}, {.agreed = true, .active = true, .sendable = true},
+	{"W7: handshake succeeds", {0}, {.agreed = true,.active = true,.sendable = true},
 	RESULT_SEND, RESULT_KEEP_KEY, RESULT_UNCHANGED, false},
 	{"W7: handshake succeeds after deactivation", {0}, {.agreed = true},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
-	{"W7: handshake succeeds, endpoint found failing", FAILING, {.agreed = true, .active = true},
+	{"W7: handshake succeeds, endpoint found failing", FAILING, {.agreed = true,.active = true},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
-	{"W7: handshake fails", {0}, {.active = true, .sendable = true, .failure.attempts = 0, .failure.handshake = true},
+	{"W7: handshake fails", {0}, {.active = true,.sendable = true,.failure.attempts = 0,.failure.handshake = true},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_FAILING, true},
 
-	{"E6: test call succeeds", {0}, {.delivered = true, .test = true},
+	{"E6: test call succeeds", {0}, {.delivered = true,.test = true},
 	RESULT_FINISH, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
-	{"E6: test call fails", {.failures = 4}, {.test = true, .active = true, .failure.attempts = 1},
+	{"E6: test call fails", {.failures = 4}, {.test = true,.active = true,.failure.attempts = 1},
 	RESULT_FINISH, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
-	{"E6: handshake of a test call", {0}, {.agreed = true, .test = true},
+	{"E6: handshake of a test call", {0}, {.agreed = true,.test = true},
 	RESULT_SEND, RESULT_KEEP_KEY, RESULT_UNCHANGED, false},
 };
 

@@ -115,7 +115,7 @@ test_bad_schedules(void)
 static void
 test_schedule_length(void)
 {
-	char		text[(RETRY_MAX_STEPS + 1) * 2 + 1] = "1";
+	char text[	(RETRY_MAX_STEPS + 1) * 2 + 1] = "1";
 	RetrySchedule schedule;
 	const char *error = "";
 
@@ -224,7 +224,8 @@ test_after_centuries(void)
 	static const AfterCase cases[] = {
 		{"Friday, 01-Jan-00 00:00:00 GMT", INT64_C(4102444799), SECOND},	/* 2099-12-31 23:59:59 */
 		{"Friday, 31-Dec-99 23:59:59 GMT", INT64_C(4102444800), 0}, /* 2100-01-01 00:00:00 */
-		{"Friday, 01-Jan-70 00:00:00 GMT", INT64_C(1767225600), LIMIT}, /* 2026: 2070 is 44 years away */
+		{"Friday, 01-Jan-70 00:00:00 GMT", INT64_C(1767225600), LIMIT}, /* 2026: 2070 is 44
+																		 * years away */
 		{"Friday, 01-Jan-80 00:00:00 GMT", INT64_C(1767225600), 0}, /* 1980, not 2080 */
 	};
 

@@ -24,7 +24,8 @@
 static int	unit_tests;
 static int	unit_failures;
 
-static inline __attribute__((format(printf, 2, 0))) void
+static inline __attribute__((format(printf, 2, 0)))
+void
 unit_report(bool passed, const char *name, va_list args)
 {
 	unit_tests++;
@@ -35,7 +36,8 @@ unit_report(bool passed, const char *name, va_list args)
 	putchar('\n');
 }
 
-static inline __attribute__((format(printf, 2, 3))) bool
+static inline __attribute__((format(printf, 2, 3)))
+bool
 ok(bool passed, const char *name,...)
 {
 	va_list		args;
@@ -46,7 +48,8 @@ ok(bool passed, const char *name,...)
 	return passed;
 }
 
-static inline __attribute__((format(printf, 3, 4))) bool
+static inline __attribute__((format(printf, 3, 4)))
+bool
 is_int(int64_t got, int64_t expected, const char *name,...)
 {
 	va_list		args;
@@ -60,7 +63,8 @@ is_int(int64_t got, int64_t expected, const char *name,...)
 }
 
 /* NULL is a text like any other. */
-static inline __attribute__((format(printf, 3, 4))) bool
+static inline __attribute__((format(printf, 3, 4)))
+bool
 is_text(const char *got, const char *expected, const char *name,...)
 {
 	bool		same = got == expected ||
