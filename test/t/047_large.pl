@@ -84,7 +84,7 @@ sub refused
 	my ($statement, $test_name) = @_;
 	my ($status, $out, $err) = $node->psql('postgres', $statement, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
 
-	like($err, qr/ERROR:  54000: payload of a message .* is too large.*HINT: .*exclude/s, $test_name);
+	like($err, qr/ERROR:  54000: payload of message .* is too large.*HINT: .*exclude/s, $test_name);
 	return;
 }
 
