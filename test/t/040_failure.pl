@@ -86,7 +86,7 @@ is(sql("SELECT string_agg(kind || ' ' || (token IS NOT NULL), ',' ORDER BY id) F
 	'failing false,failing false,deactivated true',
 	'M8: warnings after 50 and 90 per cent, then the news, with a token');
 like(sql("SELECT message FROM webhook.notification WHERE webhook_id = $id ORDER BY id LIMIT 1"),
-	qr/50 %/, 'M8: the warning says how far it is');
+	qr/50%/, 'M8: the warning says how far it is');
 
 # M8: the news as a message, to other webhooks of this owner alone
 
