@@ -137,11 +137,11 @@ test-chaos:
 
 # 10,000 webhooks, half of them dead, for an hour of virtual time; make test does it with 1,000.
 test-many:
-	@TESTS=043_many WEBHOOK_MANY=$${WEBHOOK_MANY:-10000} sh $(src_top)/test/run tap
+	@TESTS=send_many WEBHOOK_MANY=$${WEBHOOK_MANY:-10000} sh $(src_top)/test/run tap
 
 # 10,000 random changes of a ticketing system; make test makes 1,500.
 test-ticketing:
-	@TESTS=063_ticketing WEBHOOK_TICKETING_CHANGES=$${WEBHOOK_TICKETING_CHANGES:-10000} sh $(src_top)/test/run tap
+	@TESTS=app_ticketing WEBHOOK_TICKETING_CHANGES=$${WEBHOOK_TICKETING_CHANGES:-10000} sh $(src_top)/test/run tap
 
 # The tests with a PostgreSQL that checks itself, built from source; ASSERT=regress for one kind of tests.
 test-assert:

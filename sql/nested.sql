@@ -157,7 +157,7 @@ INSERT INTO late VALUES (7, 'e');
 COMMIT;
 SELECT event, payload FROM new_messages();
 
--- A transform (I17) runs in a read-only transaction, so it can send, store and change nothing; t/055_shapes.pl has the worker call some.
+-- A transform (I17) runs in a read-only transaction, so it can send, store and change nothing; t/shape_payloads.pl has the worker call some.
 CREATE FUNCTION unchanged(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
 SELECT webhook.override_event('e', 'nested', only_paid => true);
 SELECT token FROM (SELECT webhook.emit('told.token', '{}') AS token) AS t \gset

@@ -1,5 +1,5 @@
 -- Mappings, templates and forms: what is refused, and what forms make of tables.
--- Proves I15 (check_form, configure_form) and R6 for I13, I14, I15; what is sent is tested in test/t/055_shapes.pl.
+-- Proves I15 (check_form, configure_form) and R6 for I13, I14, I15; what is sent is tested in test/t/shape_payloads.pl.
 SET client_min_messages = warning;
 CREATE SCHEMA shapes_test;
 SET search_path = shapes_test;

@@ -1,6 +1,6 @@
 -- Creating, listing, changing, switching and deleting webhooks, and everything that is refused.
 -- Proves M1 M2 M4, E4 E5 E7, I4 I5 I6, R6, and the part of M3, W14 and I17 (which functions may transform) that needs no
--- receiver; what a transform does is tested in test/t/055_shapes.pl.
+-- receiver; what a transform does is tested in test/t/shape_payloads.pl.
 SET client_min_messages = warning;
 SET timezone = 'UTC';
 CREATE SCHEMA webhooks_test;

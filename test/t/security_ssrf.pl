@@ -1,6 +1,6 @@
 # No one gets the server to connect where it must not: every special address, however it is written.
 #
-# The whole table, each address in all spellings and formats, is in 052_ssrf_table.pl.
+# The whole table, each address in all spellings and formats, is in security_ssrf_table.pl.
 #
 # Mission: W9, R7.
 
