@@ -46,8 +46,10 @@ name_hints_has(List *names, const char *name)
 	ListCell   *lc;
 
 	foreach(lc, names)
+	{
 		if (strcmp(lfirst(lc), name) == 0)
-		return true;
+			return true;
+	}
 	return false;
 }
 
@@ -129,6 +131,8 @@ name_hints_names(int64 webhook_id)
 	if (columns == NIL)
 		return;
 	foreach(lc, name_hints_read("SELECT unnest(columns) FROM webhook.webhook WHERE id = $1", webhook_id))
+	{
 		if (!name_hints_has(columns, lfirst(lc)))
-		name_hints_column(lfirst(lc), columns);
+			name_hints_column(lfirst(lc), columns);
+	}
 }

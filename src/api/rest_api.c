@@ -218,12 +218,14 @@ rest_api_check_fields(const Question *question, List *payloads)
 	foreach(lc, names)
 		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", strVal(lfirst(lc)));
 	foreach(lc, question->fields)
+	{
 		if (names != NIL && !list_member(names, makeString(lfirst(lc))))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("invalid value for argument \"%s\"", "fields"),
-				 errdetail("There is no field \"%s\".", argument_excerpt(lfirst(lc), strlen(lfirst(lc)))),
-				 errhint("The fields are %s.", list.data)));
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("invalid value for argument \"%s\"", "fields"),
+					 errdetail("There is no field \"%s\".", argument_excerpt(lfirst(lc), strlen(lfirst(lc)))),
+					 errhint("The fields are %s.", list.data)));
+	}
 }
 
 /* The payloads of the page, in the integration's shape. */

@@ -238,8 +238,10 @@ shape_api_is_known(const char *name, void *arg)
 	ListCell   *lc;
 
 	foreach(lc, (List *) arg)
+	{
 		if (strcmp(lfirst(lc), name) == 0)
-		return true;
+			return true;
+	}
 	return false;
 }
 

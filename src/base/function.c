@@ -91,8 +91,10 @@ function_find(const char *argument, const char *text, bool (*fits) (Oid function
 		return function_input(argument, text, hint);
 	candidates = function_candidates(text);
 	foreach(lc, candidates)
+	{
 		if (fits(lfirst_oid(lc), arg))
-		fitting = lappend_oid(fitting, lfirst_oid(lc));
+			fitting = lappend_oid(fitting, lfirst_oid(lc));
+	}
 	if (list_length(fitting) == 1)
 		return linitial_oid(fitting);
 	if (candidates == NIL)

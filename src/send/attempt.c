@@ -27,6 +27,7 @@
 #include "send/prepare.h"
 #include "send/probe.h"
 #include "send/queue.h"
+#include "send/recall.h"
 #include "send/request.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
@@ -140,7 +141,7 @@ attempt_settle_endpoint(Endpoint *endpoint, ResultEndpoint result)
 			 * at once.
 			 */
 			probe_plan(endpoint);
-			spill_start_backlog(endpoint);
+			recall_start_backlog(endpoint);
 			break;
 		case RESULT_FAILING:
 			spill_put_aside(endpoint);

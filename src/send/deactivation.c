@@ -23,7 +23,7 @@
 #include "send/notify.h"
 #include "send/order_key.h"
 #include "send/probe.h"
-#include "send/spill.h"
+#include "send/recall.h"
 
 static MemoryContext deactivation_context;
 static List *deactivation_pending = NIL;	/* of Endpoint, those to be warned
@@ -122,7 +122,7 @@ deactivation_cancel(Endpoint *endpoint)
 	AcceptInvalidationMessages();
 	endpoint_refresh(endpoint);
 	if (endpoint->config.exists && endpoint->config.active)
-		spill_start_backlog(endpoint);
+		recall_start_backlog(endpoint);
 }
 
 /* False: a session has locked the webhook or the notifications. */
@@ -156,8 +156,10 @@ deactivation_save(void)
 
 	deactivation_pending = NIL;
 	foreach(lc, all)
+	{
 		if (!deactivation_apply(lfirst(lc)))
-		deactivation_list(lfirst(lc));
+			deactivation_list(lfirst(lc));
+	}
 	list_free(all);
 	deactivation_news = false;
 }

@@ -23,6 +23,7 @@
 #include "send/order_key.h"
 #include "send/probe.h"
 #include "send/queue.h"
+#include "send/recall.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
 
@@ -175,7 +176,7 @@ dispatch_refresh_endpoint(Endpoint *endpoint)
 	else
 	{
 		if (!was_active)
-			spill_start_backlog(endpoint);
+			recall_start_backlog(endpoint);
 		else if (endpoint->state.health.failing && endpoint->config.updated_at != updated_at)
 		{
 			/* The webhook has been changed: see at once whether it works. */
@@ -203,7 +204,7 @@ TimestampTz
 dispatch_next_event(TimestampTz now)
 {
 	Message    *oldest = cursor_oldest();
-	TimestampTz next = Min(spill_next_event(), scheduler_next_event());
+	TimestampTz next = Min(recall_next_event(), scheduler_next_event());
 
 	if (oldest != NULL)
 		next = Min(next, Max(TimestampTzPlusMilliseconds(oldest->read_at, HELD_UP_MS),

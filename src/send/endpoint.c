@@ -424,6 +424,12 @@ endpoint_is_sendable(const Endpoint *endpoint)
 }
 
 bool
+endpoint_is_working(const Endpoint *endpoint)
+{
+	return endpoint_is_sendable(endpoint) && !endpoint->state.health.failing;
+}
+
+bool
 endpoint_must_ask(const Endpoint *endpoint)
 {
 	return endpoint->state.handshake.wanted &&

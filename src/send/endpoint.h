@@ -216,6 +216,9 @@ extern void endpoint_trim(void);
 /* Does the webhook exist, and is it active and not about to be deactivated? */
 extern bool endpoint_is_sendable(const Endpoint *endpoint);
 
+/* The same, and it is not failing: more than a probe may be sent. */
+extern bool endpoint_is_working(const Endpoint *endpoint);
+
 /* Must it be asked before anything is sent there?  And: this was the answer; sets its outcome and error. */
 extern bool endpoint_must_ask(const Endpoint *endpoint);
 extern void endpoint_answered(Endpoint *endpoint, HttpResult *result);

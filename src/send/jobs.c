@@ -38,6 +38,7 @@
 #include "send/jobs.h"
 #include "send/notify.h"
 #include "send/queue.h"
+#include "send/recall.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
 #include "send/trim.h"
@@ -292,14 +293,14 @@ jobs_next_load(TimestampTz now)
 {
 	if (!webhook_dispatch)
 		return DT_NOEND;
-	return spill_to_load(now) ? now : spill_next_event();
+	return recall_to_load(now) ? now : recall_next_event();
 }
 
 static void
 jobs_load(TimestampTz now)
 {
 	if (webhook_dispatch)
-		spill_load(now);
+		recall_rows(now);
 }
 
 static TimestampTz

@@ -1,19 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * spill.c
- *		Deliveries on their way to the delivery table, and back.
+ *		Deliveries on their way to the delivery table.
  *
  * What is written is collected during a turn and goes to the table with its
- * transaction, the one that also saves the position of the cursor.  There are
- * four ways back:
- *
- *	due			a delivery that failed, at its time;
- *	followers	what had to wait after one that failed: its key is *blocked* as
- *				long as the table holds an unfinished row with it, newer messages are
- *				stored, too, and read back one by one;
- *	backlog		what waits for an endpoint that was slow, failing or deactivated:
- *				newer messages are stored after it until it has been read to the end;
- *	probe		one delivery at a time of an endpoint that is failing.
+ * transaction, the one that also saves the position of the cursor.  recall.c
+ * reads it again.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,20 +23,9 @@
 #include "send/order_key.h"
 #include "send/probe.h"
 #include "send/queue.h"
+#include "send/recall.h"
 #include "send/spill.h"
 #include "send/trim.h"
-
-/* Rows read in one go: of one endpoint, of those that are due, to choose a probe from. */
-#define BACKLOG_ROWS		200
-#define DUE_ROWS			500
-#define PROBE_CANDIDATES	100
-
-/* What comes from the table leaves room for what comes from the outbox. */
-#define STORED_MAX_IN_MEMORY	(QUEUE_MAX_IN_MEMORY / 2)
-#define STORED_MAX_BYTES		(16 * 1024 * 1024)
-
-/* When to try again to read what follows a row that could not be written or deleted yet. */
-#define FOLLOW_AGAIN_MS		20
 
 static MemoryContext spill_context;
 static dlist_head spill_to_write = DLIST_STATIC_INIT(spill_to_write);	/* of Delivery */
@@ -55,19 +36,13 @@ static List *spill_to_drop = NIL;	/* of Endpoint: deactivated without a
 									 * buffer */
 static bool spill_news = false; /* in these lists: not just what has had no
 								 * claim so far */
-static List *spill_backlogs = NIL;	/* of Endpoint */
-static DuePosition spill_due_after; /* rows due up to this one have been read */
-static TimestampTz spill_next_due;	/* DT_NOEND: none */
-static TimestampTz spill_followers_at = DT_NOBEGIN; /* when keys to follow are
-													 * looked at again */
 
 
 void
 spill_init(MemoryContext dispatch_context)
 {
 	spill_context = dispatch_context;
-	spill_due_after.at = DT_NOBEGIN;
-	spill_next_due = DT_NOBEGIN;
+	recall_init(dispatch_context);
 	blocker_init(dispatch_context);
 }
 
@@ -90,21 +65,15 @@ spill_work_off(List **list, bool (*done) (void *item))
 	ListCell   *lc;
 
 	foreach(lc, *list)
+	{
 		if (!done(lfirst(lc)))
-		rest = spill_remember(rest, lfirst(lc));
+			rest = spill_remember(rest, lfirst(lc));
+	}
 	list_free(*list);
 	*list = rest;
 }
 
 /* ---------- what must be written ---------- */
-
-/* Its time must not fall among those of the rows that have been read already. */
-static void
-spill_plan_retry(Delivery *delivery, TimestampTz next_attempt_at)
-{
-	delivery->row.next_attempt_at = Max(next_attempt_at, spill_due_after.at + 1);
-	spill_next_due = Min(spill_next_due, delivery->row.next_attempt_at);
-}
 
 /* List a delivery to be written in this state. */
 static void
@@ -113,7 +82,7 @@ spill_list_row(Delivery *delivery, DeliveryState state, TimestampTz next_attempt
 	delivery->row.next_state = state;
 	delivery->row.next_attempt_at = next_attempt_at;
 	if (state == DELIVERY_RETRYING)
-		spill_plan_retry(delivery, next_attempt_at);
+		delivery->row.next_attempt_at = recall_plan_retry(next_attempt_at);
 	if (error != NULL)
 	{
 		if (delivery->row.last_error != NULL)
@@ -169,16 +138,6 @@ spill_start_failing(Endpoint *endpoint)
 		spill_to_wait = spill_remember(spill_to_wait, endpoint);
 	endpoint->spill.to_wait = true;
 	probe_plan(endpoint);
-}
-
-void
-spill_start_backlog(Endpoint *endpoint)
-{
-	endpoint->spill.backlog_read = 0;
-	if (endpoint->spill.backlog)
-		return;
-	endpoint->spill.backlog = true;
-	spill_backlogs = spill_remember(spill_backlogs, endpoint);
 }
 
 /* ---------- endpoints that are slow, failing or deactivated ---------- */
@@ -259,7 +218,7 @@ spill_endpoint(Endpoint *endpoint)
 	if (rest)
 	{
 		spill_put_aside(endpoint);
-		spill_start_backlog(endpoint);
+		recall_start_backlog(endpoint);
 	}
 }
 
@@ -289,20 +248,11 @@ spill_all_overtaken(void)
 
 /* ---------- writing ---------- */
 
-/* Read all rows that must be retried once more. */
-static void
-spill_reread_due(void)
-{
-	spill_due_after.at = DT_NOBEGIN;
-	spill_next_due = DT_NOBEGIN;
-}
-
 void
 spill_clock_set_back(void)
 {
 	webhook_lock_ask_again();
-	spill_followers_at = DT_NOBEGIN;
-	spill_reread_due();
+	recall_start_again();
 }
 
 /* Of these functions each leaves what it has no claim on for the next time. */
@@ -356,13 +306,6 @@ spill_settle_state(Delivery *delivery)
 	return false;
 }
 
-/* May deliveries of this endpoint be sent, other than a probe? */
-static bool
-spill_may_send(const Endpoint *endpoint)
-{
-	return endpoint_is_sendable(endpoint) && !endpoint->state.health.failing;
-}
-
 /*
  * A waiting row is not looked for by itself: it is read with the backlog, as a probe, or
  * after a row with its key.
@@ -373,7 +316,7 @@ spill_needs_reader(const Delivery *delivery)
 	const Endpoint *endpoint = delivery->endpoint;
 
 	return delivery->row.next_state == DELIVERY_WAITING && delivery->phase != PHASE_SENDING && !endpoint->spill.backlog &&
-		spill_may_send(endpoint) && !order_key_blocked(endpoint->id, delivery->order_key);
+		endpoint_is_working(endpoint) && !order_key_blocked(endpoint->id, delivery->order_key);
 }
 
 /* It cannot be written yet: later ones must not overtake it while it is neither queued nor to be read. */
@@ -411,14 +354,14 @@ spill_write_row(Delivery *delivery)
 		/* It may have had to wait for its claim. */
 		if (delivery->row.next_state == DELIVERY_RETRYING)
 		{
-			spill_plan_retry(delivery, delivery->row.next_attempt_at);
+			delivery->row.next_attempt_at = recall_plan_retry(delivery->row.next_attempt_at);
 			blocker_watch(endpoint->id, endpoint->config.updated_at);
 		}
 		delivery_table_store(delivery);
 		if (delivery->row.next_state == DELIVERY_FAILED)
 			trim_note_failed(clock_now());
 		if (spill_needs_reader(delivery))
-			spill_start_backlog(endpoint);
+			recall_start_backlog(endpoint);
 
 		/*
 		 * After a crash messages are read again that precede rows of the
@@ -464,7 +407,7 @@ spill_make_rows_wait(void *item)
 
 	if (!endpoint->state.health.failing)
 	{
-		spill_reread_due();
+		recall_due_again();
 		order_key_follow_all(endpoint->id);
 	}
 	else if (!webhook_lock_try(endpoint->id))
@@ -510,209 +453,6 @@ spill_save(void)
 	spill_news = false;
 }
 
-/* ---------- reading ---------- */
-
-static bool
-spill_has_room(void)
-{
-	return delivery_in_memory() < STORED_MAX_IN_MEMORY && delivery_own_bytes() < STORED_MAX_BYTES;
-}
-
-static bool
-spill_is_in_memory(const StoredDelivery *row)
-{
-	return delivery_has_row(row->webhook_id, row->message->id);
-}
-
-/* Take a row back into memory. */
-static Delivery *
-spill_restore(StoredDelivery *row, Endpoint *endpoint)
-{
-	Delivery   *delivery = delivery_restore(row->message, endpoint, row->order_key, row->attempts);
-
-	queue_add(delivery);
-	return delivery;
-}
-
-/* How much of its backlog shall be in memory?  What may not work gets no more than finds that out. */
-static int
-spill_backlog_rows(const Endpoint *endpoint)
-{
-	return endpoint->state.proven && endpoint->queue.slow == 0 ? BACKLOG_ROWS :
-		Min(BACKLOG_ROWS, Max(endpoint->config.max_in_flight, HEALTH_FAILING_AFTER));
-}
-
-/* Read on in the backlog of one endpoint; false when there is no more. */
-static bool
-spill_load_backlog(Endpoint *endpoint)
-{
-	StoredDelivery *rows;
-	bool		more;
-	int			max;
-	int			n;
-
-	endpoint_refresh(endpoint);
-	if (!spill_may_send(endpoint))
-		return false;
-	max = spill_backlog_rows(endpoint);
-	rows = palloc(max * sizeof(StoredDelivery));
-	n = delivery_table_read_backlog(endpoint->id, endpoint->spill.backlog_read, max, spill_context, rows, &more);
-	for (int i = 0; i < n; i++)
-	{
-		endpoint->spill.backlog_read = rows[i].message->id;
-		/* After a row that must be retried it will be found by its key. */
-		if (spill_is_in_memory(&rows[i]) || order_key_blocked(endpoint->id, rows[i].order_key))
-			pfree(rows[i].message);
-		else
-			spill_restore(&rows[i], endpoint);
-	}
-	pfree(rows);				/* many endpoints may be read in one
-								 * transaction */
-	return more;
-}
-
-/* Is it time to read on? */
-static bool
-spill_wants_backlog(const Endpoint *endpoint)
-{
-	return endpoint->queue.in_memory < spill_backlog_rows(endpoint);
-}
-
-/* Is the backlog of an endpoint in memory to its end?  Read on if there is room. */
-static bool
-spill_read_on(void *item)
-{
-	Endpoint   *endpoint = item;
-
-	if (!spill_has_room() || !spill_wants_backlog(endpoint) || spill_load_backlog(endpoint))
-		return false;
-	endpoint->spill.backlog = false;
-	return true;
-}
-
-/* Rows that follow those that have been processed. */
-static void
-spill_load_followers(TimestampTz now)
-{
-	List	   *again = NIL;
-	ListCell   *lc;
-	OrderKey   *key;
-
-	while ((key = order_key_take_to_follow()) != NULL)
-	{
-		Endpoint   *endpoint = endpoint_get(key->tag.webhook_id);
-		StoredDelivery row;
-
-		if (key->holder != NULL || (endpoint->spill.to_wait && !spill_may_send(endpoint)))
-			continue;
-		if (!spill_may_send(endpoint) ||
-			delivery_table_read_next(endpoint->id, key->tag.order_key, spill_context, &row) == 0)
-		{
-			key->blocked = false;
-			order_key_release(key);
-		}
-		else if (spill_is_in_memory(&row))
-		{
-			/* It could not be deleted or written yet. */
-			pfree(row.message);
-			again = lappend(again, key);
-		}
-		else if (row.next_attempt_at <= spill_due_after.at)
-			spill_restore(&row, endpoint);	/* a waiting one, or one that has
-											 * been due before */
-		else
-			pfree(row.message);
-	}
-	foreach(lc, again)
-		order_key_follow(lfirst(lc));
-	spill_followers_at = again != NIL ? TimestampTzPlusMilliseconds(now, FOLLOW_AGAIN_MS) : DT_NOBEGIN;
-}
-
-static void
-spill_load_due(TimestampTz now)
-{
-	StoredDelivery *rows;
-	bool		more;
-	int			n;
-
-	if (now < spill_next_due || !spill_has_room())
-		return;
-	rows = palloc(DUE_ROWS * sizeof(StoredDelivery));
-	n = delivery_table_read_due(&spill_due_after, now, DUE_ROWS, spill_context, rows, &more);
-	for (int i = 0; i < n; i++)
-	{
-		Endpoint   *endpoint = endpoint_get(rows[i].webhook_id);
-
-		spill_due_after.at = rows[i].next_attempt_at;
-		spill_due_after.webhook_id = rows[i].webhook_id;
-		spill_due_after.id = rows[i].message->id;
-		if (spill_is_in_memory(&rows[i]) || !spill_may_send(endpoint))
-			pfree(rows[i].message);
-		else
-			spill_restore(&rows[i], endpoint);
-	}
-	if (!more)
-		spill_next_due = delivery_table_next_due(&spill_due_after);
-}
-
-/*
- * Choose the delivery that finds out whether a failing endpoint works
- * again: the oldest one, but not the same each time, as it may be the
- * only one that is disliked.
- */
-static void
-spill_load_probe(Endpoint *endpoint)
-{
-	StoredDelivery *rows = palloc(PROBE_CANDIDATES * sizeof(StoredDelivery));
-	int			n = delivery_table_read_probes(endpoint->id, PROBE_CANDIDATES, spill_context, rows);
-	int			best = -1;
-
-	for (int i = 0; i < n; i++)
-		if (!spill_is_in_memory(&rows[i]) &&
-			(best < 0 || rows[i].attempts < rows[best].attempts))
-			best = i;
-	for (int i = 0; i < n; i++)
-		if (i != best)
-			pfree(rows[i].message);
-	if (best >= 0)
-	{
-		endpoint->state.probing = true;
-		spill_restore(&rows[best], endpoint)->probe = true;
-	}
-	else if (n == 0 && endpoint->queue.in_memory == 0)
-	{
-		/* Nothing left to try it with. */
-		memset(&endpoint->state.health, 0, sizeof(endpoint->state.health));
-		attempt_log_health(endpoint);
-	}
-	else
-		endpoint->state.health.next_probe_at = clock_now() + USECS_PER_SEC;
-	pfree(rows);
-}
-
-static void
-spill_load_probes(TimestampTz now)
-{
-	Endpoint   *endpoint;
-
-	while ((endpoint = probe_first_due(now)) != NULL)
-	{
-		endpoint_refresh(endpoint);
-		if (endpoint->config.exists && endpoint->config.active)
-			spill_load_probe(endpoint);
-		probe_plan(endpoint);
-	}
-}
-
-void
-spill_load(TimestampTz now)
-{
-	spill_load_followers(now);
-	spill_load_due(now);
-	spill_load_probes(now);
-	spill_work_off(&spill_backlogs, spill_read_on);
-}
-
 /* ---------- after a start, and after changes of the configuration ---------- */
 
 static void
@@ -734,7 +474,7 @@ spill_recover_backlog(int64 webhook_id, bool wanted)
 	else if (endpoint->state.health.failing)
 		probe_plan(endpoint);
 	else
-		spill_start_backlog(endpoint);
+		recall_start_backlog(endpoint);
 }
 
 static void
@@ -762,7 +502,7 @@ spill_config_changed(void)
 {
 	webhook_lock_ask_again();
 	delivery_table_foreach_backlog(spill_recover_backlog);
-	spill_reread_due();
+	recall_due_again();
 	blocker_follow_changed();
 }
 
@@ -776,7 +516,7 @@ spill_retry_forbidden(TimestampTz now)
 		if (webhook_lock_try(webhook_ids[i]))
 			delivery_table_retry_forbidden(webhook_ids[i], now);
 	pfree(webhook_ids);
-	spill_reread_due();
+	recall_due_again();
 }
 
 bool
@@ -811,29 +551,4 @@ TimestampTz
 spill_next_save(void)
 {
 	return spill_anything_to_save() ? webhook_lock_next_try() : DT_NOEND;
-}
-
-bool
-spill_to_load(TimestampTz now)
-{
-	ListCell   *lc;
-
-	if (order_key_any_to_follow() && now >= spill_followers_at)
-		return true;
-	if (now >= spill_next_event())
-		return true;
-	if (!spill_has_room())
-		return false;
-	foreach(lc, spill_backlogs)
-		if (spill_wants_backlog(lfirst(lc)))
-		return true;
-	return false;
-}
-
-TimestampTz
-spill_next_event(void)
-{
-	TimestampTz next = Min(spill_has_room() ? spill_next_due : DT_NOEND, probe_next_event());
-
-	return order_key_any_to_follow() ? Min(next, spill_followers_at) : next;
 }

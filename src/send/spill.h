@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * spill.h
- *		Deliveries on their way to the delivery table, and back.
+ *		Deliveries on their way to the delivery table.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,9 +25,6 @@ extern void spill_keep(Delivery *delivery);
 
 /* It is done with: forget it, have its row, if any, deleted with the next transaction, and release its key. */
 extern void spill_finish(Delivery *delivery);
-
-/* Read what waits in the table of this endpoint, from the start. */
-extern void spill_start_backlog(Endpoint *endpoint);
 
 /* The endpoint is failing: what it has in the table waits for probes. */
 extern void spill_start_failing(Endpoint *endpoint);
@@ -63,12 +60,9 @@ extern void spill_retry_forbidden(TimestampTz now);
  */
 extern bool spill_known(int64 webhook_id, int64 id);
 extern void spill_save(void);
-extern void spill_load(TimestampTz now);
 
 extern bool spill_to_save(TimestampTz now);
 extern TimestampTz spill_next_save(void);	/* when there may be a claim on
 											 * what has had none so far */
-extern bool spill_to_load(TimestampTz now);
-extern TimestampTz spill_next_event(void);
 
 #endif							/* WEBHOOK_SPILL_H */

@@ -258,8 +258,10 @@ database_ddl_is_about_extension(Node *command)
 	if (!IsA(command, DropStmt) || ((DropStmt *) command)->removeType != OBJECT_EXTENSION)
 		return false;
 	foreach(cell, ((DropStmt *) command)->objects)
+	{
 		if (strcmp(strVal(lfirst(cell)), "webhook") == 0)
-		return true;
+			return true;
+	}
 	return false;
 }
 

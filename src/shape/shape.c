@@ -209,8 +209,10 @@ shape_element_name(Jsonb *object, List **names, const char *argument, const char
 	if (name == NULL || *name == '\0' || strlen(name) > MAX_NAME)
 		shape_refuse(argument, "an element has no name of 1 to 200 bytes", hint);
 	foreach(lc, *names)
+	{
 		if (strcmp(lfirst(lc), name) == 0)
-		shape_refuse(argument, psprintf("the name \"%s\" occurs twice", name), hint);
+			shape_refuse(argument, psprintf("the name \"%s\" occurs twice", name), hint);
+	}
 	*names = lappend(*names, name);
 	return name;
 }

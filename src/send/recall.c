@@ -1,0 +1,337 @@
+/*-------------------------------------------------------------------------
+ *
+ * recall.c
+ *		Deliveries on their way back from the delivery table.
+ *
+ * There are four ways:
+ *
+ *	due			a delivery that failed, at its time;
+ *	followers	what had to wait after one that failed: its key is *blocked* as
+ *				long as the table holds an unfinished row with it, newer messages are
+ *				stored, too, and read back one by one;
+ *	backlog		what waits for an endpoint that was slow, failing or deactivated:
+ *				newer messages are stored after it until it has been read to the end;
+ *	probe		one delivery at a time of an endpoint that is failing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "send/attempt_log.h"
+#include "send/delivery_table.h"
+#include "send/order_key.h"
+#include "send/probe.h"
+#include "send/queue.h"
+#include "send/recall.h"
+
+/* Rows read in one go: of one endpoint, of those that are due, to choose a probe from. */
+#define BACKLOG_ROWS		200
+#define DUE_ROWS			500
+#define PROBE_CANDIDATES	100
+
+/* What comes from the table leaves room for what comes from the outbox. */
+#define RECALL_MAX_IN_MEMORY	(QUEUE_MAX_IN_MEMORY / 2)
+#define RECALL_MAX_BYTES		(16 * 1024 * 1024)
+
+/* When to try again to read what follows a row that could not be written or deleted yet. */
+#define FOLLOW_AGAIN_MS		20
+
+static MemoryContext recall_context;
+static List *recall_backlogs = NIL; /* of Endpoint */
+static DuePosition recall_due_after;	/* rows due up to this one have been
+										 * read */
+static TimestampTz recall_next_due; /* DT_NOEND: none */
+static TimestampTz recall_followers_at = DT_NOBEGIN;	/* when keys to follow
+														 * are looked at again */
+
+
+void
+recall_init(MemoryContext context)
+{
+	recall_context = context;
+	recall_due_again();
+}
+
+static List *
+recall_append(List *list, Endpoint *endpoint)
+{
+	MemoryContext old = MemoryContextSwitchTo(recall_context);
+
+	list = lappend(list, endpoint);
+	MemoryContextSwitchTo(old);
+	return list;
+}
+
+void
+recall_start_backlog(Endpoint *endpoint)
+{
+	endpoint->spill.backlog_read = 0;
+	if (endpoint->spill.backlog)
+		return;
+	endpoint->spill.backlog = true;
+	recall_backlogs = recall_append(recall_backlogs, endpoint);
+}
+
+TimestampTz
+recall_plan_retry(TimestampTz at)
+{
+	/* Not among those of the rows that have been read already. */
+	at = Max(at, recall_due_after.at + 1);
+	recall_next_due = Min(recall_next_due, at);
+	return at;
+}
+
+void
+recall_due_again(void)
+{
+	recall_due_after.at = DT_NOBEGIN;
+	recall_next_due = DT_NOBEGIN;
+}
+
+void
+recall_start_again(void)
+{
+	recall_followers_at = DT_NOBEGIN;
+	recall_due_again();
+}
+
+static bool
+recall_has_room(void)
+{
+	return delivery_in_memory() < RECALL_MAX_IN_MEMORY && delivery_own_bytes() < RECALL_MAX_BYTES;
+}
+
+static bool
+recall_is_in_memory(const StoredDelivery *row)
+{
+	return delivery_has_row(row->webhook_id, row->message->id);
+}
+
+/* Take a row back into memory. */
+static Delivery *
+recall_restore(StoredDelivery *row, Endpoint *endpoint)
+{
+	Delivery   *delivery = delivery_restore(row->message, endpoint, row->order_key, row->attempts);
+
+	queue_add(delivery);
+	return delivery;
+}
+
+/* How much of its backlog shall be in memory?  What may not work gets no more than finds that out. */
+static int
+recall_backlog_rows(const Endpoint *endpoint)
+{
+	return endpoint->state.proven && endpoint->queue.slow == 0 ? BACKLOG_ROWS :
+		Min(BACKLOG_ROWS, Max(endpoint->config.max_in_flight, HEALTH_FAILING_AFTER));
+}
+
+/* Read on in the backlog of one endpoint; false when there is no more. */
+static bool
+recall_load_backlog(Endpoint *endpoint)
+{
+	StoredDelivery *rows;
+	bool		more;
+	int			max;
+	int			n;
+
+	endpoint_refresh(endpoint);
+	if (!endpoint_is_working(endpoint))
+		return false;
+	max = recall_backlog_rows(endpoint);
+	rows = palloc(max * sizeof(StoredDelivery));
+	n = delivery_table_read_backlog(endpoint->id, endpoint->spill.backlog_read, max, recall_context, rows, &more);
+	for (int i = 0; i < n; i++)
+	{
+		endpoint->spill.backlog_read = rows[i].message->id;
+		/* After a row that must be retried it will be found by its key. */
+		if (recall_is_in_memory(&rows[i]) || order_key_blocked(endpoint->id, rows[i].order_key))
+			pfree(rows[i].message);
+		else
+			recall_restore(&rows[i], endpoint);
+	}
+	pfree(rows);				/* many endpoints may be read in one
+								 * transaction */
+	return more;
+}
+
+/* Is it time to read on? */
+static bool
+recall_wants_backlog(const Endpoint *endpoint)
+{
+	return endpoint->queue.in_memory < recall_backlog_rows(endpoint);
+}
+
+/* Read on where there is room; endpoints whose backlog is in memory to its end leave the list. */
+static void
+recall_read_backlogs(void)
+{
+	List	   *rest = NIL;
+	ListCell   *lc;
+
+	foreach(lc, recall_backlogs)
+	{
+		Endpoint   *endpoint = lfirst(lc);
+
+		if (!recall_has_room() || !recall_wants_backlog(endpoint) || recall_load_backlog(endpoint))
+			rest = recall_append(rest, endpoint);
+		else
+			endpoint->spill.backlog = false;
+	}
+	list_free(recall_backlogs);
+	recall_backlogs = rest;
+}
+
+/* Rows that follow those that have been processed. */
+static void
+recall_load_followers(TimestampTz now)
+{
+	List	   *again = NIL;
+	ListCell   *lc;
+	OrderKey   *key;
+
+	while ((key = order_key_take_to_follow()) != NULL)
+	{
+		Endpoint   *endpoint = endpoint_get(key->tag.webhook_id);
+		StoredDelivery row;
+
+		if (key->holder != NULL || (endpoint->spill.to_wait && !endpoint_is_working(endpoint)))
+			continue;
+		if (!endpoint_is_working(endpoint) ||
+			delivery_table_read_next(endpoint->id, key->tag.order_key, recall_context, &row) == 0)
+		{
+			key->blocked = false;
+			order_key_release(key);
+		}
+		else if (recall_is_in_memory(&row))
+		{
+			/* It could not be deleted or written yet. */
+			pfree(row.message);
+			again = lappend(again, key);
+		}
+		else if (row.next_attempt_at <= recall_due_after.at)
+			recall_restore(&row, endpoint); /* a waiting one, or one that has
+											 * been due before */
+		else
+			pfree(row.message);
+	}
+	foreach(lc, again)
+		order_key_follow(lfirst(lc));
+	recall_followers_at = again != NIL ? TimestampTzPlusMilliseconds(now, FOLLOW_AGAIN_MS) : DT_NOBEGIN;
+}
+
+static void
+recall_load_due(TimestampTz now)
+{
+	StoredDelivery *rows;
+	bool		more;
+	int			n;
+
+	if (now < recall_next_due || !recall_has_room())
+		return;
+	rows = palloc(DUE_ROWS * sizeof(StoredDelivery));
+	n = delivery_table_read_due(&recall_due_after, now, DUE_ROWS, recall_context, rows, &more);
+	for (int i = 0; i < n; i++)
+	{
+		Endpoint   *endpoint = endpoint_get(rows[i].webhook_id);
+
+		recall_due_after.at = rows[i].next_attempt_at;
+		recall_due_after.webhook_id = rows[i].webhook_id;
+		recall_due_after.id = rows[i].message->id;
+		if (recall_is_in_memory(&rows[i]) || !endpoint_is_working(endpoint))
+			pfree(rows[i].message);
+		else
+			recall_restore(&rows[i], endpoint);
+	}
+	if (!more)
+		recall_next_due = delivery_table_next_due(&recall_due_after);
+}
+
+/*
+ * Choose the delivery that finds out whether a failing endpoint works
+ * again: the oldest one, but not the same each time, as it may be the
+ * only one that is disliked.
+ */
+static void
+recall_load_probe(Endpoint *endpoint)
+{
+	StoredDelivery *rows = palloc(PROBE_CANDIDATES * sizeof(StoredDelivery));
+	int			n = delivery_table_read_probes(endpoint->id, PROBE_CANDIDATES, recall_context, rows);
+	int			best = -1;
+
+	for (int i = 0; i < n; i++)
+		if (!recall_is_in_memory(&rows[i]) &&
+			(best < 0 || rows[i].attempts < rows[best].attempts))
+			best = i;
+	for (int i = 0; i < n; i++)
+		if (i != best)
+			pfree(rows[i].message);
+	if (best >= 0)
+	{
+		endpoint->state.probing = true;
+		recall_restore(&rows[best], endpoint)->probe = true;
+	}
+	else if (n == 0 && endpoint->queue.in_memory == 0)
+	{
+		/* Nothing left to try it with. */
+		memset(&endpoint->state.health, 0, sizeof(endpoint->state.health));
+		attempt_log_health(endpoint);
+	}
+	else
+		endpoint->state.health.next_probe_at = clock_now() + USECS_PER_SEC;
+	pfree(rows);
+}
+
+static void
+recall_load_probes(TimestampTz now)
+{
+	Endpoint   *endpoint;
+
+	while ((endpoint = probe_first_due(now)) != NULL)
+	{
+		endpoint_refresh(endpoint);
+		if (endpoint->config.exists && endpoint->config.active)
+			recall_load_probe(endpoint);
+		probe_plan(endpoint);
+	}
+}
+
+void
+recall_rows(TimestampTz now)
+{
+	recall_load_followers(now);
+	recall_load_due(now);
+	recall_load_probes(now);
+	recall_read_backlogs();
+}
+
+bool
+recall_to_load(TimestampTz now)
+{
+	ListCell   *lc;
+
+	if (order_key_any_to_follow() && now >= recall_followers_at)
+		return true;
+	if (now >= recall_next_event())
+		return true;
+	if (!recall_has_room())
+		return false;
+	foreach(lc, recall_backlogs)
+	{
+		if (recall_wants_backlog(lfirst(lc)))
+			return true;
+	}
+	return false;
+}
+
+TimestampTz
+recall_next_event(void)
+{
+	TimestampTz next = Min(recall_has_room() ? recall_next_due : DT_NOEND, probe_next_event());
+
+	return order_key_any_to_follow() ? Min(next, recall_followers_at) : next;
+}

@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * recall.h
+ *		Deliveries on their way back from the delivery table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_RECALL_H
+#define WEBHOOK_RECALL_H
+
+#include "send/endpoint.h"
+
+extern void recall_init(MemoryContext context);
+
+/* Read what waits in the table for this endpoint, from the start. */
+extern void recall_start_backlog(Endpoint *endpoint);
+
+/* A row is to be retried at this time, or a little later: when?  It will be read then. */
+extern TimestampTz recall_plan_retry(TimestampTz at);
+
+/* Read all rows that are due once more; or everything, as the clock has been set back. */
+extern void recall_due_again(void);
+extern void recall_start_again(void);
+
+/* Read what is due, in a transaction with SPI connected. */
+extern void recall_rows(TimestampTz now);
+
+/* Is there anything to read now; or when will a row be due?  DT_NOEND: never. */
+extern bool recall_to_load(TimestampTz now);
+extern TimestampTz recall_next_event(void);
+
+#endif							/* WEBHOOK_RECALL_H */
