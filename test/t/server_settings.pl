@@ -90,7 +90,7 @@ sub set_worst
 		my $value = $worst{$name};
 
 		# Since 19 it cannot be turned off.
-		next if $name eq 'standard_conforming_strings' && $node->pg_version >= 19;
+		next if $name eq 'standard_conforming_strings' && sql('SHOW server_version_num') >= 190000;
 		next if $left{$name} || ($large && $name =~ /_(buffers|mem|limit)$/);
 		$value //= $default eq 'on' ? 'off' : 'on' if $type eq 'bool';
 		$value //= $large ? $max : $min if $type =~ /integer|real/;
