@@ -77,11 +77,11 @@ rest_api_field_names(char *text)
 	for (;;)
 	{
 		size_t		len = strcspn(text, ",");
-		char	   *next = text +len;
+		char	   *next = text + len;
 
 		while (len > 0 && *text == ' ')
 		{
-			text	  ++;
+			text++;
 
 			len--;
 		}

@@ -296,8 +296,8 @@ webhook_api_is_message_id(const char *text)
 {
 	const char *form = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 
-	for (; *form; form++, text ++)
-		if (*form == 'x' ? !isxdigit((unsigned char) *text) : *text !=*form)
+	for (; *form; form++, text++)
+		if (*form == 'x' ? !isxdigit((unsigned char) *text) : *text != *form)
 			return false;
 	return *text == '\0';
 }

@@ -33,13 +33,13 @@ wire_append_valid(StringInfo out, int encoding, const char *text, int len, const
 		int			good = webhook_valid_prefix(encoding, text, len);
 
 		appendBinaryStringInfo(out, text, good);
-		text	  +=good;
+		text += good;
 
 		len -= good;
 		if (len > 0)
 		{
 			appendStringInfoString(out, instead);
-			text	  ++;
+			text++;
 
 			len--;
 		}
@@ -68,7 +68,7 @@ wire_convert(const char *text, int len)
 const char *
 wire_from_server(const char *text)
 {
-	return text !=NULL ? wire_convert(text, strlen(text)) : NULL;
+	return text != NULL ? wire_convert(text, strlen(text)) : NULL;
 }
 
 void
@@ -93,7 +93,7 @@ wire_whole_characters(const char *text, int len)
 
 	while (cut < 3 && cut < len && (text[len - 1 - cut] & 0xC0) == 0x80)
 		cut++;
-	if (cut < len && pg_encoding_mblen(PG_UTF8, text +len - 1 - cut) > cut + 1)
+	if (cut < len && pg_encoding_mblen(PG_UTF8, text + len - 1 - cut) > cut + 1)
 		return len - 1 - cut;
 	return len;
 }
@@ -121,7 +121,7 @@ wire_to_server(StringInfo out, const char *text, int len)
 
 		appendStringInfoString(out, converted);
 		pfree(converted);
-		text	  +=done;
+		text += done;
 
 		whole -= done;
 		if (whole > 0)
@@ -129,7 +129,7 @@ wire_to_server(StringInfo out, const char *text, int len)
 			int			unknown = Min(pg_encoding_mblen(PG_UTF8, text), whole);
 
 			appendStringInfoChar(out, '?');
-			text	  +=unknown;
+			text += unknown;
 
 			whole -= unknown;
 		}

@@ -39,7 +39,7 @@
 static RunText
 log_scan_column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
 {
-	RunText text = {NULL, 0};
+	RunText		text = {NULL, 0};
 	struct varlena *value;
 	bool		isnull;
 	Datum		datum = slot_getattr(slot, attnum, &isnull);
@@ -51,8 +51,8 @@ log_scan_column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
 	value = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(datum));
 	if (value != (struct varlena *) DatumGetPointer(datum))
 		*copy = value;
-	text.		data = VARDATA_ANY(value);
-	text.		len = VARSIZE_ANY_EXHDR(value);
+	text.data = VARDATA_ANY(value);
+	text.len = VARSIZE_ANY_EXHDR(value);
 	return text;
 }
 

@@ -61,7 +61,7 @@ message_create(const RunText *texts, const int64 *webhook_ids, int nwebhooks, Me
 static RunText
 message_text(const char *string)
 {
-	RunText text = {string, string != NULL ? (int) strlen(string) : 0};
+	RunText		text = {string, string != NULL ? (int) strlen(string) : 0};
 
 	return text;
 }

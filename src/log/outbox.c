@@ -381,7 +381,7 @@ outbox_buffer_add(HeapTuple tuple, const OutboxId *id)
 static RunText
 outbox_run_text(const char *data, int len)
 {
-	RunText text = {data, data == NULL ? 0 : len < 0 ? (int) strlen(data) : len};
+	RunText		text = {data, data == NULL ? 0 : len < 0 ? (int) strlen(data) : len};
 
 	return text;
 }
@@ -391,12 +391,12 @@ static RunText
 outbox_column_text(const CommonFields *common, int attnum)
 {
 	struct varlena *value = (struct varlena *) DatumGetPointer(common->values[attnum - 1]);
-	RunText text = {NULL, 0};
+	RunText		text = {NULL, 0};
 
 	if (!common->nulls[attnum - 1])
 	{
-		text.		data = VARDATA_ANY(value);
-		text.		len = VARSIZE_ANY_EXHDR(value);
+		text.data = VARDATA_ANY(value);
+		text.len = VARSIZE_ANY_EXHDR(value);
 	}
 	return text;
 }
@@ -520,7 +520,7 @@ static inline void
 outbox_set_text(Datum *values, bool *nulls, int attnum, const char *text, int len)
 {
 	nulls[attnum - 1] = (text == NULL);
-	if (text !=NULL)
+	if (text != NULL)
 		values[attnum - 1] = PointerGetDatum(cstring_to_text_with_len(text, len < 0 ? (int) strlen(text) : len));
 }
 

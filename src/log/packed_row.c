@@ -139,20 +139,20 @@ packed_row_take_int64(RunReader *reader)
 static RunText
 packed_row_take_text(RunReader *reader)
 {
-	RunText text;
+	RunText		text;
 	uint32		len;
 
 	memcpy(&len, packed_row_take(reader, sizeof(len)), sizeof(len));
-	text.		len = (int) pg_ntoh32(len);
-	text.		data = packed_row_take(reader, text.len);
+	text.len = (int) pg_ntoh32(len);
+	text.data = packed_row_take(reader, text.len);
 
 	if (reader->convert)
 	{
 		const char *converted = pg_any_to_server(text.data, text.len, reader->encoding);
 
 		if (converted != text.data)
-			text.		len = strlen(converted);
-		text.		data = converted;
+			text.len = strlen(converted);
+		text.data = converted;
 	}
 	return text;
 }

@@ -63,8 +63,8 @@ handshake_ask(Handshake *handshake, const char *url, const char *origin)
 static void
 handshake_clean(char *text)
 {
-	for (; *text !='\0'; text ++)
-		if ((unsigned char) *text <' ' || *text == 0x7f)
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text < ' ' || *text == 0x7f)
 			*text = ' ';
 }
 
@@ -85,9 +85,9 @@ handshake_parse_rate(const char *text, int *rate)
 		return true;
 	if (*text == '\0' || strspn(text, "0123456789") != strlen(text))
 		return false;
-	for (; *text !='\0'; text ++)
+	for (; *text != '\0'; text++)
 	{
-		*rate = *rate * 10 + (*text -'0');
+		*rate = *rate * 10 + (*text - '0');
 		if (*rate > MAX_RATE)
 		{
 			*rate = 0;

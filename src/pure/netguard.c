@@ -203,11 +203,11 @@ netguard_parse_prefix(const char *text, int max)
 
 	if (*text == '\0')
 		return -1;
-	for (; *text !='\0'; text ++)
+	for (; *text != '\0'; text++)
 	{
-		if (*text <'0' || *text >'9')
+		if (*text < '0' || *text > '9')
 			return -1;
-		prefix = prefix * 10 + (*text -'0');
+		prefix = prefix * 10 + (*text - '0');
 		if (prefix > max)
 			return -1;
 	}
@@ -273,14 +273,14 @@ netguard_parse(const char *text, NetguardList *list, const char **bad, size_t *b
 {
 	list->count = 0;
 	while (ascii_is_blank(*text))
-		text	  ++;
+		text++;
 
 	if (*text == '\0')
 		return true;
 
 	for (;;)
 	{
-		const char *end = text +strcspn(text, ",");
+		const char *end = text + strcspn(text, ",");
 		size_t		len = end - text;
 
 		while (len > 0 && ascii_is_blank(text[len - 1]))
@@ -302,6 +302,6 @@ netguard_parse(const char *text, NetguardList *list, const char **bad, size_t *b
 		text = end + 1;
 
 		while (ascii_is_blank(*text))
-			text	  ++;
+			text++;
 	}
 }

@@ -63,7 +63,7 @@ static const char *
 retry_skip_blanks(const char *text)
 {
 	while (ascii_is_blank(*text))
-		text	  ++;
+		text++;
 	return text;
 }
 
@@ -105,19 +105,19 @@ retry_parse_step(const char *text, int64_t * usecs, const char **error)
 	}
 
 	/* Nothing above the limit is of interest, so stop growing there. */
-	for (; ascii_is_digit(*text); text ++)
+	for (; ascii_is_digit(*text); text++)
 	{
 		if (number <= limit)
-			number = number * 10 + (*text -'0');
+			number = number * 10 + (*text - '0');
 	}
 
 	text = retry_skip_blanks(text);
 
 	len = strcspn(text, ", \t\n\v\f\r");
 	unit = retry_unit_usecs(text, len);
-	text = retry_skip_blanks(text +len);
+	text = retry_skip_blanks(text + len);
 
-	if (unit == 0 || (*text !=',' && *text !='\0'))
+	if (unit == 0 || (*text != ',' && *text != '\0'))
 	{
 		*error = "a step is not a duration such as \"90\", \"500ms\", \"5s\", \"30min\", \"2h\" or \"1d\"";
 		return NULL;
@@ -154,7 +154,7 @@ retry_parse_schedule(const char *text, RetrySchedule *schedule, const char **err
 		schedule->count++;
 		if (*text == '\0')
 			return true;
-		text	  ++;
+		text++;
 	}
 }
 
@@ -178,9 +178,9 @@ retry_delay(const RetrySchedule *schedule, int attempts, uint32_t random, int64_
 static bool
 retry_take_char(const char **text, char c)
 {
-	if (**text !=c)
+	if (**text != c)
 		return false;
-	(*text) ++;
+	(*text)++;
 	return true;
 }
 
@@ -193,8 +193,8 @@ retry_take_number(const char **text, int ndigits, int *number)
 	{
 		if (!ascii_is_digit(**text))
 			return false;
-		*number = *number * 10 + (**text -'0');
-		(*text) ++;
+		*number = *number * 10 + (**text - '0');
+		(*text)++;
 	}
 	return true;
 }
@@ -210,7 +210,7 @@ retry_take_month(const char **text, int *month)
 		if (strncmp(*text, retry_months[i], len) == 0)
 		{
 			*month = (int) i;
-			*text +=len;
+			*text += len;
 			return true;
 		}
 	}
@@ -228,7 +228,7 @@ retry_take_day_name(const char **text, bool *in_full)
 		*in_full = strncmp(*text, retry_days[i], len) == 0;
 		if (!*in_full && strncmp(*text, retry_days[i], DAY_ABBREVIATION) != 0)
 			continue;
-		*text +=*in_full ? len : DAY_ABBREVIATION;
+		*text += *in_full ? len : DAY_ABBREVIATION;
 		return true;
 	}
 	return false;
@@ -249,7 +249,7 @@ retry_take_time_gmt(const char **text, Date *date)
 {
 	if (!retry_take_char(text, ' ') || !retry_take_time(text, date) || strncmp(*text, " GMT", 4) != 0)
 		return false;
-	*text +=4;
+	*text += 4;
 	return true;
 }
 

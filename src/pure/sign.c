@@ -100,7 +100,7 @@ sign_decode_base64(const char *text, unsigned char *out)
 
 	while (sign_is_base64_digit(text[digits]))
 		digits++;
-	padding = strspn(text +digits, "=");
+	padding = strspn(text + digits, "=");
 	if (len == 0 || digits + padding != len || padding > 2 || len % 4 != 0)
 		return 0;
 
@@ -285,7 +285,7 @@ sign_prepare_key(SignKey *key, const char *text)
 	if (strncmp(text, HMAC_PREFIX, strlen(HMAC_PREFIX)) == 0)
 	{
 		key->kind = SIGN_HMAC_SHA256;
-		len = sign_decode_base64(text +strlen(HMAC_PREFIX), key->secret);
+		len = sign_decode_base64(text + strlen(HMAC_PREFIX), key->secret);
 		if (len < SIGN_MIN_SECRET_BYTES)
 			return "the secret is not base64 of 24 to 64 bytes";
 		key->secret_len = len;
@@ -297,7 +297,7 @@ sign_prepare_key(SignKey *key, const char *text)
 		bool		ok;
 
 		key->kind = SIGN_ED25519;
-		len = sign_decode_base64(text +strlen(ED25519_PREFIX), bytes);
+		len = sign_decode_base64(text + strlen(ED25519_PREFIX), bytes);
 		if (len != 2 * ED25519_BYTES)
 			return "the private key is not base64 of 64 bytes";
 		ok = sign_ed25519_prepare(key, bytes);
@@ -346,7 +346,7 @@ sign_key_create(const char *text, const char **error)
 		}
 		if (text[len] == '\0')
 			return first;
-		text	  +=len + 1;
+		text += len + 1;
 
 		last = &(*last)->next;
 	}

@@ -98,7 +98,7 @@ url_has_prefix(const char *text, const char *prefix)
 {
 	while (*prefix != '\0' && url_to_lower(*text) == url_to_lower(*prefix))
 	{
-		text	  ++;
+		text++;
 
 		prefix++;
 	}
@@ -161,14 +161,14 @@ url_parse_scheme(const char *url, bool *https)
 static bool
 url_is_ipv6_literal(Span host)
 {
-	char text[	INET6_ADDRSTRLEN];
+	char		text[INET6_ADDRSTRLEN];
 	struct in6_addr addr;
 	size_t		len = host.len - 2;
 
 	if (host.len < 2 || host.start[host.len - 1] != ']' || len >= sizeof(text))
 		return false;
 	memcpy(text, host.start + 1, len);
-	text[		len] = '\0';
+	text[len] = '\0';
 
 	return inet_pton(AF_INET6, text, &addr) == 1;
 }
@@ -272,7 +272,7 @@ url_match_placeholder(const char *text, const UrlValues *values, const char **va
 		{"{action}", values->action},
 	};
 
-	if (*text !='{')
+	if (*text != '{')
 		return 0;
 	for (size_t i = 0; i < lengthof(placeholders); i++)
 	{
@@ -294,12 +294,12 @@ url_check_path_and_query(const char *text)
 	static const UrlValues no_values;
 	const char *ignored;
 
-	while (*text !='\0')
+	while (*text != '\0')
 	{
 		size_t		placeholder = url_match_placeholder(text, &no_values, &ignored);
 
 		if (placeholder > 0)
-			text	  +=placeholder;
+			text += placeholder;
 
 		else if (*text == '{' || *text == '}')
 			return "the URL has a placeholder other than {entity_id}, {event_uid} and {action}";
@@ -310,7 +310,7 @@ url_check_path_and_query(const char *text)
 		else if (!url_is_unreserved(*text) && !url_is_one_of(*text, "%/?:@!$&'()*+,;=[]"))
 			return "the URL has a character that must be percent-encoded";
 		else
-			text	  ++;
+			text++;
 	}
 	return NULL;
 }
@@ -448,7 +448,7 @@ url_is_token(const char *text)
 {
 	if (*text == '\0')
 		return false;
-	for (; *text !='\0'; text ++)
+	for (; *text != '\0'; text++)
 	{
 		if (!url_is_alnum(*text) && !url_is_one_of(*text, "!#$%&'*+-.^_`|~"))
 			return false;

@@ -71,7 +71,7 @@ struct LogEntry
 	int64		duration_us;
 	const char *outcome;		/* constant */
 	int			len[LOG_TEXTS];
-	char text[	FLEXIBLE_ARRAY_MEMBER]; /* one after the other */
+	char		text[FLEXIBLE_ARRAY_MEMBER];	/* one after the other */
 };
 
 static MemoryContext attempt_log_context = NULL;
@@ -385,7 +385,7 @@ attempt_log_save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 se
 	Datum		values[17];
 	char		nulls[18] = "                 ";
 
-	for (int i = 0; i < LOG_TEXTS; text +=entry->len[i++])
+	for (int i = 0; i < LOG_TEXTS; text += entry->len[i++])
 		texts[i] = spi_statement_safe_text(text, entry->len[i]);
 	values[0] = Int64GetDatum(endpoint->id);
 	values[1] = Int16GetDatum((int16) (seq % ENDPOINT_LOG_SLOTS));

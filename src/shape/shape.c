@@ -459,7 +459,7 @@ shape_apply_template(const ShapeTemplate *template, Jsonb *payload, StringInfo o
 		const TemplatePiece *piece = &template->pieces[i];
 		JsonbValue	value;
 
-		if (piece->text !=NULL)
+		if (piece->text != NULL)
 			appendBinaryStringInfo(out, piece->text, piece->text_len);
 		else
 		{

@@ -50,7 +50,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			 !netguard_allows(&nothing, (struct sockaddr *) &ipv6, sizeof(ipv6)));
 	}
 	else
-		MUST(bad >= text &&bad + bad_len <= text +strlen(text));
+		MUST(bad >= text && bad + bad_len <= text + strlen(text));
 
 	free(text);
 	return 0;

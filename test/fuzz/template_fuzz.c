@@ -27,7 +27,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		Path		path;
 
 		MUST(strstr(before, "{{") == NULL);
-		MUST(hole.start >= at && hole.end >= hole.start + 4 && hole.end <= text +strlen(text));
+		MUST(hole.start >= at && hole.end >= hole.start + 4 && hole.end <= text + strlen(text));
 		MUST(memcmp(hole.start, "{{", 2) == 0 && memcmp(hole.end - 2, "}}", 2) == 0);
 		MUST(hole.name >= hole.start + 2 && hole.name + hole.name_len <= hole.end - 2);
 		MUST(strstr(name, "}}") == NULL);

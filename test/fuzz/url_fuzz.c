@@ -21,7 +21,7 @@ count_char(const char *text, char c)
 {
 	size_t		count = 0;
 
-	for (; *text !='\0'; text ++)
+	for (; *text != '\0'; text++)
 		count += *text == c;
 	return count;
 }

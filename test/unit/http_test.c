@@ -281,7 +281,7 @@ last_line(void)
 	text = answer.body;
 
 	if (answer.body_len > 0)
-		text[		answer.body_len - 1] = '\0';
+		text[answer.body_len - 1] = '\0';
 
 	line = strrchr(text, '\n');
 	return line != NULL ? line + 1 : text;

@@ -290,7 +290,7 @@ test_parse_errors(void)
 static void
 test_parse_limits(void)
 {
-	char text[	(NETGUARD_MAX_NETWORKS + 1) * sizeof("::1,")] = "";
+	char		text[(NETGUARD_MAX_NETWORKS + 1) * sizeof("::1,")] = "";
 	NetguardList list;
 	const char *bad;
 	size_t		bad_len;

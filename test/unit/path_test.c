@@ -70,7 +70,7 @@ test_paths(void)
 static void
 test_length(void)
 {
-	char text[	2 * PATH_MAX_STEPS + 4] = "";
+	char		text[2 * PATH_MAX_STEPS + 4] = "";
 	Path		path;
 
 	for (int i = 0; i < PATH_MAX_STEPS; i++)

@@ -115,7 +115,7 @@ test_bad_schedules(void)
 static void
 test_schedule_length(void)
 {
-	char text[	(RETRY_MAX_STEPS + 1) * 2 + 1] = "1";
+	char		text[(RETRY_MAX_STEPS + 1) * 2 + 1] = "1";
 	RetrySchedule schedule;
 	const char *error = "";
 

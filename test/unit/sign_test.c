@@ -160,7 +160,7 @@ test_secret_lengths(void)
 	memset(bytes, 0xfb, sizeof(bytes));
 	for (size_t len = SIGN_MIN_SECRET_BYTES - 1; len <= sizeof(bytes); len++)
 	{
-		char text[	128];
+		char		text[128];
 		const char *error;
 		SignKey    *key;
 
@@ -179,7 +179,7 @@ test_text_forms(void)
 		0x31, 0xf2, 0x90, 0xf6, 0xbf, 0x06, 0x29, 0x8a, 0xab, 0x4f, 0x08, 0xd4,
 		0x3c, 0x3f, 0x08, 0x2c, 0xf6, 0x48, 0xa3, 0x62, 0xda, 0x2d, 0xa4, 0xb0
 	};
-	char text[	SIGN_MAX_SIGNATURE];
+	char		text[SIGN_MAX_SIGNATURE];
 	SignKey    *hmac = create_key(SECRET);
 	SignKey    *ed25519 = create_key(PRIVATE_KEY);
 
@@ -198,7 +198,7 @@ test_lists(void)
 {
 	static const unsigned char seed[SIGN_SEED_BYTES] = {1, 2, 3};
 	SignKey    *key = create_key(SECRET " " PRIVATE_KEY);
-	char text[	SIGN_MAX_SIGNATURE];
+	char		text[SIGN_MAX_SIGNATURE];
 	const char *error;
 
 	sign_message(key, ID, TIMESTAMP, BODY, strlen(BODY), text);

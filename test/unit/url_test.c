@@ -19,7 +19,7 @@ typedef struct TextCase
 static bool
 begins_with(const char *text, const char *prefix)
 {
-	return text !=NULL && strncmp(text, prefix, strlen(prefix)) == 0;
+	return text != NULL && strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
 static void
@@ -371,14 +371,14 @@ test_long_headers(void)
 	char	   *text = malloc(1024 * 1024);
 
 	memset(text, 'a', 1024 * 1024);
-	text[		1024 * 1024 - 1] = '\0';
+	text[1024 * 1024 - 1] = '\0';
 
 	is_text(url_check_header(text, "x"), "the header is too long", "R6: a name of a megabyte");
 	is_text(url_check_header("X", text), "the header is too long", "R6: a value of a megabyte");
-	text[		URL_HEADER_MAX_LENGTH - 3] = '\0';
+	text[URL_HEADER_MAX_LENGTH - 3] = '\0';
 
 	is_text(url_check_header("X", text), "the header is too long", "R6: a header one character too long");
-	text[		URL_HEADER_MAX_LENGTH - 4] = '\0';
+	text[URL_HEADER_MAX_LENGTH - 4] = '\0';
 
 	is_text(url_check_header("X", text), NULL, "I5: the longest header");
 	free(text);
