@@ -3,7 +3,7 @@
  * attempt.c
  *		One attempt to deliver: how it begins, and what became of it.
  *
- * What came of an attempt is judged by health.c; here it is carried out.
+ * What follows from its result is decided by result.c and applied here.
  *
  * An endpoint that wants to be asked first (handshake.h) is asked with the
  * first delivery that is ready for it; that one waits for the answer and is
@@ -81,7 +81,7 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	return described;
 }
 
-/* A delivery that must be retried keeps its key, in the table; so what follows it goes there too. */
+/* A delivery that must be retried blocks its key until then: later ones with that key are stored as well. */
 static void
 attempt_block_key(Delivery *delivery)
 {

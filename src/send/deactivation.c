@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "base/spi_statement.h"
 #include "base/webhook_lock.h"
 #include "send/deactivation.h"
@@ -24,8 +25,13 @@
 #include "send/order_key.h"
 #include "send/probe.h"
 #include "send/recall.h"
+#include "send/spill.h"
+
+/* When to try again what could not be written because of a lock on the notifications. */
+#define TRY_AGAIN_MS	1000
 
 static MemoryContext deactivation_context;
+static TimestampTz deactivation_try_at = DT_NOBEGIN;
 static List *deactivation_pending = NIL;	/* of Endpoint, those to be warned
 											 * of included */
 static bool deactivation_news = false;	/* in it: not just what has had no
@@ -58,8 +64,12 @@ deactivation_warn(Endpoint *endpoint, int percent)
 void
 deactivation_order(Endpoint *endpoint, const char *reason, TimestampTz as_of)
 {
-	endpoint->verdict.deactivate = reason;
-	endpoint->verdict.deactivate_as_of = as_of;
+	/* What was in flight when the first reason came up adds nothing to it. */
+	if (endpoint->verdict.deactivate == NULL)
+	{
+		endpoint->verdict.deactivate = reason;
+		endpoint->verdict.deactivate_as_of = as_of;
+	}
 	probe_plan(endpoint);
 	deactivation_list(endpoint);
 }
@@ -94,13 +104,13 @@ deactivation_find_orphans(void)
 bool
 deactivation_to_save(TimestampTz now)
 {
-	return deactivation_pending != NIL && (deactivation_news || webhook_lock_limited() || now >= webhook_lock_next_try());
+	return deactivation_pending != NIL && (deactivation_news || webhook_lock_limited() || now >= deactivation_next_save());
 }
 
 TimestampTz
 deactivation_next_save(void)
 {
-	return deactivation_pending != NIL ? webhook_lock_next_try() : DT_NOEND;
+	return deactivation_pending != NIL ? Min(webhook_lock_next_try(), deactivation_try_at) : DT_NOEND;
 }
 
 /* False if a session has changed the webhook before. */
@@ -121,8 +131,12 @@ deactivation_cancel(Endpoint *endpoint)
 	/* What was committed before we got the claim has been announced. */
 	AcceptInvalidationMessages();
 	endpoint_refresh(endpoint);
-	if (endpoint->config.exists && endpoint->config.active)
-		recall_start_backlog(endpoint);
+	if (!endpoint->config.exists || !endpoint->config.active)
+		return;
+
+	/* While this was pending, its rows were passed over. */
+	spill_block_retrying();
+	recall_start_backlog(endpoint);
 }
 
 /* False: a session has locked the webhook or the notifications. */
@@ -162,4 +176,5 @@ deactivation_save(void)
 	}
 	list_free(all);
 	deactivation_news = false;
+	deactivation_try_at = TimestampTzPlusMilliseconds(clock_now(), TRY_AGAIN_MS);
 }

@@ -159,6 +159,8 @@ delivery_judge(Delivery *delivery)
 	if (problem == NULL)
 		return;
 	problem = psprintf("withheld: %s", problem);
+	if (unknown && delivery->phase == PHASE_SENDING)
+		return;
 	if (unknown)
 		prepare_refuse(delivery, problem, delivery_context);
 	else

@@ -116,7 +116,7 @@ static SpiStatement delivery_table_next_statement = {
 	2, {INT8OID, INT8OID}
 };
 
-/* Of the oldest rows those that are the first with their key.  Some may still be said to be retried, see stored.c. */
+/* Of the oldest rows those that are the first with their key.  Some may still be in state "retrying", see spill_make_rows_wait(). */
 static SpiStatement delivery_table_probes_statement = {
 	"SELECT " ROW_COLUMNS " FROM (SELECT *, row_number() OVER (PARTITION BY order_key ORDER BY id) AS place FROM ("
 	"  (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state = 'waiting' ORDER BY id LIMIT $2)"

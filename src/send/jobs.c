@@ -172,7 +172,7 @@ jobs_next_read(TimestampTz now)
 		return DT_NOEND;
 	if (jobs_more_to_read)
 		return now;
-	return jobs_woken ? jobs_last_read + READ_INTERVAL_US :
+	return jobs_woken || shmem_wakeup_pending(jobs_slot) ? jobs_last_read + READ_INTERVAL_US :
 		TimestampTzPlusMilliseconds(jobs_last_read, POLL_MS);
 }
 

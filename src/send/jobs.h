@@ -26,11 +26,11 @@ extern void jobs_note_wakeup(void);
 /* webhook.allowed_networks has changed. */
 extern void jobs_note_networks(void);
 
-/* Have the synchronous standbys what has been read?  Nothing is read or sent before. */
+/* Have the synchronous standbys confirmed what has been read?  Nothing more is read or sent before. */
 extern bool jobs_ask_standbys(TimestampTz now);
 extern bool jobs_confirmed(void);
 
-/* The moments that are remembered may be far in the future now. */
+/* The clock has been set back: correct the times that are remembered. */
 extern void jobs_clock_set_back(TimestampTz now);
 
 /* Before the end: write as much of what has happened as one transaction can.  True if that is all. */

@@ -166,12 +166,6 @@ queue_prepare(void)
 		queue_prepare_at = Min(queue_prepare_at, Max(now, queue_rest_until));
 }
 
-bool
-queue_to_prepare(void)
-{
-	return !dlist_is_empty(delivery_preparing()) && queue_prepare_at <= clock_now();
-}
-
 TimestampTz
 queue_next_prepare(void)
 {

@@ -28,12 +28,13 @@ extern void queue_ready_first(Delivery *delivery);
  */
 extern void queue_release_key(Delivery *delivery);
 
-/* Shape and transform what is next to be sent, for a limited time; is there anything?  When? */
+/* Shape and transform what is next to be sent, for a limited time. */
 extern void queue_prepare(void);
-extern bool queue_to_prepare(void);
+
+/* When that is due; DT_NOEND: there is nothing. */
 extern TimestampTz queue_next_prepare(void);
 
-/* The moments that are remembered may be far in the future now. */
+/* The clock has been set back: correct the times that are remembered. */
 extern void queue_clock_set_back(TimestampTz now);
 
 #endif							/* WEBHOOK_QUEUE_H */

@@ -26,7 +26,7 @@ extern Endpoint *scheduler_next(TimestampTz now);
 /* A request has been sent: with a rate limit, when may the next one be? */
 extern void scheduler_charge(Endpoint *endpoint, TimestampTz now);
 
-/* The moments that are remembered may be far in the future now. */
+/* The clock has been set back: correct the times that are remembered. */
 extern void scheduler_clock_set_back(void);
 
 /* A request of this delivery is in flight, and has ended; called by delivery_enter(). */

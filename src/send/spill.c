@@ -34,8 +34,8 @@ static List *spill_to_wait = NIL;	/* of Endpoint: rows to be retried become
 									 * waiting ones */
 static List *spill_to_drop = NIL;	/* of Endpoint: deactivated without a
 									 * buffer */
-static bool spill_news = false; /* in these lists: not just what has had no
-								 * claim so far */
+static bool spill_news = false; /* in these lists: not just what has been
+								 * refused a lock */
 
 
 void
@@ -323,9 +323,12 @@ spill_needs_reader(const Delivery *delivery)
 static void
 spill_hold_back(Delivery *delivery)
 {
-	OrderKey   *key = order_key_get(delivery->endpoint->id, delivery->order_key, true);
+	OrderKey   *key;
 
-	if (key != NULL && delivery->phase != PHASE_SENDING && delivery->row.next_state != DELIVERY_FAILED)
+	if (delivery->phase == PHASE_SENDING || delivery->row.next_state == DELIVERY_FAILED)
+		return;
+	key = order_key_get(delivery->endpoint->id, delivery->order_key, true);
+	if (key != NULL)
 		delivery->row.blocks_key = key->blocked = true;
 }
 
@@ -486,10 +489,17 @@ spill_recover_key(int64 webhook_id, int64 order_key)
 }
 
 void
+spill_block_retrying(void)
+{
+	delivery_table_foreach_retrying(spill_recover_key);
+	recall_due_again();
+}
+
+void
 spill_recover(void)
 {
 	delivery_table_foreach_backlog(spill_recover_backlog);
-	delivery_table_foreach_retrying(spill_recover_key);
+	spill_block_retrying();
 }
 
 /*

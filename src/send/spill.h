@@ -46,6 +46,10 @@ extern void spill_clock_set_back(void);
 
 /* These run in a transaction with SPI connected. */
 extern void spill_recover(void);
+
+/* Find the rows that must be retried again, and the keys that they block. */
+extern void spill_block_retrying(void);
+
 extern void spill_config_changed(void);
 
 /*

@@ -314,6 +314,12 @@ shmem_rearm_wakeup(DatabaseSlot *slot)
 	pg_atomic_exchange_u32(&slot->wake_requested, 0);
 }
 
+bool
+shmem_wakeup_pending(DatabaseSlot *slot)
+{
+	return pg_atomic_read_u32(&slot->wake_requested) != 0;
+}
+
 void
 shmem_wake_launcher(void)
 {

@@ -118,6 +118,9 @@ extern void shmem_wake_worker(void);
  */
 extern void shmem_rearm_wakeup(DatabaseSlot *slot);
 
+/* Has anything been committed since then?  Whatever waits on our latch meanwhile may have reset it. */
+extern bool shmem_wakeup_pending(DatabaseSlot *slot);
+
 /* Wake the launcher, so that it checks pg_database and the slots. */
 extern void shmem_wake_launcher(void);
 
