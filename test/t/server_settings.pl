@@ -89,8 +89,8 @@ sub set_worst
 		my ($name, $type, $default, $min, $max, $choices) = map { $_ // '' } @$other;
 		my $value = $worst{$name};
 
-		# Since 19 it cannot be turned off.
-		next if $name eq 'standard_conforming_strings' && sql('SHOW server_version_num') >= 190000;
+		# Since 19 the first cannot be turned off, and the other depends on the machine.
+		next if $name =~ /^(standard_conforming_strings|timing_clock_source)$/ && sql('SHOW server_version_num') >= 190000;
 		next if $left{$name} || ($large && $name =~ /_(buffers|mem|limit)$/);
 		$value //= $default eq 'on' ? 'off' : 'on' if $type eq 'bool';
 		$value //= $large ? $max : $min if $type =~ /integer|real/;
