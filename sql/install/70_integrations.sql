@@ -167,3 +167,38 @@ LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_integrations';
 COMMENT ON FUNCTION webhook.get_integrations()
     IS 'lists the integrations of the current role, with the age of their API keys; under no name the events that were given none';
+
+-- For get_integrations().  A row without a name is about the events of a role that have no integration.
+CREATE FUNCTION webhook.integrations_for(role oid, max_key_age integer)
+RETURNS TABLE (
+    name               text,
+    description        text,
+    owner              regrole,
+    profiles           text[],
+    api_profiles       text[],
+    active_profiles    text[],
+    override_events    text[],
+    webhooks           bigint,
+    api_key_created_at timestamptz,
+    api_key_age        interval,
+    api_key_too_old    boolean,
+    created_at         timestamptz
+)
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT i.name, i.description, i.owner,
+           ARRAY(SELECT p.profile FROM webhook.integration_profile AS p WHERE p.integration = i.name ORDER BY 1),
+           ARRAY(SELECT p.profile FROM webhook.integration_profile AS p WHERE p.integration = i.name AND p.api_access ORDER BY 1),
+           ARRAY(SELECT a.profile FROM webhook.active_integration AS a WHERE a.integration = i.name ORDER BY 1),
+           ARRAY(SELECT o.event_uid FROM webhook.event_override AS o WHERE o.integration = i.name ORDER BY 1),
+           (SELECT count(*) FROM webhook.webhook AS w WHERE w.integration = i.name),
+           i.api_key_created_at, now() - i.api_key_created_at,
+           $2 > 0 AND i.api_key_created_at < now() - make_interval(secs => $2), i.created_at
+    FROM webhook.integration AS i WHERE pg_has_role($1, i.owner::oid, 'USAGE')
+    UNION ALL
+    SELECT NULL, NULL, o.owner, '{}', '{}', '{}', array_agg(o.event_uid ORDER BY o.event_uid), 0, NULL, NULL, NULL, NULL
+    FROM webhook.event_override AS o
+    WHERE o.integration IS NULL AND pg_has_role($1, o.owner::oid, 'USAGE') GROUP BY o.owner
+    ORDER BY 1, 3;
+$$;
+COMMENT ON FUNCTION webhook.integrations_for(oid, integer) IS 'the integrations that a role may manage';

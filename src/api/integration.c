@@ -289,27 +289,12 @@ webhook_delete_integration(PG_FUNCTION_ARGS)
 Datum
 webhook_get_integrations(PG_FUNCTION_ARGS)
 {
-	static const char *const sql =
-		"SELECT i.name, i.description, i.owner,"
-		" ARRAY(SELECT p.profile FROM webhook.integration_profile p WHERE p.integration = i.name ORDER BY 1),"
-		" ARRAY(SELECT p.profile FROM webhook.integration_profile p WHERE p.integration = i.name AND p.api_access ORDER BY 1),"
-		" ARRAY(SELECT a.profile FROM webhook.active_integration a WHERE a.integration = i.name ORDER BY 1),"
-		" ARRAY(SELECT o.event_uid FROM webhook.event_override o WHERE o.integration = i.name ORDER BY 1),"
-		" (SELECT count(*) FROM webhook.webhook w WHERE w.integration = i.name),"
-		" i.api_key_created_at, now() - i.api_key_created_at,"
-		" $1 > 0 AND i.api_key_created_at < now() - make_interval(secs => $1), i.created_at"
-		" FROM webhook.integration i WHERE pg_has_role($2, i.owner::oid, 'USAGE')"
-	/* events without integration */
-		" UNION ALL SELECT NULL, NULL, o.owner, '{}', '{}', '{}', array_agg(o.event_uid ORDER BY o.event_uid), 0,"
-		" NULL, NULL, NULL, NULL FROM webhook.event_override o"
-		" WHERE o.integration IS NULL AND pg_has_role($2, o.owner::oid, 'USAGE') GROUP BY o.owner"
-		" ORDER BY 1, 3";
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(webhook_api_key_max_age)};
 	bool		nulls[] = {false};
 
 	version_require();
-	return as_owner_return_query(fcinfo, sql, 1, types, values, nulls);
+	return as_owner_return_query(fcinfo, "SELECT * FROM webhook.integrations_for($2, $1)", 1, types, values, nulls);
 }
 
 /* ---------- profiles ---------- */

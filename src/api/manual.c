@@ -226,12 +226,6 @@ manual_event_integration(const char *event_uid)
 Datum
 webhook_get_manual_actions(PG_FUNCTION_ARGS)
 {
-	static const char *const sql =
-		"SELECT w.id, COALESCE(w.name, w.app), w.app FROM webhook.webhook w"
-		" WHERE w.active AND w.events && ARRAY[$1 || '.manual', $1 || '.*']"
-		" AND ($2 IS NULL OR ((w.uids IS NULL OR $2 = ANY (w.uids)) AND (w.integration IS NULL OR w.integration = $3)))"
-		" AND pg_has_role($4, w.owner::oid, 'USAGE')"
-		" ORDER BY 2, 1";
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[3] = {0};
 	bool		nulls[3] = {false, true, true};
@@ -248,5 +242,5 @@ webhook_get_manual_actions(PG_FUNCTION_ARGS)
 		nulls[2] = integration == NULL;
 		values[2] = integration ? CStringGetTextDatum(integration) : (Datum) 0;
 	}
-	return as_owner_return_query(fcinfo, sql, 3, types, values, nulls);
+	return as_owner_return_query(fcinfo, "SELECT * FROM webhook.manual_actions_for($1, $2, $3, $4)", 3, types, values, nulls);
 }

@@ -60,15 +60,6 @@ shape_api_refuse_other_setter(const ShapeKey *key)
 			 errhint("Another role has set it. Specify one of your integrations to add to it.")));
 }
 
-/* A mapping together with those of other entity types, as it is stored; see SHAPES_MAPPING. */
-#define ALL_MAPPINGS(value) \
-	"CASE WHEN jsonb_typeof(" value ") = 'object' THEN " value \
-	" ELSE jsonb_build_object('" SHAPES_DEFAULT_TYPE "', " value ") END"
-
-#define WHERE_KEY \
-	" WHERE COALESCE(integration, '') = COALESCE($1, '') AND kind = $2 AND target = $3" \
-	" AND (integration IS NOT NULL OR pg_has_role($4, owner::oid, 'USAGE'))"
-
 /*
  * Replace a document, or delete it if it is NULL.  entity_type is set for mappings
  * only.  A row that another role inserts concurrently, and that belongs to it, is not
@@ -88,19 +79,16 @@ shape_api_store(const RunAs *state, const ShapeKey *key, const char *entity_type
 	values[4] = shape_api_text_or_null(entity_type, &nulls[4]);
 	values[5] = document ? JsonbPGetDatum(document) : (Datum) 0;
 	if (document == NULL)
+		as_owner_execute("SELECT webhook.remove_shape($1, $2, $3, $4, $5)", SPI_OK_SELECT, 5, types, values, nulls);
+	else
 	{
-		as_owner_execute("UPDATE webhook.shape SET value = " ALL_MAPPINGS("value") " - $5" WHERE_KEY " AND $5 IS NOT NULL",
-						 SPI_OK_UPDATE, 5, types, values, nulls);
-		as_owner_execute("DELETE FROM webhook.shape" WHERE_KEY " AND ($5 IS NULL OR value = '{}')",
-						 SPI_OK_DELETE, 5, types, values, nulls);
+		bool		isnull;
+
+		as_owner_execute("SELECT webhook.store_shape($1, $2, $3, $4, $5, $6)", SPI_OK_SELECT, 6, types, values, nulls);
+		(void) SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		if (isnull)
+			shape_api_refuse_other_setter(key);
 	}
-	else if (as_owner_execute("INSERT INTO webhook.shape AS s (integration, kind, target, owner, value)"
-							  " VALUES ($1, $2, $3, $4, CASE WHEN $5 IS NULL THEN $6 ELSE jsonb_build_object($5, $6) END)"
-							  " ON CONFLICT (COALESCE(integration, ''), kind, target) DO UPDATE SET owner = excluded.owner,"
-							  "  value = CASE WHEN $5 IS NULL THEN excluded.value ELSE " ALL_MAPPINGS("s.value") " || excluded.value END"
-							  " WHERE s.integration IS NOT NULL OR pg_has_role($4, s.owner::oid, 'USAGE')",
-							  SPI_OK_INSERT, 6, types, values, nulls) == 0)
-		shape_api_refuse_other_setter(key);
 }
 
 static Jsonb *
@@ -355,34 +343,6 @@ shape_api_type_names(const ShapeForm *form)
 Datum
 webhook_check_form(PG_FUNCTION_ARGS)
 {
-	static const char *const sql =
-		"SELECT f.field->>'name', f.field->>'type', CASE"
-		" WHEN w.relation IS NULL THEN 'no table is watched as this entity type'"
-		" WHEN a.attname IS NULL THEN format('table %s has no such column', w.relation)"
-		" WHEN a.attname = ANY (w.exclude) OR a.attname <> ALL (w.columns)"
-		"  THEN format('the column of table %s is not in the payload', w.relation)"
-		" WHEN x.fits THEN format('the column of table %s can be null and is required', w.relation)"
-		" ELSE format('the column of table %s is of type %s', w.relation, format_type(a.atttypid, NULL)) END"
-		" FROM webhook.shape s CROSS JOIN LATERAL jsonb_array_elements(s.value) WITH ORDINALITY AS f (field, n)"
-		" LEFT JOIN (webhook.watch w JOIN pg_class c ON c.oid = w.relation) ON w.entity_type = $2"
-		" LEFT JOIN pg_attribute a ON a.attrelid = w.relation AND a.attname = f.field->>'name'"
-		"  AND a.attnum > 0 AND NOT a.attisdropped"
-		" LEFT JOIN pg_type t ON t.oid = CASE WHEN EXISTS (SELECT FROM pg_type b WHERE b.oid = a.atttypid AND b.typtype = 'd')"
-		"  THEN (SELECT b.typbasetype FROM pg_type b WHERE b.oid = a.atttypid) ELSE a.atttypid END"
-		" CROSS JOIN LATERAL (SELECT CASE $3[f.n]"
-		"  WHEN 'integer' THEN t.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)"
-		"  WHEN 'number' THEN t.typcategory = 'N'"
-		"  WHEN 'boolean' THEN t.typcategory = 'B'"
-		"  WHEN 'date' THEN t.oid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)"
-		"  WHEN 'timestamp' THEN t.oid IN ('timestamp'::regtype, 'timestamptz'::regtype)"
-		"  ELSE t.oid IS NOT NULL END AS fits) AS x"
-		" WHERE s.integration = $1 AND s.kind = 'form' AND s.target = $2 AND w.payload IS NULL"
-		" AND NOT COALESCE(x.fits AND (a.attnotnull OR f.field->'required' IS DISTINCT FROM 'true' OR f.field->>'default' IS NOT NULL"
-		"   OR EXISTS (SELECT FROM pg_type b WHERE b.oid = a.atttypid AND b.typnotnull))"
-		"  AND (w.exclude IS NULL OR a.attname <> ALL (w.exclude))"
-		"  AND (w.columns IS NULL OR a.attname = ANY (w.columns)), false)"
-		" AND EXISTS (SELECT FROM webhook.integration i WHERE i.name = s.integration AND pg_has_role($4, i.owner::oid, 'USAGE'))"
-		" ORDER BY w.relation, f.n";
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTARRAYOID};
 	Datum		values[3];
 	bool		nulls[] = {false, false, false};
@@ -397,7 +357,7 @@ webhook_check_form(PG_FUNCTION_ARGS)
 	values[0] = CStringGetTextDatum(integration);
 	values[1] = CStringGetTextDatum(entity_type);
 	values[2] = shape_api_type_names(form);
-	return as_owner_return_query(fcinfo, sql, 3, types, values, nulls);
+	return as_owner_return_query(fcinfo, "SELECT * FROM webhook.form_problems($1, $2, $3, $4)", 3, types, values, nulls);
 }
 
 static void
