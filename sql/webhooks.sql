@@ -263,8 +263,7 @@ SELECT webhook.deactivate_webhook(:crm, true), webhook.deactivate_webhook(:crm, 
 SELECT active, deactivation_reason, deactivated_at = now() AS deactivated FROM webhook.get_webhooks('crm');
 INSERT INTO webhook.delivery (webhook_id, id, message_id, event, payload, created_at, order_key, attempts, state)
 SELECT :crm, i, gen_random_uuid(), 'guest.create', '{}', now(), i, 0, 'waiting' FROM generate_series(1, 3) i;
-INSERT INTO webhook.health AS h (webhook_id, failing_since, probes, next_probe_at) VALUES (:crm, now(), 4, now())
-    ON CONFLICT (webhook_id) DO UPDATE SET failing_since = excluded.failing_since, probes = 4, next_probe_at = now();
+INSERT INTO webhook.health (webhook_id, failing_since, probes, next_probe_at, seq) VALUES (:crm, now(), 4, now(), 1000);
 SELECT active, buffered, failing_since IS NOT NULL AS failing FROM webhook.get_webhooks('crm');
 BEGIN;
 SELECT webhook.activate_webhook(:crm);
@@ -272,7 +271,7 @@ SELECT count(*) AS left_over FROM webhook.delivery WHERE webhook_id = :crm;
 ROLLBACK;
 SELECT webhook.activate_webhook(:crm, replay_events => true);
 SELECT active, buffered, failing_since, deactivated_at, deactivation_reason FROM webhook.get_webhooks('crm');
-SELECT probes, next_probe_at FROM webhook.health WHERE webhook_id = :crm;
+SELECT probes, next_probe_at FROM webhook.current_health WHERE webhook_id = :crm;
 SELECT id, state, attempts, next_attempt_at FROM webhook.delivery WHERE webhook_id = :crm ORDER BY id;
 SELECT webhook.activate_webhook(:crm, true) AS again;
 SELECT webhook.deactivate_webhook(:crm, buffer_events => true);
@@ -281,9 +280,9 @@ SELECT buffering FROM webhook.webhook WHERE id = :crm;
 --
 -- The log (E7): newest first, ten at the most
 --
-INSERT INTO webhook.log (webhook_id, slot, seq, attempted_at, message_id, event, attempt, method, url, request_headers,
+INSERT INTO webhook.log (webhook_id, seq, attempted_at, message_id, event, attempt, method, url, request_headers,
                          request_body, status, duration, outcome)
-SELECT :crm, i % 10, i, '2025-01-01'::timestamptz + i * interval '1 s', ('00000000-0000-0000-0000-0000000000' || i)::uuid,
+SELECT :crm, i, '2025-01-01'::timestamptz + i * interval '1 s', ('00000000-0000-0000-0000-0000000000' || i)::uuid,
        'guest.create', 1, 'POST', 'http://h/', 'A: b', '{}', 200, '3 ms', 'delivered'
   FROM generate_series(13, 22) i;
 SELECT * FROM webhook.get_webhook_log(:crm) LIMIT 1 \gx

@@ -186,9 +186,12 @@ CREATE INDEX delivery_failed_idx ON webhook.delivery (failed_at) WHERE state = '
 COMMENT ON TABLE webhook.delivery IS
     'deliveries that did not succeed at once; those that have not failed are the buffer of a deactivated webhook';
 
+-- Attempts and counters: two tables each, used in turn (src/send/log_tables.c).  Rows are only added, and the newest
+-- of a webhook count, so that there are no dead rows even if an old snapshot is held; a table is truncated when the
+-- other one is full.  No unique keys, as above.
 CREATE TABLE webhook.log (
     webhook_id       bigint NOT NULL,
-    slot             smallint NOT NULL CHECK (slot BETWEEN 0 AND 9),
+    slot             smallint,      -- no longer used, but dumps of version 0.1.0 have it
     seq              bigint NOT NULL,
     attempted_at     timestamptz NOT NULL,
     message_id       uuid NOT NULL,
@@ -203,13 +206,19 @@ CREATE TABLE webhook.log (
     response_body    text,
     duration         interval NOT NULL,
     error            text,
-    outcome          text NOT NULL,
-    PRIMARY KEY (webhook_id, slot)
-) WITH (fillfactor = 50);
-COMMENT ON TABLE webhook.log IS 'the last ten requests of every webhook';
+    outcome          text NOT NULL
+) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE INDEX log_seq_idx ON webhook.log (webhook_id, seq);
+ALTER TABLE webhook.log REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.log IS 'the latest requests of every webhook, see also log_1';
+
+CREATE TABLE webhook.log_1 (LIKE webhook.log) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE INDEX log_1_seq_idx ON webhook.log_1 (webhook_id, seq);
+ALTER TABLE webhook.log_1 REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.log_1 IS 'more of the latest requests, see log';
 
 CREATE TABLE webhook.health (
-    webhook_id       bigint PRIMARY KEY,
+    webhook_id       bigint NOT NULL,
     delivered        bigint NOT NULL DEFAULT 0,
     failed           bigint NOT NULL DEFAULT 0,
     attempts         bigint NOT NULL DEFAULT 0,
@@ -224,9 +233,32 @@ CREATE TABLE webhook.health (
     next_probe_at    timestamptz,
     warned           integer NOT NULL DEFAULT 0,
     agreed_at        timestamptz,
-    allowed_rate     integer
-) WITH (fillfactor = 50);
-COMMENT ON TABLE webhook.health IS 'counters and state of every webhook that has sent something';
+    allowed_rate     integer,
+    seq              bigint NOT NULL DEFAULT 0
+) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE INDEX health_seq_idx ON webhook.health (webhook_id, seq);
+ALTER TABLE webhook.health REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.health IS 'counters and state of every webhook that has sent something; the greatest seq counts, see also health_1';
+
+CREATE TABLE webhook.health_1 (LIKE webhook.health INCLUDING DEFAULTS) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE INDEX health_1_seq_idx ON webhook.health_1 (webhook_id, seq);
+ALTER TABLE webhook.health_1 REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.health_1 IS 'more of the counters and states, see health';
+
+CREATE VIEW webhook.last_attempts AS
+    SELECT l.*
+    FROM webhook.webhook AS w CROSS JOIN LATERAL
+         (SELECT * FROM (SELECT * FROM webhook.log UNION ALL SELECT * FROM webhook.log_1) AS a
+          WHERE a.webhook_id = w.id ORDER BY a.seq DESC LIMIT 10) AS l;
+COMMENT ON VIEW webhook.last_attempts IS 'the last ten requests of every webhook';
+
+CREATE VIEW webhook.current_health AS
+    SELECT w.id AS webhook_id, h.delivered, h.failed, h.attempts, h.dropped, h.expired, h.last_success_at, h.last_failure_at,
+           h.last_error, h.failures, h.failing_since, h.probes, h.next_probe_at, h.warned, h.agreed_at, h.allowed_rate, h.seq
+    FROM webhook.webhook AS w CROSS JOIN LATERAL
+         (SELECT * FROM (SELECT * FROM webhook.health UNION ALL SELECT * FROM webhook.health_1) AS a
+          WHERE a.webhook_id = w.id ORDER BY a.seq DESC LIMIT 1) AS h;
+COMMENT ON VIEW webhook.current_health IS 'counters and state of every webhook that has sent something';
 
 CREATE TABLE webhook.notification (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -257,6 +289,8 @@ SELECT pg_catalog.pg_extension_config_dump('webhook.outbox_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.cursor', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.delivery', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.log', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.log_1', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.health', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.health_1', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.notification', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.notification_id_seq', '');

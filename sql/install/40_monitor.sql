@@ -104,7 +104,7 @@ CREATE VIEW webhook.undelivered AS
            CASE WHEN d.state <> 'failed' AND NOT h.active THEN 'buffered' ELSE d.state END AS state, d.created_at
     FROM webhook.delivery AS d
     JOIN webhook.webhook AS h ON h.id = d.webhook_id
-    LEFT JOIN webhook.health AS s ON s.webhook_id = d.webhook_id
+    LEFT JOIN webhook.current_health AS s ON s.webhook_id = d.webhook_id
     UNION ALL
     SELECT w.id, o.message_id::text, o.event, o.entity_id #>> '{}', 0, NULL, NULL,
            CASE WHEN h.active THEN 'pending' ELSE 'buffered' END, o.created_at
@@ -143,7 +143,7 @@ CREATE VIEW webhook.stat_webhooks AS
            s.agreed_at, s.allowed_rate,
            COALESCE(s.expired, 0) AS expired
     FROM webhook.webhook AS h
-    LEFT JOIN webhook.health AS s ON s.webhook_id = h.id
+    LEFT JOIN webhook.current_health AS s ON s.webhook_id = h.id
     LEFT JOIN unread AS u ON u.webhook_id = h.id
     LEFT JOIN stored AS d ON d.webhook_id = h.id;
 COMMENT ON VIEW webhook.stat_webhooks IS 'per webhook: what was delivered, what failed, what is pending';

@@ -152,6 +152,47 @@ UPDATE webhook.watch AS w SET name = pg_catalog.format('%I.%I', n.nspname, c.rel
 
 -- SQL that version 0.1.0 had in its library.
 
+-- Attempts and counters: rows are only added, to two tables in turn.
+
+ALTER TABLE webhook.log DROP CONSTRAINT log_pkey, DROP CONSTRAINT log_slot_check, ALTER slot DROP NOT NULL;
+ALTER TABLE webhook.log RESET (fillfactor);
+ALTER TABLE webhook.log SET (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE INDEX log_seq_idx ON webhook.log (webhook_id, seq);
+ALTER TABLE webhook.log REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.log IS 'the latest requests of every webhook, see also log_1';
+CREATE TABLE webhook.log_1 (LIKE webhook.log) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE INDEX log_1_seq_idx ON webhook.log_1 (webhook_id, seq);
+ALTER TABLE webhook.log_1 REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.log_1 IS 'more of the latest requests, see log';
+SELECT pg_catalog.pg_extension_config_dump('webhook.log_1', '');
+
+ALTER TABLE webhook.health DROP CONSTRAINT health_pkey, ADD COLUMN seq bigint NOT NULL DEFAULT 0;
+ALTER TABLE webhook.health RESET (fillfactor);
+ALTER TABLE webhook.health SET (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE INDEX health_seq_idx ON webhook.health (webhook_id, seq);
+ALTER TABLE webhook.health REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.health IS 'counters and state of every webhook that has sent something; the greatest seq counts, see also health_1';
+CREATE TABLE webhook.health_1 (LIKE webhook.health INCLUDING DEFAULTS) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE INDEX health_1_seq_idx ON webhook.health_1 (webhook_id, seq);
+ALTER TABLE webhook.health_1 REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.health_1 IS 'more of the counters and states, see health';
+
+CREATE VIEW webhook.last_attempts AS
+    SELECT l.*
+    FROM webhook.webhook AS w CROSS JOIN LATERAL
+         (SELECT * FROM (SELECT * FROM webhook.log UNION ALL SELECT * FROM webhook.log_1) AS a
+          WHERE a.webhook_id = w.id ORDER BY a.seq DESC LIMIT 10) AS l;
+COMMENT ON VIEW webhook.last_attempts IS 'the last ten requests of every webhook';
+
+CREATE VIEW webhook.current_health AS
+    SELECT w.id AS webhook_id, h.delivered, h.failed, h.attempts, h.dropped, h.expired, h.last_success_at, h.last_failure_at,
+           h.last_error, h.failures, h.failing_since, h.probes, h.next_probe_at, h.warned, h.agreed_at, h.allowed_rate, h.seq
+    FROM webhook.webhook AS w CROSS JOIN LATERAL
+         (SELECT * FROM (SELECT * FROM webhook.health UNION ALL SELECT * FROM webhook.health_1) AS a
+          WHERE a.webhook_id = w.id ORDER BY a.seq DESC LIMIT 1) AS h;
+COMMENT ON VIEW webhook.current_health IS 'counters and state of every webhook that has sent something';
+SELECT pg_catalog.pg_extension_config_dump('webhook.health_1', '');
+
 -- The rest of webhook.pending(): webhooks of this role, and all for one that may see stat_webhooks.
 CREATE FUNCTION webhook.pending_for(webhook_id bigint, role oid) RETURNS bigint
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -367,6 +408,55 @@ $$;
 -- What the columns of the views and tables for users mean.
 
 COMMENT ON SCHEMA webhook IS 'webhooks: what changes in this database is sent over HTTP';
+
+CREATE OR REPLACE VIEW webhook.undelivered AS
+    SELECT d.webhook_id, d.message_id::text AS message_id, d.event, d.entity_id #>> '{}' AS entity_id, d.attempts,
+           COALESCE(d.next_attempt_at, CASE WHEN d.state = 'waiting' AND h.active THEN s.next_probe_at END) AS next_attempt_at,
+           d.last_error,
+           CASE WHEN d.state <> 'failed' AND NOT h.active THEN 'buffered' ELSE d.state END AS state, d.created_at
+    FROM webhook.delivery AS d
+    JOIN webhook.webhook AS h ON h.id = d.webhook_id
+    LEFT JOIN webhook.current_health AS s ON s.webhook_id = d.webhook_id
+    UNION ALL
+    SELECT w.id, o.message_id::text, o.event, o.entity_id #>> '{}', 0, NULL, NULL,
+           CASE WHEN h.active THEN 'pending' ELSE 'buffered' END, o.created_at
+    FROM webhook.outbox_unread() AS o, pg_catalog.unnest(o.webhook_ids) AS w (id)
+    JOIN webhook.webhook AS h ON h.id = w.id
+    WHERE (h.active OR h.buffering) AND NOT COALESCE(pg_catalog.pg_visible_in_snapshot(o.xid, h.discarded), false)
+      AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id);
+
+CREATE OR REPLACE VIEW webhook.stat_webhooks AS
+    WITH unread AS (
+        SELECT w.id AS webhook_id, pg_catalog.count(*) AS n, pg_catalog.min(o.created_at) AS oldest
+        FROM webhook.outbox_unread() AS o, pg_catalog.unnest(o.webhook_ids) AS w (id)
+        JOIN webhook.webhook AS h ON h.id = w.id
+        WHERE NOT COALESCE(pg_catalog.pg_visible_in_snapshot(o.xid, h.discarded), false)
+          AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id)
+        GROUP BY w.id
+    ), stored AS (
+        SELECT d.webhook_id,
+               pg_catalog.count(*) AS n,
+               pg_catalog.count(*) FILTER (WHERE d.state = 'retrying') AS retrying,
+               pg_catalog.min(d.created_at) AS oldest
+        FROM webhook.delivery AS d
+        WHERE d.state IN ('waiting', 'retrying')
+        GROUP BY d.webhook_id
+    )
+    SELECT h.id AS webhook_id, h.app, h.name, h.active,
+           COALESCE(s.delivered, 0) AS delivered, COALESCE(s.failed, 0) AS failed,
+           COALESCE(s.attempts, 0) AS attempts,
+           CASE WHEN h.active THEN COALESCE(u.n, 0) + COALESCE(d.n, 0) ELSE 0 END AS pending,
+           CASE WHEN h.active THEN COALESCE(d.retrying, 0) ELSE 0 END AS retrying,
+           CASE WHEN h.active THEN 0 ELSE COALESCE(d.n, 0) + CASE WHEN h.buffering THEN COALESCE(u.n, 0) ELSE 0 END END AS buffered,
+           COALESCE(s.dropped, 0) AS dropped,
+           CASE WHEN h.active THEN pg_catalog.clock_timestamp() - LEAST(u.oldest, d.oldest) END AS oldest_pending_age,
+           s.last_success_at, s.last_failure_at, s.last_error, s.failing_since, s.next_probe_at,
+           s.agreed_at, s.allowed_rate,
+           COALESCE(s.expired, 0) AS expired
+    FROM webhook.webhook AS h
+    LEFT JOIN webhook.current_health AS s ON s.webhook_id = h.id
+    LEFT JOIN unread AS u ON u.webhook_id = h.id
+    LEFT JOIN stored AS d ON d.webhook_id = h.id;
 
 COMMENT ON COLUMN webhook.stat_webhooks.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.stat_webhooks.app IS 'the application that it was created for';

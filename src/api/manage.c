@@ -56,7 +56,9 @@ manage_delete_webhook(int64 id)
 	static const char *const commands[] = {
 		"DELETE FROM webhook.delivery WHERE webhook_id = $1",
 		"DELETE FROM webhook.log WHERE webhook_id = $1",
+		"DELETE FROM webhook.log_1 WHERE webhook_id = $1",
 		"DELETE FROM webhook.health WHERE webhook_id = $1",
+		"DELETE FROM webhook.health_1 WHERE webhook_id = $1",
 		"DELETE FROM webhook.withheld WHERE webhook_id = $1",
 		"DELETE FROM webhook.notification WHERE webhook_id = $1",
 		"DELETE FROM webhook.webhook WHERE id = $1"

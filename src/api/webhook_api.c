@@ -121,15 +121,36 @@ webhook_api_replay_buffer(int64 id)
 	return DatumGetInt64(as_owner_result(1));
 }
 
-/* Delete and count the messages that were not delivered and have not failed permanently. */
+/*
+ * Append a row of counters and state: with messages that were dropped, and perhaps as
+ * one that is not failing.  In a REPEATABLE READ transaction, too, it must follow on
+ * the newest row that the worker has added, and the webhook's lock is held.
+ */
 static void
+webhook_api_add_health(int64 id, int64 dropped, bool well)
+{
+	static const char *const sql =
+		"INSERT INTO webhook.health (webhook_id, seq, delivered, failed, attempts, dropped, expired, last_success_at,"
+		" last_failure_at, last_error, agreed_at, allowed_rate, failures, failing_since, probes, next_probe_at, warned)"
+		" SELECT w.id, COALESCE(h.seq, 0) + 1, COALESCE(h.delivered, 0), COALESCE(h.failed, 0), COALESCE(h.attempts, 0),"
+		"  COALESCE(h.dropped, 0) + $2, COALESCE(h.expired, 0), h.last_success_at, h.last_failure_at, h.last_error,"
+		"  h.agreed_at, h.allowed_rate, COALESCE(s.failures, 0), s.failing_since, COALESCE(s.probes, 0), s.next_probe_at,"
+		"  COALESCE(s.warned, 0)"
+		" FROM webhook.webhook AS w LEFT JOIN webhook.current_health AS h ON h.webhook_id = w.id"
+		" LEFT JOIN webhook.current_health AS s ON s.webhook_id = w.id AND NOT $3"
+		" WHERE w.id = $1 AND (h.seq IS NOT NULL OR $2 > 0)";
+	Oid			types[] = {INT8OID, INT8OID, BOOLOID};
+	Datum		values[] = {Int64GetDatum(id), Int64GetDatum(dropped), BoolGetDatum(well)};
+
+	as_owner_execute_snapshot(sql, SPI_OK_INSERT, 3, types, values, GetLatestSnapshot());
+}
+
+/* Delete the messages that were not delivered and have not failed permanently; returns their number. */
+static int64
 webhook_api_drop_buffer(int64 id)
 {
-	as_owner_execute_for_id("WITH dropped AS (DELETE FROM webhook.delivery"
-							"  WHERE webhook_id = $1 AND state IN ('waiting', 'retrying') RETURNING 1)"
-							" INSERT INTO webhook.health AS h (webhook_id, dropped) SELECT $1, count(*) FROM dropped HAVING count(*) > 0"
-							" ON CONFLICT (webhook_id) DO UPDATE SET dropped = h.dropped + excluded.dropped",
-							SPI_OK_INSERT, id);
+	return (int64) as_owner_execute_for_id("DELETE FROM webhook.delivery WHERE webhook_id = $1 AND state IN ('waiting', 'retrying')",
+										   SPI_OK_DELETE, id);
 }
 
 /*
@@ -160,6 +181,8 @@ static int64
 webhook_api_activate(int64 id, bool was_active, bool replay_events)
 {
 	bool		was_buffering;
+	bool		replay;
+	int64		dropped = 0;
 
 	manage_require_owner(id);
 	as_owner_execute_for_id("SELECT buffering FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
@@ -167,18 +190,16 @@ webhook_api_activate(int64 id, bool was_active, bool replay_events)
 	as_owner_execute_for_id("UPDATE webhook.webhook SET active = true, buffering = false, deactivated_at = NULL,"
 							" deactivation_reason = NULL, updated_at = pg_catalog.now() WHERE id = $1",
 							SPI_OK_UPDATE, id);
-	as_owner_execute_for_id("UPDATE webhook.health SET failures = 0, failing_since = NULL, probes = 0,"
-							" next_probe_at = NULL, warned = 0 WHERE webhook_id = $1",
-							SPI_OK_UPDATE, id);
 	as_owner_execute_for_id("UPDATE webhook.notification SET token = NULL WHERE webhook_id = $1 AND token IS NOT NULL",
 							SPI_OK_UPDATE, id);
-	if (was_active)
-		return 0;
-	if (replay_events && was_buffering)
-		return webhook_api_replay_buffer(id);
-	webhook_api_drop_buffer(id);
-	webhook_api_discard_unread(id);
-	return 0;
+	replay = !was_active && replay_events && was_buffering;
+	if (!was_active && !replay)
+	{
+		dropped = webhook_api_drop_buffer(id);
+		webhook_api_discard_unread(id);
+	}
+	webhook_api_add_health(id, dropped, true);
+	return replay ? webhook_api_replay_buffer(id) : 0;
 }
 
 /*
@@ -197,7 +218,12 @@ webhook_api_deactivate(int64 id, bool buffer_events)
 					 " updated_at = pg_catalog.now() WHERE id = $1",
 					 SPI_OK_UPDATE, 3, types, values, NULL);
 	if (!buffer_events)
-		webhook_api_drop_buffer(id);
+	{
+		int64		dropped = webhook_api_drop_buffer(id);
+
+		if (dropped > 0)
+			webhook_api_add_health(id, dropped, false);
+	}
 }
 
 /*
@@ -557,9 +583,9 @@ webhook_get_webhook_log(PG_FUNCTION_ARGS)
 	static const char *const sql =
 		"SELECT l.attempted_at, l.message_id::text, l.event, l.attempt, l.method, l.url, l.request_headers,"
 		" l.request_body, l.status, l.response_headers, l.response_body, l.duration, l.error, l.outcome"
-		" FROM webhook.log l JOIN webhook.webhook w ON w.id = l.webhook_id"
+		" FROM webhook.last_attempts l JOIN webhook.webhook w ON w.id = l.webhook_id"
 		" WHERE l.webhook_id = $1 AND pg_has_role($2, w.owner::oid, 'USAGE')"
-		" ORDER BY l.attempted_at DESC, l.seq DESC LIMIT 10";
+		" ORDER BY l.attempted_at DESC, l.seq DESC";
 	Oid			types[] = {INT8OID};
 	Datum		values[1];
 	bool		nulls[] = {false};

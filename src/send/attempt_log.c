@@ -5,9 +5,8 @@
  *
  * Attempts are noted in memory and written now and then, so that a webhook
  * with ten thousand requests a second costs ten rows a second, not ten
- * thousand.  The log has ten slots per webhook; attempt n goes to slot n
- * modulo ten, and of the attempts since the last write only the last ten are
- * there to be written.  Nothing is sent while they are written, so it is done
+ * thousand: of the attempts since the last write only the last ten are kept
+ * (log_tables.c stores them).  Nothing is sent while they are written, so it is done
  * in slices, with pauses: a thousand busy webhooks have ten thousand rows.
  *
  * A few are written at once, with the position, so that a session that waits
@@ -19,7 +18,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -28,6 +26,7 @@
 #include "base/spi_statement.h"
 #include "base/webhook_lock.h"
 #include "send/attempt_log.h"
+#include "send/log_tables.h"
 
 /* A longer body is cut off in the log. */
 #define LOG_BODY_MAX	(64 * 1024)
@@ -92,47 +91,6 @@ static int64 attempt_log_last_slice = 0;
 static uint64 attempt_log_delivered = 0;
 static uint64 attempt_log_given_up = 0;
 
-static SpiStatement attempt_log_statement = {
-	"INSERT INTO webhook.log AS l (webhook_id, slot, seq, attempted_at, message_id, event, attempt, method, url,"
-	" request_headers, request_body, status, response_headers, response_body, duration, error, outcome)"
-	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-	"  make_interval(secs => $15::float8 / 1000000), $16, $17"
-	" WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
-	" ON CONFLICT (webhook_id, slot) DO UPDATE SET seq = excluded.seq, attempted_at = excluded.attempted_at,"
-	"  message_id = excluded.message_id, event = excluded.event, attempt = excluded.attempt,"
-	"  method = excluded.method, url = excluded.url, request_headers = excluded.request_headers,"
-	"  request_body = excluded.request_body, status = excluded.status,"
-	"  response_headers = excluded.response_headers, response_body = excluded.response_body,"
-	"  duration = excluded.duration, error = excluded.error, outcome = excluded.outcome",
-	17, {INT8OID, INT2OID, INT8OID, TIMESTAMPTZOID, UUIDOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID,
-	TEXTOID, INT4OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID}
-};
-
-static SpiStatement attempt_log_seq_statement = {
-	"SELECT COALESCE(max(seq), 0) FROM webhook.log WHERE webhook_id = $1",
-	1, {INT8OID}
-};
-
-static SpiStatement attempt_log_health_statement = {
-	"INSERT INTO webhook.health AS h (webhook_id, delivered, failed, attempts, dropped,"
-	" last_success_at, last_failure_at, last_error, failures, failing_since, probes, next_probe_at, warned,"
-	" agreed_at, allowed_rate, expired)"
-	" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16"
-	" WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1)"
-	" ON CONFLICT (webhook_id) DO UPDATE SET delivered = h.delivered + excluded.delivered,"
-	"  failed = h.failed + excluded.failed, attempts = h.attempts + excluded.attempts,"
-	"  dropped = h.dropped + excluded.dropped,"
-	"  last_success_at = COALESCE(excluded.last_success_at, h.last_success_at),"
-	"  last_failure_at = COALESCE(excluded.last_failure_at, h.last_failure_at),"
-	"  last_error = COALESCE(excluded.last_error, h.last_error), failures = excluded.failures,"
-	"  failing_since = excluded.failing_since, probes = excluded.probes,"
-	"  next_probe_at = excluded.next_probe_at, warned = excluded.warned,"
-	"  agreed_at = excluded.agreed_at, allowed_rate = excluded.allowed_rate,"
-	"  expired = h.expired + excluded.expired",
-	16, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
-	INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, INT8OID}
-};
-
 
 static int64
 attempt_log_now(void)
@@ -170,7 +128,7 @@ attempt_log_free_entry(LogEntry **slot)
 static void
 attempt_log_release(Endpoint *endpoint)
 {
-	for (int i = 0; i < ENDPOINT_LOG_SLOTS; i++)
+	for (int i = 0; i < LOG_TABLES_ATTEMPTS; i++)
 		attempt_log_free_entry(&endpoint->stats.log[i]);
 	attempt_log_entries -= endpoint->stats.nlog;
 	attempt_log_prompt_left = Max(0, attempt_log_prompt_left - endpoint->stats.nlog);
@@ -286,12 +244,12 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 					TimestampTz now, bool counts)
 {
 	Endpoint   *endpoint = delivery->endpoint;
-	LogEntry  **slot = &endpoint->stats.log[endpoint->stats.log_seq % ENDPOINT_LOG_SLOTS];
+	LogEntry  **slot = &endpoint->stats.log[endpoint->stats.log_seq % LOG_TABLES_ATTEMPTS];
 
 	attempt_log_free_entry(slot);
 	*slot = attempt_log_create_entry(delivery, request, result);
 	endpoint->stats.log_seq++;
-	if (endpoint->stats.nlog < ENDPOINT_LOG_SLOTS)
+	if (endpoint->stats.nlog < LOG_TABLES_ATTEMPTS)
 	{
 		endpoint->stats.nlog++;
 		attempt_log_entries++;
@@ -350,6 +308,12 @@ attempt_log_first_since(dlist_head *list)
 	return dlist_is_empty(list) ? PG_INT64_MAX : dlist_head_element(Endpoint, stats.dirty_node, list)->stats.dirty_since;
 }
 
+static int64
+attempt_log_delay_us(bool idle)
+{
+	return (int64) (idle ? IDLE_MS : BUSY_MS) * 1000 * log_tables_slowdown();
+}
+
 static bool
 attempt_log_is_overfull(void)
 {
@@ -366,7 +330,7 @@ attempt_log_due_in(bool idle)
 		return PG_INT64_MAX;
 	now = attempt_log_now();
 	if (!attempt_log_is_overfull())
-		since += (idle ? IDLE_MS : BUSY_MS) * 1000;
+		since += attempt_log_delay_us(idle);
 	return Max(0, Max(since, attempt_log_last_slice + (idle ? IDLE_PAUSE_US : BUSY_PAUSE_US)) - now);
 }
 
@@ -382,33 +346,33 @@ attempt_log_save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 se
 {
 	Datum		texts[LOG_TEXTS];
 	const char *text = entry->text;
-	Datum		values[17];
-	char		nulls[18] = "                 ";
+	Datum		values[LOG_PARAMS];
+	char		nulls[LOG_PARAMS];
 
+	memset(nulls, ' ', sizeof(nulls));
 	for (int i = 0; i < LOG_TEXTS; text += entry->len[i++])
 		texts[i] = spi_statement_safe_text(text, entry->len[i]);
-	values[0] = Int64GetDatum(endpoint->id);
-	values[1] = Int16GetDatum((int16) (seq % ENDPOINT_LOG_SLOTS));
-	values[2] = Int64GetDatum(seq);
-	values[3] = TimestampTzGetDatum(entry->attempted_at);
-	values[4] = UUIDPGetDatum(&entry->message_id);
-	values[5] = texts[LOG_EVENT];
-	values[6] = Int32GetDatum(entry->attempt);
-	values[7] = CStringGetTextDatum(entry->method);
-	values[8] = texts[LOG_URL];
-	values[9] = texts[LOG_REQUEST_HEADERS];
-	values[10] = texts[LOG_REQUEST_BODY];
-	values[11] = Int32GetDatum(entry->status);
-	nulls[11] = entry->status ? ' ' : 'n';
-	values[12] = texts[LOG_RESPONSE_HEADERS];
-	nulls[12] = entry->status ? ' ' : 'n';
-	values[13] = texts[LOG_RESPONSE_BODY];
-	nulls[13] = entry->status ? ' ' : 'n';
-	values[14] = Int64GetDatum(entry->duration_us);
-	values[15] = texts[LOG_ERROR];
-	nulls[15] = entry->len[LOG_ERROR] > 0 ? ' ' : 'n';
-	values[16] = CStringGetTextDatum(entry->outcome);
-	spi_statement_execute(&attempt_log_statement, values, nulls);
+	values[LOG_PARAM_WEBHOOK_ID] = Int64GetDatum(endpoint->id);
+	values[LOG_PARAM_SEQ] = Int64GetDatum(seq);
+	values[LOG_PARAM_ATTEMPTED_AT] = TimestampTzGetDatum(entry->attempted_at);
+	values[LOG_PARAM_MESSAGE_ID] = UUIDPGetDatum(&entry->message_id);
+	values[LOG_PARAM_EVENT] = texts[LOG_EVENT];
+	values[LOG_PARAM_ATTEMPT] = Int32GetDatum(entry->attempt);
+	values[LOG_PARAM_METHOD] = CStringGetTextDatum(entry->method);
+	values[LOG_PARAM_URL] = texts[LOG_URL];
+	values[LOG_PARAM_REQUEST_HEADERS] = texts[LOG_REQUEST_HEADERS];
+	values[LOG_PARAM_REQUEST_BODY] = texts[LOG_REQUEST_BODY];
+	values[LOG_PARAM_STATUS] = Int32GetDatum(entry->status);
+	values[LOG_PARAM_RESPONSE_HEADERS] = texts[LOG_RESPONSE_HEADERS];
+	values[LOG_PARAM_RESPONSE_BODY] = texts[LOG_RESPONSE_BODY];
+	if (entry->status == 0)
+		nulls[LOG_PARAM_STATUS] = nulls[LOG_PARAM_RESPONSE_HEADERS] = nulls[LOG_PARAM_RESPONSE_BODY] = 'n';
+	values[LOG_PARAM_DURATION_US] = Int64GetDatum(entry->duration_us);
+	values[LOG_PARAM_ERROR] = texts[LOG_ERROR];
+	if (entry->len[LOG_ERROR] == 0)
+		nulls[LOG_PARAM_ERROR] = 'n';
+	values[LOG_PARAM_OUTCOME] = CStringGetTextDatum(entry->outcome);
+	log_tables_add_attempt(values, nulls);
 }
 
 /* Number the entries on from what the table holds, and write them. */
@@ -419,57 +383,63 @@ attempt_log_save_entries(Endpoint *endpoint)
 
 	if (!endpoint->stats.log_seq_known)
 	{
-		Datum		values[1] = {Int64GetDatum(endpoint->id)};
-		bool		isnull;
-
-		spi_statement_execute(&attempt_log_seq_statement, values, NULL);
-		endpoint->stats.log_base = DatumGetInt64(spi_statement_value(0, 1, &isnull)) + 1;
+		endpoint->stats.log_base = log_tables_last_seq(endpoint->id) + 1;
 		endpoint->stats.log_seq_known = true;
 	}
 	for (int64 seq = first; seq < endpoint->stats.log_seq; seq++)
-		attempt_log_save_entry(endpoint, endpoint->stats.log[seq % ENDPOINT_LOG_SLOTS], endpoint->stats.log_base + seq);
+		attempt_log_save_entry(endpoint, endpoint->stats.log[seq % LOG_TABLES_ATTEMPTS], endpoint->stats.log_base + seq);
 }
 
 static void
+attempt_log_set_time(Datum *values, char *nulls, int param, TimestampTz value, bool isnull)
+{
+	values[param] = TimestampTzGetDatum(value);
+	if (isnull)
+		nulls[param] = 'n';
+}
+
+/* Returns false if the webhook does not exist. */
+static bool
 attempt_log_save_health(Endpoint *endpoint)
 {
+	EndpointStats *stats = &endpoint->stats;
 	const Health *health = &endpoint->state.health;
 	const Handshake *handshake = &endpoint->state.handshake;
-	Datum		values[16];
-	char		nulls[17] = "                ";
+	bool		agreed = handshake->wanted && handshake->agreed;
+	Datum		values[HEALTH_PARAMS];
+	char		nulls[HEALTH_PARAMS];
+	bool		exists;
 
-	values[0] = Int64GetDatum(endpoint->id);
-	values[1] = Int64GetDatum(endpoint->stats.delivered);
-	values[2] = Int64GetDatum(endpoint->stats.failed);
-	values[3] = Int64GetDatum(endpoint->stats.attempts);
-	values[4] = Int64GetDatum(endpoint->stats.dropped);
-	values[5] = TimestampTzGetDatum(endpoint->stats.last_success_at);
-	nulls[5] = endpoint->stats.last_success_at ? ' ' : 'n';
-	values[6] = TimestampTzGetDatum(endpoint->stats.last_failure_at);
-	nulls[6] = endpoint->stats.last_failure_at ? ' ' : 'n';
-	nulls[7] = endpoint->stats.last_error ? ' ' : 'n';
-	values[7] = endpoint->stats.last_error ?
-		spi_statement_safe_text(endpoint->stats.last_error, strlen(endpoint->stats.last_error)) : (Datum) 0;
-	values[8] = Int32GetDatum(health->failures);
-	values[9] = TimestampTzGetDatum(health->failing_since);
-	nulls[9] = health->failing_since ? ' ' : 'n';
-	values[10] = Int32GetDatum(health->probes);
-	values[11] = TimestampTzGetDatum(health->next_probe_at);
-	nulls[11] = health->failing ? ' ' : 'n';
-	values[12] = Int32GetDatum(health->warned);
-	values[13] = TimestampTzGetDatum(handshake->agreed_at);
-	nulls[13] = handshake->wanted && handshake->agreed ? ' ' : 'n';
-	values[14] = Int32GetDatum(handshake->rate);
-	values[15] = Int64GetDatum(endpoint->stats.expired);
-	nulls[14] = handshake->wanted && handshake->agreed && handshake->rate > 0 ? ' ' : 'n';
-	spi_statement_execute(&attempt_log_health_statement, values, nulls);
+	memset(nulls, ' ', sizeof(nulls));
+	values[HEALTH_PARAM_WEBHOOK_ID] = Int64GetDatum(endpoint->id);
+	values[HEALTH_PARAM_DELIVERED] = Int64GetDatum(stats->delivered);
+	values[HEALTH_PARAM_FAILED] = Int64GetDatum(stats->failed);
+	values[HEALTH_PARAM_ATTEMPTS] = Int64GetDatum(stats->attempts);
+	values[HEALTH_PARAM_DROPPED] = Int64GetDatum(stats->dropped);
+	values[HEALTH_PARAM_EXPIRED] = Int64GetDatum(stats->expired);
+	attempt_log_set_time(values, nulls, HEALTH_PARAM_LAST_SUCCESS_AT, stats->last_success_at, stats->last_success_at == 0);
+	attempt_log_set_time(values, nulls, HEALTH_PARAM_LAST_FAILURE_AT, stats->last_failure_at, stats->last_failure_at == 0);
+	if (stats->last_error != NULL)
+		values[HEALTH_PARAM_LAST_ERROR] = spi_statement_safe_text(stats->last_error, strlen(stats->last_error));
+	else
+		nulls[HEALTH_PARAM_LAST_ERROR] = 'n';
+	values[HEALTH_PARAM_FAILURES] = Int32GetDatum(health->failures);
+	attempt_log_set_time(values, nulls, HEALTH_PARAM_FAILING_SINCE, health->failing_since, health->failing_since == 0);
+	values[HEALTH_PARAM_PROBES] = Int32GetDatum(health->probes);
+	attempt_log_set_time(values, nulls, HEALTH_PARAM_NEXT_PROBE_AT, health->next_probe_at, !health->failing);
+	values[HEALTH_PARAM_WARNED] = Int32GetDatum(health->warned);
+	attempt_log_set_time(values, nulls, HEALTH_PARAM_AGREED_AT, handshake->agreed_at, !agreed);
+	values[HEALTH_PARAM_ALLOWED_RATE] = Int32GetDatum(handshake->rate);
+	if (!agreed || handshake->rate == 0)
+		nulls[HEALTH_PARAM_ALLOWED_RATE] = 'n';
+	exists = log_tables_add_health(values, nulls);
 
-	endpoint->stats.delivered = endpoint->stats.failed = endpoint->stats.attempts = 0;
-	endpoint->stats.dropped = endpoint->stats.expired = 0;
-	endpoint->stats.last_success_at = endpoint->stats.last_failure_at = 0;
-	if (endpoint->stats.last_error != NULL)
-		free(endpoint->stats.last_error);
-	endpoint->stats.last_error = NULL;
+	stats->delivered = stats->failed = stats->attempts = stats->dropped = stats->expired = 0;
+	stats->last_success_at = stats->last_failure_at = 0;
+	if (stats->last_error != NULL)
+		free(stats->last_error);
+	stats->last_error = NULL;
+	return exists;
 }
 
 static void
@@ -485,11 +455,8 @@ attempt_log_save_endpoint(Endpoint *endpoint, int64 now)
 		return;
 	}
 	endpoint->stats.dirty = false;
-	if (endpoint->config.exists)
-	{
+	if (endpoint->config.exists && attempt_log_save_health(endpoint))
 		attempt_log_save_entries(endpoint);
-		attempt_log_save_health(endpoint);
-	}
 	attempt_log_release(endpoint);
 }
 
@@ -523,7 +490,7 @@ attempt_log_save(bool idle)
 {
 	int64		now = attempt_log_now();
 
-	attempt_log_save_until(now, now - (idle ? IDLE_MS : BUSY_MS) * 1000, now + SLICE_US);
+	attempt_log_save_until(now, now - attempt_log_delay_us(idle), now + SLICE_US);
 	attempt_log_last_slice = attempt_log_now();
 }
 
@@ -535,7 +502,7 @@ attempt_log_save_few(void)
 	if (now >= attempt_log_prompt_since + 1000000)
 	{
 		attempt_log_prompt_since = now;
-		attempt_log_prompt_left = PROMPT_ENTRIES;
+		attempt_log_prompt_left = PROMPT_ENTRIES / log_tables_slowdown();
 	}
 	if (attempt_log_entries > attempt_log_prompt_left)
 		return false;

@@ -55,7 +55,7 @@ static SpiStatement endpoint_changed_at_statement = {
 };
 
 static SpiStatement endpoint_health_statement = {
-	"SELECT failures, failing_since, probes, next_probe_at, warned FROM webhook.health WHERE webhook_id = $1",
+	"SELECT failures, failing_since, probes, next_probe_at, warned FROM webhook.current_health WHERE webhook_id = $1",
 	1, {INT8OID}
 };
 

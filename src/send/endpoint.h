@@ -19,8 +19,7 @@
 #include "pure/retry.h"
 #include "pure/sign.h"
 #include "send/format.h"
-
-#define ENDPOINT_LOG_SLOTS	10
+#include "send/log_tables.h"
 
 typedef enum EndpointOrdering
 {
@@ -168,7 +167,7 @@ typedef struct EndpointStats
 	int64		log_base;		/* numbers in the table go on from here */
 	int64		log_seq;		/* attempts noted since the worker started */
 	int			nlog;			/* entries not written yet */
-	LogEntry   *log[ENDPOINT_LOG_SLOTS];
+	LogEntry   *log[LOG_TABLES_ATTEMPTS];
 } EndpointStats;
 
 typedef struct Endpoint

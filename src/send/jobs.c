@@ -36,6 +36,7 @@
 #include "send/dispatch.h"
 #include "send/home.h"
 #include "send/jobs.h"
+#include "send/log_tables.h"
 #include "send/notify.h"
 #include "send/queue.h"
 #include "send/recall.h"
@@ -337,6 +338,7 @@ jobs_tidy(TimestampTz now)
 		return;
 	endpoint_trim();
 	partitions_turn(jobs_slot);
+	log_tables_turn();
 	jobs_last_tidy = now;
 }
 

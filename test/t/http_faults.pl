@@ -121,7 +121,7 @@ foreach my $i (0 .. $#faults)
 		url => "'" . (ref $fault ? $receiver->url("/$i") : $fault) . "'");
 }
 my $message = sql(q{SELECT webhook.emit('fault', '{"text": "Zürich"}')});
-becomes("SELECT count(*) FROM webhook.log", scalar(@faults), 'R3: every webhook was tried');
+becomes("SELECT count(*) FROM webhook.last_attempts", scalar(@faults), 'R3: every webhook was tried');
 
 foreach my $i (0 .. $#faults)
 {

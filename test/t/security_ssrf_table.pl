@@ -124,7 +124,7 @@ sub finished
 	my ($event, $attempts) = @_;
 
 	$node->poll_query_until('postgres',
-		"SELECT count(*) = 0 FROM webhook.webhook w LEFT JOIN webhook.log l ON l.webhook_id = w.id AND l.attempt = $attempts
+		"SELECT count(*) = 0 FROM webhook.webhook w LEFT JOIN webhook.last_attempts l ON l.webhook_id = w.id AND l.attempt = $attempts
 		  WHERE w.app = '$event' AND l.webhook_id IS NULL")
 	  or BAIL_OUT("attempt $attempts is missing");
 	return;
@@ -142,7 +142,7 @@ sub outcomes
 	my ($event) = @_;
 
 	return sql("SELECT outcome, count(*), string_agg(DISTINCT name, ' ') FILTER (WHERE outcome <> 'forbidden_address') FROM (
-		SELECT DISTINCT ON (w.id) w.name, l.outcome FROM webhook.webhook w JOIN webhook.log l ON l.webhook_id = w.id
+		SELECT DISTINCT ON (w.id) w.name, l.outcome FROM webhook.webhook w JOIN webhook.last_attempts l ON l.webhook_id = w.id
 		 WHERE w.app = '$event' ORDER BY w.id, l.attempt DESC) AS last GROUP BY outcome ORDER BY outcome");
 }
 

@@ -217,7 +217,7 @@ my $before = scalar($receiver->requests('/down'));
 cmp_ok($before, '<=', 30, 'W5: few requests have been made');
 let_pass(75);
 arrived('/down', $before + 1, 'W5: a probe');
-becomes("SELECT probes FROM webhook.health WHERE webhook_id = $id", 2, 'W5: it is counted');
+becomes("SELECT probes FROM webhook.current_health WHERE webhook_id = $id", 2, 'W5: it is counted');
 is(scalar($receiver->requests('/down')), $before + 1, 'W5: one probe alone');
 
 # health survives the worker and the server
@@ -229,7 +229,7 @@ $node->restart;
 becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook worker'", 1, 'W5: after a restart');
 let_pass(730);
 arrived('/down', $before + 2, 'W5: the next probe comes on the schedule');
-becomes("SELECT probes FROM webhook.health WHERE webhook_id = $id", 3, 'W5: which goes on where it was');
+becomes("SELECT probes FROM webhook.current_health WHERE webhook_id = $id", 3, 'W5: which goes on where it was');
 
 $receiver->reset;
 sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text) FROM generate_series(121, 300) n ORDER BY n");

@@ -23,6 +23,7 @@ use constant HEADERS => (
 
 my $messages = $ENV{BENCH_MESSAGES} || 200_000;
 my $backlog = $ENV{BENCH_BACKLOG} || 1_000_000;
+my $held_seconds = $ENV{BENCH_HELD_SECONDS} || 300;
 
 # What other benchmarks of the same run compare with, messages per second.
 my $one_webhook;
@@ -190,6 +191,34 @@ sub _long_backlog
 		SELECT pg_size_pretty(sum(pg_total_relation_size(oid))) FROM pg_class
 		WHERE relnamespace = 'webhook'::regnamespace AND relkind = 'r'}));
 	close $session if $session;
+}
+
+# P7: what a message costs the worker while a snapshot is held for long: the last drains against the first ones.
+sub held_snapshot
+{
+	my $report = shift;
+	my $nginx = Bench::Nginx->new;
+	my $cluster = _cluster();
+	my @cost;
+
+	_create_webhook($cluster, $nginx);
+	$cluster->sql('CREATE EXTENSION pgstattuple');
+	_drain($cluster, $nginx, $messages);
+	my $session = $cluster->hold_transaction;
+	my $end = time + $held_seconds;
+	do
+	{
+		my $before = Bench::Cluster::ticks($cluster->worker_pid);
+		_drain($cluster, $nginx, $messages);
+		push @cost, (Bench::Cluster::ticks($cluster->worker_pid) - $before) * 10_000 / $messages;
+	} while (time < $end || @cost < 6);
+
+	_add($report, 'P7', "worker's CPU per message after $held_seconds s of a held snapshot, against its beginning",
+		median(@cost[-3 .. -1]), median(@cost[0 .. 2]), '<= 1.1');
+	$report->note('   microseconds per message: %s', join ' ', map { sprintf '%.1f', $_ } @cost);
+	$report->note('   dead tuples: %s', _dead_tuples($cluster));
+	close $session;
+	return;
 }
 
 # What the tables really hold, and what the statistics say, which is what autovacuum acts on.

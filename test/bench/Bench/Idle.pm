@@ -26,9 +26,9 @@ sub cost_of_nothing
 
 	my @pids = split /\n/, $cluster->sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'webhook%'});
 	die "no launcher and worker found\n" if @pids < 2;
-	my ($ticks, $lsn) = (_ticks(@pids), $cluster->sql('SELECT pg_current_wal_insert_lsn()'));
+	my ($ticks, $lsn) = (Bench::Cluster::ticks(@pids), $cluster->sql('SELECT pg_current_wal_insert_lsn()'));
 	sleep SECONDS;
-	my $percent = (_ticks(@pids) - $ticks) / SECONDS;    # a tick is a hundredth of a second
+	my $percent = (Bench::Cluster::ticks(@pids) - $ticks) / SECONDS;    # a tick is a hundredth of a second
 
 	$report->add(
 		id       => 'P10',
@@ -40,19 +40,6 @@ sub cost_of_nothing
 	# the server itself logs its running transactions now and then
 	my $wal = $cluster->sql("SELECT pg_current_wal_insert_lsn() - '$lsn'");
 	$report->note('   P10: %s bytes of WAL in %d s', $wal, SECONDS);
-}
-
-# User and system time of these processes.
-sub _ticks
-{
-	my $sum = 0;
-	for my $pid (@_)
-	{
-		open my $in, '<', "/proc/$pid/stat" or die "process $pid is gone\n";
-		my @fields = split ' ', <$in> =~ s/^.*\)//sr;
-		$sum += $fields[11] + $fields[12];
-	}
-	return $sum;
 }
 
 1;
