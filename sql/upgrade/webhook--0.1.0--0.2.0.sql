@@ -191,6 +191,7 @@ CREATE VIEW webhook.current_health AS
          (SELECT * FROM (SELECT * FROM webhook.health UNION ALL SELECT * FROM webhook.health_1) AS a
           WHERE a.webhook_id = w.id ORDER BY a.seq DESC LIMIT 1) AS h;
 COMMENT ON VIEW webhook.current_health IS 'counters and state of every webhook that has sent something';
+REVOKE ALL ON webhook.log_1, webhook.health_1, webhook.last_attempts, webhook.current_health FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('webhook.health_1', '');
 
 -- The rest of webhook.pending(): webhooks of this role, and all for one that may see stat_webhooks.
