@@ -32,6 +32,7 @@ DATA_built = $(install_script) $(upgrade_scripts)
 # is in the database before the first of them.  sql/ is one directory with expected/, as pg_regress wants it.
 REGRESS := $(sort $(basename $(notdir $(wildcard $(src_top)/sql/*.sql))))
 REGRESS_OPTS = --load-extension=webhook
+export WEBHOOK_HELPERS := $(abspath $(src_top))/sql/helpers.psql
 ISOLATION := $(sort $(basename $(notdir $(wildcard $(src_top)/test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=$(src_top)/test --load-extension=webhook
 TAP_TESTS = 1

@@ -1,11 +1,14 @@
 -- What a change of a row becomes: which messages are written, and for whom.
 -- Proves I1, W1, W8, W15, E2, E5 and I6 as far as the outbox shows them; payloads are compared in payload.sql.
 -- webhook.dispatch = off in the test cluster keeps the messages where they are.
-SET client_min_messages = warning;
 CREATE SCHEMA capture_test;
 SET search_path = capture_test;
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
 
-CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT context text) LANGUAGE plpgsql AS $$
+-- refused() with the context of the error.
+CREATE FUNCTION refused_in(command text, OUT code text, OUT message text, OUT context text) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE command;
     message := 'NOT REFUSED';
@@ -14,18 +17,9 @@ EXCEPTION WHEN OTHERS THEN
     context := substring(context FROM 'webhook capture.*?\n');
 END
 $$;
--- What has been written since the last look.
-CREATE TABLE looked (id bigint NOT NULL);
-INSERT INTO looked SELECT coalesce(max(id), 0) FROM webhook.outbox;
-CREATE FUNCTION new_messages() RETURNS TABLE (event text, entity_id text, uid text, profile text, webhooks text, payload text)
-    LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN QUERY SELECT o.event, o.entity_id::text, o.event_uid, o.profile,
-            (SELECT string_agg(w.name, ',' ORDER BY w.name) FROM webhook.webhook w WHERE w.id = ANY (o.webhook_ids)),
-            left(o.payload::text, 200)
-        FROM webhook.outbox o WHERE o.id > (SELECT l.id FROM looked l) ORDER BY o.id;
-    UPDATE looked SET id = (SELECT coalesce(max(o.id), looked.id) FROM webhook.outbox o);
-END
+CREATE FUNCTION new_messages(OUT event text, OUT entity_id text, OUT uid text, OUT profile text, OUT webhooks text, OUT payload text)
+    RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
+    SELECT event, entity_id::text, event_uid, profile, receivers(webhook_ids), left(payload::text, 200) FROM new_rows()
 $$;
 SELECT webhook.create_webhook('capture', '*', 'http://127.0.0.1:9/', name => 'all') > 0;
 
@@ -118,7 +112,7 @@ SELECT * FROM new_messages();
 -- A setting that names a column which is gone: the statement fails, and says why.
 SELECT webhook.watch('attendee', 'attendee', event_uid => 'event');
 ALTER TABLE attendee RENAME COLUMN event TO occasion;
-SELECT r.* FROM refused('DELETE FROM attendee WHERE id = 50') AS r;
+SELECT r.* FROM refused_in('DELETE FROM attendee WHERE id = 50') AS r;
 SELECT webhook.watch('attendee', 'attendee', event_uid => 'occasion');
 DELETE FROM attendee WHERE id = 50;
 SELECT webhook.unwatch('attendee');
@@ -180,7 +174,7 @@ UPDATE various SET n = 22;
 UPDATE various SET large = repeat('x', 100000);
 UPDATE various SET large = repeat('x', 99999) || 'y';
 SELECT event, o.payload::json->>'twice' AS twice, length(o.payload::json->>'large') AS length
-  FROM webhook.outbox AS o WHERE id > (SELECT id FROM looked) ORDER BY id;
+  FROM webhook.outbox AS o WHERE id > (SELECT id FROM last_message) ORDER BY id;
 SELECT count(*) FROM new_messages();
 
 CREATE ROLE regress_capture_user;
@@ -299,10 +293,10 @@ UPDATE thing SET extra = '1' WHERE id = 20;
 DELETE FROM thing WHERE id = 20;
 SELECT event, entity_id, webhooks, payload FROM new_messages();
 -- An error in it is an error of the statement; caught, it leaves nothing behind.
-SELECT r.* FROM refused($$INSERT INTO thing VALUES (22, 1, 'good'), (23, 1, 'fail'), (24, 1, 'good')$$) AS r;
+SELECT r.* FROM refused_in($$INSERT INTO thing VALUES (22, 1, 'good'), (23, 1, 'fail'), (24, 1, 'good')$$) AS r;
 SELECT count(*) FROM thing WHERE id > 21;
 DROP FUNCTION thing_payload(thing);
-SELECT r.* FROM refused($$INSERT INTO thing VALUES (25, 1, 'good')$$) AS r;
+SELECT r.* FROM refused_in($$INSERT INTO thing VALUES (25, 1, 'good')$$) AS r;
 SELECT * FROM new_messages();
 
 -- One that writes to a watched table itself, and another trigger that does; the order is that of the changes.

@@ -1,29 +1,14 @@
 -- emit(): application events.
 -- Proves M5, R6 and the writing half of E1, E5, I6, W1 and W8 for messages that are no row.
-SET client_min_messages = warning;
 CREATE SCHEMA emit_test;
 SET search_path = emit_test;
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
 
-CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE command;
-    message := 'NOT REFUSED';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-END
-$$;
--- What has been written since the last look.
-CREATE TABLE looked (id bigint NOT NULL);
-INSERT INTO looked SELECT coalesce(max(id), 0) FROM webhook.outbox;
-CREATE FUNCTION new_messages() RETURNS TABLE (event text, type text, entity_id json, uid text, profile text, webhooks text,
-    payload text) LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN QUERY SELECT o.event, o.entity_type, o.entity_id, o.event_uid, o.profile,
-            (SELECT string_agg(w.name, ',' ORDER BY w.name) FROM webhook.webhook w WHERE w.id = ANY (o.webhook_ids)),
-            left(o.payload::text, 300)
-        FROM webhook.outbox o WHERE o.id > (SELECT l.id FROM looked l) ORDER BY o.id;
-    UPDATE looked SET id = (SELECT coalesce(max(o.id), looked.id) FROM webhook.outbox o);
-END
+CREATE FUNCTION new_messages(OUT event text, OUT type text, OUT entity_id json, OUT uid text, OUT profile text, OUT webhooks text, OUT payload text)
+    RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
+    SELECT event, entity_type, entity_id, event_uid, profile, receivers(webhook_ids), left(payload::text, 300) FROM new_rows()
 $$;
 
 -- Nobody asks for it: an id, but nothing is written.

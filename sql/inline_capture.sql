@@ -1,8 +1,10 @@
 -- Rows are captured while the statement runs where that is possible, and by the trigger where it is not: the messages are the same.
 -- Proves P5 as far as no trigger event is queued, W1 and E5 for errors later in the statement, and the order of messages (E2).
-SET client_min_messages = warning;
 CREATE SCHEMA inline_test;
 SET search_path = inline_test;
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
 TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 
 -- How often a statement calls the trigger.
@@ -17,14 +19,8 @@ BEGIN
     RETURN calls;
 END
 $$;
-CREATE TABLE looked (id bigint NOT NULL);
-INSERT INTO looked SELECT coalesce(max(id), 0) FROM webhook.outbox;
-CREATE FUNCTION new_messages() RETURNS TABLE (event text, entity_id text, payload text) LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN QUERY SELECT o.event, o.entity_id::text, left(o.payload::text, 200)
-        FROM webhook.outbox AS o WHERE o.id > (SELECT l.id FROM looked AS l) ORDER BY o.id;
-    UPDATE looked SET id = (SELECT coalesce(max(o.id), looked.id) FROM webhook.outbox AS o);
-END
+CREATE FUNCTION new_messages(OUT event text, OUT entity_id text, OUT payload text) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
+    SELECT event, entity_id::text, left(payload::text, 200) FROM new_rows()
 $$;
 
 CREATE TABLE guest (id integer PRIMARY KEY, name text, event text, notes text);
@@ -59,7 +55,7 @@ RESET ROLE;
 CREATE TABLE seat (id integer PRIMARY KEY, guest integer);
 SELECT webhook.watch('seat', 'seat', event_uid => '(SELECT count(*)::text FROM inline_test.seat AS s WHERE s.guest = seat.guest)');
 SELECT trigger_calls($$INSERT INTO seat VALUES (1, 1), (2, 1), (3, 2)$$) AS calls;
-SELECT o.entity_id::text, o.event_uid FROM webhook.outbox AS o WHERE o.id > (SELECT id FROM looked) ORDER BY o.id;
+SELECT o.entity_id::text, o.event_uid FROM webhook.outbox AS o WHERE o.id > (SELECT id FROM last_message) ORDER BY o.id;
 -- So do partitions.
 CREATE TABLE visit (id integer PRIMARY KEY, place text) PARTITION BY RANGE (id);
 CREATE TABLE visit_low PARTITION OF visit FOR VALUES FROM (0) TO (10);
@@ -142,7 +138,7 @@ $$;
 WITH told AS (
     SELECT o.entity_type, row_number() OVER (PARTITION BY o.entity_type ORDER BY o.id) AS nth,
         ROW (split_part(o.event, '.', 2), o.entity_id::text, o.event_uid, o.payload::text) AS message
-    FROM webhook.outbox AS o WHERE o.id > (SELECT id FROM looked) AND o.entity_type IN ('fast', 'slow'))
+    FROM webhook.outbox AS o WHERE o.id > (SELECT id FROM last_message) AND o.entity_type IN ('fast', 'slow'))
 SELECT count(*) > 300 AS many, count(*) FILTER (WHERE f.message IS DISTINCT FROM s.message) AS differences
 FROM (SELECT * FROM told WHERE entity_type = 'fast') AS f FULL JOIN (SELECT * FROM told WHERE entity_type = 'slow') AS s USING (nth);
 

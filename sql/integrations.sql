@@ -1,32 +1,16 @@
 -- Integrations: who has which, where they count, what payment means.
 -- Proves I7 I8 I9 I10 I11 I12, E5 and I6 for webhooks of integrations, R6.
-SET client_min_messages = warning;
-SET timezone = 'UTC';
 CREATE SCHEMA integrations_test;
 SET search_path = integrations_test;
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
 TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 
--- Runs a command that must fail and shows what the user gets to see.
-CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-BEGIN
-    EXECUTE command;
-    message := 'NOT REFUSED';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT, detail = PG_EXCEPTION_DETAIL;
-    message := message || coalesce(' / ' || nullif(detail, ''), '');
-    message := left(message, 120);
-END
-$$;
-
--- What has been sent since the last look: the apps of the webhooks, the event and the guest.
-CREATE TABLE seen (id bigint);
+-- What has been sent since the last call: the webhooks, the event and the guest.
 CREATE FUNCTION sent() RETURNS SETOF text LANGUAGE sql VOLATILE AS $$
-    WITH now_seen AS (INSERT INTO seen SELECT o.id FROM webhook.outbox AS o WHERE o.id NOT IN (SELECT id FROM seen) RETURNING id)
-    SELECT (SELECT string_agg(w.app, ',' ORDER BY w.app) FROM webhook.webhook AS w WHERE w.id = ANY (o.webhook_ids))
-           || ' ' || o.event || ' ' || (o.payload->>'name')
-    FROM webhook.outbox AS o JOIN now_seen USING (id) ORDER BY o.id
+    SELECT receivers(o.webhook_ids) || ' ' || o.event || ' ' || (o.payload->>'name')
+    FROM new_rows() AS o
 $$;
 
 --

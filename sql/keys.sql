@@ -1,17 +1,14 @@
 -- An UPDATE that changes the id is the delete of one entity and the create of another: a copy kept by entity_id equals the table.
 -- Proves C7, C19, C20, C23, C27 and W3, for plain tables, expressions, partitions, soft deletes, payments and moves between events.
-SET client_min_messages = warning;
 CREATE SCHEMA keys_test;
 SET search_path = keys_test;
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
 TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
-CREATE TABLE looked (id bigint NOT NULL);
-INSERT INTO looked VALUES (0);
-CREATE FUNCTION new_messages(hook bigint DEFAULT NULL) RETURNS TABLE (event text, entity_id text, uid text, payload text) LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN QUERY SELECT o.event, o.entity_id #>> '{}', o.event_uid, o.payload::text
-        FROM webhook.outbox AS o WHERE o.id > (SELECT l.id FROM looked AS l) AND (hook IS NULL OR hook = ANY (o.webhook_ids)) ORDER BY o.id;
-    UPDATE looked SET id = (SELECT coalesce(max(o.id), looked.id) FROM webhook.outbox AS o);
-END
+CREATE FUNCTION new_messages(hook bigint DEFAULT NULL, OUT event text, OUT entity_id text, OUT uid text, OUT payload text)
+    RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
+    SELECT event, entity_id #>> '{}', event_uid, payload::text FROM new_rows() WHERE hook IS NULL OR hook = ANY (webhook_ids)
 $$;
 SELECT webhook.create_webhook('keys', '*', 'http://127.0.0.1:9/') AS everything,
     webhook.create_webhook('keys', 'guest.create,ticket.create', 'http://127.0.0.1:9/') AS creations \gset
@@ -194,7 +191,7 @@ DECLARE
     known boolean;
 BEGIN
     FOR m IN SELECT o.entity_type AS type, split_part(o.event, '.', 2) AS action, o.entity_id #>> '{}' AS id, o.payload::jsonb AS payload FROM webhook.outbox AS o
-        WHERE hook = ANY (o.webhook_ids) AND o.id > (SELECT l.id FROM looked AS l) AND o.entity_type IN ('plain', 'expressed', 'parted', 'bought') ORDER BY o.id
+        WHERE hook = ANY (o.webhook_ids) AND o.id > (SELECT id FROM last_message) AND o.entity_type IN ('plain', 'expressed', 'parted', 'bought') ORDER BY o.id
     LOOP
         known := EXISTS (SELECT FROM copy AS c WHERE c.hook = receive.hook AND c.type = m.type AND c.id = m.id);
         IF known = (m.action = 'create') THEN

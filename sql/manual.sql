@@ -1,23 +1,10 @@
 -- Manual triggers: one entity, fired by a person, for one webhook.
 -- Proves I1 (event.manual, guest.manual), I3, and of W15 the ids of all kinds of tables.
-SET client_min_messages = warning;
-SET timezone = 'UTC';
 CREATE SCHEMA manual_test;
 SET search_path = manual_test;
-
--- Runs a command that must fail and shows what the user gets to see.
-CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hinted boolean) LANGUAGE plpgsql AS $$
-DECLARE
-    hint text;
-BEGIN
-    EXECUTE command;
-    message := 'NOT REFUSED';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-    message := regexp_replace(message, '\m\d+\M', 'N');
-    hinted := hint <> '';
-END
-$$;
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
 
 TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 CREATE VIEW sent AS

@@ -1,17 +1,13 @@
 -- Expressions and payload functions that write to the table they are asked about, which brings the row trigger into itself.
 -- And those that send messages, change settings or call themselves; what of it a transform may do.
 -- Proves W15 (any existing schema), I17 and R6 (what a table's owner writes cannot harm the server).
-SET client_min_messages = warning;
 CREATE SCHEMA nested_test;
 SET search_path = nested_test;
-CREATE TABLE looked (id bigint NOT NULL);
-INSERT INTO looked SELECT coalesce(max(id), 0) FROM webhook.outbox;
-CREATE FUNCTION new_messages() RETURNS TABLE (event text, entity_id text, payload text) LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN QUERY SELECT o.event, o.entity_id::text, o.payload::text
-        FROM webhook.outbox o WHERE o.id > (SELECT l.id FROM looked l) ORDER BY o.id;
-    UPDATE looked SET id = (SELECT coalesce(max(o.id), looked.id) FROM webhook.outbox o);
-END
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
+CREATE FUNCTION new_messages(OUT event text, OUT entity_id text, OUT payload text) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
+    SELECT event, entity_id::text, payload::text FROM new_rows()
 $$;
 SELECT webhook.create_webhook('nested', 'seat.*', 'http://127.0.0.1:9/') > 0;
 

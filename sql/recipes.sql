@@ -2,27 +2,16 @@
 -- Proves W15: keys in several columns, the event over two joins, soft deletes, payments in another table, partitions, row-level
 -- security, secret columns, views, odd names, triggers that write to other watched tables, and ALTER TABLE after watch(); W8 for
 -- unchanged updates.
-SET client_min_messages = warning;
-SET timezone = 'UTC';
 CREATE SCHEMA recipes_test;
 SET search_path = recipes_test;
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
 TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 
--- Runs a command that must fail and shows what the user gets to see.
-CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE command;
-    message := 'NOT REFUSED';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-END
-$$;
-
--- What has been sent since the last look.
-CREATE TABLE seen (id bigint);
+-- What has been sent since the last call.
 CREATE FUNCTION sent(OUT event text, OUT entity_id text, OUT event_uid text, OUT payload text) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
-    WITH now_seen AS (INSERT INTO seen SELECT o.id FROM webhook.outbox AS o WHERE o.id NOT IN (SELECT id FROM seen) RETURNING id)
-    SELECT o.event, o.entity_id::text, o.event_uid, o.payload::text FROM webhook.outbox AS o JOIN now_seen USING (id) ORDER BY o.id
+    SELECT o.event, o.entity_id::text, o.event_uid, o.payload::text FROM new_rows() AS o
 $$;
 SELECT webhook.create_webhook('recipes', '*', 'http://127.0.0.1:1/') AS hook \gset
 
@@ -85,8 +74,7 @@ FROM webhook.outbox AS o WHERE o.entity_type = 'guest' ORDER BY o.id;
 SELECT count(*) FROM sent();
 -- I12: the receiver hears of a guest once that it is paid, however often, when and by what that is noticed.
 CREATE FUNCTION told(OUT entity_id text, OUT heard text) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
-    WITH now_seen AS (INSERT INTO seen SELECT o.id FROM webhook.outbox AS o WHERE o.id NOT IN (SELECT id FROM seen) RETURNING id)
-    SELECT o.entity_id::text, string_agg(substr(o.event, 7), ' ' ORDER BY o.id) FROM webhook.outbox AS o JOIN now_seen USING (id)
+    SELECT o.entity_id::text, string_agg(substr(o.event, 7), ' ' ORDER BY o.id) FROM new_rows() AS o
     WHERE (SELECT id FROM webhook.get_webhooks('paid')) = ANY (o.webhook_ids) GROUP BY 1 ORDER BY 1
 $$;
 INSERT INTO guest SELECT i, 'guest ' || i FROM generate_series(3, 9) AS i;

@@ -1,24 +1,12 @@
 -- The API with its keys, the menu of manual actions, REST hooks, and payments in another table.
 -- Proves I16, I8, I2 (the same JSON as the webhook's), I3 and I10 (get_manual_actions), I12 (notify_payment), M10.
-SET client_min_messages = warning;
-SET timezone = 'UTC';
 CREATE SCHEMA restapi_test;
 SET search_path = restapi_test;
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
 TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 
--- Runs a command that must fail and shows what the user gets to see.
-CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-BEGIN
-    EXECUTE command;
-    message := 'NOT REFUSED';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT, detail = PG_EXCEPTION_DETAIL;
-    message := message || coalesce(' / ' || nullif(detail, ''), '');
-    message := regexp_replace(left(message, 120), '\m\d+\M', 'N');
-END
-$$;
 
 CREATE TYPE mood AS ENUM ('happy', 'sad');
 CREATE TABLE event (uid text PRIMARY KEY, title text, profile text NOT NULL, starts timestamptz);

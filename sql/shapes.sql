@@ -1,22 +1,10 @@
 -- Mappings, templates and forms: what is refused, and what forms make of tables.
 -- Proves I15 (check_form, configure_form) and R6 for I13, I14, I15; what is sent is tested in test/t/shape_payloads.pl.
-SET client_min_messages = warning;
 CREATE SCHEMA shapes_test;
 SET search_path = shapes_test;
-
--- Runs a command that must fail and shows what the user gets to see.
-CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-BEGIN
-    EXECUTE command;
-    message := 'NOT REFUSED';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT, detail = PG_EXCEPTION_DETAIL;
-    message := message || coalesce(' / ' || nullif(detail, ''), '');
-    message := left(message, 110);
-END
-$$;
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
 
 CREATE TABLE guest (id int PRIMARY KEY, firstname text, amount numeric, vip text, secret text, born timestamptz);
 SELECT webhook.watch('guest', 'guest', columns => '{id,firstname,amount,vip,born}');

@@ -1,30 +1,16 @@
 -- watch() and unwatch(): every argument, calling it again, and everything that is refused.
 -- Proves R6 for both, and the part of I1, W14 and W15 that is about settings.
-SET client_min_messages = warning;
 CREATE ROLE regress_watch_owner;
 CREATE ROLE regress_watch_other;
 CREATE SCHEMA watch_test;
 SET search_path = watch_test;
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
 GRANT USAGE, CREATE ON SCHEMA watch_test TO regress_watch_owner;
 GRANT USAGE ON SCHEMA watch_test, webhook TO regress_watch_owner, regress_watch_other;
 GRANT EXECUTE ON FUNCTION webhook.watch, webhook.unwatch TO regress_watch_owner, regress_watch_other;
 
--- Runs a command that must fail, and shows what the user gets to see.
-CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-BEGIN
-    EXECUTE command;
-    message := 'NOT REFUSED';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT, detail = PG_EXCEPTION_DETAIL;
-    message := message || coalesce(' / ' || nullif(detail, ''), '');
-    hint := regexp_replace(hint, E'[\\n].*', '');
-    IF length(message) > 300 THEN
-        message := left(message, 60) || '... (' || length(message) || ' characters)';
-    END IF;
-END
-$$;
 CREATE VIEW settings AS
     SELECT relation, entity_type, id, event_uid, profile, paid, deleted, columns, exclude, payload FROM webhook.watch;
 CREATE VIEW triggers AS

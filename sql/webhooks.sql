@@ -1,23 +1,11 @@
 -- Creating, listing, changing, switching and deleting webhooks, and everything that is refused.
 -- Proves M1 M2 M4, E4 E5 E7, I4 I5 I6, R6, and the part of M3, W14 and I17 (which functions may transform) that needs no
 -- receiver; what a transform does is tested in test/t/shape_payloads.pl.
-SET client_min_messages = warning;
-SET timezone = 'UTC';
 CREATE SCHEMA webhooks_test;
 SET search_path = webhooks_test;
-
--- Runs a command that must fail and shows what the user gets to see.
-CREATE FUNCTION refused(command text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-BEGIN
-    EXECUTE command;
-    message := 'NOT REFUSED';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT, detail = PG_EXCEPTION_DETAIL;
-    message := message || coalesce(' / ' || nullif(detail, ''), '');
-END
-$$;
+\set helpers `echo "$WEBHOOK_HELPERS"`
+\set ECHO none
+\i :helpers
 
 -- The same for one argument of create_webhook(), as an expression.
 CREATE FUNCTION refused_argument(argument text, value text, OUT code text, OUT message text) LANGUAGE plpgsql AS $$
