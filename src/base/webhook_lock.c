@@ -33,24 +33,24 @@
 #include "base/webhook_lock.h"
 
 /* Keeps our locks apart from those of pg_advisory_lock(), whose classes are 1 and 2. */
-#define CLAIM_LOCK_CLASS	0x5748
+#define WEBHOOK_LOCK_CLASS	0x5748
 
 /* Limit per transaction: all sessions share the lock table. */
-#define MAX_CLAIMS			1000
+#define MAX_LOCKS			1000
 
 /* Bounds of the interval between tries; a session may commit in a moment, or in hours. */
 #define FIRST_PAUSE_MS		10
 #define MAX_PAUSE_MS		1000
 
 /* A lock that the worker tried to take. */
-typedef struct Claim
+typedef struct WebhookLock
 {
 	int64		webhook_id;		/* hash key */
 	uint64		asked;			/* number of the transaction of the last try */
 	bool		granted;
 	int			pause_ms;		/* interval before the next try, if refused */
 	TimestampTz again;			/* time of the next try */
-} Claim;
+} WebhookLock;
 
 static HTAB *webhook_lock_table = NULL;
 static uint64 webhook_lock_transaction = 0;
@@ -62,7 +62,7 @@ static void
 webhook_lock_set_tag(LOCKTAG *tag, int64 webhook_id)
 {
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (webhook_id >> 32), (uint32) webhook_id,
-						 CLAIM_LOCK_CLASS);
+						 WEBHOOK_LOCK_CLASS);
 }
 
 void
@@ -79,19 +79,19 @@ void
 webhook_lock_begin(void)
 {
 	HASH_SEQ_STATUS status;
-	Claim	   *claim;
+	WebhookLock *lock;
 
 	if (webhook_lock_table == NULL)
-		webhook_lock_table = container_hash("webhook locks", 64, sizeof(int64), sizeof(Claim), TopMemoryContext);
+		webhook_lock_table = container_hash("webhook locks", 64, sizeof(int64), sizeof(WebhookLock), TopMemoryContext);
 
 	/*
 	 * Locks end with their transaction; refusals are remembered while the
 	 * worker keeps trying.
 	 */
 	hash_seq_init(&status, webhook_lock_table);
-	while ((claim = hash_seq_search(&status)) != NULL)
-		if (claim->granted || claim->asked != webhook_lock_transaction)
-			hash_search(webhook_lock_table, &claim->webhook_id, HASH_REMOVE, NULL);
+	while ((lock = hash_seq_search(&status)) != NULL)
+		if (lock->granted || lock->asked != webhook_lock_transaction)
+			hash_search(webhook_lock_table, &lock->webhook_id, HASH_REMOVE, NULL);
 	webhook_lock_transaction++;
 	webhook_lock_ngranted = 0;
 	webhook_lock_limit_reached = false;
@@ -99,21 +99,21 @@ webhook_lock_begin(void)
 
 /* Is it time to try?  A time too far ahead means that the clock has been set back. */
 static bool
-webhook_lock_is_due(const Claim *claim, TimestampTz now)
+webhook_lock_is_due(const WebhookLock *lock, TimestampTz now)
 {
-	return now >= claim->again || claim->again > TimestampTzPlusMilliseconds(now, MAX_PAUSE_MS);
+	return now >= lock->again || lock->again > TimestampTzPlusMilliseconds(now, MAX_PAUSE_MS);
 }
 
 static bool
-webhook_lock_request(Claim *claim, TimestampTz now)
+webhook_lock_request(WebhookLock *lock, TimestampTz now)
 {
 	LOCKTAG		tag;
 
-	webhook_lock_set_tag(&tag, claim->webhook_id);
+	webhook_lock_set_tag(&tag, lock->webhook_id);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
 		return true;
-	claim->pause_ms = Max(FIRST_PAUSE_MS, Min(2 * claim->pause_ms, MAX_PAUSE_MS));
-	claim->again = TimestampTzPlusMilliseconds(now, claim->pause_ms);
+	lock->pause_ms = Max(FIRST_PAUSE_MS, Min(2 * lock->pause_ms, MAX_PAUSE_MS));
+	lock->again = TimestampTzPlusMilliseconds(now, lock->pause_ms);
 	return false;
 }
 
@@ -122,44 +122,44 @@ webhook_lock_try(int64 webhook_id)
 {
 	TimestampTz now;
 	bool		found;
-	Claim	   *claim;
+	WebhookLock *lock;
 
 	Assert(IsTransactionState());
 	Assert(webhook_lock_table != NULL && webhook_lock_transaction > 0);
-	claim = hash_search(webhook_lock_table, &webhook_id, HASH_FIND, NULL);
-	if (claim != NULL && claim->asked == webhook_lock_transaction)
-		return claim->granted;
-	if (webhook_lock_ngranted >= MAX_CLAIMS)
+	lock = hash_search(webhook_lock_table, &webhook_id, HASH_FIND, NULL);
+	if (lock != NULL && lock->asked == webhook_lock_transaction)
+		return lock->granted;
+	if (webhook_lock_ngranted >= MAX_LOCKS)
 	{
 		webhook_lock_limit_reached = true;
 		return false;
 	}
-	claim = hash_search(webhook_lock_table, &webhook_id, HASH_ENTER, &found);
+	lock = hash_search(webhook_lock_table, &webhook_id, HASH_ENTER, &found);
 	if (!found)
 	{
-		claim->again = DT_NOBEGIN;
-		claim->pause_ms = 0;
+		lock->again = DT_NOBEGIN;
+		lock->pause_ms = 0;
 	}
 	now = clock_now();
-	claim->asked = webhook_lock_transaction;
-	claim->granted = webhook_lock_is_due(claim, now) && webhook_lock_request(claim, now);
-	webhook_lock_ngranted += claim->granted;
-	return claim->granted;
+	lock->asked = webhook_lock_transaction;
+	lock->granted = webhook_lock_is_due(lock, now) && webhook_lock_request(lock, now);
+	webhook_lock_ngranted += lock->granted;
+	return lock->granted;
 }
 
 void
 webhook_lock_ask_again(void)
 {
 	HASH_SEQ_STATUS status;
-	Claim	   *claim;
+	WebhookLock *lock;
 
 	if (webhook_lock_table == NULL)
 		return;
 	hash_seq_init(&status, webhook_lock_table);
-	while ((claim = hash_seq_search(&status)) != NULL)
+	while ((lock = hash_seq_search(&status)) != NULL)
 	{
-		claim->again = DT_NOBEGIN;
-		claim->pause_ms = 0;
+		lock->again = DT_NOBEGIN;
+		lock->pause_ms = 0;
 	}
 }
 
@@ -174,11 +174,11 @@ webhook_lock_next_try(void)
 {
 	TimestampTz next = DT_NOEND;
 	HASH_SEQ_STATUS status;
-	Claim	   *claim;
+	WebhookLock *lock;
 
 	hash_seq_init(&status, webhook_lock_table);
-	while ((claim = hash_seq_search(&status)) != NULL)
-		if (!claim->granted)
-			next = Min(next, claim->again);
+	while ((lock = hash_seq_search(&status)) != NULL)
+		if (!lock->granted)
+			next = Min(next, lock->again);
 	return next;
 }

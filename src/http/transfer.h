@@ -97,8 +97,8 @@ extern void transfer_destroy(Transfer *transfer);
 extern void transfer_begin(Transfer *transfer, const HttpRequest *request);
 
 /*
- * Prepare to send the same request again, with this timeout and after so many
- * microseconds, over a new connection or any.  Returns false if libcurl fails.
+ * Prepare to send the same request again, with this timeout and after this
+ * many microseconds, over a new connection or any.  Returns false if libcurl fails.
  */
 extern bool transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection);
 

@@ -26,7 +26,7 @@
 #define IPV4_BITS	32
 #define IPV6_BITS	128
 
-/* An IPv4-mapped address is an IPv4 address behind a prefix of this length. */
+/* An IPv4-mapped address is an IPv4 address after a prefix of this length. */
 #define MAPPED_BITS (IPV6_BITS - IPV4_BITS)
 
 typedef struct Range
@@ -214,7 +214,7 @@ netguard_parse_prefix(const char *text, int max)
 	return prefix;
 }
 
-/* Clear the bits behind the prefix, so that equal networks look equal. */
+/* Clear the bits after the prefix, so that equal networks look equal. */
 static void
 netguard_clear_host_bits(NetguardNetwork *network)
 {

@@ -13,7 +13,7 @@
 
 #define MAX_DIGITS	9			/* of an index */
 
-/* "[12]"; returns what is behind it, or NULL. */
+/* Parse an index, "[12]".  Returns the text after it, or NULL if there is none. */
 static const char *
 path_parse_index(const char *s, PathStep *step)
 {
@@ -27,7 +27,7 @@ path_parse_index(const char *s, PathStep *step)
 	return s + digits + 2;
 }
 
-/* Up to the next dot or bracket; returns what is behind it, or NULL. */
+/* Parse a key, which ends at the next dot or bracket.  Returns the text after it, or NULL. */
 static const char *
 path_parse_key(const char *s, PathStep *step)
 {

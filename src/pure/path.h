@@ -31,14 +31,17 @@ typedef struct Path
 	PathStep	steps[PATH_MAX_STEPS];
 } Path;
 
-/* Split a path, which then points into the text.  NULL, or a constant lower-case phrase. */
+/*
+ * Split a path, whose steps point into the text.  Returns NULL, or what is wrong as
+ * a constant lower-case phrase.
+ */
 extern const char *path_parse(const char *text, Path *path);
 
 /* A placeholder, {{ path }}. */
 typedef struct PathHole
 {
-	const char *start;			/* of the braces */
-	const char *end;			/* behind them */
+	const char *start;			/* of the opening braces */
+	const char *end;			/* after the braces */
 	const char *name;			/* without them, and without blanks around it */
 	size_t		name_len;
 } PathHole;
@@ -46,11 +49,11 @@ typedef struct PathHole
 typedef enum PathHoleFound
 {
 	PATH_HOLE,
-	PATH_NO_HOLE,				/* there is none in the rest of the text */
-	PATH_HOLE_OPEN				/* the next one is not closed */
+	PATH_NO_HOLE,				/* there are no more placeholders */
+	PATH_HOLE_OPEN				/* the next placeholder is not closed */
 } PathHoleFound;
 
-/* The first placeholder in a text. */
+/* Find the first placeholder in a text. */
 extern PathHoleFound path_next_hole(const char *text, PathHole *hole);
 
 #endif							/* WEBHOOK_PATH_H */

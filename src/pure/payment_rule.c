@@ -43,7 +43,8 @@ typedef enum PaymentRecord
 	RECORD_SHOWN,				/* remember the entity if it is shown, else
 								 * forget it */
 	RECORD_FORGET,
-	RECORD_ANEW					/* forget it, then remember it if it is shown */
+	RECORD_ANEW					/* forget the entity, then remember it if it
+								 * is shown */
 } PaymentRecord;
 
 typedef struct PaymentRule

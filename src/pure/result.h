@@ -26,18 +26,18 @@ typedef struct AttemptResult
 	HealthFailure failure;		/* if it has failed */
 } AttemptResult;
 
-/* What becomes of the delivery. */
+/* What happens to the delivery. */
 typedef enum ResultDelivery
 {
 	RESULT_SEND,				/* it is sent now */
-	RESULT_FINISH,				/* it is done with */
+	RESULT_FINISH,				/* it is removed */
 	RESULT_RETRY,				/* it is tried again after the delay */
 	RESULT_FAIL,				/* it is given up */
 	RESULT_WAIT					/* it waits until its endpoint works or is
 								 * active again */
 } ResultDelivery;
 
-/* What becomes of its order key. */
+/* What happens to its order key. */
 typedef enum ResultKey
 {
 	RESULT_KEEP_KEY,

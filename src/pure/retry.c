@@ -104,7 +104,7 @@ retry_parse_step(const char *text, int64_t * usecs, const char **error)
 		return NULL;
 	}
 
-	/* Nothing above the limit is of interest, so stop growing there. */
+	/* Stop growing at the limit: any larger number is rejected anyway. */
 	for (; ascii_is_digit(*text); text++)
 	{
 		if (number <= limit)
@@ -174,7 +174,7 @@ retry_delay(const RetrySchedule *schedule, int attempts, uint32_t random, int64_
 	return delay > retry_after ? delay : retry_after;
 }
 
-/* Consume one character; false when another one stands there. */
+/* Consume this character; false if the text begins with another one. */
 static bool
 retry_take_char(const char **text, char c)
 {

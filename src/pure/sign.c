@@ -3,10 +3,10 @@
  * sign.c
  *		Standard Webhooks signatures.
  *
- * A key is made once and used for every message of a webhook, so it keeps
- * OpenSSL's contexts: an HMAC then costs its two hashes and nothing else.
- * Ed25519 needs the whole message in one piece; its key keeps a buffer for
- * that.  Memory comes from OpenSSL, which wipes what held a secret.
+ * A key is created once and used for all messages of a webhook, so it keeps
+ * OpenSSL's contexts: an HMAC then costs no more than its two hashes.  Ed25519
+ * requires the message in one piece, for which its key keeps a buffer.  Memory is
+ * allocated by OpenSSL, which clears it when it is freed.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,13 +36,13 @@
 #define ED25519_BYTES	SIGN_SEED_BYTES /* of the seed, and of the public key */
 #define ED25519_SIGNATURE_BYTES 64
 
-/* Largest key in text form; longer text is no key. */
+/* Maximum size of a decoded key. */
 #define MAX_KEY_BYTES	64
 
 /* "." and a 64-bit number in decimal and "." */
 #define TIMESTAMP_SIZE	24
 
-/* A larger buffer is given back after use: most messages are small. */
+/* A larger buffer is freed after use, since most messages are small. */
 #define KEPT_BUFFER_BYTES	(64 * 1024)
 
 struct SignKey
@@ -56,7 +56,7 @@ struct SignKey
 #else
 	HMAC_CTX   *hmac;
 #endif
-	bool		rekey;			/* give the secret again for every message */
+	bool		rekey;			/* pass the secret for each message */
 	unsigned char secret[SIGN_MAX_SECRET_BYTES];
 	size_t		secret_len;
 
@@ -112,14 +112,14 @@ sign_decode_base64(const char *text, unsigned char *out)
 	return size;
 }
 
-/* Append the base64 of some bytes and a NUL; returns the number of characters. */
+/* Write bytes as base64, with a NUL; returns the number of characters. */
 static size_t
 sign_encode_base64(const unsigned char *bytes, size_t len, char *out)
 {
 	return (size_t) EVP_EncodeBlock((unsigned char *) out, bytes, (int) len);
 }
 
-/* Begin a message: with this secret, or with the one used before if it is NULL. */
+/* Start an HMAC with this secret or, if it is NULL, with the previous one. */
 static bool
 sign_hmac_begin(SignKey *key, const unsigned char *secret, size_t secret_len)
 {
@@ -190,9 +190,9 @@ sign_hmac_sign(SignKey *key, const Part *parts, int nparts, unsigned char *out)
 }
 
 /*
- * Set up the context, and find out whether it can be used again without the
- * secret.  Providers before OpenSSL 3.0.3 accept that but then do not reset
- * the context, so signing the same twice gives different results or an error.
+ * Set up the context, and find out whether it can be reused without passing the
+ * secret again.  Providers before OpenSSL 3.0.3 accept that without resetting the
+ * context, so two signatures of the same data differ, or the second one fails.
  */
 static bool
 sign_hmac_prepare(SignKey *key)
@@ -261,7 +261,7 @@ sign_ed25519_sign(SignKey *key, const Part *parts, int nparts, unsigned char *ou
 	if (!sign_join_parts(key, parts, nparts, &len))
 		return false;
 
-	/* The context is good for one signature only. */
+	/* The context can be used for one signature only. */
 	ok = EVP_MD_CTX_reset(key->md) == 1 &&
 		EVP_DigestSignInit(key->md, NULL, NULL, NULL, key->pkey) == 1 &&
 		EVP_DigestSign(key->md, out, &out_len, (const unsigned char *) key->buffer, len) == 1 &&
@@ -307,7 +307,7 @@ sign_prepare_key(SignKey *key, const char *text)
 	return "the secret does not begin with \"whsec_\" or \"whsk_\"";
 }
 
-/* One key, whose text is len bytes long. */
+/* Create one key from the first len bytes of a text. */
 static SignKey *
 sign_create_one(const char *text, size_t len, const char **error)
 {
@@ -320,7 +320,7 @@ sign_create_one(const char *text, size_t len, const char **error)
 	if (*error == NULL)
 		return key;
 
-	/* Nobody else shall find our failure in the error queue. */
+	/* Other users of OpenSSL must not find our errors in its queue. */
 	ERR_clear_error();
 	sign_key_free(key);
 	return NULL;
@@ -380,7 +380,7 @@ sign_key_has(const SignKey *key, SignKind kind)
 	return key != NULL;
 }
 
-/* One signature; returns its length, 0 when OpenSSL fails. */
+/* Write one signature; returns its length, 0 if OpenSSL fails. */
 static size_t
 sign_one(SignKey *key, const Part *parts, char *out)
 {

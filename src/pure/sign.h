@@ -29,7 +29,7 @@ typedef enum SignKind
 	SIGN_ED25519				/* "whsk_...", v1a */
 } SignKind;
 
-/* A key, or a list of keys, ready for use; holds OpenSSL contexts, so that a signature costs no set-up. */
+/* A key, or a list of keys, ready for use; holds OpenSSL contexts, so that a signature needs no set-up. */
 typedef struct SignKey SignKey;
 
 /*
@@ -41,7 +41,7 @@ typedef struct SignKey SignKey;
 extern SignKey *sign_key_create(const char *text, const char **error);
 extern void sign_key_free(SignKey *key);
 
-/* Is there a key of this kind? */
+/* Does the list contain a key of this kind? */
 extern bool sign_key_has(const SignKey *key, SignKind kind);
 
 /*
@@ -55,7 +55,7 @@ extern size_t sign_message(SignKey *key, const char *id, int64_t timestamp,
 /* Text form of raw key bytes: "whsec_" + base64.  out: at least SIGN_MAX_TEXT bytes. */
 extern void sign_format_secret(const unsigned char *bytes, size_t len, char *out);
 
-/* Text form of the ed25519 key that grows from SIGN_SEED_BYTES random bytes; false when OpenSSL fails. */
+/* Text form of the ed25519 key with this seed of SIGN_SEED_BYTES random bytes; false if OpenSSL fails. */
 extern bool sign_format_private_key(const unsigned char *seed, char *out);
 
 /* "whpk_<base64>", the public half of the first ed25519 key; false if there is none. */

@@ -25,14 +25,14 @@
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
 
-/* A piece of someone else's text. */
+/* Part of another text. */
 typedef struct Span
 {
 	const char *start;
 	size_t		len;
 } Span;
 
-/* What stands before the path. */
+/* The part of a URL before the path. */
 typedef struct Origin
 {
 	bool		https;
@@ -41,7 +41,7 @@ typedef struct Origin
 	const char *rest;			/* path, query or the end */
 } Origin;
 
-/* Text being written; full once something did not fit. */
+/* Output buffer; full is set if something did not fit. */
 typedef struct Writer
 {
 	char	   *out;
@@ -147,7 +147,7 @@ url_finish(Writer *writer)
 	return writer->len;
 }
 
-/* Returns where the authority begins, or NULL when this is not our kind of URL. */
+/* Returns the start of the authority, or NULL if the scheme is neither http nor https. */
 static const char *
 url_parse_scheme(const char *url, bool *https)
 {
@@ -157,7 +157,7 @@ url_parse_scheme(const char *url, bool *https)
 	return url_has_prefix(url, "http://") ? url + strlen("http://") : NULL;
 }
 
-/* "[...]" with an IPv6 address inside.  No zone: it means something here only. */
+/* "[...]" with an IPv6 address.  Zones are rejected, as they have a meaning on one machine only. */
 static bool
 url_is_ipv6_literal(Span host)
 {
@@ -187,7 +187,7 @@ url_is_host_name(Span host)
 	return true;
 }
 
-/* Read the digits of a port; -1 when they are no port. */
+/* Parse the digits of a port; -1 if they are not a valid port. */
 static int
 url_parse_port(Span digits)
 {
@@ -256,8 +256,8 @@ url_parse_origin(const char *url, Origin *origin)
 }
 
 /*
- * If a known placeholder stands at text, return its length and set *value to
- * what is to be filled in; else 0.
+ * If text begins with a known placeholder, return its length and set *value to the
+ * text that replaces it; else return 0.
  */
 static size_t
 url_match_placeholder(const char *text, const UrlValues *values, const char **value)
@@ -287,7 +287,7 @@ url_match_placeholder(const char *text, const UrlValues *values, const char **va
 	return 0;
 }
 
-/* Check what stands behind the authority; returns what is wrong, or NULL. */
+/* Check the part after the authority; returns what is wrong, or NULL. */
 static const char *
 url_check_path_and_query(const char *text)
 {
@@ -419,7 +419,7 @@ url_append_query(char *url, size_t len, size_t size, const char *name, const cha
 	return url_finish(&writer);
 }
 
-/* Headers that the sender sets itself, or that would change how the request is framed. */
+/* Headers that the worker sets, or that would change the framing of the request. */
 static bool
 url_is_reserved_header(const char *name)
 {
@@ -442,7 +442,7 @@ url_is_reserved_header(const char *name)
 	return false;
 }
 
-/* A token as RFC 9110 has it. */
+/* A token as defined by RFC 9110. */
 static bool
 url_is_token(const char *text)
 {

@@ -27,8 +27,9 @@ typedef struct UrlValues
 /*
  * Is this an acceptable URL template?  Absolute, http or https, with a host, no
  * credentials, no control characters, spaces or non-ASCII characters, no
- * fragment, only the known placeholders, and those only behind the authority
- * (path or query).  NULL when it is, else a constant lower-case phrase.
+ * fragment, only the known placeholders, and those only after the authority
+ * (path or query).  Returns NULL if so, else the reason as a constant lower-case
+ * phrase.
  */
 extern const char *url_check(const char *url);
 
@@ -40,7 +41,7 @@ extern const char *url_check(const char *url);
 extern size_t url_expand(const char *url, const UrlValues *values, char *out, size_t size);
 
 /*
- * Can these values stand in the path?  An empty one, or one that makes a segment "." or "..", would name another
+ * Can these values be used in the path?  An empty one, or one that makes a segment "." or "..", would name another
  * resource: receivers resolve such segments even if they are percent-encoded.  NULL when they can, else a constant
  * lower-case phrase.
  */
