@@ -8,7 +8,7 @@ COMMENT ON COLUMN webhook.stat_webhooks.name IS 'its name for people';
 COMMENT ON COLUMN webhook.stat_webhooks.active IS 'false: deactivated, nothing is sent';
 COMMENT ON COLUMN webhook.stat_webhooks.delivered IS 'messages that the receiver has accepted';
 COMMENT ON COLUMN webhook.stat_webhooks.failed IS 'messages that have failed permanently';
-COMMENT ON COLUMN webhook.stat_webhooks.attempts IS 'requests that were made, test calls excluded';
+COMMENT ON COLUMN webhook.stat_webhooks.attempts IS 'attempts to deliver; test calls and handshakes do not count';
 COMMENT ON COLUMN webhook.stat_webhooks.pending IS 'committed messages that are not delivered yet';
 COMMENT ON COLUMN webhook.stat_webhooks.retrying IS 'those of them that have failed and will be tried again';
 COMMENT ON COLUMN webhook.stat_webhooks.buffered IS 'messages buffered while it is deactivated';

@@ -258,7 +258,8 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 	attempt_log_mark(endpoint, result->outcome != HTTP_DELIVERED);
 	if (!counts)
 		return;
-	endpoint->stats.attempts++;
+	if (!delivery->attempt.handshake)
+		endpoint->stats.attempts++;
 	if (result->outcome == HTTP_DELIVERED)
 	{
 		endpoint->stats.delivered++;

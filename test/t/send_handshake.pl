@@ -154,6 +154,8 @@ foreach my $path (sort keys %refusals)
 	is(methods($path), 'OPTIONS', "W7: $path: after one question, and nothing else");
 }
 is(sql('SELECT count(*) FROM webhook.stat_webhooks WHERE agreed_at IS NOT NULL'), '0', 'W12: nobody has agreed');
+is(sql('SELECT sum(attempts), bool_and(last_failure_at IS NOT NULL AND last_error IS NOT NULL) FROM webhook.stat_webhooks'), '0|t',
+	'W12: no question is an attempt to deliver, but its failure is shown');
 
 # One of them changes its mind
 
