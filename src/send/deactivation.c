@@ -102,6 +102,25 @@ deactivation_find_orphans(void)
 }
 
 bool
+deactivation_pending_for(int64 webhook_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, deactivation_pending)
+	{
+		if (((Endpoint *) lfirst(lc))->id == webhook_id)
+			return true;
+	}
+	return false;
+}
+
+void
+deactivation_clock_set_back(void)
+{
+	deactivation_try_at = DT_NOBEGIN;
+}
+
+bool
 deactivation_to_save(TimestampTz now)
 {
 	return deactivation_pending != NIL && (deactivation_news || webhook_lock_limited() || now >= deactivation_next_save());

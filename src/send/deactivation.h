@@ -27,6 +27,12 @@ extern void deactivation_of_transform(int64 webhook_id);
 /* Have the webhooks deactivated whose owner does not exist any more.  In a transaction with SPI connected. */
 extern void deactivation_find_orphans(void);
 
+/* Has this webhook still to be deactivated, or warned of? */
+extern bool deactivation_pending_for(int64 webhook_id);
+
+/* The clock has been set back: correct the times that are remembered. */
+extern void deactivation_clock_set_back(void);
+
 /* Is there something for deactivation_save() to do now; or when may there be a claim on what has had none so far? */
 extern bool deactivation_to_save(TimestampTz now);
 extern TimestampTz deactivation_next_save(void);

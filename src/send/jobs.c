@@ -38,6 +38,7 @@
 #include "send/jobs.h"
 #include "send/log_tables.h"
 #include "send/notify.h"
+#include "send/probe.h"
 #include "send/queue.h"
 #include "send/recall.h"
 #include "send/scheduler.h"
@@ -488,13 +489,18 @@ jobs_confirmed(void)
 }
 
 void
-jobs_clock_set_back(TimestampTz now)
+jobs_clock_set_back(TimestampTz before, TimestampTz now)
 {
 	jobs_last_read = Min(jobs_last_read, now);
 	jobs_unsaved_since = Min(jobs_unsaved_since, now);
 	queue_clock_set_back(now);
 	scheduler_clock_set_back();
 	spill_clock_set_back();
+	probe_clock_set_back(before - now);
+	deactivation_clock_set_back();
+	withheld_clock_set_back(now);
+	notify_clock_set_back(now);
+	trim_plan();
 }
 
 bool

@@ -31,7 +31,7 @@ extern bool jobs_ask_standbys(TimestampTz now);
 extern bool jobs_confirmed(void);
 
 /* The clock has been set back: correct the times that are remembered. */
-extern void jobs_clock_set_back(TimestampTz now);
+extern void jobs_clock_set_back(TimestampTz before, TimestampTz now);
 
 /* Before the end: write as much of what has happened as one transaction can.  True if that is all. */
 extern bool jobs_record_rest(void);

@@ -248,6 +248,12 @@ notify_next_key_ages(void)
 }
 
 void
+notify_clock_set_back(TimestampTz now)
+{
+	notify_key_ages_at = Min(notify_key_ages_at, TimestampTzPlusMilliseconds(now, KEY_AGES_INTERVAL_MS));
+}
+
+void
 notify_key_ages(TimestampTz now)
 {
 	Oid			types[] = {INT4OID};

@@ -41,4 +41,7 @@ extern bool notify_deactivate(const Endpoint *endpoint, const char *reason, Time
 extern TimestampTz notify_next_key_ages(void);
 extern void notify_key_ages(TimestampTz now);
 
+/* The clock has been set back: correct the times that are remembered. */
+extern void notify_clock_set_back(TimestampTz now);
+
 #endif							/* WEBHOOK_NOTIFY_H */

@@ -14,9 +14,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "send/attempt_log.h"
 #include "send/probe.h"
 
 static pairingheap *probe_queue;	/* of Endpoint, by next_probe_at */
+static int64 probe_set_back;	/* for probe_move() */
 
 
 static int
@@ -46,6 +48,24 @@ probe_plan(Endpoint *endpoint)
 		!endpoint->state.probing;
 	if (endpoint->state.in_probe_queue)
 		pairingheap_add(probe_queue, &endpoint->state.probe_node);
+}
+
+/* All of them alike, so their order does not change.  What was hours is worth being recorded. */
+static void
+probe_move(Endpoint *endpoint)
+{
+	if (!endpoint->state.health.failing)
+		return;
+	endpoint->state.health.next_probe_at -= probe_set_back;
+	if (probe_set_back > USECS_PER_SEC)
+		attempt_log_health(endpoint);
+}
+
+void
+probe_clock_set_back(int64 microseconds)
+{
+	probe_set_back = microseconds;
+	endpoint_foreach(probe_move);
 }
 
 static Endpoint *

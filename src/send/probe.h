@@ -15,6 +15,9 @@ extern void probe_init(MemoryContext context);
 /* Whether the endpoint needs a probe, or the time of its next one, may have changed. */
 extern void probe_plan(Endpoint *endpoint);
 
+/* The clock has been set back by this time: probes come when they would have come. */
+extern void probe_clock_set_back(int64 microseconds);
+
 /* The first endpoint whose probe is due; NULL: there is none. */
 extern Endpoint *probe_first_due(TimestampTz now);
 

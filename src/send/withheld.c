@@ -426,6 +426,13 @@ withheld_next_note(TimestampTz now)
 	return watch_access_changes() != withheld_noted ? now : withheld_look_at;
 }
 
+void
+withheld_clock_set_back(TimestampTz now)
+{
+	if (withheld_look_at != DT_NOEND)
+		withheld_look_at = Min(withheld_look_at, TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS));
+}
+
 /* Report watched tables that have been lost.  True: look again later. */
 static bool
 withheld_note_lost(TimestampTz now)

@@ -37,4 +37,7 @@ extern bool withheld_changed(void);
 extern TimestampTz withheld_next_note(TimestampTz now);
 extern void withheld_note(TimestampTz now);
 
+/* The clock has been set back: correct the times that are remembered. */
+extern void withheld_clock_set_back(TimestampTz now);
+
 #endif							/* WEBHOOK_WITHHELD_H */

@@ -201,7 +201,7 @@ worker_check_clock(TimestampTz now)
 	static TimestampTz last = DT_NOBEGIN;
 
 	if (now < last)
-		jobs_clock_set_back(now);
+		jobs_clock_set_back(last, now);
 	last = now;
 }
 

@@ -49,6 +49,22 @@ ok($receiver->wait_for_count(4, '/plain'), 'W2, W4: sent and tried again after t
 ok($receiver->wait_for_count(2, '/slow'), 'W10: and with a rate limit');
 becomes('SELECT webhook.pending() = 0', 't', 'W2: the position moves on');
 
+# The same for an endpoint that is failing: its probe comes after the time that was left, not hours later; what is shown
+# agrees, also after a restart.
+
+my $failing = create('/failing', event => "'failing.done'", retry_schedule => q{'{0,0,0,0,0,8s,8s,8s,8s,8s,8s,8s}'});
+WebhookTest::let_pass(7200);
+$receiver->behave('/failing', status => 500);
+sql(q{SELECT webhook.emit('failing.done', '{}', 'a')});
+becomes("SELECT next_probe_at > now() + '1 h' FROM webhook.stat_webhooks WHERE webhook_id = $failing", 't', 'W5: it is failing while the clock is ahead');
+WebhookTest::let_pass(-7200);
+becomes("SELECT next_probe_at < now() + '1 min' FROM webhook.stat_webhooks WHERE webhook_id = $failing", 't', 'W5: the clock is set back, and the probe with it');
+$receiver->behave('/failing');
+my $probes = $receiver->count('/failing');
+ok($receiver->wait_for_count($probes + 1, '/failing'), 'W5: which comes in its interval');
+becomes('SELECT webhook.pending() = 0', 't', 'W2: the message is delivered');
+sql("SELECT webhook.delete_webhook_by_id($failing)");
+
 # W2, R1: a crash between the deletion of a webhook's last row and the record of its health leaves it failing, with
 # nothing to try it with.
 
