@@ -30,6 +30,8 @@ static bool home_matched = false;	/* library and extension were of the same
 static uint64 home_generation = 0;	/* of webhook.cursor as we know it */
 static uint64 home_configuration = 0;	/* generation of the configuration
 										 * when the version was compared */
+static uint64 home_culprit = 0; /* webhook whose transform ended the worker
+								 * before this one */
 
 
 HomeState
@@ -58,12 +60,22 @@ home_is_current(void)
 static void
 home_move_in(DatabaseSlot *slot)
 {
-	int64		culprit = (int64) pg_atomic_exchange_u64(&slot->culprit, 0);
-
 	spill_recover();
-	if (culprit != 0)
-		deactivation_of_transform(culprit);
+	home_culprit = pg_atomic_read_u64(&slot->culprit);
+	if (home_culprit != 0)
+		deactivation_of_transform((int64) home_culprit);
 	home_current = HOME_OURS;
+}
+
+void
+home_committed(DatabaseSlot *slot)
+{
+	uint64		culprit = home_culprit;
+
+	if (culprit == 0 || deactivation_pending_for((int64) culprit))
+		return;
+	home_culprit = 0;
+	(void) pg_atomic_compare_exchange_u64(&slot->culprit, &culprit, 0);
 }
 
 /* Asked at the start, and after others have written to webhook.cursor: pg_restore, adopt() or CREATE EXTENSION. */

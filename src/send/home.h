@@ -31,6 +31,9 @@ extern bool home_to_check(void);
  */
 extern void home_check(DatabaseSlot *slot);
 
+/* The transaction has been committed: if the webhook that ended the last worker is deactivated, that is settled. */
+extern void home_committed(DatabaseSlot *slot);
+
 /* Is the position still the one that we know?  In a transaction that has locked webhook.cursor. */
 extern bool home_is_current(void);
 

@@ -439,6 +439,7 @@ jobs_run_transaction(TimestampTz now)
 		jobs_record(now, news);
 	}
 	jobs_commit_transaction(lasting);
+	home_committed(jobs_slot);
 	if (news)
 		shmem_note_progress(jobs_slot);
 	partitions_publish(jobs_slot);

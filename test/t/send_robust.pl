@@ -80,6 +80,31 @@ ok($receiver->wait_for_count(3, '/plain'), 'W5: the other webhook goes on');
 is($receiver->count('/stubborn'), 0, 'I17: nothing was sent to it');
 sql("SELECT webhook.delete_webhook_by_id($stubborn)");
 
+# I17: the same while a session holds the webhook: the worker after the next one knows of it, too.
+
+sql(q{CREATE FUNCTION deaf(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+	BEGIN RAISE LOG 'deaf runs'; LOOP BEGIN PERFORM pg_sleep(100); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$});
+my $deaf = create('/deaf', event => "'deaf.done'", transform => "'deaf(jsonb)'");
+my $holder = WebhookTest::session($node);
+$holder->query_safe("BEGIN; SELECT webhook.update_webhook($deaf, '{}')");
+my $first = WebhookTest::worker_pid();
+sql(q{SELECT webhook.emit('deaf.done', '{}')});
+foreach my $worker ('the next worker', 'the one after it')
+{
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.stat_workers WHERE pid <> $first AND state = 'served'"),
+		"I17: $worker has started");
+	WebhookTest::becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $deaf", 1, 'I17: and knows that it must not run the transform');
+	last if $worker ne 'the next worker';
+	$first = WebhookTest::worker_pid();
+	sql("SELECT pg_terminate_backend($first)");
+}
+$holder->query_safe('ROLLBACK');
+$holder->quit;
+ok($node->poll_query_until('postgres', "SELECT NOT active AND deactivation_reason = 'transform' FROM webhook.get_webhooks() WHERE id = $deaf"),
+	'I17: it is switched off when the session ends');
+is(scalar(() = slurp_file($node->logfile) =~ /LOG:  deaf runs/g), 1, 'I17: the transform has run once');
+sql("SELECT webhook.delete_webhook_by_id($deaf)");
+
 # I17: the locks that a transform takes do not outlive it.
 
 sql(q{CREATE FUNCTION locking(jsonb) RETURNS jsonb LANGUAGE plpgsql AS
