@@ -97,7 +97,12 @@ deactivation_find_orphans(void)
 	for (uint64 i = 0; i < n; i++)
 		ids[i] = DatumGetInt64(spi_statement_value(i, 1, &isnull));
 	for (uint64 i = 0; i < n; i++)
-		deactivation_order(endpoint_get(ids[i]), "owner", DT_NOBEGIN);
+	{
+		Endpoint   *endpoint = endpoint_get(ids[i]);
+
+		deactivation_order(endpoint, "owner", DT_NOBEGIN);
+		spill_put_aside(endpoint);
+	}
 	pfree(ids);
 }
 

@@ -174,6 +174,24 @@ WebhookTest::wait_until_delivered($node);
 is($receiver->count('/held'), 2, 'W2: nothing was sent again');
 end_test();
 
+# W5: an owner is dropped while a session holds its webhook: what is about to be sent is stored, and holds nothing up
+
+sql('CREATE ROLE leaver');
+$id = create('/leaver', rate_limit => 4, ordering => "'none'");
+sql("UPDATE webhook.webhook SET owner = 'leaver' WHERE id = $id");
+create('/stays', event => "'other.done'");
+emit(0, 'a');
+ok($receiver->wait_for_count(1, '/leaver'), 'W10: the rate limit is in force');
+begin_session();
+say_to_it("SELECT webhook.update_webhook($id, '{}')");
+sql("SELECT webhook.emit('thing.done', '{}') FROM generate_series(1, 3)", ';DROP ROLE leaver');
+sql("SELECT count(webhook.emit('other.done', '{}')) FROM generate_series(1, 2500)");
+ok($receiver->wait_for_count(2500, '/stays'), 'W5: another webhook is sent everything');
+becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'W5: the position moves on');
+end_session('ROLLBACK');
+becomes("SELECT NOT active AND deactivation_reason = 'owner' FROM webhook.get_webhooks() WHERE id = $id", 't', 'W16: then it is switched off');
+end_test();
+
 # W16: the extension is dropped while the worker is writing: it locks tables in the order in which the worker does
 
 $id = create('/dropped');
