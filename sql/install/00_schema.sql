@@ -1,5 +1,5 @@
--- The schema must be ours alone: its owner could drop or shadow what we put into it, and what stands in it already could
--- be called instead of what this script means.  Operators are qualified for that reason.
+-- No other role may control the schema: its owner could replace our objects, and objects that are in it already could be
+-- used instead of those that this script means.  Operators are qualified for the same reason.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n, pg_catalog.pg_roles AS r
@@ -13,7 +13,7 @@ BEGIN
                                                            WHERE n.nspname OPERATOR(pg_catalog.=) 'webhook')
                     AND d.classid OPERATOR(pg_catalog.<>) 'pg_catalog.pg_extension'::pg_catalog.regclass)
     THEN
-        RAISE EXCEPTION 'schema "webhook" exists already and is in use or belongs to somebody else'
+        RAISE EXCEPTION 'schema "webhook" already exists and is in use or owned by another role'
             USING ERRCODE = 'duplicate_schema', HINT = 'Rename or drop that schema first.';
     END IF;
 END

@@ -55,21 +55,21 @@ CREATE TABLE webhook.watch (
     exclude     text[],
     payload     text,
     search_path text NOT NULL,
-    numbers     jsonb,          -- of the columns named in columns and exclude, to notice when one gets another name; under the
-                                -- empty name those of the primary key that is the id, to notice when it is another one
-    name        text            -- of the relation, to notice when another one gets it
+    numbers     jsonb,          -- attribute numbers of the columns in columns and exclude, to detect renaming; with key '' those of
+                                -- the primary key if that is the id, to detect that it is replaced
+    name        text            -- of the relation, to detect that another one gets it
 );
 COMMENT ON TABLE webhook.watch IS 'the watched tables and their settings';
 
--- The outbox: a log in a ring of partitions, see src/outbox.c.  The order of the columns is known there.  A row can hold
--- several messages of a transaction, as many as there is room for in a page: see src/run.c.  toast_tuple_target is what a
--- page holds, so that such a row is stored as it is, neither compressed nor out of line.
+-- The outbox: a log in a ring of partitions.  src/log/outbox.c depends on the order of the columns.  A row can contain
+-- several messages of a transaction, as many as fit into a page (src/log/packed_row.c).  toast_tuple_target is the size of a
+-- page, so that such a row is neither compressed nor stored out of line.
 --
--- Here and below: a table without a primary key has a replica identity all the same.  In a database with a publication
--- of all tables nothing could be changed in it otherwise.
+-- Here and below, tables without a primary key have replica identity FULL: otherwise their rows could not be updated or
+-- deleted in a database with a publication for all tables.
 --
--- The outbox and the cursor are written without triggers, so they must not get a unique key: pg_repack copies the tables
--- that have one, and learns by a trigger what is written meanwhile.
+-- The outbox and the cursor are written without firing triggers, so they must not have a unique key: pg_repack copies
+-- tables that have one, and uses a trigger to find out what is written meanwhile.
 CREATE SEQUENCE webhook.outbox_id_seq AS bigint CACHE 1;
 DO $$
 BEGIN
@@ -140,8 +140,8 @@ INSERT INTO webhook.ring (current) VALUES (0);
 ALTER TABLE webhook.ring REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.ring IS 'one row: the outbox partition that is being written';
 
--- How far the outbox has been dealt with: everything visible in "done", and of what is visible in "through" the
--- ids up to "through_id".  Rows are only added, the newest counts; the table is truncated now and then.
+-- How far the outbox has been processed: everything visible in "done", and of what is visible in "through" the ids up to
+-- "through_id".  Rows are only inserted, and the newest one counts; the table is truncated from time to time.
 CREATE TABLE webhook.cursor (
     seq               bigint NOT NULL,
     system_identifier bigint NOT NULL,
@@ -271,10 +271,10 @@ CREATE TABLE webhook.notification (
 );
 COMMENT ON TABLE webhook.notification IS 'what an operator should know; also sent as NOTIFY webhook';
 
--- What a dump carries: the configuration, what is not delivered yet, and how far the outbox was dealt with (a restored
--- outbox is recognised as foreign by it).  Not the ring: its row comes with the extension, and any partition will do
--- to go on.  And nothing that belongs to a role or a table which has been dropped: of that there is but a number, which
--- means another role or table where the dump is restored.
+-- A dump contains the configuration, undelivered messages, and how far the outbox has been processed, which marks a
+-- restored outbox as foreign.  It does not contain the ring: CREATE EXTENSION inserts its row, and any partition can be the
+-- first one.  Nor does it contain what belongs to dropped roles or tables, of which only the OID is left: where the dump is
+-- restored, another role or table may have it.
 SELECT pg_catalog.pg_extension_config_dump('webhook.webhook',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = owner) AND (integration IS NULL OR EXISTS (SELECT'
     ' FROM webhook.integration AS i JOIN pg_catalog.pg_roles AS r ON r.oid = i.owner WHERE i.name = integration))');

@@ -1,5 +1,5 @@
--- What an argument that names a function takes: text, with the types of the function's arguments where several have that
--- name, or a value of PostgreSQL's own types for functions.
+-- The type of arguments that name a function: text, with the types of the function's arguments if its name is not unique,
+-- or a value of one of PostgreSQL's own types for functions.
 CREATE TYPE webhook.function_name;
 CREATE FUNCTION webhook.function_name_in(cstring) RETURNS webhook.function_name
 LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'textin';

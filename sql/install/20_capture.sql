@@ -44,8 +44,8 @@ CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON we
     FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
 ALTER TABLE webhook.watch ENABLE ALWAYS TRIGGER config_changed;
 
--- The attribute numbers of the columns that the settings of a table name and, with key '', of its primary key if that is
--- the id: to notice when columns are renamed or the key is replaced.
+-- The attribute numbers of the columns that the settings of a table refer to and, with key '', of its primary key if that
+-- is the id: to detect that columns are renamed or that the key is replaced.
 CREATE FUNCTION webhook.watched_numbers(relation regclass, id text, columns text[], exclude text[]) RETURNS jsonb
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -1,7 +1,7 @@
--- Managing webhooks: src/api.c, src/fields.c.
+-- Functions to manage webhooks, see src/api/webhook_api.c.
 --
--- The functions find out who calls them and work on the tables as the extension's owner; a SECURITY DEFINER could not
--- tell.  They switch the role and the search_path for that, which no parallel worker may do: hence PARALLEL UNSAFE.
+-- The functions need to know the caller's role, and access the tables as the extension's owner; in a SECURITY DEFINER
+-- function the caller would be unknown.  Changing the role is not allowed in parallel workers, hence PARALLEL UNSAFE.
 
 CREATE FUNCTION webhook.create_webhook(
     app            text,
@@ -82,13 +82,13 @@ CREATE FUNCTION webhook.activate_webhook(id bigint, replay_events boolean DEFAUL
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_activate_webhook';
 COMMENT ON FUNCTION webhook.activate_webhook(bigint, boolean)
-    IS 'switches a webhook on; what was buffered is sent (replay_events) or dropped; returns how many messages will be sent';
+    IS 'activates a webhook; buffered messages are sent (replay_events) or dropped; returns how many will be sent';
 
 CREATE FUNCTION webhook.reactivate(token text, replay_events boolean DEFAULT false) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_reactivate';
 COMMENT ON FUNCTION webhook.reactivate(text, boolean)
-    IS 'let a webhook work again by the token of a notification, which works once; returns how many buffered messages will be sent';
+    IS 'activates a webhook with the token of a notification, which can be used once; returns how many buffered messages will be sent';
 
 CREATE FUNCTION webhook.test_webhook(id bigint, entity_id text DEFAULT NULL, entity_type text DEFAULT NULL) RETURNS text
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -100,19 +100,19 @@ CREATE FUNCTION webhook.redeliver(webhook_id bigint, message_id text) RETURNS bo
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_redeliver';
 COMMENT ON FUNCTION webhook.redeliver(bigint, text)
-    IS 'deliver a message once more, with its id; false if it is on its way anyhow';
+    IS 'delivers a message again, with the same id; false if its delivery is still pending';
 
 CREATE FUNCTION webhook.deactivate_webhook(id bigint, buffer_events boolean DEFAULT false) RETURNS boolean
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_deactivate_webhook';
 COMMENT ON FUNCTION webhook.deactivate_webhook(bigint, boolean)
-    IS 'switches a webhook off, buffering its messages if wanted; returns whether it was active';
+    IS 'deactivates a webhook, buffering its messages or not; returns whether it was active';
 
 CREATE FUNCTION webhook.delete_webhook_by_id(id bigint) RETURNS boolean
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_delete_webhook_by_id';
 COMMENT ON FUNCTION webhook.delete_webhook_by_id(bigint)
-    IS 'removes a webhook and all that belongs to it; nothing is sent to it after the commit';
+    IS 'deletes a webhook with everything that belongs to it; nothing is sent to it after the commit';
 
 CREATE FUNCTION webhook.get_webhook_log(id bigint)
 RETURNS TABLE (
@@ -140,7 +140,7 @@ CREATE FUNCTION webhook.get_secret(id bigint) RETURNS text
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_secret';
 COMMENT ON FUNCTION webhook.get_secret(bigint)
-    IS 'the secret that signs a webhook''s messages, for its owner alone';
+    IS 'the secret with which the messages of a webhook are signed; for its owner only';
 
 CREATE FUNCTION webhook.get_public_key(id bigint) RETURNS text
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE

@@ -1,4 +1,4 @@
--- What is kept from whom: src/access.c.
+-- What webhooks are not sent because of their owners' privileges, see src/send/withheld.c.
 
 CREATE TABLE webhook.withheld (
     webhook_id bigint NOT NULL,

@@ -1,6 +1,6 @@
--- Seeing what happens.
+-- Monitoring.
 
--- Rows that the worker has not dealt with, judging by the newest position; see src/cursor.c.
+-- Messages that the worker has not processed, according to the newest position; see src/log/cursor.c.
 CREATE FUNCTION webhook.outbox_unread() RETURNS TABLE (id bigint, message_id uuid, event text, entity_id json,
     webhook_ids bigint[], created_at timestamptz, xid xid8)
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
@@ -34,7 +34,7 @@ CREATE FUNCTION webhook.pending(webhook_id bigint DEFAULT NULL) RETURNS bigint
 COMMENT ON FUNCTION webhook.pending(bigint) IS
     'committed messages that are neither delivered, nor permanently failed, nor buffered, of one or all webhooks of the current role, counted once per webhook';
 
--- The rest of webhook.pending(): webhooks of this role, and all for one that may see stat_webhooks.
+-- For pending(): the webhooks of this role, or all if it has the privilege to see stat_webhooks.
 CREATE FUNCTION webhook.pending_for(webhook_id bigint, role oid) RETURNS bigint
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -83,7 +83,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.outbox_samples(text, oid, integer) IS 'payloads of the latest application events for webhooks of a role';
 
--- For activate_webhook(), which has found out whose webhook it is: it has the rights of who calls it.
+-- For activate_webhook(), which has checked that the caller may manage the webhook.
 CREATE FUNCTION webhook.buffered(webhook_id bigint) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -1,11 +1,11 @@
--- The home of an outbox.
+-- An outbox that was restored from a dump, or copied with its database.
 --
--- A position says what has been dealt with in terms of transaction ids, which mean something in one database of one
--- server only.  So what a dump brings is marked when it is inserted; the extension itself never uses INSERT for these
--- tables.  A database copied as a template is known by the database oid in its position.  The worker sends nothing
--- then until a person has said, with adopt(), what the messages are.
+-- A position consists of transaction ids, which are meaningful in one database of one server only.  So triggers
+-- mark rows that come from a dump when they are inserted; capture and the worker do not fire these triggers.  A database
+-- that was copied as a template is recognized by the database OID in its position.  In both cases the worker sends nothing
+-- until adopt() has been called to decide what happens to the messages.
 
--- The transaction id 0 is before all positions, so that nobody takes the message for one of this database.
+-- Transaction id 0 precedes all positions, so the message is not taken for one that was written here.
 CREATE FUNCTION webhook.mark_restored_message() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -17,7 +17,7 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION webhook.mark_restored_message() IS 'row trigger: a message that comes from a dump';
+COMMENT ON FUNCTION webhook.mark_restored_message() IS 'row trigger that marks messages restored from a dump';
 
 CREATE FUNCTION webhook.mark_restored_position() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -27,7 +27,7 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION webhook.mark_restored_position() IS 'row trigger: a position that comes from a dump';
+COMMENT ON FUNCTION webhook.mark_restored_position() IS 'row trigger that marks a position restored from a dump';
 
 DO $$
 BEGIN
@@ -50,10 +50,10 @@ ALTER TABLE webhook.cursor ENABLE ALWAYS TRIGGER config_changed;
 CREATE FUNCTION webhook.outbox_is_foreign() RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'webhook_outbox_is_foreign';
-COMMENT ON FUNCTION webhook.outbox_is_foreign() IS 'was the outbox restored from a dump, or copied from another database?';
+COMMENT ON FUNCTION webhook.outbox_is_foreign() IS 'whether the outbox was restored from a dump, or copied from another database';
 
--- Adopted messages get the transaction id 2, which no transaction ever has, and the position says that transaction 2
--- was still running: so they are read first, in the order of their ids, whatever has been written here since.
+-- Adopted messages get transaction id 2, which no transaction ever has, and the position says that transaction 2 was
+-- still running.  So they are read before everything that has been written since, in the order of their ids.
 CREATE FUNCTION webhook.with_adopted(snapshot pg_snapshot) RETURNS pg_snapshot
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -61,14 +61,14 @@ AS $$
                   concat_ws(',', '2', (SELECT string_agg(x::text, ',' ORDER BY x) FROM pg_snapshot_xip(snapshot) AS x
                                        WHERE x <> '2')))::pg_snapshot;
 $$;
-COMMENT ON FUNCTION webhook.with_adopted(pg_snapshot) IS 'a position that adopted messages are still ahead of';
+COMMENT ON FUNCTION webhook.with_adopted(pg_snapshot) IS 'the same position, but before all adopted messages';
 
 CREATE FUNCTION webhook.adopt(pending text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    own      webhook.cursor;    -- the position of what was written here, or in the template
-    theirs   webhook.cursor;    -- the one that came with the dump
+    own      webhook.cursor;    -- position in what was written here, or in the template
+    theirs   webhook.cursor;    -- position from the dump
     restored boolean;
     top      bigint;
     result   bigint;
@@ -76,16 +76,16 @@ BEGIN
     IF pending IS NULL OR pending NOT IN ('send', 'discard') THEN
         RAISE EXCEPTION 'invalid value for argument "pending": %', coalesce(quote_literal(pending), 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Give ''send'' if this database replaces the one that the messages come from, ''discard'' if it is a copy.';
+                  HINT = 'Specify ''send'' if this database replaces the one that the messages come from, or ''discard'' if it is a copy.';
     END IF;
     LOCK TABLE webhook.cursor IN SHARE ROW EXCLUSIVE MODE;
     IF NOT webhook.outbox_is_foreign() THEN
-        RAISE EXCEPTION 'the outbox of database "%" is at home', current_database()
+        RAISE EXCEPTION 'outbox of database "%" was not restored or copied', current_database()
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'There is nothing to adopt: its messages were written here.';
+                  HINT = 'All its messages were written here, so they need not be adopted.';
     END IF;
     IF current_setting('synchronous_commit') = 'off' THEN
-        -- The worker sends as soon as it sees what we have done.
+        -- The worker starts to send as soon as our changes are visible, so they must be durable.
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
 
@@ -104,14 +104,14 @@ BEGIN
          WHERE active OR buffering;
     END IF;
     IF restored THEN
-        -- Transaction ids of elsewhere.
+        -- These are transaction ids of the other server.
         UPDATE webhook.webhook SET discarded = NULL WHERE discarded IS NOT NULL;
     END IF;
     FOR i IN 0..3 LOOP
-        -- What has been dealt with of an earlier adoption would count as news.
+        -- Processed messages of an earlier adoption would be sent again.
         EXECUTE format('DELETE FROM webhook.outbox_%s WHERE xid = ''2'' AND pg_visible_in_snapshot(xid, $1)', i)
             USING own.done;
-        -- One row for each message, as only some of a row may be left to be sent.
+        -- One row per message, because some messages of a row may have been processed.
         EXECUTE format('INSERT INTO webhook.outbox_%1$s (id, xid, fence, message_id, event, entity_type, entity_id, event_uid,'
                        '  profile, webhook_ids, payload, created_at, relation)'
                        ' SELECT (r.m).id, r.xid, r.fence, (r.m).message_id, r.event, r.entity_type, (r.m).entity_id,'
@@ -146,7 +146,7 @@ BEGIN
                own.done, own.through, own.through_id
         FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database();
 
-    -- Should the dump have come without its sequences.
+    -- The dump may have been restored without its sequences.
     SELECT max(m.id) INTO top
         FROM (SELECT o.id FROM webhook.outbox AS o UNION ALL SELECT d.id FROM webhook.delivery AS d) AS m;
     IF top > (SELECT s.last_value FROM webhook.outbox_id_seq AS s) THEN
@@ -156,4 +156,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION webhook.adopt(text) IS
-    'after a restore or a copy: send or discard the undelivered messages that came with it; returns how many';
+    'after a database was restored or copied: sends or discards the undelivered messages in it; returns how many';

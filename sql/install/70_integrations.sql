@@ -1,4 +1,4 @@
--- Integrations: what belongs to one, where it counts, and how it shapes payloads.
+-- Integrations, the profiles and events they are used for, and how they shape payloads.
 
 CREATE TABLE webhook.integration (
     name               text PRIMARY KEY,
@@ -27,7 +27,7 @@ CREATE TABLE webhook.integration_profile (
 );
 COMMENT ON TABLE webhook.integration_profile IS 'the profiles that are connected to an integration';
 
--- That at most one integration is active on a profile is the key.
+-- The primary key permits only one active integration per profile.
 CREATE TABLE webhook.active_integration (
     profile     text PRIMARY KEY,
     integration text NOT NULL,
@@ -42,16 +42,16 @@ CREATE TABLE webhook.event_override (
     only_paid       boolean NOT NULL,
     owner           regrole NOT NULL
 );
-COMMENT ON TABLE webhook.event_override IS 'events with another integration than their profile''s, or none';
+COMMENT ON TABLE webhook.event_override IS 'events that do not use the integration of their profile';
 
--- Where an expression of watch() says what is paid: see src/paid.c.
+-- For tables whose payment is an expression, see src/capture/payment.c.
 CREATE TABLE webhook.paid_entity (
     entity_type text NOT NULL,
     entity_id   text NOT NULL,
     event_uid   text NOT NULL,
     PRIMARY KEY (entity_type, entity_id)
 );
-COMMENT ON TABLE webhook.paid_entity IS 'entities of events with only_paid that their receivers know';
+COMMENT ON TABLE webhook.paid_entity IS 'paid entities of events with only_paid, which receivers have been sent';
 
 -- The target is '' for an account's mapping, else a profile, an event UID or an entity type.
 CREATE TABLE webhook.shape (
@@ -66,7 +66,7 @@ CREATE UNIQUE INDEX shape_idx ON webhook.shape (COALESCE(integration, ''), kind,
 ALTER TABLE webhook.shape REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.shape IS 'field mappings of an account, profile or event, payload templates and forms';
 
--- As in 10_tables.sql, nothing of dropped roles.
+-- As in 10_tables.sql, dumps do not contain what belongs to dropped roles.
 DO $$
 DECLARE
     owned      text := 'EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = owner)';
@@ -93,7 +93,7 @@ CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON we
     FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
 ALTER TABLE webhook.shape ENABLE ALWAYS TRIGGER config_changed;
 
--- Managing them: src/integration.c.
+-- Functions to manage them, see src/api/integration.c.
 
 CREATE FUNCTION webhook.create_integration(name text, description text DEFAULT NULL) RETURNS text
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -111,7 +111,7 @@ CREATE FUNCTION webhook.delete_integration(name text) RETURNS boolean
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_delete_integration';
 COMMENT ON FUNCTION webhook.delete_integration(text)
-    IS 'removes an integration with its webhooks and all that belongs to it; true if it existed';
+    IS 'deletes an integration with its webhooks and everything that belongs to it; true if it existed';
 
 CREATE FUNCTION webhook.connect_profile(integration text, profile text, api_access boolean DEFAULT false) RETURNS void
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -123,30 +123,30 @@ CREATE FUNCTION webhook.disconnect_profile(integration text, profile text) RETUR
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_disconnect_profile';
 COMMENT ON FUNCTION webhook.disconnect_profile(text, text)
-    IS 'takes a profile from an integration, also if it is the active one; true if it was connected';
+    IS 'disconnects a profile from an integration, even if that is active for it; true if it was connected';
 
 CREATE FUNCTION webhook.activate_integration(profile text, integration text) RETURNS void
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_activate_integration';
 COMMENT ON FUNCTION webhook.activate_integration(text, text)
-    IS 'lets the webhooks of an integration fire for a profile, instead of those of the one that was active';
+    IS 'makes an integration the active one of a profile: its webhooks are sent the changes';
 
 CREATE FUNCTION webhook.deactivate_integration(profile text) RETURNS boolean
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_deactivate_integration';
-COMMENT ON FUNCTION webhook.deactivate_integration(text) IS 'leaves a profile without an active integration; true if it had one';
+COMMENT ON FUNCTION webhook.deactivate_integration(text) IS 'leaves a profile without active integration; true if it had one';
 
 CREATE FUNCTION webhook.override_event(event_uid text, integration text DEFAULT NULL,
     send_on_payment boolean DEFAULT false, only_paid boolean DEFAULT false) RETURNS void
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_override_event';
 COMMENT ON FUNCTION webhook.override_event(text, text, boolean, boolean)
-    IS 'gives an event another integration than its profile''s, or none, and says what payment means for its webhooks';
+    IS 'sets the integration of an event, or none, in place of that of its profile, and what payment means for its webhooks';
 
 CREATE FUNCTION webhook.clear_event_override(event_uid text) RETURNS boolean
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_clear_event_override';
-COMMENT ON FUNCTION webhook.clear_event_override(text) IS 'returns an event to its profile''s integration; true if it had an override';
+COMMENT ON FUNCTION webhook.clear_event_override(text) IS 'removes an override, so that the event uses the integration of its profile; true if there was one';
 
 CREATE FUNCTION webhook.get_integrations()
 RETURNS TABLE (
@@ -166,7 +166,7 @@ RETURNS TABLE (
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_integrations';
 COMMENT ON FUNCTION webhook.get_integrations()
-    IS 'lists the integrations of the current role, with the age of their API keys; under no name the events that were given none';
+    IS 'lists the integrations of the current role, with the age of their API keys; a row without a name has events without integration';
 
 -- For get_integrations().  A row without a name is about the events of a role that have no integration.
 CREATE FUNCTION webhook.integrations_for(role oid, max_key_age integer)

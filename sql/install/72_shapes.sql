@@ -1,4 +1,4 @@
--- What an integration makes of payloads: src/shape_api.c.
+-- How integrations shape payloads, see src/api/shape_api.c.
 
 CREATE FUNCTION webhook.set_field_mapping(mapping jsonb, integration text DEFAULT NULL, profile text DEFAULT NULL,
     event_uid text DEFAULT NULL, entity_type text DEFAULT 'guest') RETURNS void

@@ -1,4 +1,4 @@
--- What receivers get, for their developers.
+-- Descriptions of the formats, for developers of receivers.
 
 CREATE FUNCTION webhook.describe_format(format text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -61,4 +61,4 @@ BEGIN
             '$defs', jsonb_build_object('headers', headers)) || body;
 END
 $$;
-COMMENT ON FUNCTION webhook.describe_format(text) IS 'what a receiver gets in this format, as a JSON Schema of draft 2020-12';
+COMMENT ON FUNCTION webhook.describe_format(text) IS 'the JSON Schema (draft 2020-12) of request bodies in this format';

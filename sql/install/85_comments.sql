@@ -1,4 +1,4 @@
--- What the columns of the views and tables for users mean.
+-- Comments on the columns of views and tables for users.
 
 COMMENT ON SCHEMA webhook IS 'webhooks: what changes in this database is sent over HTTP';
 

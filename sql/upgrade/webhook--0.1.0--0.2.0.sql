@@ -1,13 +1,13 @@
 \echo Use "ALTER EXTENSION webhook UPDATE TO '0.2.0'" to load this file. \quit
 
--- Functions that get other arguments are made anew; who was granted them keeps them.  See the end.
+-- Functions whose arguments change are dropped and created.  Privileges on them are granted again at the end.
 
 CREATE TABLE webhook.granted AS
     SELECT p.proname, a.grantee, a.is_grantable
     FROM pg_catalog.pg_proc AS p, LATERAL pg_catalog.aclexplode(p.proacl) AS a
     WHERE p.pronamespace = 'webhook'::pg_catalog.regnamespace AND a.grantee <> p.proowner;
 
--- Integrations: an old API key can be kept for some time, and what an integration was chosen for goes with it.
+-- Integrations: the previous API key can remain valid for some time; deleting an integration also deletes its overrides.
 
 ALTER TABLE webhook.integration
     ADD COLUMN previous_api_key_id    text,
@@ -26,9 +26,9 @@ ALTER TABLE webhook.event_override DROP CONSTRAINT event_override_integration_fk
     ADD CONSTRAINT event_override_integration_fkey
     FOREIGN KEY (integration) REFERENCES webhook.integration ON UPDATE CASCADE ON DELETE CASCADE;
 COMMENT ON FUNCTION webhook.get_integrations()
-    IS 'lists the integrations of the current role, with the age of their API keys; under no name the events that were given none';
+    IS 'lists the integrations of the current role, with the age of their API keys; a row without a name has events without integration';
 
--- A field mapping belongs to an entity type.  Those that are there become those of guests.
+-- A field mapping belongs to an entity type.  Existing ones become those of guests.
 
 UPDATE webhook.shape SET value = pg_catalog.jsonb_build_object('guest', value)
     WHERE kind IN ('account', 'profile', 'event') AND pg_catalog.jsonb_typeof(value) = 'array';
@@ -52,7 +52,7 @@ COMMENT ON FUNCTION webhook.test_webhook(bigint, text, text)
     IS 'sends one request with the record of this entity, or the newest one, of any watched entity type, even if the webhook is not active; returns the message id';
 REVOKE ALL ON FUNCTION webhook.test_webhook FROM PUBLIC;
 
--- Why a worker has ended, and when the next one is started.  Who may see the workers may see this.
+-- Why a worker has failed, and when it is restarted.  Roles with privileges on worker_slots() get the same on this.
 
 CREATE FUNCTION webhook.worker_failures(
     OUT database   oid,
@@ -61,7 +61,7 @@ CREATE FUNCTION webhook.worker_failures(
 ) RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'webhook_worker_failures';
-COMMENT ON FUNCTION webhook.worker_failures() IS 'the databases whose worker has ended with an error, or is to be started again later';
+COMMENT ON FUNCTION webhook.worker_failures() IS 'databases whose worker has failed, or will be restarted later';
 REVOKE ALL ON FUNCTION webhook.worker_failures FROM PUBLIC;
 INSERT INTO webhook.granted
     SELECT 'worker_failures', g.grantee, g.is_grantable FROM webhook.granted AS g WHERE g.proname OPERATOR(pg_catalog.=) 'worker_slots';
@@ -71,7 +71,7 @@ CREATE OR REPLACE VIEW webhook.stat_workers AS
       LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.database
       LEFT JOIN webhook.worker_failures() AS f ON f.database = s.database;
 
--- The primary key that is the id is written down, to notice when it is another one.
+-- Record the primary key if it is the id, to detect that it is replaced.
 
 UPDATE webhook.watch AS w SET numbers = COALESCE(w.numbers, '{}') || k.key
     FROM (SELECT i.indrelid, pg_catalog.jsonb_build_object('', pg_catalog.jsonb_object_agg(a.attname, a.attnum)) AS key
@@ -82,8 +82,8 @@ UPDATE webhook.watch AS w SET numbers = COALESCE(w.numbers, '{}') || k.key
 
 -- A function can be named without its arguments.
 
--- What an argument that names a function takes: text, with the types of the function's arguments where several have that
--- name, or a value of PostgreSQL's own types for functions.
+-- The type of arguments that name a function: text, with the types of the function's arguments if its name is not unique,
+-- or a value of one of PostgreSQL's own types for functions.
 CREATE TYPE webhook.function_name;
 CREATE FUNCTION webhook.function_name_in(cstring) RETURNS webhook.function_name
 LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'textin';
@@ -144,7 +144,7 @@ COMMENT ON FUNCTION webhook.watch(regclass, text, text, text, text, text, text, 
     'have every change of a table captured as <entity_type>.create, .update and .delete; calling it again changes the settings';
 REVOKE ALL ON FUNCTION webhook.watch FROM PUBLIC;
 
--- The name of a watched table, to notice when another one gets it.
+-- The name of a watched table, to detect that another one gets it.
 
 ALTER TABLE webhook.watch ADD COLUMN name text;
 UPDATE webhook.watch AS w SET name = pg_catalog.format('%I.%I', n.nspname, c.relname)
@@ -194,7 +194,7 @@ COMMENT ON VIEW webhook.current_health IS 'counters and state of every webhook t
 REVOKE ALL ON webhook.log_1, webhook.health_1, webhook.last_attempts, webhook.current_health FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('webhook.health_1', '');
 
--- The rest of webhook.pending(): webhooks of this role, and all for one that may see stat_webhooks.
+-- For pending(): the webhooks of this role, or all if it has the privilege to see stat_webhooks.
 CREATE FUNCTION webhook.pending_for(webhook_id bigint, role oid) RETURNS bigint
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -243,8 +243,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.outbox_samples(text, oid, integer) IS 'payloads of the latest application events for webhooks of a role';
 
--- The attribute numbers of the columns that the settings of a table name and, with key '', of its primary key if that is
--- the id: to notice when columns are renamed or the key is replaced.
+-- The attribute numbers of the columns that the settings of a table refer to and, with key '', of its primary key if that
+-- is the id: to detect that columns are renamed or that the key is replaced.
 CREATE FUNCTION webhook.watched_numbers(relation regclass, id text, columns text[], exclude text[]) RETURNS jsonb
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -379,7 +379,152 @@ COMMENT ON FUNCTION webhook.manual_actions_for(text, text, text, oid) IS 'webhoo
 REVOKE ALL ON FUNCTION webhook.pending_for, webhook.outbox_to_delivery, webhook.outbox_samples, webhook.watched_numbers,
     webhook.integrations_for, webhook.store_shape, webhook.remove_shape, webhook.form_problems, webhook.manual_actions_for FROM PUBLIC;
 
--- Comments with better words.
+-- Messages in better words.
+
+CREATE OR REPLACE FUNCTION webhook.adopt(pending text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own      webhook.cursor;    -- position in what was written here, or in the template
+    theirs   webhook.cursor;    -- position from the dump
+    restored boolean;
+    top      bigint;
+    result   bigint;
+BEGIN
+    IF pending IS NULL OR pending NOT IN ('send', 'discard') THEN
+        RAISE EXCEPTION 'invalid value for argument "pending": %', coalesce(quote_literal(pending), 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Specify ''send'' if this database replaces the one that the messages come from, or ''discard'' if it is a copy.';
+    END IF;
+    LOCK TABLE webhook.cursor IN SHARE ROW EXCLUSIVE MODE;
+    IF NOT webhook.outbox_is_foreign() THEN
+        RAISE EXCEPTION 'outbox of database "%" was not restored or copied', current_database()
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'All its messages were written here, so they need not be adopted.';
+    END IF;
+    IF current_setting('synchronous_commit') = 'off' THEN
+        -- The worker starts to send as soon as our changes are visible, so they must be durable.
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+
+    SELECT * INTO own FROM webhook.cursor AS c WHERE c.database <> 0 ORDER BY c.seq DESC LIMIT 1;
+    SELECT * INTO theirs FROM webhook.cursor AS c WHERE c.database = 0 ORDER BY c.seq DESC LIMIT 1;
+    restored := theirs.seq IS NOT NULL OR EXISTS (SELECT FROM webhook.outbox AS o WHERE o.xid = '0');
+    SELECT count(*) INTO result
+        FROM (SELECT u.id FROM webhook.outbox_unread() AS u
+              WHERE NOT restored OR u.id IN (SELECT o.id FROM webhook.outbox AS o WHERE o.xid = '0')
+              UNION SELECT d.id FROM webhook.delivery AS d WHERE d.state <> 'failed') AS m;
+
+    IF pending = 'discard' THEN
+        DELETE FROM webhook.delivery;
+        UPDATE webhook.webhook
+           SET active = false, buffering = false, deactivated_at = now(), deactivation_reason = 'copy'
+         WHERE active OR buffering;
+    END IF;
+    IF restored THEN
+        -- These are transaction ids of the other server.
+        UPDATE webhook.webhook SET discarded = NULL WHERE discarded IS NOT NULL;
+    END IF;
+    FOR i IN 0..3 LOOP
+        -- Processed messages of an earlier adoption would be sent again.
+        EXECUTE format('DELETE FROM webhook.outbox_%s WHERE xid = ''2'' AND pg_visible_in_snapshot(xid, $1)', i)
+            USING own.done;
+        -- One row per message, because some messages of a row may have been processed.
+        EXECUTE format('INSERT INTO webhook.outbox_%1$s (id, xid, fence, message_id, event, entity_type, entity_id, event_uid,'
+                       '  profile, webhook_ids, payload, created_at, relation)'
+                       ' SELECT (r.m).id, r.xid, r.fence, (r.m).message_id, r.event, r.entity_type, (r.m).entity_id,'
+                       '  (r.m).event_uid, (r.m).profile, r.webhook_ids, (r.m).payload, (r.m).created_at, r.relation'
+                       ' FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m'
+                       '       FROM webhook.outbox_%1$s AS o WHERE o.xid = ''0'' AND o.more IS NOT NULL) AS r'
+                       ' WHERE (r.m).id IS NOT NULL', i);
+        EXECUTE format('UPDATE webhook.outbox_%s SET more = NULL WHERE xid = ''0'' AND more IS NOT NULL', i);
+        IF pending = 'send' THEN
+            EXECUTE format('UPDATE webhook.outbox_%s SET xid = ''2'', fence = NULL WHERE xid = ''0'''
+                           ' AND NOT coalesce(pg_visible_in_snapshot(fence, $1), false)'
+                           ' AND NOT coalesce(id <= $3 AND pg_visible_in_snapshot(fence, $2), false)', i)
+                USING theirs.done, theirs.through, theirs.through_id;
+        END IF;
+        EXECUTE format('DELETE FROM webhook.outbox_%s WHERE xid = ''0''', i);
+    END LOOP;
+
+    IF pending = 'send' THEN
+        own.done := coalesce(own.done, '3:3:');
+        IF restored THEN
+            own.done := webhook.with_adopted(own.done);
+            own.through := webhook.with_adopted(own.through);
+        END IF;
+    ELSIF own.done IS NULL OR NOT restored THEN
+        own.done := pg_current_snapshot();
+        own.through := NULL;
+        own.through_id := NULL;
+    END IF;
+    DELETE FROM webhook.cursor;
+    INSERT INTO webhook.cursor (seq, system_identifier, database, written_by, done, through, through_id)
+        SELECT coalesce(own.seq, 0) + 1, s.system_identifier, d.oid, pg_current_xact_id(),
+               own.done, own.through, own.through_id
+        FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database();
+
+    -- The dump may have been restored without its sequences.
+    SELECT max(m.id) INTO top
+        FROM (SELECT o.id FROM webhook.outbox AS o UNION ALL SELECT d.id FROM webhook.delivery AS d) AS m;
+    IF top > (SELECT s.last_value FROM webhook.outbox_id_seq AS s) THEN
+        PERFORM setval('webhook.outbox_id_seq', top);
+    END IF;
+    RETURN result;
+END
+$$;
+
+-- Comments in better words.
+COMMENT ON FUNCTION webhook.activate_webhook(bigint, boolean)
+    IS 'activates a webhook; buffered messages are sent (replay_events) or dropped; returns how many will be sent';
+COMMENT ON FUNCTION webhook.reactivate(text, boolean)
+    IS 'activates a webhook with the token of a notification, which can be used once; returns how many buffered messages will be sent';
+COMMENT ON FUNCTION webhook.redeliver(bigint, text)
+    IS 'delivers a message again, with the same id; false if its delivery is still pending';
+COMMENT ON FUNCTION webhook.deactivate_webhook(bigint, boolean)
+    IS 'deactivates a webhook, buffering its messages or not; returns whether it was active';
+COMMENT ON FUNCTION webhook.delete_webhook_by_id(bigint)
+    IS 'deletes a webhook with everything that belongs to it; nothing is sent to it after the commit';
+COMMENT ON FUNCTION webhook.get_secret(bigint)
+    IS 'the secret with which the messages of a webhook are signed; for its owner only';
+COMMENT ON FUNCTION webhook.mark_restored_message() IS 'row trigger that marks messages restored from a dump';
+COMMENT ON FUNCTION webhook.mark_restored_position() IS 'row trigger that marks a position restored from a dump';
+COMMENT ON FUNCTION webhook.outbox_is_foreign()
+    IS 'whether the outbox was restored from a dump, or copied from another database';
+COMMENT ON FUNCTION webhook.with_adopted(pg_snapshot) IS 'the same position, but before all adopted messages';
+COMMENT ON FUNCTION webhook.adopt(text)
+    IS 'after a database was restored or copied: sends or discards the undelivered messages in it; returns how many';
+COMMENT ON FUNCTION webhook.worker_slots()
+    IS 'the databases of this server that have a worker, or are being checked for the extension';
+COMMENT ON VIEW webhook.stat_workers IS 'per database: its worker, and what it has done since it was started';
+COMMENT ON TABLE webhook.event_override IS 'events that do not use the integration of their profile';
+COMMENT ON TABLE webhook.paid_entity IS 'paid entities of events with only_paid, which receivers have been sent';
+COMMENT ON FUNCTION webhook.delete_integration(text)
+    IS 'deletes an integration with its webhooks and everything that belongs to it; true if it existed';
+COMMENT ON FUNCTION webhook.disconnect_profile(text, text)
+    IS 'disconnects a profile from an integration, even if that is active for it; true if it was connected';
+COMMENT ON FUNCTION webhook.activate_integration(text, text)
+    IS 'makes an integration the active one of a profile: its webhooks are sent the changes';
+COMMENT ON FUNCTION webhook.deactivate_integration(text)
+    IS 'leaves a profile without active integration; true if it had one';
+COMMENT ON FUNCTION webhook.override_event(text, text, boolean, boolean)
+    IS 'sets the integration of an event, or none, in place of that of its profile, and what payment means for its webhooks';
+COMMENT ON FUNCTION webhook.clear_event_override(text)
+    IS 'removes an override, so that the event uses the integration of its profile; true if there was one';
+COMMENT ON FUNCTION webhook.fire_webhook(bigint, text)
+    IS 'sends an entity as it is now to one webhook, which must have a manual trigger; returns the message id';
+COMMENT ON FUNCTION webhook.get_manual_actions(text, text)
+    IS 'lists the manual triggers for entities of a type, all or those for one event; fire_webhook() fires one';
+COMMENT ON FUNCTION webhook.get_events(text, text, integer, integer, text, boolean)
+    IS 'events of the profiles that an API key gives access to, in the form in which webhooks of its integration are sent them';
+COMMENT ON FUNCTION webhook.get_attendees(text, text, text, integer, integer, text, boolean)
+    IS 'guests of the profiles that an API key gives access to, in the form in which webhooks of its integration are sent them';
+COMMENT ON FUNCTION webhook.rest_hook_subscribe(text, text, text)
+    IS 'creates a webhook in format rest; unsubscribe with the id in the result';
+COMMENT ON FUNCTION webhook.rest_hook_unsubscribe(bigint) IS 'deletes a webhook that rest_hook_subscribe() has created';
+COMMENT ON FUNCTION webhook.rest_hook_sample(text)
+    IS 'up to three payloads, newest first, as webhooks that subscribe to the trigger name are sent them';
+COMMENT ON FUNCTION webhook.describe_format(text) IS 'the JSON Schema (draft 2020-12) of request bodies in this format';
 COMMENT ON TABLE webhook.watch IS 'the watched tables and their settings';
 COMMENT ON TYPE webhook.follower IS 'a message after the first one in a row of the outbox: the values that may differ from those of the first one';
 COMMENT ON FUNCTION webhook.run_followers(text, text, bytea) IS
@@ -406,7 +551,7 @@ BEGIN
 END
 $$;
 
--- What the columns of the views and tables for users mean.
+-- Comments on the columns of views and tables for users.
 
 COMMENT ON SCHEMA webhook IS 'webhooks: what changes in this database is sent over HTTP';
 
@@ -515,8 +660,8 @@ COMMENT ON COLUMN webhook.withheld.problem IS 'why its owner is not sent rows or
 COMMENT ON COLUMN webhook.withheld.columns IS 'the columns that are left out; null: whole rows are withheld';
 COMMENT ON COLUMN webhook.withheld.since IS 'since when';
 
--- The grants of functions that were made anew.  They are the administrator's, and must not be taken for the extension's
--- own, which are left out of dumps.
+-- Grant the privileges on recreated functions again.  They must not be recorded as the extension's initial privileges, which
+-- dumps do not contain.
 
 DO $$
 DECLARE

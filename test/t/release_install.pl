@@ -10,14 +10,9 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $node = WebhookTest::start_node('install');
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 # Expect that no object fails a rule; the query lists those that do.
 sub none
@@ -187,12 +182,12 @@ my $trap = q{
 
 sql('CREATE ROLE mallory');
 my ($status, $stdout, $stderr) = hostile('theirs', 'CREATE SCHEMA webhook');
-like($stderr, qr/ERROR:  42P06: schema "webhook" exists already/, 'W14: a schema of somebody else is refused');
+like($stderr, qr/ERROR:  42P06: schema "webhook" already exists/, 'W14: a schema of somebody else is refused');
 ($status, $stdout, $stderr) = hostile('traps', 'CREATE SCHEMA webhook;' . sprintf($trap, 'webhook'));
-like($stderr, qr/ERROR:  42P06: schema "webhook" exists already/, 'W14: so is one full of traps');
+like($stderr, qr/ERROR:  42P06: schema "webhook" already exists/, 'W14: so is one full of traps');
 $node->safe_psql('traps', 'ALTER SCHEMA webhook OWNER TO CURRENT_USER');
 ($status, $stdout, $stderr) = $node->psql('traps', 'CREATE EXTENSION webhook');
-like($stderr, qr/exists already/, 'W14: though the schema is ours');
+like($stderr, qr/already exists/, 'W14: though the schema is ours');
 ($status, $stdout, $stderr) = hostile('public', sprintf($trap, 'public'));
 is("$status $stderr", '0 ', 'W14: traps in another schema are not stepped on');
 $node->safe_psql('public', "CREATE TABLE t (id bigint PRIMARY KEY); SELECT webhook.watch('t', 't');
