@@ -1,13 +1,15 @@
 # Helpers for the TAP tests: a server with the extension, and a receiver that keeps a ledger.
 #
+#   use WebhookTest qw(sql emit becomes);
+#
 #   my $node = WebhookTest::start_node('main', 'webhook.timeout = 2s');
 #   my $receiver = WebhookTest::Receiver->start;
-#   $node->safe_psql('postgres', "SELECT webhook.create_webhook('app', 'guest.*', '" . $receiver->url('/a') . "')");
-#   ...
-#   WebhookTest::wait_until_delivered($node);
-#   my @requests = $receiver->requests('/a');
+#   my $id = $receiver->webhook('/a', ordering => "'none'");
+#   emit(1);
+#   $receiver->arrives('/a', 1, 'W1: it arrives');
+#   becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $id", 1, 'M5: it is counted');
 #
-# Tests with one server can import sql(), becomes() and the like, which work on the server that start_node() made last.
+# The functions that can be imported, and webhook(), use the server that start_node() started last.
 #
 # Nothing here sleeps for a fixed time: what has to happen is polled for, or waited for in the receiver.
 
@@ -23,7 +25,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT_OK = qw($clock sql emit emit_many becomes let_pass worker_pid kill_worker worker_memory);
+our @EXPORT_OK = qw($clock sql emit emit_many becomes let_pass worker_pid kill_worker worker_memory end_test);
 
 # The server that start_node() made last, and by how many seconds its clock is ahead.
 my $the_node;
@@ -91,7 +93,7 @@ sub becomes
 	return;
 }
 
-# Let so many seconds pass by the clock of the server.
+# Let this many seconds pass by the clock of the server.
 sub let_pass
 {
 	my ($seconds) = @_;
@@ -107,7 +109,7 @@ sub worker_pid
 	return sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND datname = current_database()");
 }
 
-# kill -9; with restart_after_crash the server starts anew.
+# kill -9, after which the server restarts all its processes.
 sub kill_worker
 {
 	my $pid = worker_pid();
@@ -119,7 +121,7 @@ sub kill_worker
 	return;
 }
 
-# Kilobytes that the worker has for itself, without shared buffers; undef where that cannot be told.
+# Kilobytes of private memory of the worker; undef where that is not known.
 sub worker_memory
 {
 	my $status = '/proc/' . worker_pid() . '/status';
@@ -127,7 +129,17 @@ sub worker_memory
 	return -e $status && PostgreSQL::Test::Utils::slurp_file($status) =~ /^RssAnon:\s+(\d+)/m ? $1 : undef;
 }
 
-# Wait until everything committed has been delivered, has failed for good or is buffered.
+# Delete all webhooks and, if a receiver is passed, forget what it has received.
+sub end_test
+{
+	my ($receiver) = @_;
+
+	sql('SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()');
+	$receiver->reset if $receiver;
+	return;
+}
+
+# Wait until everything committed has been delivered, has failed permanently or is buffered.
 sub wait_until_delivered
 {
 	my ($node, $database) = @_;
@@ -155,7 +167,7 @@ sub create_webhook
 	return $node->safe_psql('postgres', "SELECT webhook.create_webhook($list)");
 }
 
-# Of these requests, how many came within a second at the most.
+# The maximum number of these requests that arrived within one second.
 sub most_in_a_second
 {
 	my @times = sort { $a <=> $b } map { $_->{time} } @_;
@@ -317,6 +329,44 @@ sub bodies
 	return map { $_->{body} } $self->requests($path);
 }
 
+# A webhook with this path, of app "app" and for "thing.done" unless the arguments, which are SQL expressions, say
+# otherwise; its id.
+sub webhook
+{
+	my ($self, $path, %more) = @_;
+
+	return WebhookTest::create_webhook($the_node,
+		app => "'app'", event => "'thing.done'", url => "'" . $self->url($path) . "'", %more);
+}
+
+# The numbers in the messages that have arrived for a path, see emit(); without handshakes.
+sub numbers
+{
+	my ($self, $path) = @_;
+
+	return map { decode_json($_->{body})->{result}{n} } grep { $_->{method} ne 'OPTIONS' } $self->requests($path);
+}
+
+# The requests for a path since the last call.
+sub new_requests
+{
+	my ($self, $path) = @_;
+	my @requests = $self->requests($path);
+	my @new = splice(@requests, $self->{taken}{$path} // 0);
+
+	$self->{taken}{$path} += @new;
+	return @new;
+}
+
+# Expect this many requests for a path, now or soon.
+sub arrives
+{
+	my ($self, $path, $count, $test_name) = @_;
+
+	ok($self->wait_for_count($count, $path), $test_name);
+	return;
+}
+
 # How many there are (for a path).
 sub count
 {
@@ -365,6 +415,7 @@ sub reset
 	my ($self) = @_;
 
 	$self->_control('POST', '/_reset')->{success} or die 'receiver could not be reset';
+	delete $self->{taken};
 	return;
 }
 

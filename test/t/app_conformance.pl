@@ -14,7 +14,7 @@ use Needs;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $source = dirname(dirname(abs_path(__FILE__))) . '/conformance';
 my $dir = PostgreSQL::Test::Utils::tempdir();
@@ -53,11 +53,6 @@ chomp(my $port = slurp_file("$ledger.port"));
 
 my %verify;		# by path: secrets and public keys
 my $taken = 0;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 # A webhook; what the receiver must know to verify it is written down.
 sub subscribe

@@ -8,16 +8,11 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $node = WebhookTest::start_node('session', "webhook.retry_schedule = '0, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms'",
 	'restart_after_crash = off');
 my $receiver = WebhookTest::Receiver->start;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 # The tests' framework of PostgreSQL 13 has no pg_version().
 my $release = sql('SHOW server_version_num');

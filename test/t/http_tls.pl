@@ -9,7 +9,7 @@ use JSON::PP;
 use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
@@ -69,11 +69,6 @@ my $one_way = WebhookTest::Receiver->start(tls => tls('server'));
 my $two_way = WebhookTest::Receiver->start(tls => tls('server'), client_ca => "$dir/ca.crt");
 my $late = WebhookTest::Receiver->start(tls => tls('late'));
 my $elsewhere = WebhookTest::Receiver->start(tls => tls('elsewhere'));
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 sub pem
 {

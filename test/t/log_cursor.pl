@@ -12,16 +12,11 @@ use warnings;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $node = WebhookTest::start_node('main', 'webhook.dispatch = off', 'synchronous_commit = off');
 my $receiver = WebhookTest::Receiver->start;
 my $things = 12;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 sub set_dispatch
 {

@@ -9,7 +9,7 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $node = WebhookTest::start_node('main', 'webhook.partition_size = 64kB');
 my $receiver = WebhookTest::Receiver->start;
@@ -17,11 +17,6 @@ my $expected = 0;
 
 # Of a transaction.  A message takes some 60 bytes.
 use constant ROWS => 1000;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 # Insert rows that fill more than two partitions, in several transactions, and see the ring move.  It may come back to
 # where it was.

@@ -8,17 +8,12 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $rows = 1_000_000;
 my $node = WebhookTest::start_node('main', 'webhook.dispatch = off', 'synchronous_commit = off',
 	'max_wal_size = 4GB', 'autovacuum = off');
 my $receiver = WebhookTest::Receiver->start;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 sub set_dispatch
 {

@@ -8,28 +8,18 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql becomes);
 
 my $node = WebhookTest::start_node('main');
 my $receiver = WebhookTest::Receiver->start;
 
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
-
 # What arrived at a path since the last call, once everything has been delivered.
-my %taken;
-
 sub arrived
 {
 	my ($path) = @_;
 
 	WebhookTest::wait_until_delivered($node);
-	my @requests = $receiver->requests($path);
-	my @new = splice(@requests, $taken{$path} // 0);
-	$taken{$path} += @new;
-	return @new;
+	return $receiver->new_requests($path);
 }
 
 sub arrived_bodies
@@ -41,16 +31,6 @@ sub arrived_bodies
 sub arrived_ids
 {
 	return [ sort { $a <=> $b } map { decode_json($_->{body})->{entity_id} } arrived(@_) ];
-}
-
-# What is written some time later.
-sub becomes
-{
-	my ($query, $expected, $test_name) = @_;
-
-	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
-	  or diag("it is: " . sql($query));
-	return;
 }
 
 # Two tables of an application, as they are.

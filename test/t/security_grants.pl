@@ -9,15 +9,10 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $node = WebhookTest::start_node('grants');
 my $receiver = WebhookTest::Receiver->start;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 sub may
 {

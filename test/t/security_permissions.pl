@@ -8,17 +8,12 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $node = WebhookTest::start_node('permissions');
 my $receiver = WebhookTest::Receiver->start;
 my $grants = 'GRANT USAGE ON SCHEMA webhook TO PUBLIC;
 	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO PUBLIC;';
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 sub as_role
 {
@@ -37,18 +32,13 @@ sub subscribe
 		"SELECT webhook.create_webhook('$role', '$event', '" . $receiver->url("/$role") . "'$more)");
 }
 
-my %taken;
-
 # The records that a role was sent since the last call.
 sub arrived
 {
 	my ($role) = @_;
 
 	WebhookTest::wait_until_delivered($node);
-	my @requests = $receiver->requests("/$role");
-	my @new = splice(@requests, $taken{$role} // 0);
-	$taken{$role} += @new;
-	return [ map { JSON::PP->new->canonical->encode(decode_json($_->{body})->{result} // 'none') } @new ];
+	return [ map { JSON::PP->new->canonical->encode(decode_json($_->{body})->{result} // 'none') } $receiver->new_requests("/$role") ];
 }
 
 sub notified

@@ -8,24 +8,10 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql becomes);
 
 my $node = WebhookTest::start_node('revoke');
 my $receiver = WebhookTest::Receiver->start;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
-
-sub becomes
-{
-	my ($query, $expected, $test_name) = @_;
-
-	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
-	  or diag('it is: ' . sql($query));
-	return;
-}
 
 # Off: messages are captured and wait.
 sub dispatch

@@ -7,7 +7,7 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql);
 
 # The server logs everything it has to say, but not the statements of its users, who may write what they like.
 my $node = WebhookTest::start_node('secrets', 'log_statement = none', 'log_min_error_statement = panic',
@@ -15,11 +15,6 @@ my $node = WebhookTest::start_node('secrets', 'log_statement = none', 'log_min_e
 my $receiver = WebhookTest::Receiver->start;
 my $secret = 'whsec_' . 'czNjcjN0' x 4;		# "s3cr3t" again and again
 my $anywhere = qr/s3cr3t|czNjcjN0/;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 sub create
 {

@@ -10,7 +10,7 @@ use warnings;
 use PrivateNetwork;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my @special_ipv4 = qw(0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.127.255.255 127.0.0.1 127.255.255.254
   169.254.0.1 169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.1 192.0.2.1 192.88.99.1 192.168.0.1 192.168.255.255
@@ -42,11 +42,6 @@ my $v6 = WebhookTest::Receiver->start(host => '::', port => 0);
 my @formats = qw(entity rest standard cloudevents cloudevents-binary);
 my @methods = qw(POST GET PUT DELETE PATCH);
 my $i = 0;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 # Webhooks for these hosts, in all formats and methods by turns; the name is what is tested.
 sub subscribe

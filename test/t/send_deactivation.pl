@@ -9,36 +9,13 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest qw(sql emit emit_many becomes let_pass);
+use WebhookTest qw(sql emit emit_many becomes let_pass end_test);
 
 my $node = WebhookTest::start_node('switch_off', 'webhook.timeout = 1min');
 my $receiver = WebhookTest::Receiver->start;
 my $gone = WebhookTest::Receiver->start;
 my $dead_url = $gone->url('/');
 $gone->stop;
-
-sub create
-{
-	my ($path, %more) = @_;
-
-	return WebhookTest::create_webhook($node,
-		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
-}
-
-sub arrived
-{
-	my ($path, $count, $test_name) = @_;
-
-	ok($receiver->wait_for_count($count, $path), $test_name);
-	return;
-}
-
-sub end_test
-{
-	sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
-	$receiver->reset;
-	return;
-}
 
 # A session that stays in its transaction; what it wrote is in $$out and $$err after $session->finish.
 sub begin_session
@@ -51,7 +28,7 @@ sub begin_session
 
 # W10: a rate limit holds for a replay, too
 
-my $id = create('/rate', ordering => "'none'", rate_limit => 20);
+my $id = $receiver->webhook('/rate', ordering => "'none'", rate_limit => 20);
 sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
 emit_many(1, 45);
 becomes("SELECT buffered FROM webhook.get_webhooks() WHERE id = $id", 45, 'M9: buffered');
@@ -60,13 +37,13 @@ WebhookTest::wait_until_delivered($node);
 my @requests = $receiver->requests('/rate');
 cmp_ok(WebhookTest::most_in_a_second(@requests), '<=', 20, 'W10: the rate limit holds for a replay');
 is(scalar(@requests), 45, 'W11: which is complete');
-end_test();
+end_test($receiver);
 
 # M8: listeners that are switched off themselves; names of the greatest length; a token used by two at once
 
 sql('DELETE FROM webhook.notification');
-$id = create('/ended', app => q{repeat('"', 200)}, name => 'repeat(chr(128512), 200)');
-my @listeners = map { create("/listener$_", event => "'webhook.*'", app => "'listener'") } 1 .. 2;
+$id = $receiver->webhook('/ended', app => q{repeat('"', 200)}, name => 'repeat(chr(128512), 200)');
+my @listeners = map { $receiver->webhook("/listener$_", event => "'webhook.*'", app => "'listener'") } 1 .. 2;
 $receiver->behave($_, status => 410) foreach qw(/ended /listener1 /listener2);
 my ($in, $out, $err) = ("LISTEN webhook;\n\\echo ready\n", '', '');
 my $session = begin_session(\$in, \$out, \$err);
@@ -96,9 +73,9 @@ $session1->finish;
 $session2->finish;
 like($out1, qr/^1$/m, 'M8: the first one of two has it replayed');
 like($err2, qr/P0002/, 'M8: the token has been used when the second one gets it');
-arrived('/ended', 2, 'M3: it is replayed');
+$receiver->arrives('/ended', 2, 'M3: it is replayed');
 WebhookTest::wait_until_delivered($node);
-end_test();
+end_test($receiver);
 
 # R4, W5: one message for a thousand webhooks, of whom a quarter each is well, fails once, says no, is not there
 
@@ -117,22 +94,22 @@ becomes("SELECT string_agg(app || ' ' || d || ' ' || a || ' ' || b, ',' ORDER BY
 		FROM (SELECT app, sum(delivered) d, count(*) FILTER (WHERE active) a, sum(buffered) b FROM webhook.stat_webhooks GROUP BY 1) s",
 	'dead 0 0 250,no 0 0 250,once 250 250 0,well 250 250 0', 'M7, W5: an hour later: delivered to half of them, the others switched off');
 is(sql("SELECT count(*) FROM webhook.notification WHERE kind = 'deactivated' AND token IS NOT NULL"), 500, 'M8: with a token for each');
-end_test();
+end_test($receiver);
 
 # W16: DROP EXTENSION with requests under way
 
-create('/dropped', ordering => "'none'");
+$receiver->webhook('/dropped', ordering => "'none'");
 $receiver->behave('/dropped', hold => 1);
 emit_many(1, 30);
-arrived('/dropped', 20, 'W16: requests are under way');
+$receiver->arrives('/dropped', 20, 'W16: requests are under way');
 sql('DROP EXTENSION webhook');
 $receiver->behave('/dropped');
 becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook worker'", 0, 'W16: the worker has gone');
 is($receiver->count('/dropped'), 20, 'W16: nothing more is sent');
 sql('CREATE EXTENSION webhook');
-create('/again');
+$receiver->webhook('/again');
 emit(1);
-arrived('/again', 1, 'W16: it can be created again, and works');
+$receiver->arrives('/again', 1, 'W16: it can be created again, and works');
 unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal|was terminated/, 'R1: nothing has crashed');
 
 $node->stop;

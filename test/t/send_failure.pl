@@ -10,56 +10,25 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest qw($clock sql emit becomes let_pass kill_worker);
+use WebhookTest qw($clock sql emit becomes let_pass kill_worker end_test);
 
 my $node = WebhookTest::start_node('failure', "webhook.reactivation_url = 'https://ops.example/on?token={token}'",
 	'restart_after_crash = on');
 my $receiver = WebhookTest::Receiver->start;
 
-sub create
-{
-	my ($path, %more) = @_;
-
-	return WebhookTest::create_webhook($node,
-		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
-}
-
-# The numbers that arrived at a path, in order.
-sub numbers
-{
-	my ($path) = @_;
-
-	return [ map { decode_json($_->{body})->{result}{n} } $receiver->requests($path) ];
-}
-
-sub arrived
-{
-	my ($path, $count, $test_name) = @_;
-
-	ok($receiver->wait_for_count($count, $path), $test_name);
-	return;
-}
-
-# Each test has webhooks of its own.
-sub end_test
-{
-	sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
-	return;
-}
-
 # W4: the default schedule, to its end (M7)
 
 my @steps = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400);
-my $id = create('/default');
-my $other = create('/news', event => "'webhook.*'", app => "'ops'");
+my $id = $receiver->webhook('/default');
+my $other = $receiver->webhook('/news', event => "'webhook.*'", app => "'ops'");
 sql('CREATE ROLE stranger; GRANT USAGE ON SCHEMA webhook TO stranger;'
 	  . 'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO stranger');
 sql("SET ROLE stranger; SELECT webhook.create_webhook('spy', 'webhook.*', '" . $receiver->url('/spy') . "')");
-my $own = create('/default', event => "'webhook.deactivated'");
+my $own = $receiver->webhook('/default', event => "'webhook.deactivated'");
 sql("SELECT webhook.delete_webhook_by_id($own)");
 $receiver->behave('/default', status => 503);
 my $message = emit(1, 'a');
-arrived('/default', 1, 'W4: first attempt at once');
+$receiver->arrives('/default', 1, 'W4: first attempt at once');
 for my $attempt (1 .. @steps)
 {
 	my $seconds = $steps[ $attempt - 1 ];
@@ -71,7 +40,7 @@ for my $attempt (1 .. @steps)
 		"$attempt|$state|t",
 		"W4: attempt $attempt failed, the next one is in $seconds s, give or take 20 %");
 	let_pass($seconds * 1.2 + 1);
-	arrived('/default', $attempt + 1, "W4: attempt @{[ $attempt + 1 ]}");
+	$receiver->arrives('/default', $attempt + 1, "W4: attempt @{[ $attempt + 1 ]}");
 }
 becomes("SELECT active, deactivation_reason, buffered FROM webhook.get_webhooks('app')",
 	'f|failing|1', 'M7: the schedule is used up, the webhook is switched off, the message kept');
@@ -90,7 +59,7 @@ like(sql("SELECT message FROM webhook.notification WHERE webhook_id = $id ORDER 
 
 # M8: the news as a message, to other webhooks of this owner alone
 
-arrived('/news', 3, 'M8: the news is sent to a webhook that subscribes to it');
+$receiver->arrives('/news', 3, 'M8: the news is sent to a webhook that subscribes to it');
 my ($news) = grep { $_->{result}{kind} eq 'deactivated' } map { decode_json($_->{body}) } $receiver->requests('/news');
 my $token = sql("SELECT token FROM webhook.notification WHERE webhook_id = $id AND kind = 'deactivated'");
 is($news->{result}{webhook_id}, $id, 'M8: it names the webhook');
@@ -115,26 +84,26 @@ is(sql('SELECT webhook.pending()'), 0, 'W12: they are not pending');
 $receiver->behave('/default');
 is(sql("SELECT webhook.reactivate('$token', replay_events => true)"), 3, 'M3: three messages will be sent');
 WebhookTest::wait_until_delivered($node);
-is_deeply(numbers('/default'), [ (1) x 10, 1, 2, 3 ], 'M3, W11: oldest first');
+is_deeply([ $receiver->numbers('/default') ], [ (1) x 10, 1, 2, 3 ], 'M3, W11: oldest first');
 WebhookTest::fails_with($node, "SELECT webhook.reactivate('$token')", 'P0002', 'invalid token', 'M8: a token works once');
 becomes("SELECT active, failing_since IS NULL, buffered, deactivated_at IS NULL FROM webhook.get_webhooks('app') WHERE id = $id",
 	't|t|0|t', 'M3: all is well again');
 emit(5, 'a');
-arrived('/default', 14, 'M3: new messages are sent again');
+$receiver->arrives('/default', 14, 'M3: new messages are sent again');
 end_test();
 
 # W4: an own schedule; the request of a retry is built anew from what the webhook is now, the payload is the captured one
 
-$id = create('/own', retry_schedule => "ARRAY['0', '1 hour', '2 hours', '3 hours']::interval[]", headers => q{'{"X-Version": "1"}'});
+$id = $receiver->webhook('/own', retry_schedule => "ARRAY['0', '1 hour', '2 hours', '3 hours']::interval[]", headers => q{'{"X-Version": "1"}'});
 $receiver->behave('/own', status => 500);
 $message = emit(10, 'a');
-arrived('/own', 1, 'W4: own schedule, first attempt');
+$receiver->arrives('/own', 1, 'W4: own schedule, first attempt');
 becomes("SELECT attempts FROM webhook.undelivered", 1, 'W4: recorded');
 is( sql("SELECT next_attempt_at - clock_timestamp() - interval '$clock s' BETWEEN interval '47 min' AND interval '72 min' FROM webhook.undelivered"),
 	't', 'W4: own schedule, second step');
 my $secret = sql("SELECT webhook.rotate_secret($id, '0')");
 sql("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver->url('/own2') . "\", \"headers\": {\"X-Version\": \"2\"}}')");
-arrived('/own2', 1, 'W4: a webhook that has been changed is tried at once, with the current URL');
+$receiver->arrives('/own2', 1, 'W4: a webhook that has been changed is tried at once, with the current URL');
 my ($retry) = $receiver->requests('/own2');
 is($retry->{headers}{'x-version'}, '2', 'W4: with the current headers');
 is($retry->{headers}{'webhook-id'}, $message, 'W4: and the same id');
@@ -171,7 +140,7 @@ sub after_two_hours
 
 for my $form (qw(seconds date rfc850 asctime))
 {
-	create("/after-$form");
+	$receiver->webhook("/after-$form");
 	my $value = after_two_hours($form);
 	$receiver->behave("/after-$form", status => 429, retry_after => $value);
 	emit(1);
@@ -180,14 +149,14 @@ for my $form (qw(seconds date rfc850 asctime))
 		't', "W4: Retry-After in $form is honoured in full");
 	$receiver->behave("/after-$form");
 	let_pass(7210);
-	arrived("/after-$form", 2, "W4: retried after that, $form");
+	$receiver->arrives("/after-$form", 2, "W4: retried after that, $form");
 	WebhookTest::wait_until_delivered($node);
 	end_test();
 }
 
 # W4: 410
 
-$id = create('/gone');
+$id = $receiver->webhook('/gone');
 $receiver->behave('/gone', status => 410);
 emit(1);
 becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks('app')", 'f|gone', 'W4: 410 switches off at once');
@@ -196,14 +165,14 @@ is(sql("SELECT webhook.activate_webhook($id)"), 0, 'M3: without replay nothing w
 is(sql("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id"), 1, 'M3: what was buffered is counted as dropped');
 $receiver->behave('/gone');
 emit(2);
-arrived('/gone', 2, 'M3: new messages are');
-is_deeply(numbers('/gone'), [ 1, 2 ], 'M3: what was buffered is not sent');
+$receiver->arrives('/gone', 2, 'M3: new messages are');
+is_deeply([ $receiver->numbers('/gone') ], [ 1, 2 ], 'M3: what was buffered is not sent');
 end_test();
 
 # W5: an endpoint that is down is probed, not hammered; W3: order, when it is back; W11: newer messages wait for their turn
 
 $receiver->behave('/down', status => 503);
-$id = create('/down', retry_schedule => "ARRAY['0', '1 min', '10 min', '1 hour', '2 hours']::interval[]");
+$id = $receiver->webhook('/down', retry_schedule => "ARRAY['0', '1 min', '10 min', '1 hour', '2 hours']::interval[]");
 my @sent;
 for my $n (1 .. 100)
 {
@@ -216,7 +185,7 @@ becomes("SELECT count(*), count(*) FILTER (WHERE attempts = 0) > 70 FROM webhook
 my $before = scalar($receiver->requests('/down'));
 cmp_ok($before, '<=', 30, 'W5: few requests have been made');
 let_pass(75);
-arrived('/down', $before + 1, 'W5: a probe');
+$receiver->arrives('/down', $before + 1, 'W5: a probe');
 becomes("SELECT probes FROM webhook.current_health WHERE webhook_id = $id", 2, 'W5: it is counted');
 is(scalar($receiver->requests('/down')), $before + 1, 'W5: one probe alone');
 
@@ -228,30 +197,30 @@ is(scalar($receiver->requests('/down')), $before + 1, 'W5: and nothing is sent')
 $node->restart;
 becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook worker'", 1, 'W5: after a restart');
 let_pass(730);
-arrived('/down', $before + 2, 'W5: the next probe comes on the schedule');
+$receiver->arrives('/down', $before + 2, 'W5: the next probe comes on the schedule');
 becomes("SELECT probes FROM webhook.current_health WHERE webhook_id = $id", 3, 'W5: which goes on where it was');
 
 $receiver->reset;
 sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text) FROM generate_series(121, 300) n ORDER BY n");
 let_pass(4400);
-arrived('/down', 1, 'W5: a probe succeeds');
+$receiver->arrives('/down', 1, 'W5: a probe succeeds');
 sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text) FROM generate_series(301, 400) n ORDER BY n");
 WebhookTest::wait_until_delivered($node);
 my %last;
 my @wrong;
-for my $n (@{ numbers('/down') })
+for my $n (@{ [ $receiver->numbers('/down') ] })
 {
 	push @wrong, $n if ($last{ $n % 7 } // 0) >= $n;
 	$last{ $n % 7 } = $n;
 }
-is(scalar(@{ numbers('/down') }), 400, 'W2: everything arrived, once');
+is(scalar(@{ [ $receiver->numbers('/down') ] }), 400, 'W2: everything arrived, once');
 is("@wrong", '', 'W3: in order per entity');
 end_test();
 
 # Mending the webhook makes it try at once
 
 $receiver->behave('/broken', status => 500);
-$id = create('/broken', retry_schedule => "ARRAY['0', '1 day', '1 day']::interval[]");
+$id = $receiver->webhook('/broken', retry_schedule => "ARRAY['0', '1 day', '1 day']::interval[]");
 sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), n::text) FROM generate_series(1, 20) n ORDER BY n");
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 20, 'W5: failing');
 sql("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver->url('/mended') . "\"}')");
@@ -261,12 +230,12 @@ end_test();
 
 # W5, W11, W12: a message that one receiver dislikes does not switch the endpoint off; it ends as failed and can be sent again
 
-$id = create('/picky', retry_schedule => "ARRAY['0', '1 min', '1 min']::interval[]");
+$id = $receiver->webhook('/picky', retry_schedule => "ARRAY['0', '1 min', '1 min']::interval[]");
 $receiver->behave('/picky', status => 422, times => 1);
 $message = emit(1, 'a');
 becomes("SELECT attempts, state FROM webhook.undelivered", '1|retrying', 'W5: disliked once');
 emit(2, 'b');
-arrived('/picky', 2, 'W5: others are sent meanwhile');
+$receiver->arrives('/picky', 2, 'W5: others are sent meanwhile');
 emit(3, 'a');
 becomes("SELECT count(*) FROM webhook.undelivered", 2, 'W3: but not those of the same entity');
 for my $attempt (2, 3)
@@ -279,10 +248,10 @@ for my $attempt (2, 3)
 }
 becomes("SELECT attempts, state, last_error FROM webhook.undelivered", '3|failed|HTTP status 422', 'W5: given up, visible');
 becomes("SELECT active, failed FROM webhook.stat_webhooks WHERE webhook_id = $id", 't|1', 'W5: the webhook stays on');
-is_deeply([ grep { $_ < 10 } @{ numbers('/picky') } ], [ 1, 2, 1, 1, 3 ], 'W3: what waited behind it follows');
+is_deeply([ grep { $_ < 10 } @{ [ $receiver->numbers('/picky') ] } ], [ 1, 2, 1, 1, 3 ], 'W3: what waited behind it follows');
 is(sql("SELECT webhook.redeliver($id, '$message')"), 't', 'W11: a failed message is sent again');
 WebhookTest::wait_until_delivered($node);
-is(numbers('/picky')->[-1], 1, 'W11: it has arrived');
+is([ $receiver->numbers('/picky') ]->[-1], 1, 'W11: it has arrived');
 is(($receiver->requests('/picky'))[-1]{headers}{'webhook-id'}, $message, 'W11: with its id');
 is(sql('SELECT count(*) FROM webhook.undelivered'), 0, 'W11: nothing is left');
 is(sql("SELECT webhook.redeliver($id, '$message')"), 't', 'W11: a delivered message, too');
@@ -292,19 +261,19 @@ end_test();
 
 # W12: what has failed is kept for thirty days, or as webhook.failed_retention says; what a session redelivers is left alone
 
-$id = create('/kept', ordering => "'none'", retry_schedule => "ARRAY['0']::interval[]");
+$id = $receiver->webhook('/kept', ordering => "'none'", retry_schedule => "ARRAY['0']::interval[]");
 $receiver->behave('/kept', status => 422, times => 1);
 my @failed = (emit(1));
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'", 1, 'W12: one has failed');
 let_pass(10 * 86400);
 sql("SELECT webhook.emit('thing.done', '{\"n\": 2}') FROM generate_series(1, 1)");
-arrived('/kept', 2, 'W12: others are delivered');
+$receiver->arrives('/kept', 2, 'W12: others are delivered');
 $receiver->behave('/kept', status => 422, times => 1);
 push @failed, emit(3);
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'", 2, 'W12: another one ten days later');
 let_pass(19 * 86400);
 emit(4);
-arrived('/kept', 4, 'W12: after 29 days');
+$receiver->arrives('/kept', 4, 'W12: after 29 days');
 is(sql("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'"), 2, 'W12: both are kept');
 let_pass(86400 + 60);
 becomes("SELECT string_agg(message_id, ',') FROM webhook.undelivered", $failed[1], 'W12: after thirty days the first is removed');
@@ -312,10 +281,10 @@ becomes("SELECT expired, failed, pending FROM webhook.stat_webhooks WHERE webhoo
 sql("ALTER SYSTEM SET webhook.failed_retention = 0");
 let_pass(400 * 86400);
 emit(5);
-arrived('/kept', 5, 'W12: more than a year later');
+$receiver->arrives('/kept', 5, 'W12: more than a year later');
 is(sql("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'"), 1, 'W12: with 0 it is kept for ever');
 is(sql("SELECT webhook.redeliver($id, '$failed[1]')"), 't', 'W11: and can be sent again');
-arrived('/kept', 6, 'W11: which it is');
+$receiver->arrives('/kept', 6, 'W11: which it is');
 WebhookTest::wait_until_delivered($node);
 is(sql('SELECT count(*) FROM webhook.delivery'), 0, 'W12: nothing is left');
 
@@ -330,7 +299,7 @@ end_test();
 
 # M3: switching off by hand, without and with a buffer
 
-$id = create('/manual');
+$id = $receiver->webhook('/manual');
 is(sql("SELECT webhook.deactivate_webhook($id)"), 't', 'M3: switched off');
 emit(1);
 becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", '1', 'C33: what comes without a buffer is counted as dropped');
@@ -351,7 +320,7 @@ emit(3);
 becomes("SELECT buffered FROM webhook.get_webhooks('app')", 2, 'M9: buffered');
 is(sql("SELECT webhook.activate_webhook($id, true)"), 2, 'M3: two will be sent');
 WebhookTest::wait_until_delivered($node);
-is_deeply(numbers('/manual'), [ 2, 3 ], 'M3: in order');
+is_deeply([ $receiver->numbers('/manual') ], [ 2, 3 ], 'M3: in order');
 end_test();
 
 # M3: what the worker has not read yet belongs to the buffer as well
@@ -366,7 +335,7 @@ sub let_dispatch
 	return;
 }
 
-$id = create('/unread');
+$id = $receiver->webhook('/unread');
 let_dispatch('off', 'paused');
 sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
 emit(1);
@@ -378,7 +347,7 @@ is(sql("SELECT webhook.activate_webhook($id)"), 0, 'M3: none of it is to be sent
 emit(3);
 let_dispatch('on', 'idle');
 WebhookTest::wait_until_delivered($node);
-is_deeply(numbers('/unread'), [3], 'M3: nor is it');
+is_deeply([ $receiver->numbers('/unread') ], [3], 'M3: nor is it');
 is(sql("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id"), 2, 'M3: it is counted as dropped');
 let_dispatch('off', 'paused');
 sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
@@ -388,7 +357,7 @@ sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
 is(sql("SELECT webhook.activate_webhook($id, replay_events => true)"), 1, 'M3: one more will be sent');
 let_dispatch('on', 'idle');
 WebhookTest::wait_until_delivered($node);
-is_deeply(numbers('/unread'), [ 3, 5 ], 'M3: what is written after it was switched on is sent');
+is_deeply([ $receiver->numbers('/unread') ], [ 3, 5 ], 'M3: what is written after it was switched on is sent');
 end_test();
 
 # E6: tests of webhooks that are off, or failing
@@ -397,16 +366,16 @@ sql(q{CREATE TABLE guest (id integer PRIMARY KEY, name text);
 	INSERT INTO guest VALUES (1, 'Ada'), (2, 'Bob');
 	SELECT webhook.watch('guest', 'guest');});
 # the probe comes when the clock is set, not while we look
-$id = create('/test', event => "'guest.*'", active => 'false', retry_schedule => "ARRAY['0', '1 day', '1 day']::interval[]");
+$id = $receiver->webhook('/test', event => "'guest.*'", active => 'false', retry_schedule => "ARRAY['0', '1 day', '1 day']::interval[]");
 $message = sql("SELECT webhook.test_webhook($id, '1')");
-arrived('/test', 1, 'E6: a webhook that is off can be tested');
+$receiver->arrives('/test', 1, 'E6: a webhook that is off can be tested');
 my ($test) = $receiver->requests('/test');
 is($test->{body}, '{"entity_id":1,"entity_type":"guest","action_type":"test","result":{"id":1,"name":"Ada"}}', 'E6: with real data');
 is($test->{headers}{'webhook-id'}, $message, 'E6: the id is returned');
 becomes("SELECT count(*) FROM webhook.get_webhook_log($id) WHERE event = 'guest.test' AND outcome = 'delivered'", 1, 'E6: it is in the log');
 $receiver->behave('/test', status => 500);
 sql("SELECT webhook.test_webhook($id)");
-arrived('/test', 2, 'E6: the latest record');
+$receiver->arrives('/test', 2, 'E6: the latest record');
 is(decode_json(($receiver->requests('/test'))[1]{body})->{entity_id}, 2, 'E6: is the one with the highest id');
 becomes("SELECT count(*) FROM webhook.get_webhook_log($id)", 2, 'E6: a failure is in the log');
 is(sql('SELECT count(*) FROM webhook.undelivered'), 0, 'E6: and not retried');
@@ -418,7 +387,7 @@ becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 23, 
 $receiver->behave('/test');
 $before = scalar($receiver->requests('/test'));
 sql("SELECT webhook.test_webhook($id, '1')");
-arrived('/test', $before + 1, 'E6: a test is sent all the same');
+$receiver->arrives('/test', $before + 1, 'E6: a test is sent all the same');
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 23, 'E6: without effect on what waits');
 end_test();
 
@@ -426,7 +395,7 @@ end_test();
 
 {
 	$receiver->behave('/n', status => 410);
-	$id = create('/n');
+	$id = $receiver->webhook('/n');
 	my ($stdout, $stderr) = ('', '');
 	my $timer = IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
 	my $in = "LISTEN webhook;\n\\echo ready\n";
@@ -447,8 +416,8 @@ end_test();
 # A session that has switched a webhook off, and stays in its transaction, holds nobody up
 
 $receiver->reset;
-$id = create('/off', ordering => "'none'");
-create('/free', event => "'thing.other'");
+$id = $receiver->webhook('/off', ordering => "'none'");
+$receiver->webhook('/free', event => "'thing.other'");
 {
 	my $in = "BEGIN; SELECT webhook.deactivate_webhook($id, true);\n\\echo ready\n";
 	my ($stdout, $stderr) = ('', '');
@@ -460,9 +429,9 @@ create('/free', event => "'thing.other'");
 	$psql->pump until $stdout =~ /ready/;
 	$receiver->behave('/off');
 	let_pass(10);
-	arrived('/off', 2, 'W5: a retry while a session switches the webhook off');
+	$receiver->arrives('/off', 2, 'W5: a retry while a session switches the webhook off');
 	sql("SELECT webhook.emit('thing.other', '{}')");
-	arrived('/free', 1, 'W5: others are not held up by that session');
+	$receiver->arrives('/free', 1, 'W5: others are not held up by that session');
 	becomes("SELECT delivered FROM webhook.stat_webhooks WHERE active AND delivered > 0", 1, 'W5: nor what is recorded of them');
 	$in .= "COMMIT;\n\\q\n";
 	$psql->finish;

@@ -8,17 +8,12 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $node = WebhookTest::start_node('formats');
 my $receiver = WebhookTest::Receiver->start;
 my @formats = qw(entity rest standard cloudevents cloudevents-binary);
 my $json = JSON::PP->new->allow_nonref->utf8;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 sub type_of
 {

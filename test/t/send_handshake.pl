@@ -8,25 +8,11 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql emit becomes);
 
 my $node = WebhookTest::start_node('handshake', "webhook.request_origin = 'Events.example.com'");
 my $receiver = WebhookTest::Receiver->start;
 my $clock = 0;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
-
-sub becomes
-{
-	my ($query, $expected, $test_name) = @_;
-
-	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
-	  or diag('it is: ' . sql($query));
-	return;
-}
 
 # Let so many seconds pass.
 sub later
@@ -43,15 +29,7 @@ sub create
 {
 	my ($path, %more) = @_;
 
-	return WebhookTest::create_webhook($node,
-		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", handshake => 'true', %more);
-}
-
-sub emit
-{
-	my ($n, $entity) = @_;
-
-	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}'" . (defined $entity ? ", '$entity'" : '') . ')');
+	return $receiver->webhook($path, handshake => 'true', %more);
 }
 
 # "OPTIONS POST POST", the requests for a path.
@@ -60,14 +38,6 @@ sub methods
 	my ($path) = @_;
 
 	return join(' ', map { $_->{method} } $receiver->requests($path));
-}
-
-# The numbers that arrived.
-sub numbers
-{
-	my ($path) = @_;
-
-	return join(' ', map { decode_json($_->{body})->{result}{n} } grep { $_->{method} ne 'OPTIONS' } $receiver->requests($path));
 }
 
 sub last_log
@@ -85,7 +55,7 @@ is(sql('SELECT handshake FROM webhook.get_webhooks()'), 't', 'W7: get_webhooks()
 emit($_) foreach 1 .. 3;
 WebhookTest::wait_until_delivered($node);
 is(methods('/yes'), 'OPTIONS POST POST POST', 'W7: the receiver is asked once, before the first delivery');
-is(numbers('/yes'), '1 2 3', 'W7: then everything is sent');
+is(join(' ', $receiver->numbers('/yes')), '1 2 3', 'W7: then everything is sent');
 my ($question, $delivery) = $receiver->requests('/yes');
 is($question->{headers}{'webhook-request-origin'}, 'Events.example.com', 'W7: the question names the origin');
 is($question->{headers}{authorization}, 'Bearer s3cr3t', 'W7: it has the headers of the webhook');
@@ -164,7 +134,7 @@ later(4500);
 ok($receiver->wait_for(sub { (grep { $_->{path} eq '/other' && $_->{method} eq 'POST' } @_) == 5 }), 'W7: an agreement at last')
   or diag(methods('/other'));
 is(methods('/other'), 'OPTIONS OPTIONS POST POST POST POST POST', 'W7: lets everything go');
-is(numbers('/other'), '1 2 3 4 5', 'W3: in order');
+is(join(' ', $receiver->numbers('/other')), '1 2 3 4 5', 'W3: in order');
 
 # The others are asked on the schedule, and switched off when it is used up; what waited is their buffer
 
@@ -185,7 +155,7 @@ $receiver->behave('/silent', allowed_origin => '*');
 sql("SELECT webhook.activate_webhook($id{'/silent'}, replay_events => true)");
 ok($receiver->wait_for(sub { (grep { $_->{path} eq '/silent' && $_->{method} eq 'POST' } @_) == 5 }), 'M9: replayed')
   or diag(methods('/silent'));
-is(numbers('/silent'), '1 2 3 4 5', 'M9: in order, after an agreement');
+is(join(' ', $receiver->numbers('/silent')), '1 2 3 4 5', 'M9: in order, after an agreement');
 sql('SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks()');
 $receiver->reset;
 

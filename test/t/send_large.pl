@@ -8,15 +8,12 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
-use WebhookTest;
+use WebhookTest qw(sql becomes);
 
 use constant LIMIT => 64 * 1024;	# kilobytes above idle
 
 my $node = WebhookTest::start_node('large', 'fsync = off');
 my $receiver = WebhookTest::Receiver->start;
-
-sub sql { return WebhookTest::sql(@_); }
-sub becomes { return WebhookTest::becomes(@_); }
 
 plan skip_all => 'memory is read from /proc' unless defined WebhookTest::worker_memory();
 

@@ -8,35 +8,17 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql emit becomes);
 
 my $node = WebhookTest::start_node('leftovers', "webhook.retry_schedule = '0, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms'",
 	'restart_after_crash = on');
 my $receiver = WebhookTest::Receiver->start;
 
-sub sql { return WebhookTest::sql(@_); }
-sub becomes { return WebhookTest::becomes(@_); }
-
-sub create
-{
-	my ($path, %more) = @_;
-
-	return WebhookTest::create_webhook($node,
-		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
-}
-
-sub emit
-{
-	my ($n, $entity) = @_;
-
-	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', '$entity')");
-}
-
 # W2, W4, W10: the clock is set back by an hour.  What waits for the next look, a retry or its turn at a rate limit does
 # not wait for an hour.
 
-my $plain = create('/plain');
-my $slow = create('/slow', rate_limit => 5);
+my $plain = $receiver->webhook('/plain');
+my $slow = $receiver->webhook('/slow', rate_limit => 5);
 WebhookTest::let_pass(3600);
 $receiver->behave('/plain', status => 500, times => 1);
 emit(1, 'a');
@@ -78,7 +60,7 @@ becomes('SELECT webhook.pending() = 0', 't', 'W2, R1: and delivered');
 # W2: a delivery fails while a session holds the webhook, which it gives back without having changed anything.
 
 my $session = WebhookTest::session($node);
-my $held = create('/held', event => "'held.done'", retry_schedule => q{'{0,100ms,100ms,100ms,3s,100ms,10min}'});
+my $held = $receiver->webhook('/held', event => "'held.done'", retry_schedule => q{'{0,100ms,100ms,100ms,3s,100ms,10min}'});
 $receiver->behave('/held', status => 500);
 sql(q{SELECT webhook.emit('held.done', '{}', 'a')});
 ok($receiver->wait_for_count(4, '/held'), 'W4: four attempts have failed');
@@ -98,7 +80,7 @@ becomes('SELECT webhook.pending() = 0', 't', 'W2: it is not left behind');
 
 foreach my $what ('delete_webhook_by_id', 'deactivate_webhook')
 {
-	my $gone = create("/$what", event => "'$what.done'");
+	my $gone = $receiver->webhook("/$what", event => "'$what.done'");
 
 	$receiver->behave("/$what", status => 500);
 	$session->query_safe("BEGIN; SELECT webhook.$what($gone)");
@@ -112,7 +94,7 @@ $session->quit;
 # W4: the delay before a retry varies in both directions.
 
 sql(q{CREATE FUNCTION refuse(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$});
-my $spread = create('/spread', event => "'spread.done'", ordering => "'none'", retry_schedule => q{'{0,1000s}'},
+my $spread = $receiver->webhook('/spread', event => "'spread.done'", ordering => "'none'", retry_schedule => q{'{0,1000s}'},
 	transform => "'refuse(jsonb)'");
 sql("SELECT webhook.emit('spread.done', '{}') FROM generate_series(1, 50)");
 becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $spread AND state = 'retrying'", '50', 'W4: fifty failures');

@@ -9,47 +9,17 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest qw(sql emit emit_many becomes let_pass);
+use WebhookTest qw(sql emit emit_many becomes let_pass end_test);
 
 my $node = WebhookTest::start_node('lifecycle', 'webhook.timeout = 1min');
 my $receiver = WebhookTest::Receiver->start;
-
-sub create
-{
-	my ($path, %more) = @_;
-
-	return WebhookTest::create_webhook($node,
-		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
-}
-
-sub numbers
-{
-	my ($path) = @_;
-
-	return [ map { decode_json($_->{body})->{result}{n} } $receiver->requests($path) ];
-}
-
-sub arrived
-{
-	my ($path, $count, $test_name) = @_;
-
-	ok($receiver->wait_for_count($count, $path), $test_name);
-	return;
-}
-
-sub end_test
-{
-	sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
-	$receiver->reset;
-	return;
-}
 
 # The first request of each message must come after those of the smaller numbers of its entity.
 sub out_of_order
 {
 	my (%last, %seen, @wrong);
 
-	foreach my $n (@{ numbers($_[0]) })
+	foreach my $n (@{ [ $receiver->numbers($_[0]) ] })
 	{
 		next if $seen{$n}++;
 		push @wrong, $n if ($last{ $n % 10 } // 0) > $n;
@@ -60,11 +30,11 @@ sub out_of_order
 
 # M4: deletion with requests under way
 
-my $fence = create('/fence', event => "'fence'");
-my $id = create('/deleted', ordering => "'none'", max_in_flight => 5);
+my $fence = $receiver->webhook('/fence', event => "'fence'");
+my $id = $receiver->webhook('/deleted', ordering => "'none'", max_in_flight => 5);
 $receiver->behave('/deleted', hold => 1);
 emit_many(1, 50);
-arrived('/deleted', 5, 'M4: five requests are under way');
+$receiver->arrives('/deleted', 5, 'M4: five requests are under way');
 is(sql("SELECT webhook.delete_webhook_by_id($id)"), 't', 'M4: deleted meanwhile');
 emit_many(51, 60);
 $receiver->behave('/deleted', status => 500);
@@ -77,65 +47,65 @@ is($receiver->count('/deleted'), 5, 'M4: nothing is sent after the deletion');
 is( join(' ', map { sql("SELECT count(*) FROM webhook.$_ WHERE webhook_id = $id") } qw(delivery health log notification)),
 	'0 0 0 0', 'M4: nothing is left of it');
 becomes('SELECT webhook.pending() + (SELECT count(*) FROM webhook.outbox_unread())', 0, 'M4: the position has moved on');
-end_test();
+end_test($receiver);
 
 # ... with a large buffer
 
-$id = create('/large');
+$id = $receiver->webhook('/large');
 sql("SELECT webhook.deactivate_webhook($id, true)");
 sql("INSERT INTO webhook.delivery (webhook_id, id, message_id, event, created_at, order_key, attempts, state)
 	SELECT $id, 1000000000 + n, gen_random_uuid(), 'thing.done', now(), n % 100 + 2, 0, 'waiting' FROM generate_series(1, 100000) n");
 is(sql("SELECT buffered FROM webhook.get_webhooks() WHERE id = $id"), 100000, 'M9: a large buffer');
 is(sql("SELECT webhook.delete_webhook_by_id($id)"), 't', 'M4: deleted');
 is(sql('SELECT count(*) FROM webhook.delivery'), 0, 'M4: with all of its buffer');
-end_test();
+end_test($receiver);
 
 # W4: another URL, while a request is under way
 
-$id = create('/old', ordering => "'strict'", retry_schedule => "ARRAY['0', '1 min', '1 min']::interval[]");
+$id = $receiver->webhook('/old', ordering => "'strict'", retry_schedule => "ARRAY['0', '1 min', '1 min']::interval[]");
 $receiver->behave('/old', hold => 1);
 my $message = emit(1);
 emit(2);
-arrived('/old', 1, 'W4: a request is under way');
+$receiver->arrives('/old', 1, 'W4: a request is under way');
 sql("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver->url('/new') . "\"}')");
 $receiver->behave('/old', status => 500);
 becomes("SELECT attempts FROM webhook.undelivered WHERE message_id = '$message'", 1, 'W4: it fails');
 let_pass(75);
 WebhookTest::wait_until_delivered($node);
-is_deeply(numbers('/new'), [ 1, 2 ], 'W4: it is repeated at the new URL, the next follows');
+is_deeply([ $receiver->numbers('/new') ], [ 1, 2 ], 'W4: it is repeated at the new URL, the next follows');
 is(($receiver->requests('/new'))[0]{headers}{'webhook-id'}, $message, 'W2: with the same id');
 is($receiver->count('/old'), 1, 'W4: nothing more goes to the old one');
-end_test();
+end_test($receiver);
 
 # W3: an unrelated change sets nobody free; a webhook switched off and on in one go does not stay blocked
 
 my @minutes = (retry_schedule => "ARRAY['0', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min']::interval[]");
-$id = create('/blocked', @minutes);
+$id = $receiver->webhook('/blocked', @minutes);
 $receiver->behave('/blocked', status => 500, times => 1);
 emit(1, 'a');
 becomes("SELECT state FROM webhook.undelivered", 'retrying', 'W3: one is to be retried');
-create('/fence', event => "'fence'");
+$receiver->webhook('/fence', event => "'fence'");
 emit(2, 'a');
 emit(3, 'b');
-arrived('/blocked', 2, 'W3: another entity is not held up');
+$receiver->arrives('/blocked', 2, 'W3: another entity is not held up');
 becomes('SELECT count(*) FROM webhook.undelivered', 2, 'W3: the next of the same entity waits');
 sql("BEGIN; SELECT webhook.deactivate_webhook($id); SELECT webhook.activate_webhook($id); COMMIT");
 emit(4, 'a');
-arrived('/blocked', 3, 'W3: what blocked the entity has gone');
+$receiver->arrives('/blocked', 3, 'W3: what blocked the entity has gone');
 WebhookTest::wait_until_delivered($node);
-is_deeply(numbers('/blocked'), [ 1, 3, 4 ], 'W3: and what was dropped is not sent');
+is_deeply([ $receiver->numbers('/blocked') ], [ 1, 3, 4 ], 'W3: and what was dropped is not sent');
 becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", 2, 'W3: but counted');
-end_test();
+end_test($receiver);
 
 # W3, W11: a replay that fails midway, is interrupted and goes on, while new messages of the same entities come in
 
-$id = create('/replay', @minutes, max_in_flight => 5);
+$id = $receiver->webhook('/replay', @minutes, max_in_flight => 5);
 sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
 emit_many(1, 100);
 becomes("SELECT buffered FROM webhook.get_webhooks() WHERE id = $id", 100, 'M9: buffered');
 is(sql("SELECT webhook.activate_webhook($id, replay_events => true)"), 100, 'M3: the replay begins');
 emit_many(101, 150);
-arrived('/replay', 20, 'W11: it is under way');
+$receiver->arrives('/replay', 20, 'W11: it is under way');
 $receiver->behave('/replay', status => 503, times => 12);
 becomes("SELECT failing_since IS NOT NULL OR pending = 0 FROM webhook.get_webhooks() WHERE id = $id", 't', 'W11: the receiver fails again');
 emit_many(151, 170);
@@ -157,11 +127,11 @@ my %unique = map { $_ => 1 } @ids;
 is(scalar(keys %unique), 230, 'W2, W11: all of it has arrived');
 cmp_ok(scalar(@ids), '<=', 230 + 12, 'W2: nothing was repeated but what had failed');
 is(out_of_order('/replay'), '', 'W3, W11: in order for each entity');
-end_test();
+end_test($receiver);
 
 # W4: schedules of one step, and of no time at all
 
-$id = create('/once', retry_schedule => "ARRAY['0']::interval[]");
+$id = $receiver->webhook('/once', retry_schedule => "ARRAY['0']::interval[]");
 $receiver->behave('/once', status => 500);
 emit(1);
 becomes("SELECT state, attempts FROM webhook.undelivered", 'failed|1', 'W4: one step: given up after one attempt');
@@ -169,28 +139,28 @@ is(sql("SELECT active FROM webhook.get_webhooks() WHERE id = $id"), 't', 'W5: on
 emit(2);
 becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks() WHERE id = $id", 'f|failing', 'M7: two in succession do');
 is($receiver->count('/once'), 2, 'W4: one attempt each');
-end_test();
+end_test($receiver);
 
-$id = create('/atonce', retry_schedule => "ARRAY['0', '0', '0', '0']::interval[]");
+$id = $receiver->webhook('/atonce', retry_schedule => "ARRAY['0', '0', '0', '0']::interval[]");
 $receiver->behave('/atonce', status => 500);
 emit(1);
 becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks() WHERE id = $id", 'f|failing', 'M7: no time at all: the schedule is soon used up');
 is($receiver->count('/atonce'), 4, 'W4: after as many attempts as it has steps');
-end_test();
+end_test($receiver);
 
 # First contact: an address that is not allowed; once it is, what waits is sent without waiting for its next attempt
 
 sql("ALTER SYSTEM SET webhook.allowed_networks = '10.0.0.0/8'");
 sql('SELECT pg_reload_conf()');
 becomes("SELECT pg_sleep(0), current_setting('webhook.allowed_networks')", '|10.0.0.0/8', 'W15: another network is allowed');
-$id = create('/allowed', retry_schedule => "ARRAY['0', '1 hour', '1 hour']::interval[]");
+$id = $receiver->webhook('/allowed', retry_schedule => "ARRAY['0', '1 hour', '1 hour']::interval[]");
 emit(1);
 becomes("SELECT state, last_error FROM webhook.undelivered", 'retrying|address 127.0.0.1 is not allowed by webhook.allowed_networks',
 	'W15: the error names the setting');
 sql('ALTER SYSTEM RESET webhook.allowed_networks');
 sql('SELECT pg_reload_conf()');
-arrived('/allowed', 1, 'W4: after a reload that allows it, the message is due at once');
-end_test();
+$receiver->arrives('/allowed', 1, 'W4: after a reload that allows it, the message is due at once');
+end_test($receiver);
 
 # C12: a watched table whose place another one takes, in one transaction or in several, and one that is dropped
 

@@ -7,7 +7,7 @@ use strict;
 use warnings;
 
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql becomes);
 
 use constant {
 	BUSY => 5,
@@ -16,9 +16,6 @@ use constant {
 
 my $node = WebhookTest::start_node('log_tables', 'autovacuum = off');
 my $receiver = WebhookTest::Receiver->start;
-
-sub sql { return WebhookTest::sql(@_); }
-sub becomes { return WebhookTest::becomes(@_); }
 
 sub create
 {

@@ -10,7 +10,7 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql becomes);
 
 use constant
 {
@@ -24,20 +24,6 @@ my $receiver = WebhookTest::Receiver->start;
 my $gone = WebhookTest::Receiver->start;
 my $dead_url = $gone->url('/');
 $gone->stop;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
-
-sub becomes
-{
-	my ($query, $expected, $test_name) = @_;
-
-	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
-	  or diag('it is: ' . sql($query));
-	return;
-}
 
 sub memory
 {

@@ -9,7 +9,7 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
-use WebhookTest qw(sql becomes let_pass kill_worker worker_memory);
+use WebhookTest qw(sql becomes let_pass kill_worker worker_memory end_test);
 
 my $node = WebhookTest::start_node('limits', 'restart_after_crash = on', 'max_worker_processes = 20');
 my $receiver = WebhookTest::Receiver->start;
@@ -18,15 +18,7 @@ sub create
 {
 	my ($path, %more) = @_;
 
-	return WebhookTest::create_webhook($node,
-		app => "'app'", event => "'guest.*'", url => "'" . $receiver->url($path) . "'", %more);
-}
-
-sub end_test
-{
-	sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
-	$receiver->reset;
-	return;
+	return $receiver->webhook($path, event => "'guest.*'", %more);
 }
 
 sql(q{
@@ -113,7 +105,7 @@ count_up(121, 140);
 let_pass(90);
 WebhookTest::wait_until_delivered($node);
 is(out_of_order([ $receiver->requests('/entity') ]), '', 'W3, W11: what was buffered comes first');
-end_test();
+end_test($receiver);
 
 # Strict means one at a time, in the order in which they were written.
 
@@ -127,7 +119,7 @@ WebhookTest::wait_until_delivered($node);
 is( join(' ', map { decode_json($_->{body})->{entity_id} } $receiver->requests('/one')),
 	join(' ', 1001 .. 1020),
 	'W3: strict: in order');
-end_test();
+end_test($receiver);
 
 # W10: max_in_flight and webhook.max_connections
 
@@ -148,7 +140,7 @@ is($receiver->count('/few'), 3, 'W10: no more than max_in_flight');
 $receiver->behave('/few', delay => 20);
 WebhookTest::wait_until_delivered($node);
 is(scalar($receiver->requests('/few')), 50, 'W10: then all of them');
-end_test();
+end_test($receiver);
 
 sql("ALTER SYSTEM SET webhook.max_connections = 6");
 $node->reload;
@@ -162,7 +154,7 @@ $receiver->behave("*");
 WebhookTest::wait_until_delivered($node);
 sql("ALTER SYSTEM RESET webhook.max_connections");
 $node->reload;
-end_test();
+end_test($receiver);
 
 # W10: a rate limit, as the receiver sees it, also when the worker is killed in between
 
@@ -175,7 +167,7 @@ my @requests = $receiver->requests('/rate');
 cmp_ok(WebhookTest::most_in_a_second(@requests), '<=', 40, 'W10: the rate is never overshot, in no window of a second');
 cmp_ok($requests[-1]{time} - $requests[0]{time}, '<', 30, 'W10: but it is made use of');
 WebhookTest::wait_until_delivered($node);
-end_test();
+end_test($receiver);
 
 # W5, P8: receivers that hang or are down do not hold up those that are well
 
@@ -213,7 +205,7 @@ SKIP:
 	cmp_ok($after - $before, '<', 32 * 1024, "W5: memory does not grow with the backlog: $before kB, $after kB");
 }
 is(sql("SELECT count(*) FROM webhook.undelivered WHERE state <> 'failed'"), 4 * 14000, 'W5: what the others have not got is kept');
-end_test();
+end_test($receiver);
 
 # W5: when receivers that hang have got all the requests that they may have, one that has not been heard of yet gets its first
 
@@ -229,7 +221,7 @@ sql('INSERT INTO guest VALUES (300001, 0)');
 ok($receiver->wait_for_count(1, '/new'), 'W5: a new one gets its message');
 is(sql("SELECT sum(attempts) FROM webhook.stat_webhooks s JOIN webhook.get_webhooks() w ON w.id = s.webhook_id WHERE w.app = 'stuck'"), 0,
 	'W5: while all of theirs are under way');
-end_test();
+end_test($receiver);
 
 $node->stop;
 $receiver->stop;

@@ -9,44 +9,17 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql emit);
 
 my $node = WebhookTest::start_node('robust', "webhook.retry_schedule = '0, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms'",
 	'webhook.transform_timeout = 200ms', 'restart_after_crash = on');
 my $receiver = WebhookTest::Receiver->start;
 
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
-
-sub create
-{
-	my ($path, %more) = @_;
-
-	return WebhookTest::create_webhook($node,
-		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
-}
-
-sub emit
-{
-	my ($n, $entity) = @_;
-
-	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', '$entity')");
-}
-
-sub numbers
-{
-	my ($path) = @_;
-
-	return [ map { decode_json($_->{body})->{result}{n} } $receiver->requests($path) ];
-}
-
 # I17: a transform that was replaced by a function of another type fails its delivery, and nothing else.
 
 sql(q{CREATE FUNCTION f(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1'});
-my $replaced = create('/replaced', transform => "'f(jsonb)'");
-my $plain = create('/plain');
+my $replaced = $receiver->webhook('/replaced', transform => "'f(jsonb)'");
+my $plain = $receiver->webhook('/plain');
 sql(q{DROP FUNCTION f(jsonb); CREATE FUNCTION f(jsonb) RETURNS bigint LANGUAGE sql AS 'SELECT 64::bigint'});
 emit(1, 'a');
 ok($receiver->wait_for_count(1, '/plain'), 'I17: the other webhook gets the message');
@@ -60,7 +33,7 @@ sql("SELECT webhook.delete_webhook_by_id($replaced)");
 
 sql(q{CREATE TABLE odd (id integer PRIMARY KEY, body json); SELECT webhook.watch('odd', 'odd')});
 sql(q{CREATE FUNCTION same(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1'});
-my $odd = create('/odd', event => "'odd.*'", transform => "'same(jsonb)'");
+my $odd = $receiver->webhook('/odd', event => "'odd.*'", transform => "'same(jsonb)'");
 sql(q{INSERT INTO odd VALUES (1, '"\\u0000"')});
 ok($receiver->wait_for_count(1, '/odd'), 'I17: what jsonb cannot hold is replaced');
 is(decode_json(($receiver->requests('/odd'))[0]->{body})->{result}{body}, "\x{fffd}", 'I17: as everywhere');
@@ -70,7 +43,7 @@ sql("SELECT webhook.delete_webhook_by_id($odd)");
 
 sql(q{CREATE FUNCTION stubborn(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 	BEGIN LOOP BEGIN PERFORM pg_sleep(100); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$});
-my $stubborn = create('/stubborn', transform => "'stubborn(jsonb)'");
+my $stubborn = $receiver->webhook('/stubborn', transform => "'stubborn(jsonb)'");
 emit(2, 'b');
 ok($node->poll_query_until('postgres',
 		"SELECT NOT active AND deactivation_reason = 'transform' FROM webhook.get_webhooks() WHERE id = $stubborn"),
@@ -109,7 +82,7 @@ sql("SELECT webhook.delete_webhook_by_id($deaf)");
 
 sql(q{CREATE FUNCTION locking(jsonb) RETURNS jsonb LANGUAGE plpgsql AS
 	$$ BEGIN PERFORM pg_advisory_lock(4711); PERFORM 1 / ($1->>'n')::int; RETURN $1; END $$});
-my $locking = create('/locking', transform => "'locking(jsonb)'");
+my $locking = $receiver->webhook('/locking', transform => "'locking(jsonb)'");
 emit(3, 'l');
 emit(0, 'm');
 ok($node->poll_query_until('postgres',
@@ -120,8 +93,8 @@ sql("SELECT webhook.delete_webhook_by_id($locking)");
 
 # W5: a message for which no request can be made, as its URL would be too long, is no failure of the receiver.
 
-my $templated = create('/long/{entity_id}');
-my $addressed = create('/entity/{entity_id}', method => "'DELETE'", event => "'addressed'");
+my $templated = $receiver->webhook('/long/{entity_id}');
+my $addressed = $receiver->webhook('/entity/{entity_id}', method => "'DELETE'", event => "'addressed'");
 emit(3, 'x' x 9000);
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.undelivered WHERE webhook_id = $templated AND state = 'failed'"),
 	'W5: its schedule is used up');
@@ -140,11 +113,11 @@ sql("BEGIN; SELECT webhook.deactivate_webhook($plain); SELECT webhook.activate_w
 $receiver->behave('/plain');
 emit(5, 'c');
 ok($node->poll_query_until('postgres', 'SELECT webhook.pending() = 0'), 'W3: nothing is left behind');
-is(numbers('/plain')->[-1], 5, 'W3: the next message of the same entity arrives');
+is([ $receiver->numbers('/plain') ]->[-1], 5, 'W3: the next message of the same entity arrives');
 
 # W2: a crash after the row of one delivery was written, while another delivery still holds up the position.
 
-my $hanging = create('/hanging');
+my $hanging = $receiver->webhook('/hanging');
 $receiver->behave('/hanging', hold => 1);
 $receiver->behave('/plain', status => 500);
 emit(6, 'd');
@@ -158,7 +131,7 @@ $receiver->behave('/plain');
 $receiver->behave('/hanging');
 emit(7, 'd');
 ok($node->poll_query_until('postgres', 'SELECT webhook.pending() = 0'), 'W2: everything is delivered after the crash');
-my @after = grep { $_ >= 6 } @{ numbers('/plain') };
+my @after = grep { $_ >= 6 } @{ [ $receiver->numbers('/plain') ] };
 is($after[-1], 7, 'W3: in order: the later message comes last');
 ok((grep { $_ == 6 } @after) >= 1, 'W2: the retried one was not lost');
 sql("SELECT webhook.delete_webhook_by_id($hanging)");
@@ -199,9 +172,9 @@ ok($node->wait_for_log(qr/invalid message format in outbox row\n.*more" ends too
 ok( $node->poll_query_until('postgres', q{SELECT last_error LIKE '%invalid message format in outbox row' AND restart_at > now() + '3 s' AND restart_at < now() + '1 min'
 		FROM webhook.stat_workers WHERE database = current_database() AND state = 'backoff'}),
 	'C43: stat_workers says so, too, and when the next worker is started, which is later each time');
-ok(!(grep { $_ == 70 } @{ numbers('/plain') }), 'W2: nothing of it was sent');
+ok(!(grep { $_ == 70 } @{ [ $receiver->numbers('/plain') ] }), 'W2: nothing of it was sent');
 sql("UPDATE $partition SET more = NULL WHERE id = $broken");
-ok($receiver->wait_for(sub { grep { $_ == 70 } @{ numbers('/plain') } }), 'R6: the worker goes on when it has been repaired');
+ok($receiver->wait_for(sub { grep { $_ == 70 } @{ [ $receiver->numbers('/plain') ] } }), 'R6: the worker goes on when it has been repaired');
 ok($node->poll_query_until('postgres', q{SELECT state = 'served' AND last_error IS NULL AND restart_at IS NULL
 	FROM webhook.stat_workers WHERE database = current_database()}), 'C43: and there is no error any more');
 
@@ -215,7 +188,7 @@ sql('ALTER DATABASE postgres SET default_transaction_read_only = on; ALTER DATAB
 	sql("SELECT pg_terminate_backend(pid) FROM webhook.stat_workers WHERE database = 'postgres'");
 	emit(8, 'e');
 	ok($node->poll_query_until('postgres', 'SELECT webhook.pending() = 0'), 'R6: sent in spite of the defaults of the database');
-	is(numbers('/plain')->[-1], 8, 'R6: and received');
+	is([ $receiver->numbers('/plain') ]->[-1], 8, 'R6: and received');
 }
 $node->safe_psql('template1', 'ALTER DATABASE postgres RESET ALL');
 

@@ -13,14 +13,6 @@ use WebhookTest qw(sql emit becomes let_pass);
 my $node = WebhookTest::start_node('same_time', 'webhook.timeout = 1min');
 my $receiver = WebhookTest::Receiver->start;
 
-sub create
-{
-	my ($path, %more) = @_;
-
-	return WebhookTest::create_webhook($node,
-		app => "'app'", event => "'thing.done'", url => "'" . $receiver->url($path) . "'", %more);
-}
-
 # The numbers that have arrived at a path.
 sub numbers
 {
@@ -84,7 +76,7 @@ sub after_the_verdict
 
 # M7: who has been mended in the same moment goes on
 
-my $id = create('/broken');
+my $id = $receiver->webhook('/broken');
 $receiver->behave('/broken', status => 410);
 after_the_verdict("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver->url('/mended') . "\"}')");
 ok($receiver->wait_for_count(1, '/mended'), 'M7: what waited is sent where it belongs now');
@@ -95,7 +87,7 @@ end_test();
 
 # M7: who is condemned and has been switched off by hand in the same moment stays as the hand has left it
 
-$id = create('/off');
+$id = $receiver->webhook('/off');
 $receiver->behave('/off', status => 410);
 after_the_verdict("SELECT webhook.deactivate_webhook($id)");
 becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", 1, 'M7: what was not sent is dropped');
@@ -107,7 +99,7 @@ end_test();
 
 # M8: nothing is told of who has been deleted in the same moment
 
-$id = create('/deleted');
+$id = $receiver->webhook('/deleted');
 $receiver->behave('/deleted', status => 410);
 after_the_verdict("SELECT webhook.delete_webhook_by_id($id)");
 becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'M4: its message is dealt with');
@@ -116,7 +108,7 @@ end_test();
 
 # M7: who is condemned is sent nothing more, though a session keeps the worker from switching it off
 
-$id = create('/gone');
+$id = $receiver->webhook('/gone');
 $receiver->behave('/gone', status => 410);
 begin_session();
 say_to_it("SELECT webhook.update_webhook($id, '{}')");
@@ -131,8 +123,8 @@ end_test();
 
 # W3: what cannot be written because of a session is not overtaken by what follows it, not even by a probe
 
-$id = create('/order', retry_schedule => "ARRAY['0', '1 hour', '1 hour', '1 hour', '1 hour']::interval[]");
-my $other = create('/other', event => "'thing.other'");
+$id = $receiver->webhook('/order', retry_schedule => "ARRAY['0', '1 hour', '1 hour', '1 hour', '1 hour']::interval[]");
+my $other = $receiver->webhook('/other', event => "'thing.other'");
 $receiver->behave('/order', status => 500);
 emit(1, 'k');
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'retrying'", 1, 'W3: the first message is to be retried');
@@ -161,7 +153,7 @@ end_test();
 
 # W2: a delivery that cannot be written because of a session
 
-$id = create('/held', retry_schedule => "ARRAY['0', '1 hour']::interval[]");
+$id = $receiver->webhook('/held', retry_schedule => "ARRAY['0', '1 hour']::interval[]");
 $receiver->behave('/held', fail => 1);
 emit(1, 'k');
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'retrying'", 1, 'W2: a message is to be retried');
@@ -194,7 +186,7 @@ end_test();
 
 # W16: the extension is dropped while the worker is writing: it locks tables in the order in which the worker does
 
-$id = create('/dropped');
+$id = $receiver->webhook('/dropped');
 $receiver->behave('/dropped', status => 500);
 begin_session();
 say_to_it('LOCK TABLE webhook.delivery IN SHARE MODE');

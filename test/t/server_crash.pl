@@ -14,7 +14,7 @@ use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $rounds = $ENV{WEBHOOK_CHAOS_ROUNDS} || 10;
 my $seed = $ENV{WEBHOOK_CHAOS_SEED} || int(rand(1_000_000));
@@ -27,11 +27,6 @@ my $unrecorded_seconds = 1;
 my $entities = 20;
 my $node = WebhookTest::start_node('crash', 'restart_after_crash = on', 'log_statement = none');
 my $receiver = WebhookTest::Receiver->start;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 # ---------- the application ----------
 

@@ -9,17 +9,12 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
-use WebhookTest;
+use WebhookTest qw(sql becomes);
 
 my $node = WebhookTest::start_node('shapes');
 my $receiver = WebhookTest::Receiver->start;
 my $json = JSON::PP->new->canonical;
 my %taken;
-
-sub sql
-{
-	return $node->safe_psql('postgres', join('', @_));
-}
 
 # The bodies that arrived at a path since the last call, once everything has been delivered.
 sub arrived
@@ -31,15 +26,6 @@ sub arrived
 	my @new = splice(@bodies, $taken{$path} // 0);
 	$taken{$path} += @new;
 	return \@new;
-}
-
-sub becomes
-{
-	my ($query, $expected, $test_name) = @_;
-
-	ok($node->poll_query_until('postgres', $query, $expected), $test_name)
-	  or diag("it is: " . sql($query));
-	return;
 }
 
 sub webhook
