@@ -34,7 +34,7 @@ becomes('SELECT webhook.pending() = 0', 't', 'W2: the position moves on');
 # The same for an endpoint that is failing: its probe comes after the time that was left, not hours later; what is shown
 # agrees, also after a restart.
 
-my $failing = create('/failing', event => "'failing.done'", retry_schedule => q{'{0,0,0,0,0,8s,8s,8s,8s,8s,8s,8s}'});
+my $failing = $receiver->webhook('/failing', event => "'failing.done'", retry_schedule => q{'{0,0,0,0,0,8s,8s,8s,8s,8s,8s,8s}'});
 WebhookTest::let_pass(7200);
 $receiver->behave('/failing', status => 500);
 sql(q{SELECT webhook.emit('failing.done', '{}', 'a')});

@@ -57,7 +57,7 @@ sql("SELECT webhook.delete_webhook_by_id($stubborn)");
 
 sql(q{CREATE FUNCTION deaf(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 	BEGIN RAISE LOG 'deaf runs'; LOOP BEGIN PERFORM pg_sleep(100); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$});
-my $deaf = create('/deaf', event => "'deaf.done'", transform => "'deaf(jsonb)'");
+my $deaf = $receiver->webhook('/deaf', event => "'deaf.done'", transform => "'deaf(jsonb)'");
 my $holder = WebhookTest::session($node);
 $holder->query_safe("BEGIN; SELECT webhook.update_webhook($deaf, '{}')");
 my $first = WebhookTest::worker_pid();

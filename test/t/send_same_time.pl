@@ -169,9 +169,9 @@ end_test();
 # W5: an owner is dropped while a session holds its webhook: what is about to be sent is stored, and holds nothing up
 
 sql('CREATE ROLE leaver');
-$id = create('/leaver', rate_limit => 4, ordering => "'none'");
+$id = $receiver->webhook('/leaver', rate_limit => 4, ordering => "'none'");
 sql("UPDATE webhook.webhook SET owner = 'leaver' WHERE id = $id");
-create('/stays', event => "'other.done'");
+$receiver->webhook('/stays', event => "'other.done'");
 emit(0, 'a');
 ok($receiver->wait_for_count(1, '/leaver'), 'W10: the rate limit is in force');
 begin_session();
