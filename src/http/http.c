@@ -261,7 +261,7 @@ http_start(Http *http, const HttpRequest *request, char *error)
 		return false;
 	}
 
-	transfer = transfer_take(http);
+	transfer = transfer_take(http, request->url);
 	if (transfer == NULL)
 	{
 		snprintf(error, START_ERROR_MAX, "out of memory");

@@ -557,16 +557,49 @@ transfer_renew_handle(Transfer *transfer)
 	return true;
 }
 
-Transfer *
-transfer_take(Http *http)
+static Transfer **
+transfer_free_list(Http *http, const char *url)
 {
-	Transfer   *transfer = http->free;
+	unsigned int hash = 0;
 
-	if (transfer == NULL)
+	for (; url != NULL && *url != '\0'; url++)
+		hash = hash * 31 + (unsigned char) *url;
+	return &http->free[hash % TRANSFER_FREE_LISTS];
+}
+
+/* One that needs no new URL; if there is none, one that has not been used for some time. */
+static Transfer *
+transfer_take_free(Http *http, const char *url)
+{
+	Transfer  **link = transfer_free_list(http, url);
+	Transfer   *transfer;
+
+	while (*link != NULL && ((*link)->url == NULL || strcmp((*link)->url, url) != 0))
+		link = &(*link)->next_free;
+	while (*link == NULL)
+	{
+		http->free_hand = (http->free_hand + 1) % TRANSFER_FREE_LISTS;
+		link = &http->free[http->free_hand];
+	}
+	transfer = *link;
+	*link = transfer->next_free;
+	http->nfree--;
+	return transfer;
+}
+
+Transfer *
+transfer_take(Http *http, const char *url)
+{
+	Transfer   *transfer;
+
+	if (http->nfree == 0)
 		return transfer_create(http);
+	transfer = transfer_take_free(http, url);
 	if ((transfer->times_sent > 1 || transfer->resent > 0) && !transfer_renew_handle(transfer))
+	{
+		transfer_put_back(transfer);
 		return NULL;
-	http->free = transfer->next_free;
+	}
 	return transfer;
 }
 
@@ -574,13 +607,14 @@ void
 transfer_put_back(Transfer *transfer)
 {
 	Http	   *http = transfer->http;
+	Transfer  **list = transfer_free_list(http, transfer->url);
 
-	ASSERT(transfer->state != TRANSFER_FREE || http->free != transfer);
 	transfer_buffer_shrink(&transfer->headers);
 	transfer_buffer_shrink(&transfer->body);
 	transfer->state = TRANSFER_FREE;
-	transfer->next_free = http->free;
-	http->free = transfer;
+	transfer->next_free = *list;
+	*list = transfer;
+	http->nfree++;
 }
 
 /* Discard the response. */

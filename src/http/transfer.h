@@ -16,6 +16,9 @@
 #include "http/mux.h"
 
 #define TRANSFER_METHOD_MAX		8
+
+/* Lists of free transfers, by the URL of their last request. */
+#define TRANSFER_FREE_LISTS		64
 #define TRANSFER_ERROR_MAX		512
 
 typedef struct Buffer
@@ -79,7 +82,9 @@ struct Http
 	Mux		   *mux;
 	const NetguardList *allowed;
 	Transfer   *all;
-	Transfer   *free;
+	Transfer   *free[TRANSFER_FREE_LISTS];
+	int			nfree;
+	int			free_hand;		/* where a transfer with another URL was taken */
 	int			running;		/* started, result not taken */
 	int			fd_limit;		/* sockets are below it */
 	bool		has_certificates;	/* requests can have some of their own */
@@ -88,8 +93,8 @@ struct Http
 	int64_t		performed_at;	/* milliseconds on the monotonic clock */
 };
 
-/* Take a transfer from the pool, or create one.  NULL if out of memory. */
-extern Transfer *transfer_take(Http *http);
+/* Take a transfer from the pool, if possible one whose last URL was the same, or create one.  NULL if out of memory. */
+extern Transfer *transfer_take(Http *http, const char *url);
 extern void transfer_put_back(Transfer *transfer);
 extern void transfer_destroy(Transfer *transfer);
 

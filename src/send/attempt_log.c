@@ -342,38 +342,48 @@ attempt_log_totals(uint64 *delivered, uint64 *failed)
 	*failed = attempt_log_given_up;
 }
 
+/* Part of the text may come from the receiver, and be invalid in any encoding. */
 static void
-attempt_log_save_entry(const Endpoint *endpoint, const LogEntry *entry, int64 seq)
+attempt_log_set_text(LogRow *row, int column, const char *text, int len, bool isnull)
 {
-	Datum		texts[LOG_TEXTS];
-	const char *text = entry->text;
-	Datum		values[LOG_PARAMS];
-	char		nulls[LOG_PARAMS];
+	row->nulls[column - 1] = isnull;
+	if (!isnull)
+		row->values[column - 1] = spi_statement_safe_text(text, len);
+}
 
-	memset(nulls, ' ', sizeof(nulls));
+static void
+attempt_log_fill_row(LogRow *row, const Endpoint *endpoint, const LogEntry *entry, int64 seq)
+{
+	static const int columns[] = {
+		[LOG_EVENT] = Anum_log_event,
+		[LOG_URL] = Anum_log_url,
+		[LOG_REQUEST_HEADERS] = Anum_log_request_headers,
+		[LOG_REQUEST_BODY] = Anum_log_request_body,
+		[LOG_RESPONSE_HEADERS] = Anum_log_response_headers,
+		[LOG_RESPONSE_BODY] = Anum_log_response_body,
+		[LOG_ERROR] = Anum_log_error,
+	};
+	const char *text = entry->text;
+	Interval   *duration = palloc0(sizeof(Interval));
+
+	StaticAssertStmt(lengthof(columns) == LOG_TEXTS, "each text must have a column");
+	memset(row->nulls, false, sizeof(row->nulls));
 	for (int i = 0; i < LOG_TEXTS; text += entry->len[i++])
-		texts[i] = spi_statement_safe_text(text, entry->len[i]);
-	values[LOG_PARAM_WEBHOOK_ID] = Int64GetDatum(endpoint->id);
-	values[LOG_PARAM_SEQ] = Int64GetDatum(seq);
-	values[LOG_PARAM_ATTEMPTED_AT] = TimestampTzGetDatum(entry->attempted_at);
-	values[LOG_PARAM_MESSAGE_ID] = UUIDPGetDatum(&entry->message_id);
-	values[LOG_PARAM_EVENT] = texts[LOG_EVENT];
-	values[LOG_PARAM_ATTEMPT] = Int32GetDatum(entry->attempt);
-	values[LOG_PARAM_METHOD] = CStringGetTextDatum(entry->method);
-	values[LOG_PARAM_URL] = texts[LOG_URL];
-	values[LOG_PARAM_REQUEST_HEADERS] = texts[LOG_REQUEST_HEADERS];
-	values[LOG_PARAM_REQUEST_BODY] = texts[LOG_REQUEST_BODY];
-	values[LOG_PARAM_STATUS] = Int32GetDatum(entry->status);
-	values[LOG_PARAM_RESPONSE_HEADERS] = texts[LOG_RESPONSE_HEADERS];
-	values[LOG_PARAM_RESPONSE_BODY] = texts[LOG_RESPONSE_BODY];
-	if (entry->status == 0)
-		nulls[LOG_PARAM_STATUS] = nulls[LOG_PARAM_RESPONSE_HEADERS] = nulls[LOG_PARAM_RESPONSE_BODY] = 'n';
-	values[LOG_PARAM_DURATION_US] = Int64GetDatum(entry->duration_us);
-	values[LOG_PARAM_ERROR] = texts[LOG_ERROR];
-	if (entry->len[LOG_ERROR] == 0)
-		nulls[LOG_PARAM_ERROR] = 'n';
-	values[LOG_PARAM_OUTCOME] = CStringGetTextDatum(entry->outcome);
-	log_tables_add_attempt(values, nulls);
+		attempt_log_set_text(row, columns[i], text, entry->len[i],
+							 ((i == LOG_RESPONSE_HEADERS || i == LOG_RESPONSE_BODY) && entry->status == 0) ||
+							 (i == LOG_ERROR && entry->len[i] == 0));
+	duration->time = entry->duration_us;
+	row->values[Anum_log_webhook_id - 1] = Int64GetDatum(endpoint->id);
+	row->nulls[Anum_log_slot - 1] = true;
+	row->values[Anum_log_seq - 1] = Int64GetDatum(seq);
+	row->values[Anum_log_attempted_at - 1] = TimestampTzGetDatum(entry->attempted_at);
+	row->values[Anum_log_message_id - 1] = UUIDPGetDatum(&entry->message_id);
+	row->values[Anum_log_attempt - 1] = Int32GetDatum(entry->attempt);
+	row->values[Anum_log_method - 1] = CStringGetTextDatum(entry->method);
+	row->values[Anum_log_status - 1] = Int32GetDatum(entry->status);
+	row->nulls[Anum_log_status - 1] = entry->status == 0;
+	row->values[Anum_log_duration - 1] = IntervalPGetDatum(duration);
+	row->values[Anum_log_outcome - 1] = CStringGetTextDatum(entry->outcome);
 }
 
 /* Number the entries on from what the table holds, and write them. */
@@ -381,14 +391,19 @@ static void
 attempt_log_save_entries(Endpoint *endpoint)
 {
 	int64		first = endpoint->stats.log_seq - endpoint->stats.nlog;
+	LogRow		rows[LOG_TABLES_ATTEMPTS];
 
+	if (endpoint->stats.nlog == 0)
+		return;
 	if (!endpoint->stats.log_seq_known)
 	{
 		endpoint->stats.log_base = log_tables_last_seq(endpoint->id) + 1;
 		endpoint->stats.log_seq_known = true;
 	}
-	for (int64 seq = first; seq < endpoint->stats.log_seq; seq++)
-		attempt_log_save_entry(endpoint, endpoint->stats.log[seq % LOG_TABLES_ATTEMPTS], endpoint->stats.log_base + seq);
+	for (int i = 0; i < endpoint->stats.nlog; i++)
+		attempt_log_fill_row(&rows[i], endpoint, endpoint->stats.log[(first + i) % LOG_TABLES_ATTEMPTS],
+							 endpoint->stats.log_base + first + i);
+	log_tables_add_attempts(rows, endpoint->stats.nlog);
 }
 
 static void

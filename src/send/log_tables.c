@@ -24,15 +24,23 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "base/spi_statement.h"
+#include "compat.h"
 #include "log/standby.h"
 #include "send/log_tables.h"
 
@@ -47,7 +55,6 @@
 typedef struct TablePair
 {
 	const char *names[2];
-	SpiStatement add[2];		/* a row to this one */
 	SpiStatement move[2];		/* what counts in the other one to this one */
 	int			current;
 	uint64		copied;			/* bytes, the last time */
@@ -57,12 +64,6 @@ typedef struct TablePair
 #define LOG_COLUMNS \
 	"seq, attempted_at, message_id, event, attempt, method, url, request_headers, request_body, status," \
 	" response_headers, response_body, duration, error, outcome"
-
-#define LOG_ADD(table) \
-	{"INSERT INTO webhook." table " (webhook_id, " LOG_COLUMNS ")" \
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, make_interval(secs => $14::float8 / 1000000), $15, $16)", \
-	LOG_PARAMS, {INT8OID, INT8OID, TIMESTAMPTZOID, UUIDOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, \
-	TEXTOID, INT4OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID}}
 
 #define LOG_MOVE(other, table) \
 	{"INSERT INTO webhook." table " (webhook_id, " LOG_COLUMNS ")" \
@@ -99,15 +100,15 @@ typedef struct TablePair
 
 static TablePair log_tables_log = {
 	{"log", "log_1"},
-	{LOG_ADD("log"), LOG_ADD("log_1")},
 	{LOG_MOVE("log_1", "log"), LOG_MOVE("log", "log_1")}
 };
 
 static TablePair log_tables_health = {
 	{"health", "health_1"},
-	{HEALTH_ADD("health"), HEALTH_ADD("health_1")},
 	{HEALTH_MOVE("health_1", "health"), HEALTH_MOVE("health", "health_1")}
 };
+
+static SpiStatement log_tables_health_statements[2] = {HEALTH_ADD("health"), HEALTH_ADD("health_1")};
 
 static SpiStatement log_tables_last_seq_statement = {
 	"SELECT GREATEST((SELECT max(seq) FROM webhook.log WHERE webhook_id = $1),"
@@ -126,22 +127,56 @@ log_tables_last_seq(int64 webhook_id)
 	return DatumGetInt64(spi_statement_value(0, 1, &isnull));
 }
 
-void
-log_tables_add_attempt(Datum *values, const char *nulls)
+static Oid
+log_tables_relid(const char *name)
 {
-	spi_statement_execute(&log_tables_log.add[log_tables_log.current], values, nulls);
+	return get_relname_relid(name, get_namespace_oid("webhook", false));
+}
+
+static Relation
+log_tables_open_index(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+
+	if (list_length(indexes) != 1)
+		elog(ERROR, "table \"%s\" must have one index", RelationGetRelationName(rel));
+	return index_open(linitial_oid(indexes), RowExclusiveLock);
+}
+
+/* Without SQL: a thousand busy webhooks have ten thousand rows a second. */
+void
+log_tables_add_attempts(const LogRow *rows, int n)
+{
+	Relation	rel = table_open(log_tables_relid(log_tables_log.names[log_tables_log.current]), RowExclusiveLock);
+	Relation	index = log_tables_open_index(rel);
+	IndexInfo  *info = BuildIndexInfo(index);
+	TupleTableSlot *slots[LOG_TABLES_ATTEMPTS];
+
+	Assert(n > 0 && n <= LOG_TABLES_ATTEMPTS);
+	Assert(RelationGetDescr(rel)->natts == Natts_log);
+	for (int i = 0; i < n; i++)
+	{
+		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+		ExecStoreHeapTuple(heap_form_tuple(RelationGetDescr(rel), (Datum *) rows[i].values, (bool *) rows[i].nulls),
+						   slots[i], true);
+	}
+	table_multi_insert(rel, slots, n, GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[2] = {rows[i].values[Anum_log_webhook_id - 1], rows[i].values[Anum_log_seq - 1]};
+		bool		nulls[2] = {false, false};
+
+		webhook_index_insert(index, values, nulls, &slots[i]->tts_tid, rel, info);
+		ExecDropSingleTupleTableSlot(slots[i]);
+	}
+	index_close(index, NoLock);
+	table_close(rel, NoLock);
 }
 
 bool
 log_tables_add_health(Datum *values, const char *nulls)
 {
-	return spi_statement_execute(&log_tables_health.add[log_tables_health.current], values, nulls) > 0;
-}
-
-static Oid
-log_tables_relid(const char *name)
-{
-	return get_relname_relid(name, get_namespace_oid("webhook", false));
+	return spi_statement_execute(&log_tables_health_statements[log_tables_health.current], values, nulls) > 0;
 }
 
 /* Size of a table and of its TOAST table, which contains long bodies, in bytes. */

@@ -13,28 +13,36 @@
 /* What the log remembers of each webhook. */
 #define LOG_TABLES_ATTEMPTS		10
 
-/* Parameters of the statements below, counted from 0. */
+/* The columns of webhook.log and webhook.log_1. */
 enum
 {
-	LOG_PARAM_WEBHOOK_ID,
-	LOG_PARAM_SEQ,
-	LOG_PARAM_ATTEMPTED_AT,
-	LOG_PARAM_MESSAGE_ID,
-	LOG_PARAM_EVENT,
-	LOG_PARAM_ATTEMPT,
-	LOG_PARAM_METHOD,
-	LOG_PARAM_URL,
-	LOG_PARAM_REQUEST_HEADERS,
-	LOG_PARAM_REQUEST_BODY,
-	LOG_PARAM_STATUS,
-	LOG_PARAM_RESPONSE_HEADERS,
-	LOG_PARAM_RESPONSE_BODY,
-	LOG_PARAM_DURATION_US,
-	LOG_PARAM_ERROR,
-	LOG_PARAM_OUTCOME,
-	LOG_PARAMS
+	Anum_log_webhook_id = 1,
+	Anum_log_slot,				/* unused */
+	Anum_log_seq,
+	Anum_log_attempted_at,
+	Anum_log_message_id,
+	Anum_log_event,
+	Anum_log_attempt,
+	Anum_log_method,
+	Anum_log_url,
+	Anum_log_request_headers,
+	Anum_log_request_body,
+	Anum_log_status,
+	Anum_log_response_headers,
+	Anum_log_response_body,
+	Anum_log_duration,
+	Anum_log_error,
+	Anum_log_outcome,
+	Natts_log = Anum_log_outcome
 };
 
+typedef struct LogRow
+{
+	Datum		values[Natts_log];
+	bool		nulls[Natts_log];
+} LogRow;
+
+/* Parameters of log_tables_add_health(), counted from 0. */
 enum
 {
 	HEALTH_PARAM_WEBHOOK_ID,
@@ -59,10 +67,10 @@ enum
 /* The number of the newest attempt in the log; 0 if there is none. */
 extern int64 log_tables_last_seq(int64 webhook_id);
 
-/* Append an attempt.  nulls is as for SPI_execute_plan(). */
-extern void log_tables_add_attempt(Datum *values, const char *nulls);
+/* Append attempts, LOG_TABLES_ATTEMPTS at most. */
+extern void log_tables_add_attempts(const LogRow *rows, int n);
 
-/* Append counters and state.  Returns false if there is no such webhook. */
+/* Append counters and state.  nulls is as for SPI_execute_plan().  Returns false if there is no such webhook. */
 extern bool log_tables_add_health(Datum *values, const char *nulls);
 
 /* If a table is full, change to the other one of its pair, after removing what is outdated there. */
