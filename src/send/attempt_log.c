@@ -35,10 +35,10 @@
 #define IDLE_MS			250
 #define BUSY_MS			1000
 
-/* A little at a time, and the pause after it; when there is other work this takes a twentieth of the time. */
+/* A little at a time, and the pause after it; when there is other work this takes a fortieth of the time. */
 #define SLICE_US		1000
 #define IDLE_PAUSE_US	5000
-#define BUSY_PAUSE_US	20000
+#define BUSY_PAUSE_US	40000
 
 /* Before the end larger pieces will do, each in a transaction of its own. */
 #define LAST_SLICE_US	200000

@@ -335,10 +335,13 @@ jobs_key_ages(TimestampTz now)
 static void
 jobs_tidy(TimestampTz now)
 {
-	if (now < TimestampTzPlusMilliseconds(jobs_last_tidy, TIDY_MS) && now >= jobs_last_tidy && !partitions_unfinished())
+	bool		due = now >= TimestampTzPlusMilliseconds(jobs_last_tidy, TIDY_MS) || now < jobs_last_tidy;
+
+	if (due || partitions_unfinished())
+		partitions_turn(jobs_slot);
+	if (!due)
 		return;
 	endpoint_trim();
-	partitions_turn(jobs_slot);
 	log_tables_turn();
 	jobs_last_tidy = now;
 }
