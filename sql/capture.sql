@@ -21,7 +21,7 @@ CREATE FUNCTION new_messages(OUT event text, OUT entity_id text, OUT uid text, O
     RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
     SELECT event, entity_id::text, event_uid, profile, receivers(webhook_ids), left(payload::text, 200) FROM new_rows()
 $$;
-SELECT webhook.create_webhook('capture', '*', 'http://127.0.0.1:9/', name => 'all') > 0;
+SELECT webhook.create_webhook('capture', '*', 'http://127.0.0.1:9/{event_uid}', name => 'all') > 0;
 
 --
 -- I1: INSERT, UPDATE, DELETE, and their relatives

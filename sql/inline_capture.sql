@@ -35,7 +35,7 @@ SELECT * FROM new_messages();
 SELECT webhook.delete_webhook_by_id(:hook);
 
 -- Somebody does.
-SELECT webhook.create_webhook('inline', '*', 'http://127.0.0.1:9/') > 0;
+SELECT webhook.create_webhook('inline', '*', 'http://127.0.0.1:9/{event_uid}') AS hook \gset
 SELECT trigger_calls($$INSERT INTO guest SELECT i, 'guest', 'party' FROM generate_series(1, 3) AS i$$) AS calls;
 SELECT trigger_calls($$UPDATE guest SET name = 'changed' WHERE id < 3$$) AS calls;
 SELECT trigger_calls($$INSERT INTO guest VALUES (3, 'on conflict'), (4, 'new') ON CONFLICT (id) DO UPDATE SET name = excluded.name$$) AS calls;
@@ -56,6 +56,17 @@ CREATE TABLE seat (id integer PRIMARY KEY, guest integer);
 SELECT webhook.watch('seat', 'seat', event_uid => '(SELECT count(*)::text FROM inline_test.seat AS s WHERE s.guest = seat.guest)');
 SELECT trigger_calls($$INSERT INTO seat VALUES (1, 1), (2, 1), (3, 2)$$) AS calls;
 SELECT o.entity_id::text, o.event_uid FROM webhook.outbox AS o WHERE o.id > (SELECT id FROM last_message) ORDER BY o.id;
+-- C34: not where nobody asks for it, where only columns are changed that nobody subscribes to, or where the row itself says it all.
+SELECT webhook.update_webhook(:hook, '{"url": "http://127.0.0.1:9/"}');
+SELECT trigger_calls($$INSERT INTO seat VALUES (4, 1)$$) AS calls;
+SELECT webhook.update_webhook(:hook, '{"url": "http://127.0.0.1:9/{event_uid}", "columns": ["name"]}');
+SELECT trigger_calls($$UPDATE seat SET guest = 3$$) AS calls;
+SELECT webhook.update_webhook(:hook, '{"columns": null}');
+SELECT webhook.watch('seat', 'seat', event_uid => $$'guest ' || guest$$, deleted => 'guest IS NULL', id => $$CASE WHEN id > 1 THEN id::text ELSE 'first' END$$);
+SELECT trigger_calls($$UPDATE seat SET guest = id$$) AS calls, trigger_calls($$UPDATE seat SET guest = NULL$$) AS calls;
+SELECT webhook.watch('seat', 'seat', event_uid => $$to_char(guest, '9')$$);
+SELECT trigger_calls($$UPDATE seat SET guest = id WHERE id = 2$$) AS calls;
+SELECT o.event, o.entity_id::text, o.event_uid FROM webhook.outbox AS o WHERE o.id > (SELECT id FROM last_message) ORDER BY o.id;
 -- So do partitions.
 CREATE TABLE visit (id integer PRIMARY KEY, place text) PARTITION BY RANGE (id);
 CREATE TABLE visit_low PARTITION OF visit FOR VALUES FROM (0) TO (10);

@@ -9,7 +9,7 @@ SET search_path = nested_test;
 CREATE FUNCTION new_messages(OUT event text, OUT entity_id text, OUT payload text) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
     SELECT event, entity_id::text, payload::text FROM new_rows()
 $$;
-SELECT webhook.create_webhook('nested', 'seat.*', 'http://127.0.0.1:9/') > 0;
+SELECT webhook.create_webhook('nested', 'seat.*', 'http://127.0.0.1:9/{event_uid}') > 0;
 
 -- Two partitions with columns in another order; who takes a seat is told to the neighbours.
 CREATE TABLE seat (id integer PRIMARY KEY, guest text, news text) PARTITION BY RANGE (id);

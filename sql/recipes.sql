@@ -13,7 +13,7 @@ TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 CREATE FUNCTION sent(OUT event text, OUT entity_id text, OUT event_uid text, OUT payload text) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
     SELECT o.event, o.entity_id::text, o.event_uid, o.payload::text FROM new_rows() AS o
 $$;
-SELECT webhook.create_webhook('recipes', '*', 'http://127.0.0.1:1/') AS hook \gset
+SELECT webhook.create_webhook('recipes', '*', 'http://127.0.0.1:1/{event_uid}') AS hook \gset
 
 -- A key in several columns: its values joined by commas, escaped by backslashes.
 CREATE TABLE seat (hall text, row_no int, seat_no int, holder text, PRIMARY KEY (hall, row_no, seat_no));

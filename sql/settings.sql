@@ -55,7 +55,9 @@ SELECT webhook.watch('fast', 'fast', event_uid => 'tz', profile => 'iv'),
     webhook.watch('cast_used', 'cast_used', id => 'far', event_uid => 'tz::text', profile => 'iv::text || f8::text || by::text || m::text'),
     webhook.watch('by_function', 'by_function', id => 'tz::date', event_uid => $$'01/02/2026'::date$$, payload => 'made(by_function)'),
     webhook.watch('parted', 'parted', event_uid => 'd');
-SELECT webhook.create_webhook('settings', '*', 'http://127.0.0.1:9/') AS hook \gset
+SELECT webhook.create_webhook('settings', '*', 'http://127.0.0.1:9/{event_uid}') AS hook \gset
+-- Profiles matter to integrations only.
+SELECT webhook.create_integration('asks') <> '' AS asks, webhook.create_webhook('settings', 'cast_used.*', 'http://127.0.0.1:9/', integration => 'asks') > 0 AS created;
 -- A filter on what settings change.
 SELECT webhook.create_webhook('settings', 'fast.create,parted.create', 'http://127.0.0.1:9/', filter => '{"iv": "1 year -2 days +03:04:05.6", "dom": "1 day", "by": "\\x00ff41",
     "f8": 0.30000000000000004, "tz": "2026-05-31T22:30:00.5+00:00", "m": "$1,234.50", "oc": "settings_test.template"}') AS filtered \gset
@@ -109,7 +111,7 @@ SELECT settings_test.use('usual');
 SELECT DISTINCT events, guests, sample FROM seen;
 SELECT DISTINCT event, entity_id::text, event_uid, profile, payload::text FROM webhook.outbox WHERE event IN ('guest.manual', 'guest.test') ORDER BY 1;
 
-SELECT webhook.delete_integration('settings'), webhook.delete_webhook_by_id(:hook), webhook.delete_webhook_by_id(:filtered), webhook.delete_webhook_by_id(:manual);
+SELECT webhook.delete_integration('settings'), webhook.delete_integration('asks'), webhook.delete_webhook_by_id(:hook), webhook.delete_webhook_by_id(:filtered), webhook.delete_webhook_by_id(:manual);
 SELECT count(webhook.unwatch(relation)) FROM webhook.watch;
 RESET ALL;
 SET client_min_messages = warning;

@@ -105,6 +105,20 @@
 	index_beginscan((heap), (index), (snapshot), (nkeys), 0)
 #endif
 
+/* The executor always allows a query to be continued since 18. */
+#if PG_VERSION_NUM >= 180000
+#define webhook_executor_run(query, count) ExecutorRun((query), ForwardScanDirection, (count))
+#else
+#define webhook_executor_run(query, count) ExecutorRun((query), ForwardScanDirection, (count), false)
+#endif
+
+/* Cached plans belong to a given resource owner since 14, and to the current one before. */
+#if PG_VERSION_NUM >= 140000
+#define webhook_release_cached_plan(plan) ReleaseCachedPlan((plan), CurrentResourceOwner)
+#else
+#define webhook_release_cached_plan(plan) ReleaseCachedPlan((plan), true)
+#endif
+
 /* index_insert() has a parameter indexUnchanged since 14. */
 #if PG_VERSION_NUM >= 140000
 #define webhook_index_insert(index, values, isnull, tid, heap, info) \

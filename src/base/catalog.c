@@ -361,6 +361,8 @@ catalog_read_webhook(TupleTableSlot *slot)
 	d = catalog_slot_column(slot, Anum_webhook_integration, &isnull);
 	if (!isnull)
 		webhook->integration = TextDatumGetCString(d);
+	d = catalog_slot_column(slot, Anum_webhook_url, &isnull);
+	webhook->uid_in_url = !isnull && strstr(TextDatumGetCString(d), "{event_uid}") != NULL;
 	return webhook;
 }
 
@@ -434,6 +436,8 @@ typedef struct Merge
 	HTAB	   *seen;			/* ids of webhooks */
 	HTAB	   *owners;			/* roles that are in event->owners */
 	int			owners_space;
+	HTAB	   *columns;		/* names that are in event->columns */
+	int			columns_space;
 	CatalogFilter filter;		/* or NULL */
 	void	   *arg;
 } Merge;
@@ -468,6 +472,29 @@ catalog_keyed_add(HTAB **hash, const char *name, const char *key, CatalogWebhook
 	catalog_list_add(&entry->list, webhook);
 }
 
+/* Note what must be known of a row to find out whether it is for this webhook. */
+static void
+catalog_add_conditions(Merge *merge, const CatalogWebhook *webhook)
+{
+	CatalogEvent *event = merge->event;
+
+	event->asks_uid |= webhook->nuids > 0 || webhook->integration != NULL || webhook->uid_in_url;
+	event->any_change |= webhook->ncolumns == 0;
+	for (int i = 0; i < webhook->ncolumns && !event->any_change; i++)
+	{
+		bool		found;
+
+		if (strlen(webhook->columns[i]) >= NAMEDATALEN)
+			continue;			/* no column has this name */
+		hash_search(merge->columns, webhook->columns[i], HASH_ENTER, &found);
+		if (found)
+			continue;
+		event->columns = container_grow(event->columns, event->ncolumns, &merge->columns_space, 4, sizeof(char *),
+										CurrentMemoryContext);
+		event->columns[event->ncolumns++] = webhook->columns[i];
+	}
+}
+
 /* Add the webhooks of one subscription to an event, unless they are in it already. */
 static void
 catalog_merge_subscription(Merge *merge, const char *pattern)
@@ -487,6 +514,7 @@ catalog_merge_subscription(Merge *merge, const char *pattern)
 			continue;
 		event->wanted = true;
 		catalog_add_owner(merge, webhook->owner);
+		catalog_add_conditions(merge, webhook);
 		if (webhook->integration != NULL)
 			catalog_keyed_add(&event->by_integration, "webhooks of integrations", webhook->integration, webhook);
 		else if (webhook->nuids == 0)
@@ -513,6 +541,7 @@ catalog_resolve_event(const char *name, CatalogFilter filter, void *arg, Catalog
 	event->plain = true;
 	merge.seen = container_hash("webhooks seen", 16, sizeof(int64), sizeof(int64), CurrentMemoryContext);
 	merge.owners = container_hash("webhook owners seen", 16, sizeof(Oid), sizeof(Oid), CurrentMemoryContext);
+	merge.columns = container_name_hash("webhook columns seen", 16, NAMEDATALEN, NAMEDATALEN, CurrentMemoryContext);
 
 	catalog_merge_subscription(&merge, name);
 	strlcpy(pattern, name, CATALOG_NAME_SIZE);
@@ -527,6 +556,7 @@ catalog_resolve_event(const char *name, CatalogFilter filter, void *arg, Catalog
 		catalog_merge_subscription(&merge, "*");
 	hash_destroy(merge.seen);
 	hash_destroy(merge.owners);
+	hash_destroy(merge.columns);
 
 	if (event->plain && event->wanted)
 	{

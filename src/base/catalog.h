@@ -25,6 +25,7 @@
 #define Anum_webhook_id						1
 #define Anum_webhook_owner					2
 #define Anum_webhook_events					6
+#define Anum_webhook_url					7
 #define Anum_webhook_uids					12
 #define Anum_webhook_integration			13
 #define Anum_webhook_columns				14
@@ -129,6 +130,7 @@ typedef struct CatalogWebhook
 	char	  **columns;
 	Jsonb	   *filter;			/* or NULL */
 	char	   *integration;	/* or NULL */
+	bool		uid_in_url;		/* is the event UID part of its URL? */
 } CatalogWebhook;
 
 /* The webhooks with the same event UID, within one CatalogEvent. */
@@ -150,6 +152,11 @@ typedef struct CatalogEvent
 	struct HTAB *by_integration;	/* name -> webhooks of that integration,
 									 * for any UID; or NULL */
 	ArrayType  *all_ids;		/* when plain */
+	bool		asks_uid;		/* does any webhook depend on the event UID? */
+	bool		any_change;		/* does any webhook want an update whatever
+								 * has changed? */
+	int			ncolumns;		/* else, the columns that they want it for */
+	char	  **columns;
 	int			nowners;
 	Oid		   *owners;			/* of these webhooks, each once */
 } CatalogEvent;

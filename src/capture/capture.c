@@ -64,7 +64,8 @@ capture_root_slot(WatchedTable *table, TupleTableSlot *slot, int which)
 static bool
 capture_known_unwanted(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
 {
-	if (table->wanted[action] && prefilter_recall(table, action, new ? new : old) != PREFILTER_UNWANTED)
+	if (table->wanted[action] && (action != WATCH_UPDATE || capture_row_update_matters(table, old, new)) &&
+		prefilter_recall(table, action, new ? new : old) != PREFILTER_UNWANTED)
 		return false;
 	return action != WATCH_UPDATE || !capture_row_old_matters(table, old, new);
 }
@@ -207,8 +208,13 @@ capture_inline_call(void *arg)
 	if (table == NULL || !capture_row_wanted(&change))
 		return true;
 
-	/* User-defined expressions must see the completed statement. */
-	if (table->query != NULL || table->calls_users)
+	/*
+	 * Queries and users' functions must see the completed statement, and the
+	 * record of payments is kept by a query.
+	 */
+	if (table->calls_users ||
+		((table->asked & WATCH_BIT(WATCH_PAID)) && watch_is_expression(table, WATCH_PAID)) ||
+		evaluate_needs_query(table, RelationGetDescr(call->rel), table->asked))
 		return false;
 	Assert(table->relid == table->root);
 	capture_row(&change);

@@ -4,7 +4,7 @@
  *		Capture one change of one row, in the layout of the watched table.
  *
  * The cheap questions come first: does a webhook subscribe, has a column
- * changed that matters?  Only then is the row evaluated.
+ * changed that matters to it?  Only then is the row evaluated.
  *
  * An update that changes the id is the end of one entity and the beginning of
  * another, and captured as two changes.
@@ -20,21 +20,43 @@
 #include "watch/prefilter.h"
 
 
+/* May the rows differ in this field, and does anything depend on it? */
+static bool
+capture_row_field_matters(const WatchedTable *table, WatchField field, TupleTableSlot *old, TupleTableSlot *new)
+{
+	return (table->asked & WATCH_BIT(field)) && evaluate_field_may_differ(table, field, old, new);
+}
+
 bool
 capture_row_old_matters(const WatchedTable *table, TupleTableSlot *old, TupleTableSlot *new)
 {
 	/* The old entity is deleted, and the new one created. */
 	if ((table->wanted[WATCH_CREATE] || table->wanted[WATCH_DELETE]) &&
-		evaluate_field_may_differ(table, WATCH_ID, old, new))
+		capture_row_field_matters(table, WATCH_ID, old, new))
 		return true;
 
 	/*
 	 * A row that is deleted as it moves to another event is deleted from the
 	 * old one.
 	 */
-	return table->wanted[WATCH_UPDATE] && watch_has_field(table, WATCH_DELETED) &&
-		(evaluate_field_may_differ(table, WATCH_EVENT_UID, old, new) ||
-		 evaluate_field_may_differ(table, WATCH_PROFILE, old, new));
+	return table->wanted[WATCH_UPDATE] && capture_row_field_matters(table, WATCH_DELETED, old, new) &&
+		(capture_row_field_matters(table, WATCH_EVENT_UID, old, new) ||
+		 capture_row_field_matters(table, WATCH_PROFILE, old, new));
+}
+
+bool
+capture_row_update_matters(const WatchedTable *table, TupleTableSlot *old, TupleTableSlot *new)
+{
+	int			attnum = -1;
+
+	/* Deletions and payments are no mere updates for receivers. */
+	if (table->any_update || (table->asked & WATCH_BIT(WATCH_PAID)) ||
+		capture_row_field_matters(table, WATCH_DELETED, old, new))
+		return true;
+	while ((attnum = bms_next_member(table->update_columns, attnum)) >= 0)
+		if (evaluate_column_differs(old, new, attnum))
+			return true;
+	return false;
 }
 
 bool
@@ -43,7 +65,10 @@ capture_row_wanted(const Change *change)
 	WatchedTable *table = change->table;
 	WatchAction action = change->action;
 
+	if (action == WATCH_UPDATE)
+		evaluate_parse(table, change->new->tts_tupleDescriptor, table->asked);
 	if (table->wanted[action] &&
+		(action != WATCH_UPDATE || capture_row_update_matters(table, change->old, change->new)) &&
 		prefilter_decide(table, action, change->new ? change->new : change->old) != PREFILTER_UNWANTED)
 		return true;
 	return action == WATCH_UPDATE && capture_row_old_matters(table, change->old, change->new);
@@ -74,10 +99,10 @@ capture_row_must_wait(Change *change)
 
 	if (!capture_row_context_matters(table))
 		return false;
-	if (deferred_any() && table->field_position[WATCH_PAID] > 0 && active_integration_overridden())
+	if (deferred_any() && watch_is_expression(table, WATCH_PAID) && active_integration_overridden())
 		return true;
 	return (change->action != WATCH_DELETE || deferred_any()) &&
-		evaluate_context_missing(table, change_values(change));
+		evaluate_context_missing(change_values(change, 0));
 }
 
 /* Capture an update that changes the id: the old entity is deleted with its own fields, and the new one created. */
@@ -91,13 +116,9 @@ capture_row_with_new_id(Change *change)
 	 * The rows have been evaluated.  An event that the old row no longer
 	 * finds is looked up in the past.
 	 */
-	created.values = *change_values(change);
-	created.values_known = true;
-	if (!evaluate_context_missing(change->table, change_before(change)))
-	{
-		deleted.values = *change_before(change);
-		deleted.values_known = true;
-	}
+	created.values = *change_values(change, 0);
+	if (!evaluate_context_missing(change_before(change, created.values.known)))
+		deleted.values = change->before;
 	if (capture_row_wanted(&deleted))
 		capture_row(&deleted);
 	if (capture_row_wanted(&created))
@@ -117,7 +138,7 @@ capture_row(Change *change)
 		return;
 
 	/* The new row is evaluated first, as expressions may have effects. */
-	(void) change_values(change);
+	(void) change_values(change, 0);
 	if (change->action == WATCH_UPDATE && change_alters_id(change))
 	{
 		capture_row_with_new_id(change);

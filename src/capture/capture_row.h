@@ -28,6 +28,12 @@ extern bool capture_row_wanted(const Change *change);
  */
 extern bool capture_row_old_matters(const WatchedTable *table, TupleTableSlot *old, TupleTableSlot *new);
 
+/*
+ * Does an update change anything that webhooks subscribe to the new row for?  False
+ * only if all of them want updates of certain columns, and none of those differs.
+ */
+extern bool capture_row_update_matters(const WatchedTable *table, TupleTableSlot *old, TupleTableSlot *new);
+
 /* Capture a change that is wanted. */
 extern void capture_row(Change *change);
 

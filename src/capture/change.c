@@ -5,7 +5,8 @@
  *
  * Deciding what an update means takes both rows: whether the id, the event or
  * the payment has changed, and whether the row has begun to count as deleted.
- * Each row is evaluated at most once for that, and the old one only if needed.
+ * Fields that nothing depends on are not evaluated.  The others are, once for each
+ * row, and for the old row only if a column differs that they are computed from.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,33 +15,48 @@
 #include "capture/change.h"
 
 
-const WatchValues *
-change_values(Change *change)
+/* The fields that messages of this change, and decisions about it, need in any case. */
+static unsigned
+change_fields(const Change *change)
 {
-	if (!change->values_known)
-	{
-		bool		deleted = change->action == WATCH_DELETE;
+	unsigned	fields = change->table->asked;
 
-		Assert(deleted ? change->new == NULL : change->new != NULL);
-		evaluate_row(change->table, deleted ? change->old : change->new,
-					 deleted ? change->past : InvalidCommandId, &change->values);
-		change->values_known = true;
-	}
+	/* Payment matters only to integrations with an override. */
+	if ((fields & WATCH_BIT(WATCH_PAID)) && !active_integration_overridden())
+		fields &= ~WATCH_BIT(WATCH_PAID);
+	return fields;
+}
+
+const WatchValues *
+change_values(Change *change, unsigned fields)
+{
+	bool		deleted = change->action == WATCH_DELETE;
+	bool		gone = deleted && change->new == NULL;
+
+	Assert(deleted || change->new != NULL);
+	if (change->values.known == 0)
+		fields |= change_fields(change);
+	if (fields & ~change->values.known)
+		evaluate_row(change->table, deleted ? change->old : change->new, gone ? change->past : InvalidCommandId,
+					 fields, &change->values);
 	return &change->values;
 }
 
 const WatchValues *
-change_before(Change *change)
+change_before(Change *change, unsigned fields)
 {
-	Assert(change->old != NULL && change->new != NULL);
-	if (!change->before_known)
-	{
-		evaluate_row(change->table, change->old, InvalidCommandId, &change->before);
+	unsigned	missing = fields & ~change->before.known;
+	unsigned	same = 0;
 
-		/* Evaluating may capture other changes, but never this one. */
-		Assert(!change->before_known);
-		change->before_known = true;
-	}
+	Assert(change->old != NULL && change->new != NULL);
+	if (missing == 0)
+		return &change->before;
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+		if ((missing & WATCH_BIT(f)) && !evaluate_field_may_differ(change->table, f, change->old, change->new))
+			same |= WATCH_BIT(f);
+	if (same != 0)
+		evaluate_copy(change_values(change, same), same, &change->before);
+	evaluate_row(change->table, change->old, InvalidCommandId, missing, &change->before);
 	return &change->before;
 }
 
@@ -81,10 +97,11 @@ change_may_alter_expressions(const Change *change)
 	const WatchedTable *table = change->table;
 
 	Assert(change->action == WATCH_UPDATE);
-	if (table->query == NULL || !change_in_any_column(change))
+	if (!change_in_any_column(change))
 		return false;
 	for (int f = 0; f < WATCH_NFIELDS; f++)
-		if (table->field_position[f] > 0 && evaluate_field_may_differ(table, f, change->old, change->new))
+		if ((table->asked & WATCH_BIT(f)) && watch_is_expression(table, f) &&
+			evaluate_field_may_differ(table, f, change->old, change->new))
 			return true;
 	return false;
 }
@@ -98,14 +115,20 @@ change_same_text(const char *a, const char *b)
 static bool
 change_alters_text(Change *change, WatchField field)
 {
-	return !change_same_text(change_before(change)->text[field], change_values(change)->text[field]);
+	return !change_same_text(change_before(change, WATCH_BIT(field))->text[field],
+							 change_values(change, WATCH_BIT(field))->text[field]);
 }
 
 bool
 change_alters_fields(Change *change)
 {
+	unsigned	fields = change_fields(change);
+	const WatchValues *before = change_before(change, fields);
+	const WatchValues *values = change_values(change, fields);
+
 	for (int f = 0; f < WATCH_NFIELDS; f++)
-		if (change_before(change)->is_true[f] != change_values(change)->is_true[f] || change_alters_text(change, f))
+		if ((fields & WATCH_BIT(f)) &&
+			(before->is_true[f] != values->is_true[f] || !change_same_text(before->text[f], values->text[f])))
 			return true;
 	return false;
 }
@@ -127,10 +150,11 @@ change_alters_context(Change *change)
 static void
 change_into_delete(Change *change)
 {
-	char	   *payload = change_values(change)->text[WATCH_PAYLOAD];
+	unsigned	fields = change_fields(change) & ~WATCH_BIT(WATCH_PAYLOAD);
+	WatchValues values = *change_before(change, fields);
 
-	change->values = *change_before(change);
-	change->values.text[WATCH_PAYLOAD] = payload;
+	evaluate_copy(change_values(change, WATCH_BIT(WATCH_PAYLOAD)), WATCH_BIT(WATCH_PAYLOAD), &values);
+	change->values = values;
 	change->action = WATCH_DELETE;
 }
 
@@ -142,10 +166,10 @@ change_resolve_deletion(Change *change)
 
 	if (!watch_has_field(change->table, WATCH_DELETED))
 		return true;
-	deleted = change_values(change)->is_true[WATCH_DELETED];
+	deleted = change_values(change, WATCH_BIT(WATCH_DELETED))->is_true[WATCH_DELETED];
 	if (change->action != WATCH_UPDATE)
 		return !deleted;
-	was_deleted = change_before(change)->is_true[WATCH_DELETED];
+	was_deleted = change_before(change, WATCH_BIT(WATCH_DELETED))->is_true[WATCH_DELETED];
 	if (was_deleted && !deleted)
 		change->action = WATCH_CREATE;
 	if (deleted && !was_deleted)

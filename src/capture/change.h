@@ -26,8 +26,6 @@ typedef struct Change
 	CommandId	past;			/* of a deleted row, see evaluate_past() */
 	struct DeferredRow *deferred;	/* the one that is being captured, or NULL */
 
-	bool		values_known;
-	bool		before_known;
 	WatchValues values;			/* of the row that messages describe: the new
 								 * one, or the deleted one */
 	WatchValues before;			/* of the old row of an update */
@@ -40,9 +38,14 @@ typedef struct Change
 	ActiveIntegration integration;
 } Change;
 
-/* Fields of the row that messages describe, and of the old row of an update; each is evaluated once. */
-extern const WatchValues *change_values(Change *change);
-extern const WatchValues *change_before(Change *change);
+/*
+ * Fields of the row that messages describe: those that the webhooks of the table
+ * ask for, and the other ones given.  Each is evaluated once.
+ */
+extern const WatchValues *change_values(Change *change, unsigned fields);
+
+/* These fields of the old row of an update.  They are only evaluated if they may differ from the new row's. */
+extern const WatchValues *change_before(Change *change, unsigned fields);
 
 /* Does a row differ from the one before the update in a column of the payload, of the key, or that is a field? */
 extern bool change_is_visible(const Change *change);

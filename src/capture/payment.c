@@ -13,7 +13,7 @@
  * changed before, maybe in another transaction, maybe several times.  So what
  * receivers know is recorded in webhook.paid_entity, in the transaction that
  * sends it; its key makes concurrent payments wait for each other.  Both are
- * read with evaluate_payment_snapshot(), which a REPEATABLE READ transaction
+ * read with row_query_payment_snapshot(), which a REPEATABLE READ transaction
  * needs to see what others have committed.
  *
  * Other events, and tables with a column, never touch webhook.paid_entity.
@@ -30,10 +30,15 @@
 #include "capture/payment.h"
 #include "pure/payment_rule.h"
 #include "watch/entity.h"
+#include "watch/row_query.h"
 
 StaticAssertDecl((int) WATCH_CREATE == (int) PAYMENT_CREATE && (int) WATCH_UPDATE == (int) PAYMENT_UPDATE &&
 				 (int) WATCH_DELETE == (int) PAYMENT_DELETE && (int) WATCH_NACTIONS == (int) PAYMENT_NOTHING,
 				 "actions must have the same numbers in watch.h and payment_rule.h");
+
+/* The fields that the record of payments depends on. */
+#define PAYMENT_FIELDS \
+	(WATCH_BIT(WATCH_ID) | WATCH_BIT(WATCH_EVENT_UID) | WATCH_BIT(WATCH_PROFILE) | WATCH_BIT(WATCH_PAID))
 
 
 /* Run a command on webhook.paid_entity; NULL arguments are left out at the end.  False: no row was changed. */
@@ -50,7 +55,7 @@ payment_execute(const char *sql, int expected, const char *first, const char *se
 	for (; nargs < lengthof(texts) && texts[nargs] != NULL; nargs++)
 		values[nargs] = CStringGetTextDatum(texts[nargs]);
 	as_owner_begin(&state);
-	n = as_owner_execute_snapshot(sql, expected, nargs, types, values, evaluate_payment_snapshot());
+	n = as_owner_execute_snapshot(sql, expected, nargs, types, values, row_query_payment_snapshot());
 	as_owner_end(&state);
 	return n > 0;
 }
@@ -98,7 +103,7 @@ static void
 payment_set_move(Change *change, PaymentFacts *facts)
 {
 	const ActiveIntegration *now = &change->integration;
-	const WatchValues *before = change_before(change);
+	const WatchValues *before = change_before(change, PAYMENT_FIELDS);
 	ActiveIntegration then;
 
 	facts->paid_before = before->is_true[WATCH_PAID];
@@ -115,13 +120,13 @@ payment_facts(Change *change)
 {
 	const WatchedTable *table = change->table;
 	const ActiveIntegration *integration = &change->integration;
-	const WatchValues *values = change_values(change);
+	const WatchValues *values = change_values(change, PAYMENT_FIELDS);
 	PaymentFacts facts = {0};
 
 	facts.action = (PaymentAction) change->action;
 	facts.hides_unpaid = payment_hides_unpaid(integration);
 	facts.ignores_payment = integration->overridden && !integration->only_paid && !integration->send_on_payment;
-	facts.recorded = table->field_position[WATCH_PAID] > 0;
+	facts.recorded = watch_is_expression(table, WATCH_PAID);
 	facts.paid = values->is_true[WATCH_PAID];
 
 	/*
@@ -143,7 +148,7 @@ void
 payment_decide(Change *change)
 {
 	const WatchedTable *table = change->table;
-	const WatchValues *values = change_values(change);
+	const WatchValues *values = change_values(change, WATCH_BIT(WATCH_EVENT_UID) | WATCH_BIT(WATCH_PROFILE));
 	PaymentFacts facts;
 	PaymentPlan plan;
 	bool		recorded = false;
@@ -168,9 +173,9 @@ payment_decide(Change *change)
 static void
 payment_remember_if_paid(WatchedTable *table, TupleTableSlot *slot, void *arg)
 {
-	WatchValues values;
+	WatchValues values = {0};
 
-	evaluate_row(table, slot, InvalidCommandId, &values);
+	evaluate_row(table, slot, InvalidCommandId, PAYMENT_FIELDS, &values);
 	if (values.is_true[WATCH_PAID] && values.text[WATCH_ID] != NULL)
 		(void) payment_remember(table, &values);
 }

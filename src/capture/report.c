@@ -17,6 +17,7 @@
 #include "capture/report.h"
 #include "log/outbox.h"
 #include "watch/audience.h"
+#include "watch/expression.h"
 
 
 /* Append the message for one audience, or for that part of it, restricted to columns that its owners may read. */
@@ -24,7 +25,7 @@ static void
 report_append(Change *change, const WatchAudience *audience, WatchAction action, MatchPart part)
 {
 	WatchedTable *table = change->table;
-	const WatchValues *values = change_values(change);
+	const WatchValues *values = change_values(change, WATCH_BIT(WATCH_ID));
 	const CatalogEvent *event = audience->events[action];
 	const CatalogWebhookList *lists[MATCH_LISTS];
 	Match		match = {part, change->integration.integration, audience->columns};
@@ -64,10 +65,13 @@ static bool
 report_more_than_payment(const Change *change, const WatchAudience *audience)
 {
 	const WatchedTable *table = change->table;
+	const Bitmapset *of_payment = NULL;
 
+	if (watch_is_expression(table, WATCH_PAID))
+		(void) expression_columns_known(table, WATCH_PAID, &of_payment);
 	for (int i = 0; i < audience->ncompare; i++)
 		if (audience->compare[i] != table->field_column[WATCH_PAID] &&
-			!bms_is_member(audience->compare[i], table->reads[WATCH_PAID]) &&
+			!bms_is_member(audience->compare[i], of_payment) &&
 			evaluate_column_changed(change->old, change->new, audience->compare[i]))
 			return true;
 	return false;

@@ -114,8 +114,10 @@ row_movement_begin(WatchedTable *table, HeapTuple deleted, TupleTableSlot *slot)
 static bool
 row_movement_same_entity(Change *change)
 {
-	return change_before(change)->text[WATCH_ID] != NULL && change_values(change)->text[WATCH_ID] != NULL &&
-		strcmp(change_before(change)->text[WATCH_ID], change_values(change)->text[WATCH_ID]) == 0;
+	const char *before = change_before(change, WATCH_BIT(WATCH_ID))->text[WATCH_ID];
+	const char *now = change_values(change, WATCH_BIT(WATCH_ID))->text[WATCH_ID];
+
+	return before != NULL && now != NULL && strcmp(before, now) == 0;
 }
 
 bool

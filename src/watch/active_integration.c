@@ -179,6 +179,17 @@ active_integration_find(InForceSource *source, Oid relid, Oid index, const char 
 	return entry->found ? &entry->value : NULL;
 }
 
+static void
+active_integration_refresh(const CatalogOids *oids)
+{
+	uint64		current = catalog_integration_generation();
+
+	if (active_integration_generation == current)
+		return;
+	active_integration_start_anew(oids);
+	active_integration_generation = current;
+}
+
 void
 active_integration_lookup(const char *event_uid, const char *profile, ActiveIntegration *result)
 {
@@ -188,13 +199,7 @@ active_integration_lookup(const char *event_uid, const char *profile, ActiveInte
 	memset(result, 0, sizeof(*result));
 	if (oids == NULL)
 		return;
-	if (active_integration_generation != catalog_integration_generation())
-	{
-		uint64		current = catalog_integration_generation();
-
-		active_integration_start_anew(oids);
-		active_integration_generation = current;
-	}
+	active_integration_refresh(oids);
 	found = active_integration_find(&active_integration_overrides, oids->event_override,
 									oids->event_override_pkey, event_uid);
 	if (found == NULL)
@@ -210,5 +215,10 @@ active_integration_lookup(const char *event_uid, const char *profile, ActiveInte
 bool
 active_integration_overridden(void)
 {
+	const CatalogOids *oids = catalog_oids();
+
+	if (oids == NULL)
+		return false;
+	active_integration_refresh(oids);
 	return !active_integration_overrides.empty;
 }

@@ -161,6 +161,52 @@ audience_is_subscribed(const WatchedTable *table, WatchAction action)
 	return false;
 }
 
+/* Set the columns whose updates webhooks want, unless one wants all updates. */
+static void
+audience_set_update_columns(WatchedTable *table, TupleDesc desc)
+{
+	table->any_update = false;
+	table->update_columns = NULL;
+	for (int i = 0; i < table->naudiences; i++)
+	{
+		const CatalogEvent *event = table->audiences[i].events[WATCH_UPDATE];
+
+		table->any_update |= event->any_change;
+		for (int c = 0; c < event->ncolumns; c++)
+			for (int a = 0; a < desc->natts; a++)
+				if (!TupleDescAttr(desc, a)->attisdropped &&
+					strcmp(NameStr(TupleDescAttr(desc, a)->attname), event->columns[c]) == 0)
+					table->update_columns = bms_add_member(table->update_columns, a + 1);
+	}
+}
+
+void
+audience_set_conditions(WatchedTable *table, TupleDesc desc)
+{
+	unsigned	asked = WATCH_BIT(WATCH_ID) | WATCH_BIT(WATCH_DELETED) | WATCH_BIT(WATCH_PAYLOAD);
+
+	for (int i = 0; i < table->naudiences; i++)
+		for (int a = 0; a < WATCH_NACTIONS; a++)
+		{
+			const CatalogEvent *event = table->audiences[i].events[a];
+
+			if (event->asks_uid)
+				asked |= WATCH_BIT(WATCH_EVENT_UID);
+			if (event->by_integration != NULL)
+				asked |= WATCH_BIT(WATCH_PROFILE) | WATCH_BIT(WATCH_PAID);
+		}
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+	{
+		/* A plain column costs nothing, and is worth having in the outbox. */
+		if (table->field_column[f] > 0 && f != WATCH_PAID)
+			asked |= WATCH_BIT(f);
+		if (f != WATCH_ID && !watch_has_field(table, f))
+			asked &= ~WATCH_BIT(f);
+	}
+	table->asked = asked;
+	audience_set_update_columns(table, desc);
+}
+
 bool
 audience_sees(const WatchedTable *table, const WatchAudience *audience, WatchField field)
 {

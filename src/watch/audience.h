@@ -19,6 +19,9 @@ extern void audience_form_all(WatchedTable *table, TupleDesc desc);
 /* Does any webhook subscribe to this action, or to one that it may become for a receiver? */
 extern bool audience_is_subscribed(const WatchedTable *table, WatchAction action);
 
+/* Set the fields that the audiences ask for, and the columns whose updates they want.  Likewise. */
+extern void audience_set_conditions(WatchedTable *table, TupleDesc desc);
+
 /*
  * Set *audience to what one role may read of the table, in the current memory
  * context and without events.  False if it may not read the table.

@@ -39,6 +39,7 @@
 #include "watch/audience.h"
 #include "watch/entity.h"
 #include "watch/evaluate.h"
+#include "watch/expression.h"
 
 /* The columns of the key, event UID, two lists, offset and limit. */
 #define MAX_ARGS	(INDEX_MAX_KEYS + 5)
@@ -247,7 +248,7 @@ entity_field_type(WatchedTable *table, Relation rel, WatchField field)
 {
 	if (table->field_column[field] != 0)
 		return TupleDescAttr(RelationGetDescr(rel), table->field_column[field] - 1)->atttypid;
-	return evaluate_field_type(table, rel->rd_rel->reltype, field);
+	return expression_type(table, RelationGetDescr(rel), field);
 }
 
 /*
@@ -417,9 +418,9 @@ static OutboxRow *
 entity_make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot)
 {
 	OutboxRow  *row = palloc0(sizeof(OutboxRow));
-	WatchValues values;
+	WatchValues values = {0};
 
-	evaluate_row(table, slot, InvalidCommandId, &values);
+	evaluate_row(table, slot, InvalidCommandId, WATCH_ALL_FIELDS, &values);
 	row->relation = table->root;
 	row->entity_type = table->entity_type;
 	row->entity_id = values.text[WATCH_ID];
@@ -610,7 +611,7 @@ entity_visit_event(const char *event_uid, EntityVisitor visit, void *arg)
 		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
 		WatchedTable *table = rel ? watch_settings(rel) : NULL;
 
-		if (table != NULL && table->field_position[WATCH_PAID] > 0)
+		if (table != NULL && watch_is_expression(table, WATCH_PAID))
 		{
 			filter.entity_type = table->entity_type;
 			entity_visit_rows(table, rel, &filter, 0, PG_INT64_MAX, false, visit, arg);

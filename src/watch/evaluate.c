@@ -3,15 +3,10 @@
  * evaluate.c
  *		Evaluate the settings of a watched table for one row.
  *
- * Plain columns, the common case, are read directly from the row.  Fields that are
- * SQL expressions, and the payload function, are evaluated by one query over one
- * row,
- *
- *		SELECT (expr), ... FROM (SELECT ($1).*) AS tablename
- *
- * which is a saved plan.  It runs with the privileges of the table's owner, with
- * the search_path at the time of watch(), and as a security-restricted operation,
- * so that it cannot be used to obtain the privileges of a role that changes a row.
+ * Plain columns, the common case, are read directly from the row, and expressions
+ * that depend on nothing else are evaluated in place (expression.c).  Other
+ * expressions, and the payload function, are evaluated together by a query
+ * (row_query.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -22,9 +17,7 @@
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
-#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
@@ -32,13 +25,14 @@
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
 #include "base/pinned_settings.h"
 #include "base/run_as.h"
 #include "compat.h"
 #include "watch/evaluate.h"
+#include "watch/expression.h"
+#include "watch/row_query.h"
 
 /* Sign and digits of the longest bigint, and a NUL. */
 #define INTEGER_SIZE	21
@@ -186,182 +180,25 @@ evaluate_key_id(WatchedTable *table, TupleTableSlot *slot)
 	return evaluate_json_id(NULL, buf.data);
 }
 
-/* The expressions were valid when watch() was called, so a table must have changed since. */
-static void
-evaluate_hint_at_watch(void *arg)
-{
-	errhint("A table has changed since webhook.watch() was called. Call it again with valid settings.");
-}
-
-/* The columns of the row that an expression uses; row is the subquery that produces them. */
-static Bitmapset *
-evaluate_columns_read(Node *expression, const Query *row)
-{
-	Bitmapset  *columns = NULL;
-	List	   *vars = pull_vars_of_level(expression, 0);
-	ListCell   *lc;
-
-	foreach(lc, vars)
-	{
-		const Var  *var = lfirst(lc);
-		ListCell   *column;
-
-		foreach(column, row->targetList)
-		{
-			const TargetEntry *entry = lfirst(column);
-
-			if (var->varattno == InvalidAttrNumber || var->varattno == entry->resno)
-				columns = bms_add_member(columns, castNode(FieldSelect, entry->expr)->fieldnum);
-		}
-	}
-	return columns;
-}
-
-/* Set table->reads. */
-static void
-evaluate_set_reads(WatchedTable *table, SPIPlanPtr plan)
-{
-	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
-	const Query *query = linitial_node(Query, source->query_list);
-	const Query *row = linitial_node(RangeTblEntry, query->rtable)->subquery;
-	MemoryContext old = MemoryContextSwitchTo(table->context);
-
-	for (int f = 0; f < WATCH_NFIELDS; f++)
-		if (f != WATCH_PAYLOAD && table->field_position[f] > 0)
-		{
-			TargetEntry *entry = list_nth(query->targetList, table->field_position[f] - 1);
-
-			table->reads[f] = evaluate_columns_read((Node *) entry->expr, row);
-		}
-	table->reads_known = true;
-	MemoryContextSwitchTo(old);
-}
-
-static void
-evaluate_free_plan(void *arg)
-{
-	SPI_freeplan((SPIPlanPtr) arg);
-}
-
-/*
- * Prepare the query that evaluates expressions, unless it has been prepared.
- * Requires a connection to SPI; must run as the table's owner.
- */
-static void
-evaluate_prepare_query(WatchedTable *table, Oid rowtype)
-{
-	ErrorContextCallback hint = {error_context_stack, evaluate_hint_at_watch, NULL};
-	SPIPlanPtr	plan;
-	MemoryContextCallback *callback;
-
-	Assert(GetUserId() == table->owner);
-	if (table->plan != NULL)
-		return;
-	error_context_stack = &hint;
-	plan = SPI_prepare(table->query, 1, &rowtype);
-	error_context_stack = hint.previous;
-
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	SPI_keepplan(plan);
-	evaluate_set_reads(table, plan);
-	table->plan = plan;
-	callback = MemoryContextAlloc(table->context, sizeof(MemoryContextCallback));
-	callback->func = evaluate_free_plan;
-	callback->arg = plan;
-	MemoryContextRegisterResetCallback(table->context, callback);
-}
-
-Oid
-evaluate_field_type(WatchedTable *table, Oid rowtype, WatchField field)
-{
-	RunAs		state;
-	CachedPlanSource *source;
-	Oid			type;
-
-	Assert(table->field_position[field] > 0);
-	run_as_table_owner(table->owner, table->search_path, &state);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	evaluate_prepare_query(table, rowtype);
-	source = linitial(SPI_plan_get_plan_sources(table->plan));
-	type = TupleDescAttr(source->resultDesc, table->field_position[field] - 1)->atttypid;
-	SPI_finish();
-	run_as_end(&state);
-	return type;
-}
-
-Snapshot
-evaluate_payment_snapshot(void)
-{
-	return XactIsoLevel == XACT_REPEATABLE_READ ? GetLatestSnapshot() : InvalidSnapshot;
-}
-
-/*
- * Evaluate the expressions for one row, as the table's owner, with this snapshot or
- * the usual one if it is InvalidSnapshot.  only_missing sets only values that are
- * NULL so far.
- */
-static void
-evaluate_run_query(WatchedTable *table, Datum row, Oid rowtype, Snapshot past, bool only_missing,
-				   WatchValues *values)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	Snapshot	snapshot = past;
-	ErrorContextCallback hint = {error_context_stack, run_as_callback, &table->owner};
-	RunAs		state;
-	int			rc;
-
-	run_as_table_owner(table->owner, table->search_path, &state);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	error_context_stack = &hint;
-	evaluate_prepare_query(table, rowtype);
-	if (past == InvalidSnapshot && table->field_position[WATCH_PAID] > 0)
-		snapshot = evaluate_payment_snapshot();
-	rc = SPI_execute_snapshot(table->plan, &row, " ", snapshot, InvalidSnapshot,
-							  past != InvalidSnapshot, true, 1);
-	error_context_stack = hint.previous;
-	if (rc != SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(rc));
-	for (int f = 0; f < WATCH_NFIELDS && SPI_processed == 1; f++)
-	{
-		int			position = table->field_position[f];
-		bool		isnull;
-		Datum		value;
-		MemoryContext old;
-
-		if (position == 0 || (only_missing && values->text[f] != NULL))
-			continue;
-		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, position, &isnull);
-		if (isnull)
-			continue;
-		old = MemoryContextSwitchTo(caller);
-		evaluate_set_value(table, values, f, value, SPI_gettypeid(SPI_tuptable->tupdesc, position));
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	run_as_end(&state);
-}
-
 bool
-evaluate_context_missing(const WatchedTable *table, const WatchValues *values)
+evaluate_context_missing(const WatchValues *values)
 {
-	return (table->field_position[WATCH_EVENT_UID] > 0 && values->text[WATCH_EVENT_UID] == NULL) ||
-		(table->field_position[WATCH_PROFILE] > 0 && values->text[WATCH_PROFILE] == NULL);
+	return ((values->queried & WATCH_BIT(WATCH_EVENT_UID)) && values->text[WATCH_EVENT_UID] == NULL) ||
+		((values->queried & WATCH_BIT(WATCH_PROFILE)) && values->text[WATCH_PROFILE] == NULL);
 }
 
-/* The same with a snapshot from before a command of this transaction. */
-static void
-evaluate_run_query_in_the_past(WatchedTable *table, Datum row, Oid rowtype, CommandId command, WatchValues *values)
+void
+evaluate_copy(const WatchValues *from, unsigned fields, WatchValues *to)
 {
-	Snapshot	snapshot;
-
-	PushCopiedSnapshot(GetTransactionSnapshot());
-	snapshot = GetActiveSnapshot();
-	snapshot->curcid = command;
-	evaluate_run_query(table, row, rowtype, snapshot, true, values);
-	PopActiveSnapshot();
+	Assert((fields & ~from->known) == 0);
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+		if (fields & WATCH_BIT(f))
+		{
+			to->text[f] = from->text[f];
+			to->is_true[f] = from->is_true[f];
+		}
+	to->known |= fields;
+	to->queried |= from->queried & fields;
 }
 
 CommandId
@@ -385,7 +222,7 @@ evaluate_column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber att
 						   att->attbyval, att->attlen);
 }
 
-static bool
+bool
 evaluate_column_differs(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum)
 {
 	slot_getsomeattrs(old, attnum);
@@ -396,15 +233,16 @@ evaluate_column_differs(TupleTableSlot *old, TupleTableSlot *new, AttrNumber att
 bool
 evaluate_field_may_differ(const WatchedTable *table, WatchField field, TupleTableSlot *old, TupleTableSlot *new)
 {
+	const Bitmapset *columns;
 	int			attnum = -1;
 
 	if (table->field_column[field] > 0)
 		return evaluate_column_differs(old, new, table->field_column[field]);
-	if (table->field_position[field] > 0)
+	if (watch_is_expression(table, field))
 	{
-		if (!table->reads_known || field == WATCH_PAYLOAD)
+		if (field == WATCH_PAYLOAD || !expression_columns_known(table, field, &columns))
 			return true;
-		while ((attnum = bms_next_member(table->reads[field], attnum)) >= 0)
+		while ((attnum = bms_next_member(columns, attnum)) >= 0)
 			if (evaluate_column_differs(old, new, attnum))
 				return true;
 	}
@@ -415,37 +253,98 @@ evaluate_field_may_differ(const WatchedTable *table, WatchField field, TupleTabl
 }
 
 void
-evaluate_row(WatchedTable *table, TupleTableSlot *slot, CommandId past, WatchValues *values)
+evaluate_parse(WatchedTable *table, TupleDesc desc, unsigned fields)
+{
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+		if ((fields & WATCH_BIT(f)) && f != WATCH_PAYLOAD && watch_is_expression(table, f))
+			(void) expression_is_pure(table, desc, f);
+}
+
+bool
+evaluate_needs_query(WatchedTable *table, TupleDesc desc, unsigned fields)
+{
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+		if ((fields & WATCH_BIT(f)) && watch_is_expression(table, f) &&
+			(f == WATCH_PAYLOAD || !expression_is_pure(table, desc, f)))
+			return true;
+	return false;
+}
+
+/* Set a value that the query has found, unless it is known. */
+static void
+evaluate_take_result(WatchedTable *table, WatchField field, Datum value, Oid type, void *arg)
+{
+	WatchValues *values = arg;
+
+	if (values->text[field] == NULL)
+		evaluate_set_value(table, values, field, value, type);
+}
+
+/* Evaluate fields by a query, with a snapshot from before a command of this transaction. */
+static void
+evaluate_query_in_the_past(WatchedTable *table, unsigned fields, TupleTableSlot *slot, CommandId command,
+						   WatchValues *values)
+{
+	PushCopiedSnapshot(GetTransactionSnapshot());
+	GetActiveSnapshot()->curcid = command;
+	row_query_run(table, fields, slot, true, evaluate_take_result, values);
+	PopActiveSnapshot();
+}
+
+/* Evaluate fields by a query, and look for what is missing in the past, if there is one. */
+static void
+evaluate_query(WatchedTable *table, unsigned fields, TupleTableSlot *slot, CommandId past, WatchValues *values)
+{
+	row_query_run(table, fields, slot, false, evaluate_take_result, values);
+	values->queried |= fields;
+	fields &= WATCH_BIT(WATCH_EVENT_UID) | WATCH_BIT(WATCH_PROFILE);
+	if (past != InvalidCommandId && evaluate_context_missing(values))
+		evaluate_query_in_the_past(table, fields, slot, past, values);
+	if (past != InvalidCommandId && past != FirstCommandId && evaluate_context_missing(values))
+		evaluate_query_in_the_past(table, fields, slot, FirstCommandId, values);
+}
+
+/* Evaluate a field that is not an expression, or a pure one; false if it takes a query. */
+static bool
+evaluate_in_place(WatchedTable *table, TupleTableSlot *slot, WatchField field, WatchValues *values)
 {
 	TupleDesc	desc = slot->tts_tupleDescriptor;
+	bool		isnull = true;
+	Oid			type = InvalidOid;
+	Datum		value = (Datum) 0;
 
-	memset(values, 0, sizeof(*values));
-	for (int f = 0; f < WATCH_NFIELDS; f++)
+	if (table->field_column[field] > 0)
 	{
-		AttrNumber	attnum = table->field_column[f];
-		bool		isnull;
-		Datum		value;
-
-		if (attnum == 0)
-			continue;
-		value = slot_getattr(slot, attnum, &isnull);
-		if (!isnull)
-			evaluate_set_value(table, values, f, value, TupleDescAttr(desc, attnum - 1)->atttypid);
+		value = slot_getattr(slot, table->field_column[field], &isnull);
+		type = TupleDescAttr(desc, table->field_column[field] - 1)->atttypid;
 	}
-	if (table->query != NULL)
+	else if (watch_is_expression(table, field))
 	{
-		bool		should_free;
-		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
-		Datum		row = heap_copy_tuple_as_datum(tuple, desc);
-
-		evaluate_run_query(table, row, desc->tdtypeid, InvalidSnapshot, false, values);
-		if (past != InvalidCommandId && evaluate_context_missing(table, values))
-			evaluate_run_query_in_the_past(table, row, desc->tdtypeid, past, values);
-		if (past != InvalidCommandId && past != FirstCommandId && evaluate_context_missing(table, values))
-			evaluate_run_query_in_the_past(table, row, desc->tdtypeid, FirstCommandId, values);
+		if (field == WATCH_PAYLOAD || !expression_is_pure(table, desc, field))
+			return false;
+		value = expression_evaluate(table, field, slot, &isnull);
+		type = expression_type(table, desc, field);
 	}
-	if (table->nkeys > 0)
+	else if (field == WATCH_ID && table->nkeys > 0)
 		values->text[WATCH_ID] = evaluate_key_id(table, slot);
+	if (!isnull)
+		evaluate_set_value(table, values, field, value, type);
+	return true;
+}
+
+void
+evaluate_row(WatchedTable *table, TupleTableSlot *slot, CommandId past, unsigned fields, WatchValues *values)
+{
+	unsigned	query = 0;
+
+	fields &= ~values->known;
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+		if ((fields & WATCH_BIT(f)) && !evaluate_in_place(table, slot, f, values))
+			query |= WATCH_BIT(f);
+	expression_reset(table);
+	if (query != 0)
+		evaluate_query(table, query, slot, past, values);
+	values->known |= fields;
 }
 
 /* Warn about a value that is sent as text, once per table and session. */

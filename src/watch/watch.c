@@ -43,6 +43,8 @@
 #include "base/container.h"
 #include "compat.h"
 #include "watch/audience.h"
+#include "watch/expression.h"
+#include "watch/row_query.h"
 #include "watch/watch.h"
 
 static const char *const watch_action_names[WATCH_NACTIONS] = {"create", "update", "delete"};
@@ -111,6 +113,8 @@ watch_cast_callback(Datum arg, int cacheid, uint32 hashvalue)
 void
 watch_init(void)
 {
+	expression_init();
+	row_query_init();
 	CacheRegisterRelcacheCallback(watch_relcache_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, watch_role_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, watch_role_callback, (Datum) 0);
@@ -233,7 +237,7 @@ watch_set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, Tuple
 			!watch_in_list(name, exclude, nexclude);
 		if (in_payload)
 			table->payload[table->npayload++] = att->attnum;
-		if (!in_payload && table->field_position[WATCH_PAYLOAD] == 0)
+		if (!in_payload && !watch_is_expression(table, WATCH_PAYLOAD))
 		{
 			bool		used = false;
 
@@ -246,7 +250,7 @@ watch_set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, Tuple
 		}
 		table->compare[table->ncompare++] = att->attnum;
 	}
-	if (table->field_position[WATCH_PAYLOAD] == 0)
+	if (!watch_is_expression(table, WATCH_PAYLOAD))
 	{
 		table->json = row_json_create(desc, table->payload, NULL, table->npayload);
 		table->calls_users = row_json_calls_users(table->json);
@@ -313,7 +317,7 @@ watch_set_access_columns(WatchedTable *table)
 {
 	AccessColumns *columns = &table->access_columns;
 
-	columns->all_needed = (table->json == NULL || table->field_position[WATCH_ID] > 0);
+	columns->all_needed = (table->json == NULL || watch_is_expression(table, WATCH_ID));
 	for (int i = 0; i < table->nkeys; i++)
 		columns->needed = bms_add_member(columns->needed, table->keys[i]);
 	if (table->field_column[WATCH_ID] > 0)
@@ -322,14 +326,11 @@ watch_set_access_columns(WatchedTable *table)
 		columns->useful = bms_add_member(columns->useful, table->compare[i]);
 }
 
-/* Determine which fields are plain columns and which are expressions, and build the query for the latter. */
+/* Determine which fields are plain columns and which are expressions. */
 static void
 watch_set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDesc settings_desc)
 {
-	StringInfoData query;
-	int			position = 0;
-
-	initStringInfo(&query);
+	table->row_alias = pstrdup(quote_identifier(RelationGetRelationName(root)));
 	for (int f = 0; f < WATCH_NFIELDS; f++)
 	{
 		char	   *text = watch_setting_text(settings, settings_desc, watch_field_attnums[f]);
@@ -337,35 +338,25 @@ watch_set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDe
 
 		if (text == NULL)
 			continue;
-		if (f != WATCH_PAYLOAD)
-			attnum = get_attnum(RelationGetRelid(root), text);
+		if (f == WATCH_PAYLOAD)
+		{
+			table->field_expression[f] = psprintf("%.*s($1)::text", (int) strcspn(text, "("), text);
+			continue;
+		}
+		attnum = get_attnum(RelationGetRelid(root), text);
 		if (attnum > 0 && (!watch_field_is_boolean(f) ||
 						   TupleDescAttr(RelationGetDescr(root), attnum - 1)->atttypid == BOOLOID))
 		{
 			table->field_column[f] = attnum;
-			table->field_sql[f] = psprintf("%s.%s", quote_identifier(RelationGetRelationName(root)),
-										   quote_identifier(text));
+			table->field_sql[f] = psprintf("%s.%s", table->row_alias, quote_identifier(text));
 			continue;
 		}
 		if (attnum > 0)
 			text = pstrdup(quote_identifier(text));
 
-		if (f != WATCH_PAYLOAD)
-			table->field_sql[f] = psprintf("(%s\n)", text);
-
 		/* The line break ends a comment that the expression may end with. */
-		table->field_position[f] = ++position;
-		appendStringInfoString(&query, position == 1 ? "SELECT " : ", ");
-		if (f == WATCH_PAYLOAD)
-			appendStringInfo(&query, "%.*s($1)::text", (int) strcspn(text, "("), text);
-		else
-			appendStringInfo(&query, "(%s\n)%s", text, watch_field_is_boolean(f) ? "::boolean" : "");
-	}
-	if (position > 0)
-	{
-		appendStringInfo(&query, " FROM (SELECT ($1).*) AS %s",
-						 quote_identifier(RelationGetRelationName(root)));
-		table->query = query.data;
+		table->field_sql[f] = psprintf("(%s\n)", text);
+		table->field_expression[f] = psprintf("(%s\n)%s", text, watch_field_is_boolean(f) ? "::boolean" : "");
 	}
 }
 
@@ -436,7 +427,7 @@ watch_build_table(WatchedTable *table, Relation rel)
 	for (int a = 0; a < WATCH_NACTIONS; a++)
 		table->event_names[a] = psprintf("%s.%s", table->entity_type, watch_action_names[a]);
 	watch_set_fields(table, root, settings, settings_desc);
-	if (table->field_column[WATCH_ID] == 0 && table->field_position[WATCH_ID] == 0)
+	if (!watch_has_field(table, WATCH_ID))
 		watch_set_keys(table, root, settings, settings_desc);
 	watch_set_columns(table, RelationGetDescr(root), settings, settings_desc);
 	watch_set_access_columns(table);
@@ -492,6 +483,7 @@ watch_refresh_audiences(WatchedTable *table, Relation rel)
 	audience_form_all(&built, RelationGetDescr(root));
 	for (int a = 0; a < WATCH_NACTIONS; a++)
 		built.wanted[a] = audience_is_subscribed(&built, a);
+	audience_set_conditions(&built, RelationGetDescr(root));
 	MemoryContextSwitchTo(old);
 	if (root != rel)
 		table_close(root, AccessShareLock);
@@ -502,6 +494,9 @@ watch_refresh_audiences(WatchedTable *table, Relation rel)
 	table->audience_context = context;
 	table->audiences = built.audiences;
 	table->naudiences = built.naudiences;
+	table->asked = built.asked;
+	table->any_update = built.any_update;
+	table->update_columns = built.update_columns;
 	memcpy(table->wanted, built.wanted, sizeof(table->wanted));
 	table->screen = NULL;
 	table->generation = generation;

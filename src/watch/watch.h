@@ -37,6 +37,10 @@ typedef enum WatchField
 	WATCH_NFIELDS
 } WatchField;
 
+/* Sets of fields */
+#define WATCH_BIT(field)	(1u << (field))
+#define WATCH_ALL_FIELDS	(WATCH_BIT(WATCH_NFIELDS) - 1)
+
 typedef enum WatchAction
 {
 	WATCH_CREATE,
@@ -66,9 +70,11 @@ typedef struct WatchTextForm
 	FmgrInfo	output;
 } WatchTextForm;
 
-/* A table with the capture trigger, or a partition of one. */
 typedef struct Prefilter Prefilter;
+typedef struct Expression Expression;
+typedef struct RowQuery RowQuery;
 
+/* A table with the capture trigger, or a partition of one. */
 typedef struct WatchedTable
 {
 	Oid			relid;
@@ -84,6 +90,11 @@ typedef struct WatchedTable
 	WatchAudience *audiences;	/* the first one sees all columns */
 	bool		wanted[WATCH_NACTIONS]; /* does any webhook subscribe to what
 										 * this may be for a receiver? */
+	unsigned	asked;			/* fields that messages or decisions about
+								 * them depend on */
+	bool		any_update;		/* does any webhook want an update whatever
+								 * has changed? */
+	Bitmapset  *update_columns; /* else, the columns that they want it for */
 	Prefilter  *screen;			/* see prefilter.c */
 
 	char	   *entity_type;
@@ -117,24 +128,31 @@ typedef struct WatchedTable
 	char	   *field_sql[WATCH_NFIELDS];	/* an SQL expression over the
 											 * table's columns, or NULL */
 	AttrNumber	field_column[WATCH_NFIELDS];	/* plain column, or 0 */
-	int			field_position[WATCH_NFIELDS];	/* column of the query's
-												 * result, or 0 */
 	WatchTextForm field_form[WATCH_NFIELDS];
-	char	   *query;			/* evaluates the expressions for one row; NULL
-								 * if there are none */
-	struct _SPI_plan *plan;		/* saved plan, NULL until first used */
-	bool		reads_known;	/* is reads set? */
-	Bitmapset  *reads[WATCH_NFIELDS];	/* the columns that each expression
-										 * uses */
+
+	/* what is not a plain column */
+	char	   *field_expression[WATCH_NFIELDS];	/* an element of a SELECT
+													 * list for the row, or
+													 * NULL */
+	char	   *row_alias;		/* the table's name, quoted */
+	Expression *expression[WATCH_NFIELDS];	/* see expression.c */
+	struct ExprContext *expression_context; /* likewise */
+	RowQuery   *queries;		/* see row_query.c */
 	Oid			owner;			/* of the table; expressions run with its
 								 * privileges */
 	char	   *search_path;
 } WatchedTable;
 
 static inline bool
+watch_is_expression(const WatchedTable *table, WatchField field)
+{
+	return table->field_expression[field] != NULL;
+}
+
+static inline bool
 watch_has_field(const WatchedTable *table, WatchField field)
 {
-	return table->field_column[field] != 0 || table->field_position[field] != 0;
+	return table->field_column[field] != 0 || watch_is_expression(table, field);
 }
 
 /* Can this action be that one for a receiver?  An update can, because of "deleted" or "paid". */

@@ -19,6 +19,7 @@ my %benchmarks = (
 	P7  => \&Bench::Drain::backlog,
 	P8  => \&Bench::Latency::bad_receivers,
 	P10 => \&Bench::Idle::cost_of_nothing,
+	P18 => \&Bench::Capture::expressions,
 	HELD => \&Bench::Drain::held_snapshot,
 	SIGN => \&Bench::Drain::signing,
 	I13 => \&Bench::Drain::mapping);

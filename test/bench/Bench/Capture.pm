@@ -1,4 +1,4 @@
-# What capturing costs the application: P4, P5, P6.
+# What capturing costs the application: P4, P5, P6, P18.
 #
 # Nothing is sent while rows are written, so that only the writer works; P6 shows both.
 
@@ -10,7 +10,7 @@ use warnings;
 use Bench::Cluster;
 use Bench::Guests;
 use Bench::Nginx;
-use Bench::Report qw(median rounds);
+use Bench::Report qw(median percentile rounds);
 
 my $rows = $ENV{BENCH_MESSAGES} || 200_000;
 
@@ -116,6 +116,101 @@ sub single_rows
 			value    => $ours / $baseline,
 			goal     => '>= 0.97');
 	}
+}
+
+# P18: CPU time of a bulk UPDATE of tickets, beyond an unwatched table, against a plpgsql trigger with two SELECTs.
+sub expressions
+{
+	my $report = shift;
+	my $cluster = Bench::Cluster->new;
+	my $tickets = int($rows / 4);
+	my $create = q{SELECT webhook.create_webhook('bench', 'ticket.*', 'http://127.0.0.1:9/'%s)};
+	my $watch = q{SELECT webhook.watch('ticket', 'ticket', deleted => 'deleted_at IS NOT NULL', exclude => '{deleted_at,search}'%s)};
+	my $four = sprintf $watch, q{, event_uid => '(SELECT e.uid FROM event e WHERE e.id = event_id)',
+		profile => '(SELECT p.name FROM event e JOIN profile p ON p.id = e.profile_id WHERE e.id = event_id)',
+		paid => 'EXISTS (SELECT FROM payment p WHERE p.ticket_id = ticket.id AND p.state = ''received'')'};
+	my @setups = (
+		plain   => [],
+		plpgsql => [ _plpgsql_ticket_outbox() ],
+		deleted => [ sprintf($watch, ''), sprintf($create, '') ],
+		four    => [ $four, sprintf($create, '') ],
+		uid     => [ $four, sprintf($create, q{, event_uids => (SELECT string_agg(uid, ',') FROM event)}) ],
+		integration => [
+			$four, q{SELECT webhook.create_integration('bench')},
+			q{SELECT webhook.connect_profile('bench', name), webhook.activate_integration(name, 'bench') FROM profile},
+			sprintf($create, q{, integration => 'bench'}) ],
+		unwanted => [ $four, sprintf($create, q{, columns => '{seat}'}) ]);
+	my (@names, %seconds);
+
+	while (my ($name, $statements) = splice @setups, 0, 2)
+	{
+		push @names, $name;
+		$cluster->sql("CREATE DATABASE $name");
+		_create_tickets($cluster->in($name), $tickets, @$statements);
+	}
+	for (1 .. rounds(7))
+	{
+		for my $name (@names)
+		{
+			my $time = $cluster->in($name)->cpu('UPDATE ticket SET name = name WHERE id = 1',
+				q{UPDATE ticket SET name = name || 'x', changed_at = now()});
+			printf "  %s: %.0f ms\n", $name, $time * 1000;
+			push @{ $seconds{$name} }, $time;
+			$cluster->in($name)->sql('VACUUM ticket', 'CHECKPOINT');
+		}
+	}
+	# the least is what the statement takes when nothing else disturbs it
+	my %added = map { $_ => (percentile(0, @{ $seconds{$_} }) - percentile(0, @{ $seconds{plain} })) / $tickets * 1e6 } @names;
+	for (
+		[ deleted => '"deleted" over the row alone', '<= 0.15' ],
+		[ four => 'four expressions, three sub-selects, which nobody asks for', '<= 0.5' ],
+		[ uid => 'the same, webhook with event UIDs', '<= 0.5' ],
+		[ integration => 'the same, webhook of an integration', '<= 0.5' ],
+		[ unwanted => 'the same, webhook for another column', '<= 0.05' ])
+	{
+		my ($kind, $what, $goal) = @$_;
+		$report->add(
+			id       => 'P18',
+			what     => "CPU added per updated row, $what, against a plpgsql outbox trigger",
+			ours     => sprintf('%.2f us', $added{$kind}),
+			baseline => sprintf('%.2f us', $added{plpgsql}),
+			value    => $added{$kind} / $added{plpgsql},
+			goal     => $goal);
+	}
+}
+
+sub _create_tickets
+{
+	my ($database, $count, @statements) = @_;
+	$database->sql(
+		'CREATE EXTENSION webhook',
+		'CREATE TABLE profile (id integer PRIMARY KEY, name text NOT NULL)',
+		'CREATE TABLE event (id integer PRIMARY KEY, uid text NOT NULL, profile_id integer NOT NULL)',
+		'CREATE TABLE payment (id integer PRIMARY KEY, ticket_id bigint NOT NULL, state text NOT NULL)',
+		'CREATE INDEX ON payment (ticket_id)',
+		'CREATE TABLE ticket (id bigint PRIMARY KEY, uid text NOT NULL UNIQUE, event_id integer NOT NULL, seat text, state text,
+			name text, email text, answers jsonb, price numeric(8, 2), search text, changed_at timestamptz, deleted_at timestamptz)',
+		q{INSERT INTO profile SELECT i, 'profile ' || i FROM generate_series(1, 20) i},
+		q{INSERT INTO event SELECT i, 'event-' || i, 1 + i % 20 FROM generate_series(1, 1000) i},
+		qq{INSERT INTO ticket SELECT i, 't-' || i, 1 + i % 1000, 'seat ' || i, 'sold', 'Guest ' || i, 'guest' || i || '\@example.org',
+			'{"diet": "none", "shirt": "L"}', 49.90, 'guest ' || i, now() FROM generate_series(1, $count) i},
+		qq{INSERT INTO payment SELECT i, i, 'received' FROM generate_series(1, $count, 2) i},
+		'VACUUM ANALYZE', @statements);
+}
+
+sub _plpgsql_ticket_outbox
+{
+	return (
+		'CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload jsonb NOT NULL, event_uid text, paid boolean)',
+		q{CREATE FUNCTION to_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
+			DECLARE u text; p boolean;
+			BEGIN
+				SELECT e.uid INTO u FROM event e WHERE e.id = NEW.event_id;
+				SELECT EXISTS (SELECT FROM payment p WHERE p.ticket_id = NEW.id AND p.state = 'received') INTO p;
+				INSERT INTO outbox (payload, event_uid, paid) VALUES (to_jsonb(NEW) - 'deleted_at' - 'search', u, p);
+				RETURN NULL;
+			END $$},
+		'CREATE TRIGGER to_outbox AFTER UPDATE ON ticket FOR EACH ROW EXECUTE FUNCTION to_outbox()');
 }
 
 # Times the same bulk INSERT with each set-up in turn, so many times round; returns the median seconds by name.

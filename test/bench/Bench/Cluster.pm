@@ -95,6 +95,15 @@ sub timed
 	return $ms / 1000;
 }
 
+# Runs one statement, after another one that fills the backend's caches, and returns the CPU time that it took, in seconds.
+sub cpu
+{
+	my ($self, $first, $statement) = @_;
+	my $clock = q{SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)};
+	my ($before, $after) = split /\n/, $self->sql($first, $clock, $statement, $clock);
+	return ($after - $before) / 1e9;
+}
+
 sub set
 {
 	my ($self, $name, $value) = @_;
