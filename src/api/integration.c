@@ -274,7 +274,7 @@ webhook_delete_integration(PG_FUNCTION_ARGS)
 	 * can be added.
 	 */
 	integration_for_each_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 ORDER BY id", name, webhook_lock_wait);
-	integration_for_each_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 FOR UPDATE", name, manage_delete_webhook);
+	integration_for_each_webhook("SELECT id FROM webhook.webhook WHERE integration = $1 ORDER BY id FOR UPDATE", name, manage_delete_webhook);
 	integration_execute("WITH gone AS (DELETE FROM webhook.event_override WHERE integration = $1 RETURNING event_uid)"
 						" DELETE FROM webhook.paid_entity AS p USING gone WHERE p.event_uid = gone.event_uid",
 						SPI_OK_DELETE, name, NULL);

@@ -51,6 +51,13 @@ manage_lock_webhook(const RunAs *state, int64 id)
 }
 
 void
+manage_wait_for_webhook(int64 id)
+{
+	webhook_lock_wait(id);
+	(void) as_owner_execute_for_id("SELECT FROM webhook.webhook WHERE id = $1 FOR NO KEY UPDATE", SPI_OK_SELECT, id);
+}
+
+void
 manage_delete_webhook(int64 id)
 {
 	static const char *const commands[] = {

@@ -26,6 +26,9 @@ extern bool manage_find_webhook(const RunAs *state, int64 id);
 /* The same, and lock the webhook against other changes. */
 extern bool manage_lock_webhook(const RunAs *state, int64 id);
 
+/* Only lock it. */
+extern void manage_wait_for_webhook(int64 id);
+
 /* Delete a webhook, which must be locked, with all that belongs to it. */
 extern void manage_delete_webhook(int64 id);
 

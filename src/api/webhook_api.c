@@ -29,7 +29,6 @@
 #include "base/argument.h"
 #include "base/clock.h"
 #include "base/function.h"
-#include "base/webhook_lock.h"
 #include "log/xid_set.h"
 #include "send/withheld.h"
 #include "server/version.h"
@@ -308,7 +307,7 @@ webhook_reactivate(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	id = webhook_api_find_token(values[0]);
-	webhook_lock_wait(id);
+	manage_wait_for_webhook(id);
 	/* Another session may have used it meanwhile. */
 	id = webhook_api_find_token(values[0]);
 	replayed = webhook_api_activate(id, false, replay_events);

@@ -17,6 +17,13 @@
  *
  * Rows that the worker inserts need no lock, since no session has seen them.
  *
+ * All locks of the server share one table of fixed size, so a transaction that changes many
+ * webhooks cannot have a lock for each of them.  After some tens it takes one
+ * that covers all webhooks, in a mode that conflicts with the worker's but not with that
+ * of other sessions.  So a session waits for nothing but the end of
+ * the worker's transaction, and this, too, cannot be part of a deadlock.  Sessions
+ * exclude each other by locking the row of the webhook, after the lock here.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -35,8 +42,14 @@
 /* Keeps our locks apart from those of pg_advisory_lock(), whose classes are 1 and 2. */
 #define WEBHOOK_LOCK_CLASS	0x5748
 
-/* Limit per transaction: all sessions share the lock table. */
+/* Limit per transaction of the worker: all sessions share the lock table. */
 #define MAX_LOCKS			1000
+
+/* Limit per transaction of a session; after that it locks all webhooks. */
+#define MAX_SESSION_LOCKS	32
+
+/* No webhook has this id; its lock covers all of them. */
+#define ALL_WEBHOOKS		INT64CONST(0)
 
 /* Bounds of the interval between tries; a session may commit in a moment, or in hours. */
 #define FIRST_PAUSE_MS		10
@@ -52,10 +65,17 @@ typedef struct WebhookLock
 	TimestampTz again;			/* time of the next try */
 } WebhookLock;
 
+/* Of a session */
+static int	webhook_lock_nwaits = 0;
+
+/* Of the worker */
 static HTAB *webhook_lock_table = NULL;
 static uint64 webhook_lock_transaction = 0;
 static int	webhook_lock_ngranted = 0;
 static bool webhook_lock_limit_reached = false;
+static bool webhook_lock_shared = false;	/* does the transaction hold its
+											 * part of the lock on all
+											 * webhooks? */
 
 
 static void
@@ -71,8 +91,23 @@ webhook_lock_wait(int64 webhook_id)
 	LOCKTAG		tag;
 
 	Assert(IsTransactionState());
-	webhook_lock_set_tag(&tag, webhook_id);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	if (webhook_lock_nwaits < MAX_SESSION_LOCKS)
+	{
+		webhook_lock_set_tag(&tag, webhook_id);
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
+		webhook_lock_nwaits++;
+	}
+	else
+	{
+		webhook_lock_set_tag(&tag, ALL_WEBHOOKS);
+		(void) LockAcquire(&tag, ShareLock, false, false);
+	}
+}
+
+void
+webhook_lock_at_eoxact(void)
+{
+	webhook_lock_nwaits = 0;
 }
 
 void
@@ -95,6 +130,7 @@ webhook_lock_begin(void)
 	webhook_lock_transaction++;
 	webhook_lock_ngranted = 0;
 	webhook_lock_limit_reached = false;
+	webhook_lock_shared = false;
 }
 
 /* Is it time to try?  A time too far ahead means that the clock has been set back. */
@@ -105,12 +141,20 @@ webhook_lock_is_due(const WebhookLock *lock, TimestampTz now)
 }
 
 static bool
-webhook_lock_request(WebhookLock *lock, TimestampTz now)
+webhook_lock_acquire(int64 webhook_id, LOCKMODE mode)
 {
 	LOCKTAG		tag;
 
-	webhook_lock_set_tag(&tag, lock->webhook_id);
-	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+	webhook_lock_set_tag(&tag, webhook_id);
+	return LockAcquire(&tag, mode, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static bool
+webhook_lock_request(WebhookLock *lock, TimestampTz now)
+{
+	if (!webhook_lock_shared)
+		webhook_lock_shared = webhook_lock_acquire(ALL_WEBHOOKS, RowExclusiveLock);
+	if (webhook_lock_shared && webhook_lock_acquire(lock->webhook_id, ExclusiveLock))
 		return true;
 	lock->pause_ms = Max(FIRST_PAUSE_MS, Min(2 * lock->pause_ms, MAX_PAUSE_MS));
 	lock->again = TimestampTzPlusMilliseconds(now, lock->pause_ms);

@@ -10,8 +10,15 @@
 
 #include "datatype/timestamp.h"
 
-/* For sessions: lock the webhook until the end of the transaction, waiting if necessary. */
+/*
+ * For sessions: keep the worker from changing rows of the webhook until the end of
+ * the transaction, waiting for it if necessary.  To exclude other sessions as well,
+ * lock the row of the webhook after that.
+ */
 extern void webhook_lock_wait(int64 webhook_id);
+
+/* Must be called at the end of every transaction. */
+extern void webhook_lock_at_eoxact(void);
 
 /*
  * For the worker: webhook_lock_begin() must be called at the start of each

@@ -15,6 +15,7 @@
 #include "access/xact.h"
 
 #include "base/catalog.h"
+#include "base/webhook_lock.h"
 #include "capture/capture_row.h"
 #include "capture/deferred.h"
 #include "capture/row_copy.h"
@@ -60,6 +61,7 @@ transaction_callback(XactEvent event, void *arg)
 			row_movement_at_eoxact();
 			row_copy_at_eoxact();
 			outbox_at_eoxact();
+			webhook_lock_at_eoxact();
 
 			/*
 			 * Last the caches given up in the transaction, when nothing is

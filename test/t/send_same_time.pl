@@ -1,6 +1,6 @@
 # What a session and the worker do to the same webhook in the same moment.
 #
-# Mission: M3 M7, W2 W3 W5 W16.
+# Mission: M3 M7, W2 W3 W5 W16; cases: C38.
 
 use strict;
 use warnings;
@@ -10,7 +10,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WebhookTest qw(sql emit becomes let_pass);
 
-my $node = WebhookTest::start_node('same_time', 'webhook.timeout = 1min');
+# The table of locks is so small that C38 needs no more than 2,000 webhooks.
+my $node = WebhookTest::start_node('same_time', 'webhook.timeout = 1min', 'max_locks_per_transaction = 10', 'max_connections = 20');
 my $receiver = WebhookTest::Receiver->start;
 
 # The numbers that have arrived at a path.
@@ -182,6 +183,40 @@ ok($receiver->wait_for_count(2500, '/stays'), 'W5: another webhook is sent every
 becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'W5: the position moves on');
 end_session('ROLLBACK');
 becomes("SELECT NOT active AND deactivation_reason = 'owner' FROM webhook.get_webhooks() WHERE id = $id", 't', 'W16: then it is switched off');
+end_test();
+
+# C38: a session changes, and deletes, more webhooks than there can be locks; it keeps the worker from their rows, and nobody else waits
+
+sql(q{SELECT webhook.create_integration('many')});
+sql(q{SELECT count(webhook.create_webhook('app', 'thing.other', 'http://127.0.0.1:9/', integration => 'many')) FROM generate_series(1, 2000)});
+$id = $receiver->webhook('/healthy');
+$receiver->webhook('/failing', event => "'thing.failing'", retry_schedule => "ARRAY['0', '1 hour']::interval[]");
+$receiver->behave('/failing', fail => 1);
+sql(q{SELECT webhook.emit('thing.failing', '{}')});
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'retrying'", 1, 'C38: a message is to be retried');
+begin_session();
+say_to_it(qq{SELECT count(webhook.update_webhook(id, '{"name": "many"}')) FROM webhook.get_webhooks() WHERE id < $id});
+like($out, qr/^2000$/m, 'C38: 2000 webhooks are changed in one transaction');
+is(sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode IN ('ExclusiveLock', 'ShareLock')"), 33, 'C38: with 33 locks');
+emit(1, 'a');
+let_pass(4400);
+ok($receiver->wait_for_count(2, '/failing') && $receiver->wait_for_count(1, '/healthy'), 'C38: deliveries go on');
+sql(qq{SELECT webhook.update_webhook($id, '{"name": "another"}')});
+my ($second_out, $second_err) = ('', '');
+my $second = IPC::Run::start(
+	[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', qq{SELECT webhook.update_webhook($id - 1, '{"name": "last"}')} ],
+	'>', \$second_out, '2>', \$second_err, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+becomes("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%last%' AND pid <> pg_backend_pid() AND wait_event_type = 'Lock'", 1,
+	'C38: two sessions do not change the same webhook at once');
+is(sql('SELECT count(*) FROM webhook.delivery'), 1, 'C38: the worker keeps away from the rows of any webhook');
+end_session('COMMIT');
+$second->finish;
+is(sql(qq{SELECT string_agg(DISTINCT name, ' ' ORDER BY name) || count(*) FROM webhook.get_webhooks() WHERE id < $id}), 'last many2000',
+	'C38: all changes have been made');
+WebhookTest::wait_until_delivered($node);
+is($receiver->count('/failing'), 2, 'C38: then it goes on, and has sent nothing again');
+is(sql(q{SELECT webhook.delete_integration('many')}), 't', 'C38: an integration is deleted with its 2000 webhooks');
+is(sql('SELECT count(*) FROM webhook.webhook'), 2, 'C38: with nothing else');
 end_test();
 
 # W16: the extension is dropped while the worker is writing: it locks tables in the order in which the worker does
