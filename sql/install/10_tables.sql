@@ -42,6 +42,7 @@ CREATE TABLE webhook.webhook (
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';
 CREATE INDEX webhook_app_idx ON webhook.webhook (app);
+CREATE INDEX webhook_events_idx ON webhook.webhook USING gin (events) WITH (fastupdate = off);     -- who subscribes to a trigger name
 
 CREATE TABLE webhook.watch (
     relation    regclass PRIMARY KEY,

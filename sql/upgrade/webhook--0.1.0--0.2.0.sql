@@ -150,6 +150,10 @@ ALTER TABLE webhook.watch ADD COLUMN name text;
 UPDATE webhook.watch AS w SET name = pg_catalog.format('%I.%I', n.nspname, c.relname)
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = w.relation;
 
+-- A session looks only for the webhooks that its trigger names concern.
+
+CREATE INDEX webhook_events_idx ON webhook.webhook USING gin (events) WITH (fastupdate = off);
+
 -- SQL that version 0.1.0 had in its library.
 
 -- Attempts and counters: rows are only added, to two tables in turn.

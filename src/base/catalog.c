@@ -4,17 +4,16 @@
  *		The extension's own tables, and a cache of subscriptions.
  *
  * A backend that writes to a watched table must find out, for each row, which
- * webhooks subscribe to it.  It caches all webhooks that can receive messages in
- * a hash table by subscription ("guest.create", "guest.*", "*") and, filled on
- * demand, in another one by trigger name, where matching subscriptions are
- * merged.  Both are in one memory context, which is discarded on a relcache
- * invalidation of webhook.webhook; a statement trigger on that table sends it
- * (see webhook_config_changed() in wakeup.c).
+ * webhooks subscribe to it.  It caches them by trigger name, in a hash table that is filled on
+ * demand: an index on the subscriptions finds those to the name itself, to
+ * "guest.*" and to "*".  So a session pays for the webhooks that its tables can
+ * concern, and not for all that there are.  The cache is in one memory context, which is
+ * discarded on a relcache invalidation of webhook.webhook; a statement trigger on
+ * that table sends it (see webhook_config_changed() in wakeup.c).
  *
  * The table is read with a new snapshot, regardless of the transaction's
  * isolation level: the cache outlives the transaction, so it must not be built
- * from old data.  A new cache is built completely before the old one is
- * discarded.  The old one survives until the end of the transaction, because a
+ * from old data.  The old cache survives until the end of the transaction, because a
  * payload function may write to another watched table while its caller still
  * has pointers into it.
  *
@@ -25,14 +24,13 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
-#include "executor/tuptable.h"
+#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -46,19 +44,22 @@
 
 #include "base/catalog.h"
 #include "base/container.h"
+#include "base/run_as.h"
 #include "compat.h"
-
-typedef struct SubscriptionEntry
-{
-	char		pattern[CATALOG_NAME_SIZE];
-	CatalogWebhookList list;
-} SubscriptionEntry;
 
 typedef struct EventEntry
 {
 	char		name[CATALOG_NAME_SIZE];
 	CatalogEvent event;
+	CatalogWebhookList webhooks;	/* all that subscribe to it */
 } EventEntry;
+
+/* One webhook can subscribe to many names. */
+typedef struct WebhookEntry
+{
+	int64		id;				/* hash key */
+	CatalogWebhook *webhook;	/* NULL if it receives nothing */
+} WebhookEntry;
 
 /* By event UID, or by integration. */
 typedef struct UidEntry
@@ -74,8 +75,9 @@ static MemoryContext catalog_cache_context = NULL;	/* NULL: nothing cached */
 static MemoryContext catalog_retired_context = NULL;	/* parent of caches
 														 * discarded in this
 														 * transaction */
-static HTAB *catalog_subscriptions;
+static HTAB *catalog_webhooks;
 static HTAB *catalog_events;
+static SPIPlanPtr catalog_find_plan = NULL;
 static bool catalog_cache_valid = false;
 static uint64 catalog_event_generation = 1;
 static uint64 catalog_outbox_changes = 1;
@@ -317,123 +319,163 @@ catalog_create_hash(const char *name, Size entrysize, MemoryContext context)
  * worker counts as dropped.
  */
 static bool
-catalog_is_unwanted(TupleTableSlot *slot)
+catalog_is_unwanted(HeapTuple tuple, TupleDesc desc)
 {
 	bool		isnull;
-	TimestampTz created_at = DatumGetTimestampTz(catalog_slot_column(slot, Anum_webhook_created_at, &isnull));
-	Datum		deactivated_at = catalog_slot_column(slot, Anum_webhook_deactivated_at, &isnull);
+	TimestampTz created_at = DatumGetTimestampTz(catalog_column(tuple, desc, Anum_webhook_created_at, &isnull));
+	Datum		deactivated_at = catalog_column(tuple, desc, Anum_webhook_deactivated_at, &isnull);
 	Datum		reason;
 
 	if (!isnull && DatumGetTimestampTz(deactivated_at) == created_at)
 		return true;
-	reason = catalog_slot_column(slot, Anum_webhook_deactivation_reason, &isnull);
+	reason = catalog_column(tuple, desc, Anum_webhook_deactivation_reason, &isnull);
 	return !isnull && strcmp(TextDatumGetCString(reason), "copy") == 0;
 }
 
 /* Read one row of webhook.webhook; NULL if the webhook receives nothing.  Palloc'd. */
 static CatalogWebhook *
-catalog_read_webhook(TupleTableSlot *slot)
+catalog_read_webhook(HeapTuple tuple, TupleDesc desc)
 {
 	CatalogWebhook *webhook;
 	Oid			owner;
 	bool		isnull;
 	Datum		d;
 
-	if (!DatumGetBool(catalog_slot_column(slot, Anum_webhook_active, &isnull)) &&
-		!DatumGetBool(catalog_slot_column(slot, Anum_webhook_buffering, &isnull)) && catalog_is_unwanted(slot))
+	if (!DatumGetBool(catalog_column(tuple, desc, Anum_webhook_active, &isnull)) &&
+		!DatumGetBool(catalog_column(tuple, desc, Anum_webhook_buffering, &isnull)) && catalog_is_unwanted(tuple, desc))
 		return NULL;
 
 	/* A dropped role receives nothing, not even emit() events. */
-	owner = DatumGetObjectId(catalog_slot_column(slot, Anum_webhook_owner, &isnull));
+	owner = DatumGetObjectId(catalog_column(tuple, desc, Anum_webhook_owner, &isnull));
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
 		return NULL;
 
 	webhook = palloc0(sizeof(CatalogWebhook));
-	webhook->id = DatumGetInt64(catalog_slot_column(slot, Anum_webhook_id, &isnull));
+	webhook->id = DatumGetInt64(catalog_column(tuple, desc, Anum_webhook_id, &isnull));
 	webhook->owner = owner;
-	d = catalog_slot_column(slot, Anum_webhook_uids, &isnull);
+	d = catalog_column(tuple, desc, Anum_webhook_uids, &isnull);
 	webhook->nuids = catalog_strings(d, isnull, &webhook->uids);
-	d = catalog_slot_column(slot, Anum_webhook_columns, &isnull);
+	d = catalog_column(tuple, desc, Anum_webhook_columns, &isnull);
 	webhook->ncolumns = catalog_strings(d, isnull, &webhook->columns);
-	d = catalog_slot_column(slot, Anum_webhook_filter, &isnull);
+	d = catalog_column(tuple, desc, Anum_webhook_filter, &isnull);
 	if (!isnull)
 		webhook->filter = DatumGetJsonbPCopy(d);
-	d = catalog_slot_column(slot, Anum_webhook_integration, &isnull);
+	d = catalog_column(tuple, desc, Anum_webhook_integration, &isnull);
 	if (!isnull)
 		webhook->integration = TextDatumGetCString(d);
-	d = catalog_slot_column(slot, Anum_webhook_url, &isnull);
-	webhook->uid_in_url = !isnull && strstr(TextDatumGetCString(d), "{event_uid}") != NULL;
+	d = catalog_column(tuple, desc, Anum_webhook_url, &isnull);
+	if (!isnull)
+	{
+		char	   *url = TextDatumGetCString(d);
+
+		webhook->uid_in_url = strstr(url, "{event_uid}") != NULL;
+		pfree(url);
+	}
 	return webhook;
 }
 
-/* Read webhook.webhook and replace the cache. */
+/* Replace the cache by an empty one. */
 static void
-catalog_build_cache(const CatalogOids *rel_oids)
+catalog_start_anew(void)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "webhook subscriptions",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	HTAB	   *new_subscriptions = catalog_create_hash("webhook subscriptions",
-														sizeof(SubscriptionEntry), context);
-	HTAB	   *new_events = catalog_create_hash("webhook events", sizeof(EventEntry), context);
-	uint64		before = catalog_event_generation;
-	Snapshot	snapshot;
-	Relation	rel;
-	TableScanDesc scan;
-	TupleTableSlot *slot;
-
-	rel = table_open(rel_oids->webhook, AccessShareLock);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = webhook_table_beginscan(rel, snapshot);
-	slot = table_slot_create(rel, NULL);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		CatalogWebhook *webhook = catalog_read_webhook(slot);
-		char	  **patterns;
-		int			npatterns;
-		bool		isnull;
-		Datum		d;
-
-		if (webhook == NULL)
-			continue;
-		d = catalog_slot_column(slot, Anum_webhook_events, &isnull);
-		npatterns = catalog_strings(d, isnull, &patterns);
-		for (int i = 0; i < npatterns; i++)
-		{
-			SubscriptionEntry *entry;
-			bool		found;
-
-			entry = hash_search(new_subscriptions, patterns[i], HASH_ENTER, &found);
-			if (!found)
-				memset(&entry->list, 0, sizeof(entry->list));
-			catalog_list_add(&entry->list, webhook);
-		}
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, AccessShareLock);
-	MemoryContextSwitchTo(old);
+	MemoryContext context = AllocSetContextCreate(CacheMemoryContext, "webhook subscriptions", ALLOCSET_DEFAULT_SIZES);
 
 	if (catalog_cache_context != NULL)
 		catalog_retire(catalog_cache_context);
-	MemoryContextSetParent(context, CacheMemoryContext);
 	catalog_cache_context = context;
-	catalog_subscriptions = new_subscriptions;
-	catalog_events = new_events;
-
-	/*
-	 * If an invalidation has arrived meanwhile, this cache may be used once
-	 * only.
-	 */
-	catalog_cache_valid = (catalog_event_generation == before);
+	catalog_webhooks = container_hash("webhooks", 64, sizeof(int64), sizeof(WebhookEntry), context);
+	catalog_events = catalog_create_hash("webhook events", sizeof(EventEntry), context);
+	catalog_cache_valid = true;
 }
 
-/* State while the subscriptions to an event are merged. */
+/* The subscriptions that match a trigger name, as text[]: the name itself, "a.b.*", "a.*" and "*". */
+static Datum
+catalog_patterns(const char *name)
+{
+	char		pattern[CATALOG_NAME_SIZE + 2];
+	Datum		patterns[CATALOG_NAME_SIZE];
+	int			n = 0;
+
+	patterns[n++] = CStringGetTextDatum(name);
+	strlcpy(pattern, name, CATALOG_NAME_SIZE);
+	for (char *dot = strrchr(pattern, '.'); dot != NULL; dot = strrchr(pattern, '.'))
+	{
+		strcpy(dot, ".*");
+		patterns[n++] = CStringGetTextDatum(pattern);
+		*dot = '\0';
+	}
+	if (catalog_event_matches("*", name))
+		patterns[n++] = CStringGetTextDatum("*");
+	Assert(n <= lengthof(patterns));
+	return PointerGetDatum(construct_array(patterns, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* Run the query for the webhooks that subscribe to a name.  Requires a connection to SPI. */
+static void
+catalog_find_webhooks(const char *name)
+{
+	Oid			types[] = {TEXTARRAYOID};
+	Datum		values[] = {catalog_patterns(name)};
+
+	if (catalog_find_plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare("SELECT * FROM webhook.webhook WHERE events && $1 ORDER BY id", 1, types);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		catalog_find_plan = plan;
+	}
+	if (SPI_execute_snapshot(catalog_find_plan, values, NULL, GetLatestSnapshot(), InvalidSnapshot, true, false, 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(SPI_result));
+}
+
+/* Take the webhooks that were found into the cache, and into the list. */
+static void
+catalog_take_webhooks(CatalogWebhookList *list)
+{
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	MemoryContext old = MemoryContextSwitchTo(catalog_cache_context);
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		bool		isnull;
+		int64		id = DatumGetInt64(catalog_column(tuple, desc, Anum_webhook_id, &isnull));
+		WebhookEntry *entry = hash_search(catalog_webhooks, &id, HASH_FIND, NULL);
+
+		if (entry == NULL)
+		{
+			CatalogWebhook *webhook = catalog_read_webhook(tuple, desc);
+
+			entry = hash_search(catalog_webhooks, &id, HASH_ENTER, NULL);
+			entry->webhook = webhook;
+		}
+		if (entry->webhook != NULL)
+			catalog_list_add(list, entry->webhook);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Load the webhooks that subscribe to a name. */
+static void
+catalog_load(const CatalogOids *oids, const char *name, CatalogWebhookList *list)
+{
+	RunAs		state;
+
+	run_as_extension_owner(oids->extension_owner, &state);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	catalog_find_webhooks(name);
+	catalog_take_webhooks(list);
+	SPI_finish();
+	run_as_end(&state);
+}
+
+/* State while the webhooks of an event are merged. */
 typedef struct Merge
 {
 	CatalogEvent *event;
-	HTAB	   *seen;			/* ids of webhooks */
 	HTAB	   *owners;			/* roles that are in event->owners */
 	int			owners_space;
 	HTAB	   *columns;		/* names that are in event->columns */
@@ -495,66 +537,38 @@ catalog_add_conditions(Merge *merge, const CatalogWebhook *webhook)
 	}
 }
 
-/* Add the webhooks of one subscription to an event, unless they are in it already. */
+/* Add a webhook to an event. */
 static void
-catalog_merge_subscription(Merge *merge, const char *pattern)
+catalog_merge_webhook(Merge *merge, CatalogWebhook *webhook)
 {
 	CatalogEvent *event = merge->event;
-	SubscriptionEntry *entry = hash_search(catalog_subscriptions, pattern, HASH_FIND, NULL);
 
-	for (int i = 0; entry != NULL && i < entry->list.count; i++)
-	{
-		CatalogWebhook *webhook = entry->list.items[i];
-		bool		found;
-
-		if (merge->filter != NULL && !merge->filter(webhook, merge->arg))
-			continue;
-		hash_search(merge->seen, &webhook->id, HASH_ENTER, &found);
-		if (found)
-			continue;
-		event->wanted = true;
-		catalog_add_owner(merge, webhook->owner);
-		catalog_add_conditions(merge, webhook);
-		if (webhook->integration != NULL)
-			catalog_keyed_add(&event->by_integration, "webhooks of integrations", webhook->integration, webhook);
-		else if (webhook->nuids == 0)
-			catalog_list_add(&event->unrestricted, webhook);
-		else
-			for (int u = 0; u < webhook->nuids; u++)
-				catalog_keyed_add(&event->by_uid, "webhook event UIDs", webhook->uids[u], webhook);
-		if (webhook->nuids > 0 || webhook->ncolumns > 0 || webhook->filter != NULL ||
-			webhook->integration != NULL)
-			event->plain = false;
-	}
+	event->wanted = true;
+	catalog_add_owner(merge, webhook->owner);
+	catalog_add_conditions(merge, webhook);
+	if (webhook->integration != NULL)
+		catalog_keyed_add(&event->by_integration, "webhooks of integrations", webhook->integration, webhook);
+	else if (webhook->nuids == 0)
+		catalog_list_add(&event->unrestricted, webhook);
+	else
+		for (int u = 0; u < webhook->nuids; u++)
+			catalog_keyed_add(&event->by_uid, "webhook event UIDs", webhook->uids[u], webhook);
+	if (webhook->nuids > 0 || webhook->ncolumns > 0 || webhook->filter != NULL || webhook->integration != NULL)
+		event->plain = false;
 }
 
-/*
- * Merge the subscriptions to the name itself, to "a.b.*", "a.*" and "*" into an
- * event, which the caller must have zeroed.
- */
+/* Merge those of the webhooks that pass the filter into an event, which the caller must have zeroed. */
 static void
-catalog_resolve_event(const char *name, CatalogFilter filter, void *arg, CatalogEvent *event)
+catalog_form_event(const CatalogWebhookList *webhooks, CatalogFilter filter, void *arg, CatalogEvent *event)
 {
-	Merge		merge = {.event = event,.filter = filter,.arg = arg};
-	char		pattern[CATALOG_NAME_SIZE + 2];
+	Merge		merge = {.event = event};
 
 	event->plain = true;
-	merge.seen = container_hash("webhooks seen", 16, sizeof(int64), sizeof(int64), CurrentMemoryContext);
 	merge.owners = container_hash("webhook owners seen", 16, sizeof(Oid), sizeof(Oid), CurrentMemoryContext);
 	merge.columns = container_name_hash("webhook columns seen", 16, NAMEDATALEN, NAMEDATALEN, CurrentMemoryContext);
-
-	catalog_merge_subscription(&merge, name);
-	strlcpy(pattern, name, CATALOG_NAME_SIZE);
-	for (char *dot = strrchr(pattern, '.'); dot != NULL; dot = strrchr(pattern, '.'))
-	{
-		strcpy(dot, ".*");
-		if (strlen(pattern) < CATALOG_NAME_SIZE)
-			catalog_merge_subscription(&merge, pattern);
-		*dot = '\0';
-	}
-	if (catalog_event_matches("*", name))
-		catalog_merge_subscription(&merge, "*");
-	hash_destroy(merge.seen);
+	for (int i = 0; i < webhooks->count; i++)
+		if (filter == NULL || filter(webhooks->items[i], arg))
+			catalog_merge_webhook(&merge, webhooks->items[i]);
 	hash_destroy(merge.owners);
 	hash_destroy(merge.columns);
 
@@ -570,41 +584,54 @@ catalog_resolve_event(const char *name, CatalogFilter filter, void *arg, Catalog
 	}
 }
 
+/* The cache entry for a name, loaded if necessary; NULL if there cannot be any webhook. */
+static EventEntry *
+catalog_event_entry(const char *name)
+{
+	const CatalogOids *oids = catalog_oids();
+	EventEntry *entry;
+	EventEntry	fresh = {0};
+	MemoryContext old;
+
+	if (oids == NULL || strlen(name) >= CATALOG_NAME_SIZE)
+		return NULL;
+	if (!catalog_cache_valid)
+		catalog_start_anew();
+	entry = hash_search(catalog_events, name, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry;
+
+	/*
+	 * If an invalidation arrives meanwhile, the cache has ceased to be valid
+	 * when we return, and this entry may be used once only.
+	 */
+	strlcpy(fresh.name, name, CATALOG_NAME_SIZE);
+	catalog_load(oids, name, &fresh.webhooks);
+	old = MemoryContextSwitchTo(catalog_cache_context);
+	catalog_form_event(&fresh.webhooks, NULL, NULL, &fresh.event);
+	MemoryContextSwitchTo(old);
+	entry = hash_search(catalog_events, name, HASH_ENTER, NULL);
+	*entry = fresh;
+	return entry;
+}
+
 const CatalogEvent *
 catalog_event(const char *name)
 {
 	static const CatalogEvent nobody = {0};
-	const CatalogOids *rel_oids = catalog_oids();
-	EventEntry *entry;
+	const EventEntry *entry = catalog_event_entry(name);
 
-	if (rel_oids == NULL || strlen(name) >= CATALOG_NAME_SIZE)
-		return &nobody;
-	if (!catalog_cache_valid)
-		catalog_build_cache(rel_oids);
-
-	Assert(catalog_cache_context != NULL);
-	entry = hash_search(catalog_events, name, HASH_FIND, NULL);
-	if (entry == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(catalog_cache_context);
-		CatalogEvent event = {0};
-
-		catalog_resolve_event(name, NULL, NULL, &event);
-		entry = hash_search(catalog_events, name, HASH_ENTER, NULL);
-		entry->event = event;
-		MemoryContextSwitchTo(old);
-	}
-	return &entry->event;
+	return entry ? &entry->event : &nobody;
 }
 
 const CatalogEvent *
 catalog_event_filtered(const char *name, CatalogFilter filter, void *arg)
 {
 	CatalogEvent *event = palloc0(sizeof(CatalogEvent));
+	const EventEntry *entry = catalog_event_entry(name);
 
-	/* This also makes sure that the cache is up to date. */
-	if (catalog_event(name)->wanted)
-		catalog_resolve_event(name, filter, arg, event);
+	if (entry != NULL)
+		catalog_form_event(&entry->webhooks, filter, arg, event);
 	return event;
 }
 

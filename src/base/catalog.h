@@ -169,13 +169,6 @@ typedef bool (*CatalogFilter) (const CatalogWebhook *webhook, void *arg);
  * created by an earlier version that lacks the column.
  */
 static inline Datum
-catalog_slot_column(TupleTableSlot *slot, int attnum, bool *isnull)
-{
-	*isnull = true;
-	return attnum <= slot->tts_tupleDescriptor->natts ? slot_getattr(slot, attnum, isnull) : (Datum) 0;
-}
-
-static inline Datum
 catalog_column(HeapTuple tuple, TupleDesc desc, int attnum, bool *isnull)
 {
 	*isnull = true;

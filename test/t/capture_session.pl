@@ -1,7 +1,7 @@
 # What sessions do to themselves and to each other: statements that are cancelled half-way, old snapshots, settings
 # that have come to name nothing, locks that are held for long.
 #
-# Mission: W1 W5 W14 W16 I8 I14 I15; goals: R6.
+# Mission: W1 W5 W14 W16 I8 I14 I15; goals: R6; cases: C44.
 
 use strict;
 use warnings;
@@ -93,6 +93,28 @@ WebhookTest::create_webhook($node, app => "'app'", event => "'guest.*'", url => 
 		  . "ALTER TABLE ticket ALTER COLUMN n TYPE int USING length(n); INSERT INTO event VALUES (1, 'E1'); COMMIT",
 		'0A000', 'the type of column "n" was changed', 'W1: a row of another layout is refused');
 	sql("SELECT webhook.delete_webhook_by_id($ticket)");
+}
+
+# C44: a session reads, and remembers, the webhooks that its tables can concern, not all that there are.
+
+{
+	sql("SELECT count(webhook.create_webhook('app', 'company.create,company.a.*', 'http://127.0.0.1:9/', event_uids => 'e' || i)) FROM generate_series(1, 5000) i");
+	my $concerned = WebhookTest::create_webhook($node, app => "'app'", event => "'company.create,guest.*,*'", url => "'" . $receiver->url('/concerned') . "'");
+	my $counted = sql('ANALYZE webhook.webhook; SELECT count(*) FROM webhook.webhook');
+	my $writer = session();
+
+	# A statement trigger's invalidation makes every session look again.
+	for my $id (101, 102)
+	{
+		is($writer->query("BEGIN; INSERT INTO guest VALUES ($id); SELECT pg_stat_get_xact_tuples_returned('webhook.webhook'::regclass) < 100; COMMIT"),
+			't', "C44: not all of $counted webhooks are read");
+		ok($receiver->wait_for_count($id - 100, '/concerned'), 'C44: the one that subscribes to it is found');
+		sql(qq{SELECT webhook.update_webhook($concerned, '{"name": "changed"}')});
+	}
+	cmp_ok($writer->query("SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name LIKE 'webhook%'"), '<', 1_000_000,
+		'C44: nor remembered') if $release >= 140000;
+	$writer->quit;
+	sql("SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('app') WHERE id = $concerned OR event LIKE 'company%'");
 }
 
 # Integrations of two roles.
