@@ -17,7 +17,6 @@
 #include "access/transam.h"
 #include "storage/bufmgr.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"

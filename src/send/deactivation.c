@@ -57,7 +57,7 @@ deactivation_list(Endpoint *endpoint)
 void
 deactivation_warn(Endpoint *endpoint, int percent)
 {
-	endpoint->verdict.warning = percent;
+	endpoint->pending.warning = percent;
 	deactivation_list(endpoint);
 }
 
@@ -65,10 +65,10 @@ void
 deactivation_order(Endpoint *endpoint, const char *reason, TimestampTz as_of)
 {
 	/* What was in flight when the first reason came up adds nothing to it. */
-	if (endpoint->verdict.deactivate == NULL)
+	if (endpoint->pending.deactivate == NULL)
 	{
-		endpoint->verdict.deactivate = reason;
-		endpoint->verdict.deactivate_as_of = as_of;
+		endpoint->pending.deactivate = reason;
+		endpoint->pending.deactivate_as_of = as_of;
 	}
 	probe_plan(endpoint);
 	deactivation_list(endpoint);
@@ -126,7 +126,7 @@ deactivation_clock_set_back(void)
 }
 
 bool
-deactivation_to_save(TimestampTz now)
+deactivation_save_due(TimestampTz now)
 {
 	return deactivation_pending != NIL && (deactivation_news || webhook_lock_limited() || now >= deactivation_next_save());
 }
@@ -141,7 +141,7 @@ deactivation_next_save(void)
 static bool
 deactivation_write(Endpoint *endpoint)
 {
-	if (!notify_deactivate(endpoint, endpoint->verdict.deactivate, endpoint->verdict.deactivate_as_of))
+	if (!notify_deactivate(endpoint, endpoint->pending.deactivate, endpoint->pending.deactivate_as_of))
 		return false;
 	endpoint_note_deactivated(endpoint);
 	order_key_unblock_all(endpoint->id);
@@ -167,7 +167,7 @@ deactivation_cancel(Endpoint *endpoint)
 static bool
 deactivation_apply(Endpoint *endpoint)
 {
-	const char *reason = endpoint->verdict.deactivate;
+	const char *reason = endpoint->pending.deactivate;
 
 	if (!notify_possible() || !webhook_lock_try(endpoint->id))
 		return false;
@@ -175,14 +175,14 @@ deactivation_apply(Endpoint *endpoint)
 	{
 		bool		done = endpoint->config.exists && endpoint->config.active && deactivation_write(endpoint);
 
-		endpoint->verdict.deactivate = NULL;
+		endpoint->pending.deactivate = NULL;
 		if (!done)
 			deactivation_cancel(endpoint);
 		probe_plan(endpoint);
 	}
 	else if (endpoint->config.exists && endpoint->config.active)
-		notify_warning(endpoint, endpoint->verdict.warning);
-	endpoint->verdict.warning = 0;
+		notify_warning(endpoint, endpoint->pending.warning);
+	endpoint->pending.warning = 0;
 	return true;
 }
 

@@ -34,7 +34,7 @@ extern bool deactivation_pending_for(int64 webhook_id);
 extern void deactivation_clock_set_back(void);
 
 /* Is there something for deactivation_save() to do now; or when may there be a claim on what has had none so far? */
-extern bool deactivation_to_save(TimestampTz now);
+extern bool deactivation_save_due(TimestampTz now);
 extern TimestampTz deactivation_next_save(void);
 
 /* Carry them out.  In a transaction with SPI connected, after webhook_lock_begin(). */

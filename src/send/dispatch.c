@@ -81,7 +81,7 @@ dispatch_to(Message *message, Endpoint *endpoint)
 	 */
 	if (endpoint->state.health.failing && !endpoint->state.in_probe_queue)
 		probe_plan(endpoint);
-	if (endpoint->spill.backlog || endpoint->state.health.failing || endpoint->verdict.deactivate != NULL ||
+	if (endpoint->spill.backlog || endpoint->state.health.failing || endpoint->pending.deactivate != NULL ||
 		order_key_blocked(endpoint->id, order_key))
 		spill_write_later(delivery_create(message, endpoint, order_key), DELIVERY_WAITING, 0, NULL);
 	else

@@ -13,7 +13,6 @@
 
 #include "catalog/pg_type.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -400,8 +399,8 @@ endpoint_trim(void)
 	while ((endpoint = hash_seq_search(&status)) != NULL)
 	{
 		if (endpoint->queue.in_memory > 0 || endpoint->stats.dirty || endpoint->spill.backlog ||
-			endpoint->state.in_probe_queue || endpoint->spill.to_drop || endpoint->verdict.warning > 0 ||
-			endpoint->verdict.deactivate != NULL || endpoint->spill.to_wait || endpoint->queue.next_send_at > now)
+			endpoint->state.in_probe_queue || endpoint->spill.to_drop || endpoint->pending.warning > 0 ||
+			endpoint->pending.deactivate != NULL || endpoint->spill.to_wait || endpoint->queue.next_send_at > now)
 			continue;
 		sign_key_free(endpoint->config.key);
 		sign_key_free(endpoint->config.previous_key);
@@ -420,7 +419,7 @@ endpoint_trim(void)
 bool
 endpoint_is_sendable(const Endpoint *endpoint)
 {
-	return endpoint->config.exists && endpoint->config.active && endpoint->verdict.deactivate == NULL;
+	return endpoint->config.exists && endpoint->config.active && endpoint->pending.deactivate == NULL;
 }
 
 bool

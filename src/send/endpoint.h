@@ -138,13 +138,13 @@ typedef struct EndpointSpill
 } EndpointSpill;
 
 /* Pending warnings and deactivation.  Written by deactivation.c. */
-typedef struct EndpointVerdict
+typedef struct EndpointPending
 {
 	int			warning;		/* percent; 0: none */
 	const char *deactivate;		/* why it will be deactivated, or NULL */
 	TimestampTz deactivate_as_of;	/* ... while this is when its
 									 * configuration was last changed */
-} EndpointVerdict;
+} EndpointPending;
 
 /* What has happened since it was last recorded.  Written by attempt_log.c. */
 typedef struct EndpointStats
@@ -178,7 +178,7 @@ typedef struct Endpoint
 	EndpointPreparation prepare;
 	EndpointState state;
 	EndpointSpill spill;
-	EndpointVerdict verdict;
+	EndpointPending pending;
 	EndpointStats stats;
 } Endpoint;
 

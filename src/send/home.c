@@ -30,8 +30,8 @@ static bool home_matched = false;	/* library and extension were of the same
 static uint64 home_generation = 0;	/* of webhook.cursor as we know it */
 static uint64 home_configuration = 0;	/* generation of the configuration
 										 * when the version was compared */
-static uint64 home_culprit = 0; /* webhook whose transform ended the worker
-								 * before this one */
+static uint64 home_faulty_transform = 0;	/* webhook whose transform ended
+											 * the worker before this one */
 
 
 HomeState
@@ -41,7 +41,7 @@ home_state(void)
 }
 
 bool
-home_to_check(void)
+home_check_due(void)
 {
 	return home_current == HOME_UNKNOWN || home_generation != catalog_cursor_generation() ||
 		home_configuration != catalog_generation();
@@ -61,21 +61,21 @@ static void
 home_move_in(DatabaseSlot *slot)
 {
 	spill_recover();
-	home_culprit = pg_atomic_read_u64(&slot->culprit);
-	if (home_culprit != 0)
-		deactivation_of_transform((int64) home_culprit);
+	home_faulty_transform = pg_atomic_read_u64(&slot->faulty_transform);
+	if (home_faulty_transform != 0)
+		deactivation_of_transform((int64) home_faulty_transform);
 	home_current = HOME_OURS;
 }
 
 void
 home_committed(DatabaseSlot *slot)
 {
-	uint64		culprit = home_culprit;
+	uint64		webhook_id = home_faulty_transform;
 
-	if (culprit == 0 || deactivation_pending_for((int64) culprit))
+	if (webhook_id == 0 || deactivation_pending_for((int64) webhook_id))
 		return;
-	home_culprit = 0;
-	(void) pg_atomic_compare_exchange_u64(&slot->culprit, &culprit, 0);
+	home_faulty_transform = 0;
+	(void) pg_atomic_compare_exchange_u64(&slot->faulty_transform, &webhook_id, 0);
 }
 
 /* Asked at the start, and after others have written to webhook.cursor: pg_restore, adopt() or CREATE EXTENSION. */

@@ -23,7 +23,7 @@ typedef enum HomeState
 extern HomeState home_state(void);
 
 /* Must home_check() be called again?  Its tables have been written to by others, or the version has changed. */
-extern bool home_to_check(void);
+extern bool home_check_due(void);
 
 /*
  * Find out, in the transaction of a turn.  The process ends if what it knows is

@@ -21,7 +21,6 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -224,15 +223,15 @@ jobs_find_orphans(TimestampTz now)
 }
 
 static bool
-jobs_anything_to_save(TimestampTz now)
+jobs_save_due(TimestampTz now)
 {
-	return cursor_moved() || spill_to_save(now) || deactivation_to_save(now);
+	return cursor_moved() || spill_save_due(now) || deactivation_save_due(now);
 }
 
 static TimestampTz
 jobs_next_save(TimestampTz now)
 {
-	if (!jobs_anything_to_save(now))
+	if (!jobs_save_due(now))
 	{
 		jobs_unsaved_since = 0;
 		return Min(spill_next_save(), deactivation_next_save());
@@ -295,7 +294,7 @@ jobs_next_load(TimestampTz now)
 {
 	if (!webhook_dispatch)
 		return DT_NOEND;
-	return recall_to_load(now) ? now : recall_next_event();
+	return recall_due(now) ? now : recall_next_event();
 }
 
 static void
@@ -387,26 +386,34 @@ jobs_next_record(TimestampTz now)
 	return due_in < DT_NOEND - now ? now + due_in : DT_NOEND;
 }
 
+/* When is the first job due?  DT_NOEND if there is none. */
+static TimestampTz
+jobs_first_due(TimestampTz now)
+{
+	TimestampTz first = home_check_due() ? now : DT_NOEND;
+
+	if (home_state() == HOME_OURS)
+	{
+		first = Min(first, jobs_next_record(now));
+		for (int i = 0; i < lengthof(jobs); i++)
+			first = Min(first, jobs[i].next(now));
+	}
+	return first;
+}
+
 TimestampTz
 jobs_next(TimestampTz now)
 {
-	TimestampTz next = home_to_check() ? now : TimestampTzPlusMilliseconds(now, POLL_MS);
-
-	if (home_state() != HOME_OURS)
-		return next;
-	next = Min(next, jobs_next_record(now));
-	for (int i = 0; i < lengthof(jobs); i++)
-		next = Min(next, jobs[i].next(now));
-	return next;
+	return Min(jobs_first_due(now), TimestampTzPlusMilliseconds(now, POLL_MS));
 }
 
 /* Write logs and counters: all at once if that is little, else some if it is time. */
 static void
-jobs_record(TimestampTz now, bool news)
+jobs_record(TimestampTz now, bool unsaved)
 {
 	bool		due = jobs_next_record(now) <= now;
 
-	if (news && jobs_taken == 0 && attempt_log_save_few())
+	if (unsaved && jobs_taken == 0 && attempt_log_save_few())
 		return;
 	if (due)
 		attempt_log_save(delivery_in_memory() == 0);
@@ -416,7 +423,7 @@ static void
 jobs_run_transaction(TimestampTz now)
 {
 	bool		lasting = true;
-	bool		news = false;
+	bool		unsaved = false;
 
 	jobs_begin_transaction();
 	if (catalog_oids() == NULL)
@@ -429,7 +436,7 @@ jobs_run_transaction(TimestampTz now)
 	home_check(jobs_slot);
 	if (home_state() == HOME_OURS)
 	{
-		news = jobs_anything_to_save(now);
+		unsaved = jobs_save_due(now);
 		jobs_taken = 0;
 		for (int i = 0; i < lengthof(jobs); i++)
 			jobs[i].run(now);
@@ -439,11 +446,11 @@ jobs_run_transaction(TimestampTz now)
 		 * disk.
 		 */
 		lasting = !XLogRecPtrIsInvalid(XactLastRecEnd);
-		jobs_record(now, news);
+		jobs_record(now, unsaved);
 	}
 	jobs_commit_transaction(lasting);
 	home_committed(jobs_slot);
-	if (news)
+	if (unsaved)
 		shmem_note_progress(jobs_slot);
 	partitions_publish(jobs_slot);
 
@@ -454,15 +461,7 @@ jobs_run_transaction(TimestampTz now)
 void
 jobs_run(TimestampTz now)
 {
-	TimestampTz next = home_to_check() ? now : DT_NOEND;
-
-	if (home_state() == HOME_OURS)
-	{
-		next = Min(next, jobs_next_record(now));
-		for (int i = 0; i < lengthof(jobs); i++)
-			next = Min(next, jobs[i].next(now));
-	}
-	if (next <= now)
+	if (jobs_first_due(now) <= now)
 		jobs_run_transaction(now);
 }
 

@@ -21,7 +21,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
@@ -57,13 +56,13 @@ static int64 prepare_transforming;	/* webhook whose transform is running */
 
 
 /*
- * Nothing but the end of this process stops the function.  The next one
- * switches the webhook off, so that it does not happen again.
+ * The function can be stopped only by ending the process.  The next worker
+ * deactivates the webhook, so that it does not happen again.
  */
 static void
 prepare_handle_hard_limit(void)
 {
-	pg_atomic_write_u64(&prepare_slot->culprit, (uint64) prepare_transforming);
+	pg_atomic_write_u64(&prepare_slot->faulty_transform, (uint64) prepare_transforming);
 	webhook_die();
 }
 

@@ -310,7 +310,7 @@ recall_rows(TimestampTz now)
 }
 
 bool
-recall_to_load(TimestampTz now)
+recall_due(TimestampTz now)
 {
 	ListCell   *lc;
 

@@ -26,7 +26,7 @@ extern void recall_start_again(void);
 extern void recall_rows(TimestampTz now);
 
 /* Is there anything to read now; or when will a row be due?  DT_NOEND: never. */
-extern bool recall_to_load(TimestampTz now);
+extern bool recall_due(TimestampTz now);
 extern TimestampTz recall_next_event(void);
 
 #endif							/* WEBHOOK_RECALL_H */

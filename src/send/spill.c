@@ -546,19 +546,19 @@ spill_known(int64 webhook_id, int64 id)
 /* ---------- what the worker asks ---------- */
 
 static bool
-spill_anything_to_save(void)
+spill_anything_unsaved(void)
 {
 	return !dlist_is_empty(&spill_to_write) || spill_to_delete != NIL || spill_to_wait != NIL || spill_to_drop != NIL;
 }
 
 bool
-spill_to_save(TimestampTz now)
+spill_save_due(TimestampTz now)
 {
-	return spill_anything_to_save() && (spill_news || webhook_lock_limited() || now >= webhook_lock_next_try());
+	return spill_anything_unsaved() && (spill_news || webhook_lock_limited() || now >= webhook_lock_next_try());
 }
 
 TimestampTz
 spill_next_save(void)
 {
-	return spill_anything_to_save() ? webhook_lock_next_try() : DT_NOEND;
+	return spill_anything_unsaved() ? webhook_lock_next_try() : DT_NOEND;
 }

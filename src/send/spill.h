@@ -65,7 +65,7 @@ extern void spill_retry_forbidden(TimestampTz now);
 extern bool spill_known(int64 webhook_id, int64 id);
 extern void spill_save(void);
 
-extern bool spill_to_save(TimestampTz now);
+extern bool spill_save_due(TimestampTz now);
 extern TimestampTz spill_next_save(void);	/* when there may be a claim on
 											 * what has had none so far */
 

@@ -88,7 +88,7 @@ shmem_init_slot(DatabaseSlot *slot)
 	slot->state = DATABASE_NEW;
 	pg_atomic_init_u32(&slot->partition, WEBHOOK_PARTITION_UNKNOWN);
 	pg_atomic_init_u32(&slot->activity, WORKER_IDLE);
-	pg_atomic_init_u64(&slot->culprit, 0);
+	pg_atomic_init_u64(&slot->faulty_transform, 0);
 	pg_atomic_init_u32(&slot->wake_requested, 0);
 	pg_atomic_init_u32(&slot->in_flight, 0);
 	pg_atomic_init_u64(&slot->delivered, 0);

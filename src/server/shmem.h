@@ -74,7 +74,7 @@ typedef struct DatabaseSlot
 	 * the webhook whose transform could only be stopped by killing the
 	 * worker; 0: none
 	 */
-	pg_atomic_uint64 culprit;
+	pg_atomic_uint64 faulty_transform;
 
 	/*
 	 * set by the backend that wakes the worker, so that others need not; see
