@@ -480,6 +480,28 @@ INSERT INTO late_event VALUES (10, 'LATE');
 COMMIT;
 SELECT event, entity_id, uid FROM new_messages();
 
+-- Privileges are granted in between, so the guest becomes more messages than was foreseen: each webhook is still sent
+-- them in order, and what its owner may read.
+CREATE ROLE regress_capture_one;
+CREATE ROLE regress_capture_two;
+GRANT USAGE ON SCHEMA webhook, capture_test TO regress_capture_one, regress_capture_two;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO regress_capture_one, regress_capture_two;
+GRANT SELECT ON early_guest TO regress_capture_one, regress_capture_two;
+SET ROLE regress_capture_one;
+SELECT webhook.create_webhook('capture', 'early_guest.*', 'http://127.0.0.1:9/', name => 'one') > 0;
+SET ROLE regress_capture_two;
+SELECT webhook.create_webhook('capture', 'early_guest.*', 'http://127.0.0.1:9/', name => 'two') > 0;
+RESET ROLE;
+BEGIN;
+INSERT INTO early_guest VALUES (6, 11, 'Kim');
+UPDATE early_guest SET name = 'Tim' WHERE id = 6;
+REVOKE SELECT ON early_guest FROM regress_capture_one, regress_capture_two;
+GRANT SELECT (id) ON early_guest TO regress_capture_one;
+GRANT SELECT (id, name) ON early_guest TO regress_capture_two;
+INSERT INTO late_event VALUES (11, 'LATE');
+COMMIT;
+SELECT event, entity_id, payload, webhooks FROM new_messages() WHERE event LIKE 'early_guest.%';
+
 -- More rows than fit into a batch, with a parent's message waiting meanwhile; from a table without statistics and all.
 CREATE TABLE many (id integer PRIMARY KEY);
 SELECT webhook.watch('many', 'many');
@@ -499,5 +521,5 @@ SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('captur
 SELECT count(webhook.unwatch(relation)) FROM webhook.watch;
 RESET search_path;
 DROP SCHEMA capture_test CASCADE;
-DROP OWNED BY regress_capture_user;
-DROP ROLE regress_capture_user;
+DROP OWNED BY regress_capture_user, regress_capture_one, regress_capture_two;
+DROP ROLE regress_capture_user, regress_capture_one, regress_capture_two;

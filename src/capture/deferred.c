@@ -5,7 +5,10 @@
  *
  * A guest may be inserted before the event that it belongs to.  Deferred rows
  * are captured when nothing else can happen in the transaction, each in
- * the place in the log that it drew when it was changed.
+ * the place in the log that it drew when it was changed.  If privileges are
+ * granted in between, a row can become more messages than it has places for.  Then
+ * the rest of them and all messages of later rows draw new ones, so they are in
+ * order.
  *
  * Memory is bounded: above a limit, the further changes of a transaction are not
  * deferred.  They are captured without the event that is missing, and if payment
@@ -42,6 +45,7 @@ static DeferredRow *deferred_last = NULL;
 static int	deferred_count = 0;
 static Size deferred_bytes = 0;
 static bool deferred_capturing = false;
+static bool deferred_ran_out = false;	/* a row had too few places */
 
 
 bool
@@ -73,7 +77,7 @@ deferred_add(const Change *change)
 		deferred_first = row;
 	deferred_last = row;
 	deferred_count++;
-	deferred_bytes += row_copy_size(&row->copy);
+	deferred_bytes += row_copy_size(&row->copy) + nids * sizeof(OutboxId);
 	return true;
 }
 
@@ -87,7 +91,9 @@ const OutboxId *
 deferred_next_id(DeferredRow *row)
 {
 	Assert(row == NULL || deferred_capturing);
-	return row != NULL && row->used < row->nids ? &row->ids[row->used++] : NULL;
+	if (row != NULL && row->used == row->nids)
+		deferred_ran_out = true;
+	return row != NULL && !deferred_ran_out ? &row->ids[row->used++] : NULL;
 }
 
 void
@@ -124,7 +130,7 @@ deferred_at_eoxact(void)
 	deferred_first = deferred_last = NULL;
 	deferred_count = 0;
 	deferred_bytes = 0;
-	deferred_capturing = false;
+	deferred_capturing = deferred_ran_out = false;
 }
 
 void
