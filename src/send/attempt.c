@@ -141,7 +141,7 @@ attempt_settle_endpoint(Endpoint *endpoint, ResultEndpoint result)
 			 * at once.
 			 */
 			probe_plan(endpoint);
-			recall_start_backlog(endpoint);
+			recall_start_backlog(endpoint, 0);
 			break;
 		case RESULT_FAILING:
 			spill_put_aside(endpoint);

@@ -160,7 +160,7 @@ deactivation_cancel(Endpoint *endpoint)
 
 	/* While this was pending, its rows were passed over. */
 	spill_block_retrying();
-	recall_start_backlog(endpoint);
+	recall_start_backlog(endpoint, 0);
 }
 
 /* False: a session has locked the webhook or the notifications. */

@@ -54,10 +54,14 @@ static SpiStatement delivery_table_delete_statement = {
 	2, {INT8OID, INT8OID}
 };
 
+/*
+ * What has been deleted may be kept by an old snapshot.  Where a scan would begin with such rows again and again, it
+ * begins after what is known to have been processed.
+ */
 static SpiStatement delivery_table_expired_statement = {
-	"SELECT webhook_id, id FROM webhook.delivery WHERE state = 'failed' AND failed_at <= $1"
-	" ORDER BY failed_at LIMIT $2",
-	2, {TIMESTAMPTZOID, INT4OID}
+	"SELECT webhook_id, id, failed_at FROM webhook.delivery WHERE state = 'failed' AND failed_at >= $1 AND failed_at <= $2"
+	" ORDER BY failed_at LIMIT $3",
+	3, {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
 
 static SpiStatement delivery_table_delete_failed_statement = {
@@ -66,7 +70,8 @@ static SpiStatement delivery_table_delete_failed_statement = {
 };
 
 static SpiStatement delivery_table_first_failed_statement = {
-	"SELECT min(failed_at) FROM webhook.delivery WHERE state = 'failed'", 0, {0}
+	"SELECT min(failed_at) FROM webhook.delivery WHERE state = 'failed' AND failed_at >= $1",
+	1, {TIMESTAMPTZOID}
 };
 
 #define FORBIDDEN	"state = 'retrying' AND next_attempt_at > $1 AND last_error LIKE 'address % is not allowed%'"
@@ -111,8 +116,8 @@ static SpiStatement delivery_table_due_statement = {
 
 static SpiStatement delivery_table_next_statement = {
 	"SELECT " ROW_COLUMNS " FROM webhook.delivery"
-	" WHERE webhook_id = $1 AND order_key = $2 AND state IN ('waiting', 'retrying') ORDER BY id LIMIT 1",
-	2, {INT8OID, INT8OID}
+	" WHERE webhook_id = $1 AND order_key = $2 AND id > $3 AND state IN ('waiting', 'retrying') ORDER BY id LIMIT 1",
+	3, {INT8OID, INT8OID, INT8OID}
 };
 
 /* Of the oldest rows those that are the first with their key.  Some may still be in state "retrying", see spill_make_rows_wait(). */
@@ -243,9 +248,9 @@ delivery_table_delete(int64 webhook_id, int64 id)
 }
 
 int
-delivery_table_read_expired(TimestampTz before, int max, DeliveryId *result)
+delivery_table_read_expired(TimestampTz from, TimestampTz to, int max, DeliveryId *result, TimestampTz *last)
 {
-	Datum		values[2] = {TimestampTzGetDatum(before), Int32GetDatum(max)};
+	Datum		values[3] = {TimestampTzGetDatum(from), TimestampTzGetDatum(to), Int32GetDatum(max)};
 	uint64		n = spi_statement_execute(&delivery_table_expired_statement, values, NULL);
 	bool		isnull;
 
@@ -253,6 +258,7 @@ delivery_table_read_expired(TimestampTz before, int max, DeliveryId *result)
 	{
 		result[i].webhook_id = DatumGetInt64(spi_statement_value(i, 1, &isnull));
 		result[i].id = DatumGetInt64(spi_statement_value(i, 2, &isnull));
+		*last = DatumGetTimestampTz(spi_statement_value(i, 3, &isnull));
 	}
 	return (int) n;
 }
@@ -266,12 +272,13 @@ delivery_table_delete_failed(int64 webhook_id, int64 id)
 }
 
 TimestampTz
-delivery_table_first_failed(void)
+delivery_table_first_failed(TimestampTz from)
 {
+	Datum		values[] = {TimestampTzGetDatum(from)};
 	bool		isnull;
 	Datum		first;
 
-	spi_statement_execute(&delivery_table_first_failed_statement, NULL, NULL);
+	spi_statement_execute(&delivery_table_first_failed_statement, values, NULL);
 	first = spi_statement_value(0, 1, &isnull);
 	return isnull ? DT_NOEND : DatumGetTimestampTz(first);
 }
@@ -398,9 +405,9 @@ delivery_table_read_due(const DuePosition *after, TimestampTz now, int max, Memo
 }
 
 int
-delivery_table_read_next(int64 webhook_id, int64 order_key, MemoryContext context, StoredDelivery *result)
+delivery_table_read_next(int64 webhook_id, int64 order_key, int64 after, MemoryContext context, StoredDelivery *result)
 {
-	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(order_key)};
+	Datum		values[3] = {Int64GetDatum(webhook_id), Int64GetDatum(order_key), Int64GetDatum(after)};
 
 	return delivery_table_take_rows(spi_statement_execute(&delivery_table_next_statement, values, NULL), context, result);
 }

@@ -54,8 +54,8 @@ typedef struct DuePosition
 extern int	delivery_table_read_due(const DuePosition *after, TimestampTz now, int max,
 									MemoryContext context, StoredDelivery *result, bool *more);
 
-/* The first unfinished row with this key; 0 or 1. */
-extern int	delivery_table_read_next(int64 webhook_id, int64 order_key,
+/* The first unfinished row with this key and a greater id; 0 or 1. */
+extern int	delivery_table_read_next(int64 webhook_id, int64 order_key, int64 after,
 									 MemoryContext context, StoredDelivery *result);
 
 /* The first max rows of a webhook that a probe can be chosen from: no other row with its key precedes it. */
@@ -65,20 +65,21 @@ extern int	delivery_table_read_probes(int64 webhook_id, int max, MemoryContext c
 /* Turn rows of the webhook from retrying to waiting. */
 extern void delivery_table_all_waiting(int64 webhook_id);
 
-/* Up to max rows that failed before this time, the oldest first. */
+/* Up to max rows that failed between these times, the oldest first; *last becomes the time of the last of them. */
 typedef struct DeliveryId
 {
 	int64		webhook_id;
 	int64		id;
 } DeliveryId;
 
-extern int	delivery_table_read_expired(TimestampTz before, int max, DeliveryId *result);
+extern int	delivery_table_read_expired(TimestampTz from, TimestampTz to, int max, DeliveryId *result,
+										TimestampTz *last);
 
 /* Remove such a row; false if it has been made another one since. */
 extern bool delivery_table_delete_failed(int64 webhook_id, int64 id);
 
-/* When the oldest of them failed; DT_NOEND: there is none. */
-extern TimestampTz delivery_table_first_failed(void);
+/* When the oldest of them failed, not before that time; DT_NOEND: there is none. */
+extern TimestampTz delivery_table_first_failed(TimestampTz from);
 
 /*
  * Webhooks with rows that wait to be retried because their address was not allowed, in the current memory context; and

@@ -176,7 +176,7 @@ dispatch_refresh_endpoint(Endpoint *endpoint)
 	else
 	{
 		if (!was_active)
-			recall_start_backlog(endpoint);
+			recall_start_backlog(endpoint, 0);
 		else if (endpoint->state.health.failing && endpoint->config.updated_at != updated_at)
 		{
 			/* The webhook has been changed: see at once whether it works. */

@@ -35,6 +35,7 @@ order_key_get(int64 webhook_id, int64 order_key, bool create)
 	{
 		key->holder = NULL;
 		key->blocked = key->to_follow = false;
+		key->followed = 0;
 		dlist_init(&key->queue);
 	}
 	return key;
@@ -65,8 +66,12 @@ order_key_follow_blocked(bool (*wanted) (int64 webhook_id))
 
 	hash_seq_init(&status, order_key_table);
 	while ((key = hash_seq_search(&status)) != NULL)
+	{
+		/* A session may have had an older message sent again. */
+		key->followed = 0;
 		if (key->blocked && key->holder == NULL && wanted(key->tag.webhook_id))
 			order_key_follow(key);
+	}
 }
 
 OrderKey *

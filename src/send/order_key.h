@@ -25,6 +25,7 @@ typedef struct OrderKey
 	bool		blocked;		/* the table holds an unfinished row with it:
 								 * newer ones go there, too */
 	bool		to_follow;		/* the next row is to be read */
+	int64		followed;		/* unfinished rows with it have greater ids */
 	dlist_node	follow_node;
 } OrderKey;
 

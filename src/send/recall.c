@@ -68,11 +68,14 @@ recall_append(List *list, Endpoint *endpoint)
 }
 
 void
-recall_start_backlog(Endpoint *endpoint)
+recall_start_backlog(Endpoint *endpoint, int64 after)
 {
-	endpoint->spill.backlog_read = 0;
 	if (endpoint->spill.backlog)
+	{
+		endpoint->spill.backlog_read = Min(endpoint->spill.backlog_read, after);
 		return;
+	}
+	endpoint->spill.backlog_read = after;
 	endpoint->spill.backlog = true;
 	recall_backlogs = recall_append(recall_backlogs, endpoint);
 }
@@ -202,7 +205,7 @@ recall_load_followers(TimestampTz now)
 		if (key->holder != NULL || (endpoint->spill.to_wait && !endpoint_is_working(endpoint)))
 			continue;
 		if (!endpoint_is_working(endpoint) ||
-			delivery_table_read_next(endpoint->id, key->tag.order_key, recall_context, &row) == 0)
+			delivery_table_read_next(endpoint->id, key->tag.order_key, key->followed, recall_context, &row) == 0)
 		{
 			key->blocked = false;
 			order_key_release(key);
@@ -214,8 +217,11 @@ recall_load_followers(TimestampTz now)
 			again = lappend(again, key);
 		}
 		else if (row.next_attempt_at <= recall_due_after.at)
-			recall_restore(&row, endpoint); /* a waiting one, or one that has
-											 * been due before */
+		{
+			/* A waiting one, or one that has been due before. */
+			key->followed = row.message->id - 1;
+			recall_restore(&row, endpoint);
+		}
 		else
 			pfree(row.message);
 	}

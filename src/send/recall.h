@@ -12,8 +12,11 @@
 
 extern void recall_init(MemoryContext context);
 
-/* Read what waits in the table for this endpoint, from the start. */
-extern void recall_start_backlog(Endpoint *endpoint);
+/*
+ * Read what waits in the table for this endpoint after this id.  0: from the start, which passes over all that has been
+ * deleted there, as long as an old snapshot keeps it.
+ */
+extern void recall_start_backlog(Endpoint *endpoint, int64 after);
 
 /* A row is to be retried at this time, or a little later: when?  It will be read then. */
 extern TimestampTz recall_plan_retry(TimestampTz at);

@@ -155,9 +155,11 @@ spill_put_test_aside(Delivery *delivery)
 		delivery_detach(delivery);
 }
 
-void
-spill_put_aside(Endpoint *endpoint)
+/* Returns the least id of what has left memory; PG_INT64_MAX: nothing has. */
+static int64
+spill_put_all_aside(Endpoint *endpoint)
 {
+	int64		first = PG_INT64_MAX;
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &endpoint->queue.all)
@@ -171,6 +173,7 @@ spill_put_aside(Endpoint *endpoint)
 		}
 		if (delivery->phase == PHASE_SENDING || delivery->phase == PHASE_TO_WRITE)
 			continue;
+		first = Min(first, delivery->message->id);
 		/* A row that has been due would not be read again as such. */
 		if (delivery->row.exists && delivery->attempts == 0)
 		{
@@ -180,6 +183,13 @@ spill_put_aside(Endpoint *endpoint)
 		else
 			spill_write_later(delivery, DELIVERY_WAITING, 0, NULL);
 	}
+	return first;
+}
+
+void
+spill_put_aside(Endpoint *endpoint)
+{
+	(void) spill_put_all_aside(endpoint);
 }
 
 void
@@ -202,7 +212,7 @@ void
 spill_endpoint(Endpoint *endpoint)
 {
 	dlist_mutable_iter iter;
-	bool		rest = false;
+	int64		first;
 
 	dlist_foreach_modify(iter, &endpoint->queue.all)
 	{
@@ -210,16 +220,12 @@ spill_endpoint(Endpoint *endpoint)
 
 		if (message_is_test(delivery->message))
 			spill_put_test_aside(delivery);
-		else if (delivery->phase != PHASE_SENDING)
-			rest = true;
-		else if (!delivery->row.exists)
+		else if (delivery->phase == PHASE_SENDING && !delivery->row.exists)
 			spill_list_row(delivery, DELIVERY_WAITING, 0, NULL);
 	}
-	if (rest)
-	{
-		spill_put_aside(endpoint);
-		recall_start_backlog(endpoint);
-	}
+	first = spill_put_all_aside(endpoint);
+	if (first != PG_INT64_MAX)
+		recall_start_backlog(endpoint, first - 1);
 }
 
 static void
@@ -311,12 +317,14 @@ spill_settle_state(Delivery *delivery)
  * after a row with its key.
  */
 static bool
-spill_needs_reader(const Delivery *delivery)
+spill_needs_backlog(const Delivery *delivery)
 {
 	const Endpoint *endpoint = delivery->endpoint;
 
-	return delivery->row.next_state == DELIVERY_WAITING && delivery->phase != PHASE_SENDING && !endpoint->spill.backlog &&
-		endpoint_is_working(endpoint) && !order_key_blocked(endpoint->id, delivery->order_key);
+	if (delivery->row.next_state != DELIVERY_WAITING || delivery->phase == PHASE_SENDING)
+		return false;
+	return endpoint->spill.backlog ||
+		(endpoint_is_working(endpoint) && !order_key_blocked(endpoint->id, delivery->order_key));
 }
 
 /* It cannot be written yet: later ones must not overtake it while it is neither queued nor to be read. */
@@ -341,6 +349,20 @@ spill_let_pass(Delivery *delivery)
 	delivery->row.blocks_key = false;
 }
 
+/* Have the row found that has just been written, even if others with greater ids have been read before. */
+static void
+spill_have_read(const Delivery *delivery)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+	int64		before = delivery->message->id - 1;
+	OrderKey   *key = order_key_get(endpoint->id, delivery->order_key, false);
+
+	if (key != NULL)
+		key->followed = Min(key->followed, before);
+	if (spill_needs_backlog(delivery))
+		recall_start_backlog(endpoint, before);
+}
+
 static bool
 spill_write_row(Delivery *delivery)
 {
@@ -363,14 +385,7 @@ spill_write_row(Delivery *delivery)
 		delivery_table_store(delivery);
 		if (delivery->row.next_state == DELIVERY_FAILED)
 			trim_note_failed(clock_now());
-		if (spill_needs_reader(delivery))
-			recall_start_backlog(endpoint);
-
-		/*
-		 * After a crash messages are read again that precede rows of the
-		 * table.
-		 */
-		endpoint->spill.backlog_read = Min(endpoint->spill.backlog_read, delivery->message->id - 1);
+		spill_have_read(delivery);
 		if (delivery->phase == PHASE_SENDING && !delivery->row.exists)
 		{
 			delivery_note_row(endpoint->id, delivery->message->id);
@@ -477,7 +492,7 @@ spill_recover_backlog(int64 webhook_id, bool wanted)
 	else if (endpoint->state.health.failing)
 		probe_plan(endpoint);
 	else
-		recall_start_backlog(endpoint);
+		recall_start_backlog(endpoint, 0);
 }
 
 static void

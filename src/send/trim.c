@@ -22,6 +22,8 @@
 #define TRIM_AGAIN_MS		60000
 
 static TimestampTz trim_at = DT_NOBEGIN;
+static TimestampTz trim_from = DT_NOBEGIN;	/* what failed before has been
+											 * removed */
 
 
 /* When is a row removed that failed at this time? */
@@ -36,6 +38,7 @@ trim_time(TimestampTz failed_at)
 void
 trim_note_failed(TimestampTz now)
 {
+	trim_from = Min(trim_from, now);
 	trim_at = Min(trim_at, trim_time(now));
 }
 
@@ -48,15 +51,17 @@ trim_next(void)
 void
 trim_plan(void)
 {
-	trim_at = DT_NOBEGIN;
+	trim_at = trim_from = DT_NOBEGIN;
 }
 
 void
 trim_failed(TimestampTz now)
 {
 	DeliveryId *rows = palloc(TRIM_ROWS * sizeof(DeliveryId));
+	TimestampTz last = trim_from;
 	int			n = webhook_failed_retention == 0 ? 0 :
-		delivery_table_read_expired(now - (int64) webhook_failed_retention * USECS_PER_SEC, TRIM_ROWS, rows);
+		delivery_table_read_expired(trim_from, now - (int64) webhook_failed_retention * USECS_PER_SEC,
+									TRIM_ROWS, rows, &last);
 	bool		all = true;
 
 	for (int i = 0; i < n; i++)
@@ -67,7 +72,9 @@ trim_failed(TimestampTz now)
 			attempt_log_expired(endpoint_get(rows[i].webhook_id));
 	}
 	pfree(rows);
-	trim_at = trim_time(delivery_table_first_failed());
+	if (all)
+		trim_from = last;
+	trim_at = trim_time(delivery_table_first_failed(trim_from));
 	if (!all)
 		trim_at = Max(trim_at, TimestampTzPlusMilliseconds(now, TRIM_AGAIN_MS));
 }

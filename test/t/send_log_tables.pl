@@ -71,6 +71,42 @@ becomes("SELECT pg_table_size('webhook.health') + pg_table_size('webhook.health_
 is(sql("SELECT min(delivered), max(delivered), bool_and(last_error IS NULL) FROM webhook.stat_webhooks WHERE app LIKE 'busy%'"),
 	$round * 10 . '|' . $round * 10 . '|t', 'C37, W12: and no counter is lost');
 
+# Rows of the delivery table that are gone, but kept by the snapshot, are not read again and again: neither by those that
+# follow each other nor when an endpoint is slow for a moment.
+sub entries_read
+{
+	my ($index) = @_;
+
+	return sql("SELECT idx_tup_read FROM pg_stat_user_indexes WHERE schemaname = 'webhook' AND indexrelname = '$index'");
+}
+
+my $strict = WebhookTest::create_webhook($node, app => "'strict'", event => "'strict'", url => "'" . $receiver->url('/strict') . "'",
+	ordering => "'strict'", retry_schedule => "'{0,1s,1s,1s}'");
+$receiver->behave('/strict', status => 500, times => 1);
+my $read = entries_read('delivery_order_idx');
+sql(q{SELECT count(webhook.emit('strict', jsonb_build_object('n', n))) FROM generate_series(1, 400) n});
+becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $strict", 400, 'W3: they follow each other out of the table');
+becomes("SELECT n_dead_tup >= 400 FROM pg_stat_all_tables WHERE relid = 'webhook.delivery'::regclass", 't', 'P7: which keeps their rows');
+cmp_ok(entries_read('delivery_order_idx') - $read, '<', 8 * 400, 'P7, C37: each costs the same');
+
+my $slow = create('slow', 'slow');
+sql("SELECT webhook.deactivate_webhook($slow, buffer_events => true)");
+sql(q{SELECT count(webhook.emit('slow', jsonb_build_object('n', n))) FROM generate_series(1, 2000) n});
+becomes("SELECT buffered FROM webhook.get_webhooks() WHERE id = $slow", 2000, 'M9: buffered');
+sql("SELECT webhook.activate_webhook($slow, replay_events => true)");
+becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $slow", 2000, 'M9: and replayed');
+$read = entries_read('delivery_state_idx');
+foreach my $n (1 .. 3)
+{
+	$receiver->behave('/slow', hold => 1);
+	sql("SELECT count(webhook.emit('slow', jsonb_build_object('n', n))) FROM generate_series(1, 30) n");
+	becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $slow", 30, 'W5: what a slow receiver holds up is stored');
+	$receiver->behave('/slow');
+	becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $slow", 2000 + 30 * $n, 'W5: and sent afterwards');
+}
+becomes("SELECT n_dead_tup >= 2400 FROM pg_stat_all_tables WHERE relid = 'webhook.delivery'::regclass", 't', 'P7: its rows are kept as well');
+cmp_ok(entries_read('delivery_state_idx') - $read, '<', 2000, 'P7, C37: not all that was there before is read again');
+
 # The report resets counters of which it sees an older state, or none.
 $report->query_safe("SELECT webhook.activate_webhook($busy[0])");
 $report->query_safe('COMMIT');
