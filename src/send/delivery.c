@@ -35,7 +35,7 @@ static MemoryContext delivery_context;
 static HTAB *delivery_rows;		/* of DeliveryId: those that have a row */
 static dlist_head delivery_preparing_list = DLIST_STATIC_INIT(delivery_preparing_list);
 static int	delivery_count = 0;
-static Size delivery_bytes = 0; /* of messages that the cursor does not hold */
+static Size delivery_bytes = 0; /* delivery_own_size() of all */
 static int64 delivery_finished_id = 0;
 
 
@@ -64,6 +64,19 @@ delivery_order_key(const Endpoint *endpoint, const Message *message)
 }
 
 /* ---------- phases ---------- */
+
+/*
+ * The memory that its message takes, if the cursor does not hold it.  Receivers that hang must not use that up: slow
+ * requests are limited by the number of connections.
+ */
+static Size
+delivery_own_size(const Delivery *delivery)
+{
+	if (delivery->message->window != NULL || delivery->phase == PHASE_GONE ||
+		(delivery->phase == PHASE_SENDING && delivery->attempt.pace == PACE_SLOW))
+		return 0;
+	return MESSAGE_SIZE(delivery->message);
+}
 
 static void
 delivery_leave_phase(Delivery *delivery)
@@ -101,6 +114,8 @@ delivery_enter(Delivery *delivery, DeliveryPhase phase)
 	if (!phase_may_follow(delivery->phase, phase))
 		elog(ERROR, "delivery cannot go from phase \"%s\" to phase \"%s\"",
 			 phase_name(delivery->phase), phase_name(phase));
+	Assert(delivery_bytes >= delivery_own_size(delivery));
+	delivery_bytes -= delivery_own_size(delivery);
 	delivery_leave_phase(delivery);
 	delivery->phase = phase;
 	switch (phase)
@@ -133,6 +148,15 @@ delivery_enter(Delivery *delivery, DeliveryPhase phase)
 		case PHASE_NEW:
 			pg_unreachable();
 	}
+	delivery_bytes += delivery_own_size(delivery);
+}
+
+void
+delivery_is_slow(Delivery *delivery)
+{
+	Assert(delivery->phase == PHASE_SENDING && delivery->attempt.pace != PACE_SLOW);
+	delivery_bytes -= delivery_own_size(delivery);
+	delivery->attempt.pace = PACE_SLOW;
 }
 
 dlist_head *
@@ -194,7 +218,7 @@ delivery_restore(Message *message, Endpoint *endpoint, int64 order_key, int atte
 	Assert(!delivery_has_row(endpoint->id, message->id));
 	delivery_note_row(endpoint->id, message->id);
 	delivery = delivery_create(message, endpoint, order_key);
-	delivery_bytes += MESSAGE_SIZE(message);
+	delivery_bytes += delivery_own_size(delivery);
 	delivery->row.exists = true;
 	delivery->attempts = attempts;
 	return delivery;
@@ -210,11 +234,7 @@ delivery_release_message(Message *message)
 	if (message->window != NULL)
 		cursor_finish(message);
 	else
-	{
-		Assert(delivery_bytes >= MESSAGE_SIZE(message));
-		delivery_bytes -= MESSAGE_SIZE(message);
 		pfree(message);
-	}
 }
 
 void
@@ -256,8 +276,9 @@ delivery_detach(Delivery *delivery)
 {
 	Message    *message = delivery->message;
 
+	delivery_bytes -= delivery_own_size(delivery);
 	delivery->message = message_copy(message, delivery_context);
-	delivery_bytes += MESSAGE_SIZE(delivery->message);
+	delivery_bytes += delivery_own_size(delivery);
 	delivery->message->unfinished = 1;
 	dlist_delete(&delivery->message_node);
 	dlist_push_tail(&delivery->message->deliveries, &delivery->message_node);

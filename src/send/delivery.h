@@ -107,6 +107,9 @@ extern Delivery *delivery_restore(Message *message, Endpoint *endpoint, int64 or
  */
 extern void delivery_enter(Delivery *delivery, DeliveryPhase phase);
 
+/* Its request takes long. */
+extern void delivery_is_slow(Delivery *delivery);
+
 /* End a delivery in any phase that allows it, and free it. */
 extern void delivery_forget(Delivery *delivery);
 
@@ -132,7 +135,7 @@ extern void delivery_forget_row(int64 webhook_id, int64 id);
 
 extern int	delivery_in_memory(void);
 extern Size delivery_own_bytes(void);	/* of messages that the cursor does
-										 * not hold */
+										 * not hold, without slow requests */
 extern int64 delivery_last_finished(void);	/* the greatest message id of
 											 * which a delivery has left
 											 * memory */

@@ -34,9 +34,20 @@
 #define DUE_ROWS			500
 #define PROBE_CANDIDATES	100
 
-/* What comes from the table leaves room for what comes from the outbox. */
+/*
+ * What comes from the table leaves room for what comes from the outbox.  Endpoints that do not get rid of what they
+ * have in memory must not keep others from reading theirs, so these limits are shared by degrees.  From SMALL percent
+ * on an endpoint gets no more rows than it can send at once, a few if it may not work.  Backlogs are read up to FULL
+ * percent; what is due and what follows, of which an endpoint that fails has little, up to MORE.
+ */
 #define RECALL_MAX_IN_MEMORY	(QUEUE_MAX_IN_MEMORY / 2)
 #define RECALL_MAX_BYTES		(16 * 1024 * 1024)
+#define RECALL_SMALL			50
+#define RECALL_FULL				100
+#define RECALL_MORE				150
+
+/* Keys that are followed in one transaction. */
+#define FOLLOW_KEYS				500
 
 /* When to try again to read what follows a row that could not be written or deleted yet. */
 #define FOLLOW_AGAIN_MS		20
@@ -103,10 +114,12 @@ recall_start_again(void)
 	recall_due_again();
 }
 
+/* Is less in memory than this part of the limits? */
 static bool
-recall_has_room(void)
+recall_has_room(int percent)
 {
-	return delivery_in_memory() < RECALL_MAX_IN_MEMORY && delivery_own_bytes() < RECALL_MAX_BYTES;
+	return delivery_in_memory() < RECALL_MAX_IN_MEMORY / 100 * percent &&
+		delivery_own_bytes() < (Size) RECALL_MAX_BYTES / 100 * percent;
 }
 
 static bool
@@ -125,12 +138,23 @@ recall_restore(StoredDelivery *row, Endpoint *endpoint)
 	return delivery;
 }
 
-/* How much of its backlog shall be in memory?  What may not work gets no more than finds that out. */
+/*
+ * How much of its backlog shall be in memory?  What may not work gets no more than finds that out, and what has a rate
+ * limit no more than it may send in a second.
+ */
 static int
 recall_backlog_rows(const Endpoint *endpoint)
 {
-	return endpoint->state.proven && endpoint->queue.slow == 0 ? BACKLOG_ROWS :
-		Min(BACKLOG_ROWS, Max(endpoint->config.max_in_flight, HEALTH_FAILING_AFTER));
+	bool		works = endpoint->state.proven && endpoint->queue.slow == 0;
+	int			rows = Max(endpoint->config.max_in_flight, HEALTH_FAILING_AFTER);
+
+	if (!recall_has_room(RECALL_SMALL))
+		rows = works ? endpoint->config.max_in_flight : HEALTH_FAILING_AFTER;
+	else if (works)
+		rows = BACKLOG_ROWS;
+	if (endpoint->config.send_interval > 0)
+		rows = Min(rows, 1 + (int) (USECS_PER_SEC / endpoint->config.send_interval));
+	return Min(rows, BACKLOG_ROWS);
 }
 
 /* Read on in the backlog of one endpoint; false when there is no more. */
@@ -169,24 +193,34 @@ recall_wants_backlog(const Endpoint *endpoint)
 	return endpoint->queue.in_memory < recall_backlog_rows(endpoint);
 }
 
-/* Read on where there is room; endpoints whose backlog is in memory to its end leave the list. */
+/*
+ * Read on while there is room; endpoints whose backlog is in memory to its end leave the list.  Those for which there
+ * was no room are the first the next time.
+ */
 static void
 recall_read_backlogs(void)
 {
+	List	   *first = NIL;
 	List	   *rest = NIL;
 	ListCell   *lc;
+	MemoryContext old;
 
 	foreach(lc, recall_backlogs)
 	{
 		Endpoint   *endpoint = lfirst(lc);
 
-		if (!recall_has_room() || !recall_wants_backlog(endpoint) || recall_load_backlog(endpoint))
+		if (!recall_has_room(RECALL_FULL))
+			first = recall_append(first, endpoint);
+		else if (!recall_wants_backlog(endpoint) || recall_load_backlog(endpoint))
 			rest = recall_append(rest, endpoint);
 		else
 			endpoint->spill.backlog = false;
 	}
 	list_free(recall_backlogs);
-	recall_backlogs = rest;
+	old = MemoryContextSwitchTo(recall_context);
+	recall_backlogs = list_concat(first, rest);
+	MemoryContextSwitchTo(old);
+	list_free(rest);
 }
 
 /* Rows that follow those that have been processed. */
@@ -197,7 +231,7 @@ recall_load_followers(TimestampTz now)
 	ListCell   *lc;
 	OrderKey   *key;
 
-	while ((key = order_key_take_to_follow()) != NULL)
+	for (int n = 0; n < FOLLOW_KEYS && recall_has_room(RECALL_MORE) && (key = order_key_take_to_follow()) != NULL; n++)
 	{
 		Endpoint   *endpoint = endpoint_get(key->tag.webhook_id);
 		StoredDelivery row;
@@ -237,7 +271,7 @@ recall_load_due(TimestampTz now)
 	bool		more;
 	int			n;
 
-	if (now < recall_next_due || !recall_has_room())
+	if (now < recall_next_due || !recall_has_room(RECALL_MORE))
 		return;
 	rows = palloc(DUE_ROWS * sizeof(StoredDelivery));
 	n = delivery_table_read_due(&recall_due_after, now, DUE_ROWS, recall_context, rows, &more);
@@ -320,11 +354,9 @@ recall_due(TimestampTz now)
 {
 	ListCell   *lc;
 
-	if (order_key_any_to_follow() && now >= recall_followers_at)
-		return true;
 	if (now >= recall_next_event())
 		return true;
-	if (!recall_has_room())
+	if (!recall_has_room(RECALL_FULL))
 		return false;
 	foreach(lc, recall_backlogs)
 	{
@@ -337,7 +369,10 @@ recall_due(TimestampTz now)
 TimestampTz
 recall_next_event(void)
 {
-	TimestampTz next = Min(recall_has_room() ? recall_next_due : DT_NOEND, probe_next_event());
+	TimestampTz next = probe_next_event();
 
+	if (!recall_has_room(RECALL_MORE))
+		return next;
+	next = Min(next, recall_next_due);
 	return order_key_any_to_follow() ? Min(next, recall_followers_at) : next;
 }

@@ -85,10 +85,11 @@ scheduler_room_for_doubtful(void)
 	return Max(1, webhook_max_connections / 2) - scheduler_doubtful;
 }
 
-static bool
+/* How many more may be started by endpoints that have nothing in flight? */
+static int
 scheduler_room_for_first(void)
 {
-	return scheduler_doubtful < webhook_max_connections * 3 / 4;
+	return webhook_max_connections * 3 / 4 - scheduler_doubtful;
 }
 
 /* Where does an endpoint with something to send have to wait?  LIST_TURN: nowhere. */
@@ -98,14 +99,35 @@ scheduler_must_wait(Endpoint *endpoint, TimestampTz now)
 	if (endpoint->config.send_interval > 0 && endpoint->queue.next_send_at > now)
 		return LIST_LATER;
 	if (scheduler_is_doubtful(endpoint) && scheduler_room_for_doubtful() <= 0 &&
-		!(endpoint->queue.in_flight == 0 && scheduler_room_for_first()))
+		!(endpoint->queue.in_flight == 0 && scheduler_room_for_first() > 0))
 		return LIST_HELD;
 	return LIST_TURN;
+}
+
+/* Let this many of the endpoints in LIST_HELD go on, perhaps only those with nothing in flight. */
+static void
+scheduler_wake_held(int room, bool first)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &scheduler_held)
+	{
+		Endpoint   *endpoint = dlist_container(Endpoint, queue.turn, iter.cur);
+
+		if (room <= 0)
+			break;
+		if (first && endpoint->queue.in_flight > 0)
+			continue;
+		scheduler_leave(endpoint);
+		scheduler_enter(endpoint);
+		room--;
+	}
 }
 
 void
 scheduler_wake(TimestampTz now)
 {
+	int			room = Max(scheduler_room_for_doubtful(), 0);
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &scheduler_later)
@@ -118,13 +140,8 @@ scheduler_wake(TimestampTz now)
 			scheduler_enter(endpoint);
 		}
 	}
-	for (int room = scheduler_room_for_doubtful(); room > 0 && !dlist_is_empty(&scheduler_held); room--)
-	{
-		Endpoint   *endpoint = dlist_head_element(Endpoint, queue.turn, &scheduler_held);
-
-		scheduler_leave(endpoint);
-		scheduler_enter(endpoint);
-	}
+	scheduler_wake_held(room, false);
+	scheduler_wake_held(scheduler_room_for_first() - room, true);
 }
 
 Endpoint *
@@ -211,7 +228,7 @@ scheduler_check_slow(TimestampTz now)
 		delivery->endpoint->queue.slow++;
 		if (delivery->attempt.pace == PACE_QUICK)
 			scheduler_doubtful++;
-		delivery->attempt.pace = PACE_SLOW;
+		delivery_is_slow(delivery);
 	}
 }
 

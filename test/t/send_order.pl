@@ -223,6 +223,51 @@ is(sql("SELECT sum(attempts) FROM webhook.stat_webhooks s JOIN webhook.get_webho
 	'W5: while all of theirs are under way');
 end_test($receiver);
 
+# W5: ... and the next one gets its first as soon as one of them ends, though the others still hang
+
+sql("ALTER SYSTEM SET webhook.max_connections = 8");
+$node->restart;
+sub create_for { return create("/$_[0]", event => "'$_[0]'", ordering => "'none'", timeout => "'5 min'", @_[ 1 .. $#_ ]); }
+sub emit_for { return sql("SELECT count(webhook.emit('$_[0]', jsonb_build_object('n', n))) FROM generate_series(1, $_[1]) n"); }
+
+create_for($_) foreach qw(half first1 first2 next);
+$receiver->behave("/$_", hold => 1) foreach qw(half first1 first2);
+emit_for('half', 4);
+in_flight_becomes(4, 'W5: half of the connections hang');
+emit_for($_, 1) foreach qw(first1 first2);
+in_flight_becomes(6, 'W5: a quarter more is for first requests');
+emit_for('next', 1);
+becomes("SELECT count(*) FROM webhook.undelivered WHERE event = 'next' AND state <> 'pending'", 1, 'W5: the next one has to wait');
+$receiver->behave('/first1');
+ok($receiver->wait_for_count(1, '/next'), 'W5: it gets its request when one of them has ended');
+end_test();
+
+# W5: what hundreds of receivers that hang have not got does not keep retries, or what waits for others, out of memory
+
+my $good = create_for('good', retry_schedule => "'{0,1h,1h,1h}'");
+$receiver->behave('/good', status => 500, times => 1);
+emit_for('good', 1);
+becomes("SELECT count(*) FROM webhook.undelivered WHERE webhook_id = $good AND state = 'retrying'", 1, 'W4: one message has to be tried again');
+emit_for('good', 1);
+becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $good", 1, 'W5: its webhook works');
+sql("SELECT count(webhook.create_webhook('hang', 'hang', '" . $receiver->url('/hang') . "', ordering => 'none', timeout => '5 min')) FROM generate_series(1, 300)");
+$receiver->behave('/hang', hold => 1);
+emit_for('hang', 22);
+becomes("SELECT count(*) FROM webhook.delivery", 22 * 300 + 1, 'W5: what the others have not got is stored');
+foreach my $n (2 .. 4)
+{
+	emit_for('good', 1);
+	becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $good", $n, 'W5: new messages are sent');
+}
+let_pass(5000);
+becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $good", 5, 'W5: and the one that has to be tried again is');
+sql("SELECT webhook.deactivate_webhook($good, buffer_events => true)");
+emit_for('good', 1000);
+becomes("SELECT buffered FROM webhook.get_webhooks() WHERE id = $good", 1000, 'M9: buffered');
+sql("SELECT webhook.activate_webhook($good, replay_events => true)");
+becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $good", 1005, 'W5: what waited in the table comes, too');
+end_test();
+
 $node->stop;
 $receiver->stop;
 done_testing();
