@@ -50,10 +50,16 @@ BEGIN
             headers := jsonb_set(headers, '{required}', (headers -> 'required')
                 || '["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-time"]');
             body := payload;
+        WHEN 'thin' THEN
+            body := jsonb_build_object('type', 'object', 'properties', jsonb_build_object(
+                    'id', id, 'type', event, 'timestamp', moment, 'entity_type', '{"type": ["string", "null"]}'::jsonb,
+                    'entity_id', '{"type": ["integer", "string", "null"], "description": "a number if the key is of an integer type"}'::jsonb,
+                    'event_uid', '{"type": ["string", "null"], "description": "the UID of the event that it belongs to"}'::jsonb),
+                'required', '["id", "type", "timestamp", "entity_type", "entity_id", "event_uid"]'::jsonb, 'additionalProperties', false);
         ELSE
             RAISE EXCEPTION 'invalid value for argument "format": unknown format'
                 USING ERRCODE = 'invalid_parameter_value',
-                      HINT = 'Allowed formats are entity, rest, standard, cloudevents and cloudevents-binary.';
+                      HINT = 'Allowed formats are entity, rest, standard, cloudevents, cloudevents-binary and thin.';
     END CASE;
     RETURN jsonb_build_object('$schema', 'https://json-schema.org/draft/2020-12/schema',
             'title', 'body of a webhook in the format ' || format,

@@ -55,7 +55,7 @@ static const Field fields_table[FIELD_COUNT] =
 	},
 	[FIELD_FORMAT] = {
 		"format", TEXTOID, false, "entity", INVALID, check_format,
-		"Allowed formats are entity, rest, standard, cloudevents and cloudevents-binary."
+		"Allowed formats are entity, rest, standard, cloudevents, cloudevents-binary and thin."
 	},
 	[FIELD_EVENT_UIDS] = {
 		"event_uids", TEXTOID, false, NULL, INVALID, check_uids,

@@ -128,6 +128,23 @@ format_append_standard(const Message *message, StringInfo body)
 	appendStringInfoChar(body, '}');
 }
 
+/* {"id":"...","type":"guest.create","timestamp":"...","entity_type":"guest","entity_id":1,"event_uid":"a"} */
+static void
+format_append_thin(const Message *message, StringInfo body)
+{
+	appendStringInfo(body, "{\"id\":\"%s\",\"type\":", outbox_message_id_text(&message->message_id));
+	format_append_json_text(body, message->event);
+	appendStringInfoString(body, ",\"timestamp\":\"");
+	format_append_timestamp(body, message->created_at);
+	appendStringInfoString(body, "\",\"entity_type\":");
+	format_append_json_text(body, message->entity_type);
+	appendStringInfoString(body, ",\"entity_id\":");
+	appendStringInfoString(body, message->entity_id ? message->entity_id : "null");
+	appendStringInfoString(body, ",\"event_uid\":");
+	format_append_json_text(body, message->event_uid);
+	appendStringInfoChar(body, '}');
+}
+
 /* The context in which a CloudEvent happened: this database. */
 static const char *format_event_source;
 
@@ -223,6 +240,7 @@ static const PayloadFormat format_table[] = {
 	{"standard", "application/json", format_append_standard, NULL},
 	{"cloudevents", "application/cloudevents+json", format_append_cloudevent, NULL},
 	{"cloudevents-binary", "application/json", format_append_rest, format_append_cloudevent_headers},
+	{"thin", "application/json", format_append_thin, NULL},
 };
 
 const PayloadFormat *

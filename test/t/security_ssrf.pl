@@ -39,7 +39,7 @@ delete @ENV{qw(http_proxy HTTP_PROXY https_proxy all_proxy ALL_PROXY)};
 
 my $v4 = WebhookTest::Receiver->start(host => '0.0.0.0');
 my $v6 = WebhookTest::Receiver->start(host => '::', port => 0);
-my @formats = qw(entity rest standard cloudevents cloudevents-binary);
+my @formats = qw(entity rest standard cloudevents cloudevents-binary thin);
 my @methods = qw(POST GET PUT DELETE PATCH);
 my $i = 0;
 

@@ -16,7 +16,7 @@ my @ranges_v4 = qw(0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16
   192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4);
 my @ranges_v6 = qw(::/128 ::1/128 fe80::/10 fec0::/10 fc00::/7 ff00::/8 2001::/32 2001:db8::/32 3fff::/20 100::/64 2002::/16
   5f00::/16 64:ff9b:1::/48);
-my @formats = qw(entity rest standard cloudevents cloudevents-binary);
+my @formats = qw(entity rest standard cloudevents cloudevents-binary thin);
 
 # First, middle and last address of a range.
 sub representatives

@@ -1,6 +1,6 @@
 # What is sent is what describe_format() says, in every format.
 #
-# Mission: W7, R6.
+# Mission: W7 X17; goals: R6.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use WebhookTest qw(sql);
 
 my $node = WebhookTest::start_node('formats');
 my $receiver = WebhookTest::Receiver->start;
-my @formats = qw(entity rest standard cloudevents cloudevents-binary);
+my @formats = qw(entity rest standard cloudevents cloudevents-binary thin);
 my $json = JSON::PP->new->allow_nonref->utf8;
 
 sub type_of
@@ -96,6 +96,9 @@ foreach my $format (@formats)
 	$body->{extra} = 1;
 	ok(problems($schema{$format}, $body, 'body') > 0, "W7: $format: the description rules something out");
 }
+my ($thin) = $receiver->requests('/thin');
+like($thin->{body}, qr/^\{"id":"$thin->{headers}{'webhook-id'}","type":"guest\.create","timestamp":"[^"]+Z","entity_type":"guest","entity_id":1,"event_uid":null\}$/,
+	'X17: a thin message says what it is about, and nothing else');
 WebhookTest::fails_with($node, "SELECT webhook.describe_format('xml')", '22023', 'argument "format"', 'R6: unknown format');
 WebhookTest::fails_with($node, 'SELECT webhook.describe_format(NULL)', '22023', 'argument "format"', 'R6: no format');
 
