@@ -236,5 +236,41 @@ SELECT webhook.delete_integration('api');
 SELECT * FROM refused(format('SELECT webhook.get_events(%L)', :'key'));
 SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks() WHERE app IN ('rest', 'crm', 'print', 'off');
 SELECT count(webhook.clear_event_override(u)) FROM unnest('{e1,e2}'::text[]) AS u;
+-- C35: a page reads the rows that it shows, also where event and profile are sub-selects.
+CREATE TABLE host (id int PRIMARY KEY, uid text UNIQUE NOT NULL, profile text NOT NULL);
+CREATE TABLE seat (id int PRIMARY KEY, host_id int, gone boolean NOT NULL DEFAULT false);
+CREATE INDEX ON seat (host_id);
+INSERT INTO host SELECT n, 's' || n, 'shown' FROM generate_series(1, 2001) AS n;
+INSERT INTO seat SELECT n, 1 + n % 100 FROM generate_series(1, 5000) AS n;
+INSERT INTO seat VALUES (5001, NULL, false), (5002, 1, true);
+ANALYZE host, seat;
+SELECT webhook.unwatch('guest');
+SELECT webhook.watch('seat', 'guest', event_uid => '(SELECT h.uid FROM host h WHERE h.id = host_id -- its host
+)', profile => '(SELECT h.profile FROM host h WHERE h.id = host_id)', deleted => '(SELECT s.gone FROM seat s WHERE s.id = seat.id)');
+SELECT webhook.create_integration('seats') AS seats_key \gset
+SELECT webhook.connect_profile('seats', 'shown', true);
+-- A first call in a transaction reads our own tables; these two are counted from before it.
+CREATE FUNCTION page_reads(key text, uid text, OUT total text, OUT rows int, OUT few boolean) LANGUAGE plpgsql AS $$
+DECLARE
+    before bigint;
+    page jsonb;
+BEGIN
+    SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) INTO before FROM pg_stat_xact_user_tables WHERE relname IN ('host', 'seat');
+    page := webhook.get_attendees(key, uid);
+    SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) - before < 1500 INTO few FROM pg_stat_xact_user_tables WHERE relname IN ('host', 'seat');
+    total := page #>> '{meta,total}';
+    rows := jsonb_array_length(page->'data');
+END
+$$;
+SELECT * FROM page_reads(:'seats_key', 's1');
+SELECT * FROM page_reads(:'seats_key', 's101');
+SELECT * FROM page_reads(:'seats_key', 'nowhere');
+SELECT webhook.get_attendees(:'seats_key')->'meta' AS all_with_an_event;
+SELECT webhook.override_event('s1', NULL, only_paid => true);
+SELECT webhook.unwatch('seat');
+SELECT webhook.watch('seat', 'guest', event_uid => '(SELECT h.uid FROM host h WHERE h.id = host_id)', profile => '(SELECT h.profile FROM host h WHERE h.id = host_id)',
+    paid => '(SELECT s.id % 200 = 0 FROM seat s WHERE s.id = seat.id)');
+SELECT webhook.get_attendees(:'seats_key')->'meta' AS without_unpaid, webhook.get_attendees(:'seats_key', 's1')->'meta' AS of_one;
+SELECT webhook.clear_event_override('s1'), webhook.delete_integration('seats'), webhook.unwatch('seat');
 TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 DROP SCHEMA restapi_test CASCADE;

@@ -24,6 +24,8 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
+#include "nodes/parsenodes.h"
+#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
@@ -48,6 +50,8 @@ typedef struct EntityQuery
 {
 	StringInfoData sql;
 	bool		locks;			/* it locks rows */
+	const char *field_sql[WATCH_NFIELDS];	/* as in WatchedTable, or what has
+											 * been joined instead */
 	int			nargs;
 	Oid			types[MAX_ARGS];
 	Datum		values[MAX_ARGS];
@@ -302,10 +306,59 @@ entity_append_paid(EntityQuery *query, WatchedTable *table, Relation rel, ArrayT
 {
 	if (table->field_sql[WATCH_PAID] == NULL || table->field_sql[WATCH_EVENT_UID] == NULL)
 		return;
-	appendStringInfo(&query->sql, " AND ((%s)::boolean IS TRUE OR (true", table->field_sql[WATCH_PAID]);
-	entity_append_value_is_any(query, table->field_sql[WATCH_EVENT_UID],
+	appendStringInfo(&query->sql, " AND ((%s)::boolean IS TRUE OR (true", query->field_sql[WATCH_PAID]);
+	entity_append_value_is_any(query, query->field_sql[WATCH_EVENT_UID],
 							   entity_field_type(table, rel, WATCH_EVENT_UID), only_paid);
 	appendStringInfoString(&query->sql, ") IS NOT TRUE)");
+}
+
+/* Is the expression a sub-select and nothing else? */
+static bool
+entity_is_subselect(const char *sql)
+{
+	RawStmt    *raw = linitial(pg_parse_query(psprintf("SELECT %s", sql)));
+	ResTarget  *target = linitial(castNode(SelectStmt, raw->stmt)->targetList);
+	SubLink    *link = IsA(target->val, SubLink) ? (SubLink *) target->val : NULL;
+
+	return link != NULL && link->subLinkType == EXPR_SUBLINK;
+}
+
+/*
+ * Join a field that is a sub-select.  The planner evaluates a sub-select in WHERE for
+ * every row of the table.  In FROM it becomes a join, which can begin with the row
+ * of the other table, and lead to those of ours through an index.  If the sub-select
+ * returns several rows for one of ours, which is an error when that one is
+ * evaluated, ours is found as often.
+ */
+static void
+entity_append_join(EntityQuery *query, WatchedTable *table, WatchField field, bool null_matters)
+{
+	const char *sql = table->field_sql[field];
+
+	/* Rows on the nullable side of a join cannot be locked. */
+	if (sql == NULL || query->locks || table->field_column[field] != 0 || !entity_is_subselect(sql))
+		return;
+	appendStringInfo(&query->sql, " %sJOIN LATERAL %s AS webhook_%d (webhook_value_%d) ON true",
+					 null_matters ? "LEFT " : "", sql, field, field);
+	query->field_sql[field] = psprintf("webhook_%d.webhook_value_%d", field, field);
+}
+
+/* Join the fields that the filter asks for. */
+static void
+entity_append_joins(EntityQuery *query, WatchedTable *table, const EntityFilter *filter)
+{
+	memcpy(query->field_sql, table->field_sql, sizeof(query->field_sql));
+	if (filter->event_uid != NULL)
+		entity_append_join(query, table, WATCH_EVENT_UID, false);
+	if (filter->profiles != NULL)
+		entity_append_join(query, table, WATCH_PROFILE, false);
+	entity_append_join(query, table, WATCH_DELETED, true);
+	if (filter->only_paid != NULL)
+	{
+		if (filter->event_uid == NULL)
+			entity_append_join(query, table, WATCH_EVENT_UID, true);
+		entity_append_join(query, table, WATCH_PAID, true);
+	}
 }
 
 /* Append "FROM ... WHERE ..." for the rows that pass the filter. */
@@ -318,16 +371,18 @@ entity_append_source(EntityQuery *query, WatchedTable *table, Relation rel, cons
 	 * The trigger on a plain table does not see the rows of tables that
 	 * inherit from it.
 	 */
-	appendStringInfo(&query->sql, " FROM %s%s AS %s WHERE true",
+	appendStringInfo(&query->sql, " FROM %s%s AS %s",
 					 rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
 					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 												RelationGetRelationName(rel)), alias);
+	entity_append_joins(query, table, filter);
+	appendStringInfoString(&query->sql, " WHERE true");
 	if (filter->entity_id != NULL)
 		entity_append_id_is(query, table, rel, filter->entity_id);
 	if (filter->event_uid != NULL)
 	{
 		if (table->field_sql[WATCH_EVENT_UID] != NULL)
-			entity_append_value_is(query, table->field_sql[WATCH_EVENT_UID], entity_field_type(table, rel, WATCH_EVENT_UID),
+			entity_append_value_is(query, query->field_sql[WATCH_EVENT_UID], entity_field_type(table, rel, WATCH_EVENT_UID),
 								   pstrdup(filter->event_uid));
 		/* Without setting for it, the UID of an event is its id. */
 		else if (strcmp(filter->entity_type, "event") == 0)
@@ -336,12 +391,12 @@ entity_append_source(EntityQuery *query, WatchedTable *table, Relation rel, cons
 			appendStringInfoString(&query->sql, " AND false");
 	}
 	if (filter->profiles != NULL && table->field_sql[WATCH_PROFILE] != NULL)
-		entity_append_value_is_any(query, table->field_sql[WATCH_PROFILE], entity_field_type(table, rel, WATCH_PROFILE),
+		entity_append_value_is_any(query, query->field_sql[WATCH_PROFILE], entity_field_type(table, rel, WATCH_PROFILE),
 								   filter->profiles);
 	else if (filter->profiles != NULL)
 		appendStringInfoString(&query->sql, " AND false");
 	if (table->field_sql[WATCH_DELETED] != NULL)
-		appendStringInfo(&query->sql, " AND (%s)::boolean IS NOT TRUE", table->field_sql[WATCH_DELETED]);
+		appendStringInfo(&query->sql, " AND (%s)::boolean IS NOT TRUE", query->field_sql[WATCH_DELETED]);
 	if (filter->only_paid != NULL)
 		entity_append_paid(query, table, rel, filter->only_paid);
 }
@@ -443,6 +498,7 @@ entity_visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter,
 	int			n;
 
 	initStringInfo(&query.sql);
+	query.locks = lock;
 	appendStringInfo(&query.sql, "SELECT (%s.*)::%s",
 					 quote_identifier(RelationGetRelationName(rel)),
 					 format_type_extended(rel->rd_rel->reltype, -1, FORMAT_TYPE_FORCE_QUALIFY));
@@ -450,7 +506,6 @@ entity_visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter,
 	entity_append_order(&query, table, rel, filter->newest_first);
 	appendStringInfo(&query.sql, " OFFSET $%d", entity_add_argument(&query, INT8OID, Int64GetDatum(offset)));
 	appendStringInfo(&query.sql, " LIMIT $%d", entity_add_argument(&query, INT8OID, Int64GetDatum(limit)));
-	query.locks = lock;
 	if (query.locks)
 		appendStringInfoString(&query.sql, " FOR NO KEY UPDATE");
 	n = entity_run(&query, table, &rows, -1, false);

@@ -7,6 +7,7 @@ use Bench::Capture;
 use Bench::Drain;
 use Bench::Idle;
 use Bench::Latency;
+use Bench::Look;
 use Bench::Report;
 
 my %benchmarks = (
@@ -21,6 +22,7 @@ my %benchmarks = (
 	P10 => \&Bench::Idle::cost_of_nothing,
 	P18 => \&Bench::Capture::expressions,
 	HELD => \&Bench::Drain::held_snapshot,
+	C35 => \&Bench::Look::pages,
 	SIGN => \&Bench::Drain::signing,
 	I13 => \&Bench::Drain::mapping);
 
