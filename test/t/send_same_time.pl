@@ -170,7 +170,7 @@ end_test();
 # W5: an owner is dropped while a session holds its webhook: what is about to be sent is stored, and holds nothing up
 
 sql('CREATE ROLE leaver');
-$id = $receiver->webhook('/leaver', rate_limit => 4, ordering => "'none'");
+$id = $receiver->webhook('/leaver', rate_limit => 10, ordering => "'none'");
 sql("UPDATE webhook.webhook SET owner = 'leaver' WHERE id = $id");
 $receiver->webhook('/stays', event => "'other.done'");
 emit(0, 'a');
