@@ -2,10 +2,10 @@
 -- Proves P5 as far as no trigger event is queued, W1 and E5 for errors later in the statement, and the order of messages (E2).
 CREATE SCHEMA inline_test;
 SET search_path = inline_test;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 \set helpers `echo "$WEBHOOK_HELPERS"`
 \set ECHO none
 \i :helpers
-TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 
 -- How often a statement calls the trigger.
 CREATE FUNCTION trigger_calls(command text) RETURNS bigint LANGUAGE plpgsql AS $$

@@ -2,10 +2,10 @@
 -- Proves I7 I8 I9 I10 I11 I12, E5 and I6 for webhooks of integrations, R6.
 CREATE SCHEMA integrations_test;
 SET search_path = integrations_test;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 \set helpers `echo "$WEBHOOK_HELPERS"`
 \set ECHO none
 \i :helpers
-TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 
 -- What has been sent since the last call: the webhooks, the event and the guest.
 CREATE FUNCTION sent() RETURNS SETOF text LANGUAGE sql VOLATILE AS $$

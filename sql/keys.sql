@@ -2,10 +2,10 @@
 -- Proves C7, C19, C20, C23, C27 and W3, for plain tables, expressions, partitions, soft deletes, payments and moves between events.
 CREATE SCHEMA keys_test;
 SET search_path = keys_test;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 \set helpers `echo "$WEBHOOK_HELPERS"`
 \set ECHO none
 \i :helpers
-TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 CREATE FUNCTION new_messages(hook bigint DEFAULT NULL, OUT event text, OUT entity_id text, OUT uid text, OUT payload text)
     RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
     SELECT event, entity_id #>> '{}', event_uid, payload::text FROM new_rows() WHERE hook IS NULL OR hook = ANY (webhook_ids)

@@ -2,11 +2,11 @@
 -- Proves I1 (event.manual, guest.manual), I3, and of W15 the ids of all kinds of tables.
 CREATE SCHEMA manual_test;
 SET search_path = manual_test;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 \set helpers `echo "$WEBHOOK_HELPERS"`
 \set ECHO none
 \i :helpers
 
-TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 CREATE VIEW sent AS
     SELECT o.event, o.entity_id, o.event_uid, o.payload, cardinality(o.webhook_ids) AS webhooks
     FROM webhook.outbox AS o ORDER BY o.id;

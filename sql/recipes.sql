@@ -4,10 +4,10 @@
 -- unchanged updates.
 CREATE SCHEMA recipes_test;
 SET search_path = recipes_test;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 \set helpers `echo "$WEBHOOK_HELPERS"`
 \set ECHO none
 \i :helpers
-TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 
 -- What has been sent since the last call.
 CREATE FUNCTION sent(OUT event text, OUT entity_id text, OUT event_uid text, OUT payload text) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$

@@ -2,11 +2,10 @@
 -- Proves I16, I8, I2 (the same JSON as the webhook's), I3 and I10 (get_manual_actions), I12 (notify_payment), M10.
 CREATE SCHEMA restapi_test;
 SET search_path = restapi_test;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 \set helpers `echo "$WEBHOOK_HELPERS"`
 \set ECHO none
 \i :helpers
-TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
-
 
 CREATE TYPE mood AS ENUM ('happy', 'sad');
 CREATE TABLE event (uid text PRIMARY KEY, title text, profile text NOT NULL, starts timestamptz);

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WebhookTest qw(sql emit);
 
-my $node = WebhookTest::start_node('robust', "webhook.retry_schedule = '0, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms'",
+my $node = WebhookTest::start_node('robust', "webhook.retry_schedule = '0, 300ms, 300ms, 300ms, 300ms, 300ms, 300ms, 1s, 1s, 1s, 1s, 1s, 1s'",
 	'webhook.transform_timeout = 200ms', 'restart_after_crash = on');
 my $receiver = WebhookTest::Receiver->start;
 
