@@ -97,6 +97,9 @@ sub flaws
 	}
 	push @found, $1 while $script =~ /\b(SET\s+(?:SESSION\s+|LOCAL\s+)?search_path\b(?!\s*(?:=|TO)\s*pg_catalog,\s*pg_temp).*)/gi;
 
+	# Access methods have no schema.
+	$script =~ s/\bUSING\s+gin\b//gi;
+
 	# Function calls, without the bodies that have a search_path of their own.
 	$script =~ s/(\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\b(?:(?!\$\w*\$)[^;])*)(\$\w*\$).*?\2/$1/gis;
 	while ($script =~ /(?<![\w."\x24])([A-Za-z_]\w*)\s*\(/g)
