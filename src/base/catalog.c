@@ -98,6 +98,14 @@ catalog_relcache_callback(Datum arg, Oid relid)
 		catalog_oids_valid = false;
 		catalog_event_generation++;
 	}
+
+	/* REINDEX CONCURRENTLY gives a table other indexes. */
+	for (int i = 0; i < WEBHOOK_PARTITIONS; i++)
+		if (relid == catalog_oid_cache.outbox[i])
+			catalog_oids_valid = false;
+	if (relid == catalog_oid_cache.active_integration || relid == catalog_oid_cache.event_override)
+		catalog_oids_valid = false;
+
 	if (relid == InvalidOid || relid == catalog_oid_cache.watch || relid == catalog_oid_cache.active_integration ||
 		relid == catalog_oid_cache.event_override || relid == catalog_oid_cache.shape)
 		catalog_integration_changes++;

@@ -36,17 +36,14 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
-#include "catalog/index.h"
 #include "commands/sequence.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
-#include "nodes/execnodes.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -62,6 +59,7 @@
 #include "base/container.h"
 #include "base/random.h"
 #include "base/settings.h"
+#include "base/table_append.h"
 #include "compat.h"
 #include "log/outbox.h"
 #include "log/packed_row.h"
@@ -256,26 +254,17 @@ outbox_complete_tuple(const BufferedTuple *entry)
 
 /* Insert one batch of tuples, all of the current subtransaction. */
 static void
-outbox_write_batch(Relation rel, Relation index, const BufferedTuple *const *batch, int n)
+outbox_write_batch(Relation rel, const BufferedTuple *const *batch, int n)
 {
-	IndexInfo  *info = BuildIndexInfo(index);
-	Datum		values[2];
-	bool		isnull[2] = {false, false};
-
 	Assert(n > 0 && n <= BATCH_ROWS);
 	for (int i = 0; i < n; i++)
 	{
 		Assert(batch[i]->subid == GetCurrentSubTransactionId());
 		ExecStoreHeapTuple(outbox_complete_tuple(batch[i]), outbox_batch_slot(i), false);
 	}
-	table_multi_insert(rel, outbox_batch_slots, n, GetCurrentCommandId(true), 0, NULL);
-	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	table_append(rel, outbox_batch_slots, n);
 	for (int i = 0; i < n; i++)
-	{
-		values[1] = Int64GetDatum(batch[i]->id);
-		webhook_index_insert(index, values, isnull, &outbox_batch_slots[i]->tts_tid, rel, info);
 		ExecClearTuple(outbox_batch_slots[i]);
-	}
 }
 
 /* Drop the tuples of this subtransaction, which have been written or must not be written. */
@@ -312,7 +301,6 @@ outbox_buffer_flush(SubTransactionId subid)
 	const BufferedTuple *batch[BATCH_ROWS];
 	MemoryContext old;
 	Relation	rel;
-	Relation	index;
 	int			partition;
 	int			n = 0;
 
@@ -335,7 +323,6 @@ outbox_buffer_flush(SubTransactionId subid)
 	 */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rel = outbox_open_current_partition(&partition);
-	index = index_open(catalog_oids()->outbox_index[partition], RowExclusiveLock);
 	for (int i = 0; i < outbox_buffered; i++)
 	{
 		if (outbox_buffer[i].subid != subid)
@@ -343,13 +330,12 @@ outbox_buffer_flush(SubTransactionId subid)
 		batch[n++] = &outbox_buffer[i];
 		if (n == BATCH_ROWS)
 		{
-			outbox_write_batch(rel, index, batch, n);
+			outbox_write_batch(rel, batch, n);
 			n = 0;
 		}
 	}
 	if (n > 0)
-		outbox_write_batch(rel, index, batch, n);
-	index_close(index, NoLock);
+		outbox_write_batch(rel, batch, n);
 	table_close(rel, NoLock);	/* keep the lock, which keeps the worker from
 								 * sealing the partition */
 	PopActiveSnapshot();

@@ -34,8 +34,8 @@ static MemoryContext deactivation_context;
 static TimestampTz deactivation_try_at = DT_NOBEGIN;
 static List *deactivation_pending = NIL;	/* of Endpoint, those to be warned
 											 * of included */
-static bool deactivation_news = false;	/* in it: not just what has had no
-										 * claim so far */
+static bool deactivation_news = false;	/* in it: not just what has been
+										 * refused a lock */
 
 
 void
@@ -152,7 +152,7 @@ deactivation_write(Endpoint *endpoint)
 static void
 deactivation_cancel(Endpoint *endpoint)
 {
-	/* What was committed before we got the claim has been announced. */
+	/* What was committed before we got the lock has been announced. */
 	AcceptInvalidationMessages();
 	endpoint_refresh(endpoint);
 	if (!endpoint->config.exists || !endpoint->config.active)

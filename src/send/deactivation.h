@@ -33,7 +33,7 @@ extern bool deactivation_pending_for(int64 webhook_id);
 /* The clock has been set back: correct the times that are remembered. */
 extern void deactivation_clock_set_back(void);
 
-/* Is there something for deactivation_save() to do now; or when may there be a claim on what has had none so far? */
+/* Is there something for deactivation_save() to do now; or when shall it try again what has been refused a lock? */
 extern bool deactivation_save_due(TimestampTz now);
 extern TimestampTz deactivation_next_save(void);
 

@@ -24,23 +24,18 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
-#include "nodes/execnodes.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "base/spi_statement.h"
-#include "compat.h"
+#include "base/table_append.h"
 #include "log/standby.h"
 #include "send/log_tables.h"
 
@@ -60,6 +55,8 @@ typedef struct TablePair
 	uint64		copied;			/* bytes, the last time */
 	uint64		size;			/* of the current one */
 } TablePair;
+
+static int	log_tables_times_slower = 1;
 
 #define LOG_COLUMNS \
 	"seq, attempted_at, message_id, event, attempt, method, url, request_headers, request_body, status," \
@@ -133,23 +130,11 @@ log_tables_relid(const char *name)
 	return get_relname_relid(name, get_namespace_oid("webhook", false));
 }
 
-static Relation
-log_tables_open_index(Relation rel)
-{
-	List	   *indexes = RelationGetIndexList(rel);
-
-	if (list_length(indexes) != 1)
-		elog(ERROR, "table \"%s\" must have one index", RelationGetRelationName(rel));
-	return index_open(linitial_oid(indexes), RowExclusiveLock);
-}
-
 /* Without SQL: a thousand busy webhooks have ten thousand rows a second. */
 void
 log_tables_add_attempts(const LogRow *rows, int n)
 {
 	Relation	rel = table_open(log_tables_relid(log_tables_log.names[log_tables_log.current]), RowExclusiveLock);
-	Relation	index = log_tables_open_index(rel);
-	IndexInfo  *info = BuildIndexInfo(index);
 	TupleTableSlot *slots[LOG_TABLES_ATTEMPTS];
 
 	Assert(n > 0 && n <= LOG_TABLES_ATTEMPTS);
@@ -160,16 +145,9 @@ log_tables_add_attempts(const LogRow *rows, int n)
 		ExecStoreHeapTuple(heap_form_tuple(RelationGetDescr(rel), (Datum *) rows[i].values, (bool *) rows[i].nulls),
 						   slots[i], true);
 	}
-	table_multi_insert(rel, slots, n, GetCurrentCommandId(true), 0, NULL);
+	table_append(rel, slots, n);
 	for (int i = 0; i < n; i++)
-	{
-		Datum		values[2] = {rows[i].values[Anum_log_webhook_id - 1], rows[i].values[Anum_log_seq - 1]};
-		bool		nulls[2] = {false, false};
-
-		webhook_index_insert(index, values, nulls, &slots[i]->tts_tid, rel, info);
 		ExecDropSingleTupleTableSlot(slots[i]);
-	}
-	index_close(index, NoLock);
 	table_close(rel, NoLock);
 }
 
@@ -237,16 +215,23 @@ log_tables_turn_pair(TablePair *pair)
 	}
 }
 
+/* How many times its limit is the current table, which cannot be left? */
+static int
+log_tables_excess(const TablePair *pair)
+{
+	return (int) (pair->size / log_tables_limit(pair));
+}
+
 void
 log_tables_turn(void)
 {
 	log_tables_turn_pair(&log_tables_log);
 	log_tables_turn_pair(&log_tables_health);
+	log_tables_times_slower = Max(1, Max(log_tables_excess(&log_tables_log), log_tables_excess(&log_tables_health)));
 }
 
 int
 log_tables_slowdown(void)
 {
-	return Max(1, (int) Max(log_tables_log.size / log_tables_limit(&log_tables_log),
-							log_tables_health.size / log_tables_limit(&log_tables_health)));
+	return log_tables_times_slower;
 }

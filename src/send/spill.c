@@ -261,7 +261,7 @@ spill_clock_set_back(void)
 	recall_start_again();
 }
 
-/* Of these functions each leaves what it has no claim on for the next time. */
+/* Each of these functions leaves for the next time what it gets no lock for. */
 static bool
 spill_delete_row(void *item)
 {
@@ -376,7 +376,7 @@ spill_write_row(Delivery *delivery)
 	spill_keep(delivery);
 	if (spill_settle_state(delivery))
 	{
-		/* It may have had to wait for its claim. */
+		/* It may have had to wait for its lock. */
 		if (delivery->row.next_state == DELIVERY_RETRYING)
 		{
 			delivery->row.next_attempt_at = recall_plan_retry(delivery->row.next_attempt_at);

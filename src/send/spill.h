@@ -53,7 +53,7 @@ extern void spill_block_retrying(void);
 extern void spill_config_changed(void);
 
 /*
- * Other networks are allowed: what waits because its address was not is due now.  What we have no claim on keeps its
+ * Other networks are allowed: what waits because its address was not is due now.  What cannot be locked keeps its
  * time.
  */
 extern void spill_retry_forbidden(TimestampTz now);
@@ -66,7 +66,7 @@ extern bool spill_known(int64 webhook_id, int64 id);
 extern void spill_save(void);
 
 extern bool spill_save_due(TimestampTz now);
-extern TimestampTz spill_next_save(void);	/* when there may be a claim on
-											 * what has had none so far */
+extern TimestampTz spill_next_save(void);	/* when to try again what has been
+											 * refused a lock */
 
 #endif							/* WEBHOOK_SPILL_H */

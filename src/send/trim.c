@@ -3,7 +3,7 @@
  * trim.c
  *		Removes rows of the delivery table that failed too long ago.
  *
- * A row whose webhook a session has a claim on is left for a later time.
+ * A row whose webhook a session has locked is left for a later time.
  *
  *-------------------------------------------------------------------------
  */

@@ -230,7 +230,8 @@ SKIP:
 		my $message = sql("SELECT webhook.emit('http2.$i', '2')");
 		becomes("SELECT count(*) FROM webhook.get_webhook_log($id) WHERE message_id = '$message'", 1, "R3: HTTP/2: $name: tried");
 		is( sql("SELECT outcome, status, attempt, duration < '20 s' FROM webhook.get_webhook_log($id) WHERE message_id = '$message'"),
-			"$outcome|$status|1|t", "R3: HTTP/2: $name: outcome and status");
+			"$outcome|$status|1|t", "R3: HTTP/2: $name: outcome and status")
+		  or diag(sql("SELECT error FROM webhook.get_webhook_log($id)"));
 		like(sql("SELECT error FROM webhook.get_webhook_log($id) WHERE message_id = '$message'"), qr/$error/, "R3: HTTP/2: $name: error")
 		  if $error ne '';
 		sql("SELECT webhook.emit('http2.$i', '3')");

@@ -203,6 +203,39 @@ fill('after the crash');
 complete('after the crash');
 emptied('after the crash');
 
+# REINDEX CONCURRENTLY: for some time there are two indexes, and then another one has the name.  It is held up by an older
+# snapshot after it has read the table, so what is written then has to be entered in both.
+
+$writer = WebhookTest::session($node, on_error_stop => 0);
+$writer->query_safe('INSERT INTO thing VALUES (-40001)');
+is(arrived(-40001, -40001), 1, 'before REINDEX CONCURRENTLY');
+sql('ALTER SYSTEM SET webhook.dispatch = off');
+$node->reload;
+my $old = WebhookTest::session($node);
+$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+my $current = sql('SELECT current FROM webhook.ring');
+my $reindex = WebhookTest::session($node);
+$reindex->query_until(qr/started/, "\\echo started\nREINDEX TABLE CONCURRENTLY webhook.outbox_$current;\n");
+ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE phase = 'waiting for old snapshots'"),
+	'W2: REINDEX CONCURRENTLY waits for an old snapshot');
+$writer->query_safe('INSERT INTO thing SELECT -i FROM generate_series(40002, 40003) AS i');
+$old->query_safe('COMMIT');
+$reindex->query_safe("SELECT 'done'");
+is($writer->query('INSERT INTO thing VALUES (-40004)'), '', 'W2: a session that was there before goes on');
+sql('ALTER SYSTEM RESET webhook.dispatch');
+$node->reload;
+is(arrived(-40004, -40001), 4, 'W2: REINDEX CONCURRENTLY loses nothing');
+my @tables = qw(active_integration event_override log log_1 health health_1 delivery watch webhook);
+foreach my $i (0 .. $#tables)
+{
+	sql("REINDEX TABLE CONCURRENTLY webhook.$tables[$i]");
+	$writer->query('INSERT INTO thing VALUES (' . (-40005 - $i) . ')');
+}
+is(arrived(-40100, -40005), scalar(@tables), 'W2: nor does that of other tables');
+is(sql('SELECT count(*) FROM webhook.get_webhooks() w, webhook.get_webhook_log(w.id) l WHERE l.attempted_at IS NOT NULL') > 0, 1,
+	'E7: and the log goes on');
+$_->quit foreach $writer, $old, $reindex;
+
 # CREATE EXTENSION in another incarnation starts with an empty ring.
 
 sql('DROP EXTENSION webhook CASCADE; CREATE EXTENSION webhook');
