@@ -465,6 +465,7 @@ http_result(Http *http, HttpResult *result)
 			return false;
 		}
 		ASSERT(message->msg == CURLMSG_DONE && transfer->state == TRANSFER_RUNNING);
+		outcome_discard_foreign_message(transfer, code);
 	} while (http_send_again(http, transfer, code));
 	http_expect_silence(http, transfer);
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);

@@ -192,6 +192,26 @@ outcome_judge_broken(Transfer *transfer, CURLcode code)
 	return HTTP_RESET;
 }
 
+static bool
+outcome_is_http2(CURLcode code)
+{
+	return code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM;
+}
+
+/*
+ * When libcurl looks for a connection, it closes pooled ones that are dead.  Releases
+ * such as 7.88 do so on behalf of the request, whose buffer then has the message of
+ * what went wrong there, and receives no other.
+ */
+void
+outcome_discard_foreign_message(Transfer *transfer, CURLcode code)
+{
+	static const char foreign[] = "Send failure: ";
+
+	if (outcome_is_http2(code) && strncmp(transfer->curl_error, foreign, sizeof(foreign) - 1) == 0)
+		transfer->curl_error[0] = '\0';
+}
+
 /*
  * HTTP/2 errors without a message: the receiver closed the stream (a response that
  * is complete before all of the request has been sent) or the connection, see
@@ -200,7 +220,7 @@ outcome_judge_broken(Transfer *transfer, CURLcode code)
 static bool
 outcome_is_silent_close(const Transfer *transfer, CURLcode code)
 {
-	return (code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM) && transfer->curl_error[0] == '\0';
+	return outcome_is_http2(code) && transfer->curl_error[0] == '\0';
 }
 
 /* Newer releases of libcurl do not always check whether a pooled connection has been closed. */

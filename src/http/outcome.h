@@ -13,6 +13,9 @@
 /* Classify the end of a request; sets transfer->error. */
 extern HttpOutcome outcome_judge(Transfer *transfer, CURLcode code, int status);
 
+/* To be called first, when a request has ended: forget a message of libcurl about another connection. */
+extern void outcome_discard_foreign_message(Transfer *transfer, CURLcode code);
+
 /* Is it certain that the receiver has not processed this request, so that it can be sent again? */
 extern bool outcome_not_taken(const Transfer *transfer, CURLcode code);
 
