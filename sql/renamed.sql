@@ -1,4 +1,4 @@
--- Webhooks that name a column follow when it gets another name.  Proves C8 and E5.
+-- Webhooks that name a column follow when it gets another name.  Proves C8, E5 and X2.
 SET client_min_messages = notice;
 CREATE SCHEMA renamed_test;
 SET search_path = renamed_test;
@@ -18,7 +18,10 @@ SELECT webhook.create_webhook('renamed', '*', 'http://127.0.0.1:9/', name => 'bo
 \g /dev/null
 SELECT webhook.create_webhook('renamed', 'made.*', 'http://127.0.0.1:9/', name => 'function', filter => '{"email": "kept"}') > 0 AS ok
 \g /dev/null
-CREATE VIEW now AS SELECT w.name, w.columns, w.filter FROM webhook.webhook AS w WHERE w.app = 'renamed' ORDER BY w.id;
+SELECT webhook.create_webhook('renamed', 'guest.*', 'http://127.0.0.1:9/', name => 'condition',
+    condition => '$.new.status == "status" && $.old.status != "status" || $.new.email == $.old.email') > 0 AS ok
+\g /dev/null
+CREATE VIEW now AS SELECT w.name, w.columns, w.filter, w.condition FROM webhook.webhook AS w WHERE w.app = 'renamed' ORDER BY w.id;
 \set VERBOSITY terse
 INSERT INTO guest VALUES (1, 'a@example.com', 'Ann', 'open');
 ALTER TABLE guest RENAME email TO mail;

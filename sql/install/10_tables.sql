@@ -37,7 +37,9 @@ CREATE TABLE webhook.webhook (
     created_at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
     handshake             boolean NOT NULL DEFAULT false,
-    discarded             pg_snapshot     -- what had been written when it was switched on without its buffer
+    discarded             pg_snapshot,    -- what had been written when it was switched on without its buffer
+    previous              text,
+    condition             jsonpath
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';
@@ -90,7 +92,9 @@ BEGIN
                 payload     json,
                 created_at  timestamptz NOT NULL,
                 relation    regclass,
-                more        bytea       -- the messages behind the first
+                more        bytea,      -- the messages behind the first
+                changed     json,       -- former values of the columns that changed, if a webhook wants them, or
+                former      json        -- the whole payload before the change
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off, toast_tuple_target = %2$s);
             CREATE INDEX outbox_%1$s_xid_id_idx ON webhook.outbox_%1$s (xid, id);
             ALTER TABLE webhook.outbox_%1$s REPLICA IDENTITY FULL;
@@ -107,7 +111,9 @@ CREATE TYPE webhook.follower AS (
     entity_id   json,
     event_uid   text,
     profile     text,
-    payload     json
+    payload     json,
+    changed     json,
+    former      json
 );
 COMMENT ON TYPE webhook.follower IS 'a message after the first one in a row of the outbox: the values that may differ from those of the first one';
 
@@ -125,7 +131,9 @@ CREATE VIEW webhook.outbox AS
            CASE WHEN (r.m).id IS NULL THEN r.profile ELSE (r.m).profile END AS profile,
            r.webhook_ids,
            CASE WHEN (r.m).id IS NULL THEN r.payload ELSE (r.m).payload END AS payload,
-           COALESCE((r.m).created_at, r.created_at) AS created_at, r.relation
+           COALESCE((r.m).created_at, r.created_at) AS created_at, r.relation,
+           CASE WHEN (r.m).id IS NULL THEN r.changed ELSE (r.m).changed END AS changed,
+           CASE WHEN (r.m).id IS NULL THEN r.former ELSE (r.m).former END AS former
     FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m
           FROM (SELECT * FROM webhook.outbox_0 UNION ALL
                 SELECT * FROM webhook.outbox_1 UNION ALL
@@ -178,6 +186,8 @@ CREATE TABLE webhook.delivery (
     last_error      text,
     relation        regclass,
     failed_at       timestamptz,
+    changed         json,
+    former          json,
     PRIMARY KEY (webhook_id, id)
 );
 CREATE INDEX delivery_due_idx ON webhook.delivery (next_attempt_at, webhook_id, id) WHERE state = 'retrying';

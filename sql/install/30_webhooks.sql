@@ -26,12 +26,14 @@ CREATE FUNCTION webhook.create_webhook(
     client_key     text DEFAULT NULL,
     ca_cert        text DEFAULT NULL,
     active         boolean DEFAULT true,
-    handshake      boolean DEFAULT false
+    handshake      boolean DEFAULT false,
+    previous       text DEFAULT NULL,
+    condition      text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean)
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 
 CREATE FUNCTION webhook.update_webhook(id bigint, changes jsonb) RETURNS void
@@ -71,7 +73,9 @@ RETURNS TABLE (
     max_in_flight       integer,
     client_cert         text,
     ca_cert             text,
-    handshake           boolean
+    handshake           boolean,
+    previous            text,
+    condition           text
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_webhooks';

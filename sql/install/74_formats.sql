@@ -10,6 +10,7 @@ DECLARE
     source  jsonb := '{"type": "string", "format": "uri-reference", "pattern": "^/postgresql/", "description": "the database"}';
     subject jsonb := '{"type": "string", "minLength": 1, "description": "the id of the entity; absent if there is none"}';
     payload jsonb := '{"description": "the record as it was captured, or what emit() was given"}';
+    former  jsonb := '{"description": "what of the record was different before, or the record before; only if the webhook has previous"}';
     headers jsonb := jsonb_build_object('type', 'object', 'properties', jsonb_build_object(
         'webhook-id', id,
         'webhook-timestamp', '{"type": "string", "pattern": "^[0-9]+$", "description": "when this attempt was made, in seconds since 1970"}'::jsonb,
@@ -25,7 +26,7 @@ BEGIN
                     'entity_id', '{"type": ["integer", "string", "null"], "description": "a number if the key is of an integer type"}'::jsonb,
                     'entity_type', '{"type": ["string", "null"]}'::jsonb,
                     'action_type', '{"type": "string", "description": "new, update, delete, test, or the last word of the trigger name"}'::jsonb,
-                    'result', payload),
+                    'result', payload, 'previous', former),
                 'required', '["entity_id", "entity_type", "action_type"]'::jsonb, 'additionalProperties', false,
                 'if', '{"properties": {"action_type": {"const": "delete"}, "entity_type": {"type": "string"}}}'::jsonb,
                 'then', '{"not": {"required": ["result"]}}'::jsonb, 'else', '{"required": ["result"]}'::jsonb);
@@ -33,13 +34,14 @@ BEGIN
             body := payload;
         WHEN 'standard' THEN
             body := jsonb_build_object('type', 'object',
-                'properties', jsonb_build_object('type', event, 'timestamp', moment, 'data', payload),
+                'properties', jsonb_build_object('type', event, 'timestamp', moment, 'data', payload, 'previous', former),
                 'required', '["type", "timestamp", "data"]'::jsonb, 'additionalProperties', false);
         WHEN 'cloudevents' THEN
             headers := jsonb_set(headers, '{properties,content-type,const}', '"application/cloudevents+json"');
             body := jsonb_build_object('type', 'object', 'properties', jsonb_build_object(
                     'specversion', '{"const": "1.0"}'::jsonb, 'id', id, 'source', source, 'type', event, 'subject', subject,
-                    'time', moment, 'datacontenttype', '{"const": "application/json"}'::jsonb, 'data', payload),
+                    'time', moment, 'datacontenttype', '{"const": "application/json"}'::jsonb, 'data', payload,
+                    'previous', former),
                 'required', '["specversion", "id", "source", "type", "time", "datacontenttype", "data"]'::jsonb,
                 'additionalProperties', false);
         WHEN 'cloudevents-binary' THEN

@@ -7,6 +7,78 @@ CREATE TABLE webhook.granted AS
     FROM pg_catalog.pg_proc AS p, LATERAL pg_catalog.aclexplode(p.proacl) AS a
     WHERE p.pronamespace = 'webhook'::pg_catalog.regnamespace AND a.grantee <> p.proowner;
 
+-- The row before a change, for messages and conditions.
+
+ALTER TABLE webhook.webhook ADD COLUMN previous text, ADD COLUMN condition jsonpath;
+ALTER TABLE webhook.delivery ADD COLUMN changed json, ADD COLUMN former json;
+DO $$
+BEGIN
+    FOR i IN 0..3 LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE webhook.outbox_%s ADD COLUMN changed json, ADD COLUMN former json', i);
+    END LOOP;
+END
+$$;
+ALTER TYPE webhook.follower ADD ATTRIBUTE changed json, ADD ATTRIBUTE former json;
+
+CREATE OR REPLACE VIEW webhook.outbox AS
+    SELECT COALESCE((r.m).id, r.id) AS id, r.xid, r.fence, COALESCE((r.m).message_id, r.message_id) AS message_id,
+           r.event, r.entity_type,
+           CASE WHEN (r.m).id IS NULL THEN r.entity_id ELSE (r.m).entity_id END AS entity_id,
+           CASE WHEN (r.m).id IS NULL THEN r.event_uid ELSE (r.m).event_uid END AS event_uid,
+           CASE WHEN (r.m).id IS NULL THEN r.profile ELSE (r.m).profile END AS profile,
+           r.webhook_ids,
+           CASE WHEN (r.m).id IS NULL THEN r.payload ELSE (r.m).payload END AS payload,
+           COALESCE((r.m).created_at, r.created_at) AS created_at, r.relation,
+           CASE WHEN (r.m).id IS NULL THEN r.changed ELSE (r.m).changed END AS changed,
+           CASE WHEN (r.m).id IS NULL THEN r.former ELSE (r.m).former END AS former
+    FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m
+          FROM (SELECT * FROM webhook.outbox_0 UNION ALL
+                SELECT * FROM webhook.outbox_1 UNION ALL
+                SELECT * FROM webhook.outbox_2 UNION ALL
+                SELECT * FROM webhook.outbox_3) AS o) AS r;
+
+DROP FUNCTION webhook.get_webhooks(text, text);
+CREATE FUNCTION webhook.get_webhooks(app text DEFAULT NULL, event text DEFAULT NULL)
+RETURNS TABLE (
+    id                  bigint,
+    app                 text,
+    event               text,
+    name                text,
+    url                 text,
+    method              text,
+    headers             jsonb,
+    format              text,
+    event_uids          text,
+    integration         text,
+    active              boolean,
+    deactivated_at      timestamptz,
+    deactivation_reason text,
+    failing_since       timestamptz,
+    pending             bigint,
+    buffered            bigint,
+    created_at          timestamptz,
+    updated_at          timestamptz,
+    owner               regrole,
+    columns             text[],
+    filter              jsonb,
+    transform           text,
+    ordering            text,
+    retry_schedule      interval[],
+    timeout             interval,
+    rate_limit          integer,
+    max_in_flight       integer,
+    client_cert         text,
+    ca_cert             text,
+    handshake           boolean,
+    previous            text,
+    condition           text
+)
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_get_webhooks';
+COMMENT ON FUNCTION webhook.get_webhooks(text, text)
+    IS 'lists the webhooks of the current role, all or those of an app or subscribed to a trigger name; shows no secrets';
+REVOKE ALL ON FUNCTION webhook.get_webhooks FROM PUBLIC;
+
 -- Integrations: the previous API key can remain valid for some time; deleting an integration also deletes its overrides.
 
 ALTER TABLE webhook.integration
@@ -124,12 +196,14 @@ CREATE FUNCTION webhook.create_webhook(
     client_key     text DEFAULT NULL,
     ca_cert        text DEFAULT NULL,
     active         boolean DEFAULT true,
-    handshake      boolean DEFAULT false
+    handshake      boolean DEFAULT false,
+    previous       text DEFAULT NULL,
+    condition      text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean)
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 REVOKE ALL ON FUNCTION webhook.create_webhook FROM PUBLIC;
 
@@ -220,9 +294,9 @@ CREATE FUNCTION webhook.outbox_to_delivery(webhook_id bigint, message_id uuid) R
 AS $$
     WITH copied AS (
         INSERT INTO webhook.delivery (webhook_id, id, message_id, event, entity_type, entity_id, event_uid, profile, payload,
-                                      created_at, order_key, attempts, state, relation)
+                                      created_at, order_key, attempts, state, relation, changed, former)
         SELECT $1, o.id, o.message_id, o.event, o.entity_type, o.entity_id, o.event_uid, o.profile, o.payload,
-               o.created_at, 0, 0, 'waiting', o.relation
+               o.created_at, 0, 0, 'waiting', o.relation, o.changed, o.former
         FROM webhook.outbox AS o WHERE o.message_id = $2 AND $1 = ANY (o.webhook_ids)
         RETURNING id)
     SELECT EXISTS (SELECT FROM copied);
@@ -435,9 +509,10 @@ BEGIN
             USING own.done;
         -- One row per message, because some messages of a row may have been processed.
         EXECUTE format('INSERT INTO webhook.outbox_%1$s (id, xid, fence, message_id, event, entity_type, entity_id, event_uid,'
-                       '  profile, webhook_ids, payload, created_at, relation)'
+                       '  profile, webhook_ids, payload, created_at, relation, changed, former)'
                        ' SELECT (r.m).id, r.xid, r.fence, (r.m).message_id, r.event, r.entity_type, (r.m).entity_id,'
-                       '  (r.m).event_uid, (r.m).profile, r.webhook_ids, (r.m).payload, (r.m).created_at, r.relation'
+                       '  (r.m).event_uid, (r.m).profile, r.webhook_ids, (r.m).payload, (r.m).created_at, r.relation,'
+                       '  (r.m).changed, (r.m).former'
                        ' FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m'
                        '       FROM webhook.outbox_%1$s AS o WHERE o.xid = ''0'' AND o.more IS NOT NULL) AS r'
                        ' WHERE (r.m).id IS NOT NULL', i);
@@ -676,6 +751,7 @@ DECLARE
     source  jsonb := '{"type": "string", "format": "uri-reference", "pattern": "^/postgresql/", "description": "the database"}';
     subject jsonb := '{"type": "string", "minLength": 1, "description": "the id of the entity; absent if there is none"}';
     payload jsonb := '{"description": "the record as it was captured, or what emit() was given"}';
+    former  jsonb := '{"description": "what of the record was different before, or the record before; only if the webhook has previous"}';
     headers jsonb := jsonb_build_object('type', 'object', 'properties', jsonb_build_object(
         'webhook-id', id,
         'webhook-timestamp', '{"type": "string", "pattern": "^[0-9]+$", "description": "when this attempt was made, in seconds since 1970"}'::jsonb,
@@ -691,7 +767,7 @@ BEGIN
                     'entity_id', '{"type": ["integer", "string", "null"], "description": "a number if the key is of an integer type"}'::jsonb,
                     'entity_type', '{"type": ["string", "null"]}'::jsonb,
                     'action_type', '{"type": "string", "description": "new, update, delete, test, or the last word of the trigger name"}'::jsonb,
-                    'result', payload),
+                    'result', payload, 'previous', former),
                 'required', '["entity_id", "entity_type", "action_type"]'::jsonb, 'additionalProperties', false,
                 'if', '{"properties": {"action_type": {"const": "delete"}, "entity_type": {"type": "string"}}}'::jsonb,
                 'then', '{"not": {"required": ["result"]}}'::jsonb, 'else', '{"required": ["result"]}'::jsonb);
@@ -699,13 +775,14 @@ BEGIN
             body := payload;
         WHEN 'standard' THEN
             body := jsonb_build_object('type', 'object',
-                'properties', jsonb_build_object('type', event, 'timestamp', moment, 'data', payload),
+                'properties', jsonb_build_object('type', event, 'timestamp', moment, 'data', payload, 'previous', former),
                 'required', '["type", "timestamp", "data"]'::jsonb, 'additionalProperties', false);
         WHEN 'cloudevents' THEN
             headers := jsonb_set(headers, '{properties,content-type,const}', '"application/cloudevents+json"');
             body := jsonb_build_object('type', 'object', 'properties', jsonb_build_object(
                     'specversion', '{"const": "1.0"}'::jsonb, 'id', id, 'source', source, 'type', event, 'subject', subject,
-                    'time', moment, 'datacontenttype', '{"const": "application/json"}'::jsonb, 'data', payload),
+                    'time', moment, 'datacontenttype', '{"const": "application/json"}'::jsonb, 'data', payload,
+                    'previous', former),
                 'required', '["specversion", "id", "source", "type", "time", "datacontenttype", "data"]'::jsonb,
                 'additionalProperties', false);
         WHEN 'cloudevents-binary' THEN

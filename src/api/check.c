@@ -18,6 +18,8 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonpath.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
@@ -29,6 +31,7 @@
 #include "base/function.h"
 #include "base/random.h"
 #include "base/secret_file.h"
+#include "capture/match.h"
 #include "compat.h"
 #include "http/http.h"
 #include "pure/retry.h"
@@ -374,6 +377,46 @@ check_filter(const Field *field, Datum value)
 		check_refuse(field, "it is not a JSON object");
 	if (VARSIZE(jsonb) > MAX_FILTER_SIZE)
 		check_refuse(field, "it is too large");
+	return value;
+}
+
+Datum
+check_previous(const Field *field, Datum value)
+{
+	char	   *s = TextDatumGetCString(value);
+
+	if (strcmp(s, "changed") != 0 && strcmp(s, "row") != 0)
+		check_refuse(field, "it is neither \"changed\" nor \"row\"");
+	return value;
+}
+
+/* Does a jsonpath refer to a variable?  In its text form those are quoted, $"name", and strings have no other dollar before a quote. */
+static bool
+check_has_variable(const char *path)
+{
+	bool		quoted = false;
+
+	for (; *path != '\0'; path++)
+	{
+		if (quoted && *path == '\\')
+			path++;
+		else if (*path == '"')
+			quoted = !quoted;
+		else if (!quoted && path[0] == '$' && path[1] == '"')
+			return true;
+	}
+	return false;
+}
+
+Datum
+check_condition(const Field *field, Datum value)
+{
+	if (VARSIZE(DatumGetJsonPathP(value)) > MAX_FILTER_SIZE)
+		check_refuse(field, "it is too large");
+	if (check_has_variable(DatumGetCString(DirectFunctionCall1(jsonpath_out, value))))
+		check_refuse(field, "it uses a variable, and there are none");
+	if (!match_is_predicate(DatumGetJsonPathP(value)))
+		check_refuse(field, "it is not a predicate, which is true or false");
 	return value;
 }
 

@@ -35,6 +35,8 @@ extern Datum check_headers(const Field *field, Datum value);
 extern Datum check_format(const Field *field, Datum value);
 extern Datum check_columns(const Field *field, Datum value);
 extern Datum check_filter(const Field *field, Datum value);
+extern Datum check_previous(const Field *field, Datum value);
+extern Datum check_condition(const Field *field, Datum value);
 extern Datum check_transform(const Field *field, Datum value);
 extern Datum check_ordering(const Field *field, Datum value);
 extern Datum check_secret(const Field *field, Datum value);

@@ -75,7 +75,7 @@ static const Field fields_table[FIELD_COUNT] =
 	},
 	[FIELD_TRANSFORM] = {
 		"transform", TEXTOID, false, NULL, ERRCODE_INVALID_FUNCTION_DEFINITION, check_transform,
-		"Specify a function with arguments (jsonb) or (jsonb, text, text) that returns jsonb and that you may execute."
+		"Specify a function with arguments (jsonb), (jsonb, text, text) or (jsonb, text, text, jsonb) that returns jsonb and that you may execute."
 	},
 	[FIELD_ORDERING] = {
 		"ordering", TEXTOID, false, "entity", INVALID, check_ordering,
@@ -121,6 +121,15 @@ static const Field fields_table[FIELD_COUNT] =
 	[FIELD_HANDSHAKE] = {
 		"handshake", BOOLOID, false, "false", INVALID, check_nothing,
 		"Specify true to ask the receiver for permission before anything is sent to it, or false."
+	},
+	[FIELD_PREVIOUS] = {
+		"previous", TEXTOID, false, NULL, INVALID, check_previous,
+		"Specify \"changed\" for the former values of the columns that changed, \"row\" for the whole former row, or NULL."
+	},
+	[FIELD_CONDITION] = {
+		"condition", JSONPATHOID, false, NULL, INVALID, check_condition,
+		"Specify a jsonpath predicate over \"new\" and \"old\", such as '$.new.status == \"paid\" && $.old.status != \"paid\"', "
+		"or NULL."
 	}
 };
 
@@ -221,6 +230,8 @@ field_check(FieldId id, Datum value, bool isnull)
 			fields_refuse_null(field);
 		return fields_default_value(id);
 	}
+	if (field->type == JSONPATHOID)
+		value = fields_input(field, TextDatumGetCString(value));
 	result.value = field->check(field, value);
 	result.isnull = false;
 	return result;
@@ -281,6 +292,8 @@ fields_datum_from_json(const Field *field, JsonbValue *json)
 	{
 		case JSONBOID:
 			return JsonbPGetDatum(JsonbValueToJsonb(json));
+		case JSONPATHOID:
+			return CStringGetTextDatum(fields_string_from_json(field, json));
 		case BOOLOID:
 			if (json->type != jbvBool)
 				check_refuse(field, "it is not a boolean");

@@ -35,10 +35,12 @@ typedef enum FieldId
 	FIELD_CLIENT_KEY,
 	FIELD_CA_CERT,
 	FIELD_ACTIVE,
-	FIELD_HANDSHAKE
+	FIELD_HANDSHAKE,
+	FIELD_PREVIOUS,
+	FIELD_CONDITION
 } FieldId;
 
-#define FIELD_COUNT		(FIELD_HANDSHAKE + 1)
+#define FIELD_COUNT		(FIELD_CONDITION + 1)
 
 /* A value to store. */
 typedef struct FieldValue
@@ -53,7 +55,7 @@ extern const char *field_name(FieldId id);
 /* The field with this name, or -1. */
 extern int	field_find(const char *name, size_t len);
 
-/* Type of the argument and of the column. */
+/* Type of the column, and of the argument unless that is text. */
 extern Oid	field_column_type(FieldId id);
 
 /*

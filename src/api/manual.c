@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonpath.h"
 #include "utils/jsonb.h"
 
 #include "api/manage.h"
@@ -42,6 +43,7 @@ typedef struct ManualWebhook
 	int			nuids;
 	char	  **uids;
 	char	   *filter;
+	JsonPath   *condition;
 	char	   *integration;
 	bool		active;
 } ManualWebhook;
@@ -68,7 +70,7 @@ manual_read_webhook(ManualWebhook *webhook, int64 id, MemoryContext context)
 
 	memset(webhook, 0, sizeof(*webhook));
 	webhook->id = id;
-	as_owner_execute("SELECT events, uids, filter::text, active, owner, integration FROM webhook.webhook WHERE id = $1",
+	as_owner_execute("SELECT events, uids, filter::text, active, owner, integration, condition FROM webhook.webhook WHERE id = $1",
 					 SPI_OK_SELECT, 1, types, values, NULL);
 	old = MemoryContextSwitchTo(context);
 	d = manual_webhook_column(1, &isnull);
@@ -81,6 +83,8 @@ manual_read_webhook(ManualWebhook *webhook, int64 id, MemoryContext context)
 	webhook->owner = DatumGetObjectId(manual_webhook_column(5, &isnull));
 	d = manual_webhook_column(6, &isnull);
 	webhook->integration = isnull ? NULL : TextDatumGetCString(d);
+	d = manual_webhook_column(7, &isnull);
+	webhook->condition = isnull ? NULL : DatumGetJsonPathPCopy(d);
 	MemoryContextSwitchTo(old);
 }
 
@@ -169,6 +173,12 @@ manual_check_restrictions(const ManualWebhook *webhook, const OutboxRow *row)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the filter of webhook " INT64_FORMAT " excludes this entity", webhook->id),
 				 errhint("The payload does not contain the value of its property \"filter\".")));
+	if (webhook->condition != NULL &&
+		!match_condition(webhook->condition, match_condition_document(row->payload, NULL)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the condition of webhook " INT64_FORMAT " excludes this entity", webhook->id),
+				 errhint("Its property \"condition\" is not true for the entity as \"new\" and null as \"old\".")));
 }
 
 /*

@@ -30,6 +30,7 @@
 #include "base/clock.h"
 #include "base/function.h"
 #include "log/xid_set.h"
+#include "send/format.h"
 #include "send/withheld.h"
 #include "server/version.h"
 #include "server/wakeup.h"
@@ -54,6 +55,24 @@ webhook_api_check_client_pair(bool has_cert, bool has_key)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("arguments \"client_cert\" and \"client_key\" must be specified together"),
 				 errhint("Specify both in PEM format, or none.")));
+}
+
+/* The former values need a place in the body; arguments are texts, and null as in the table. */
+static void
+webhook_api_check_previous(Datum previous, bool previous_null, Datum format, Datum method)
+{
+	if (previous_null)
+		return;
+	if (!format_has_previous(format_format(TextDatumGetCString(format))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("format \"%s\" has no place for former values", TextDatumGetCString(format)),
+				 errhint("Use format \"entity\", \"standard\" or \"cloudevents\", or set \"previous\" to NULL.")));
+	if (strcmp(TextDatumGetCString(method), "GET") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("requests with method GET have no place for former values"),
+				 errhint("Use another method, or set \"previous\" to NULL.")));
 }
 
 /*
@@ -87,6 +106,7 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 		appendStringInfo(&sql, "%s, ", field_name(i));
 	}
 	webhook_api_check_client_pair(!nulls[FIELD_CLIENT_CERT], !nulls[FIELD_CLIENT_KEY]);
+	webhook_api_check_previous(values[FIELD_PREVIOUS], nulls[FIELD_PREVIOUS], values[FIELD_FORMAT], values[FIELD_METHOD]);
 
 	types[FIELD_COUNT] = REGROLEOID;
 	values[FIELD_COUNT] = ObjectIdGetDatum(GetUserId());
@@ -466,9 +486,11 @@ webhook_api_store_changes(int64 id, const Changes *changes)
 		appendStringInfoString(&sql, "previous_secret = NULL, previous_secret_until = NULL, ");
 	appendStringInfoString(&sql,
 						   "updated_at = pg_catalog.now() WHERE id = $1"
-						   " RETURNING client_cert IS NOT NULL, client_key IS NOT NULL");
+						   " RETURNING client_cert IS NOT NULL, client_key IS NOT NULL, previous IS NULL, previous, format, method");
 	as_owner_execute(sql.data, SPI_OK_UPDATE_RETURNING, n, types, values, nulls);
 	webhook_api_check_client_pair(DatumGetBool(as_owner_result(1)), DatumGetBool(as_owner_result(2)));
+	webhook_api_check_previous(as_owner_result(4), DatumGetBool(as_owner_result(3)), as_owner_result(5),
+							   as_owner_result(6));
 }
 
 /* The webhook may have been repaired: retry deliveries soon. */
@@ -555,7 +577,7 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 		" s.failing_since, s.pending, s.buffered,"
 		" w.created_at, w.updated_at, w.owner, w.columns, w.filter, w.transform, w.ordering,"
 		" w.retry_schedule, w.timeout, w.rate_limit, w.max_in_flight, w.client_cert, w.ca_cert,"
-		" w.handshake"
+		" w.handshake, w.previous, w.condition::text"
 		" FROM webhook.webhook w JOIN webhook.stat_webhooks s ON s.webhook_id = w.id"
 		" WHERE ($1 IS NULL OR w.app = $1)"
 	/* as catalog_event_matches() */

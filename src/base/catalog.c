@@ -340,6 +340,24 @@ catalog_is_unwanted(HeapTuple tuple, TupleDesc desc)
 	return !isnull && strcmp(TextDatumGetCString(reason), "copy") == 0;
 }
 
+/*
+ * What a webhook needs of the row before a change.  If payloads are converted before
+ * they are sent, so is the former one, and what has changed shows afterwards.
+ */
+static int
+catalog_read_previous(const CatalogWebhook *webhook, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	bool		converts;
+	Datum		previous = catalog_column(tuple, desc, Anum_webhook_previous, &isnull);
+
+	if (isnull)
+		return 0;
+	(void) catalog_column(tuple, desc, Anum_webhook_transform, &isnull);
+	converts = webhook->integration != NULL || !isnull;
+	return converts || strcmp(TextDatumGetCString(previous), "row") == 0 ? CATALOG_FORMER : CATALOG_CHANGED;
+}
+
 /* Read one row of webhook.webhook; NULL if the webhook receives nothing.  Palloc'd. */
 static CatalogWebhook *
 catalog_read_webhook(HeapTuple tuple, TupleDesc desc)
@@ -368,9 +386,13 @@ catalog_read_webhook(HeapTuple tuple, TupleDesc desc)
 	d = catalog_column(tuple, desc, Anum_webhook_filter, &isnull);
 	if (!isnull)
 		webhook->filter = DatumGetJsonbPCopy(d);
+	d = catalog_column(tuple, desc, Anum_webhook_condition, &isnull);
+	if (!isnull)
+		webhook->condition = DatumGetJsonPathPCopy(d);
 	d = catalog_column(tuple, desc, Anum_webhook_integration, &isnull);
 	if (!isnull)
 		webhook->integration = TextDatumGetCString(d);
+	webhook->previous = catalog_read_previous(webhook, tuple, desc);
 	d = catalog_column(tuple, desc, Anum_webhook_url, &isnull);
 	if (!isnull)
 	{
@@ -530,6 +552,8 @@ catalog_add_conditions(Merge *merge, const CatalogWebhook *webhook)
 
 	event->asks_uid |= webhook->nuids > 0 || webhook->integration != NULL || webhook->uid_in_url;
 	event->any_change |= webhook->ncolumns == 0;
+	event->asks_condition |= webhook->condition != NULL;
+	event->previous |= webhook->previous;
 	for (int i = 0; i < webhook->ncolumns && !event->any_change; i++)
 	{
 		bool		found;
@@ -561,7 +585,8 @@ catalog_merge_webhook(Merge *merge, CatalogWebhook *webhook)
 	else
 		for (int u = 0; u < webhook->nuids; u++)
 			catalog_keyed_add(&event->by_uid, "webhook event UIDs", webhook->uids[u], webhook);
-	if (webhook->nuids > 0 || webhook->ncolumns > 0 || webhook->filter != NULL || webhook->integration != NULL)
+	if (webhook->nuids > 0 || webhook->ncolumns > 0 || webhook->filter != NULL || webhook->condition != NULL ||
+		webhook->integration != NULL)
 		event->plain = false;
 }
 

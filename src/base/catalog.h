@@ -12,6 +12,7 @@
 #include "executor/tuptable.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
+#include "utils/jsonpath.h"
 #include "utils/relcache.h"
 
 #include "webhook.h"
@@ -30,11 +31,14 @@
 #define Anum_webhook_integration			13
 #define Anum_webhook_columns				14
 #define Anum_webhook_filter					15
+#define Anum_webhook_transform				16
 #define Anum_webhook_active					28
 #define Anum_webhook_buffering				29
 #define Anum_webhook_deactivated_at			30
 #define Anum_webhook_deactivation_reason	31
 #define Anum_webhook_created_at				32
+#define Anum_webhook_previous				36
+#define Anum_webhook_condition				37
 
 /* Columns of webhook.watch */
 #define Anum_watch_relation					1
@@ -71,7 +75,9 @@
 #define Anum_outbox_created_at				12
 #define Anum_outbox_relation				13
 #define Anum_outbox_more					14
-#define Natts_outbox						14
+#define Anum_outbox_changed					15
+#define Anum_outbox_former					16
+#define Natts_outbox						16
 #define Anum_outbox_index_xid				1
 #define Anum_outbox_index_id				2
 
@@ -119,6 +125,10 @@ typedef struct CatalogOids
 	Oid			shape;
 } CatalogOids;
 
+/* What messages about a change need of the row before it, a set of these. */
+#define CATALOG_CHANGED		0x01	/* the values of the columns that changed */
+#define CATALOG_FORMER		0x02	/* all of it */
+
 /* The properties of a webhook that capture uses. */
 typedef struct CatalogWebhook
 {
@@ -129,6 +139,8 @@ typedef struct CatalogWebhook
 	int			ncolumns;		/* 0: any change */
 	char	  **columns;
 	Jsonb	   *filter;			/* or NULL */
+	JsonPath   *condition;		/* or NULL */
+	int			previous;		/* CATALOG_CHANGED, CATALOG_FORMER or 0 */
 	char	   *integration;	/* or NULL */
 	bool		uid_in_url;		/* is the event UID part of its URL? */
 } CatalogWebhook;
@@ -153,6 +165,8 @@ typedef struct CatalogEvent
 									 * for any UID; or NULL */
 	ArrayType  *all_ids;		/* when plain */
 	bool		asks_uid;		/* does any webhook depend on the event UID? */
+	bool		asks_condition; /* does any webhook have a condition? */
+	int			previous;		/* of all webhooks */
 	bool		any_change;		/* does any webhook want an update whatever
 								 * has changed? */
 	int			ncolumns;		/* else, the columns that they want it for */

@@ -130,9 +130,10 @@ function_is_transform(Oid function)
 	fits = proc->prokind == PROKIND_FUNCTION &&
 		!proc->proretset &&
 		proc->prorettype == JSONBOID &&
-		(proc->pronargs == 1 || proc->pronargs == 3) &&
+		(proc->pronargs == 1 || proc->pronargs == 3 || proc->pronargs == 4) &&
 		args[0] == JSONBOID &&
-		(proc->pronargs == 1 || (args[1] == TEXTOID && args[2] == TEXTOID));
+		(proc->pronargs == 1 || (args[1] == TEXTOID && args[2] == TEXTOID)) &&
+		(proc->pronargs < 4 || args[3] == JSONBOID);
 	ReleaseSysCache(tuple);
 	return fits;
 }

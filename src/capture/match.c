@@ -4,7 +4,8 @@
  *		Which webhooks a message is for.
  *
  * Subscriptions by trigger name are resolved in catalog.c; what is decided here
- * depends on the single message: event UID, integration, changed columns, filter.
+ * depends on the single message: event UID, integration, changed columns, filter,
+ * condition.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +15,9 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
+#include "utils/jsonpath.h"
 
+#include "base/pinned_settings.h"
 #include "capture/match.h"
 #include "compat.h"
 #include "shape/json_field.h"
@@ -35,6 +38,18 @@ match_columns(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTabl
 				evaluate_column_changed(old, new, a + 1))
 				return true;
 	return false;
+}
+
+/* In PG_CATCH(): forget an error that is about a value, rather than some general failure. */
+static void
+match_ignore_data_error(MemoryContext context)
+{
+	int			category = ERRCODE_TO_CATEGORY(geterrcode());
+
+	if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		PG_RE_THROW();
+	MemoryContextSwitchTo(context);
+	FlushErrorState();
 }
 
 /*
@@ -58,13 +73,7 @@ match_try_parse(const char *text)
 	}
 	PG_CATCH();
 	{
-		int			code = geterrcode();
-
-		if (ERRCODE_TO_CATEGORY(code) != ERRCODE_DATA_EXCEPTION &&
-			ERRCODE_TO_CATEGORY(code) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
+		match_ignore_data_error(context);
 	}
 	PG_END_TRY();
 	return parsed;
@@ -92,6 +101,78 @@ match_filter(const CatalogWebhook *webhook, const char *payload, Jsonb **parsed)
 		*parsed = match_parse_payload(payload);
 	return DatumGetBool(DirectFunctionCall2(jsonb_contains, JsonbPGetDatum(*parsed),
 											JsonbPGetDatum(webhook->filter)));
+}
+
+Jsonb *
+match_condition_document(const char *new, const char *old)
+{
+	return match_parse_payload(psprintf("{\"new\":%s,\"old\":%s}", new != NULL ? new : "null", old != NULL ? old : "null"));
+}
+
+/* The result may also be null, for "unknown". */
+static bool
+match_jsonpath(JsonPath *condition, Jsonb *document)
+{
+	LOCAL_FCINFO(fcinfo, 4);
+	Datum		result;
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = JsonbPGetDatum(document);
+	fcinfo->args[1].value = PointerGetDatum(condition);
+	fcinfo->args[2].value = JsonbPGetDatum(match_parse_payload("{}"));	/* no variables */
+	fcinfo->args[3].value = BoolGetDatum(false);	/* raise errors */
+	for (int i = 0; i < 4; i++)
+		fcinfo->args[i].isnull = false;
+	result = jsonb_path_match_tz(fcinfo);
+	return !fcinfo->isnull && DatumGetBool(result);
+}
+
+bool
+match_condition(JsonPath *condition, Jsonb *document)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int			nest_level = pinned_begin(PINNED_ZONE);
+	volatile bool result = false;
+
+	PG_TRY();
+	{
+		result = match_jsonpath(condition, document);
+	}
+	PG_CATCH();
+	{
+		match_ignore_data_error(context);
+	}
+	PG_END_TRY();
+	pinned_end(nest_level);
+	return result;
+}
+
+bool
+match_is_predicate(JsonPath *condition)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool result = true;
+
+	PG_TRY();
+	{
+		(void) match_jsonpath(condition, match_condition_document("{}", "{}"));
+	}
+	PG_CATCH();
+	{
+		/* Anything else depends on the values. */
+		result = geterrcode() != ERRCODE_SINGLETON_SQL_JSON_ITEM_REQUIRED;
+		match_ignore_data_error(context);
+	}
+	PG_END_TRY();
+	return result;
+}
+
+static bool
+match_condition_holds(const CatalogWebhook *webhook, Match *match)
+{
+	if (match->both == NULL)
+		match->both = match_condition_document(match->deletes ? NULL : match->payload, match->former);
+	return match_condition(webhook->condition, match->both);
 }
 
 int
@@ -139,6 +220,9 @@ match_list(const CatalogWebhookList *list, Match *match, Datum *ids, int n)
 		if (webhook->filter != NULL &&
 			(match->payload == NULL || !match_filter(webhook, match->payload, &match->parsed)))
 			continue;
+		if (webhook->condition != NULL && !match_condition_holds(webhook, match))
+			continue;
+		match->previous |= webhook->previous;
 		ids[n++] = Int64GetDatum(webhook->id);
 	}
 	return n;
@@ -154,7 +238,10 @@ match_webhooks(const CatalogEvent *event, Match *match)
 
 	Assert(match->old == NULL || match->new != NULL);
 	if (event->plain)
+	{
+		match->previous = event->previous;
 		return (match->part & MATCH_FREE) ? event->all_ids : NULL;
+	}
 	space = match_lists(event, match, lists);
 	if (space == 0)
 		return NULL;

@@ -33,6 +33,13 @@ typedef struct Match
 	const char *event_uid;
 	const char *payload;
 	Jsonb	   *parsed;			/* the payload, NULL until a filter needs it */
+	const char *former;			/* the payload before the change; only needed
+								 * if there are conditions */
+	bool		deletes;		/* is nothing there any more? */
+	Jsonb	   *both;			/* what conditions are judged by, NULL until
+								 * one needs it */
+	int			previous;		/* result: what the matched webhooks need of
+								 * the row before, see catalog.h */
 } Match;
 
 /*
@@ -41,6 +48,15 @@ typedef struct Match
  * like a number with a million digits, counts as null: no filter matches it.
  */
 extern Jsonb *match_parse_payload(const char *payload);
+
+/* The document that conditions are about, {"new": ..., "old": ...}, of the two payloads; either may be NULL. */
+extern Jsonb *match_condition_document(const char *new, const char *old);
+
+/* Is this condition true?  What cannot be judged is not. */
+extern bool match_condition(JsonPath *condition, Jsonb *document);
+
+/* Is it a predicate, and so can be a condition at all? */
+extern bool match_is_predicate(JsonPath *condition);
 
 /* Find the lists of webhooks that may match, each can be NULL.  Returns the number of webhooks in them. */
 extern int	match_lists(const CatalogEvent *event, const Match *match, const CatalogWebhookList **lists);

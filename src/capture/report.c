@@ -20,6 +20,43 @@
 #include "watch/expression.h"
 
 
+/* The payload before a change, or of what was deleted. */
+static char *
+report_former(Change *change, const WatchAudience *audience, int *len)
+{
+	const WatchValues *values;
+
+	Assert(change->old != NULL);
+	if (change->new != NULL)
+		values = change_before(change, watch_has_field(change->table, WATCH_PAYLOAD) ? WATCH_BIT(WATCH_PAYLOAD) : 0);
+	else
+		values = change_values(change, 0);
+	return evaluate_payload(change->table, audience, change->old, values, len);
+}
+
+/* Add what webhooks need of the row before; former is NULL if it is not known yet. */
+static void
+report_add_previous(Change *change, const WatchAudience *audience, WatchAction action, int previous,
+					char *former, int former_len, OutboxRow *message)
+{
+	if (action == WATCH_CREATE || (action == WATCH_DELETE && !(previous & CATALOG_FORMER)) || previous == 0)
+		return;
+	if (change->old == NULL)
+	{
+		/* Nothing has changed but the payment. */
+		message->changed = "{}";
+		message->changed_len = 2;
+	}
+	else if ((previous & CATALOG_FORMER) || change->table->json == NULL)
+	{
+		/* What has changed can be seen from it. */
+		message->former = former ? former : report_former(change, audience, &former_len);
+		message->former_len = former_len;
+	}
+	else
+		message->changed = evaluate_changed(change->table, audience, change->old, change->new, &message->changed_len);
+}
+
 /* Append the message for one audience, or for that part of it, restricted to columns that its owners may read. */
 static void
 report_append(Change *change, const WatchAudience *audience, WatchAction action, MatchPart part)
@@ -31,6 +68,8 @@ report_append(Change *change, const WatchAudience *audience, WatchAction action,
 	Match		match = {part, change->integration.integration, audience->columns};
 	OutboxRow	message = {0};
 	pg_uuid_t	message_id;
+	char	   *former = NULL;
+	int			former_len = 0;
 
 	Assert(action < WATCH_NACTIONS);
 	Assert(change->ruled || !(part & MATCH_INTEGRATED));
@@ -44,12 +83,17 @@ report_append(Change *change, const WatchAudience *audience, WatchAction action,
 
 	message.payload = evaluate_payload(table, audience, change->new ? change->new : change->old, values,
 									   &message.payload_len);
+	if (event->asks_condition && action != WATCH_CREATE && change->old != NULL)
+		former = report_former(change, audience, &former_len);
 	match.payload = message.payload;
+	match.former = former;
+	match.deletes = action == WATCH_DELETE;
 	match.old = action == WATCH_UPDATE ? change->old : NULL;
 	match.new = change->new;
 	message.webhook_ids = match_webhooks(event, &match);
 	if (message.webhook_ids == NULL)
 		return;
+	report_add_previous(change, audience, action, match.previous, former, former_len, &message);
 	message.relation = table->root;
 	message.event = table->event_names[action];
 	message.entity_type = table->entity_type;

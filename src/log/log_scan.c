@@ -283,13 +283,15 @@ log_scan_gather_texts(LogScan *scan, RunText *texts, struct varlena **copies)
 		[MESSAGE_ENTITY_ID] = Anum_outbox_entity_id,
 		[MESSAGE_EVENT_UID] = Anum_outbox_event_uid,
 		[MESSAGE_PROFILE] = Anum_outbox_profile,
-		[MESSAGE_PAYLOAD] = Anum_outbox_payload
+		[MESSAGE_PAYLOAD] = Anum_outbox_payload,
+		[MESSAGE_CHANGED] = Anum_outbox_changed,
+		[MESSAGE_FORMER] = Anum_outbox_former
 	};
 	int			p = scan->current;
 	const PackedMessage *follower = scan->follows[p] ? &scan->follower[p] : NULL;
 
 	memset(copies, 0, MESSAGE_NTEXTS * sizeof(*copies));
-	for (int i = MESSAGE_EVENT; i <= (follower ? MESSAGE_ENTITY_TYPE : MESSAGE_PAYLOAD); i++)
+	for (int i = 0; i < (follower ? MESSAGE_ENTITY_ID : MESSAGE_NTEXTS); i++)
 		texts[i] = log_scan_column_text(scan->slot[p], attnums[i], &copies[i]);
 	if (follower != NULL)
 	{
@@ -297,6 +299,8 @@ log_scan_gather_texts(LogScan *scan, RunText *texts, struct varlena **copies)
 		texts[MESSAGE_EVENT_UID] = follower->event_uid;
 		texts[MESSAGE_PROFILE] = follower->profile;
 		texts[MESSAGE_PAYLOAD] = follower->payload;
+		texts[MESSAGE_CHANGED] = follower->changed;
+		texts[MESSAGE_FORMER] = follower->former;
 	}
 }
 

@@ -54,6 +54,9 @@ message_create(const RunText *texts, const int64 *webhook_ids, int nwebhooks, Me
 	message->event_uid = message_copy_text(texts[MESSAGE_EVENT_UID], &to);
 	message->profile = message_copy_text(texts[MESSAGE_PROFILE], &to);
 	message->payload = message_copy_text(texts[MESSAGE_PAYLOAD], &to);
+	message->previous_len = texts[MESSAGE_CHANGED].len + texts[MESSAGE_FORMER].len;
+	message->changed = message_copy_text(texts[MESSAGE_CHANGED], &to);
+	message->former = message_copy_text(texts[MESSAGE_FORMER], &to);
 	Assert(to == (char *) message + size);
 	return message;
 }
@@ -79,6 +82,8 @@ message_copy(const Message *message, MemoryContext context)
 	texts[MESSAGE_PROFILE] = message_text(message->profile);
 	texts[MESSAGE_PAYLOAD].data = message->payload;
 	texts[MESSAGE_PAYLOAD].len = message->payload_len;
+	texts[MESSAGE_CHANGED] = message_text(message->changed);
+	texts[MESSAGE_FORMER] = message_text(message->former);
 	copy = message_create(texts, NULL, 0, context);
 	copy->id = message->id;
 	copy->message_id = message->message_id;

@@ -28,6 +28,8 @@ enum
 	MESSAGE_EVENT_UID,
 	MESSAGE_PROFILE,
 	MESSAGE_PAYLOAD,
+	MESSAGE_CHANGED,
+	MESSAGE_FORMER,
 	MESSAGE_NTEXTS
 };
 
@@ -44,6 +46,11 @@ typedef struct Message
 	char	   *profile;
 	char	   *payload;		/* JSON text, or NULL */
 	int			payload_len;
+	char	   *changed;		/* former values of the columns that changed,
+								 * or NULL; JSON text */
+	char	   *former;			/* the payload before the change, or NULL */
+	int			previous_len;	/* of both */
+	const char *previous;		/* what is sent of them, see prepare_message() */
 	int			nwebhooks;
 	int64	   *webhook_ids;
 
@@ -69,7 +76,8 @@ extern Message *message_copy(const Message *message, MemoryContext context);
 
 /* Approximate memory used by a message and its deliveries, in bytes. */
 #define MESSAGE_SIZE(m) \
-	(sizeof(Message) + (m)->payload_len + (m)->nwebhooks * (sizeof(int64) + MESSAGE_DELIVERY_SIZE) + 256)
+	(sizeof(Message) + (m)->payload_len + (m)->previous_len + \
+	 (m)->nwebhooks * (sizeof(int64) + MESSAGE_DELIVERY_SIZE) + 256)
 #define MESSAGE_DELIVERY_SIZE	320
 
 #endif							/* WEBHOOK_MESSAGE_H */

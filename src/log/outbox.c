@@ -434,6 +434,8 @@ outbox_buffer_add_to_run(const OutboxRow *row, const OutboxId *id, PackedMessage
 	message->event_uid = outbox_run_text(row->event_uid, -1);
 	message->profile = outbox_run_text(row->profile, -1);
 	message->payload = outbox_run_text(row->payload, row->payload_len);
+	message->changed = outbox_run_text(row->changed, row->changed_len);
+	message->former = outbox_run_text(row->former, row->former_len);
 	if (last->tuple->t_len + last->more.len + packed_row_message_size(message) > RUN_BYTES)
 		return false;
 	if (last->common == NULL)
@@ -529,13 +531,15 @@ outbox_draw_id(OutboxId *id)
 static void
 outbox_check_size(const OutboxRow *row)
 {
-	if (row->payload_len <= (int64) webhook_max_payload_size * 1024)
+	int64		size = (int64) row->payload_len + row->changed_len + row->former_len;
+
+	if (size <= (int64) webhook_max_payload_size * 1024)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("payload of message \"%s\" is too large", row->event),
-			 errdetail("The payload has %d bytes, \"webhook.max_payload_size\" is %d kB.",
-					   row->payload_len, webhook_max_payload_size),
+			 errdetail("The payload has " INT64_FORMAT " bytes, \"webhook.max_payload_size\" is %d kB.",
+					   size, webhook_max_payload_size),
 			 errhint("Use argument \"exclude\" of webhook.watch() to omit large columns, or increase the setting.")));
 }
 
@@ -564,6 +568,8 @@ outbox_form_tuple(const OutboxRow *row, const PackedMessage *message)
 	nulls[Anum_outbox_relation - 1] = !OidIsValid(row->relation);
 	values[Anum_outbox_relation - 1] = ObjectIdGetDatum(row->relation);
 	nulls[Anum_outbox_more - 1] = true;
+	outbox_set_text(values, nulls, Anum_outbox_changed, row->changed, row->changed_len);
+	outbox_set_text(values, nulls, Anum_outbox_former, row->former, row->former_len);
 	old = MemoryContextSwitchTo(outbox_buffer_context);
 	tuple = heap_form_tuple(outbox_desc, values, nulls);
 	MemoryContextSwitchTo(old);

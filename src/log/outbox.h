@@ -35,6 +35,11 @@ typedef struct OutboxRow
 	const char *profile;
 	const char *payload;		/* JSON text */
 	int			payload_len;
+	const char *changed;		/* former values of the columns that changed,
+								 * as JSON text */
+	int			changed_len;
+	const char *former;			/* the payload before the change, likewise */
+	int			former_len;
 	Oid			relation;		/* source table, or InvalidOid */
 	ArrayType  *webhook_ids;	/* bigint[], at least one */
 } OutboxRow;

@@ -14,7 +14,7 @@
  *
  *		flags		which of the following are present
  *		id, message_id, created_at, fence
- *		entity_id, event_uid, profile, payload: length and text
+ *		entity_id, event_uid, profile, payload, changed, former: length and text
  *
  * with all numbers in network byte order.  A dump may be restored on a machine
  * with another byte order, or in a database with another encoding; COPY converts
@@ -48,9 +48,14 @@
 #define HAS_PROFILE		0x10
 #define SAME_PROFILE	0x20
 #define HAS_PAYLOAD		0x40
+#define HAS_MORE_FLAGS	0x80	/* another byte with those below follows */
+
+#define HAS_CHANGED		0x01
+#define HAS_FORMER		0x02
 
 /* Size of flags and numbers. */
-#define FIXED_SIZE		(1 + 8 + UUID_LEN + 8 + 8)
+#define FIXED_SIZE		(2 + 8 + UUID_LEN + 8 + 8)
+#define TEXTS			6
 
 PG_FUNCTION_INFO_V1(webhook_run_followers);
 
@@ -58,8 +63,8 @@ PG_FUNCTION_INFO_V1(webhook_run_followers);
 Size
 packed_row_message_size(const PackedMessage *message)
 {
-	return HEADER_SIZE + FIXED_SIZE + 4 * sizeof(int32) + message->entity_id.len + message->event_uid.len +
-		message->profile.len + message->payload.len;
+	return HEADER_SIZE + FIXED_SIZE + TEXTS * sizeof(int32) + message->entity_id.len + message->event_uid.len +
+		message->profile.len + message->payload.len + message->changed.len + message->former.len;
 }
 
 static bool
@@ -80,6 +85,7 @@ void
 packed_row_add(StringInfo run, const PackedMessage *first, const PackedMessage *message)
 {
 	uint8		flags = 0;
+	uint8		more_flags = 0;
 
 	Assert(run->len == 0 || run->len > HEADER_SIZE);
 	flags |= FullTransactionIdIsValid(message->fence) ? HAS_FENCE : 0;
@@ -89,6 +95,9 @@ packed_row_add(StringInfo run, const PackedMessage *first, const PackedMessage *
 	if (message->profile.data != NULL)
 		flags |= packed_row_text_equals(message->profile, first->profile) ? SAME_PROFILE : HAS_PROFILE;
 	flags |= message->payload.data != NULL ? HAS_PAYLOAD : 0;
+	more_flags |= message->changed.data != NULL ? HAS_CHANGED : 0;
+	more_flags |= message->former.data != NULL ? HAS_FORMER : 0;
+	flags |= more_flags != 0 ? HAS_MORE_FLAGS : 0;
 
 	enlargeStringInfo(run, packed_row_message_size(message));
 	if (run->len == 0)
@@ -97,6 +106,8 @@ packed_row_add(StringInfo run, const PackedMessage *first, const PackedMessage *
 		pq_writeint8(run, GetDatabaseEncoding());
 	}
 	pq_writeint8(run, flags);
+	if (flags & HAS_MORE_FLAGS)
+		pq_writeint8(run, more_flags);
 	pq_writeint64(run, message->id);
 	memcpy(run->data + run->len, message->message_id.data, UUID_LEN);
 	run->len += UUID_LEN;
@@ -111,6 +122,10 @@ packed_row_add(StringInfo run, const PackedMessage *first, const PackedMessage *
 		packed_row_write_text(run, message->profile);
 	if (flags & HAS_PAYLOAD)
 		packed_row_write_text(run, message->payload);
+	if (more_flags & HAS_CHANGED)
+		packed_row_write_text(run, message->changed);
+	if (more_flags & HAS_FORMER)
+		packed_row_write_text(run, message->former);
 }
 
 static const char *
@@ -182,11 +197,13 @@ bool
 packed_row_next(RunReader *reader, PackedMessage *message)
 {
 	uint8		flags;
+	uint8		more_flags;
 
 	if (reader->at == reader->end)
 		return false;
 	memset(message, 0, sizeof(*message));
 	flags = (uint8) *packed_row_take(reader, 1);
+	more_flags = (flags & HAS_MORE_FLAGS) ? (uint8) *packed_row_take(reader, 1) : 0;
 	message->id = packed_row_take_int64(reader);
 	memcpy(message->message_id.data, packed_row_take(reader, UUID_LEN), UUID_LEN);
 	message->created_at = packed_row_take_int64(reader);
@@ -204,6 +221,10 @@ packed_row_next(RunReader *reader, PackedMessage *message)
 		message->profile = reader->profile;
 	if (flags & HAS_PAYLOAD)
 		message->payload = packed_row_take_text(reader);
+	if (more_flags & HAS_CHANGED)
+		message->changed = packed_row_take_text(reader);
+	if (more_flags & HAS_FORMER)
+		message->former = packed_row_take_text(reader);
 	return true;
 }
 
@@ -241,8 +262,8 @@ packed_row_text_datum(RunText text, bool *isnull)
 static Datum
 packed_row_message_datum(TupleDesc desc, const PackedMessage *message)
 {
-	Datum		values[7];
-	bool		nulls[7] = {false};
+	Datum		values[9];		/* the type of version 0.1.0 has two less */
+	bool		nulls[9] = {false};
 
 	values[0] = Int64GetDatum(message->id);
 	values[1] = UUIDPGetDatum(&message->message_id);
@@ -251,6 +272,8 @@ packed_row_message_datum(TupleDesc desc, const PackedMessage *message)
 	values[4] = packed_row_text_datum(message->event_uid, &nulls[4]);
 	values[5] = packed_row_text_datum(message->profile, &nulls[5]);
 	values[6] = packed_row_text_datum(message->payload, &nulls[6]);
+	values[7] = packed_row_text_datum(message->changed, &nulls[7]);
+	values[8] = packed_row_text_datum(message->former, &nulls[8]);
 	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
 }
 

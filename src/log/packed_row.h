@@ -26,6 +26,8 @@ typedef struct PackedMessage
 	RunText		event_uid;
 	RunText		profile;
 	RunText		payload;
+	RunText		changed;
+	RunText		former;
 } PackedMessage;
 
 /* Reads the messages after the first one of a row. */

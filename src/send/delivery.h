@@ -81,6 +81,7 @@ typedef struct Delivery
 	{
 		Preparation result;
 		char	   *payload;	/* NULL: the message's */
+		char	   *previous;	/* what is sent of the values before, or NULL */
 		char	   *error;		/* with PREPARATION_ERROR, else NULL */
 		char	   *faults;		/* what does not fit the form, or NULL */
 	}			prepared;

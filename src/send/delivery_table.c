@@ -29,17 +29,18 @@ static const char *const delivery_table_state_names[] = {"waiting", "retrying", 
 /* The payload without a cast, which would put all of them into the result: see delivery_table_take_rows(). */
 #define ROW_COLUMNS \
 	"webhook_id, id, message_id, event, entity_type, entity_id::text, event_uid, profile, " \
-	"payload, created_at, order_key, attempts, state, next_attempt_at, relation::oid"
+	"payload, created_at, order_key, attempts, state, next_attempt_at, relation::oid, changed, former"
 
 static SpiStatement delivery_table_store_statement = {
 	"INSERT INTO webhook.delivery AS d (webhook_id, id, message_id, event, entity_type, entity_id, event_uid,"
-	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, last_error, relation, failed_at)"
-	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15, $16, $17)"
+	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, last_error, relation, failed_at,"
+	" changed, former)"
+	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15, $16, $17, $18::json, $19::json)"
 	" ON CONFLICT (webhook_id, id) DO UPDATE SET attempts = excluded.attempts, state = excluded.state,"
 	"  next_attempt_at = excluded.next_attempt_at, last_error = COALESCE(excluded.last_error, d.last_error),"
 	"  failed_at = excluded.failed_at",
-	17, {INT8OID, INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, REGCLASSOID, TIMESTAMPTZOID}
+	19, {INT8OID, INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, REGCLASSOID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
 };
 
 /* Without the message, which the row has already. */
@@ -205,8 +206,8 @@ void
 delivery_table_store(const Delivery *delivery)
 {
 	const Message *message = delivery->message;
-	Datum		values[17];
-	char		nulls[18] = "                 ";
+	Datum		values[19];
+	char		nulls[20] = "                   ";
 
 	values[0] = Int64GetDatum(delivery->endpoint->id);
 	values[1] = Int64GetDatum(message->id);
@@ -236,6 +237,8 @@ delivery_table_store(const Delivery *delivery)
 	values[15] = ObjectIdGetDatum(message->relation);
 	nulls[15] = OidIsValid(message->relation) ? ' ' : 'n';
 	delivery_table_bind_failed_at(values, nulls, 16, delivery);
+	delivery_table_bind_text(values, nulls, 17, message->changed);
+	delivery_table_bind_text(values, nulls, 18, message->former);
 	spi_statement_execute(&delivery_table_store_statement, values, nulls);
 }
 
@@ -368,6 +371,8 @@ delivery_table_take_rows(uint64 n, MemoryContext context, StoredDelivery *result
 		stored->next_attempt_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
 		d = spi_statement_value(i, 15, &isnull);
 		row.relation = isnull ? InvalidOid : DatumGetObjectId(d);
+		row.changed = spi_statement_text(i, 16);
+		row.former = spi_statement_text(i, 17);
 		stored->message = message_copy(&row, context);
 		bytes += MESSAGE_SIZE(stored->message);
 		MemoryContextReset(scratch);

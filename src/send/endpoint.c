@@ -43,7 +43,7 @@ static SpiStatement endpoint_load_statement = {
 	" CASE WHEN retry_schedule IS NOT NULL THEN"
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END"
 	" , deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
-	" integration, transform, handshake, discarded"
+	" integration, transform, handshake, discarded, previous"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
@@ -180,6 +180,14 @@ endpoint_parse_ordering(const char *text)
 	return strcmp(text, "none") == 0 ? ORDER_NONE : ORDER_ENTITY;
 }
 
+static EndpointPrevious
+endpoint_parse_previous(const char *text)
+{
+	if (text == NULL)
+		return PREVIOUS_NONE;
+	return strcmp(text, "row") == 0 ? PREVIOUS_ROW : PREVIOUS_CHANGED;
+}
+
 /*
  * Requests are spaced evenly, a little wider than the limit says, so that no
  * window of a second sees more of them than allowed, though they do not all
@@ -257,6 +265,7 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint->config.rate_limit = isnull ? 0 : DatumGetInt32(d);
 	endpoint->config.integration = endpoint_column_text(24);
 	endpoint->config.transform = endpoint_column_text(25);
+	endpoint->config.previous = endpoint_parse_previous(endpoint_column_text(28));
 	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, 26, &isnull));
 	endpoint_set_pace(endpoint);
 }
@@ -316,6 +325,7 @@ endpoint_refresh(Endpoint *endpoint)
 	endpoint->config.exists = spi_statement_execute(&endpoint_load_statement, values, NULL) > 0;
 	endpoint->config.active = endpoint->config.buffering = endpoint->state.handshake.wanted = false;
 	endpoint->config.problem = endpoint->config.integration = endpoint->config.transform = NULL;
+	endpoint->config.previous = PREVIOUS_NONE;
 	if (endpoint->config.exists)
 	{
 		MemoryContext old = MemoryContextSwitchTo(endpoint->config.context);

@@ -44,6 +44,14 @@ typedef enum SchedulerList
 } SchedulerList;
 
 /* The configuration as of the generation, in its own context.  Written by endpoint.c. */
+/* What of the values before a change is sent. */
+typedef enum EndpointPrevious
+{
+	PREVIOUS_NONE,
+	PREVIOUS_CHANGED,			/* those that have changed */
+	PREVIOUS_ROW				/* all of them */
+} EndpointPrevious;
+
 typedef struct EndpointConfig
 {
 	uint64		generation;		/* 0: not loaded */
@@ -82,6 +90,7 @@ typedef struct EndpointConfig
 	char	   *problem;		/* why no request can be made, or NULL */
 	char	   *integration;	/* whose shape payloads get, or NULL */
 	char	   *transform;		/* function of the owner, or NULL */
+	EndpointPrevious previous;
 
 	struct						/* what the dispatcher has acted upon; it may
 								 * have been loaded again since */

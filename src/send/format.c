@@ -29,6 +29,7 @@ struct PayloadFormat
 {
 	const char *name;
 	const char *content_type;
+	bool		has_previous;
 	void		(*append_body) (const Message *message, StringInfo body);
 	int			(*append_headers) (const Message *message, StringInfo lines);	/* or NULL */
 };
@@ -75,6 +76,16 @@ format_append_raw(StringInfo buf, const char *json, int len)
 		appendBinaryStringInfo(buf, json, len);
 }
 
+/* The values before the change, if they are asked for and there are any. */
+static void
+format_append_previous(const Message *message, StringInfo body)
+{
+	if (message->previous == NULL)
+		return;
+	appendStringInfoString(body, ",\"previous\":");
+	appendStringInfoString(body, message->previous);
+}
+
 /* {"entity_id":1,"entity_type":"user","action_type":"new","result":{...}} */
 static void
 format_append_entity(const Message *message, StringInfo body)
@@ -90,6 +101,7 @@ format_append_entity(const Message *message, StringInfo body)
 		appendStringInfoString(body, ",\"result\":");
 		format_append_raw(body, message->payload, message->payload_len);
 	}
+	format_append_previous(message, body);
 	appendStringInfoChar(body, '}');
 }
 
@@ -125,6 +137,7 @@ format_append_standard(const Message *message, StringInfo body)
 	format_append_timestamp(body, message->created_at);
 	appendStringInfoString(body, "\",\"data\":");
 	format_append_raw(body, message->payload, message->payload_len);
+	format_append_previous(message, body);
 	appendStringInfoChar(body, '}');
 }
 
@@ -193,6 +206,7 @@ format_append_cloudevent(const Message *message, StringInfo body)
 	format_append_timestamp(body, message->created_at);
 	appendStringInfoString(body, "\",\"datacontenttype\":\"application/json\",\"data\":");
 	format_append_raw(body, message->payload, message->payload_len);
+	format_append_previous(message, body);
 	appendStringInfoChar(body, '}');
 }
 
@@ -235,12 +249,12 @@ format_append_cloudevent_headers(const Message *message, StringInfo lines)
 }
 
 static const PayloadFormat format_table[] = {
-	{"entity", "application/json", format_append_entity, NULL},
-	{"rest", "application/json", format_append_rest, NULL},
-	{"standard", "application/json", format_append_standard, NULL},
-	{"cloudevents", "application/cloudevents+json", format_append_cloudevent, NULL},
-	{"cloudevents-binary", "application/json", format_append_rest, format_append_cloudevent_headers},
-	{"thin", "application/json", format_append_thin, NULL},
+	{"entity", "application/json", true, format_append_entity, NULL},
+	{"rest", "application/json", false, format_append_rest, NULL},
+	{"standard", "application/json", true, format_append_standard, NULL},
+	{"cloudevents", "application/cloudevents+json", true, format_append_cloudevent, NULL},
+	{"cloudevents-binary", "application/json", false, format_append_rest, format_append_cloudevent_headers},
+	{"thin", "application/json", false, format_append_thin, NULL},
 };
 
 const PayloadFormat *
@@ -262,6 +276,12 @@ const char *
 format_content_type(const PayloadFormat *format)
 {
 	return format->content_type;
+}
+
+bool
+format_has_previous(const PayloadFormat *format)
+{
+	return format->has_previous;
 }
 
 void

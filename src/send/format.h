@@ -22,6 +22,9 @@ extern bool format_format_known(const char *name);
 
 extern const char *format_content_type(const PayloadFormat *format);
 
+/* Has its body a place for former values? */
+extern bool format_has_previous(const PayloadFormat *format);
+
 /* Append the body of the request. */
 extern void format_append_body(const PayloadFormat *format, const Message *message, StringInfo body);
 

@@ -40,6 +40,7 @@
 #include "base/run_as.h"
 #include "base/settings.h"
 #include "compat.h"
+#include "pure/json_members.h"
 #include "send/format.h"
 #include "send/notify.h"
 #include "send/prepare.h"
@@ -74,10 +75,17 @@ prepare_init(void)
 	prepare_hard_limit = RegisterTimeout(USER_TIMEOUT, prepare_handle_hard_limit);
 }
 
-bool
-prepare_needed(const Endpoint *endpoint)
+static bool
+prepare_converts(const Endpoint *endpoint)
 {
 	return endpoint->config.integration != NULL || endpoint->config.transform != NULL;
+}
+
+bool
+prepare_needed(const Endpoint *endpoint, const Message *message)
+{
+	return prepare_converts(endpoint) ||
+		(endpoint->config.previous == PREVIOUS_CHANGED && message->former != NULL);
 }
 
 /* The function; may it still be used? */
@@ -95,34 +103,50 @@ prepare_find_transform(const Endpoint *endpoint)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("function %s has other argument or result types", endpoint->config.transform),
-				 errhint("A transform takes (jsonb) or (jsonb, text, text) and returns jsonb.")));
+				 errhint("A transform takes (jsonb), (jsonb, text, text) or (jsonb, text, text, jsonb) and returns jsonb.")));
 	if (webhook_proc_aclcheck(function, endpoint->config.owner, ACL_EXECUTE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, get_func_name(function));
 	return function;
 }
 
+static void
+prepare_set_argument(FunctionCallInfo fcinfo, int n, bool isnull, Datum value)
+{
+	fcinfo->args[n].isnull = isnull;
+	fcinfo->args[n].value = value;
+}
+
+static Datum
+prepare_jsonb(const char *json)
+{
+	return JsonbPGetDatum(json_field_document(pstrdup(json ? json : "null")));
+}
+
 /* Call it with as many arguments as it takes.  NULL: it dropped the payload. */
 static char *
-prepare_call_transform(const Endpoint *endpoint, const Message *message, char *payload)
+prepare_call_transform(const Endpoint *endpoint, const Message *message, const char *payload, const char *previous)
 {
-	LOCAL_FCINFO(fcinfo, 3);
+	LOCAL_FCINFO(fcinfo, 4);
 	FmgrInfo	finfo;
 	Datum		result;
 
 	fmgr_info(prepare_find_transform(endpoint), &finfo);
+	if (finfo.fn_nargs > 1 && finfo.fn_strict && message->entity_id == NULL)
+		return NULL;
 	InitFunctionCallInfoData(*fcinfo, &finfo, finfo.fn_nargs, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = JsonbPGetDatum(json_field_document(pstrdup(payload ? payload : "null")));
-	fcinfo->args[0].isnull = false;
-	if (finfo.fn_nargs == 3)
+	prepare_set_argument(fcinfo, 0, false, prepare_jsonb(payload));
+	if (finfo.fn_nargs > 1)
 	{
-		fcinfo->args[1].value = CStringGetTextDatum(message->event);
-		fcinfo->args[1].isnull = false;
-		fcinfo->args[2].isnull = message->entity_id == NULL;
-		if (message->entity_id != NULL)
-			fcinfo->args[2].value = CStringGetTextDatum(format_entity_id_text(message));
-		if (finfo.fn_strict && message->entity_id == NULL)
-			return NULL;
+		prepare_set_argument(fcinfo, 1, false, CStringGetTextDatum(message->event));
+		prepare_set_argument(fcinfo, 2, message->entity_id == NULL, CStringGetTextDatum(format_entity_id_text(message)));
 	}
+
+	/*
+	 * Most messages have no former values; a strict function is called
+	 * nevertheless.
+	 */
+	if (finfo.fn_nargs > 3)
+		prepare_set_argument(fcinfo, 3, previous == NULL && !finfo.fn_strict, prepare_jsonb(previous));
 	result = FunctionCallInvoke(fcinfo);
 	if (fcinfo->isnull)
 		return NULL;
@@ -140,7 +164,7 @@ prepare_end_limits(void)
 
 /* The same as the owner, within the time limit; the end of the subtransaction allows writing again. */
 static char *
-prepare_run_transform(const Endpoint *endpoint, const Message *message, char *payload)
+prepare_run_transform(const Endpoint *endpoint, const Message *message, const char *payload, const char *previous)
 {
 	RunAs		state;
 	char	   *result;
@@ -150,7 +174,7 @@ prepare_run_transform(const Endpoint *endpoint, const Message *message, char *pa
 	prepare_transforming = endpoint->id;
 	enable_timeout_after(STATEMENT_TIMEOUT, webhook_transform_timeout);
 	enable_timeout_after(prepare_hard_limit, HARD_LIMIT_FACTOR * webhook_transform_timeout);
-	result = prepare_call_transform(endpoint, message, payload);
+	result = prepare_call_transform(endpoint, message, payload, previous);
 	prepare_end_limits();
 	run_as_end(&state);
 	return result;
@@ -165,34 +189,90 @@ prepare_is_deletion(const Message *message)
 	return dot != NULL && strcmp(dot, ".delete") == 0;
 }
 
-/* The payload to be sent; NULL: none.  Errors out if something goes wrong. */
-static char *
-prepare_make_payload(const Endpoint *endpoint, const Message *message, ShapeFaults *faults)
+/* Append those members of a JSON object that another one has with other values, or has not. */
+static void
+prepare_append_changed(StringInfo out, const char *payload, const char *former)
 {
-	char	   *payload = message->payload;
+	JsonMembers members = json_members(former);
+	JsonMembers others = json_members(payload);
+	JsonMember	member;
+	char		separator = '{';
+
+	while (json_members_next(&members, &member))
+	{
+		JsonMember	other;
+
+		if (json_members_find(&others, &member, &other) && other.value_len == member.value_len &&
+			memcmp(other.value, member.value, member.value_len) == 0)
+			continue;
+		appendStringInfoChar(out, separator);
+		appendBinaryStringInfo(out, member.key, (int) (member.value + member.value_len - member.key));
+		separator = ',';
+	}
+	appendStringInfoString(out, separator == '{' ? "{}" : "}");
+}
+
+/* A payload in the shape of the endpoint's integration. */
+static char *
+prepare_shape(const Endpoint *endpoint, const Message *message, char *payload, ShapeFaults *faults)
+{
+	const ShapeSet *set;
 	int			len;
 
-	if (endpoint->config.integration != NULL && payload != NULL)
-	{
-		const ShapeSet *set = shape_cache_get(endpoint->config.integration, message->entity_type,
-											  message->profile, message->event_uid);
+	if (endpoint->config.integration == NULL || payload == NULL)
+		return payload;
+	set = shape_cache_get(endpoint->config.integration, message->entity_type, message->profile, message->event_uid);
+	return set != NULL ? shape_cache_apply(set, payload, true, faults, &len) : payload;
+}
 
-		if (set != NULL)
-			payload = shape_cache_apply(set, payload, true, prepare_is_deletion(message) ? NULL : faults, &len);
-	}
-	if (endpoint->config.transform != NULL)
-		return prepare_run_transform(endpoint, message, payload);
+/* What is sent of the payload before the change; NULL: nothing. */
+static char *
+prepare_choose_previous(const Endpoint *endpoint, const Message *message, const char *payload, char *former)
+{
+	StringInfoData changed;
+
+	if (endpoint->config.previous == PREVIOUS_ROW)
+		return former;
+	if (endpoint->config.previous == PREVIOUS_NONE || prepare_is_deletion(message))
+		return NULL;
+	if (former == NULL || payload == NULL || *former != '{' || *payload != '{')
+		return former ? former : message->changed;
+	initStringInfo(&changed);
+	prepare_append_changed(&changed, payload, former);
+	return changed.data;
+}
+
+/* The payload to be sent, and what is sent of the one before; NULL: none.  Errors out if something goes wrong. */
+static char *
+prepare_make_payload(const Endpoint *endpoint, const Message *message, ShapeFaults *faults, char **previous)
+{
+	bool		both = endpoint->config.previous != PREVIOUS_NONE && message->former != NULL;
+	char	   *payload = prepare_shape(endpoint, message, message->payload, prepare_is_deletion(message) ? NULL : faults);
+	char	   *former = both ? prepare_shape(endpoint, message, message->former, NULL) : NULL;
+
+	*previous = prepare_choose_previous(endpoint, message, payload, former);
+	if (endpoint->config.transform == NULL)
+		return payload;
+	payload = prepare_run_transform(endpoint, message, payload, *previous);
+	if (both && payload != NULL)
+		former = prepare_run_transform(endpoint, message, former, NULL);
+	*previous = prepare_choose_previous(endpoint, message, payload, former);
 	return payload;
 }
 
 static void
-prepare_take_payload(Delivery *delivery, const char *payload, MemoryContext context)
+prepare_take_payload(Delivery *delivery, const char *payload, const char *previous, MemoryContext context)
 {
 	delivery->prepared.result = PREPARATION_SEND;
 	if (payload == NULL && delivery->endpoint->config.transform != NULL)
+	{
 		delivery->prepared.result = PREPARATION_DROP;
-	else if (payload != NULL && payload != delivery->message->payload)
+		return;
+	}
+	if (payload != NULL && payload != delivery->message->payload)
 		delivery->prepared.payload = MemoryContextStrdup(context, payload);
+	if (previous != NULL)
+		delivery->prepared.previous = MemoryContextStrdup(context, previous);
 }
 
 /* Remember what does not fit the form, to be logged with the attempt, and have it reported once. */
@@ -236,7 +316,10 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 	MemoryContextSwitchTo(scratch);
 	PG_TRY();
 	{
-		prepare_take_payload(delivery, prepare_make_payload(delivery->endpoint, delivery->message, &faults), context);
+		char	   *previous;
+		char	   *payload = prepare_make_payload(delivery->endpoint, delivery->message, &faults, &previous);
+
+		prepare_take_payload(delivery, payload, previous, context);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -271,14 +354,39 @@ prepare_refuse(Delivery *delivery, const char *error, MemoryContext context)
 	delivery->prepared.result = PREPARATION_ERROR;
 }
 
+/* What is sent of the values before the change. */
+static const char *
+prepare_previous(const Delivery *delivery)
+{
+	const Message *message = delivery->message;
+
+	if (prepare_needed(delivery->endpoint, message))
+		return delivery->prepared.previous;
+	switch (delivery->endpoint->config.previous)
+	{
+		case PREVIOUS_CHANGED:
+			return message->changed;
+		case PREVIOUS_ROW:
+			return message->former;
+		default:
+			return NULL;
+	}
+}
+
 const Message *
 prepare_message(const Delivery *delivery, Message *copy)
 {
-	if (delivery->prepared.payload == NULL)
+	const char *previous = prepare_previous(delivery);
+
+	if (delivery->prepared.payload == NULL && previous == NULL)
 		return delivery->message;
 	*copy = *delivery->message;
-	copy->payload = delivery->prepared.payload;
-	copy->payload_len = strlen(delivery->prepared.payload);
+	copy->previous = previous;
+	if (delivery->prepared.payload != NULL)
+	{
+		copy->payload = delivery->prepared.payload;
+		copy->payload_len = strlen(delivery->prepared.payload);
+	}
 	return copy;
 }
 
@@ -287,6 +395,8 @@ prepare_forget(Delivery *delivery)
 {
 	if (delivery->prepared.payload != NULL)
 		pfree(delivery->prepared.payload);
+	if (delivery->prepared.previous != NULL)
+		pfree(delivery->prepared.previous);
 	if (delivery->prepared.error != NULL)
 		pfree(delivery->prepared.error);
 	if (delivery->prepared.faults != NULL)

@@ -13,8 +13,8 @@
 /* In the worker, before anything is prepared. */
 extern void prepare_init(void);
 
-/* Does this webhook send anything but the payload as it was captured? */
-extern bool prepare_needed(const Endpoint *endpoint);
+/* Does this webhook send anything but what was captured? */
+extern bool prepare_needed(const Endpoint *endpoint, const Message *message);
 
 /*
  * Shape and transform the payload of a delivery: sets delivery->prepared.  Never

@@ -44,7 +44,8 @@ queue_ready(Delivery *delivery)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 
-	if (delivery->prepared.result != PREPARATION_NONE || delivery->withheld != NULL || !prepare_needed(endpoint))
+	if (delivery->prepared.result != PREPARATION_NONE || delivery->withheld != NULL ||
+		!prepare_needed(endpoint, delivery->message))
 	{
 		delivery_enter(delivery, PHASE_READY);
 		return;

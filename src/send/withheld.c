@@ -333,33 +333,42 @@ withheld_hidden_key(const WithheldVerdict *verdict, const Jsonb *payload)
 }
 
 /*
- * Is there something in the payload that the role may not read, or that does not
- * exist any more?  A parsed payload can be many times as large as its text, and
- * there are as many of them in a transaction as there are deliveries.
+ * Is there something in this part of a message that the role may not read, or that
+ * does not exist any more?  Parsed JSON can be many times as large as its text, and
+ * there is as much of it in a transaction as there are deliveries.
  */
 static const char *
-withheld_hidden_part(const WithheldVerdict *verdict, const Message *message)
+withheld_hidden_in(const WithheldVerdict *verdict, const char *json)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext scratch;
+	MemoryContext scratch = AllocSetContextCreate(caller, "webhook parsed payload", ALLOCSET_DEFAULT_SIZES);
 	const char *result = NULL;
 	const char *key;
-	Jsonb	   *payload;
+	Jsonb	   *parsed;
 
-	if (verdict->event_uid_hidden && message->event_uid != NULL)
-		return "permission denied for the event UID";
-	if (message->payload == NULL)
-		return NULL;
-	scratch = AllocSetContextCreate(caller, "webhook parsed payload", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(scratch);
-	payload = match_parse_payload(message->payload);
-	key = JB_ROOT_IS_OBJECT(payload) ? withheld_hidden_key(verdict, payload) : NULL;
+	parsed = match_parse_payload(json);
+	key = JB_ROOT_IS_OBJECT(parsed) ? withheld_hidden_key(verdict, parsed) : NULL;
 	MemoryContextSwitchTo(caller);
-	if (!JB_ROOT_IS_OBJECT(payload))
+	if (!JB_ROOT_IS_OBJECT(parsed))
 		result = "permission denied for part of the payload";
 	else if (key != NULL)
 		result = psprintf("permission denied for column %s of table %s", key, get_rel_name(verdict->key.relid));
 	MemoryContextDelete(scratch);
+	return result;
+}
+
+static const char *
+withheld_hidden_part(const WithheldVerdict *verdict, const Message *message)
+{
+	const char *parts[] = {message->payload, message->former, message->changed};
+	const char *result = NULL;
+
+	if (verdict->event_uid_hidden && message->event_uid != NULL)
+		return "permission denied for the event UID";
+	for (int i = 0; i < lengthof(parts) && result == NULL; i++)
+		if (parts[i] != NULL)
+			result = withheld_hidden_in(verdict, parts[i]);
 	return result;
 }
 

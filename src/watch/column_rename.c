@@ -3,11 +3,12 @@
  * column_rename.c
  *		Update webhooks that refer to a renamed column.
  *
- * Property "columns" of a webhook contains names of columns, and "filter" keys of
- * payloads.  After ALTER TABLE ... RENAME COLUMN neither would ever match again,
- * without any error.  So the names are replaced in the same transaction.  If
- * another watched table that the webhook subscribes to still has a column with the
- * old name, "columns" gets both names, and "filter" remains unchanged.
+ * Property "columns" of a webhook contains names of columns, "filter" keys of
+ * payloads, and "condition" paths such as $.new.status.  After ALTER TABLE ...
+ * RENAME COLUMN none of them would ever match again, without any error.  So the
+ * names are replaced in the same transaction.  If another watched table that the
+ * webhook subscribes to still has a column with the old name, "columns" gets both
+ * names, and the others remain unchanged.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,10 +35,15 @@ static ProcessUtility_hook_type column_rename_prev_process_utility = NULL;
 #define SUBSCRIBES(w, t) \
 	"EXISTS (SELECT FROM unnest(" w ".events) AS e WHERE e = '*' OR split_part(e, '.', 1) = " t ".entity_type)"
 
+/* A column in the text form of a condition. */
+#define IN_CONDITION(side, name)	"'$.\"" side "\".' || to_json(" name "::text)::text"
+
 /* The webhooks that refer to column $2 of table $1. */
 static const char *const column_rename_find_sql =
 "SELECT w.id FROM webhook.webhook AS w JOIN webhook.watch AS t ON t.relation = $1 AND " SUBSCRIBES("w", "t")
-" WHERE $2 = ANY (w.columns) OR (t.payload IS NULL AND w.filter ? $2) ORDER BY w.id";
+" WHERE $2 = ANY (w.columns) OR (t.payload IS NULL AND w.filter ? $2)"
+"  OR (t.payload IS NULL AND (position(" IN_CONDITION("new", "$2") " IN w.condition::text) > 0"
+"   OR position(" IN_CONDITION("old", "$2") " IN w.condition::text) > 0)) ORDER BY w.id";
 
 /* Column $2 of table $1 is $3 now: update webhook $4. */
 static const char *const column_rename_follow_sql =
@@ -46,7 +52,10 @@ static const char *const column_rename_follow_sql =
 "  WHEN o.has THEN w.columns || $3 WHEN $3 = ANY (w.columns) THEN array_remove(w.columns, $2)"
 "  ELSE array_replace(w.columns, $2, $3) END,"
 " filter = CASE WHEN w.filter ? $2 AND o.payload IS NULL AND NOT o.has"
-"  THEN (w.filter - $2) || jsonb_build_object($3, w.filter -> $2) ELSE w.filter END"
+"  THEN (w.filter - $2) || jsonb_build_object($3, w.filter -> $2) ELSE w.filter END,"
+" condition = CASE WHEN o.payload IS NULL AND NOT o.has"
+"  THEN replace(replace(w.condition::text, " IN_CONDITION("new", "$2") ", " IN_CONDITION("new", "$3") "),"
+"   " IN_CONDITION("old", "$2") ", " IN_CONDITION("old", "$3") ")::jsonpath ELSE w.condition END"
 " FROM (SELECT v.id, t.payload, EXISTS (SELECT FROM webhook.watch AS u JOIN pg_attribute AS a"
 "   ON a.attrelid = u.relation AND a.attname = $2 AND NOT a.attisdropped"
 "   WHERE u.relation <> $1 AND " SUBSCRIBES("v", "u") ") AS has"
@@ -85,7 +94,7 @@ column_rename_follow(Oid relid, const char *old, const char *new)
 	if (n > 0)
 		ereport(NOTICE,
 				(errmsg("renamed column \"%s\" to \"%s\" in properties of webhooks", old, new),
-				 errdetail("Changed \"columns\" or \"filter\" of webhooks with ids %s.", ids.data)));
+				 errdetail("Changed \"columns\", \"filter\" or \"condition\" of webhooks with ids %s.", ids.data)));
 	as_owner_end(&state);
 }
 

@@ -366,32 +366,55 @@ evaluate_warn_of_text(const WatchedTable *table, TupleDesc desc, AttrNumber attn
 					   format_type_be(TupleDescAttr(desc, attnum - 1)->atttypid))));
 }
 
-char *
-evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
-				 const WatchValues *values, int *len)
+/* A row as JSON, or these columns of it. */
+static char *
+evaluate_json(WatchedTable *table, RowJson *json, TupleTableSlot *slot, const Bitmapset *columns, int *len)
 {
 	StringInfoData buf;
 	RunAs		state;
 	AttrNumber	as_text;
 
-	if (table->json == NULL)
-	{
-		char	   *payload = values->text[WATCH_PAYLOAD];
-
-		*len = payload ? strlen(payload) : 0;
-		return payload;
-	}
 	initStringInfo(&buf);
 	slot_getallattrs(slot);
 	if (table->calls_users)
 		run_as_table_owner(table->owner, table->search_path, &state);
-	as_text = row_json_append(audience->json, &buf, slot->tts_values, slot->tts_isnull);
+	as_text = row_json_append(json, &buf, slot->tts_values, slot->tts_isnull, columns);
 	if (table->calls_users)
 		run_as_end(&state);
 	if (as_text != InvalidAttrNumber)
 		evaluate_warn_of_text(table, slot->tts_tupleDescriptor, as_text);
 	*len = buf.len;
 	return buf.data;
+}
+
+char *
+evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
+				 const WatchValues *values, int *len)
+{
+	char	   *payload = values->text[WATCH_PAYLOAD];
+
+	if (table->json != NULL)
+		return evaluate_json(table, audience->json, slot, NULL, len);
+	*len = payload ? strlen(payload) : 0;
+	return payload;
+}
+
+char *
+evaluate_changed(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *old, TupleTableSlot *new,
+				 int *len)
+{
+	Bitmapset  *changed = NULL;
+
+	Assert(table->json != NULL);
+	slot_getallattrs(old);
+	slot_getallattrs(new);
+	for (int i = 0; i < table->npayload; i++)
+		if (evaluate_column_changed(old, new, table->payload[i]))
+			changed = bms_add_member(changed, table->payload[i]);
+	if (changed != NULL)
+		return evaluate_json(table, audience->json, old, changed, len);
+	*len = 2;
+	return pstrdup("{}");
 }
 
 char *

@@ -54,6 +54,13 @@ extern bool evaluate_field_may_differ(const WatchedTable *table, WatchField fiel
 extern char *evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
 							  const WatchValues *values, int *len);
 
+/*
+ * The former values of those columns of the payload that differ, as a JSON object, for
+ * a table without payload function.  Palloc'd.
+ */
+extern char *evaluate_changed(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *old,
+							  TupleTableSlot *new, int *len);
+
 /* Text of a field that is a plain column, palloc'd; NULL if it is null or not a plain column. */
 extern char *evaluate_column(WatchedTable *table, TupleTableSlot *slot, WatchField field);
 

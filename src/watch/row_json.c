@@ -536,10 +536,11 @@ row_json_create(TupleDesc desc, const AttrNumber *attnums, const char *const *na
 }
 
 AttrNumber
-row_json_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls)
+row_json_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls, const Bitmapset *columns)
 {
 	int			nest_level = pinned_begin(row->settings);
 	AttrNumber	as_text = InvalidAttrNumber;
+	int			start = buf->len;
 
 	/* Functions of users must run as the owner of the table. */
 	Assert(!row->calls_users || InSecurityRestrictedOperation());
@@ -547,14 +548,17 @@ row_json_append(RowJson *row, StringInfo buf, const Datum *values, const bool *n
 	{
 		RowJsonColumn *column = &row->columns[i];
 
+		if (columns != NULL && !bms_is_member(column->index + 1, columns))
+			continue;
 		row_json_append_bytes(buf, column->prefix, column->prefix_len);
 		if (nulls[column->index])
 			row_json_append_bytes(buf, "null", 4);
 		else if (!row_json_append_value(buf, column, values[column->index]))
 			as_text = column->index + 1;
 	}
-	if (row->ncolumns == 0)
+	if (buf->len == start)
 		row_json_append_byte(buf, '{');
+	buf->data[start] = '{';		/* the first column may have been left out */
 	row_json_append_byte(buf, '}');
 	*row_json_reserve(buf, 0) = '\0';
 	pinned_end(nest_level);

@@ -10,6 +10,7 @@
 
 #include "access/tupdesc.h"
 #include "lib/stringinfo.h"
+#include "nodes/bitmapset.h"
 
 /* Columns of a row type, with all catalog lookups done. */
 typedef struct RowJson RowJson;
@@ -23,12 +24,13 @@ extern RowJson *row_json_create(TupleDesc desc, const AttrNumber *attnums,
 								const char *const *names, int n);
 
 /*
- * Append "{...}" for a row given as arrays indexed by attnum - 1.  Leaks into the
- * current memory context, so it should be a short-lived one.  Returns a column
- * whose value was converted to text because the type's cast to json failed, or
- * InvalidAttrNumber.
+ * Append "{...}" for a row given as arrays indexed by attnum - 1, with all columns or,
+ * if columns is not NULL, those in this set.  Leaks into the current memory context,
+ * so it should be a short-lived one.  Returns a column whose value was converted to
+ * text because the type's cast to json failed, or InvalidAttrNumber.
  */
-extern AttrNumber row_json_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls);
+extern AttrNumber row_json_append(RowJson *row, StringInfo buf, const Datum *values, const bool *nulls,
+								  const Bitmapset *columns);
 
 /* May this call functions written by users, such as casts to json? */
 extern bool row_json_calls_users(const RowJson *row);

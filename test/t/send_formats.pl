@@ -1,6 +1,6 @@
 # What is sent is what describe_format() says, in every format.
 #
-# Mission: W7 X17; goals: R6.
+# Mission: W7 X1 X17, M9, W6; goals: R6.
 
 use strict;
 use warnings;
@@ -117,5 +117,61 @@ foreach my $format (@formats)
 		'', "W7: $format: an empty id is as described");
 	is(join(',', grep { /^x-(empty|blank)$/ } sort keys %{ $request->{headers} }), 'x-blank,x-empty', "I5: $format: headers without a value");
 }
+
+# X1: what was before is beside what is, in each format with a place for it
+
+sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('formats')");
+my @with_previous = qw(entity standard cloudevents);
+foreach my $format (@with_previous)
+{
+	WebhookTest::create_webhook($node, app => "'previous'", event => "'guest.*'", format => "'$format'", previous => "'$_'",
+		url => "'" . $receiver->url("/$_-$format") . "'", retry_schedule => "'{0,0,0}'") foreach qw(changed row);
+}
+$receiver->behave('/row-entity', status => 500, times => 1);
+sql(q{
+	INSERT INTO guest VALUES (2, 'Ann', '{"a": 1, "b":  [2]}');
+	UPDATE guest SET name = 'Bea';
+	UPDATE guest SET meta = '3';
+	DELETE FROM guest;
+});
+WebhookTest::wait_until_delivered($node);
+foreach my $format (@with_previous)
+{
+	foreach my $kind (qw(changed row))
+	{
+		my @requests = $receiver->requests("/$kind-$format");
+		my %seen;
+		@requests = grep { !$seen{ $_->{headers}{'webhook-id'} }++ } @requests;
+		my @found = map { problems($schema{$format}, $json->decode($_->{body}), 'body') } @requests;
+
+		is(join("\n", @found), '', "W7, X1: $format: bodies with $kind are as described");
+		is( join("\n", map { $_->{body} =~ /,"previous":(.*)\}$/ ? $1 : '-' } @requests),
+			$kind eq 'row' ? join("\n", '-', '{"id":2,"name":"Ann","meta":{"a": 1, "b": [2]}}', '{"id":2,"name":"Bea","meta":{"a": 1, "b": [2]}}',
+				'{"id":2,"name":"Bea","meta":3}') :
+			  join("\n", '-', '{"name":"Ann"}', '{"meta":{"a": 1, "b": [2]}}', '-'),
+			"X1: $format: previous is $kind");
+	}
+}
+my ($created, $again, $first) = $receiver->requests('/row-entity');
+is($again->{headers}{'webhook-id'}, $created->{headers}{'webhook-id'}, 'W4: what failed is sent again');
+like($first->{body}, qr/^\{"entity_id":2,"entity_type":"guest","action_type":"update","result":\{[^}]*\}+,"previous":/,
+	'X1: after the result');
+like(($receiver->requests('/row-entity'))[-1]{body}, qr/^\{"entity_id":2,"entity_type":"guest","action_type":"delete","previous":\{/,
+	'X1: a deletion has it after the action');
+
+# X1, M9, W6: it is kept with what waits, for as long as that does, and with what is sent once more
+
+my $kept = sql("SELECT id FROM webhook.get_webhooks('previous') WHERE url LIKE '%/changed-entity'");
+sql("SELECT webhook.deactivate_webhook($kept, buffer_events => true)");
+sql(q{INSERT INTO guest VALUES (3, 'Cid'); UPDATE guest SET name = 'Dan'; UPDATE guest SET name = 'Eve'});
+WebhookTest::becomes("SELECT buffered FROM webhook.stat_webhooks WHERE webhook_id = $kept", 3, 'M9: buffered');
+$node->restart;
+sql("SELECT webhook.activate_webhook($kept, replay_events => true)");
+WebhookTest::wait_until_delivered($node);
+my @replayed = ($receiver->requests('/changed-entity'))[-3 .. -1];
+is(join(' ', map { $_->{body} =~ /,"previous":(.*)\}$/ ? $1 : '-' } @replayed), '- {"name":"Cid"} {"name":"Dan"}', 'X1, M9: in the buffer as well');
+is(sql("SELECT webhook.redeliver($kept, '$replayed[2]{headers}{'webhook-id'}')"), 't', 'W6: delivered again');
+WebhookTest::wait_until_delivered($node);
+is(($receiver->requests('/changed-entity'))[-1]{body}, $replayed[2]{body}, 'X1, W6: with the same former values');
 
 done_testing();

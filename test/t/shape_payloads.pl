@@ -1,6 +1,6 @@
 # What integrations and transforms make of payloads, as the receiver sees it.
 #
-# Mission: I12 I13 I14 I15 I17, I9 (the report of old keys).
+# Mission: I12 I13 I14 I15 I17 X1, I9 (the report of old keys).
 
 use strict;
 use warnings;
@@ -238,6 +238,47 @@ while (time < $start + 5)
 cmp_ok(0.2 * ($receiver->count('/slower') - $before) / (time - $start), '<', 0.5,
 	'W5: slow transforms together take but a part of the time');
 sql("SELECT webhook.delete_webhook_by_id($_)") foreach @slow, $other;
+
+# X1: what was before has the shape of what is
+
+sub previous_of
+{
+	my ($path) = @_;
+
+	return join(' ', map { $_->{body} =~ /,"previous":(.*)\}$/ ? $1 : '-' } ($receiver->requests($path))[-3 .. -1]);
+}
+
+sql(q{
+	CREATE FUNCTION redact(jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS 'SELECT jsonb_build_object(''initial'', left($1 ->> ''firstname'', 1), ''id'', $1 -> ''id'')';
+	CREATE FUNCTION tell(jsonb, text, text, previous jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE
+		AS 'SELECT jsonb_build_object(''event'', $2, ''id'', $3, ''before'', previous, ''none'', previous IS NULL)';
+	CREATE FUNCTION tell_strict(jsonb, text, text, previous jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE STRICT AS 'SELECT previous';
+	SELECT webhook.create_integration('shaped');
+	SELECT webhook.connect_profile('shaped', 'q');
+	SELECT webhook.activate_integration('q', 'shaped');
+	SELECT webhook.set_field_mapping('[{"name": "who", "mapped_to": "firstname"}, {"name": "price", "mapped_to": "amount"}]', 'shaped');
+});
+foreach my $kind (qw(changed row))
+{
+	my $url = $receiver->url("/previous-$kind");
+	sql("SELECT webhook.create_webhook('before', 'guest.*', '$url-integration', integration => 'shaped', previous => '$kind')");
+	sql("SELECT webhook.create_webhook('before', 'guest.*', '$url-$_', transform => '$_', previous => '$kind')") foreach qw(redact tell tell_strict);
+}
+sql(q{
+	INSERT INTO guest (id, profile, firstname, amount) VALUES (300, 'q', 'Ann', 1.50);
+	UPDATE guest SET firstname = 'Abe' WHERE id = 300;
+	UPDATE guest SET firstname = 'Bob', amount = 1.5 WHERE id = 300;
+});
+arrived('/previous-row-tell');
+is(previous_of('/previous-changed-integration'), '- {"who":"Ann"} {"who":"Abe","price":1.50}', 'X1, I13: mapped, what has changed');
+is(previous_of('/previous-row-integration'), '- {"who":"Ann","price":1.50} {"who":"Abe","price":1.50}', 'X1, I13: mapped, all of it');
+is(previous_of('/previous-changed-redact'), '- {} {"initial": "A"}', 'X1, I17: a transform hides the same of it');
+is(previous_of('/previous-row-redact'), '- {"id": 300, "initial": "A"} {"id": 300, "initial": "A"}', 'X1, I17: and of the former row');
+is( join(' ', map { $_->{body} =~ /"none": (\w+), "event": "[^"]*", "before": (null|\{.*?\})/; "$2 $1" } ($receiver->requests('/previous-changed-tell'))[-3 .. -1]),
+	'null true {"firstname": "Ann"} false {"amount": 1.50, "firstname": "Abe"} false', 'X1, I17: it is an argument of a transform');
+is(join(' ', map { $_->{body} =~ /"result":(.*?)(,"previous".*)?\}$/; $1 } ($receiver->requests('/previous-changed-tell_strict'))[-3 .. -1]),
+	'null {"firstname": "Ann"} {"amount": 1.50, "firstname": "Abe"}', 'X1, I17: a strict one is called without it, too');
+sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('before'); SELECT webhook.delete_integration('shaped')");
 
 # I9: an old key is reported once
 
