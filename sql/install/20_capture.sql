@@ -59,3 +59,46 @@ AS $$
                WHERE i.indrelid = $1 AND i.indisprimary) ELSE '{}' END;
 $$;
 COMMENT ON FUNCTION webhook.watched_numbers(regclass, text, text[], text[]) IS 'attribute numbers of columns that the settings of a table refer to';
+
+-- A watched table that has been renamed may have been replaced by the one that has its name now.
+CREATE VIEW webhook.changed_table AS
+    SELECT * FROM (
+        SELECT k.relation, k.entity_type, COALESCE(k.name, k.relation::text) AS name, t.name AS new_name,
+               CASE WHEN t.name IS NULL THEN 'dropped'
+                    WHEN k.name = t.name THEN NULL
+                    WHEN pg_catalog.to_regclass(k.name) IS NULL THEN 'renamed'
+                    WHEN EXISTS (SELECT FROM pg_catalog.pg_class AS c
+                                 WHERE c.oid = pg_catalog.to_regclass(k.name) AND c.relkind IN ('r', 'p')
+                                   AND NOT EXISTS (SELECT FROM webhook.watch AS o WHERE o.relation = c.oid)) THEN 'replaced'
+               END AS change
+        FROM webhook.watch AS k LEFT JOIN (
+            SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
+            FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace) AS t ON t.oid = k.relation
+        ) AS compared
+    WHERE change IS NOT NULL;
+COMMENT ON VIEW webhook.changed_table
+    IS 'watched tables that have been dropped, renamed, or replaced by a table of the same name that is not watched';
+
+-- For the worker.  Each change is reported once: the settings are deleted, or get the table's new name.  Those that a session is
+-- about to change with watch() are left to it.
+CREATE FUNCTION webhook.note_changed_tables() RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH found AS MATERIALIZED (
+        SELECT c.* FROM webhook.watch AS k JOIN webhook.changed_table AS c ON c.relation = k.relation
+        WHERE c.change IN ('dropped', 'replaced') FOR UPDATE OF k SKIP LOCKED),
+    deleted AS (
+        DELETE FROM webhook.watch AS k USING found AS f WHERE k.relation = f.relation AND f.change = 'dropped'),
+    updated AS (
+        UPDATE webhook.watch AS k SET name = f.new_name FROM found AS f WHERE k.relation = f.relation AND f.change = 'replaced'),
+    noted AS (
+        INSERT INTO webhook.notification (kind, message)
+        SELECT 'watched_table', CASE f.change
+            WHEN 'dropped' THEN format('table %s, watched as "%s", has been dropped; changes are no longer captured',
+                                       f.name, f.entity_type)
+            ELSE format('table %s, watched as "%s", is now %s; another table has its name and is not watched: '
+                        'call webhook.watch() for it', f.name, f.entity_type, f.new_name) END
+        FROM found AS f RETURNING id, kind, message)
+    SELECT pg_notify('webhook', json_build_object('id', n.id, 'kind', n.kind, 'message', n.message)::text) FROM noted AS n;
+$$;
+COMMENT ON FUNCTION webhook.note_changed_tables() IS 'reports watched tables that have been dropped or replaced';

@@ -147,3 +147,18 @@ CREATE VIEW webhook.stat_webhooks AS
     LEFT JOIN unread AS u ON u.webhook_id = h.id
     LEFT JOIN stored AS d ON d.webhook_id = h.id;
 COMMENT ON VIEW webhook.stat_webhooks IS 'per webhook: what was delivered, what failed, what is pending';
+
+-- For a worker that starts.  The webhooks are found by skipping from one to the next in the index, past all of their rows.
+CREATE VIEW webhook.backlog AS
+    WITH RECURSIVE w AS (
+        (SELECT webhook_id FROM webhook.delivery WHERE state IN ('waiting', 'retrying') ORDER BY webhook_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT d.webhook_id FROM webhook.delivery AS d
+                WHERE d.webhook_id > w.webhook_id AND d.state IN ('waiting', 'retrying') ORDER BY d.webhook_id LIMIT 1)
+        FROM w WHERE w.webhook_id IS NOT NULL)
+    SELECT w.webhook_id, COALESCE(h.active OR h.buffering, false) AS wanted
+      FROM w LEFT JOIN webhook.webhook AS h ON h.id = w.webhook_id
+     WHERE w.webhook_id IS NOT NULL AND (h.active OR h.buffering) IS NOT TRUE
+        OR h.active AND EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting');
+COMMENT ON VIEW webhook.backlog
+    IS 'active webhooks with waiting deliveries, and those whose deliveries are not wanted any more, as they are gone or deactivated';

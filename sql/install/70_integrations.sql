@@ -202,3 +202,20 @@ AS $$
     ORDER BY 1, 3;
 $$;
 COMMENT ON FUNCTION webhook.integrations_for(oid, integer) IS 'the integrations that a role may manage';
+
+-- For the worker.  Each key is reported once.
+CREATE FUNCTION webhook.note_key_ages(max_age integer) RETURNS void
+    LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH old AS (
+        UPDATE webhook.integration SET age_reported_at = now()
+        WHERE age_reported_at IS NULL AND api_key_created_at < now() - make_interval(secs => $1)
+        RETURNING name, api_key_created_at::date AS created),
+    noted AS (
+        INSERT INTO webhook.notification (kind, message)
+        SELECT 'api_key_age', format('The API key of integration "%s" is from %s and should be replaced with webhook.rotate_api_key().',
+                                     o.name, o.created)
+        FROM old AS o RETURNING id, kind, message)
+    SELECT pg_notify('webhook', json_build_object('id', n.id, 'kind', n.kind, 'message', n.message)::text) FROM noted AS n;
+$$;
+COMMENT ON FUNCTION webhook.note_key_ages(integer) IS 'reports API keys that are older than this many seconds';

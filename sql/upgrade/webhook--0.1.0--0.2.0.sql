@@ -454,6 +454,161 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.manual_actions_for(text, text, text, oid) IS 'webhooks of a role that users can fire for an entity type';
 
+-- What is withheld from webhooks of this role with these events: watched tables that it may not select, and those of which it
+-- may not select all columns.  problem is null for a table that is locked now.  A long list of columns must fit into a NOTIFY.
+CREATE FUNCTION webhook.withheld_from(role regrole, events text[])
+RETURNS TABLE (relation regclass, event_names text[], problem text, columns text[])
+    LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT k.relation, k.event_names,
+           CASE WHEN k.columns IS NULL THEN k.problem
+                ELSE 'permission denied for column ' || left(array_to_string(k.columns, ', '), 500) END,
+           k.columns
+    FROM (SELECT w.relation, e.names AS event_names, webhook.access_problem($1, w.relation) AS problem,
+                 webhook.access_hidden($1, w.relation) AS columns
+          FROM webhook.watch AS w CROSS JOIN LATERAL (
+               SELECT ARRAY[w.entity_type || '.*', w.entity_type || '.create', w.entity_type || '.update',
+                            w.entity_type || '.delete']) AS e (names)
+          WHERE $2 && ('*'::text || e.names) OFFSET 0) AS k
+    WHERE k.problem IS DISTINCT FROM '' OR k.columns IS NOT NULL;
+$$;
+COMMENT ON FUNCTION webhook.withheld_from(regrole, text[]) IS 'the watched tables whose rows, or some columns, are not sent to webhooks of a role';
+
+-- For create_webhook() and update_webhook().  A table whose rows would come with the event * only is no mistake of the caller.
+CREATE FUNCTION webhook.check_withheld(webhook_id bigint) RETURNS text
+    LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM webhook.withheld AS h WHERE h.webhook_id = $1;
+    WITH found AS MATERIALIZED (
+        SELECT k.relation, k.problem, k.columns, w.events && k.event_names AS named
+        FROM webhook.webhook AS w CROSS JOIN LATERAL webhook.withheld_from(w.owner, w.events) AS k
+        WHERE w.id = $1 AND k.problem IS NOT NULL),
+    stored AS (
+        INSERT INTO webhook.withheld (webhook_id, relation, problem, columns)
+        SELECT $1, f.relation, f.problem, f.columns FROM found AS f)
+    SELECT min(f.problem) FROM found AS f WHERE f.named AND f.columns IS NULL;
+$$;
+COMMENT ON FUNCTION webhook.check_withheld(bigint)
+    IS 'brings webhook.withheld up to date for a webhook; returns why its owner gets no rows of a table that its events name';
+
+-- For the worker.  What is less than before is not reported; what cannot be judged now stays as it is, and the result is true.
+-- The bootstrap superuser (10) may see everything.  It is among the owners so that the worker looks at each watched table: only
+-- then is it notified of the table's changes.
+CREATE FUNCTION webhook.note_withheld() RETURNS boolean
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH owners AS (
+        SELECT w.owner FROM webhook.webhook AS w WHERE w.active OR w.buffering UNION SELECT 10::oid::regrole),
+    judged AS MATERIALIZED (
+        SELECT o.owner, k.* FROM owners AS o CROSS JOIN LATERAL webhook.withheld_from(o.owner, '{*}') AS k),
+    found AS MATERIALIZED (
+        SELECT w.id, k.relation, k.problem, k.columns,
+               h.webhook_id IS NULL OR CASE WHEN k.columns IS NULL THEN h.columns IS NOT NULL OR h.problem <> k.problem
+                                            ELSE NOT k.columns <@ h.columns END AS is_new
+        FROM judged AS k JOIN webhook.webhook AS w ON w.owner = k.owner
+             LEFT JOIN webhook.withheld AS h ON h.webhook_id = w.id AND h.relation = k.relation
+        WHERE k.problem IS NOT NULL AND (w.active OR w.buffering) AND w.events && ('*'::text || k.event_names)),
+    deleted AS (
+        DELETE FROM webhook.withheld AS h
+        WHERE NOT EXISTS (SELECT FROM found AS f WHERE f.id = h.webhook_id AND f.relation = h.relation)
+          AND NOT EXISTS (SELECT FROM judged AS j WHERE j.relation = h.relation AND j.problem IS NULL)),
+    stored AS (
+        INSERT INTO webhook.withheld AS h (webhook_id, relation, problem, columns)
+        SELECT f.id, f.relation, f.problem, f.columns FROM found AS f
+        ON CONFLICT (webhook_id, relation) DO UPDATE
+           SET problem = excluded.problem, columns = excluded.columns, since = now()
+         WHERE (h.problem, h.columns) IS DISTINCT FROM (excluded.problem, excluded.columns)),
+    noted AS (
+        INSERT INTO webhook.notification (webhook_id, kind, message)
+        SELECT f.id, 'withheld', format('%s of %s are no longer sent: %s',
+                                        CASE WHEN f.columns IS NULL THEN 'rows' ELSE 'columns' END, f.relation, f.problem)
+        FROM found AS f WHERE f.is_new RETURNING id, webhook_id, kind, message),
+    sent AS (
+        SELECT count(pg_notify('webhook', json_build_object('id', n.id, 'webhook_id', n.webhook_id, 'kind', n.kind,
+                                                            'message', n.message)::text)) FROM noted AS n)
+    SELECT EXISTS (SELECT FROM judged AS j WHERE j.problem IS NULL) FROM sent;
+$$;
+COMMENT ON FUNCTION webhook.note_withheld()
+    IS 'brings webhook.withheld up to date and reports what is new in it; true: some tables are locked';
+
+-- A watched table that has been renamed may have been replaced by the one that has its name now.
+CREATE VIEW webhook.changed_table AS
+    SELECT * FROM (
+        SELECT k.relation, k.entity_type, COALESCE(k.name, k.relation::text) AS name, t.name AS new_name,
+               CASE WHEN t.name IS NULL THEN 'dropped'
+                    WHEN k.name = t.name THEN NULL
+                    WHEN pg_catalog.to_regclass(k.name) IS NULL THEN 'renamed'
+                    WHEN EXISTS (SELECT FROM pg_catalog.pg_class AS c
+                                 WHERE c.oid = pg_catalog.to_regclass(k.name) AND c.relkind IN ('r', 'p')
+                                   AND NOT EXISTS (SELECT FROM webhook.watch AS o WHERE o.relation = c.oid)) THEN 'replaced'
+               END AS change
+        FROM webhook.watch AS k LEFT JOIN (
+            SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
+            FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace) AS t ON t.oid = k.relation
+        ) AS compared
+    WHERE change IS NOT NULL;
+COMMENT ON VIEW webhook.changed_table
+    IS 'watched tables that have been dropped, renamed, or replaced by a table of the same name that is not watched';
+
+-- For the worker.  Each change is reported once: the settings are deleted, or get the table's new name.  Those that a session is
+-- about to change with watch() are left to it.
+CREATE FUNCTION webhook.note_changed_tables() RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH found AS MATERIALIZED (
+        SELECT c.* FROM webhook.watch AS k JOIN webhook.changed_table AS c ON c.relation = k.relation
+        WHERE c.change IN ('dropped', 'replaced') FOR UPDATE OF k SKIP LOCKED),
+    deleted AS (
+        DELETE FROM webhook.watch AS k USING found AS f WHERE k.relation = f.relation AND f.change = 'dropped'),
+    updated AS (
+        UPDATE webhook.watch AS k SET name = f.new_name FROM found AS f WHERE k.relation = f.relation AND f.change = 'replaced'),
+    noted AS (
+        INSERT INTO webhook.notification (kind, message)
+        SELECT 'watched_table', CASE f.change
+            WHEN 'dropped' THEN format('table %s, watched as "%s", has been dropped; changes are no longer captured',
+                                       f.name, f.entity_type)
+            ELSE format('table %s, watched as "%s", is now %s; another table has its name and is not watched: '
+                        'call webhook.watch() for it', f.name, f.entity_type, f.new_name) END
+        FROM found AS f RETURNING id, kind, message)
+    SELECT pg_notify('webhook', json_build_object('id', n.id, 'kind', n.kind, 'message', n.message)::text) FROM noted AS n;
+$$;
+COMMENT ON FUNCTION webhook.note_changed_tables() IS 'reports watched tables that have been dropped or replaced';
+
+-- For the worker.  Each key is reported once.
+CREATE FUNCTION webhook.note_key_ages(max_age integer) RETURNS void
+    LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH old AS (
+        UPDATE webhook.integration SET age_reported_at = now()
+        WHERE age_reported_at IS NULL AND api_key_created_at < now() - make_interval(secs => $1)
+        RETURNING name, api_key_created_at::date AS created),
+    noted AS (
+        INSERT INTO webhook.notification (kind, message)
+        SELECT 'api_key_age', format('The API key of integration "%s" is from %s and should be replaced with webhook.rotate_api_key().',
+                                     o.name, o.created)
+        FROM old AS o RETURNING id, kind, message)
+    SELECT pg_notify('webhook', json_build_object('id', n.id, 'kind', n.kind, 'message', n.message)::text) FROM noted AS n;
+$$;
+COMMENT ON FUNCTION webhook.note_key_ages(integer) IS 'reports API keys that are older than this many seconds';
+
+-- For a worker that starts.  The webhooks are found by skipping from one to the next in the index, past all of their rows.
+CREATE VIEW webhook.backlog AS
+    WITH RECURSIVE w AS (
+        (SELECT webhook_id FROM webhook.delivery WHERE state IN ('waiting', 'retrying') ORDER BY webhook_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT d.webhook_id FROM webhook.delivery AS d
+                WHERE d.webhook_id > w.webhook_id AND d.state IN ('waiting', 'retrying') ORDER BY d.webhook_id LIMIT 1)
+        FROM w WHERE w.webhook_id IS NOT NULL)
+    SELECT w.webhook_id, COALESCE(h.active OR h.buffering, false) AS wanted
+      FROM w LEFT JOIN webhook.webhook AS h ON h.id = w.webhook_id
+     WHERE w.webhook_id IS NOT NULL AND (h.active OR h.buffering) IS NOT TRUE
+        OR h.active AND EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting');
+COMMENT ON VIEW webhook.backlog
+    IS 'active webhooks with waiting deliveries, and those whose deliveries are not wanted any more, as they are gone or deactivated';
+REVOKE ALL ON webhook.changed_table, webhook.backlog FROM PUBLIC;
+REVOKE ALL ON FUNCTION webhook.withheld_from, webhook.check_withheld, webhook.note_withheld, webhook.note_changed_tables,
+    webhook.note_key_ages FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION webhook.pending_for, webhook.outbox_to_delivery, webhook.outbox_samples, webhook.watched_numbers,
     webhook.integrations_for, webhook.store_shape, webhook.remove_shape, webhook.form_problems, webhook.manual_actions_for FROM PUBLIC;
 

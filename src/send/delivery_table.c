@@ -151,18 +151,8 @@ static SpiStatement delivery_table_next_due_statement = {
 	3, {TIMESTAMPTZOID, INT8OID, INT8OID}
 };
 
-/* The webhooks in the index, each found by skipping over the rows of the one before. */
 static SpiStatement delivery_table_backlog_webhooks_statement = {
-	"WITH RECURSIVE w AS ("
-	" (SELECT webhook_id FROM webhook.delivery WHERE state IN ('waiting', 'retrying') ORDER BY webhook_id LIMIT 1)"
-	" UNION ALL SELECT (SELECT d.webhook_id FROM webhook.delivery AS d WHERE d.webhook_id > w.webhook_id"
-	"  AND d.state IN ('waiting', 'retrying') ORDER BY d.webhook_id LIMIT 1) FROM w WHERE w.webhook_id IS NOT NULL)"
-	" SELECT w.webhook_id, COALESCE(h.active OR h.buffering, false)"
-	" FROM w LEFT JOIN webhook.webhook AS h ON h.id = w.webhook_id"
-	" WHERE w.webhook_id IS NOT NULL AND (h.active OR h.buffering) IS NOT TRUE"
-	"  OR h.active AND EXISTS (SELECT FROM webhook.delivery AS d"
-	"   WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting')",
-	0, {0}
+	"SELECT webhook_id, wanted FROM webhook.backlog", 0, {0}
 };
 
 static SpiStatement delivery_table_retrying_statement = {

@@ -15,7 +15,6 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
-#include "executor/spi.h"
 #include "port/pg_bitutils.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -60,6 +59,11 @@ static SpiStatement notify_deactivate_statement = {
 	" deactivation_reason = $3, updated_at = $2 WHERE id = $1 AND active AND CASE $3 WHEN 'owner'"
 	"  THEN NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = owner) ELSE updated_at = $4 END",
 	4, {INT8OID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+static SpiStatement notify_key_ages_statement = {
+	"SELECT webhook.note_key_ages($1)",
+	1, {INT4OID}
 };
 
 
@@ -256,9 +260,7 @@ notify_clock_set_back(TimestampTz now)
 void
 notify_key_ages(TimestampTz now)
 {
-	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(webhook_api_key_max_age)};
-	int			result;
 
 	notify_key_ages_at = TimestampTzPlusMilliseconds(now, KEY_AGES_INTERVAL_MS);
 	if (!notify_possible())
@@ -266,17 +268,5 @@ notify_key_ages(TimestampTz now)
 		notify_key_ages_at = TimestampTzPlusMilliseconds(now, KEY_AGES_RETRY_MS);
 		return;
 	}
-	result = SPI_execute_with_args("WITH old AS (UPDATE webhook.integration SET age_reported_at = pg_catalog.now()"
-								   "  WHERE age_reported_at IS NULL"
-								   "   AND api_key_created_at < pg_catalog.now() - pg_catalog.make_interval(secs => $1)"
-								   "  RETURNING name, api_key_created_at::date AS created),"
-								   " noted AS (INSERT INTO webhook.notification (kind, message)"
-								   "  SELECT 'api_key_age', pg_catalog.format('The API key of integration \"%s\" is from %s"
-								   " and should be replaced with webhook.rotate_api_key().', name, created) FROM old"
-								   "  RETURNING id, kind, message)"
-								   " SELECT pg_catalog.pg_notify('webhook', pg_catalog.json_build_object("
-								   "'id', id, 'kind', kind, 'message', message)::text) FROM noted",
-								   1, types, values, NULL, false, 0);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not report the age of API keys: %s", SPI_result_code_string(result));
+	spi_statement_execute(&notify_key_ages_statement, values, NULL);
 }

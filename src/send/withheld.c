@@ -39,54 +39,7 @@
 /* A table that was locked is looked at again after this time. */
 #define LOOK_AGAIN_MS	1000
 
-/* Does webhook w subscribe to watched table k: by name, or also through "*"? */
-#define SUBSCRIBES_BY_NAME \
-	"w.events && ARRAY[k.entity_type || '.*', k.entity_type || '.create'," \
-	" k.entity_type || '.update', k.entity_type || '.delete']"
-#define SUBSCRIBES	"('*' = ANY (w.events) OR " SUBSCRIBES_BY_NAME ")"
-
-/* What is wrong with table k: all rows are withheld, or these columns.  It must not be too long for a NOTIFY. */
-#define PROBLEM \
-	"CASE WHEN k.columns IS NULL THEN k.problem ELSE 'permission denied for column ' ||" \
-	" pg_catalog.left(pg_catalog.array_to_string(k.columns, ', '), 500) END"
-
-/*
- * Bring webhook.withheld up to date, and report what is new in it; what is less
- * than before is not reported.  What cannot be judged now (NULL) stays as it is.  The
- * result says whether there is such a thing.
- *
- * The bootstrap superuser (10) may see everything.  It is among the owners so
- * that each watched table is looked at: only then is this process notified of
- * its changes.
- */
-static SpiStatement withheld_note_statement = {
-	"WITH owner AS (SELECT DISTINCT w.owner FROM webhook.webhook AS w WHERE w.active OR w.buffering"
-	"  UNION SELECT 10::oid::regrole),"
-	" judged AS MATERIALIZED (SELECT o.owner, k.relation, k.entity_type,"
-	"  webhook.access_problem(o.owner::oid, k.relation) AS problem,"
-	"  webhook.access_hidden(o.owner::oid, k.relation) AS columns FROM owner AS o, webhook.watch AS k),"
-	" bad AS MATERIALIZED (SELECT w.id, k.relation, k.columns, " PROBLEM " AS problem,"
-	"  h.webhook_id IS NULL OR CASE WHEN k.columns IS NULL THEN h.columns IS NOT NULL OR h.problem <> k.problem"
-	"   ELSE NOT k.columns <@ h.columns END AS news"
-	"  FROM judged AS k JOIN webhook.webhook AS w ON w.owner = k.owner"
-	"  LEFT JOIN webhook.withheld AS h ON h.webhook_id = w.id AND h.relation = k.relation"
-	"  WHERE (k.problem <> '' OR k.columns IS NOT NULL) AND (w.active OR w.buffering) AND " SUBSCRIBES "),"
-	" over AS (DELETE FROM webhook.withheld AS h"
-	"  WHERE NOT EXISTS (SELECT FROM bad AS b WHERE b.id = h.webhook_id AND b.relation = h.relation)"
-	"  AND NOT EXISTS (SELECT FROM judged AS j WHERE j.relation = h.relation AND j.problem IS NULL)),"
-	" kept AS (INSERT INTO webhook.withheld AS h (webhook_id, relation, problem, columns)"
-	"  SELECT b.id, b.relation, b.problem, b.columns FROM bad AS b"
-	"  ON CONFLICT (webhook_id, relation) DO UPDATE SET problem = excluded.problem, columns = excluded.columns, since = now()"
-	"  WHERE (h.problem, h.columns) IS DISTINCT FROM (excluded.problem, excluded.columns)),"
-	" noted AS (INSERT INTO webhook.notification (webhook_id, kind, message)"
-	"  SELECT b.id, 'withheld', format('%s of %s are no longer sent: %s',"
-	"   CASE WHEN b.columns IS NULL THEN 'rows' ELSE 'columns' END, b.relation, b.problem)"
-	"  FROM bad AS b WHERE b.news RETURNING id, webhook_id, kind, message),"
-	" told AS (SELECT count(pg_notify('webhook', json_build_object('id', n.id, 'webhook_id', n.webhook_id,"
-	"  'kind', n.kind, 'message', n.message)::text)) AS n FROM noted AS n)"
-	" SELECT EXISTS (SELECT FROM judged AS j WHERE j.problem IS NULL) FROM told",
-	0
-};
+static SpiStatement withheld_note_statement = {"SELECT webhook.note_withheld()", 0};
 
 static uint64 withheld_noted = 0;	/* rights have been looked at up to this
 									 * change */
@@ -174,30 +127,16 @@ withheld_check_webhook(int64 webhook_id)
 {
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(webhook_id)};
-	uint64		n;
+	char	   *problem;
 
-	as_owner_execute("DELETE FROM webhook.withheld WHERE webhook_id = $1",
-					 SPI_OK_DELETE, 1, types, values, NULL);
-	n = as_owner_execute("INSERT INTO webhook.withheld (webhook_id, relation, problem, columns)"
-						 " SELECT k.id, k.relation, " PROBLEM ", k.columns FROM ("
-						 "  SELECT w.id, k.relation, webhook.access_problem(w.owner::oid, k.relation) AS problem,"
-						 "  webhook.access_hidden(w.owner::oid, k.relation) AS columns"
-						 "  FROM webhook.webhook AS w, webhook.watch AS k"
-						 "  WHERE w.id = $1 AND " SUBSCRIBES ") AS k WHERE k.problem <> '' OR k.columns IS NOT NULL"
-						 " RETURNING problem, columns IS NULL AND EXISTS (SELECT FROM webhook.webhook AS w, webhook.watch AS k"
-						 "  WHERE w.id = $1 AND k.relation = withheld.relation AND " SUBSCRIBES_BY_NAME ")",
-						 SPI_OK_INSERT_RETURNING, 1, types, values, NULL);
-	for (uint64 i = 0; i < n; i++)
-	{
-		bool		isnull;
-
-		if (DatumGetBool(spi_statement_value(i, 2, &isnull)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("%s", spi_statement_text(i, 1)),
-					 errdetail("Argument \"event\" names changes of this table."),
-					 errhint("A webhook is sent what its owner may select. Grant SELECT on the table, or on some of its columns, and USAGE on its schema. Where row-level security applies, only roles that see every row can be sent them.")));
-	}
+	as_owner_execute("SELECT webhook.check_withheld($1)", SPI_OK_SELECT, 1, types, values, NULL);
+	problem = spi_statement_text(0, 1);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s", problem),
+				 errdetail("Argument \"event\" names changes of this table."),
+				 errhint("A webhook is sent what its owner may select. Grant SELECT on the table, or on some of its columns, and USAGE on its schema. Where row-level security applies, only roles that see every row can be sent them.")));
 }
 
 /* ---------- what has been captured before ---------- */
@@ -392,42 +331,14 @@ withheld_changed(void)
 
 /* ---------- what is reported ---------- */
 
-/* Each watched table with the name it was watched under, its present name, and the table that has the former now. */
-#define SEEN(watch) \
-	"WITH seen AS MATERIALIZED (SELECT k.relation, k.entity_type, COALESCE(k.name, k.relation::text) AS name, t.name AS now," \
-	"  t.name IS NULL AS dropped, CASE WHEN k.name <> t.name THEN to_regclass(k.name)::oid END AS other" \
-	"  FROM " watch " AS k LEFT JOIN (SELECT c.oid," \
-	"   format('%I.%I', n.nspname, c.relname) AS name FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace)" \
-	"  AS t ON t.oid = k.relation)," \
-	" replaced AS (SELECT s.* FROM seen AS s JOIN pg_class AS c ON c.oid = s.other AND c.relkind IN ('r', 'p')" \
-	"  WHERE NOT EXISTS (SELECT FROM webhook.watch AS o WHERE o.relation = s.other))"
-
-/* Is there anything to report, and is there a table that has lost its name to none yet? */
-static SpiStatement withheld_look_statement = {
-	SEEN("webhook.watch")
-	" SELECT EXISTS (SELECT FROM seen AS s WHERE s.dropped) OR EXISTS (SELECT FROM replaced),"
-	"  EXISTS (SELECT FROM seen AS s WHERE s.name <> s.now AND s.other IS NULL)",
+static SpiStatement withheld_changed_tables_statement = {
+	"SELECT count(*) FILTER (WHERE change <> 'renamed') > 0, count(*) FILTER (WHERE change = 'renamed') > 0"
+	" FROM webhook.changed_table",
 	0
 };
 
-/*
- * Watched tables that have been dropped, and those whose name another table has that is not watched: it has taken their
- * place, it may be.  Either is reported once: the settings go, or get the table's new name.  What watch() is about to
- * change is its business.  Running it counts as a change of the settings, after which everything is looked at again.
- */
-static SpiStatement withheld_lost_statement = {
-	SEEN("(SELECT * FROM webhook.watch FOR UPDATE SKIP LOCKED)") ","
-	" gone AS (DELETE FROM webhook.watch AS k USING seen AS s WHERE k.relation = s.relation AND s.dropped),"
-	" renamed AS (UPDATE webhook.watch AS k SET name = r.now FROM replaced AS r WHERE k.relation = r.relation),"
-	" noted AS (INSERT INTO webhook.notification (kind, message)"
-	"  SELECT 'watched_table', format('table %s, watched as \"%s\", has been dropped; changes are no longer captured',"
-	"   s.name, s.entity_type) FROM seen AS s WHERE s.dropped"
-	"  UNION ALL SELECT 'watched_table', format('table %s, watched as \"%s\", is now %s; another table has its name and is not"
-	" watched: call webhook.watch() for it', r.name, r.entity_type, r.now) FROM replaced AS r"
-	"  RETURNING id, kind, message)"
-	" SELECT count(pg_notify('webhook', json_build_object('id', n.id, 'kind', n.kind, 'message', n.message)::text)) FROM noted AS n",
-	0
-};
+/* The settings that it updates are a change after which everything is looked at again. */
+static SpiStatement withheld_note_changed_tables_statement = {"SELECT webhook.note_changed_tables()", 0};
 
 TimestampTz
 withheld_next_note(TimestampTz now)
@@ -442,26 +353,29 @@ withheld_clock_set_back(TimestampTz now)
 		withheld_look_at = Min(withheld_look_at, TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS));
 }
 
-/* Report watched tables that have been lost.  True: look again later. */
+/*
+ * Report watched tables that have been dropped or replaced.  Returns true if
+ * they should be looked at again later: a session has locked the settings, or a
+ * renamed table may yet be replaced.
+ */
 static bool
-withheld_note_lost(TimestampTz now)
+withheld_note_changed_tables(TimestampTz now)
 {
 	static TimestampTz last = 0;
 	bool		isnull;
 	bool		found;
-	bool		again;
+	bool		renamed;
 
-	spi_statement_execute(&withheld_look_statement, NULL, NULL);
+	spi_statement_execute(&withheld_changed_tables_statement, NULL, NULL);
 	found = DatumGetBool(spi_statement_value(0, 1, &isnull));
-	again = DatumGetBool(spi_statement_value(0, 2, &isnull));
+	renamed = DatumGetBool(spi_statement_value(0, 2, &isnull));
 
-	/* Settings that a session has locked are still found afterwards. */
 	if (found && (now >= TimestampTzPlusMilliseconds(last, LOOK_AGAIN_MS) || now < last))
 	{
-		spi_statement_execute(&withheld_lost_statement, NULL, NULL);
+		spi_statement_execute(&withheld_note_changed_tables_statement, NULL, NULL);
 		last = now;
 	}
-	return found || again;
+	return found || renamed;
 }
 
 void
@@ -470,7 +384,7 @@ withheld_note(TimestampTz now)
 	static bool unsettled = true;
 	bool		isnull;
 	bool		changed = watch_access_changes() != withheld_noted;
-	bool		lost;
+	bool		look_again;
 
 	withheld_noted = watch_access_changes();
 	if (!notify_possible())
@@ -484,6 +398,6 @@ withheld_note(TimestampTz now)
 		spi_statement_execute(&withheld_note_statement, NULL, NULL);
 		unsettled = DatumGetBool(spi_statement_value(0, 1, &isnull));
 	}
-	lost = withheld_note_lost(now);
-	withheld_look_at = unsettled || lost ? TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS) : DT_NOEND;
+	look_again = withheld_note_changed_tables(now);
+	withheld_look_at = unsettled || look_again ? TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS) : DT_NOEND;
 }
