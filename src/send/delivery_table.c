@@ -31,16 +31,41 @@ static const char *const delivery_table_state_names[] = {"waiting", "retrying", 
 	"webhook_id, id, message_id, event, entity_type, entity_id::text, event_uid, profile, " \
 	"payload, created_at, order_key, attempts, state, next_attempt_at, relation::oid, changed, former"
 
-static SpiStatement delivery_table_store_statement = {
+/* The columns of ROW_COLUMNS and, in the same order, the parameters of the INSERT, which has two more. */
+enum
+{
+	Anum_row_webhook_id = 1,
+	Anum_row_id,
+	Anum_row_message_id,
+	Anum_row_event,
+	Anum_row_entity_type,
+	Anum_row_entity_id,
+	Anum_row_event_uid,
+	Anum_row_profile,
+	Anum_row_payload,
+	Anum_row_created_at,
+	Anum_row_order_key,
+	Anum_row_attempts,
+	Anum_row_state,
+	Anum_row_next_attempt_at,
+	Anum_row_relation,
+	Anum_row_changed,
+	Anum_row_former,
+	Anum_row_last_error,
+	Anum_row_failed_at,
+	Natts_row = Anum_row_failed_at
+};
+
+static SpiStatement delivery_table_insert_statement = {
 	"INSERT INTO webhook.delivery AS d (webhook_id, id, message_id, event, entity_type, entity_id, event_uid,"
-	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, last_error, relation, failed_at,"
-	" changed, former)"
-	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15, $16, $17, $18::json, $19::json)"
+	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, relation, changed, former,"
+	" last_error, failed_at)"
+	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15, $16::json, $17::json, $18, $19)"
 	" ON CONFLICT (webhook_id, id) DO UPDATE SET attempts = excluded.attempts, state = excluded.state,"
 	"  next_attempt_at = excluded.next_attempt_at, last_error = COALESCE(excluded.last_error, d.last_error),"
 	"  failed_at = excluded.failed_at",
-	19, {INT8OID, INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, REGCLASSOID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
+	Natts_row, {INT8OID, INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, REGCLASSOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };
 
 /* Without the message, which the row has already. */
@@ -161,75 +186,92 @@ static SpiStatement delivery_table_retrying_statement = {
 };
 
 
+/* These set parameter $n. */
 static void
-delivery_table_bind_text(Datum *values, char *nulls, int i, const char *text)
+delivery_table_bind_text(Datum *values, char *nulls, int n, const char *text)
 {
-	nulls[i] = text ? ' ' : 'n';
-	values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
+	nulls[n - 1] = text ? ' ' : 'n';
+	values[n - 1] = text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
 /* What went wrong, in words that may be the receiver's. */
 static void
-delivery_table_bind_error(Datum *values, char *nulls, int i, const Delivery *delivery)
+delivery_table_bind_error(Datum *values, char *nulls, int n, const Delivery *delivery)
 {
 	const char *error = delivery->row.last_error;
 
-	nulls[i] = error ? ' ' : 'n';
-	values[i] = error ? spi_statement_safe_text(error, strlen(error)) : (Datum) 0;
+	nulls[n - 1] = error ? ' ' : 'n';
+	values[n - 1] = error ? spi_statement_safe_text(error, strlen(error)) : (Datum) 0;
 }
 
 static void
-delivery_table_bind_due(Datum *values, char *nulls, int i, const Delivery *delivery)
+delivery_table_bind_due(Datum *values, char *nulls, int n, const Delivery *delivery)
 {
-	nulls[i] = delivery->row.next_state == DELIVERY_RETRYING ? ' ' : 'n';
-	values[i] = TimestampTzGetDatum(delivery->row.next_attempt_at);
+	nulls[n - 1] = delivery->row.next_state == DELIVERY_RETRYING ? ' ' : 'n';
+	values[n - 1] = TimestampTzGetDatum(delivery->row.next_attempt_at);
 }
 
 static void
-delivery_table_bind_failed_at(Datum *values, char *nulls, int i, const Delivery *delivery)
+delivery_table_bind_failed_at(Datum *values, char *nulls, int n, const Delivery *delivery)
 {
-	nulls[i] = delivery->row.next_state == DELIVERY_FAILED ? ' ' : 'n';
-	values[i] = TimestampTzGetDatum(clock_now());
+	nulls[n - 1] = delivery->row.next_state == DELIVERY_FAILED ? ' ' : 'n';
+	values[n - 1] = TimestampTzGetDatum(clock_now());
+}
+
+static void
+delivery_table_update(const Delivery *delivery)
+{
+	Datum		values[7];
+	char		nulls[8] = "       ";
+
+	values[0] = Int64GetDatum(delivery->endpoint->id);
+	values[1] = Int64GetDatum(delivery->message->id);
+	values[2] = Int32GetDatum(delivery->attempts);
+	values[3] = CStringGetTextDatum(delivery_table_state_names[delivery->row.next_state]);
+	delivery_table_bind_due(values, nulls, 5, delivery);
+	delivery_table_bind_error(values, nulls, 6, delivery);
+	delivery_table_bind_failed_at(values, nulls, 7, delivery);
+	spi_statement_execute(&delivery_table_update_statement, values, nulls);
+}
+
+static void
+delivery_table_insert(const Delivery *delivery)
+{
+	const Message *message = delivery->message;
+	Datum		values[Natts_row];
+	char		nulls[Natts_row];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[Anum_row_webhook_id - 1] = Int64GetDatum(delivery->endpoint->id);
+	values[Anum_row_id - 1] = Int64GetDatum(message->id);
+	values[Anum_row_message_id - 1] = UUIDPGetDatum(&message->message_id);
+	delivery_table_bind_text(values, nulls, Anum_row_event, message->event);
+	delivery_table_bind_text(values, nulls, Anum_row_entity_type, message->entity_type);
+	delivery_table_bind_text(values, nulls, Anum_row_entity_id, message->entity_id);
+	delivery_table_bind_text(values, nulls, Anum_row_event_uid, message->event_uid);
+	delivery_table_bind_text(values, nulls, Anum_row_profile, message->profile);
+	delivery_table_bind_text(values, nulls, Anum_row_payload, message->payload);
+	values[Anum_row_created_at - 1] = TimestampTzGetDatum(message->created_at);
+	values[Anum_row_order_key - 1] = Int64GetDatum(delivery->order_key);
+	values[Anum_row_attempts - 1] = Int32GetDatum(delivery->attempts);
+	values[Anum_row_state - 1] = CStringGetTextDatum(delivery_table_state_names[delivery->row.next_state]);
+	delivery_table_bind_due(values, nulls, Anum_row_next_attempt_at, delivery);
+	values[Anum_row_relation - 1] = ObjectIdGetDatum(message->relation);
+	nulls[Anum_row_relation - 1] = OidIsValid(message->relation) ? ' ' : 'n';
+	delivery_table_bind_text(values, nulls, Anum_row_changed, message->changed);
+	delivery_table_bind_text(values, nulls, Anum_row_former, message->former);
+	delivery_table_bind_error(values, nulls, Anum_row_last_error, delivery);
+	delivery_table_bind_failed_at(values, nulls, Anum_row_failed_at, delivery);
+	spi_statement_execute(&delivery_table_insert_statement, values, nulls);
 }
 
 void
 delivery_table_store(const Delivery *delivery)
 {
-	const Message *message = delivery->message;
-	Datum		values[19];
-	char		nulls[20] = "                   ";
-
-	values[0] = Int64GetDatum(delivery->endpoint->id);
-	values[1] = Int64GetDatum(message->id);
 	if (delivery->row.exists)
-	{
-		values[2] = Int32GetDatum(delivery->attempts);
-		values[3] = CStringGetTextDatum(delivery_table_state_names[delivery->row.next_state]);
-		delivery_table_bind_due(values, nulls, 4, delivery);
-		delivery_table_bind_error(values, nulls, 5, delivery);
-		delivery_table_bind_failed_at(values, nulls, 6, delivery);
-		spi_statement_execute(&delivery_table_update_statement, values, nulls);
-		return;
-	}
-	values[2] = UUIDPGetDatum(&message->message_id);
-	delivery_table_bind_text(values, nulls, 3, message->event);
-	delivery_table_bind_text(values, nulls, 4, message->entity_type);
-	delivery_table_bind_text(values, nulls, 5, message->entity_id);
-	delivery_table_bind_text(values, nulls, 6, message->event_uid);
-	delivery_table_bind_text(values, nulls, 7, message->profile);
-	delivery_table_bind_text(values, nulls, 8, message->payload);
-	values[9] = TimestampTzGetDatum(message->created_at);
-	values[10] = Int64GetDatum(delivery->order_key);
-	values[11] = Int32GetDatum(delivery->attempts);
-	values[12] = CStringGetTextDatum(delivery_table_state_names[delivery->row.next_state]);
-	delivery_table_bind_due(values, nulls, 13, delivery);
-	delivery_table_bind_error(values, nulls, 14, delivery);
-	values[15] = ObjectIdGetDatum(message->relation);
-	nulls[15] = OidIsValid(message->relation) ? ' ' : 'n';
-	delivery_table_bind_failed_at(values, nulls, 16, delivery);
-	delivery_table_bind_text(values, nulls, 17, message->changed);
-	delivery_table_bind_text(values, nulls, 18, message->former);
-	spi_statement_execute(&delivery_table_store_statement, values, nulls);
+		delivery_table_update(delivery);
+	else
+		delivery_table_insert(delivery);
 }
 
 void
@@ -340,29 +382,29 @@ delivery_table_take_rows(uint64 n, MemoryContext context, StoredDelivery *result
 		Datum		d;
 		char	   *state;
 
-		stored->webhook_id = DatumGetInt64(spi_statement_value(i, 1, &isnull));
-		row.id = DatumGetInt64(spi_statement_value(i, 2, &isnull));
-		row.message_id = *DatumGetUUIDP(spi_statement_value(i, 3, &isnull));
-		row.event = spi_statement_text(i, 4);
-		row.entity_type = spi_statement_text(i, 5);
-		row.entity_id = spi_statement_text(i, 6);
-		row.event_uid = spi_statement_text(i, 7);
-		row.profile = spi_statement_text(i, 8);
-		row.payload = spi_statement_text(i, 9);
+		stored->webhook_id = DatumGetInt64(spi_statement_value(i, Anum_row_webhook_id, &isnull));
+		row.id = DatumGetInt64(spi_statement_value(i, Anum_row_id, &isnull));
+		row.message_id = *DatumGetUUIDP(spi_statement_value(i, Anum_row_message_id, &isnull));
+		row.event = spi_statement_text(i, Anum_row_event);
+		row.entity_type = spi_statement_text(i, Anum_row_entity_type);
+		row.entity_id = spi_statement_text(i, Anum_row_entity_id);
+		row.event_uid = spi_statement_text(i, Anum_row_event_uid);
+		row.profile = spi_statement_text(i, Anum_row_profile);
+		row.payload = spi_statement_text(i, Anum_row_payload);
 		row.payload_len = row.payload ? strlen(row.payload) : 0;
-		row.created_at = DatumGetTimestampTz(spi_statement_value(i, 10, &isnull));
-		stored->order_key = DatumGetInt64(spi_statement_value(i, 11, &isnull));
-		stored->attempts = DatumGetInt32(spi_statement_value(i, 12, &isnull));
-		state = spi_statement_text(i, 13);
+		row.created_at = DatumGetTimestampTz(spi_statement_value(i, Anum_row_created_at, &isnull));
+		stored->order_key = DatumGetInt64(spi_statement_value(i, Anum_row_order_key, &isnull));
+		stored->attempts = DatumGetInt32(spi_statement_value(i, Anum_row_attempts, &isnull));
+		state = spi_statement_text(i, Anum_row_state);
 		stored->state = DELIVERY_WAITING;
 		while (strcmp(delivery_table_state_names[stored->state], state) != 0)
 			stored->state++;
-		d = spi_statement_value(i, 14, &isnull);
+		d = spi_statement_value(i, Anum_row_next_attempt_at, &isnull);
 		stored->next_attempt_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
-		d = spi_statement_value(i, 15, &isnull);
+		d = spi_statement_value(i, Anum_row_relation, &isnull);
 		row.relation = isnull ? InvalidOid : DatumGetObjectId(d);
-		row.changed = spi_statement_text(i, 16);
-		row.former = spi_statement_text(i, 17);
+		row.changed = spi_statement_text(i, Anum_row_changed);
+		row.former = spi_statement_text(i, Anum_row_former);
 		stored->message = message_copy(&row, context);
 		bytes += MESSAGE_SIZE(stored->message);
 		MemoryContextReset(scratch);

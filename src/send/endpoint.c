@@ -41,11 +41,44 @@ static SpiStatement endpoint_load_statement = {
 	" ARRAY(SELECT CASE btrim(value, E' \\t') WHEN '' THEN key || ';' ELSE key || ': ' || value END FROM jsonb_each_text(headers)),"
 	" ARRAY(SELECT key || ': ***' FROM jsonb_each_text(headers)),"
 	" CASE WHEN retry_schedule IS NOT NULL THEN"
-	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END"
-	" , deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
+	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END,"
+	" deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
 	" integration, transform, handshake, discarded, previous"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
+};
+
+/* Its columns. */
+enum
+{
+	Anum_config_url = 1,
+	Anum_config_method,
+	Anum_config_format,
+	Anum_config_ordering,
+	Anum_config_secret,
+	Anum_config_previous_secret,
+	Anum_config_previous_secret_until,
+	Anum_config_timeout_ms,
+	Anum_config_max_in_flight,
+	Anum_config_client_cert,
+	Anum_config_client_key,
+	Anum_config_ca_cert,
+	Anum_config_active,
+	Anum_config_buffering,
+	Anum_config_headers,
+	Anum_config_shown_headers,
+	Anum_config_retry_schedule,
+	Anum_config_deactivated_at,
+	Anum_config_updated_at,
+	Anum_config_owner,
+	Anum_config_app,
+	Anum_config_name,
+	Anum_config_rate_limit,
+	Anum_config_integration,
+	Anum_config_transform,
+	Anum_config_handshake,
+	Anum_config_discarded,
+	Anum_config_previous,
 };
 
 static SpiStatement endpoint_changed_at_statement = {
@@ -56,6 +89,16 @@ static SpiStatement endpoint_changed_at_statement = {
 static SpiStatement endpoint_health_statement = {
 	"SELECT failures, failing_since, probes, next_probe_at, warned FROM webhook.current_health WHERE webhook_id = $1",
 	1, {INT8OID}
+};
+
+/* Its columns. */
+enum
+{
+	Anum_health_failures = 1,
+	Anum_health_failing_since,
+	Anum_health_probes,
+	Anum_health_next_probe_at,
+	Anum_health_warned,
 };
 
 
@@ -219,28 +262,28 @@ endpoint_load_row(Endpoint *endpoint)
 	char	  **shown;
 	StringInfoData buf;
 
-	endpoint->config.owner = DatumGetObjectId(spi_statement_value(0, 20, &isnull));
-	endpoint->config.url = endpoint_column_text(1);
-	endpoint->config.method = endpoint_column_text(2);
-	endpoint->config.format = format_format(endpoint_column_text(3));
-	endpoint->config.ordering = endpoint_parse_ordering(endpoint_column_text(4));
-	endpoint->config.key = endpoint_column_key(endpoint, 5);
-	endpoint->config.previous_key = endpoint_column_key(endpoint, 6);
-	d = spi_statement_value(0, 7, &isnull);
+	endpoint->config.owner = DatumGetObjectId(spi_statement_value(0, Anum_config_owner, &isnull));
+	endpoint->config.url = endpoint_column_text(Anum_config_url);
+	endpoint->config.method = endpoint_column_text(Anum_config_method);
+	endpoint->config.format = format_format(endpoint_column_text(Anum_config_format));
+	endpoint->config.ordering = endpoint_parse_ordering(endpoint_column_text(Anum_config_ordering));
+	endpoint->config.key = endpoint_column_key(endpoint, Anum_config_secret);
+	endpoint->config.previous_key = endpoint_column_key(endpoint, Anum_config_previous_secret);
+	d = spi_statement_value(0, Anum_config_previous_secret_until, &isnull);
 	endpoint->config.previous_key_until = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
-	d = spi_statement_value(0, 8, &isnull);
+	d = spi_statement_value(0, Anum_config_timeout_ms, &isnull);
 	endpoint->config.timeout_ms = isnull ? 0 : (long) DatumGetInt64(d);
-	d = spi_statement_value(0, 9, &isnull);
+	d = spi_statement_value(0, Anum_config_max_in_flight, &isnull);
 	endpoint->config.max_in_flight = isnull ? DEFAULT_MAX_IN_FLIGHT : DatumGetInt32(d);
-	endpoint->config.client_cert = endpoint_resolve_file(endpoint, endpoint_column_text(10), "client_cert");
-	endpoint->config.client_key = endpoint_resolve_file(endpoint, endpoint_column_text(11), "client_key");
-	endpoint->config.ca_cert = endpoint_resolve_file(endpoint, endpoint_column_text(12), "ca_cert");
-	endpoint->config.active = DatumGetBool(spi_statement_value(0, 13, &isnull));
-	endpoint->config.buffering = DatumGetBool(spi_statement_value(0, 14, &isnull));
-	d = spi_statement_value(0, 15, &isnull);
+	endpoint->config.client_cert = endpoint_resolve_file(endpoint, endpoint_column_text(Anum_config_client_cert), "client_cert");
+	endpoint->config.client_key = endpoint_resolve_file(endpoint, endpoint_column_text(Anum_config_client_key), "client_key");
+	endpoint->config.ca_cert = endpoint_resolve_file(endpoint, endpoint_column_text(Anum_config_ca_cert), "ca_cert");
+	endpoint->config.active = DatumGetBool(spi_statement_value(0, Anum_config_active, &isnull));
+	endpoint->config.buffering = DatumGetBool(spi_statement_value(0, Anum_config_buffering, &isnull));
+	d = spi_statement_value(0, Anum_config_headers, &isnull);
 	endpoint->config.nheaders = catalog_strings(d, isnull, &endpoint->config.headers);
 	endpoint_resolve_headers(endpoint);
-	d = spi_statement_value(0, 16, &isnull);
+	d = spi_statement_value(0, Anum_config_shown_headers, &isnull);
 	catalog_strings(d, isnull, &shown);
 	endpoint->config.shown_headers = "";
 	if (endpoint->config.nheaders > 0)
@@ -250,23 +293,23 @@ endpoint_load_row(Endpoint *endpoint)
 			appendStringInfo(&buf, "%s\n", shown[i]);
 		endpoint->config.shown_headers = buf.data;
 	}
-	d = spi_statement_value(0, 17, &isnull);
+	d = spi_statement_value(0, Anum_config_retry_schedule, &isnull);
 	endpoint->config.own_schedule = false;
 	if (!isnull)
 		endpoint_load_schedule(endpoint, d);
-	d = spi_statement_value(0, 18, &isnull);
+	d = spi_statement_value(0, Anum_config_deactivated_at, &isnull);
 	endpoint->config.deactivated_at = isnull ? DT_NOEND : DatumGetTimestampTz(d);
-	endpoint->config.updated_at = DatumGetTimestampTz(spi_statement_value(0, 19, &isnull));
-	d = spi_statement_value(0, 27, &isnull);
+	endpoint->config.updated_at = DatumGetTimestampTz(spi_statement_value(0, Anum_config_updated_at, &isnull));
+	d = spi_statement_value(0, Anum_config_discarded, &isnull);
 	endpoint->config.discarded = isnull ? NULL : xid_set_from_datum(d);
-	endpoint->config.app = endpoint_column_text(21);
-	endpoint->config.name = endpoint_column_text(22);
-	d = spi_statement_value(0, 23, &isnull);
+	endpoint->config.app = endpoint_column_text(Anum_config_app);
+	endpoint->config.name = endpoint_column_text(Anum_config_name);
+	d = spi_statement_value(0, Anum_config_rate_limit, &isnull);
 	endpoint->config.rate_limit = isnull ? 0 : DatumGetInt32(d);
-	endpoint->config.integration = endpoint_column_text(24);
-	endpoint->config.transform = endpoint_column_text(25);
-	endpoint->config.previous = endpoint_parse_previous(endpoint_column_text(28));
-	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, 26, &isnull));
+	endpoint->config.integration = endpoint_column_text(Anum_config_integration);
+	endpoint->config.transform = endpoint_column_text(Anum_config_transform);
+	endpoint->config.previous = endpoint_parse_previous(endpoint_column_text(Anum_config_previous));
+	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, Anum_config_handshake, &isnull));
 	endpoint_set_pace(endpoint);
 }
 
@@ -283,15 +326,15 @@ endpoint_load_health(Endpoint *endpoint)
 	endpoint->state.health_known = true;
 	if (spi_statement_execute(&endpoint_health_statement, values, NULL) == 0)
 		return;
-	health->failures = DatumGetInt32(spi_statement_value(0, 1, &isnull));
-	d = spi_statement_value(0, 2, &isnull);
+	health->failures = DatumGetInt32(spi_statement_value(0, Anum_health_failures, &isnull));
+	d = spi_statement_value(0, Anum_health_failing_since, &isnull);
 	health->failing_since = isnull ? 0 : DatumGetTimestampTz(d);
-	health->probes = DatumGetInt32(spi_statement_value(0, 3, &isnull));
-	d = spi_statement_value(0, 4, &isnull);
+	health->probes = DatumGetInt32(spi_statement_value(0, Anum_health_probes, &isnull));
+	d = spi_statement_value(0, Anum_health_next_probe_at, &isnull);
 	health->failing = !isnull;
 	health->next_probe_at = isnull ? 0 : DatumGetTimestampTz(d);
 	health->ramp = health->failing ? 1 : 0;
-	health->warned = DatumGetInt32(spi_statement_value(0, 5, &isnull));
+	health->warned = DatumGetInt32(spi_statement_value(0, Anum_health_warned, &isnull));
 }
 
 bool
