@@ -406,7 +406,7 @@ catalog_read_webhook(HeapTuple tuple, TupleDesc desc)
 
 /* Replace the cache by an empty one. */
 static void
-catalog_start_anew(void)
+catalog_reset(void)
 {
 	MemoryContext context = AllocSetContextCreate(CacheMemoryContext, "webhook subscriptions", ALLOCSET_DEFAULT_SIZES);
 
@@ -629,7 +629,7 @@ catalog_event_entry(const char *name)
 	if (oids == NULL || strlen(name) >= CATALOG_NAME_SIZE)
 		return NULL;
 	if (!catalog_cache_valid)
-		catalog_start_anew();
+		catalog_reset();
 	entry = hash_search(catalog_events, name, HASH_FIND, NULL);
 	if (entry != NULL)
 		return entry;

@@ -192,7 +192,7 @@ webhook_lock_try(int64 webhook_id)
 }
 
 void
-webhook_lock_ask_again(void)
+webhook_lock_retry_now(void)
 {
 	HASH_SEQ_STATUS status;
 	WebhookLock *lock;

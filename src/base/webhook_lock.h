@@ -35,6 +35,6 @@ extern bool webhook_lock_limited(void);
 extern TimestampTz webhook_lock_next_try(void);
 
 /* Forget the pauses: try all of them in the next transaction. */
-extern void webhook_lock_ask_again(void);
+extern void webhook_lock_retry_now(void);
 
 #endif							/* WEBHOOK_WEBHOOK_LOCK_H */

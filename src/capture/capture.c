@@ -65,7 +65,7 @@ static bool
 capture_known_unwanted(const WatchedTable *table, WatchAction action, TupleTableSlot *old, TupleTableSlot *new)
 {
 	if (table->wanted[action] && (action != WATCH_UPDATE || capture_row_update_matters(table, old, new)) &&
-		prefilter_recall(table, action, new ? new : old) != PREFILTER_UNWANTED)
+		prefilter_lookup(table, action, new ? new : old) != PREFILTER_UNWANTED)
 		return false;
 	return action != WATCH_UPDATE || !capture_row_old_matters(table, old, new);
 }
@@ -179,7 +179,7 @@ webhook_capture(PG_FUNCTION_ARGS)
 	 * Both halves of a row movement must be seen, even if no webhook
 	 * subscribes to one of them.
 	 */
-	table = watch_recent(trigger->tg_relation);
+	table = watch_cached(trigger->tg_relation);
 	action = capture_trigger_action(trigger);
 	if (capture_depth > 0 || table == NULL || row_movement_pending() ||
 		(action == WATCH_DELETE && row_movement_departs(trigger->tg_trigtuple)) ||
@@ -225,7 +225,7 @@ bool
 capture_inline(Relation rel, TupleTableSlot *old, TupleTableSlot *new)
 {
 	InlineCall	call = {rel, WATCH_UPDATE, old, new};
-	WatchedTable *table = watch_recent(rel);
+	WatchedTable *table = watch_cached(rel);
 
 	Assert(old != NULL || new != NULL);
 	if (row_movement_pending())

@@ -69,7 +69,7 @@ capture_row_wanted(const Change *change)
 		evaluate_parse(table, change->new->tts_tupleDescriptor, table->asked);
 	if (table->wanted[action] &&
 		(action != WATCH_UPDATE || capture_row_update_matters(table, change->old, change->new)) &&
-		prefilter_decide(table, action, change->new ? change->new : change->old) != PREFILTER_UNWANTED)
+		prefilter_check(table, action, change->new ? change->new : change->old) != PREFILTER_UNWANTED)
 		return true;
 	return action == WATCH_UPDATE && capture_row_old_matters(table, change->old, change->new);
 }

@@ -200,7 +200,7 @@ attempt_results(TimestampTz now)
 		Endpoint   *endpoint = delivery->endpoint;
 
 		if (delivery->attempt.handshake)
-			endpoint_answered(endpoint, &result);
+			endpoint_handshake_answered(endpoint, &result);
 		attempt_note_long_wait(&result, now);
 		attempt_end(delivery, &result, now);
 		http_release(attempt_http, result.transfer);
@@ -211,7 +211,7 @@ attempt_results(TimestampTz now)
 /* ---------- sending ---------- */
 
 static void
-attempt_could_not_send(Delivery *delivery, const char *error, TimestampTz now)
+attempt_request_failed(Delivery *delivery, const char *error, TimestampTz now)
 {
 	HttpResult	result = {0};
 
@@ -237,7 +237,7 @@ attempt_withhold(Delivery *delivery, const char *reason, TimestampTz now)
 {
 	if (message_is_test(delivery->message))
 	{
-		attempt_could_not_send(delivery, reason, now);
+		attempt_request_failed(delivery, reason, now);
 		return;
 	}
 	attempt_log_failed(delivery->endpoint);
@@ -292,10 +292,10 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 		attempt_drop(delivery);
 		return;
 	}
-	delivery->attempt.handshake = delivery->prepared.error == NULL && endpoint_must_ask(delivery->endpoint);
+	delivery->attempt.handshake = delivery->prepared.error == NULL && endpoint_needs_handshake(delivery->endpoint);
 	if (delivery->prepared.error != NULL)
 	{
-		attempt_could_not_send(delivery, delivery->prepared.error, now);
+		attempt_request_failed(delivery, delivery->prepared.error, now);
 		return;
 	}
 	PG_TRY();
@@ -338,7 +338,7 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 			return;
 		}
 	}
-	attempt_could_not_send(delivery, error, now);
+	attempt_request_failed(delivery, error, now);
 }
 
 void

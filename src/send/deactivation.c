@@ -32,10 +32,11 @@
 
 static MemoryContext deactivation_context;
 static TimestampTz deactivation_try_at = DT_NOBEGIN;
-static List *deactivation_pending = NIL;	/* of Endpoint, those to be warned
-											 * of included */
-static bool deactivation_news = false;	/* in it: not just what has been
-										 * refused a lock */
+static List *deactivation_pending = NIL;	/* of Endpoint; also those with a
+											 * warning */
+
+/* Does the list contain more than what had to be postponed for want of a lock? */
+static bool deactivation_has_new = false;
 
 
 void
@@ -50,7 +51,7 @@ deactivation_list(Endpoint *endpoint)
 	MemoryContext old = MemoryContextSwitchTo(deactivation_context);
 
 	deactivation_pending = list_append_unique_ptr(deactivation_pending, endpoint);
-	deactivation_news = true;
+	deactivation_has_new = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -128,7 +129,8 @@ deactivation_clock_set_back(void)
 bool
 deactivation_save_due(TimestampTz now)
 {
-	return deactivation_pending != NIL && (deactivation_news || webhook_lock_limited() || now >= deactivation_next_save());
+	return deactivation_pending != NIL &&
+		(deactivation_has_new || webhook_lock_limited() || now >= deactivation_next_save());
 }
 
 TimestampTz
@@ -199,6 +201,6 @@ deactivation_save(void)
 			deactivation_list(lfirst(lc));
 	}
 	list_free(all);
-	deactivation_news = false;
+	deactivation_has_new = false;
 	deactivation_try_at = TimestampTzPlusMilliseconds(clock_now(), TRY_AGAIN_MS);
 }

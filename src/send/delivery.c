@@ -96,7 +96,7 @@ delivery_leave_phase(Delivery *delivery)
 				scheduler_leave(delivery->endpoint);
 			break;
 		case PHASE_SENDING:
-			scheduler_ended(delivery);
+			scheduler_request_ended(delivery);
 			break;
 		case PHASE_NEW:
 		case PHASE_TO_WRITE:
@@ -137,13 +137,13 @@ delivery_enter(Delivery *delivery, DeliveryPhase phase)
 		case PHASE_SENDING:
 			Assert(delivery->attempt.request != NULL);
 			Assert(delivery->key == NULL || delivery->key->holder == delivery);
-			scheduler_begun(delivery);
+			scheduler_request_started(delivery);
 			break;
 		case PHASE_TO_WRITE:
-			Assert(delivery->row.to_write);
+			Assert(delivery->row.write_pending);
 			break;
 		case PHASE_GONE:
-			Assert(!delivery->row.to_write);
+			Assert(!delivery->row.write_pending);
 			break;
 		case PHASE_NEW:
 			pg_unreachable();
@@ -152,7 +152,7 @@ delivery_enter(Delivery *delivery, DeliveryPhase phase)
 }
 
 void
-delivery_is_slow(Delivery *delivery)
+delivery_mark_slow(Delivery *delivery)
 {
 	Assert(delivery->phase == PHASE_SENDING && delivery->attempt.pace != PACE_SLOW);
 	delivery_bytes -= delivery_own_size(delivery);
@@ -169,7 +169,7 @@ delivery_preparing(void)
 
 /* May the owner of its webhook be sent it now, whatever it could see when the message was captured? */
 static void
-delivery_judge(Delivery *delivery)
+delivery_recheck(Delivery *delivery)
 {
 	bool		unknown;
 	const char *problem;
@@ -205,7 +205,7 @@ delivery_create(Message *message, Endpoint *endpoint, int64 order_key)
 	dlist_push_tail(&endpoint->queue.all, &delivery->all_node);
 	endpoint->queue.in_memory++;
 	delivery_count++;
-	delivery_judge(delivery);
+	delivery_recheck(delivery);
 	return delivery;
 }
 
@@ -286,18 +286,18 @@ delivery_detach(Delivery *delivery)
 }
 
 static void
-delivery_judge_all(Endpoint *endpoint)
+delivery_recheck_endpoint(Endpoint *endpoint)
 {
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &endpoint->queue.all)
-		delivery_judge(dlist_container(Delivery, all_node, iter.cur));
+		delivery_recheck(dlist_container(Delivery, all_node, iter.cur));
 }
 
 void
 delivery_check_access(void)
 {
-	endpoint_foreach(delivery_judge_all);
+	endpoint_foreach(delivery_recheck_endpoint);
 }
 
 /* ---------- rows ---------- */

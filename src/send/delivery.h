@@ -69,7 +69,8 @@ typedef struct Delivery
 	struct						/* its row in webhook.delivery; see spill.c */
 	{
 		bool		exists;
-		bool		to_write;	/* listed to be written, perhaps while sending */
+		bool		write_pending;	/* listed to be written, perhaps while
+									 * sending */
 		bool		blocks_key; /* no lock on its webhook yet: later ones must
 								 * not overtake it */
 		DeliveryState next_state;
@@ -109,7 +110,7 @@ extern Delivery *delivery_restore(Message *message, Endpoint *endpoint, int64 or
 extern void delivery_enter(Delivery *delivery, DeliveryPhase phase);
 
 /* Its request takes long. */
-extern void delivery_is_slow(Delivery *delivery);
+extern void delivery_mark_slow(Delivery *delivery);
 
 /* End a delivery in any phase that allows it, and free it. */
 extern void delivery_forget(Delivery *delivery);

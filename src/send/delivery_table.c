@@ -146,7 +146,7 @@ static SpiStatement delivery_table_next_statement = {
 	3, {INT8OID, INT8OID, INT8OID}
 };
 
-/* Of the oldest rows those that are the first with their key.  Some may still be in state "retrying", see spill_make_rows_wait(). */
+/* Of the oldest rows those that are the first with their key.  Some may still be in state "retrying", see spill_suspend_rows(). */
 static SpiStatement delivery_table_probes_statement = {
 	"SELECT " ROW_COLUMNS " FROM (SELECT *, row_number() OVER (PARTITION BY order_key ORDER BY id) AS place FROM ("
 	"  (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state = 'waiting' ORDER BY id LIMIT $2)"
@@ -157,7 +157,7 @@ static SpiStatement delivery_table_probes_statement = {
 	2, {INT8OID, INT4OID}
 };
 
-static SpiStatement delivery_table_all_waiting_statement = {
+static SpiStatement delivery_table_suspend_statement = {
 	"UPDATE webhook.delivery SET state = 'waiting', next_attempt_at = NULL"
 	" WHERE webhook_id = $1 AND state = 'retrying'",
 	1, {INT8OID}
@@ -460,11 +460,11 @@ delivery_table_read_probes(int64 webhook_id, int max, MemoryContext context, Sto
 }
 
 void
-delivery_table_all_waiting(int64 webhook_id)
+delivery_table_suspend(int64 webhook_id)
 {
 	Datum		values[1] = {Int64GetDatum(webhook_id)};
 
-	spi_statement_execute(&delivery_table_all_waiting_statement, values, NULL);
+	spi_statement_execute(&delivery_table_suspend_statement, values, NULL);
 }
 
 int64

@@ -63,7 +63,7 @@ extern int	delivery_table_read_probes(int64 webhook_id, int max, MemoryContext c
 									   StoredDelivery *result);
 
 /* Turn rows of the webhook from retrying to waiting. */
-extern void delivery_table_all_waiting(int64 webhook_id);
+extern void delivery_table_suspend(int64 webhook_id);
 
 /* Up to max rows that failed between these times, the oldest first; *last becomes the time of the last of them. */
 typedef struct DeliveryId

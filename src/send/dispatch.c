@@ -132,7 +132,7 @@ dispatch_find_held_up(TimestampTz now)
 	{
 		Delivery   *delivery = dlist_container(Delivery, message_node, iter.cur);
 
-		if (!delivery->row.to_write && dispatch_is_held_up(delivery, now))
+		if (!delivery->row.write_pending && dispatch_is_held_up(delivery, now))
 			return delivery;
 	}
 	return NULL;
@@ -164,7 +164,7 @@ dispatch_refresh_endpoint(Endpoint *endpoint)
 		(endpoint->queue.in_memory == 0 && !endpoint->state.health.failing && !endpoint->spill.backlog && was_active))
 		return;
 	endpoint_refresh(endpoint);
-	endpoint_see(endpoint);
+	endpoint_mark_seen(endpoint);
 	if (!endpoint->config.exists || !endpoint->config.active)
 	{
 		spill_put_aside(endpoint);	/* spill_save() drops it, or keeps it as a

@@ -117,7 +117,7 @@ endpoint_changed(const Endpoint *endpoint)
 }
 
 void
-endpoint_see(Endpoint *endpoint)
+endpoint_mark_seen(Endpoint *endpoint)
 {
 	endpoint->config.seen.generation = endpoint->config.generation;
 	endpoint->config.seen.active = endpoint->config.exists && endpoint->config.active;
@@ -404,7 +404,7 @@ endpoint_get(int64 id)
 	}
 	endpoint_refresh(endpoint);
 	if (!found)
-		endpoint_see(endpoint);
+		endpoint_mark_seen(endpoint);
 	return endpoint;
 }
 
@@ -452,8 +452,8 @@ endpoint_trim(void)
 	while ((endpoint = hash_seq_search(&status)) != NULL)
 	{
 		if (endpoint->queue.in_memory > 0 || endpoint->stats.dirty || endpoint->spill.backlog ||
-			endpoint->state.in_probe_queue || endpoint->spill.to_drop || endpoint->pending.warning > 0 ||
-			endpoint->pending.deactivate != NULL || endpoint->spill.to_wait || endpoint->queue.next_send_at > now)
+			endpoint->state.in_probe_queue || endpoint->spill.drop_pending || endpoint->pending.warning > 0 ||
+			endpoint->pending.deactivate != NULL || endpoint->spill.suspend_pending || endpoint->queue.next_send_at > now)
 			continue;
 		sign_key_free(endpoint->config.key);
 		sign_key_free(endpoint->config.previous_key);
@@ -482,14 +482,14 @@ endpoint_is_working(const Endpoint *endpoint)
 }
 
 bool
-endpoint_must_ask(const Endpoint *endpoint)
+endpoint_needs_handshake(const Endpoint *endpoint)
 {
 	return endpoint->state.handshake.wanted &&
 		handshake_needed(&endpoint->state.handshake, endpoint->config.url, settings_request_origin());
 }
 
 void
-endpoint_answered(Endpoint *endpoint, HttpResult *result)
+endpoint_handshake_answered(Endpoint *endpoint, HttpResult *result)
 {
 	Handshake  *handshake = &endpoint->state.handshake;
 	char		origin[HANDSHAKE_MAX_ORIGIN + 1];

@@ -142,8 +142,8 @@ typedef struct EndpointSpill
 	bool		backlog;		/* rows wait: newer messages must go there too */
 	int64		backlog_read;	/* ids up to this one have been taken from
 								 * there */
-	bool		to_wait;		/* rows to be retried become waiting ones */
-	bool		to_drop;		/* its rows must be removed */
+	bool		suspend_pending;	/* its retrying rows are to become waiting */
+	bool		drop_pending;	/* its rows are to be deleted */
 } EndpointSpill;
 
 /* Pending warnings and deactivation.  Written by deactivation.c. */
@@ -213,7 +213,7 @@ extern void endpoint_forget_all(void);
 
 /* May the configuration be another one than the dispatcher has seen?  And: it has seen it now. */
 extern bool endpoint_changed(const Endpoint *endpoint);
-extern void endpoint_see(Endpoint *endpoint);
+extern void endpoint_mark_seen(Endpoint *endpoint);
 
 /* Call back for each endpoint in memory. */
 extern void endpoint_foreach(void (*callback) (Endpoint *endpoint));
@@ -228,8 +228,8 @@ extern bool endpoint_is_sendable(const Endpoint *endpoint);
 extern bool endpoint_is_working(const Endpoint *endpoint);
 
 /* Must it be asked before anything is sent there?  And: this was the answer; sets its outcome and error. */
-extern bool endpoint_must_ask(const Endpoint *endpoint);
-extern void endpoint_answered(Endpoint *endpoint, HttpResult *result);
+extern bool endpoint_needs_handshake(const Endpoint *endpoint);
+extern void endpoint_handshake_answered(Endpoint *endpoint, HttpResult *result);
 
 extern const RetrySchedule *endpoint_schedule(const Endpoint *endpoint);
 

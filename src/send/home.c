@@ -58,7 +58,7 @@ home_is_current(void)
 
 /* Start with the outbox as its own database's. */
 static void
-home_move_in(DatabaseSlot *slot)
+home_start(DatabaseSlot *slot)
 {
 	spill_recover();
 	home_faulty_transform = pg_atomic_read_u64(&slot->faulty_transform);
@@ -97,7 +97,7 @@ home_check_outbox(DatabaseSlot *slot)
 		return;
 	home_generation = catalog_cursor_generation();
 	if (cursor_load() == CURSOR_HERE)
-		home_move_in(slot);
+		home_start(slot);
 	else
 	{
 		if (home_current != HOME_FOREIGN && !cursor_table_adopt_untouched())

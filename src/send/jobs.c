@@ -249,7 +249,7 @@ jobs_save(TimestampTz now)
 }
 
 static void
-jobs_judge_again(TimestampTz now)
+jobs_check_access(TimestampTz now)
 {
 	if (withheld_changed())
 		delivery_check_access();
@@ -363,7 +363,7 @@ static const struct
 	{jobs_next_refresh, jobs_refresh},
 	{withheld_next_note, jobs_find_orphans},
 	{jobs_next_save, jobs_save},
-	{jobs_never, jobs_judge_again},
+	{jobs_never, jobs_check_access},
 	{jobs_next_trim, jobs_trim},
 	{jobs_next_networks, jobs_retry_forbidden},
 	{withheld_next_note, jobs_note_withheld},

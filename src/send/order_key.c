@@ -13,7 +13,7 @@
 #include "send/order_key.h"
 
 static HTAB *order_key_table;
-static dlist_head order_key_to_follow = DLIST_STATIC_INIT(order_key_to_follow);
+static dlist_head order_key_pending_follows = DLIST_STATIC_INIT(order_key_pending_follows);
 
 void
 order_key_init(MemoryContext context)
@@ -34,7 +34,7 @@ order_key_get(int64 webhook_id, int64 order_key, bool create)
 	if (key != NULL && !found)
 	{
 		key->holder = NULL;
-		key->blocked = key->to_follow = false;
+		key->blocked = key->follow_pending = false;
 		key->followed = 0;
 		dlist_init(&key->queue);
 	}
@@ -52,10 +52,10 @@ order_key_blocked(int64 webhook_id, int64 order_key)
 void
 order_key_follow(OrderKey *key)
 {
-	if (key->to_follow)
+	if (key->follow_pending)
 		return;
-	key->to_follow = true;
-	dlist_push_tail(&order_key_to_follow, &key->follow_node);
+	key->follow_pending = true;
+	dlist_push_tail(&order_key_pending_follows, &key->follow_node);
 }
 
 void
@@ -75,27 +75,27 @@ order_key_follow_blocked(bool (*wanted) (int64 webhook_id))
 }
 
 OrderKey *
-order_key_take_to_follow(void)
+order_key_next_to_read(void)
 {
 	OrderKey   *key;
 
-	if (dlist_is_empty(&order_key_to_follow))
+	if (dlist_is_empty(&order_key_pending_follows))
 		return NULL;
-	key = dlist_container(OrderKey, follow_node, dlist_pop_head_node(&order_key_to_follow));
-	key->to_follow = false;
+	key = dlist_container(OrderKey, follow_node, dlist_pop_head_node(&order_key_pending_follows));
+	key->follow_pending = false;
 	return key;
 }
 
 bool
-order_key_any_to_follow(void)
+order_key_any_to_read(void)
 {
-	return !dlist_is_empty(&order_key_to_follow);
+	return !dlist_is_empty(&order_key_pending_follows);
 }
 
 void
 order_key_release(OrderKey *key)
 {
-	if (key->holder == NULL && dlist_is_empty(&key->queue) && !key->blocked && !key->to_follow)
+	if (key->holder == NULL && dlist_is_empty(&key->queue) && !key->blocked && !key->follow_pending)
 		hash_search(order_key_table, &key->tag, HASH_REMOVE, NULL);
 }
 

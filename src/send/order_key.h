@@ -24,7 +24,7 @@ typedef struct OrderKey
 	dlist_head	queue;			/* in PHASE_HELD, after it */
 	bool		blocked;		/* the table holds an unfinished row with it:
 								 * newer ones go there, too */
-	bool		to_follow;		/* the next row is to be read */
+	bool		follow_pending; /* its next row will be read */
 	int64		followed;		/* unfinished rows with it have greater ids */
 	dlist_node	follow_node;
 } OrderKey;
@@ -35,14 +35,16 @@ extern void order_key_init(MemoryContext context);
 extern OrderKey *order_key_get(int64 webhook_id, int64 order_key, bool create);
 extern bool order_key_blocked(int64 webhook_id, int64 order_key);
 
-/* Have the next row with this key read from the table; and take such a key, NULL when there is none. */
+/* Schedule the next row with this key to be read from the table. */
 extern void order_key_follow(OrderKey *key);
 
-/* The same with all that are blocked and have no holder, of the webhooks for which this is true. */
+/* The same for all keys that are blocked and have no holder, of the webhooks that the callback accepts, or of one. */
 extern void order_key_follow_blocked(bool (*wanted) (int64 webhook_id));
 extern void order_key_follow_all(int64 webhook_id);
-extern OrderKey *order_key_take_to_follow(void);
-extern bool order_key_any_to_follow(void);
+
+/* Remove and return a key that was scheduled so, or NULL; and is there any? */
+extern OrderKey *order_key_next_to_read(void);
+extern bool order_key_any_to_read(void);
 
 /* Remove it if there is nothing to know about it any more. */
 extern void order_key_release(OrderKey *key);

@@ -18,7 +18,7 @@
 #include "send/probe.h"
 
 static pairingheap *probe_queue;	/* of Endpoint, by next_probe_at */
-static int64 probe_set_back;	/* for probe_move() */
+static int64 probe_set_back;	/* for probe_shift() */
 
 
 static int
@@ -52,7 +52,7 @@ probe_plan(Endpoint *endpoint)
 
 /* All of them alike, so their order does not change.  What was hours is worth being recorded. */
 static void
-probe_move(Endpoint *endpoint)
+probe_shift(Endpoint *endpoint)
 {
 	if (!endpoint->state.health.failing)
 		return;
@@ -65,7 +65,7 @@ void
 probe_clock_set_back(int64 microseconds)
 {
 	probe_set_back = microseconds;
-	endpoint_foreach(probe_move);
+	endpoint_foreach(probe_shift);
 }
 
 static Endpoint *

@@ -39,7 +39,8 @@ queue_init(MemoryContext context)
 	order_key_init(context);
 }
 
-void
+/* No other delivery precedes this one any more: it gets its turn once it has been prepared. */
+static void
 queue_ready(Delivery *delivery)
 {
 	Endpoint   *endpoint = delivery->endpoint;
@@ -65,7 +66,7 @@ queue_ready_first(Delivery *delivery)
 }
 
 static void
-queue_pass_on(OrderKey *key)
+queue_pass_key(OrderKey *key)
 {
 	key->holder = NULL;
 	if (!dlist_is_empty(&key->queue))
@@ -86,7 +87,7 @@ queue_release_key(Delivery *delivery)
 
 	delivery->key = NULL;
 	if (key != NULL && key->holder == delivery)
-		queue_pass_on(key);
+		queue_pass_key(key);
 }
 
 void

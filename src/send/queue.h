@@ -18,8 +18,7 @@ extern void queue_init(MemoryContext context);
 /* Queue a new delivery, after others with its order key. */
 extern void queue_add(Delivery *delivery);
 
-/* Nothing that it must follow is left: it gets its turn, once it has been prepared.  The second: before all others. */
-extern void queue_ready(Delivery *delivery);
+/* Have a delivery that holds its key sent before all others of its endpoint. */
 extern void queue_ready_first(Delivery *delivery);
 
 /*

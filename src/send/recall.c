@@ -65,7 +65,7 @@ void
 recall_init(MemoryContext context)
 {
 	recall_context = context;
-	recall_due_again();
+	recall_reset_due();
 }
 
 static List *
@@ -101,17 +101,17 @@ recall_plan_retry(TimestampTz at)
 }
 
 void
-recall_due_again(void)
+recall_reset_due(void)
 {
 	recall_due_after.at = DT_NOBEGIN;
 	recall_next_due = DT_NOBEGIN;
 }
 
 void
-recall_start_again(void)
+recall_reset(void)
 {
 	recall_followers_at = DT_NOBEGIN;
-	recall_due_again();
+	recall_reset_due();
 }
 
 /* Is less in memory than this part of the limits? */
@@ -231,12 +231,12 @@ recall_load_followers(TimestampTz now)
 	ListCell   *lc;
 	OrderKey   *key;
 
-	for (int n = 0; n < FOLLOW_KEYS && recall_has_room(RECALL_MORE) && (key = order_key_take_to_follow()) != NULL; n++)
+	for (int n = 0; n < FOLLOW_KEYS && recall_has_room(RECALL_MORE) && (key = order_key_next_to_read()) != NULL; n++)
 	{
 		Endpoint   *endpoint = endpoint_get(key->tag.webhook_id);
 		StoredDelivery row;
 
-		if (key->holder != NULL || (endpoint->spill.to_wait && !endpoint_is_working(endpoint)))
+		if (key->holder != NULL || (endpoint->spill.suspend_pending && !endpoint_is_working(endpoint)))
 			continue;
 		if (!endpoint_is_working(endpoint) ||
 			delivery_table_read_next(endpoint->id, key->tag.order_key, key->followed, recall_context, &row) == 0)
@@ -374,5 +374,5 @@ recall_next_event(void)
 	if (!recall_has_room(RECALL_MORE))
 		return next;
 	next = Min(next, recall_next_due);
-	return order_key_any_to_follow() ? Min(next, recall_followers_at) : next;
+	return order_key_any_to_read() ? Min(next, recall_followers_at) : next;
 }

@@ -22,8 +22,8 @@ extern void recall_start_backlog(Endpoint *endpoint, int64 after);
 extern TimestampTz recall_plan_retry(TimestampTz at);
 
 /* Read all rows that are due once more; or everything, as the clock has been set back. */
-extern void recall_due_again(void);
-extern void recall_start_again(void);
+extern void recall_reset_due(void);
+extern void recall_reset(void);
 
 /* Read what is due, in a transaction with SPI connected. */
 extern void recall_rows(TimestampTz now);

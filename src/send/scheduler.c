@@ -41,7 +41,7 @@ static int	scheduler_doubtful = 0;
 int
 scheduler_allowed(const Endpoint *endpoint)
 {
-	if (endpoint_must_ask(endpoint))
+	if (endpoint_needs_handshake(endpoint))
 		return 1;
 	return endpoint->state.health.ramp > 0 ?
 		Min(endpoint->state.health.ramp, endpoint->config.max_in_flight) : endpoint->config.max_in_flight;
@@ -161,7 +161,7 @@ scheduler_next(TimestampTz now)
 }
 
 void
-scheduler_begun(Delivery *delivery)
+scheduler_request_started(Delivery *delivery)
 {
 	delivery->attempt.pace = scheduler_is_doubtful(delivery->endpoint) ? PACE_DOUBTFUL : PACE_QUICK;
 	if (delivery->attempt.pace != PACE_QUICK)
@@ -172,7 +172,7 @@ scheduler_begun(Delivery *delivery)
 }
 
 void
-scheduler_ended(Delivery *delivery)
+scheduler_request_ended(Delivery *delivery)
 {
 	Assert(scheduler_requests > 0 && delivery->endpoint->queue.in_flight > 0);
 	delivery->endpoint->queue.in_flight--;
@@ -228,7 +228,7 @@ scheduler_check_slow(TimestampTz now)
 		delivery->endpoint->queue.slow++;
 		if (delivery->attempt.pace == PACE_QUICK)
 			scheduler_doubtful++;
-		delivery_is_slow(delivery);
+		delivery_mark_slow(delivery);
 	}
 }
 

@@ -30,8 +30,8 @@ extern void scheduler_charge(Endpoint *endpoint, TimestampTz now);
 extern void scheduler_clock_set_back(void);
 
 /* A request of this delivery is in flight, and has ended; called by delivery_enter(). */
-extern void scheduler_begun(Delivery *delivery);
-extern void scheduler_ended(Delivery *delivery);
+extern void scheduler_request_started(Delivery *delivery);
+extern void scheduler_request_ended(Delivery *delivery);
 
 /* Is this request slow by now?  And: see which ones have become so. */
 extern bool scheduler_is_slow(const Delivery *delivery, TimestampTz now);

@@ -28,14 +28,15 @@
 #include "send/trim.h"
 
 static MemoryContext spill_context;
-static dlist_head spill_to_write = DLIST_STATIC_INIT(spill_to_write);	/* of Delivery */
-static List *spill_to_delete = NIL; /* of DeliveryId */
-static List *spill_to_wait = NIL;	/* of Endpoint: rows to be retried become
-									 * waiting ones */
-static List *spill_to_drop = NIL;	/* of Endpoint: deactivated without a
-									 * buffer */
-static bool spill_news = false; /* in these lists: not just what has been
-								 * refused a lock */
+
+/* Work for the next transaction: of Delivery, of DeliveryId, and twice of Endpoint. */
+static dlist_head spill_pending_writes = DLIST_STATIC_INIT(spill_pending_writes);
+static List *spill_pending_deletes = NIL;
+static List *spill_pending_suspends = NIL;
+static List *spill_pending_drops = NIL;
+
+/* Do they contain more than items that had to be postponed for want of a lock? */
+static bool spill_has_new = false;
 
 
 void
@@ -47,19 +48,19 @@ spill_init(MemoryContext dispatch_context)
 }
 
 static List *
-spill_remember(List *list, void *item)
+spill_append(List *list, void *item)
 {
 	MemoryContext old = MemoryContextSwitchTo(spill_context);
 
-	spill_news = true;
+	spill_has_new = true;
 	list = lappend(list, item);
 	MemoryContextSwitchTo(old);
 	return list;
 }
 
-/* Do this with each item of a list; those for which it is false remain for the next time. */
+/* Process the items of a list; those for which the function returns false stay in it. */
 static void
-spill_work_off(List **list, bool (*done) (void *item))
+spill_process_list(List **list, bool (*done) (void *item))
 {
 	List	   *rest = NIL;
 	ListCell   *lc;
@@ -67,7 +68,7 @@ spill_work_off(List **list, bool (*done) (void *item))
 	foreach(lc, *list)
 	{
 		if (!done(lfirst(lc)))
-			rest = spill_remember(rest, lfirst(lc));
+			rest = spill_append(rest, lfirst(lc));
 	}
 	list_free(*list);
 	*list = rest;
@@ -89,10 +90,10 @@ spill_list_row(Delivery *delivery, DeliveryState state, TimestampTz next_attempt
 			pfree(delivery->row.last_error);
 		delivery->row.last_error = MemoryContextStrdup(spill_context, error);
 	}
-	if (!delivery->row.to_write)
-		dlist_push_tail(&spill_to_write, &delivery->write_node);
-	delivery->row.to_write = true;
-	spill_news = true;
+	if (!delivery->row.write_pending)
+		dlist_push_tail(&spill_pending_writes, &delivery->write_node);
+	delivery->row.write_pending = true;
+	spill_has_new = true;
 }
 
 void
@@ -107,9 +108,9 @@ spill_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_atte
 void
 spill_keep(Delivery *delivery)
 {
-	if (delivery->row.to_write)
+	if (delivery->row.write_pending)
 		dlist_delete(&delivery->write_node);
-	delivery->row.to_write = false;
+	delivery->row.write_pending = false;
 }
 
 void
@@ -122,7 +123,7 @@ spill_finish(Delivery *delivery)
 
 		tag->webhook_id = delivery->endpoint->id;
 		tag->id = delivery->message->id;
-		spill_to_delete = spill_remember(spill_to_delete, tag);
+		spill_pending_deletes = spill_append(spill_pending_deletes, tag);
 
 		/* Its row must not be read until it has gone. */
 		delivery->row.exists = false;
@@ -134,9 +135,9 @@ spill_finish(Delivery *delivery)
 void
 spill_start_failing(Endpoint *endpoint)
 {
-	if (!endpoint->spill.to_wait)
-		spill_to_wait = spill_remember(spill_to_wait, endpoint);
-	endpoint->spill.to_wait = true;
+	if (!endpoint->spill.suspend_pending)
+		spill_pending_suspends = spill_append(spill_pending_suspends, endpoint);
+	endpoint->spill.suspend_pending = true;
 	probe_plan(endpoint);
 }
 
@@ -257,8 +258,8 @@ spill_all_overtaken(void)
 void
 spill_clock_set_back(void)
 {
-	webhook_lock_ask_again();
-	recall_start_again();
+	webhook_lock_retry_now();
+	recall_reset();
 }
 
 /* Each of these functions leaves for the next time what it gets no lock for. */
@@ -327,9 +328,9 @@ spill_needs_backlog(const Delivery *delivery)
 		(endpoint_is_working(endpoint) && !order_key_blocked(endpoint->id, delivery->order_key));
 }
 
-/* It cannot be written yet: later ones must not overtake it while it is neither queued nor to be read. */
+/* A row that cannot be written yet blocks its key, so that later deliveries do not overtake it. */
 static void
-spill_hold_back(Delivery *delivery)
+spill_block_key(Delivery *delivery)
 {
 	OrderKey   *key;
 
@@ -340,18 +341,18 @@ spill_hold_back(Delivery *delivery)
 		delivery->row.blocks_key = key->blocked = true;
 }
 
-/* It has been written, or is not needed: the key's next is in the table. */
+/* The row has been written, or is not needed: go on with the next one of its key. */
 static void
-spill_let_pass(Delivery *delivery)
+spill_unblock_key(Delivery *delivery)
 {
 	if (delivery->row.blocks_key && delivery->order_key != 0)
 		order_key_follow(order_key_get(delivery->endpoint->id, delivery->order_key, true));
 	delivery->row.blocks_key = false;
 }
 
-/* Have the row found that has just been written, even if others with greater ids have been read before. */
+/* The row has just been written: read it even if the table has been read past its id. */
 static void
-spill_have_read(const Delivery *delivery)
+spill_schedule_read(const Delivery *delivery)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 	int64		before = delivery->message->id - 1;
@@ -370,7 +371,7 @@ spill_write_row(Delivery *delivery)
 
 	if (delivery->row.exists && !webhook_lock_try(endpoint->id))
 	{
-		spill_hold_back(delivery);
+		spill_block_key(delivery);
 		return false;
 	}
 	spill_keep(delivery);
@@ -385,7 +386,7 @@ spill_write_row(Delivery *delivery)
 		delivery_table_store(delivery);
 		if (delivery->row.next_state == DELIVERY_FAILED)
 			trim_note_failed(clock_now());
-		spill_have_read(delivery);
+		spill_schedule_read(delivery);
 		if (delivery->phase == PHASE_SENDING && !delivery->row.exists)
 		{
 			delivery_note_row(endpoint->id, delivery->message->id);
@@ -396,7 +397,7 @@ spill_write_row(Delivery *delivery)
 	if (delivery->row.last_error != NULL)
 		pfree(delivery->row.last_error);
 	delivery->row.last_error = NULL;
-	spill_let_pass(delivery);
+	spill_unblock_key(delivery);
 	if (delivery->phase != PHASE_SENDING)
 		delivery_forget(delivery);
 	else if (delivery->message->window != NULL)
@@ -409,7 +410,7 @@ spill_write_rows(void)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &spill_to_write)
+	dlist_foreach_modify(iter, &spill_pending_writes)
 		(void) spill_write_row(dlist_container(Delivery, write_node, iter.cur));
 }
 
@@ -419,23 +420,23 @@ spill_write_rows(void)
  * due in the meantime was passed over, and so were those that follow.
  */
 static bool
-spill_make_rows_wait(void *item)
+spill_suspend_rows(void *item)
 {
 	Endpoint   *endpoint = item;
 
 	if (!endpoint->state.health.failing)
 	{
-		recall_due_again();
+		recall_reset_due();
 		order_key_follow_all(endpoint->id);
 	}
 	else if (!webhook_lock_try(endpoint->id))
 		return false;
 	else
 	{
-		delivery_table_all_waiting(endpoint->id);
+		delivery_table_suspend(endpoint->id);
 		order_key_unblock_all(endpoint->id);
 	}
-	endpoint->spill.to_wait = false;
+	endpoint->spill.suspend_pending = false;
 	return true;
 }
 
@@ -447,7 +448,7 @@ spill_drop_rows(void *item)
 
 	if (!webhook_lock_try(endpoint->id))
 		return false;
-	endpoint->spill.to_drop = false;
+	endpoint->spill.drop_pending = false;
 	if (!endpoint->config.exists)
 		delivery_table_delete_all(endpoint->id);
 	else if (!endpoint->config.active && !endpoint->config.buffering)
@@ -464,11 +465,11 @@ void
 spill_save(void)
 {
 	webhook_lock_begin();
-	spill_work_off(&spill_to_delete, spill_delete_row);
+	spill_process_list(&spill_pending_deletes, spill_delete_row);
 	spill_write_rows();
-	spill_work_off(&spill_to_wait, spill_make_rows_wait);
-	spill_work_off(&spill_to_drop, spill_drop_rows);
-	spill_news = false;
+	spill_process_list(&spill_pending_suspends, spill_suspend_rows);
+	spill_process_list(&spill_pending_drops, spill_drop_rows);
+	spill_has_new = false;
 }
 
 /* ---------- after a start, and after changes of the configuration ---------- */
@@ -484,10 +485,10 @@ spill_recover_backlog(int64 webhook_id, bool wanted)
 		 * A webhook that we have never seen may be about to be restored from
 		 * a dump.
 		 */
-		if (!endpoint->config.known || endpoint->spill.to_drop)
+		if (!endpoint->config.known || endpoint->spill.drop_pending)
 			return;
-		endpoint->spill.to_drop = true;
-		spill_to_drop = spill_remember(spill_to_drop, endpoint);
+		endpoint->spill.drop_pending = true;
+		spill_pending_drops = spill_append(spill_pending_drops, endpoint);
 	}
 	else if (endpoint->state.health.failing)
 		probe_plan(endpoint);
@@ -507,7 +508,7 @@ void
 spill_block_retrying(void)
 {
 	delivery_table_foreach_retrying(spill_recover_key);
-	recall_due_again();
+	recall_reset_due();
 }
 
 void
@@ -525,9 +526,9 @@ spill_recover(void)
 void
 spill_config_changed(void)
 {
-	webhook_lock_ask_again();
+	webhook_lock_retry_now();
 	delivery_table_foreach_backlog(spill_recover_backlog);
-	recall_due_again();
+	recall_reset_due();
 	blocker_follow_changed();
 }
 
@@ -541,7 +542,7 @@ spill_retry_forbidden(TimestampTz now)
 		if (webhook_lock_try(webhook_ids[i]))
 			delivery_table_retry_forbidden(webhook_ids[i], now);
 	pfree(webhook_ids);
-	recall_due_again();
+	recall_reset_due();
 }
 
 bool
@@ -561,19 +562,20 @@ spill_known(int64 webhook_id, int64 id)
 /* ---------- what the worker asks ---------- */
 
 static bool
-spill_anything_unsaved(void)
+spill_any_pending(void)
 {
-	return !dlist_is_empty(&spill_to_write) || spill_to_delete != NIL || spill_to_wait != NIL || spill_to_drop != NIL;
+	return !dlist_is_empty(&spill_pending_writes) || spill_pending_deletes != NIL ||
+		spill_pending_suspends != NIL || spill_pending_drops != NIL;
 }
 
 bool
 spill_save_due(TimestampTz now)
 {
-	return spill_anything_unsaved() && (spill_news || webhook_lock_limited() || now >= webhook_lock_next_try());
+	return spill_any_pending() && (spill_has_new || webhook_lock_limited() || now >= webhook_lock_next_try());
 }
 
 TimestampTz
 spill_next_save(void)
 {
-	return spill_anything_unsaved() ? webhook_lock_next_try() : DT_NOEND;
+	return spill_any_pending() ? webhook_lock_next_try() : DT_NOEND;
 }

@@ -44,7 +44,7 @@ static SpiStatement withheld_note_statement = {"SELECT webhook.note_withheld()",
 static uint64 withheld_noted = 0;	/* rights have been looked at up to this
 									 * change */
 static TimestampTz withheld_look_at = DT_NOEND; /* for what could not be
-												 * judged */
+												 * checked */
 
 PG_FUNCTION_INFO_V1(webhook_access_problem);
 PG_FUNCTION_INFO_V1(webhook_access_hidden);
@@ -56,7 +56,7 @@ PG_FUNCTION_INFO_V1(webhook_access_hidden);
  * locked the table; the worker must not wait for that.
  */
 static bool
-withheld_judge_watched(Oid role, Oid relid, Access *access, Bitmapset **hidden)
+withheld_check_watched(Oid role, Oid relid, Access *access, Bitmapset **hidden)
 {
 	Relation	rel;
 	WatchedTable *table;
@@ -93,7 +93,7 @@ webhook_access_problem(PG_FUNCTION_ARGS)
 	Access		access;
 	Bitmapset  *hidden;
 
-	if (!withheld_judge_watched(role, relid, &access, &hidden))
+	if (!withheld_check_watched(role, relid, &access, &hidden))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(access_problem_text(access, role, relid)));
 }
@@ -114,7 +114,7 @@ webhook_access_hidden(PG_FUNCTION_ARGS)
 	int			n = 0;
 	int			attnum = -1;
 
-	if (!withheld_judge_watched(role, relid, &access, &hidden) || bms_is_empty(hidden))
+	if (!withheld_check_watched(role, relid, &access, &hidden) || bms_is_empty(hidden))
 		PG_RETURN_NULL();
 	names = palloc(bms_num_members(hidden) * sizeof(Datum));
 	while ((attnum = bms_next_member(hidden, attnum)) >= 0)
@@ -142,7 +142,7 @@ withheld_check_webhook(int64 webhook_id)
 /* ---------- what has been captured before ---------- */
 
 /* What a role may see of a table now. */
-typedef struct WithheldVerdict
+typedef struct WithheldAccess
 {
 	struct
 	{
@@ -154,105 +154,106 @@ typedef struct WithheldVerdict
 	Bitmapset  *readable;		/* with ACCESS_COLUMNS */
 	bool		event_uid_hidden;	/* likewise */
 	bool		unknown;		/* not known now: the table is locked */
-} WithheldVerdict;
+} WithheldAccess;
 
-static HTAB *withheld_verdicts = NULL;
-static MemoryContext withheld_context;	/* all of them */
-static uint64 withheld_verdict_changes = 0; /* of which they take account */
+static HTAB *withheld_access_table = NULL;
+static MemoryContext withheld_context;	/* of the table and its entries */
+static uint64 withheld_access_changes = 0;	/* the table is valid up to this
+											 * change */
 static uint64 withheld_checked = 0;
 
-/* The part of the verdict for which the table must be opened. */
+/* The part of the entry for which the table must be opened. */
 static void
-withheld_judge_columns(WithheldVerdict *verdict)
+withheld_check_columns(WithheldAccess *entry)
 {
 	static const AccessColumns all = {.all_needed = true};
-	Oid			relid = verdict->key.relid;
+	Oid			relid = entry->key.relid;
 	WatchedTable *table = NULL;
 	Relation	rel = NULL;
 
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 	{
-		verdict->problem = psprintf("table %s is locked", get_rel_name(relid));
-		verdict->unknown = true;
+		entry->problem = psprintf("table %s is locked", get_rel_name(relid));
+		entry->unknown = true;
 		return;
 	}
 	rel = try_relation_open(relid, NoLock);
 	if (rel == NULL)
 	{
 		UnlockRelationOid(relid, AccessShareLock);
-		verdict->access = ACCESS_ALL;
+		entry->access = ACCESS_ALL;
 		return;
 	}
 	table = watch_settings_unchecked(rel);
-	verdict->access = access_check(verdict->key.role, relid, table ? &table->access_columns : &all, &verdict->readable);
-	verdict->event_uid_hidden = table != NULL && table->field_column[WATCH_EVENT_UID] > 0 &&
-		!bms_is_member(table->field_column[WATCH_EVENT_UID], verdict->readable);
+	entry->access = access_check(entry->key.role, relid, table ? &table->access_columns : &all, &entry->readable);
+	entry->event_uid_hidden = table != NULL && table->field_column[WATCH_EVENT_UID] > 0 &&
+		!bms_is_member(table->field_column[WATCH_EVENT_UID], entry->readable);
 	relation_close(rel, NoLock);
-	verdict->problem = verdict->access == ACCESS_COLUMNS || verdict->access == ACCESS_ALL ? NULL :
-		access_problem_text(verdict->access, verdict->key.role, relid);
+	entry->problem = entry->access == ACCESS_COLUMNS || entry->access == ACCESS_ALL ? NULL :
+		access_problem_text(entry->access, entry->key.role, relid);
 }
 
 /* Nothing is withheld of a table that has been dropped. */
 static void
-withheld_judge(WithheldVerdict *verdict)
+withheld_check_access(WithheldAccess *entry)
 {
 	static const AccessColumns all = {.all_needed = true};
-	Oid			role = verdict->key.role;
-	Oid			relid = verdict->key.relid;
+	Oid			role = entry->key.role;
+	Oid			relid = entry->key.relid;
 	Bitmapset  *none;
 
-	verdict->access = ACCESS_ALL;
+	entry->access = ACCESS_ALL;
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		return;
-	verdict->access = access_check(role, relid, &all, &none);
-	if (verdict->access == ACCESS_NO_SELECT)
-		withheld_judge_columns(verdict);
-	else if (verdict->access != ACCESS_ALL)
-		verdict->problem = access_problem_text(verdict->access, role, relid);
+	entry->access = access_check(role, relid, &all, &none);
+	if (entry->access == ACCESS_NO_SELECT)
+		withheld_check_columns(entry);
+	else if (entry->access != ACCESS_ALL)
+		entry->problem = access_problem_text(entry->access, role, relid);
 }
 
 static void
-withheld_forget_verdicts(void)
+withheld_reset_access(void)
 {
-	if (withheld_verdicts == NULL)
-		withheld_context = AllocSetContextCreate(TopMemoryContext, "webhook verdicts", ALLOCSET_DEFAULT_SIZES);
+	if (withheld_access_table == NULL)
+		withheld_context = AllocSetContextCreate(TopMemoryContext, "webhook access", ALLOCSET_DEFAULT_SIZES);
 	else
 		MemoryContextReset(withheld_context);
-	withheld_verdicts = container_hash("webhook verdicts", 64, sizeof(((WithheldVerdict *) NULL)->key),
-									   sizeof(WithheldVerdict), withheld_context);
-	withheld_verdict_changes = watch_access_changes();
+	withheld_access_table = container_hash("webhook access", 64, sizeof(((WithheldAccess *) NULL)->key),
+										   sizeof(WithheldAccess), withheld_context);
+	withheld_access_changes = watch_access_changes();
 }
 
-static const WithheldVerdict *
-withheld_verdict(Oid role, Oid relid)
+static const WithheldAccess *
+withheld_access(Oid role, Oid relid)
 {
-	static WithheldVerdict judged;
-	WithheldVerdict *verdict;
+	static WithheldAccess checked;
+	WithheldAccess *entry;
 	MemoryContext old;
 	bool		found;
 
-	if (withheld_verdicts == NULL || withheld_verdict_changes != watch_access_changes())
-		withheld_forget_verdicts();
-	memset(&judged, 0, sizeof(judged));
-	judged.key.role = role;
-	judged.key.relid = relid;
-	verdict = hash_search(withheld_verdicts, &judged.key, HASH_FIND, NULL);
-	if (verdict != NULL)
-		return verdict;
+	if (withheld_access_table == NULL || withheld_access_changes != watch_access_changes())
+		withheld_reset_access();
+	memset(&checked, 0, sizeof(checked));
+	checked.key.role = role;
+	checked.key.relid = relid;
+	entry = hash_search(withheld_access_table, &checked.key, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry;
 
 	old = MemoryContextSwitchTo(withheld_context);
-	withheld_judge(&judged);
+	withheld_check_access(&checked);
 	MemoryContextSwitchTo(old);
-	if (judged.unknown)
-		return &judged;
-	verdict = hash_search(withheld_verdicts, &judged.key, HASH_ENTER, &found);
-	*verdict = judged;
-	return verdict;
+	if (checked.unknown)
+		return &checked;
+	entry = hash_search(withheld_access_table, &checked.key, HASH_ENTER, &found);
+	*entry = checked;
+	return entry;
 }
 
 /* The first key of a payload that is no column which the role may read; NULL: there is none. */
 static const char *
-withheld_hidden_key(const WithheldVerdict *verdict, const Jsonb *payload)
+withheld_hidden_key(const WithheldAccess *entry, const Jsonb *payload)
 {
 	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &payload->root));
 	JsonbIteratorToken token;
@@ -265,7 +266,7 @@ withheld_hidden_key(const WithheldVerdict *verdict, const Jsonb *payload)
 		if (token != WJB_KEY)
 			continue;
 		name = pnstrdup(v.val.string.val, v.val.string.len);
-		if (!bms_is_member(get_attnum(verdict->key.relid, name), verdict->readable))
+		if (!bms_is_member(get_attnum(entry->key.relid, name), entry->readable))
 			return name;
 	}
 	return NULL;
@@ -277,7 +278,7 @@ withheld_hidden_key(const WithheldVerdict *verdict, const Jsonb *payload)
  * there is as much of it in a transaction as there are deliveries.
  */
 static const char *
-withheld_hidden_in(const WithheldVerdict *verdict, const char *json)
+withheld_hidden_in(const WithheldAccess *entry, const char *json)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext scratch = AllocSetContextCreate(caller, "webhook parsed payload", ALLOCSET_DEFAULT_SIZES);
@@ -287,37 +288,37 @@ withheld_hidden_in(const WithheldVerdict *verdict, const char *json)
 
 	MemoryContextSwitchTo(scratch);
 	parsed = match_parse_payload(json);
-	key = JB_ROOT_IS_OBJECT(parsed) ? withheld_hidden_key(verdict, parsed) : NULL;
+	key = JB_ROOT_IS_OBJECT(parsed) ? withheld_hidden_key(entry, parsed) : NULL;
 	MemoryContextSwitchTo(caller);
 	if (!JB_ROOT_IS_OBJECT(parsed))
 		result = "permission denied for part of the payload";
 	else if (key != NULL)
-		result = psprintf("permission denied for column %s of table %s", key, get_rel_name(verdict->key.relid));
+		result = psprintf("permission denied for column %s of table %s", key, get_rel_name(entry->key.relid));
 	MemoryContextDelete(scratch);
 	return result;
 }
 
 static const char *
-withheld_hidden_part(const WithheldVerdict *verdict, const Message *message)
+withheld_hidden_part(const WithheldAccess *entry, const Message *message)
 {
 	const char *parts[] = {message->payload, message->former, message->changed};
 	const char *result = NULL;
 
-	if (verdict->event_uid_hidden && message->event_uid != NULL)
+	if (entry->event_uid_hidden && message->event_uid != NULL)
 		return "permission denied for the event UID";
 	for (int i = 0; i < lengthof(parts) && result == NULL; i++)
 		if (parts[i] != NULL)
-			result = withheld_hidden_in(verdict, parts[i]);
+			result = withheld_hidden_in(entry, parts[i]);
 	return result;
 }
 
 const char *
 withheld_reason(Oid role, const Message *message, bool *unknown)
 {
-	const WithheldVerdict *verdict = withheld_verdict(role, message->relation);
+	const WithheldAccess *entry = withheld_access(role, message->relation);
 
-	*unknown = verdict->unknown;
-	return verdict->access == ACCESS_COLUMNS ? withheld_hidden_part(verdict, message) : verdict->problem;
+	*unknown = entry->unknown;
+	return entry->access == ACCESS_COLUMNS ? withheld_hidden_part(entry, message) : entry->problem;
 }
 
 bool

@@ -14,25 +14,25 @@
 
 /*
  * Refuse a webhook whose owner may not select from a table that it subscribes
- * to by name; note the tables that "*" does not reach.  To be called within
+ * to by name; store what it will not be sent.  Must be called within
  * as_owner_begin().
  */
 extern void withheld_check_webhook(int64 webhook_id);
 
 /*
  * Why may a message that was captured before not be sent to this role now?
- * NULL: it may.  *unknown: that is not known now, because a session has locked
- * the table.  The verdicts are cached: asking costs a look into a hash table.
- * For the worker, in a transaction; the text lives in the current memory context, or longer.
+ * NULL: it may.  *unknown: that cannot be checked now, because a session has
+ * locked the table.  Results are cached, so most calls cost a hash lookup.  For
+ * the worker, in a transaction; the text lives in the current memory context, or longer.
  */
 extern const char *withheld_reason(Oid role, const Message *message, bool *unknown);
 
-/* Have the verdicts been given up since the last call?  What was not withheld may be so now. */
+/* Has a change of privileges or settings made them invalid since the last call? */
 extern bool withheld_changed(void);
 
 /*
- * When must what is withheld be looked at again?  The second function does so, in
- * a transaction with SPI connected, and reports what has changed.
+ * When must webhook.withheld be brought up to date?  The second function does it, in
+ * a transaction with SPI connected, and reports what is new.
  */
 extern TimestampTz withheld_next_note(TimestampTz now);
 extern void withheld_note(TimestampTz now);

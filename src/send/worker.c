@@ -84,7 +84,7 @@ worker_may_send(void)
 
 /* How long may we sleep?  Milliseconds. */
 static long
-worker_time_to_sleep(TimestampTz now)
+worker_sleep_ms(TimestampTz now)
 {
 	TimestampTz until = Min(jobs_next(now), standby_next_check());
 	long		http_ms = http_timeout(worker_http);
@@ -403,7 +403,7 @@ worker_run(const WorkerArgs *args)
 	pqsignal(SIGTERM, worker_handle_sigterm);
 	for (;;)
 	{
-		worker_wait(worker_time_to_sleep(clock_now()));
+		worker_wait(worker_sleep_ms(clock_now()));
 		if (ShutdownRequestPending)
 			worker_finish();
 		worker_begin_turn();

@@ -49,7 +49,7 @@ static uint64 shape_cache_generation = 0;
 
 
 static void
-shape_cache_start_anew(void)
+shape_cache_reset(void)
 {
 	if (shape_cache_context != NULL)
 		catalog_retire(shape_cache_context);
@@ -123,7 +123,7 @@ shape_cache_get(const char *integration, const char *entity_type, const char *pr
 
 	if (shape_cache_context == NULL || shape_cache_generation != catalog_integration_generation() ||
 		hash_get_num_entries(shape_cache_sets) >= MAX_REMEMBERED)
-		shape_cache_start_anew();
+		shape_cache_reset();
 
 	/*
 	 * Names contain no control characters; NULL and "" must have different

@@ -87,7 +87,7 @@ active_integration_create_hash(const char *name)
 
 /* Replace the caches by empty ones.  Callers get copies, so nothing points into the old ones. */
 static void
-active_integration_start_anew(const CatalogOids *oids)
+active_integration_reset(const CatalogOids *oids)
 {
 	if (active_integration_context != NULL)
 		MemoryContextDelete(active_integration_context);
@@ -186,7 +186,7 @@ active_integration_refresh(const CatalogOids *oids)
 
 	if (active_integration_generation == current)
 		return;
-	active_integration_start_anew(oids);
+	active_integration_reset(oids);
 	active_integration_generation = current;
 }
 

@@ -33,7 +33,7 @@
 #define KEY_BYTES		62		/* longer pairs are not cached */
 
 /* Representation of a value in a row. */
-typedef enum ScreenKind
+typedef enum PrefilterKind
 {
 	KEY_NONE,					/* there is no such field: NULL */
 	KEY_VARLENA,
@@ -42,12 +42,12 @@ typedef enum ScreenKind
 	KEY_INT8,
 	KEY_UUID,
 	KEY_OTHER					/* not supported */
-} ScreenKind;
+} PrefilterKind;
 
 typedef struct PrefilterColumn
 {
 	AttrNumber	attnum;
-	ScreenKind	kind;
+	PrefilterKind kind;
 } PrefilterColumn;
 
 /* Event UID and profile, each preceded by its length plus one, or 0 for NULL. */
@@ -60,7 +60,7 @@ typedef struct PrefilterKey
 typedef struct PrefilterEntry
 {
 	PrefilterKey key;
-	uint8		verdict;
+	uint8		result;
 } PrefilterEntry;
 
 struct Prefilter
@@ -132,21 +132,21 @@ prefilter_set_column(const WatchedTable *table, WatchField field, TupleDesc desc
 static Prefilter *
 prefilter_create(const WatchedTable *table, TupleDesc desc)
 {
-	Prefilter  *screen = MemoryContextAllocZero(table->audience_context, sizeof(Prefilter));
+	Prefilter  *prefilter = MemoryContextAllocZero(table->audience_context, sizeof(Prefilter));
 	bool		integrated = false;
 
-	screen->context = table->audience_context;
-	prefilter_set_column(table, WATCH_EVENT_UID, desc, &screen->event_uid);
-	prefilter_set_column(table, WATCH_PROFILE, desc, &screen->profile);
-	if (screen->event_uid.kind == KEY_OTHER)
-		return screen;
+	prefilter->context = table->audience_context;
+	prefilter_set_column(table, WATCH_EVENT_UID, desc, &prefilter->event_uid);
+	prefilter_set_column(table, WATCH_PROFILE, desc, &prefilter->profile);
+	if (prefilter->event_uid.kind == KEY_OTHER)
+		return prefilter;
 	for (int a = 0; a < WATCH_NACTIONS; a++)
-		screen->applies[a] = table->wanted[a] && !prefilter_summarize(table, a, &integrated);
+		prefilter->applies[a] = table->wanted[a] && !prefilter_summarize(table, a, &integrated);
 	if (!integrated)
-		screen->profile.kind = KEY_NONE;
-	else if (screen->profile.kind == KEY_OTHER)
-		memset(screen->applies, 0, sizeof(screen->applies));
-	return screen;
+		prefilter->profile.kind = KEY_NONE;
+	else if (prefilter->profile.kind == KEY_OTHER)
+		memset(prefilter->applies, 0, sizeof(prefilter->applies));
+	return prefilter;
 }
 
 static inline bool
@@ -204,33 +204,34 @@ prefilter_append_column(PrefilterKey *key, const PrefilterColumn *column, TupleT
 
 /* The cache entry for event UID and profile of this row, or NULL if they cannot be cached.  Sets *key. */
 static PrefilterEntry *
-prefilter_find_entry(const Prefilter *screen, WatchAction action, TupleTableSlot *slot, PrefilterKey *key)
+prefilter_find_entry(const Prefilter *prefilter, WatchAction action, TupleTableSlot *slot, PrefilterKey *key)
 {
 	key->len = 0;
-	if (!prefilter_append_column(key, &screen->event_uid, slot) || !prefilter_append_column(key, &screen->profile, slot))
+	if (!prefilter_append_column(key, &prefilter->event_uid, slot) ||
+		!prefilter_append_column(key, &prefilter->profile, slot))
 		return NULL;
-	return &screen->entries[action][hash_bytes(key->bytes, key->len) & (PREFILTER_ENTRIES - 1)];
+	return &prefilter->entries[action][hash_bytes(key->bytes, key->len) & (PREFILTER_ENTRIES - 1)];
 }
 
-PrefilterVerdict
-prefilter_recall(const WatchedTable *table, WatchAction action, TupleTableSlot *slot)
+PrefilterResult
+prefilter_lookup(const WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
-	const Prefilter *screen = table->screen;
+	const Prefilter *prefilter = table->prefilter;
 	PrefilterKey key;
 	const PrefilterEntry *entry;
 
-	if (screen == NULL || screen->entries[action] == NULL ||
-		screen->integration_generation != catalog_integration_generation())
+	if (prefilter == NULL || prefilter->entries[action] == NULL ||
+		prefilter->integration_generation != catalog_integration_generation())
 		return PREFILTER_UNKNOWN;
-	entry = prefilter_find_entry(screen, action, slot, &key);
+	entry = prefilter_find_entry(prefilter, action, slot, &key);
 	if (entry == NULL || entry->key.len != key.len || memcmp(entry->key.bytes, key.bytes, key.len) != 0)
 		return PREFILTER_UNKNOWN;
-	return entry->verdict;
+	return entry->result;
 }
 
 /* Find out without the cache. */
-static PrefilterVerdict
-prefilter_judge(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
+static PrefilterResult
+prefilter_evaluate(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
 	char	   *event_uid = evaluate_column(table, slot, WATCH_EVENT_UID);
 	char	   *profile = evaluate_column(table, slot, WATCH_PROFILE);
@@ -259,48 +260,48 @@ prefilter_judge(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 
 /* Make sure that there are entries for this action, emptying them if they are out of date. */
 static void
-prefilter_start_anew(Prefilter *screen, WatchAction action)
+prefilter_reset(Prefilter *prefilter, WatchAction action)
 {
 	uint64		generation = catalog_integration_generation();
 
-	for (int a = 0; a < WATCH_NACTIONS && screen->integration_generation != generation; a++)
-		if (screen->entries[a] != NULL)
-			memset(screen->entries[a], 0, PREFILTER_ENTRIES * sizeof(PrefilterEntry));
-	screen->integration_generation = generation;
-	if (screen->entries[action] == NULL)
-		screen->entries[action] = MemoryContextAllocZero(screen->context,
-														 PREFILTER_ENTRIES * sizeof(PrefilterEntry));
+	for (int a = 0; a < WATCH_NACTIONS && prefilter->integration_generation != generation; a++)
+		if (prefilter->entries[a] != NULL)
+			memset(prefilter->entries[a], 0, PREFILTER_ENTRIES * sizeof(PrefilterEntry));
+	prefilter->integration_generation = generation;
+	if (prefilter->entries[action] == NULL)
+		prefilter->entries[action] = MemoryContextAllocZero(prefilter->context,
+															PREFILTER_ENTRIES * sizeof(PrefilterEntry));
 }
 
-PrefilterVerdict
-prefilter_decide(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
+PrefilterResult
+prefilter_check(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
-	PrefilterVerdict verdict = prefilter_recall(table, action, slot);
-	Prefilter  *screen;
+	PrefilterResult result = prefilter_lookup(table, action, slot);
+	Prefilter  *prefilter;
 	PrefilterEntry *entry;
 	PrefilterKey key;
 
-	if (verdict != PREFILTER_UNKNOWN)
-		return verdict;
-	if (table->screen == NULL)
-		table->screen = prefilter_create(table, slot->tts_tupleDescriptor);
-	screen = table->screen;
-	if (!screen->applies[action])
+	if (result != PREFILTER_UNKNOWN)
+		return result;
+	if (table->prefilter == NULL)
+		table->prefilter = prefilter_create(table, slot->tts_tupleDescriptor);
+	prefilter = table->prefilter;
+	if (!prefilter->applies[action])
 		return PREFILTER_WANTED;
-	prefilter_start_anew(screen, action);
-	verdict = prefilter_judge(table, action, slot);
+	prefilter_reset(prefilter, action);
+	result = prefilter_evaluate(table, action, slot);
 
 	/*
 	 * If an invalidation has arrived meanwhile, the result must not be
 	 * cached.
 	 */
-	if (table->screen != screen || screen->integration_generation != catalog_integration_generation())
-		return verdict;
-	entry = prefilter_find_entry(screen, action, slot, &key);
+	if (table->prefilter != prefilter || prefilter->integration_generation != catalog_integration_generation())
+		return result;
+	entry = prefilter_find_entry(prefilter, action, slot, &key);
 	if (entry != NULL)
 	{
 		entry->key = key;
-		entry->verdict = verdict;
+		entry->result = result;
 	}
-	return verdict;
+	return result;
 }

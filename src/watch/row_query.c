@@ -363,7 +363,7 @@ row_query_start_now(WatchedTable *table, RowQuery *query)
 }
 
 static bool
-row_query_is_kept(const RunningQuery *running)
+row_query_is_registered(const RunningQuery *running)
 {
 	for (RunningQuery *kept = row_query_phase ? row_query_phase->running : NULL; kept != NULL; kept = kept->next)
 		if (kept == running)
@@ -400,7 +400,7 @@ row_query_run(WatchedTable *table, unsigned fields, TupleTableSlot *slot, bool p
 	row_query_next(running, slot);
 	PopActiveSnapshot();
 	running->busy = false;
-	if (past || !row_query_is_kept(running))
+	if (past || !row_query_is_registered(running))
 		row_query_end(running);
 	error_context_stack = callback.previous;
 	run_as_end(&state);

@@ -66,7 +66,7 @@ typedef struct TableEntry
 } TableEntry;
 
 static HTAB *watch_tables = NULL;	/* entries are never removed */
-static WatchedTable *watch_recent_table = NULL; /* looked up last, and still
+static WatchedTable *watch_cached_table = NULL; /* looked up last, and still
 												 * in an entry */
 static uint64 watch_invalidations = 0;
 static uint64 watch_role_changes = 0;	/* changes of roles and schemas that
@@ -498,7 +498,7 @@ watch_refresh_audiences(WatchedTable *table, Relation rel)
 	table->any_update = built.any_update;
 	table->update_columns = built.update_columns;
 	memcpy(table->wanted, built.wanted, sizeof(table->wanted));
-	table->screen = NULL;
+	table->prefilter = NULL;
 	table->generation = generation;
 	table->role_changes = changes;
 }
@@ -523,7 +523,7 @@ watch_settings_unchecked(Relation rel)
 		if (catalog_oids() == NULL)
 			return NULL;
 		table = watch_create_table(rel);
-		watch_recent_table = NULL;
+		watch_cached_table = NULL;
 		if (entry->table != NULL)
 			catalog_retire(entry->table->context);
 		entry->table = table;
@@ -538,11 +538,11 @@ watch_audiences_are_current(const WatchedTable *table)
 }
 
 WatchedTable *
-watch_recent(Relation rel)
+watch_cached(Relation rel)
 {
-	if (watch_recent_table != NULL && watch_recent_table->relid == RelationGetRelid(rel) && watch_recent_table->valid &&
-		watch_audiences_are_current(watch_recent_table))
-		return watch_recent_table;
+	if (watch_cached_table != NULL && watch_cached_table->relid == RelationGetRelid(rel) && watch_cached_table->valid &&
+		watch_audiences_are_current(watch_cached_table))
+		return watch_cached_table;
 	return NULL;
 }
 
@@ -574,7 +574,7 @@ watch_settings(Relation rel)
 WatchedTable *
 watch_lookup(Relation rel)
 {
-	WatchedTable *table = watch_recent(rel);
+	WatchedTable *table = watch_cached(rel);
 
 	Assert(IsTransactionState());
 	if (table != NULL)
@@ -583,7 +583,7 @@ watch_lookup(Relation rel)
 	if (table != NULL && !watch_audiences_are_current(table))
 		watch_refresh_audiences(table, rel);
 	Assert(table == NULL || (table->naudiences > 0 && table->audiences[0].columns == NULL));
-	watch_recent_table = table;
+	watch_cached_table = table;
 	return table;
 }
 

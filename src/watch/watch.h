@@ -95,7 +95,7 @@ typedef struct WatchedTable
 	bool		any_update;		/* does any webhook want an update whatever
 								 * has changed? */
 	Bitmapset  *update_columns; /* else, the columns that they want it for */
-	Prefilter  *screen;			/* see prefilter.c */
+	Prefilter  *prefilter;		/* see prefilter.c */
 
 	char	   *entity_type;
 	char	   *event_names[WATCH_NACTIONS];
@@ -180,7 +180,7 @@ extern WatchedTable *watch_settings(Relation rel);
 extern WatchedTable *watch_settings_unchecked(Relation rel);
 
 /* The last result of watch_lookup(), if it is for this table and up to date; else NULL. */
-extern WatchedTable *watch_recent(Relation rel);
+extern WatchedTable *watch_cached(Relation rel);
 
 /*
  * Convert a row to the layout of the watched table, if this is a partition with
