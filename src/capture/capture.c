@@ -32,7 +32,7 @@
 #include "capture/transaction.h"
 #include "watch/prefilter.h"
 
-/* One scratch context serves all rows.  Expressions may change other rows, which brings us here again. */
+/* One scratch context serves all rows.  Expressions may change other rows, so capture can be called recursively. */
 static MemoryContext capture_scratch = NULL;
 static int	capture_depth = 0;
 
@@ -104,7 +104,10 @@ capture_run_in_scratch(Relation rel, bool (*function) (void *arg), void *arg)
 	capture_depth++;
 	PG_TRY();
 	{
-		/* Within, as PG_END_TRY() restores what there was before PG_TRY(). */
+		/*
+		 * Set within PG_TRY(), so that PG_END_TRY() restores the previous
+		 * stack.
+		 */
 		error_context_stack = &callback;
 		result = function(arg);
 	}

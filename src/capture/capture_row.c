@@ -49,7 +49,7 @@ capture_row_update_matters(const WatchedTable *table, TupleTableSlot *old, Tuple
 {
 	int			attnum = -1;
 
-	/* Deletions and payments are no mere updates for receivers. */
+	/* Deletions and payments are not just updates for receivers. */
 	if (table->any_update || (table->asked & WATCH_BIT(WATCH_PAID)) ||
 		capture_row_field_matters(table, WATCH_DELETED, old, new))
 		return true;
@@ -88,8 +88,10 @@ capture_row_context_matters(const WatchedTable *table)
 
 /*
  * Should the change be captured at the end of the transaction, because the row
- * that says where it belongs may still be inserted?  For a deleted row that row
- * may be gone; it can only be missing yet if something was deferred before.
+ * that says where it belongs may still be inserted?  For a deleted row that
+ * row is probably gone; it can be inserted later only if something was
+ * deferred before.
+ *
  * The record of payments must be written in the order of the changes.
  */
 static bool

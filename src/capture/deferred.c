@@ -4,11 +4,11 @@
  *		Changes that are captured at the end of the transaction.
  *
  * A guest may be inserted before the event that it belongs to.  Deferred rows
- * are captured when nothing else can happen in the transaction, each in
- * the place in the log that it drew when it was changed.  If privileges are
- * granted in between, a row can become more messages than it has places for.  Then
- * the rest of them and all messages of later rows draw new ones, so they are in
- * order.
+ * are captured when nothing else can happen in the transaction, each at the
+ * position in the log that it reserved when it was changed.  If privileges are
+ * granted in between, a row can become more messages than it has reserved
+ * positions for.  Then the rest of them, and all messages of later rows, get
+ * new positions, so that they remain in order.
  *
  * Memory is bounded: above a limit, the further changes of a transaction are not
  * deferred.  They are captured without the event that is missing, and if payment
@@ -33,8 +33,8 @@ struct DeferredRow
 	DeferredRow *next;
 	SubTransactionId subid;		/* InvalidSubTransactionId: it was rolled back */
 	RowCopy		copy;
-	int			nids;			/* places in the log, one for each message
-								 * that the row may become */
+	int			nids;			/* reserved positions in the log, one for each
+								 * message that the row may become */
 	int			used;			/* of these */
 	OutboxId	ids[FLEXIBLE_ARRAY_MEMBER];
 };
@@ -45,7 +45,7 @@ static DeferredRow *deferred_last = NULL;
 static int	deferred_count = 0;
 static Size deferred_bytes = 0;
 static bool deferred_capturing = false;
-static bool deferred_ran_out = false;	/* a row had too few places */
+static bool deferred_ran_out = false;	/* a row had too few positions */
 
 
 bool

@@ -15,9 +15,9 @@
 typedef struct DeferredRow DeferredRow;
 
 /*
- * Defer a change; its messages will have the places in the log that are next
- * now.  False: the limit of the transaction is reached, or deferred rows are
- * being captured, this one perhaps.
+ * Defer a change, and reserve the next positions in the log for its messages.
+ * Returns false if the limit of the transaction has been reached, or if
+ * deferred rows are being captured.
  */
 extern bool deferred_add(const Change *change);
 

@@ -36,8 +36,8 @@ typedef struct Match
 	const char *former;			/* the payload before the change; only needed
 								 * if there are conditions */
 	bool		deletes;		/* is nothing there any more? */
-	Jsonb	   *both;			/* what conditions are judged by, NULL until
-								 * one needs it */
+	Jsonb	   *both;			/* input of conditions, NULL until one needs
+								 * it */
 	int			previous;		/* result: what the matched webhooks need of
 								 * the row before, see catalog.h */
 } Match;

@@ -4,8 +4,9 @@
  *		What payments mean for integrations, and what those know of them.
  *
  * An event's override can say that becoming paid is not sent as an update, or
- * (only_paid) that unpaid entities do not exist for the integration.  What that makes of
- * a change is decided in pure/payment_rule.c; here are the facts and the record.
+ * (only_paid) that unpaid entities do not exist for the integration.
+ * pure/payment_rule.c decides what that makes of a change; this file collects
+ * the facts and keeps the record.
  *
  * With only_paid an entity is created for its receivers by being paid.  Where
  * payment is a column, the old row and the new one say whether that happens.

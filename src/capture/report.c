@@ -3,9 +3,9 @@
  * report.c
  *		The messages that a change makes, for each audience of its table.
  *
- * Webhooks whose owners may read the same columns share a message.  If an
- * integration is sent something else than the rest, because of a payment, there
- * is one message for its webhooks and one for the others.
+ * Webhooks whose owners may read the same columns share a message.  If a
+ * payment makes the change another action for an integration, there is one
+ * message for its webhooks and one for the others.
  *
  *-------------------------------------------------------------------------
  */
@@ -162,8 +162,8 @@ void
 report_change(Change *change)
 {
 	/*
-	 * Those of this moment: a function that is called for a payload may have
-	 * them formed anew.
+	 * Use the audiences of this moment: a function that is called for a
+	 * payload may cause them to be rebuilt.
 	 */
 	WatchAudience *audiences = change->table->audiences;
 	int			naudiences = change->table->naudiences;

@@ -64,8 +64,8 @@ transaction_callback(XactEvent event, void *arg)
 			webhook_lock_at_eoxact();
 
 			/*
-			 * Last the caches given up in the transaction, when nothing is
-			 * left that may point to them.
+			 * Last the caches that were invalidated during the transaction,
+			 * when nothing can refer to them any more.
 			 */
 			catalog_at_eoxact();
 			break;

@@ -5,9 +5,9 @@
  *
  * What follows from its result is decided by result.c and applied here.
  *
- * An endpoint that wants to be asked first (handshake.h) is asked with the
- * first delivery that is ready for it; that one waits for the answer and is
- * then sent, and as long as there is none nothing else is.
+ * An endpoint with a handshake (handshake.h) is asked for permission when its
+ * first delivery is ready.  That delivery waits for the answer and is then
+ * sent; until there is one, nothing else is sent to the endpoint.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,7 +45,7 @@ attempt_init(Http *the_http, MemoryContext dispatch_context)
 
 /* ---------- results ---------- */
 
-/* The delay that the receiver asks for, microseconds; 0 if it does not. */
+/* The delay that the receiver asks for, in microseconds; 0 if none. */
 static int64
 attempt_wanted_delay(const HttpResult *result, TimestampTz now)
 {
@@ -99,7 +99,7 @@ attempt_block_key(Delivery *delivery)
 static void
 attempt_settle_delivery(Delivery *delivery, const ResultDecision *decision, const HttpResult *result, TimestampTz now)
 {
-	/* The answer to a handshake is no error. */
+	/* The answer to a handshake is not an error. */
 	const char *error = result->outcome == HTTP_AGREED ? NULL : result->error;
 
 	if (decision->key == RESULT_BLOCK_KEY)
@@ -180,7 +180,7 @@ attempt_end(Delivery *delivery, const HttpResult *result, TimestampTz now)
 	attempt_settle_endpoint(endpoint, decision.endpoint);
 }
 
-/* The log says that the receiver has asked for more than it gets. */
+/* Note in the log that the receiver has asked for a longer delay than it gets. */
 static void
 attempt_note_long_wait(HttpResult *result, TimestampTz now)
 {
@@ -223,7 +223,7 @@ attempt_request_failed(Delivery *delivery, const char *error, TimestampTz now)
 	attempt_end(delivery, &result, now);
 }
 
-/* The transform wants this one not to be sent. */
+/* The transform has returned null, so nothing is sent. */
 static void
 attempt_drop(Delivery *delivery)
 {
@@ -231,7 +231,7 @@ attempt_drop(Delivery *delivery)
 	spill_finish(delivery);
 }
 
-/* It has failed without an attempt, which says nothing about the receiver. */
+/* Fail a delivery without an attempt, which says nothing about the receiver. */
 static void
 attempt_withhold(Delivery *delivery, const char *reason, TimestampTz now)
 {
@@ -245,7 +245,7 @@ attempt_withhold(Delivery *delivery, const char *reason, TimestampTz now)
 	delivery_end_probe(delivery);
 }
 
-/* It cannot be sent to this webhook as it is configured, now or later. */
+/* Fail a delivery that can never be sent to this webhook as it is configured. */
 static void
 attempt_refuse(Delivery *delivery, const char *reason, TimestampTz now)
 {
@@ -259,7 +259,7 @@ attempt_refuse(Delivery *delivery, const char *reason, TimestampTz now)
 	attempt_withhold(delivery, reason, now);
 }
 
-/* The request that is next for a delivery: itself, or the question whether it is welcome. */
+/* The next request of a delivery: a handshake, or the delivery itself. */
 static Request *
 attempt_build_request(Delivery *delivery, TimestampTz now)
 {
@@ -272,7 +272,7 @@ attempt_build_request(Delivery *delivery, TimestampTz now)
 	return request_build_handshake(endpoint, delivery->message);
 }
 
-/* Begin one attempt.  A request that cannot be built fails alone. */
+/* Begin one attempt.  If its request cannot be built, only this delivery fails. */
 static void
 attempt_send_delivery(Delivery *delivery, TimestampTz now)
 {
@@ -314,8 +314,8 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 		strlcpy(error, edata->message, sizeof(error));
 
 		/*
-		 * Too large is the message, not what the webhook is configured to
-		 * send.
+		 * The message is too large; the webhook's configuration is not at
+		 * fault.
 		 */
 		if (edata->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 			prepare_refuse(delivery, error, attempt_context);
@@ -352,8 +352,8 @@ attempt_send(TimestampTz now)
 		Delivery   *delivery = dlist_head_element(Delivery, phase_node, &endpoint->queue.ready);
 
 		/*
-		 * Deactivated or deleted while this turn was reading: the next one
-		 * puts it aside.
+		 * Deactivated or deleted during this turn: the next one puts it
+		 * aside.
 		 */
 		if (!endpoint->config.exists || (!endpoint_is_sendable(endpoint) && !message_is_test(delivery->message)))
 			continue;

@@ -35,15 +35,15 @@
 #define IDLE_MS			250
 #define BUSY_MS			1000
 
-/* A little at a time, and the pause after it; when there is other work this takes a fortieth of the time. */
+/* Length of a slice and of the pause after it.  While there is other work, writing takes a fortieth of the time. */
 #define SLICE_US		1000
 #define IDLE_PAUSE_US	5000
 #define BUSY_PAUSE_US	40000
 
-/* Before the end larger pieces will do, each in a transaction of its own. */
+/* At shutdown slices are longer, each in a transaction of its own. */
 #define LAST_SLICE_US	200000
 
-/* Entries may take so much memory until they are written. */
+/* Limit on the memory of entries that have not been written yet. */
 #define LOG_MEMORY		(32 * 1024 * 1024)
 #define LOG_BLOCK_MAX	(1024 * 1024)
 
@@ -76,11 +76,14 @@ struct LogEntry
 static MemoryContext attempt_log_context = NULL;
 static Size attempt_log_memory = 0; /* that all entries take */
 
-/* Endpoints with something to be written, longest waiting first; news of failures has a list of its own. */
+/*
+ * Endpoints with something to write, the longest waiting first.  Those that
+ * have failed are in a list of their own, which is written first.
+ */
 static dlist_head attempt_log_dirty = DLIST_STATIC_INIT(attempt_log_dirty);
 static dlist_head attempt_log_failing = DLIST_STATIC_INIT(attempt_log_failing);
 
-/* Entries that may be written at once within a second; their cost does not matter. */
+/* This many entries per second are written at once: their cost does not matter. */
 #define PROMPT_ENTRIES	80
 
 /* Times here are in microseconds, by a monotonic clock. */
@@ -150,7 +153,7 @@ attempt_log_put(char *end, const char *data, size_t len)
 	return end + len;
 }
 
-/* The same for header lines, which a person shall read: without carriage returns. */
+/* The same for header lines, without carriage returns, because people read the log. */
 static char *
 attempt_log_put_lines(char *end, const char *data, size_t len)
 {
@@ -175,7 +178,7 @@ attempt_log_put_headers(char *end, const Request *request, const char *configure
 	return attempt_log_put(end, configured, strlen(configured));
 }
 
-/* The same length as all those lines: each is followed by a NUL there. */
+/* The length of those lines in the log: a newline replaces the NUL after each. */
 static size_t
 attempt_log_own_headers_len(const Request *request)
 {
@@ -464,7 +467,7 @@ attempt_log_save_endpoint(Endpoint *endpoint, int64 now)
 	dlist_delete(&endpoint->stats.dirty_node);
 	if (!webhook_lock_try(endpoint->id))
 	{
-		/* Not now. */
+		/* A session has locked the webhook: try again later. */
 		endpoint->stats.dirty_since = now;
 		dlist_push_tail(endpoint->stats.dirty_failing ? &attempt_log_failing : &attempt_log_dirty,
 						&endpoint->stats.dirty_node);
@@ -476,7 +479,11 @@ attempt_log_save_endpoint(Endpoint *endpoint, int64 now)
 	attempt_log_release(endpoint);
 }
 
-/* Write what has been waiting since before the horizon, until the end; or, if it is too much, until it is not. */
+/*
+ * Write what has been waiting since before the horizon, until the time is up.
+ * If entries take too much memory, write whatever there is until they take
+ * half of the limit.
+ */
 static void
 attempt_log_save_until(int64 now, int64 horizon, int64 end)
 {
@@ -496,7 +503,7 @@ attempt_log_save_until(int64 now, int64 horizon, int64 end)
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 
-	/* A context keeps what is freed in it. */
+	/* Only a reset returns the memory to the system. */
 	if (attempt_log_memory == 0 && attempt_log_context != NULL)
 		MemoryContextReset(attempt_log_context);
 }

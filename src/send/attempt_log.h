@@ -32,13 +32,13 @@ extern void attempt_log_expired(Endpoint *endpoint);
 /* Deliveries that succeeded and that were given up since the worker started. */
 extern void attempt_log_totals(uint64 *delivered, uint64 *failed);
 
-/* In how many microseconds shall attempt_log_save be called?  PG_INT64_MAX: there is nothing to write. */
+/* In how many microseconds is attempt_log_save() due?  PG_INT64_MAX: there is nothing to write. */
 extern int64 attempt_log_due_in(bool idle);
 
 /*
- * Write logs and counters, in a transaction with SPI connected: some of what is due; all if there is
- * so little that it does not matter, else false; as much as can be written at once before the end, false if
- * that was not all.
+ * Write logs and counters, in a transaction with SPI connected: some of what
+ * is due; all, if it is little, else false; at shutdown, as much as can be
+ * written at once, false if that was not all.
  */
 extern void attempt_log_save(bool idle);
 extern bool attempt_log_save_few(void);

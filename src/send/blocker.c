@@ -23,13 +23,13 @@ typedef struct Blocker
 {
 	int64		webhook_id;		/* hash key */
 	TimestampTz changed_at;		/* when it was last changed, as far as we know */
-	uint64		looked;			/* which look at all of them it was last part
+	uint64		check;			/* number of the check that it was last part
 								 * of */
-	bool		changed;		/* ... and found that it was changed */
+	bool		changed;		/* ... which found that it had been changed */
 } Blocker;
 
 static HTAB *blocker_table;		/* of Blocker */
-static uint64 blocker_looks = 0;
+static uint64 blocker_checks = 0;
 
 
 void
@@ -47,7 +47,7 @@ blocker_watch(int64 webhook_id, TimestampTz changed_at)
 	if (found)
 		return;
 	blocker->changed_at = changed_at;
-	blocker->looked = blocker_looks;
+	blocker->check = blocker_checks;
 	blocker->changed = false;
 }
 
@@ -57,21 +57,18 @@ blocker_watched(int64 webhook_id)
 	return hash_search(blocker_table, &webhook_id, HASH_FIND, NULL) != NULL;
 }
 
-/*
- * Has the webhook been changed since we last looked?  Each is looked at once,
- * however many keys it blocks.
- */
+/* Has the webhook been changed since the last check?  Each is checked once, however many keys it blocks. */
 static bool
 blocker_changed(int64 webhook_id)
 {
 	bool		found;
 	Blocker    *blocker = hash_search(blocker_table, &webhook_id, HASH_ENTER, &found);
 
-	if (!found || blocker->looked != blocker_looks)
+	if (!found || blocker->check != blocker_checks)
 	{
 		TimestampTz changed_at = endpoint_changed_at(webhook_id);
 
-		blocker->looked = blocker_looks;
+		blocker->check = blocker_checks;
 		blocker->changed = !found || blocker->changed_at != changed_at;
 		blocker->changed_at = changed_at;
 	}
@@ -86,14 +83,14 @@ blocker_forget_others(void)
 
 	hash_seq_init(&status, blocker_table);
 	while ((blocker = hash_seq_search(&status)) != NULL)
-		if (blocker->looked != blocker_looks)
+		if (blocker->check != blocker_checks)
 			hash_search(blocker_table, &blocker->webhook_id, HASH_REMOVE, NULL);
 }
 
 void
 blocker_follow_changed(void)
 {
-	blocker_looks++;
+	blocker_checks++;
 	order_key_follow_blocked(blocker_changed);
 	blocker_forget_others();
 }

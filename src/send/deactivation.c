@@ -65,7 +65,10 @@ deactivation_warn(Endpoint *endpoint, int percent)
 void
 deactivation_order(Endpoint *endpoint, const char *reason, TimestampTz as_of)
 {
-	/* What was in flight when the first reason came up adds nothing to it. */
+	/*
+	 * Requests that were in flight then may fail, too; the first reason
+	 * counts.
+	 */
 	if (endpoint->pending.deactivate == NULL)
 	{
 		endpoint->pending.deactivate = reason;
@@ -150,11 +153,11 @@ deactivation_write(Endpoint *endpoint)
 	return true;
 }
 
-/* Its configuration is another one by now; it goes on as that says. */
+/* The webhook has been changed since, and that takes precedence. */
 static void
 deactivation_cancel(Endpoint *endpoint)
 {
-	/* What was committed before we got the lock has been announced. */
+	/* Receive invalidations for what was committed before we got the lock. */
 	AcceptInvalidationMessages();
 	endpoint_refresh(endpoint);
 	if (!endpoint->config.exists || !endpoint->config.active)

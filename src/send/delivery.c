@@ -66,8 +66,9 @@ delivery_order_key(const Endpoint *endpoint, const Message *message)
 /* ---------- phases ---------- */
 
 /*
- * The memory that its message takes, if the cursor does not hold it.  Receivers that hang must not use that up: slow
- * requests are limited by the number of connections.
+ * The memory of its message, if the cursor does not hold it.  Receivers that
+ * hang must not use that up; slow requests are limited by the number of
+ * connections.
  */
 static Size
 delivery_own_size(const Delivery *delivery)
@@ -165,9 +166,9 @@ delivery_preparing(void)
 	return &delivery_preparing_list;
 }
 
-/* ---------- beginning and end ---------- */
+/* ---------- creation and end ---------- */
 
-/* May the owner of its webhook be sent it now, whatever it could see when the message was captured? */
+/* May the webhook's owner be sent the message now, whatever it could see when the message was captured? */
 static void
 delivery_recheck(Delivery *delivery)
 {

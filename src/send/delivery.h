@@ -34,7 +34,7 @@ typedef enum Preparation
 {
 	PREPARATION_NONE,			/* not prepared yet */
 	PREPARATION_SEND,
-	PREPARATION_DROP,			/* the transform wants nothing to be sent */
+	PREPARATION_DROP,			/* the transform has returned null */
 	PREPARATION_HOLD,			/* it does not fit the form and must not be
 								 * sent */
 	PREPARATION_ERROR			/* to be tried again later */
@@ -104,8 +104,8 @@ extern Delivery *delivery_create(Message *message, Endpoint *endpoint, int64 ord
 extern Delivery *delivery_restore(Message *message, Endpoint *endpoint, int64 order_key, int attempts);
 
 /*
- * Go on to another phase: leave the list of the old one, enter that of the new
- * one, keep the counters.  Nothing else changes delivery->phase.
+ * Change to another phase: leave the list of the old one, enter that of the
+ * new one, keep the counters.  Nothing else changes delivery->phase.
  */
 extern void delivery_enter(Delivery *delivery, DeliveryPhase phase);
 
@@ -118,13 +118,13 @@ extern void delivery_forget(Delivery *delivery);
 /* Give a delivery a message of its own, so that the cursor can move on. */
 extern void delivery_detach(Delivery *delivery);
 
-/* One delivery of the message, or its creator, does not need it any longer. */
+/* Drop one reference to a message, held by a delivery or by its creator. */
 extern void delivery_release_message(Message *message);
 
-/* It was the probe of a failing endpoint, and has shown what it can. */
+/* The delivery was the probe of a failing endpoint, and has shown what it can. */
 extern void delivery_end_probe(Delivery *delivery);
 
-/* Rights have changed: judge again what may not be sent any more.  In a transaction. */
+/* Privileges have changed: check again what may not be sent any more.  In a transaction. */
 extern void delivery_check_access(void);
 
 /* Deliveries in PHASE_PREPARING, the longest waiting first. */

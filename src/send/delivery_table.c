@@ -26,7 +26,7 @@
 
 static const char *const delivery_table_state_names[] = {"waiting", "retrying", "failed"};
 
-/* The payload without a cast, which would put all of them into the result: see delivery_table_take_rows(). */
+/* The payload has no cast, which would convert all of them at once: see delivery_table_take_rows(). */
 #define ROW_COLUMNS \
 	"webhook_id, id, message_id, event, entity_type, entity_id::text, event_uid, profile, " \
 	"payload, created_at, order_key, attempts, state, next_attempt_at, relation::oid, changed, former"
@@ -81,8 +81,8 @@ static SpiStatement delivery_table_delete_statement = {
 };
 
 /*
- * What has been deleted may be kept by an old snapshot.  Where a scan would begin with such rows again and again, it
- * begins after what is known to have been processed.
+ * An old snapshot keeps deleted rows.  Where a scan would begin with the same
+ * ones again and again, it begins after what is known to have been processed.
  */
 static SpiStatement delivery_table_expired_statement = {
 	"SELECT webhook_id, id, failed_at FROM webhook.delivery WHERE state = 'failed' AND failed_at >= $1 AND failed_at <= $2"
@@ -146,7 +146,10 @@ static SpiStatement delivery_table_next_statement = {
 	3, {INT8OID, INT8OID, INT8OID}
 };
 
-/* Of the oldest rows those that are the first with their key.  Some may still be in state "retrying", see spill_suspend_rows(). */
+/*
+ * Among the oldest rows, those that are the first with their key.  Some may
+ * still be retrying, see spill_suspend_rows().
+ */
 static SpiStatement delivery_table_probes_statement = {
 	"SELECT " ROW_COLUMNS " FROM (SELECT *, row_number() OVER (PARTITION BY order_key ORDER BY id) AS place FROM ("
 	"  (SELECT * FROM webhook.delivery WHERE webhook_id = $1 AND state = 'waiting' ORDER BY id LIMIT $2)"
@@ -194,7 +197,7 @@ delivery_table_bind_text(Datum *values, char *nulls, int n, const char *text)
 	values[n - 1] = text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
-/* What went wrong, in words that may be the receiver's. */
+/* The error may contain text of the receiver. */
 static void
 delivery_table_bind_error(Datum *values, char *nulls, int n, const Delivery *delivery)
 {
@@ -364,7 +367,7 @@ delivery_table_last_id(void)
 	return DatumGetInt64(spi_statement_value(0, 1, &isnull));
 }
 
-/* Turn the rows of the last result into messages, but no more than READ_BYTES; how many? */
+/* Turn rows of the last result into messages, until they exceed READ_BYTES; returns their number. */
 static int
 delivery_table_take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
 {

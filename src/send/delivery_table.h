@@ -75,28 +75,29 @@ typedef struct DeliveryId
 extern int	delivery_table_read_expired(TimestampTz from, TimestampTz to, int max, DeliveryId *result,
 										TimestampTz *last);
 
-/* Remove such a row; false if it has been made another one since. */
+/* Delete such a row; returns false if its state has changed since. */
 extern bool delivery_table_delete_failed(int64 webhook_id, int64 id);
 
 /* When the oldest of them failed, not before that time; DT_NOEND: there is none. */
 extern TimestampTz delivery_table_first_failed(TimestampTz from);
 
 /*
- * Webhooks with rows that wait to be retried because their address was not allowed, in the current memory context; and
- * make these of one webhook due.
+ * Webhooks with rows that wait because their address was not allowed, in the
+ * current memory context; and make those of one webhook due.
  */
 extern int	delivery_table_read_forbidden(TimestampTz now, int64 **webhook_ids);
 extern void delivery_table_retry_forbidden(int64 webhook_id, TimestampTz now);
 
-/* Remove what has not been delivered and has not failed for good; how many rows? */
+/* Delete the rows that have not failed for good; returns their number. */
 extern int64 delivery_table_drop(int64 webhook_id);
 
 /* When the next row after this one is due; DT_NOEND: none is. */
 extern TimestampTz delivery_table_next_due(const DuePosition *after);
 
 /*
- * Call back for every active webhook with waiting rows, and for every one with rows that are of no use
- * any more, as it has been deleted or deactivated; and for every key with a row to be retried.
+ * Call back for each active webhook with waiting rows, and for each whose rows
+ * are not wanted any more, as it has been deleted or deactivated; and for each
+ * key with a row to be retried.
  */
 extern void delivery_table_foreach_backlog(void (*callback) (int64 webhook_id, bool wanted));
 extern void delivery_table_foreach_retrying(void (*callback) (int64 webhook_id, int64 order_key));

@@ -92,7 +92,8 @@ void
 dispatch_message(Message *message)
 {
 	message->read_at = clock_now();
-	message->unfinished = 1;	/* held by us until all deliveries exist */
+	message->unfinished = 1;	/* our own reference, until all deliveries
+								 * exist */
 	for (int i = 0; i < message->nwebhooks; i++)
 		dispatch_to(message, endpoint_get(message->webhook_ids[i]));
 	delivery_release_message(message);
@@ -146,8 +147,7 @@ dispatch_check_slow(TimestampTz now)
 	scheduler_check_slow(now);
 
 	/*
-	 * Whatever it changes, each endpoint that is spilled holds nothing up any
-	 * more.
+	 * This ends, because an endpoint that has been spilled holds nothing up.
 	 */
 	while ((delivery = dispatch_find_held_up(now)) != NULL)
 		spill_endpoint(delivery->endpoint);
@@ -159,7 +159,7 @@ dispatch_refresh_endpoint(Endpoint *endpoint)
 	bool		was_active = endpoint->config.seen.active;
 	TimestampTz updated_at = endpoint->config.seen.updated_at;
 
-	/* It may have been reloaded since we looked: what we saw counts. */
+	/* It may have been reloaded since: what we acted on counts. */
 	if (!endpoint_changed(endpoint) ||
 		(endpoint->queue.in_memory == 0 && !endpoint->state.health.failing && !endpoint->spill.backlog && was_active))
 		return;
@@ -185,7 +185,7 @@ dispatch_refresh_endpoint(Endpoint *endpoint)
 		}
 	}
 
-	/* A test is sent even if it is deactivated. */
+	/* A test is sent even if the webhook is deactivated. */
 	scheduler_enter(endpoint);
 }
 
@@ -194,11 +194,11 @@ dispatch_refresh(void)
 {
 	endpoint_foreach(dispatch_refresh_endpoint);
 
-	/* A webhook that is not in memory may have been switched on again. */
+	/* A webhook that is not in memory may have been activated. */
 	spill_config_changed();
 }
 
-/* ---------- what the worker asks ---------- */
+/* ---------- when to look again ---------- */
 
 TimestampTz
 dispatch_next_event(TimestampTz now)

@@ -15,7 +15,7 @@
 /* A message from the outbox: make its deliveries.  In a transaction with SPI connected. */
 extern void dispatch_message(Message *message);
 
-/* Configuration changed: drop what is not to be sent any more.  In a transaction with SPI connected. */
+/* The configuration has changed: drop what may not be sent any more.  In a transaction with SPI connected. */
 extern void dispatch_refresh(void);
 
 /* Requests that take long, and what they hold up. */

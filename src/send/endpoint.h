@@ -199,19 +199,19 @@ extern Endpoint *endpoint_get(int64 id);
 /* Load it again if the configuration has changed.  In a transaction, with SPI connected. */
 extern void endpoint_refresh(Endpoint *endpoint);
 
-/* It has been deactivated by us just now, with a buffer: until it is loaded again. */
+/* The worker has just deactivated it, with a buffer; this is valid until it is loaded again. */
 extern void endpoint_note_deactivated(Endpoint *endpoint);
 
-/* Was this transaction's message, of the outbox, written before the endpoint was switched on without its buffer? */
+/* Was this transaction's message discarded, as the webhook was activated without its buffer? */
 extern bool endpoint_discards(const Endpoint *endpoint, uint64 xid);
 
 /* When the webhook was last changed, as committed; DT_NOBEGIN if it has gone.  In a transaction, with SPI connected. */
 extern TimestampTz endpoint_changed_at(int64 id);
 
-/* Have all of them loaded again when they are next needed: files may have changed. */
+/* Reload all of them when they are next needed, because files may have changed. */
 extern void endpoint_forget_all(void);
 
-/* May the configuration be another one than the dispatcher has seen?  And: it has seen it now. */
+/* May the configuration have changed since the dispatcher has acted on it?  And: it has acted on this one. */
 extern bool endpoint_changed(const Endpoint *endpoint);
 extern void endpoint_mark_seen(Endpoint *endpoint);
 
@@ -227,7 +227,7 @@ extern bool endpoint_is_sendable(const Endpoint *endpoint);
 /* The same, and it is not failing: more than a probe may be sent. */
 extern bool endpoint_is_working(const Endpoint *endpoint);
 
-/* Must it be asked before anything is sent there?  And: this was the answer; sets its outcome and error. */
+/* Is a handshake needed before anything is sent there?  And: take the answer; sets its outcome and error. */
 extern bool endpoint_needs_handshake(const Endpoint *endpoint);
 extern void endpoint_handshake_answered(Endpoint *endpoint, HttpResult *result);
 

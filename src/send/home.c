@@ -3,9 +3,9 @@
  * home.c
  *		May this worker send what is in the outbox of its database?
  *
- * Not if the outbox was restored from a dump or copied with its database, until
- * someone calls webhook.adopt(); and not if the extension's SQL is of another
- * version than this library.
+ * Not if the outbox was restored from a dump or copied with its database,
+ * until webhook.adopt() is called; and not if the extension's SQL is of
+ * another version than this library.
  *
  *-------------------------------------------------------------------------
  */
@@ -56,7 +56,7 @@ home_is_current(void)
 	return cursor_is_current();
 }
 
-/* Start with the outbox as its own database's. */
+/* The outbox belongs to this database: start to send what is in it. */
 static void
 home_start(DatabaseSlot *slot)
 {
@@ -78,7 +78,7 @@ home_committed(DatabaseSlot *slot)
 	(void) pg_atomic_compare_exchange_u64(&slot->faulty_transform, &webhook_id, 0);
 }
 
-/* Asked at the start, and after others have written to webhook.cursor: pg_restore, adopt() or CREATE EXTENSION. */
+/* Called at the start, and after others have written to webhook.cursor: pg_restore, adopt() or CREATE EXTENSION. */
 static void
 home_check_outbox(DatabaseSlot *slot)
 {
@@ -87,7 +87,7 @@ home_check_outbox(DatabaseSlot *slot)
 		if (home_is_current())
 			return;
 
-		/* What we know is about another outbox. */
+		/* Our state is that of another outbox. */
 		ereport(LOG,
 				(errmsg("webhook worker starts again because the position in the outbox has been changed")));
 		shmem_note_progress(slot);

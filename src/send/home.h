@@ -12,10 +12,10 @@
 
 typedef enum HomeState
 {
-	HOME_UNKNOWN,				/* not asked yet */
+	HOME_UNKNOWN,				/* not checked yet */
 	HOME_OURS,					/* it may, and the position has been loaded */
 	HOME_FOREIGN,				/* the outbox comes from another database:
-								 * someone must decide */
+								 * webhook.adopt() must be called */
 	HOME_MISMATCHED				/* the extension is of another version than
 								 * the library */
 } HomeState;
@@ -25,13 +25,10 @@ extern HomeState home_state(void);
 /* Must home_check() be called again?  Its tables have been written to by others, or the version has changed. */
 extern bool home_check_due(void);
 
-/*
- * Find out, in the transaction of a turn.  The process ends if what it knows is
- * not true any more.
- */
+/* Check it, in the transaction of a turn.  Exits if the worker's state has become invalid. */
 extern void home_check(DatabaseSlot *slot);
 
-/* The transaction has been committed: if the webhook that ended the last worker is deactivated, that is settled. */
+/* The transaction has been committed: if it has deactivated the webhook that ended the last worker, forget that. */
 extern void home_committed(DatabaseSlot *slot);
 
 /* Is the position still the one that we know?  In a transaction that has locked webhook.cursor. */

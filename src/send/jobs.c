@@ -3,10 +3,10 @@
  * jobs.c
  *		What the worker does in the database, and when.
  *
- * Everything is in one table: a job says when it is due, and what it does.  When
- * one of them is due, one transaction does them all in the order of the table.
- * The worker sleeps until the first of these times, so nothing can be due while
- * it is asleep.
+ * There is one table of all jobs, which says when each is due and what it
+ * does. When any of them is due, one transaction runs them all in this order.
+ * The worker sleeps until the first of these times, so nothing can become due
+ * unnoticed.
  *
  *-------------------------------------------------------------------------
  */
@@ -98,15 +98,15 @@ jobs_begin_transaction(void)
 		elog(ERROR, "SPI_connect failed");
 
 	/*
-	 * Under this lock no other process changes the position: what we save
-	 * follows on what we know.
+	 * This lock keeps other processes from changing the position, so that
+	 * what we save continues the position that we know.
 	 */
 	if (catalog_oids() != NULL)
 		LockRelationOid(catalog_oids()->cursor, RowExclusiveLock);
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
-/* Not lasting: we do not wait until it is on disk, and a crash may lose it. */
+/* Unless the transaction must be lasting, do not wait until it is on disk; a crash may then lose it. */
 static void
 jobs_commit_transaction(bool lasting)
 {
@@ -115,15 +115,16 @@ jobs_commit_transaction(bool lasting)
 	synchronous_commit = lasting ? SYNCHRONOUS_COMMIT_LOCAL_FLUSH : SYNCHRONOUS_COMMIT_OFF;
 	CommitTransactionCommand();
 
-	/* That leaves us in a context that is never reset. */
+	/* The commit has left us in a context that is never reset. */
 	MemoryContextSwitchTo(jobs_context);
 }
 
 /* ---------- reading ---------- */
 
 /*
- * Make sure that what we have read is on disk before anything outside learns of
- * it: a transaction with synchronous_commit = off is visible before that.
+ * Flush the commit record of a message's transaction before anything outside
+ * can know of it: with synchronous_commit = off, a transaction is visible
+ * before it is on disk.
  */
 static void
 jobs_flush_commit(const Message *message)
@@ -137,9 +138,9 @@ jobs_flush_commit(const Message *message)
 	last_xid = message->xid;
 
 	/*
-	 * Of an old one not even the commit status may be left; it is on disk for
-	 * sure.  It may be so old that its 32 bits look like those of a later
-	 * one.
+	 * The commit status of an old transaction may have been truncated; its
+	 * commit record is certainly on disk.  All 64 bits of its id are
+	 * compared, because the lower 32 may equal those of a later transaction.
 	 */
 	next = ReadNextFullTransactionId();
 	if (U64FromFullTransactionId(next) - message->xid >
@@ -441,10 +442,7 @@ jobs_run_transaction(TimestampTz now)
 		for (int i = 0; i < lengthof(jobs); i++)
 			jobs[i].run(now);
 
-		/*
-		 * What the log says of the last moments is not worth waiting for the
-		 * disk.
-		 */
+		/* The latest logs and counters are not worth waiting for a flush. */
 		lasting = !XLogRecPtrIsInvalid(XactLastRecEnd);
 		jobs_record(now, unsaved);
 	}
@@ -454,7 +452,7 @@ jobs_run_transaction(TimestampTz now)
 		shmem_note_progress(jobs_slot);
 	partitions_publish(jobs_slot);
 
-	/* Autovacuum must learn of what we have written. */
+	/* Report what we have written to autovacuum. */
 	pgstat_report_stat(false);
 }
 

@@ -20,7 +20,7 @@ extern void jobs_run(TimestampTz now);
 /* When something will be due, if nothing happens before. */
 extern TimestampTz jobs_next(TimestampTz now);
 
-/* Someone has committed messages, or has changed something. */
+/* A session has committed messages, or has changed something. */
 extern void jobs_note_wakeup(void);
 
 /* webhook.allowed_networks has changed. */
@@ -33,7 +33,7 @@ extern bool jobs_confirmed(void);
 /* The clock has been set back: correct the times that are remembered. */
 extern void jobs_clock_set_back(TimestampTz before, TimestampTz now);
 
-/* Before the end: write as much of what has happened as one transaction can.  True if that is all. */
+/* At shutdown: write as much of what has happened as one transaction can.  Returns true if that is all. */
 extern bool jobs_record_rest(void);
 
 #endif							/* WEBHOOK_JOBS_H */

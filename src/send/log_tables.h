@@ -10,7 +10,7 @@
 #ifndef WEBHOOK_LOG_TABLES_H
 #define WEBHOOK_LOG_TABLES_H
 
-/* What the log remembers of each webhook. */
+/* The log keeps this many attempts of each webhook. */
 #define LOG_TABLES_ATTEMPTS		10
 
 /* The columns of webhook.log and webhook.log_1. */
@@ -76,7 +76,7 @@ extern bool log_tables_add_health(Datum *values, const char *nulls);
 /* If a table is full, change to the other one of its pair, after removing what is outdated there. */
 extern void log_tables_turn(void);
 
-/* By how much they should be written less often because a table could not be truncated; 1: not at all. */
+/* By which factor they should be written less often because a table could not be truncated; 1: none. */
 extern int	log_tables_slowdown(void);
 
 #endif							/* WEBHOOK_LOG_TABLES_H */

@@ -41,7 +41,7 @@
 
 static TimestampTz notify_key_ages_at = 0;
 
-/* Nothing of one that has just been deleted. */
+/* Not for a webhook that has just been deleted. */
 static SpiStatement notify_insert_statement = {
 	"INSERT INTO webhook.notification (webhook_id, kind, message, token, created_at)"
 	" SELECT $1, $2, $3, $4, $5 WHERE EXISTS (SELECT FROM webhook.webhook WHERE id = $1) RETURNING id",
@@ -53,7 +53,7 @@ static SpiStatement notify_find_form_statement = {
 	2, {INT8OID, TEXTOID}
 };
 
-/* What others have made of it in the meantime counts; only another owner makes up for one that is no more. */
+/* A change by others in the meantime takes precedence; if the owner has been dropped, only a new owner does. */
 static SpiStatement notify_deactivate_statement = {
 	"UPDATE webhook.webhook SET active = false, buffering = true, deactivated_at = $2,"
 	" deactivation_reason = $3, updated_at = $2 WHERE id = $1 AND active AND CASE $3 WHEN 'owner'"
@@ -75,7 +75,7 @@ notify_possible(void)
 	return OidIsValid(relid) && ConditionalLockRelationOid(relid, RowExclusiveLock);
 }
 
-/* How a person calls the webhook. */
+/* The webhook's id, application and name, for people. */
 static char *
 notify_describe(const Endpoint *endpoint)
 {
@@ -94,7 +94,7 @@ notify_append_pair(StringInfo buf, const char *name, const char *value)
 	escape_json(buf, value);
 }
 
-/* The news as JSON; token may be NULL. */
+/* The notification as JSON; token may be NULL. */
 static char *
 notify_message(const Endpoint *endpoint, int64 id, const char *kind, const char *message, const char *reason,
 			   const char *token, const char *link)
@@ -115,8 +115,8 @@ notify_message(const Endpoint *endpoint, int64 id, const char *kind, const char 
 }
 
 /*
- * Tell the webhooks that subscribe to the event, but not the one it is about, and
- * only those whose owner may manage it.
+ * Emit the event to webhooks that subscribe to it, except the one it is about,
+ * and only if their owner may manage that one.
  */
 static void
 notify_emit(const Endpoint *endpoint, const char *event, const char *json)
@@ -144,12 +144,12 @@ notify_emit(const Endpoint *endpoint, const char *event, const char *json)
 	outbox_append(&row, &message_id);
 }
 
-/* The row has the ready-made link as part of its text. */
+/* In the table, the link is part of the message. */
 static void
 notify_raise(const Endpoint *endpoint, const char *kind, const char *message,
 			 const char *reason, const char *token, const char *link)
 {
-	const char *row_text = link ? psprintf("%s; to switch it on again: %s", message, link) : message;
+	const char *row_text = link ? psprintf("%s; to activate it again: %s", message, link) : message;
 	Datum		values[5];
 	char		nulls[6] = "     ";
 	bool		isnull;
@@ -199,7 +199,7 @@ notify_make_token(void)
 	return token.data;
 }
 
-/* The ready-made link, or NULL if none is configured. */
+/* The link that reactivates the webhook, or NULL if none is configured. */
 static char *
 notify_make_link(const char *token)
 {

@@ -12,13 +12,14 @@
 
 /*
  * These run in a transaction with SPI connected.  Each writes a row of
- * webhook.notification, sends NOTIFY webhook, and a message to the webhooks that
- * subscribe to such news.
+ * webhook.notification, sends NOTIFY webhook, and emits an event to webhooks
+ * that subscribe to it.
  */
 
 /*
- * Can a notification be written without waiting?  A session that may delete notifications can lock their table for
- * long, and the worker must not wait for it.  If so, it can be for the rest of our transaction.
+ * Can a notification be written without waiting?  A session can lock the table
+ * for long, and the worker must not wait for it.  If the result is true, it
+ * remains so for the rest of our transaction.
  */
 extern bool notify_possible(void);
 
@@ -29,8 +30,10 @@ extern void notify_warning(const Endpoint *endpoint, int percent);
 extern void notify_form(const Endpoint *endpoint, const char *faults);
 
 /*
- * Switch a webhook off: what is pending is buffered, and so is what comes in.  False, and nothing done, if it is off
- * already, or has been changed after this time; only a new owner counts when it had none.
+ * Deactivate a webhook: its pending and new messages are buffered.  Returns
+ * false, and does nothing, if it is not active any more or has been changed
+ * after as_of; if its owner has been dropped, only a new owner counts as a
+ * change.
  */
 extern bool notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_of);
 

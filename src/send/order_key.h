@@ -16,7 +16,7 @@ typedef struct OrderKeyTag
 	int64		order_key;
 } OrderKeyTag;
 
-/* The deliveries with one order key; exists while there is something to know about it. */
+/* The deliveries with one order key.  It exists while there are any, or rows of them are to be read. */
 typedef struct OrderKey
 {
 	OrderKeyTag tag;			/* hash key */
@@ -46,7 +46,7 @@ extern void order_key_follow_all(int64 webhook_id);
 extern OrderKey *order_key_next_to_read(void);
 extern bool order_key_any_to_read(void);
 
-/* Remove it if there is nothing to know about it any more. */
+/* Remove it if nothing depends on it any more. */
 extern void order_key_release(OrderKey *key);
 
 /* No row of this webhook blocks its key any more. */

@@ -3,18 +3,18 @@
  * prepare.c
  *		What is done to a payload before it can be sent.
  *
- * A webhook of an integration sends what the integration makes of the payload,
- * and any webhook may have a function that makes something else of it in the
- * end.  Both happen in the worker's transaction, before the delivery is queued
- * for sending, with the settings of that moment; a retry is prepared anew.  So
- * nothing of it is kept in the delivery table, and the captured message stays
- * what it was.
+ * The payload for a webhook of an integration is shaped as the integration
+ * says, and any webhook may have a function that transforms its payloads in
+ * the end. Both happen in the worker's transaction, before the delivery is
+ * queued for sending, with the settings of that moment; a retry is prepared
+ * anew.  So the result is never stored in the delivery table, and the captured
+ * message remains unchanged.
  *
- * The function belongs to the webhook's owner and is not to be trusted: it
- * runs with its rights, as a security-restricted operation, in a read-only
- * subtransaction and within a time limit.  Whatever goes wrong in it is an
- * error of this delivery alone.  Being read-only also keeps it from sending
- * messages, which it would get to see again.
+ * The function belongs to the webhook's owner and is not trusted: it runs with
+ * the owner's privileges, as a security-restricted operation, in a read-only
+ * subtransaction and within a time limit.  Any error in it is an error of this
+ * delivery alone.  Being read-only also keeps it from emitting messages that
+ * the same webhook would be sent.
  *
  *-------------------------------------------------------------------------
  */
@@ -88,7 +88,7 @@ prepare_needed(const Endpoint *endpoint, const Message *message)
 		(endpoint->config.previous == PREVIOUS_CHANGED && message->former != NULL);
 }
 
-/* The function; may it still be used? */
+/* Look up the function.  Errors out if it cannot be used any more. */
 static Oid
 prepare_find_transform(const Endpoint *endpoint)
 {
@@ -153,7 +153,7 @@ prepare_call_transform(const Endpoint *endpoint, const Message *message, const c
 	return JsonbToCString(NULL, &DatumGetJsonbP(result)->root, VARSIZE(DatumGetPointer(result)));
 }
 
-/* The limits may strike while we are here. */
+/* A timeout may have fired just before it was disabled: discard its query cancel. */
 static void
 prepare_end_limits(void)
 {
@@ -162,7 +162,10 @@ prepare_end_limits(void)
 	QueryCancelPending = false;
 }
 
-/* The same as the owner, within the time limit; the end of the subtransaction allows writing again. */
+/*
+ * Call it as the owner, within the time limit.  The end of the caller's
+ * subtransaction makes the transaction writable again.
+ */
 static char *
 prepare_run_transform(const Endpoint *endpoint, const Message *message, const char *payload, const char *previous)
 {
@@ -180,7 +183,7 @@ prepare_run_transform(const Endpoint *endpoint, const Message *message, const ch
 	return result;
 }
 
-/* A deletion says nothing about the fields of what is gone. */
+/* The payload of a deletion need not have the fields that a form requires. */
 static bool
 prepare_is_deletion(const Message *message)
 {
@@ -300,8 +303,8 @@ prepare_take_faults(Delivery *delivery, const ShapeFaults *faults, MemoryContext
 }
 
 /*
- * Only a function needs a subtransaction, but an error needs one, too: without
- * it, what SPI and the caches hold would not be given back.
+ * A subtransaction is needed even without a transform: after an error, its
+ * abort releases what SPI and the caches hold.
  */
 void
 prepare_delivery(Delivery *delivery, MemoryContext context)
@@ -340,7 +343,10 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 
-	/* What pg_advisory_lock() took would stay with the worker for ever. */
+	/*
+	 * Otherwise the worker would hold what pg_advisory_lock() took until it
+	 * exits.
+	 */
 	if (delivery->endpoint->config.transform != NULL)
 		LockReleaseSession(USER_LOCKMETHOD);
 	Assert(delivery->prepared.result != PREPARATION_NONE);

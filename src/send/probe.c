@@ -50,7 +50,7 @@ probe_plan(Endpoint *endpoint)
 		pairingheap_add(probe_queue, &endpoint->state.probe_node);
 }
 
-/* All of them alike, so their order does not change.  What was hours is worth being recorded. */
+/* All are shifted alike, which keeps the heap in order.  More than a second is worth being saved. */
 static void
 probe_shift(Endpoint *endpoint)
 {

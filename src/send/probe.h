@@ -15,7 +15,7 @@ extern void probe_init(MemoryContext context);
 /* Whether the endpoint needs a probe, or the time of its next one, may have changed. */
 extern void probe_plan(Endpoint *endpoint);
 
-/* The clock has been set back by this time: probes come when they would have come. */
+/* The clock has been set back by this time: shift all probes accordingly. */
 extern void probe_clock_set_back(int64 microseconds);
 
 /* The first endpoint whose probe is due; NULL: there is none. */

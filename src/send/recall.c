@@ -35,10 +35,12 @@
 #define PROBE_CANDIDATES	100
 
 /*
- * What comes from the table leaves room for what comes from the outbox.  Endpoints that do not get rid of what they
- * have in memory must not keep others from reading theirs, so these limits are shared by degrees.  From SMALL percent
- * on an endpoint gets no more rows than it can send at once, a few if it may not work.  Backlogs are read up to FULL
- * percent; what is due and what follows, of which an endpoint that fails has little, up to MORE.
+ * Rows from the table leave room for messages from the outbox.  Endpoints that
+ * do not finish their deliveries must not keep others from reading theirs, so
+ * these limits apply by degrees.  From SMALL percent on an endpoint gets no
+ * more rows than it can send at once, or a few if it may not work.  Backlogs
+ * are read up to FULL percent; due rows and followers, of which a failing
+ * endpoint has few, up to MORE.
  */
 #define RECALL_MAX_IN_MEMORY	(QUEUE_MAX_IN_MEMORY / 2)
 #define RECALL_MAX_BYTES		(16 * 1024 * 1024)
@@ -94,7 +96,7 @@ recall_start_backlog(Endpoint *endpoint, int64 after)
 TimestampTz
 recall_plan_retry(TimestampTz at)
 {
-	/* Not among those of the rows that have been read already. */
+	/* Not among the times up to which rows have been read already. */
 	at = Max(at, recall_due_after.at + 1);
 	recall_next_due = Min(recall_next_due, at);
 	return at;
@@ -114,7 +116,7 @@ recall_reset(void)
 	recall_reset_due();
 }
 
-/* Is less in memory than this part of the limits? */
+/* Is less than this percentage of the limits in memory? */
 static bool
 recall_has_room(int percent)
 {
@@ -139,8 +141,9 @@ recall_restore(StoredDelivery *row, Endpoint *endpoint)
 }
 
 /*
- * How much of its backlog shall be in memory?  What may not work gets no more than finds that out, and what has a rate
- * limit no more than it may send in a second.
+ * How many rows of its backlog may be in memory?  An endpoint that may not
+ * work gets only enough rows to test it, and one with a rate limit what it may
+ * send in a second.
  */
 static int
 recall_backlog_rows(const Endpoint *endpoint)
@@ -175,7 +178,7 @@ recall_load_backlog(Endpoint *endpoint)
 	for (int i = 0; i < n; i++)
 	{
 		endpoint->spill.backlog_read = rows[i].message->id;
-		/* After a row that must be retried it will be found by its key. */
+		/* A row that follows one to be retried is read by its key. */
 		if (recall_is_in_memory(&rows[i]) || order_key_blocked(endpoint->id, rows[i].order_key))
 			pfree(rows[i].message);
 		else
@@ -194,8 +197,9 @@ recall_wants_backlog(const Endpoint *endpoint)
 }
 
 /*
- * Read on while there is room; endpoints whose backlog is in memory to its end leave the list.  Those for which there
- * was no room are the first the next time.
+ * Read on while there is room.  Endpoints whose backlog has been read to its
+ * end leave the list; those for which there was no room come first the next
+ * time.
  */
 static void
 recall_read_backlogs(void)
@@ -246,7 +250,7 @@ recall_load_followers(TimestampTz now)
 		}
 		else if (recall_is_in_memory(&row))
 		{
-			/* It could not be deleted or written yet. */
+			/* It has not been deleted or written yet, for want of a lock. */
 			pfree(row.message);
 			again = lappend(again, key);
 		}
@@ -292,9 +296,9 @@ recall_load_due(TimestampTz now)
 }
 
 /*
- * Choose the delivery that finds out whether a failing endpoint works
- * again: the oldest one, but not the same each time, as it may be the
- * only one that is disliked.
+ * Choose the delivery that shows whether a failing endpoint works again: the
+ * oldest one, but not the same each time, because the receiver may reject that
+ * one only.
  */
 static void
 recall_load_probe(Endpoint *endpoint)
@@ -317,7 +321,7 @@ recall_load_probe(Endpoint *endpoint)
 	}
 	else if (n == 0 && endpoint->queue.in_memory == 0)
 	{
-		/* Nothing left to try it with. */
+		/* Nothing is left to test it with: assume that it works. */
 		memset(&endpoint->state.health, 0, sizeof(endpoint->state.health));
 		attempt_log_health(endpoint);
 	}

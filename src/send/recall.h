@@ -18,10 +18,10 @@ extern void recall_init(MemoryContext context);
  */
 extern void recall_start_backlog(Endpoint *endpoint, int64 after);
 
-/* A row is to be retried at this time, or a little later: when?  It will be read then. */
+/* When to retry a row: at this time, or a little later.  It will be read then. */
 extern TimestampTz recall_plan_retry(TimestampTz at);
 
-/* Read all rows that are due once more; or everything, as the clock has been set back. */
+/* Read all due rows once more; or everything, because the clock has been set back. */
 extern void recall_reset_due(void);
 extern void recall_reset(void);
 

@@ -47,7 +47,7 @@ request_create(void)
 	return request;
 }
 
-/* Give back the memory of a buffer that grew for one huge message. */
+/* Free the memory of a buffer that grew for one huge message. */
 static void
 request_shrink(StringInfo buf)
 {
@@ -123,7 +123,7 @@ request_append_signature_headers(Request *request, const Endpoint *endpoint, con
 	pfree(id);
 }
 
-/* The buffers have their final addresses now: point the header array at the lines. */
+/* Set the header array; the buffer of the lines has its final address now. */
 static void
 request_point_at_lines(Request *request)
 {
@@ -169,9 +169,9 @@ request_url_values(const Message *message)
 }
 
 /*
- * Fill in the placeholders; without a body the envelope travels in the query string.
- * There may be as many requests as connections: each keeps what it needs, not
- * what the longest URL would take.
+ * Fill in the placeholders.  Without a body, the envelope goes into the query
+ * string.  The URL is built in a static buffer, because each of many requests
+ * should keep only what its own URL takes.
  */
 static void
 request_build_url(Request *request, const Endpoint *endpoint, const Message *message, bool has_body)
@@ -237,7 +237,7 @@ request_has_header(const Endpoint *endpoint, const char *name)
 	return false;
 }
 
-/* What describes the request, unless the webhook says otherwise; a header that comes twice is refused by many. */
+/* Headers about the request itself, unless the webhook sets them: many servers refuse a header that is repeated. */
 static void
 request_append_default_headers(Request *request, const Endpoint *endpoint, bool has_body)
 {
@@ -303,7 +303,7 @@ request_fill_delivery(Request *request, const Endpoint *endpoint, const Message 
 	request_finish(request, endpoint, has_body);
 }
 
-/* The URL is that of the delivery, without a query that would be its contents. */
+/* The URL is that of the delivery, but without the query that would carry its contents. */
 static void
 request_fill_handshake(Request *request, const Endpoint *endpoint, const Message *message)
 {

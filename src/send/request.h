@@ -27,17 +27,17 @@ typedef struct Request
 	struct Request *next_free;
 } Request;
 
-/*
- * Build the request for one attempt at the given time.  Errors out if the
- * URL becomes too long.  The Request comes from a pool: give it back.
- */
-/* What is wrong with this message for the webhook's URL, NULL: nothing. */
+/* Why the webhook's URL cannot be used with this message; NULL if it can. */
 extern const char *request_check_message(const Endpoint *endpoint, const Message *message);
 
+/*
+ * Build the request for one attempt at the given time.  Errors out if the
+ * URL becomes too long.  Requests come from a pool and must be released.
+ */
 extern Request *request_build(const Endpoint *endpoint, const Message *message, TimestampTz now);
 extern void request_release(Request *request);
 
-/* The question whether this message, as the next one, may be sent. */
+/* The handshake that precedes this message. */
 extern Request *request_build_handshake(const Endpoint *endpoint, const Message *message);
 
 /* The method as a constant, so that it outlives the endpoint's configuration. */

@@ -6,12 +6,13 @@
  * Endpoints with ready deliveries take turns, one request each, so that no
  * endpoint's queue delays another's.
  *
- * Receivers that hang must not use up the requests that we make at once, which
- * are webhook.max_connections at most.  Doubtful are those in flight for
- * longer than SLOW_AFTER_MS, and all of an endpoint that has such requests, or
- * has not shown that it works.  When they have taken half of the connections,
- * no more of them are started; the other half is for endpoints that answer.  Some
- * of it may be used for the first request of an endpoint, which may be one that does.
+ * Receivers that hang must not use up the requests that may be in flight at
+ * once, which are webhook.max_connections at most.  Doubtful requests are
+ * those in flight for longer than SLOW_AFTER_MS, and all of an endpoint that
+ * has such requests, or has not shown that it works.  When they have taken
+ * half of the connections, no more of them are started; the other half is for
+ * endpoints that answer.  Part of it is also open to the first request of an
+ * endpoint, because that may be one that answers.
  *
  *-------------------------------------------------------------------------
  */
@@ -211,7 +212,7 @@ scheduler_clock_set_back(void)
 bool
 scheduler_is_slow(const Delivery *delivery, TimestampTz now)
 {
-	/* When the clock has been set back it is hard to say. */
+	/* If the clock has been set back, it cannot be known. */
 	return now < delivery->attempt.sent_at || TimestampDifferenceExceeds(delivery->attempt.sent_at, now, SLOW_AFTER_MS);
 }
 

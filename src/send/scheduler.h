@@ -13,11 +13,14 @@
 /* How many requests may this endpoint have in flight at once? */
 extern int	scheduler_allowed(const Endpoint *endpoint);
 
-/* The endpoint has got something to send, or room to send it; or has nothing any more. */
+/*
+ * The endpoint may have something to send, and room to send it: queue it for
+ * its turn.  Or it has nothing any more.
+ */
 extern void scheduler_enter(Endpoint *endpoint);
 extern void scheduler_leave(Endpoint *endpoint);
 
-/* Those whose time has come, or for whom there is room now, may take turns again. */
+/* Let endpoints take turns again whose time has come, or for which there is room now. */
 extern void scheduler_wake(TimestampTz now);
 
 /* Take the endpoint whose turn it is; NULL: there is none, or no room for a request. */
@@ -33,7 +36,7 @@ extern void scheduler_clock_set_back(void);
 extern void scheduler_request_started(Delivery *delivery);
 extern void scheduler_request_ended(Delivery *delivery);
 
-/* Is this request slow by now?  And: see which ones have become so. */
+/* Is this request slow by now?  And: mark those that have become slow. */
 extern bool scheduler_is_slow(const Delivery *delivery, TimestampTz now);
 extern void scheduler_check_slow(TimestampTz now);
 

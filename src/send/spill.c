@@ -3,9 +3,9 @@
  * spill.c
  *		Deliveries on their way to the delivery table.
  *
- * What is written is collected during a turn and goes to the table with its
- * transaction, the one that also saves the position of the cursor.  recall.c
- * reads it again.
+ * Rows to be written are collected during a turn.  They are written in its
+ * transaction, which also saves the position of the cursor.  recall.c reads
+ * them again.
  *
  *-------------------------------------------------------------------------
  */
@@ -76,7 +76,7 @@ spill_process_list(List **list, bool (*done) (void *item))
 
 /* ---------- what must be written ---------- */
 
-/* List a delivery to be written in this state. */
+/* List a delivery to be written with this state. */
 static void
 spill_list_row(Delivery *delivery, DeliveryState state, TimestampTz next_attempt_at, const char *error)
 {
@@ -125,7 +125,7 @@ spill_finish(Delivery *delivery)
 		tag->id = delivery->message->id;
 		spill_pending_deletes = spill_append(spill_pending_deletes, tag);
 
-		/* Its row must not be read until it has gone. */
+		/* The row must not be read before it has been deleted. */
 		delivery->row.exists = false;
 	}
 	queue_release_key(delivery);
@@ -143,10 +143,7 @@ spill_start_failing(Endpoint *endpoint)
 
 /* ---------- endpoints that are slow, failing or deactivated ---------- */
 
-/*
- * A test is worth one attempt, and no row; it stays in memory, and what it was
- * read with is processed.
- */
+/* A test gets one attempt and no row.  It stays in memory, but no longer holds up the cursor. */
 static void
 spill_put_test_aside(Delivery *delivery)
 {
@@ -208,7 +205,7 @@ spill_put_key_aside(OrderKey *key)
 	}
 }
 
-/* What is being sent goes on; the rest is read back when there is room. */
+/* Requests in flight go on; the rest is read back when there is room. */
 void
 spill_endpoint(Endpoint *endpoint)
 {
@@ -262,7 +259,7 @@ spill_clock_set_back(void)
 	recall_reset();
 }
 
-/* Each of these functions leaves for the next time what it gets no lock for. */
+/* Each of these functions returns false, and is called again later, if it does not get a lock. */
 static bool
 spill_delete_row(void *item)
 {
@@ -277,8 +274,8 @@ spill_delete_row(void *item)
 }
 
 /*
- * The state in which a delivery is written depends on what its webhook has
- * become by now; false if there is no use for the row any more.
+ * Adjust the state in which a delivery is written to its webhook's present
+ * configuration.  Returns false if its row is not needed any more.
  */
 static bool
 spill_settle_state(Delivery *delivery)
@@ -313,10 +310,7 @@ spill_settle_state(Delivery *delivery)
 	return false;
 }
 
-/*
- * A waiting row is not looked for by itself: it is read with the backlog, as a probe, or
- * after a row with its key.
- */
+/* Waiting rows are not read by themselves, but with the backlog, as a probe, or after a row with the same key. */
 static bool
 spill_needs_backlog(const Delivery *delivery)
 {
@@ -377,7 +371,7 @@ spill_write_row(Delivery *delivery)
 	spill_keep(delivery);
 	if (spill_settle_state(delivery))
 	{
-		/* It may have had to wait for its lock. */
+		/* The lock may have delayed it beyond its time. */
 		if (delivery->row.next_state == DELIVERY_RETRYING)
 		{
 			delivery->row.next_attempt_at = recall_plan_retry(delivery->row.next_attempt_at);
@@ -415,9 +409,9 @@ spill_write_rows(void)
 }
 
 /*
- * Until this is done the rows of a failing endpoint are still to be retried, and
- * their keys blocked.  If it is well again before, they are retried: what came
- * due in the meantime was passed over, and so were those that follow.
+ * Until then the rows of a failing endpoint are still to be retried, and their
+ * keys blocked.  If it recovers before, what came due in the meantime has been
+ * passed over; that, and what follows it, is read now.
  */
 static bool
 spill_suspend_rows(void *item)
@@ -440,7 +434,7 @@ spill_suspend_rows(void *item)
 	return true;
 }
 
-/* Rows that were written while a session deactivated or deleted the webhook. */
+/* Delete rows that were written while a session deactivated or deleted the webhook. */
 static bool
 spill_drop_rows(void *item)
 {
@@ -519,9 +513,10 @@ spill_recover(void)
 }
 
 /*
- * A session may have switched webhooks on, made retries due, had messages
- * delivered again; or it may have removed rows that blocked their keys.  Only the worker blocks keys,
- * and a session that removes such rows changes the webhook.
+ * A session may have activated webhooks, made retries due, or had messages
+ * delivered again; or it may have removed rows that blocked their keys.  Only
+ * the worker blocks keys, and a session that removes such rows changes the
+ * webhook.
  */
 void
 spill_config_changed(void)
@@ -551,15 +546,15 @@ spill_known(int64 webhook_id, int64 id)
 	static int64 known_up_to = -1;
 
 	/*
-	 * Asked first when the first message is read: by then nothing has been
-	 * written since the start.
+	 * The first call comes with the first message, before this process has
+	 * written anything.
 	 */
 	if (known_up_to < 0)
 		known_up_to = delivery_table_last_id();
 	return id <= known_up_to && delivery_table_exists(webhook_id, id);
 }
 
-/* ---------- what the worker asks ---------- */
+/* ---------- when to save ---------- */
 
 static bool
 spill_any_pending(void)

@@ -14,31 +14,32 @@
 extern void spill_init(MemoryContext context);
 
 /*
- * A delivery that is not being sent any more, or has not been, leaves memory:
- * have it written with the next transaction, in this state, and release its key.
+ * Write a delivery, which is not being sent (any more), with the next
+ * transaction in this state.  Releases its key; it leaves memory when it has
+ * been written.
  */
 extern void spill_write_later(Delivery *delivery, DeliveryState state,
 							  TimestampTz next_attempt_at, const char *error);
 
-/* It is queued again: it need not be written after all. */
+/* Cancel that, because the delivery is queued again. */
 extern void spill_keep(Delivery *delivery);
 
-/* It is done with: forget it, have its row, if any, deleted with the next transaction, and release its key. */
+/* The delivery is finished: forget it, release its key, and delete its row, if any, with the next transaction. */
 extern void spill_finish(Delivery *delivery);
 
-/* The endpoint is failing: what it has in the table waits for probes. */
+/* The endpoint is failing: its rows wait for probes. */
 extern void spill_start_failing(Endpoint *endpoint);
 
-/* Take what is not being sent out of memory; it is written to the table. */
+/* Remove what is not being sent from memory; it is written to the table. */
 extern void spill_put_aside(Endpoint *endpoint);
 
 /* The same for what follows a delivery that has to be retried. */
 extern void spill_put_key_aside(OrderKey *key);
 
-/* Have all that is in memory of an endpoint written; what is being sent goes on, and the rest is read back later. */
+/* Write all deliveries of an endpoint to the table.  Requests in flight go on, and the rest is read back later. */
 extern void spill_endpoint(Endpoint *endpoint);
 
-/* Before the end: have what later ones have overtaken written to the table, so that the cursor passes these. */
+/* At shutdown: write deliveries that later ones have overtaken, so that the cursor can pass them. */
 extern void spill_all_overtaken(void);
 
 /* Rows written from now on may be due before others that have been read already. */
@@ -53,20 +54,20 @@ extern void spill_block_retrying(void);
 extern void spill_config_changed(void);
 
 /*
- * Other networks are allowed: what waits because its address was not is due now.  What cannot be locked keeps its
- * time.
+ * The allowed networks have changed: rows that wait because their address was
+ * not allowed are due now, except those whose webhook is locked.
  */
 extern void spill_retry_forbidden(TimestampTz now);
 
 /*
- * Does the table hold this delivery already?  After a crash messages are read again that had been written
- * there, and their rows know more.
+ * Is this delivery in the table already?  After a crash, messages are read
+ * again whose rows contain the attempts made.
  */
 extern bool spill_known(int64 webhook_id, int64 id);
 extern void spill_save(void);
 
 extern bool spill_save_due(TimestampTz now);
-extern TimestampTz spill_next_save(void);	/* when to try again what has been
-											 * refused a lock */
+extern TimestampTz spill_next_save(void);	/* when to try again after a lock
+											 * was refused */
 
 #endif							/* WEBHOOK_SPILL_H */

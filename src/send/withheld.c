@@ -3,11 +3,11 @@
  * withheld.c
  *		What must not be sent any more: messages whose rows the owner may not see.
  *
- * When an owner loses its rights, capturing stops at once, in every backend.
- * So does sending: the worker judges each delivery once more, by the rules of
+ * When an owner loses a privilege, capturing stops at once, in every backend.
+ * So does sending: the worker checks each delivery once more, by the rules of
  * access.c, and fails what was captured before and may not be seen any more.
- * It then writes into webhook.withheld what is withheld from which webhook, with a
- * notification.
+ * It also updates webhook.withheld, which lists what is withheld from which
+ * webhook, and sends a notification.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,24 +36,24 @@
 #include "watch/access.h"
 #include "watch/watch.h"
 
-/* A table that was locked is looked at again after this time. */
+/* A table that was locked is checked again after this time. */
 #define LOOK_AGAIN_MS	1000
 
 static SpiStatement withheld_note_statement = {"SELECT webhook.note_withheld()", 0};
 
-static uint64 withheld_noted = 0;	/* rights have been looked at up to this
+static uint64 withheld_noted = 0;	/* privileges have been checked up to this
 									 * change */
-static TimestampTz withheld_look_at = DT_NOEND; /* for what could not be
-												 * checked */
+static TimestampTz withheld_check_at = DT_NOEND;	/* when to check again
+													 * what was locked */
 
 PG_FUNCTION_INFO_V1(webhook_access_problem);
 PG_FUNCTION_INFO_V1(webhook_access_hidden);
 
 
 /*
- * What may the role see of a watched table?  ACCESS_ALL if it is not watched,
- * or does not exist.  False if that is not known now because a session has
- * locked the table; the worker must not wait for that.
+ * What may the role see of a watched table?  ACCESS_ALL if it is not watched
+ * or does not exist.  Returns false if a session has locked the table, for
+ * which the worker must not wait.
  */
 static bool
 withheld_check_watched(Oid role, Oid relid, Access *access, Bitmapset **hidden)
@@ -82,8 +82,8 @@ withheld_check_watched(Oid role, Oid relid, Access *access, Bitmapset **hidden)
 }
 
 /*
- * access_problem(role, relation) returns text: why rows of a watched table are
- * withheld from a role; '' if they are not.  NULL when that is not known now.
+ * access_problem(role, relation) returns text: why the rows of a watched table
+ * are withheld from a role; '' if they are not.  NULL if the table is locked.
  */
 Datum
 webhook_access_problem(PG_FUNCTION_ARGS)
@@ -100,8 +100,8 @@ webhook_access_problem(PG_FUNCTION_ARGS)
 
 /*
  * access_hidden(role, relation) returns text[]: the columns of a watched table
- * that are withheld from a role which is sent its rows.  NULL if there are
- * none, or when that is not known now.
+ * that are omitted for a role that gets its rows.  NULL if there are none, or
+ * if the table is locked.
  */
 Datum
 webhook_access_hidden(PG_FUNCTION_ARGS)
@@ -139,9 +139,9 @@ withheld_check_webhook(int64 webhook_id)
 				 errhint("A webhook is sent what its owner may select. Grant SELECT on the table, or on some of its columns, and USAGE on its schema. Where row-level security applies, only roles that see every row can be sent them.")));
 }
 
-/* ---------- what has been captured before ---------- */
+/* ---------- messages captured before ---------- */
 
-/* What a role may see of a table now. */
+/* What a role may see of a table now.  Cached. */
 typedef struct WithheldAccess
 {
 	struct
@@ -153,7 +153,8 @@ typedef struct WithheldAccess
 	const char *problem;		/* NULL: some columns at least may be seen */
 	Bitmapset  *readable;		/* with ACCESS_COLUMNS */
 	bool		event_uid_hidden;	/* likewise */
-	bool		unknown;		/* not known now: the table is locked */
+	bool		unknown;		/* not known, because the table is locked; not
+								 * cached */
 } WithheldAccess;
 
 static HTAB *withheld_access_table = NULL;
@@ -251,7 +252,7 @@ withheld_access(Oid role, Oid relid)
 	return entry;
 }
 
-/* The first key of a payload that is no column which the role may read; NULL: there is none. */
+/* The first key of a payload that is not a column which the role may read, or NULL. */
 static const char *
 withheld_hidden_key(const WithheldAccess *entry, const Jsonb *payload)
 {
@@ -273,9 +274,9 @@ withheld_hidden_key(const WithheldAccess *entry, const Jsonb *payload)
 }
 
 /*
- * Is there something in this part of a message that the role may not read, or that
- * does not exist any more?  Parsed JSON can be many times as large as its text, and
- * there is as much of it in a transaction as there are deliveries.
+ * Does this part of a message contain anything that the role may not read, or
+ * that does not exist any more?  Parsed JSON can be many times as large as its
+ * text, and a transaction may check thousands of deliveries.
  */
 static const char *
 withheld_hidden_in(const WithheldAccess *entry, const char *json)
@@ -330,7 +331,7 @@ withheld_changed(void)
 	return withheld_checked != before;
 }
 
-/* ---------- what is reported ---------- */
+/* ---------- reports ---------- */
 
 static SpiStatement withheld_changed_tables_statement = {
 	"SELECT count(*) FILTER (WHERE change <> 'renamed') > 0, count(*) FILTER (WHERE change = 'renamed') > 0"
@@ -338,20 +339,20 @@ static SpiStatement withheld_changed_tables_statement = {
 	0
 };
 
-/* The settings that it updates are a change after which everything is looked at again. */
+/* It updates the settings, and so causes another check. */
 static SpiStatement withheld_note_changed_tables_statement = {"SELECT webhook.note_changed_tables()", 0};
 
 TimestampTz
 withheld_next_note(TimestampTz now)
 {
-	return watch_access_changes() != withheld_noted ? now : withheld_look_at;
+	return watch_access_changes() != withheld_noted ? now : withheld_check_at;
 }
 
 void
 withheld_clock_set_back(TimestampTz now)
 {
-	if (withheld_look_at != DT_NOEND)
-		withheld_look_at = Min(withheld_look_at, TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS));
+	if (withheld_check_at != DT_NOEND)
+		withheld_check_at = Min(withheld_check_at, TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS));
 }
 
 /*
@@ -391,7 +392,7 @@ withheld_note(TimestampTz now)
 	if (!notify_possible())
 	{
 		unsettled = true;
-		withheld_look_at = TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS);
+		withheld_check_at = TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS);
 		return;
 	}
 	if (changed || unsettled)
@@ -400,5 +401,5 @@ withheld_note(TimestampTz now)
 		unsettled = DatumGetBool(spi_statement_value(0, 1, &isnull));
 	}
 	look_again = withheld_note_changed_tables(now);
-	withheld_look_at = unsettled || look_again ? TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS) : DT_NOEND;
+	withheld_check_at = unsettled || look_again ? TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS) : DT_NOEND;
 }

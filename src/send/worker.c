@@ -5,17 +5,16 @@
  *
  * One turn of the loop: if there is something to read or to write, a short
  * transaction; then start requests; then wait for a socket, the latch or the
- * next date; then collect results.  No transaction and no snapshot is open
+ * next due time; then collect results.  No transaction and no snapshot is open
  * while requests are in flight.
  *
- * The worker keeps no state that it could not build again: an error anywhere in a
- * transaction ends the process, and the next one starts from what has been
- * committed.  Messages whose delivery was not yet recorded are then sent again,
- * with the same id.
+ * All of the worker's state can be built again: an error in a transaction ends
+ * the process, and the next one starts from what has been committed.  Messages
+ * whose delivery was not recorded yet are then sent again, with the same id.
  *
- * Asked to go (SIGTERM), it finishes its turn, waits a moment for the requests
- * in flight, and records what has been done, so that nothing is sent twice.  A
- * shutdown waits for it: none of that may take long.
+ * On SIGTERM it ends its turn, waits briefly for the requests in flight, and
+ * saves what has been delivered, so that nothing is sent twice.  All of this
+ * is limited in time, because a shutdown of the server waits for it.
  *
  *-------------------------------------------------------------------------
  */
@@ -82,7 +81,7 @@ worker_may_send(void)
 	return home_state() == HOME_OURS && webhook_dispatch && jobs_confirmed();
 }
 
-/* How long may we sleep?  Milliseconds. */
+/* How long to sleep, in milliseconds. */
 static long
 worker_sleep_ms(TimestampTz now)
 {
@@ -164,7 +163,7 @@ worker_handle_interrupts(void)
 	}
 }
 
-/* Wait for a socket, the latch or the end of the time. */
+/* Wait for a socket, the latch or the timeout. */
 static void
 worker_wait(long ms)
 {
@@ -184,8 +183,8 @@ worker_wait(long ms)
 }
 
 /*
- * When the clock has been set back, what waits for a moment must not wait for
- * as long again.
+ * If the clock has been set back, correct the times that are remembered, so
+ * that nothing waits longer than intended.
  */
 static void
 worker_check_clock(TimestampTz now)
@@ -201,8 +200,8 @@ static void
 worker_perform_requests(void)
 {
 	/*
-	 * The next worker begins with a libcurl that is in order, and sends again
-	 * what was in flight.
+	 * A failed multi handle cannot be repaired.  The next worker starts with
+	 * a new one, and sends again what was in flight.
 	 */
 	if (!http_perform(worker_http))
 		ereport(ERROR,
@@ -224,10 +223,7 @@ worker_turn(void)
 	dispatch_check_slow(now);
 	jobs_ask_standbys(now);
 
-	/*
-	 * A configuration that others have committed by now must not be
-	 * overlooked.
-	 */
+	/* See all changes of the configuration that have been committed by now. */
 	AcceptInvalidationMessages();
 	jobs_run(now);
 	now = clock_now();
@@ -238,11 +234,11 @@ worker_turn(void)
 	MemoryContextReset(worker_turn_context);
 }
 
-/* ---------- being asked to go ---------- */
+/* ---------- shutdown ---------- */
 
 /*
- * SIGTERM waits for the end of the turn.  But a turn can hang, as when a table is
- * locked; then it is broken off as in any backend.
+ * SIGTERM takes effect at the end of the turn.  But a turn can hang, for
+ * example on a locked table; then it is aborted as in any backend.
  */
 static void
 worker_handle_sigterm(SIGNAL_ARGS)
@@ -274,7 +270,7 @@ worker_end_turn(void)
 	worker_turn_is_long = false;
 }
 
-/* Collect results for a moment, start nothing. */
+/* Wait for the requests in flight for at most FINISH_MS, and start none. */
 static void
 worker_finish_requests(void)
 {
@@ -305,7 +301,7 @@ worker_record_rest(void)
 	return all;
 }
 
-/* Record what has been done, and go. */
+/* Save what has been delivered, and exit. */
 static void
 worker_finish(void)
 {
@@ -325,7 +321,7 @@ worker_finish(void)
 
 /* ---------- the process ---------- */
 
-/* Is the extension there?  If not, the worker is not needed. */
+/* Exit if this database does not have the extension. */
 static void
 worker_check_extension(void)
 {
@@ -389,8 +385,8 @@ worker_run(const WorkerArgs *args)
 	jobs_init(worker_slot, worker_turn_context);
 
 	/*
-	 * The delivery table may hold what the last worker has read and no
-	 * standby has confirmed.
+	 * The delivery table may contain messages that the last worker has read
+	 * and that no synchronous standby has confirmed.
 	 */
 	standby_note_read();
 
@@ -399,7 +395,7 @@ worker_run(const WorkerArgs *args)
 	AddWaitEventToSet(worker_wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(worker_wait_set, WL_SOCKET_READABLE, http_fd(worker_http), NULL, NULL);
 
-	/* Until here there was nothing to finish. */
+	/* From now on there may be requests to finish. */
 	pqsignal(SIGTERM, worker_handle_sigterm);
 	for (;;)
 	{
@@ -412,7 +408,7 @@ worker_run(const WorkerArgs *args)
 	}
 }
 
-/* The log says why a worker has ended; stat_workers says it as well. */
+/* Make the error visible in stat_workers, too. */
 static void
 worker_note_error(void)
 {

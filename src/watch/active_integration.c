@@ -32,15 +32,15 @@
 #define MAX_REMEMBERED	10000
 
 /* Cached result for one event UID, or for one profile. */
-typedef struct InForceEntry
+typedef struct ActiveIntegrationEntry
 {
 	char		key[CATALOG_NAME_SIZE];
 	bool		found;			/* there is a row */
 	ActiveIntegration value;
-} InForceEntry;
+} ActiveIntegrationEntry;
 
 /* One of the two tables, and the cache of its rows. */
-typedef struct InForceSource
+typedef struct ActiveIntegrationSource
 {
 	const char *name;
 	int			anum_integration;
@@ -48,14 +48,14 @@ typedef struct InForceSource
 	int			anum_only_paid;
 	HTAB	   *entries;
 	bool		empty;			/* the table has no row at all */
-	const InForceEntry *last;	/* the entry found last, or NULL */
-} InForceSource;
+	const ActiveIntegrationEntry *last; /* the entry found last, or NULL */
+} ActiveIntegrationSource;
 
-static InForceSource active_integration_overrides = {
+static ActiveIntegrationSource active_integration_overrides = {
 	"webhook event overrides", Anum_override_integration, Anum_override_send_on_payment,
 	Anum_override_only_paid
 };
-static InForceSource active_integration_profiles = {
+static ActiveIntegrationSource active_integration_profiles = {
 	"webhook active integrations", Anum_active_integration, 0, 0
 };
 
@@ -82,7 +82,7 @@ active_integration_is_empty(Oid relid)
 static HTAB *
 active_integration_create_hash(const char *name)
 {
-	return container_name_hash(name, 64, CATALOG_NAME_SIZE, sizeof(InForceEntry), active_integration_context);
+	return container_name_hash(name, 64, CATALOG_NAME_SIZE, sizeof(ActiveIntegrationEntry), active_integration_context);
 }
 
 /* Replace the caches by empty ones.  Callers get copies, so nothing points into the old ones. */
@@ -106,7 +106,7 @@ active_integration_reset(const CatalogOids *oids)
  * level, since the cache outlives the transaction.
  */
 static void
-active_integration_read_row(const InForceSource *source, Oid relid, Oid index, InForceEntry *entry)
+active_integration_read_row(const ActiveIntegrationSource *source, Oid relid, Oid index, ActiveIntegrationEntry *entry)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -144,10 +144,10 @@ active_integration_read_row(const InForceSource *source, Oid relid, Oid index, I
 
 /* Look up a key in the cache, or else in the table; NULL if there is no row. */
 static const ActiveIntegration *
-active_integration_find(InForceSource *source, Oid relid, Oid index, const char *key)
+active_integration_find(ActiveIntegrationSource *source, Oid relid, Oid index, const char *key)
 {
-	InForceEntry *entry;
-	InForceEntry fresh;
+	ActiveIntegrationEntry *entry;
+	ActiveIntegrationEntry fresh;
 
 	Assert(active_integration_context != NULL);
 

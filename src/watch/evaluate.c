@@ -282,8 +282,8 @@ evaluate_take_result(WatchedTable *table, WatchField field, Datum value, Oid typ
 
 /* Evaluate fields by a query, with a snapshot from before a command of this transaction. */
 static void
-evaluate_query_in_the_past(WatchedTable *table, unsigned fields, TupleTableSlot *slot, CommandId command,
-						   WatchValues *values)
+evaluate_query_at(WatchedTable *table, unsigned fields, TupleTableSlot *slot, CommandId command,
+				  WatchValues *values)
 {
 	PushCopiedSnapshot(GetTransactionSnapshot());
 	GetActiveSnapshot()->curcid = command;
@@ -299,9 +299,9 @@ evaluate_query(WatchedTable *table, unsigned fields, TupleTableSlot *slot, Comma
 	values->queried |= fields;
 	fields &= WATCH_BIT(WATCH_EVENT_UID) | WATCH_BIT(WATCH_PROFILE);
 	if (past != InvalidCommandId && evaluate_context_missing(values))
-		evaluate_query_in_the_past(table, fields, slot, past, values);
+		evaluate_query_at(table, fields, slot, past, values);
 	if (past != InvalidCommandId && past != FirstCommandId && evaluate_context_missing(values))
-		evaluate_query_in_the_past(table, fields, slot, FirstCommandId, values);
+		evaluate_query_at(table, fields, slot, FirstCommandId, values);
 }
 
 /* Evaluate a field that is not an expression, or a pure one; false if it takes a query. */

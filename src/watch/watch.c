@@ -386,7 +386,7 @@ watch_find_root(Relation rel, Relation watch, Oid *root)
 
 /*
  * Does the table have our trigger?  The settings of a dropped table remain until the
- * next watch(), and another table, which nobody has watched, may get the same OID.
+ * next watch(), and another table, which is not watched, may get the same OID.
  */
 static bool
 watch_has_trigger(Relation rel)
