@@ -1,7 +1,7 @@
 # What a test needs and may not find.
 #
 # Where something is missing, a test is left out and says so.  In continuous integration, where the variable CI is set,
-# test/bootstrap has installed everything and everything is to be shown: there it fails.
+# test/bootstrap has installed everything and everything must be shown: there it fails.
 #
 # Nothing of PostgreSQL's is used here, so that a test can ask before it loads that.
 

@@ -1,7 +1,7 @@
 # The API gives for an entity what its webhook was sent: get_events() and get_attendees() against what arrived at the
 # receiver in format rest, for random rows of all kinds of types, in every shape.
 #
-# The API answers in jsonb, which has an order of keys and a spacing of its own; the body that arrived is brought into
+# The API returns jsonb, which has its own order of keys and spacing; the body that arrived is converted to
 # the same form by PostgreSQL, and then the two are compared byte by byte: digits, escapes and all.
 #
 # Mission: I2 I13 I14 I15 I16.
@@ -89,7 +89,7 @@ WebhookTest::create_webhook(
 	format => "'rest'",
 	url => "'" . $receiver->url('/plain') . "'");
 
-# What has arrived at a path and has not been looked at, in table received.
+# Put what has arrived at a path since the last call into table received.
 sub load
 {
 	my ($path) = @_;
@@ -100,7 +100,7 @@ sub load
 	return scalar @new;
 }
 
-# Send every row anew, and compare what arrived with what the API says.  id is the member that tells the entity;
+# Send every row again, and compare what arrived with what the API says.  id is the member that identifies the entity;
 # events have a uid where a mapping is for guests alone.
 sub compare
 {
@@ -141,7 +141,7 @@ sql(q{SELECT webhook.set_field_mapping('[{"name": "id", "mapped_to": "uid"}, {"n
 	webhook.set_field_mapping('[{"name": "n", "mapped_to": "n2"}]', 'crm', profile => 'p1'),
 	webhook.set_field_mapping('[{"name": "c", "value": null}, {"name": "f", "mapped_to": "f8"}]', 'crm', event_uid => 'e5')});
 compare('I13: with a mapping on three levels', 'id');
-compare('I16: without the mapping, which is to be ignored', 'uid', 1);
+compare('I16: without the mapping, which must be ignored', 'uid', 1);
 sql(q{SELECT webhook.set_form('crm', 'guest', '[{"name": "uid", "type": "text"}, {"name": "t", "type": "text", "default": "-"},
 	{"name": "n", "type": "number", "default": 0}, {"name": "new", "type": "text", "default": "x"}, {"name": "b", "type": "boolean"}]')});
 compare('I15, I13: with a form and a mapping', 'id');

@@ -1,4 +1,4 @@
-# Every delivery is verified by libraries that nobody here wrote: standardwebhooks, svix and cloudevents from the npm
+# Every delivery is verified by libraries that others wrote: standardwebhooks, svix and cloudevents from the npm
 # registry, in the versions of test/conformance/package-lock.json; and compared by ajv with what describe_format() says of it.
 #
 # Mission: W6, W7, I4.
@@ -19,7 +19,7 @@ use WebhookTest qw(sql);
 my $source = dirname(dirname(abs_path(__FILE__))) . '/conformance';
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
-# The packages go to a directory of this run; nothing is written to the sources or to anybody's home.
+# The packages go to a directory of this run; nothing is written to the sources or to a home directory.
 Needs::skip_all('node and npm are not installed')
   if system('node --version >/dev/null 2>&1 && npm --version >/dev/null 2>&1');
 copy("$source/$_", "$dir/$_") or die "could not copy $_: $!" foreach qw(package.json package-lock.json receiver.js);
@@ -54,7 +54,7 @@ chomp(my $port = slurp_file("$ledger.port"));
 my %verify;		# by path: secrets and public keys
 my $taken = 0;
 
-# A webhook; what the receiver must know to verify it is written down.
+# A webhook; what the receiver needs to verify it is noted.
 sub subscribe
 {
 	my ($path, %arguments) = @_;
@@ -79,7 +79,7 @@ sub learn
 	return;
 }
 
-# What came since the last call.
+# Requests since the last call.
 sub arrived
 {
 	WebhookTest::wait_until_delivered($node);
@@ -119,7 +119,7 @@ sub subject
 	return $subject;
 }
 
-# 1 and 0 for what a list of JSON has.
+# 1 or 0 for each value, depending on whether a JSON list contains it.
 sub truth
 {
 	my ($list) = @_;

@@ -1,4 +1,4 @@
-# DAViCal, a CalDAV server that knows nothing of us: calendar items are events, their attendees are guests.
+# DAViCal, a CalDAV server that was not written for webhook: calendar items are events, their attendees are guests.
 #
 # Its database is made by its own script and its tables stay as they are; its pages run in PHP's built-in server.  A
 # trigger of this test beside ours writes down every row that DAViCal touches, and what the receivers must get is
@@ -21,7 +21,7 @@ use WebhookTest;
 my $davical = '/usr/share/davical';
 my $password = 'secret';
 
-# Leaving this out must be a decision, not an accident.
+# Skipping this must be a decision, not an accident.
 plan skip_all => 'WEBHOOK_WITHOUT_DAVICAL is set' if $ENV{WEBHOOK_WITHOUT_DAVICAL};
 foreach my $file ("$davical/dba/create-database.sh", '/usr/share/awl/dba/awl-tables.sql')
 {
@@ -69,7 +69,7 @@ sub start_server
 		"<?php\n"
 		  . "\$_SERVER['SERVER_NAME'] = \$c->domain_name = 'localhost';\n"
 		  . "\$c->pg_connect[] = 'host=@{[ $node->host ]} port=@{[ $node->port ]} dbname=davical user=davical_app';\n");
-	# Attendees are told by mail; not from here.
+	# DAViCal sends mail to attendees; not here.
 	my $process = IPC::Run::start(
 		[   'php', '-d', "auto_prepend_file=$dir/prepend.php", '-d', 'sendmail_path=/bin/true',
 			'-S', "127.0.0.1:$port", '-t', "$davical/htdocs" ],
@@ -165,7 +165,7 @@ sql(q{
 		event_uid => '(SELECT i.uid FROM calendar_item i WHERE i.dav_id = calendar_attendee.dav_id)');
 });
 
-# Which webhook gets what, by the path of its URL: trigger names, and the UIDs of the events wanted.
+# Which webhook gets what, by the path of its URL: trigger names, and the UIDs of its events.
 my %webhooks = (
 	'/all'     => { event => 'event.*,guest.*' },
 	'/second'  => { event => 'event.*,guest.*', uids => [ 'second@example.net', 'unknown@example.net' ] },
@@ -179,7 +179,7 @@ foreach my $path (sort keys %webhooks)
 		$receiver->url($path), "', event_uids => $uids)");
 }
 
-# People at work
+# The users' actions
 
 my ($first, $second, $third) = map { "/organizer/calendar/$_.ics" } qw(first second third);
 
@@ -199,7 +199,7 @@ is(caldav('PUT', 'organizer', $first, calendar('first@example.net', 'No'), 'If-N
 caldav_ok('an event deleted', 'DELETE', 'organizer', $second);
 caldav_ok('another one deleted', 'DELETE', 'organizer', $third);
 
-# What the receivers must have got, and have
+# What the receivers should have received, and have
 
 my @audit = map { [ split /\t/, $_, -1 ] } split /\n/, $node->safe_psql(
 	'davical',
@@ -232,7 +232,7 @@ sub wanted
 	return qr/^(?:$names)$/;
 }
 
-# So that the comparison below cannot be one of nothing with nothing.
+# Make sure that the comparison below is not one of nothing with nothing.
 foreach my $what ('event new', 'event update', 'event delete', 'guest new', 'guest delete')
 {
 	ok(scalar(grep { "$_->[0] $_->[1]" eq $what } @audit), "DAViCal did this: $what");
@@ -253,7 +253,7 @@ foreach my $path (sort keys %webhooks)
 	is_deeply(by_entity(@received), by_entity(@{ $expected{$path} }), "W3: $path, each entity in order");
 }
 
-# Entity type and id as they stand in a body.
+# Entity type and id as they are written in a body.
 sub entity
 {
 	my ($body) = @_;

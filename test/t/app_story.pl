@@ -1,4 +1,4 @@
-# The story of test/story.sql, with what the receivers hear of it.
+# The story of test/story.sql, with what the receivers get.
 #
 # Mission: I1 I2 I3 I7 I8 I10 I11 I12 I13 I16.
 

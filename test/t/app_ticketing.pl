@@ -5,7 +5,7 @@
 # The comparison is made for each entity, in order and to the byte, in five formats; the sixth receiver is a shop that for
 # every third event is sent paid tickets only, the seventh is sent every fourth event.
 #
-# WEBHOOK_TICKETING_CHANGES is the number of changes, WEBHOOK_TICKETING_SEED makes the dice fall otherwise.
+# WEBHOOK_TICKETING_CHANGES is the number of changes, WEBHOOK_TICKETING_SEED the seed of the random numbers.
 #
 # Mission: W1 W3 W7 W15, I12, E1 - E3.  Cases: C7 C13 C19 C20 C22 C23.
 
@@ -30,7 +30,7 @@ srand($seed);
 my $node = WebhookTest::start_node('ticketing', 'deadlock_timeout = 20ms');
 my $receiver = WebhookTest::Receiver->start;
 
-# The tables are watched by their owner, to whom their row-level security applies as well.
+# The tables are watched by their owner, to which their row-level security applies, too.
 
 sql(slurp_file(dirname(dirname(abs_path(__FILE__))) . '/fixtures/ticketing.sql'));
 sql(q{
@@ -49,7 +49,8 @@ sql(q{
 		event_uid => '(SELECT e.uid FROM ticket t JOIN event e ON e.id = t.event_id WHERE t.id = ticket_id)');
 });
 
-# For the shop one event in three is paid tickets only, and one in three is not told of payments that change nothing else.
+# For the shop one event in three is paid tickets only, and one in three sends no update for a payment that changes
+# nothing else.
 sql(q{SELECT webhook.create_integration('shop')});
 sql(sprintf q{SELECT count(webhook.override_event('ev-' || n, 'shop', only_paid => n %% 3 = 0, send_on_payment => n %% 3 = 2))
 	FROM generate_series(1, %d) AS n}, $changes);
@@ -69,7 +70,7 @@ WebhookTest::create_webhook($node, app => "'shop'", event => "'ticket.*'", integ
 WebhookTest::create_webhook($node, app => "'fourth'", event => "'*'", event_uids => "'" . join(',', map { 'ev-' . 4 * $_ } 1 .. $changes / 4) . "'",
 	url => "'" . $receiver->url('/fourth') . "'");
 
-# What one session does, as a script: transactions of a few changes each, with savepoints, some of them for nothing.
+# What one session does, as a script: transactions of a few changes each, with savepoints, some of them rolled back.
 sub script
 {
 	my ($number, $changes) = @_;
@@ -117,7 +118,7 @@ my @running = map {
 } 0 .. $sessions - 1;
 IPC::Run::finish($_) foreach @running;
 
-# A transaction that another one was in the way of is rolled back, as in life; nothing else may go wrong.
+# A transaction that conflicts with another one is rolled back, as in production; nothing else may go wrong.
 my @lines = grep { /ERROR/ } map { split /\n/, slurp_file($_) } @errors;
 my @unexpected = grep { !/deadlock detected|could not serialize|violates foreign key constraint|current transaction is aborted|(savepoint|prepared transaction) .* does not exist/ } @lines;
 is(join("\n", @unexpected), '', 'W15: no statement of the application fails because it is watched');
@@ -127,7 +128,7 @@ sql("COPY ledger.request (line) FROM '$receiver->{ledger}' (FORMAT csv, DELIMITE
 sql("REFRESH MATERIALIZED VIEW ledger.$_") foreach 'received', 'difference', 'fault';
 diag(sql(q{SELECT count(*) || ' messages, ' || (SELECT count(*) FROM ledger.request) || ' requests' FROM ledger.message}), ', ', scalar(@lines), ' errors');
 
-# So that the comparison below cannot be one of nothing with nothing.
+# Make sure that the comparison below is not one of nothing with nothing.
 is( sql(q{SELECT string_agg(kind, ' ' ORDER BY kind) FROM (SELECT DISTINCT audience || '.' || type || '.' || action AS kind FROM ledger.message) AS k}),
 	join(' ', map { my $type = $_; map { "$type.$_" } qw(create delete update) } qw(all.event all.option all.reservation all.ticket shop.ticket)),
 	'every action on every type of entity');

@@ -1,5 +1,5 @@
 # What sessions do to themselves and to each other: statements that are cancelled half-way, old snapshots, settings
-# that have come to name nothing, locks that are held for long.
+# that no longer name anything, locks that are held for long.
 #
 # Mission: W1 W5 W14 W16 I8 I14 I15; goals: R6; cases: C44.
 
@@ -17,7 +17,7 @@ my $receiver = WebhookTest::Receiver->start;
 # The tests' framework of PostgreSQL 13 has no pg_version().
 my $release = sql('SHOW server_version_num');
 
-# A session that is asked more than once.
+# A session that runs more than one query.
 sub session
 {
 	return WebhookTest::session($node, on_error_stop => 0);
@@ -49,13 +49,13 @@ WebhookTest::create_webhook($node, app => "'app'", event => "'guest.*'", url => 
 	$locker->query_safe('COMMIT');
 	$writer->query("SET statement_timeout = 0; INSERT INTO guest VALUES (2)");
 	is($writer->query('SELECT id FROM guest'), '2', 'W1: the statement after the cancelled one works');
-	ok($receiver->wait_for_count(1, '/guest'), 'W1: and is told');
+	ok($receiver->wait_for_count(1, '/guest'), 'W1: and is sent');
 	$locker->quit;
 	$writer->quit;
 }
 
-# W5: a table whose settings name a column that has another name now is refused to those who change it, and stops
-# nobody else.
+# W5: writing to a table whose settings name a renamed column is an error, and stops
+# no one else.
 
 {
 	sql('CREATE TABLE other (id int PRIMARY KEY)', q{; SELECT webhook.watch('other', 'other')});
@@ -72,8 +72,8 @@ WebhookTest::create_webhook($node, app => "'app'", event => "'guest.*'", url => 
 	sql("SELECT webhook.delete_webhook_by_id($all)");
 }
 
-# W1: rows that wait for their event to be inserted can still be told when their table was rewritten meanwhile; one whose
-# columns have got other types is refused, not misread.
+# W1: rows that wait for their event to be inserted can still be sent when their table was rewritten meanwhile; one whose
+# column types have changed is refused, not misread.
 
 {
 	my $values = q{SELECT 1, repeat('x', 10), (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 5000) AS i)};
@@ -84,10 +84,10 @@ WebhookTest::create_webhook($node, app => "'app'", event => "'guest.*'", url => 
 		app => "'app'", event => "'ticket.create'", event_uids => "'E1'", url => "'" . $receiver->url('/ticket') . "'");
 
 	sql("BEGIN; INSERT INTO ticket $values; TRUNCATE ticket; INSERT INTO event VALUES (1, 'E1'); COMMIT");
-	ok($receiver->wait_for_count(1, '/ticket'), 'W1: a row is told although its table was truncated');
+	ok($receiver->wait_for_count(1, '/ticket'), 'W1: a row is sent although its table was truncated');
 	sql("DELETE FROM event; BEGIN; INSERT INTO ticket $values; ALTER TABLE ticket ADD COLUMN c timestamptz DEFAULT clock_timestamp();",
 		"INSERT INTO event VALUES (1, 'E1'); COMMIT");
-	ok($receiver->wait_for_count(2, '/ticket'), 'W1: a row is told although its table was rewritten');
+	ok($receiver->wait_for_count(2, '/ticket'), 'W1: a row is sent although its table was rewritten');
 	like(($receiver->requests('/ticket'))[1]->{body}, qr/d3d9446802a44259755d38e6d163e820/, 'W1: with its large value');
 	WebhookTest::fails_with($node, "DELETE FROM event; BEGIN; INSERT INTO ticket VALUES (1, '5');"
 		  . "ALTER TABLE ticket ALTER COLUMN n TYPE int USING length(n); INSERT INTO event VALUES (1, 'E1'); COMMIT",
@@ -182,19 +182,19 @@ sql(q{SELECT webhook.connect_profile('crm', 'conferences', true); TRUNCATE event
 	sql(q{SELECT webhook.set_field_mapping('[{"name": "code", "mapped_to": "uid"}]', 'crm', entity_type => 'event')});
 	$reader->query_safe("SELECT webhook.get_events('$key'); COMMIT");
 	is($reader->query("SELECT webhook.get_events('$key') -> 'data'"), '[{"code": "1.e5"}]',
-		'I14: after a transaction with an old snapshot the session knows the mapping');
+		'I14: after a transaction with an old snapshot the session uses the mapping');
 	$reader->quit;
 	sql(q{SELECT webhook.set_field_mapping(NULL, 'crm', entity_type => 'event')});
 }
 
-# I15: what PostgreSQL would take for a number, but JSON would not, is none.
+# I15: what PostgreSQL accepts as a number, but JSON does not, is not a number.
 
 sql(q{SELECT webhook.set_form('crm', 'event', '[{"name": "uid", "type": "number"}]')});
 is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": null}]', 'I15: "1.e5" is no number');
 sql(q{UPDATE event SET uid = '-1.5e+05'});
 is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I15: "-1.5e+05" is one');
 
-# I15: configure_form() makes nobody wait for somebody who does not own the table.
+# I15: configure_form() lets no one wait for a session whose role does not own the table.
 
 {
 	my $reader = session();
@@ -208,7 +208,7 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 	is(sql(q{SELECT webhook.configure_form('crm', 'event')}), '0', 'I15: a table that was dropped is passed over');
 }
 
-# W5, I7: who deletes an integration and does not commit makes the worker wait for nothing.
+# W5, I7: a session that deletes an integration and does not commit does not make the worker wait.
 
 {
 	my $deleter = session();
@@ -231,7 +231,7 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 	$deleter->quit;
 }
 
-# W14, W2: what belongs to a dropped role or is about a dropped table is known by a number only, which would mean another
+# W14, W2: what belongs to a dropped role or table has its OID only, which would mean another
 # one where a dump is restored.
 
 {
@@ -257,7 +257,7 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 			(SELECT count(*) FROM webhook.watch WHERE entity_type = 'guest')}), '1|1', 'W2: all others are there');
 }
 
-# W14: how much is pending is told of one's own webhooks; another role's is one that does not exist.
+# W14: pending() counts for a role's own webhooks; another role's does not exist for it.
 
 {
 	my $mine = sql(q{SET ROLE alice; SELECT webhook.create_webhook('alice', 'sale.closed', '}, $receiver->url('/alice'),
@@ -274,7 +274,7 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 	sql("SELECT webhook.delete_webhook_by_id($mine)");
 }
 
-# W14: a webhook whose owner was dropped hears of nothing any more.
+# W14: a webhook whose owner was dropped gets nothing any more.
 
 {
 	my $session = session();
@@ -290,7 +290,7 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 	$session->quit;
 }
 
-# I6, I8: what is compared with the values of rows is not longer than what can be looked up.
+# I6, I8: what is compared with values of rows is limited to the length of lookup keys.
 
 WebhookTest::fails_with($node, q{SELECT webhook.create_webhook('a', 'a.b', 'http://127.0.0.1/', event_uids => repeat(U&'\00fc', 150))},
 	'22023', 'An event UID is longer than 255 bytes', 'I6: an event UID of 300 bytes is refused');
@@ -332,7 +332,7 @@ is(sql(q{BEGIN; INSERT INTO crowd SELECT i, 'U' || i FROM generate_series(1, 350
 	SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'webhook integrations in force'; COMMIT}),
 	'1', 'I10: old caches of event overrides are gone before the transaction ends') if $release >= 140000;
 sql(q{INSERT INTO crowd VALUES (0, 'X')});
-ok($receiver->wait_for_count(1, '/crowd'), 'I10: the event with the override is told');
+ok($receiver->wait_for_count(1, '/crowd'), 'I10: the event with the override is sent');
 
 # I15, W14: a column that configure_form() has added is one of those that watch() was given, also when it is renamed.
 
@@ -359,7 +359,7 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	is($writer->query_safe(q{INSERT INTO feeling VALUES (2, 'well') RETURNING id}), '2', 'W15: the cast is dropped, the session goes on');
 	sql(q{CREATE FUNCTION mood_json(mood) RETURNS json LANGUAGE sql AS 'SELECT json_build_object($1::text, 1)'}, ";$cast");
 	$writer->query_safe(q{INSERT INTO feeling VALUES (3, 'well')});
-	ok($receiver->wait_for_count(3, '/feeling'), 'W15: all three are told');
+	ok($receiver->wait_for_count(3, '/feeling'), 'W15: all three are sent');
 	is(join(' ', map { $_->{body} } $receiver->requests('/feeling')),
 		'{"id":1,"mood":["well"]} {"id":2,"mood":"well"} {"id":3,"mood":{"well" : 1}}', 'W15: each by the cast of its time');
 	$writer->quit;
@@ -380,7 +380,7 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	is(sql(q{SELECT webhook.rest_hook_sample('dropped.create')}), '[{"id": 42}]', 'W15: until it is watched');
 }
 
-# W14, M7, M8: a webhook whose owner is dropped is switched off, nothing is sent any more, and it can be rescued.
+# W14, M7, M8: a webhook whose owner is dropped is deactivated, nothing is sent any more, and it can be rescued.
 
 {
 	my $create = sub {
@@ -398,7 +398,7 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.undelivered WHERE webhook_id = $waiting AND state = 'retrying'");
 	sql('DROP ROLE erin');
 	ok($node->poll_query_until('postgres', "SELECT NOT active AND deactivation_reason = 'owner' FROM webhook.webhook WHERE id = $waiting"),
-		'W14: it is switched off, with a reason of its own');
+		'W14: it is deactivated, with a reason of its own');
 	like(sql("SELECT message FROM webhook.notification WHERE webhook_id = $waiting AND kind = 'deactivated'"),
 		qr/was deactivated: its owner, the role with OID \d+, does not exist any more; pending messages are kept/, 'M8: and a notification');
 	is(sql("SELECT count(*) FROM webhook.get_webhooks('erin') WHERE owner::text = owner::oid::text"), '2',
@@ -406,7 +406,7 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	foreach my $id ($waiting, $buffered)
 	{
 		WebhookTest::fails_with($node, "SELECT webhook.activate_webhook($id, true)", '55000',
-			'the owner of webhook \d+ no longer exists', 'W14: it cannot be switched on');
+			'the owner of webhook \d+ no longer exists', 'W14: it cannot be activated');
 	}
 	WebhookTest::fails_with($node, qq{SELECT webhook.update_webhook($waiting, '{"owner": "nobody"}')}, '42704', 'invalid value for argument "owner"',
 		'W14: nor be given to a role that does not exist');
@@ -419,10 +419,10 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	ok($receiver->wait_for_count(1, '/frank'), 'M9: so is what was buffered');
 
 	WebhookTest::fails_with($node, qq{SET ROLE alice; SELECT webhook.update_webhook($waiting, '{"owner": "alice"}')}, 'P0002',
-		'does not exist', 'W14: nobody takes the webhook of another role');
+		'does not exist', 'W14: no role takes the webhook of another');
 	sql('GRANT frank TO alice');
 	WebhookTest::fails_with($node, qq{SET ROLE alice; SELECT webhook.update_webhook($waiting, '{"owner": "bob"}')}, '42501',
-		'must be member of role "bob"', 'W14: nor gives one to a role that he is no member of');
+		'must be member of role "bob"', 'W14: nor gives one to a role that it is not a member of');
 	sql(qq{SET ROLE alice; SELECT webhook.update_webhook($waiting, '{"owner": "alice"}')});
 	is(sql("SELECT owner FROM webhook.get_webhooks() WHERE id = $waiting"), 'alice', 'W14: a member of both roles may');
 }
@@ -459,7 +459,7 @@ SKIP:
 	is(sql($told), 'room.create part.create', 'W15: until it is watched itself');
 }
 
-# I16: a payload with a character that jsonb cannot hold does not cost the page.
+# I16: a payload with a character that jsonb cannot hold does not make the page fail.
 
 {
 	my $nul = sql(q{SELECT webhook.create_integration('nul')});

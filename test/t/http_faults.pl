@@ -49,7 +49,7 @@ my $gone = WebhookTest::Receiver->start;
 my $closed_url = $gone->url('/');
 $gone->stop;
 
-# name; behaviour, or the URL of somebody who cannot be reached; outcome, status and error in the log
+# name; behaviour, or the URL of a receiver that cannot be reached; outcome, status and error in the log
 
 my $limit = 'response larger than 10240 bytes';
 my @faults = (
@@ -137,10 +137,10 @@ foreach my $i (0 .. $#faults)
 	is($rest, '1|t|t', "R3: $name: first attempt, in time");
 }
 my $failures = grep { ($_->[2] // '') ne 'delivered' } @faults;
-is(sql('SELECT count(*) FROM webhook.undelivered'), $failures, 'R3: what failed is to be retried');
-is(sql("SELECT bool_and(active) FROM webhook.get_webhooks('faults')"), 't', 'W5: nobody is switched off by one failure');
+is(sql('SELECT count(*) FROM webhook.undelivered'), $failures, 'R3: what failed will be retried');
+is(sql("SELECT bool_and(active) FROM webhook.get_webhooks('faults')"), 't', 'W5: no webhook is deactivated by one failure');
 
-# Everybody is well the next time, those who could not be reached after they have been mended.
+# The next attempt of each succeeds, of those that could not be reached after their URL has been corrected.
 
 foreach my $i (0 .. $#faults)
 {
@@ -161,7 +161,7 @@ WebhookTest::wait_until_delivered($node);
 becomes("SELECT string_agg(outcome || ' ' || attempt, ',') FROM webhook.get_webhook_log($drop)", 'delivered 1,delivered 1,delivered 1',
 	'R3: a connection closed under a request costs no attempt');
 
-# An answer that nobody has asked for is none to the next request; what is silent between requests is used again
+# A response without a request is not taken for that of the next request; what is silent between requests is used again
 
 foreach my $stray ([ 'plain', $receiver ], [ 'tls', $good ])
 {
@@ -185,7 +185,7 @@ foreach my $stray ([ 'plain', $receiver ], [ 'tls', $good ])
 	is(scalar(keys %connections), 1, "C1: $name: one connection is used again and again");
 }
 
-# HTTP/2: what goes wrong with one request, with a new connection and with one that is in use
+# HTTP/2: what goes wrong with one request, over a new connection and over one that is in use
 
 SKIP:
 {
@@ -244,7 +244,7 @@ SKIP:
 	}
 	is($version_2, scalar(@http2_faults), 'R3: HTTP/2: all of it was HTTP/2');
 
-	# What may have been taken is not sent again at once, neither over a new connection nor over one that was kept
+	# What may have been received is not sent again at once, neither over a new connection nor over one that was kept
 	foreach my $fault ({ goaway => 'seen' }, { cut => 'before' })
 	{
 		foreach my $kept (0, 1)

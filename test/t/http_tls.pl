@@ -1,4 +1,4 @@
-# Two-way SSL, through SQL, with a server that demands it; and secrets that stand in files.
+# Two-way SSL, through SQL, with a server that requires it; and secrets in files.
 #
 # Mission: I18, R3, W9, W14.
 
@@ -142,7 +142,7 @@ like(send_to($two_way, %client, client_key => pem('server.key')), qr/^tls /, 'I1
 is(scalar($two_way->requests), 2, 'I18: the receiver has seen two requests');
 unlike(sql("SELECT string_agg(w::text, ' ') FROM webhook.get_webhooks() w"), qr/PRIVATE KEY/, 'W14: keys are not shown');
 
-# TLS 1.1 and older are not spoken
+# TLS 1.1 and older are not used
 
 SKIP:
 {
@@ -210,7 +210,7 @@ sub log_of
 my $id = as_alice($plain, 'header', headers => q('{"Authorization": "file:alice/token", "X-Team": "file:team/token"}'),
 	secret => q('file:alice/whsec'));
 my ($request) = $plain->requests('/header');
-is($request->{headers}{authorization}, 'Bearer s3cr3t', 'W14: the value of a header stands in a file');
+is($request->{headers}{authorization}, 'Bearer s3cr3t', 'W14: the value of a header is read from a file');
 is($request->{headers}{'x-team'}, 'of the team', 'W14: also in one of a role that the owner belongs to');
 like($request->{headers}{'webhook-signature'}, qr/^v1,\S{44}$/, 'W6: so does the signing secret');
 unlike(log_of($id), qr/s3cr3t|of the team/, 'W14: the log does not show it');
@@ -231,7 +231,7 @@ like(log_of(as_alice($plain, 'missing', headers => q('{"X": "file:alice/missing"
 like(log_of(as_alice($plain, 'outside', headers => q('{"X": "file:alice/outside"}'))),
 	qr/could not read file/, 'W14: a link that leads out of the directory');
 
-# What else may stand where a file is expected
+# Other things where a file is expected
 
 put('alice/zero', "Bearer z3ro\0more");
 put('alice/huge', 'h' x (256 * 1024 + 1));

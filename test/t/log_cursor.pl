@@ -139,7 +139,7 @@ cmp_ok(sql('SELECT count(*) FROM webhook.outbox_unread()'), '>', 15000, 'a backl
 set_dispatch('on');
 check_ledger('backlog');
 
-# Somebody who looks with an old snapshot from now on.
+# A session that reads with an old snapshot from now on.
 
 my $old = WebhookTest::session($node);
 my $file = sql(q{SELECT pg_relation_filenode('webhook.cursor')});

@@ -1,5 +1,5 @@
 # The outbox is a ring of partitions: full ones are left, sealed when their writers have ended, and truncated when all
-# of it is dealt with.  Whoever holds one up delays nobody, and no message is lost in any state, nor by a crash in it.
+# of it is processed.  A session that holds one up delays no one, and no message is lost in any state, nor by a crash in it.
 #
 # Mission: W1 W2 W13; goals P11, R1.
 
@@ -15,7 +15,7 @@ my $node = WebhookTest::start_node('main', 'webhook.partition_size = 64kB');
 my $receiver = WebhookTest::Receiver->start;
 my $expected = 0;
 
-# Of a transaction.  A message takes some 60 bytes.
+# Of a transaction.  A message takes about 60 bytes.
 use constant ROWS => 1000;
 
 # Insert rows that fill more than two partitions, in several transactions, and see the ring move.  It may come back to
@@ -101,7 +101,7 @@ sub written_by
 		'WHERE relation::regclass::text ~ \'^webhook[.]outbox_[0-3]$\' AND mode = \'RowExclusiveLock\' AND ', $whose);
 }
 
-# Everybody else goes on and their partitions are truncated, but for those in question.
+# All others go on and their partitions are truncated, except those in question.
 sub held
 {
 	my ($what, $partitions) = @_;
@@ -160,7 +160,7 @@ complete('REPEATABLE READ');
 is(arrived(-16000, -10001), 6000, 'REPEATABLE READ: its messages have arrived');
 emptied('REPEATABLE READ');
 
-# Somebody who reads a partition, such as pg_dump: nothing is truncated under his eyes.
+# A session that reads a partition, such as pg_dump: nothing is truncated under it.
 
 $writer->query_safe('BEGIN; SELECT count(*) FROM webhook.outbox');
 fill('reader');
@@ -181,7 +181,7 @@ fill('prepared, after a crash');
 held('prepared, after a crash', $written);
 complete('prepared');
 sql(q{COMMIT PREPARED 'prepared'});
-ok(arrives(-26000), 'prepared: its messages arrive though nobody wakes the worker');
+ok(arrives(-26000), 'prepared: its messages arrive although no session wakes the worker');
 is(arrived(-26000, -20001), 6000, 'prepared: all of them');
 emptied('prepared');
 

@@ -1,4 +1,4 @@
-# The main job: a row changes, the transaction commits, a receiver hears of it.
+# The main job: a row changes, the transaction commits, a receiver gets a request.
 #
 # Mission: M1 M2 M4 M6, E1 E2 E3 E7, I4 I5 I6, W1.
 

@@ -1,5 +1,5 @@
-# The install script: nothing unqualified, nothing granted, nothing without a comment; and it does not fall for what
-# others have put in its way.
+# The install script: nothing unqualified, nothing granted, nothing without a comment; and it is not misled by
+# objects that others have created.
 #
 # Mission: W14.
 
@@ -60,7 +60,7 @@ none("SELECT objid::regclass FROM pg_depend d JOIN pg_class c ON c.oid = objid
 	'everything belongs to the extension');
 
 # The script itself: tables, types and the like are named with their schema everywhere, because of pg_temp; functions
-# outside of function bodies, in which only pg_catalog can have them.  A definer's function says where it looks for names.
+# outside of function bodies, in which only pg_catalog can have them.  A SECURITY DEFINER function has a search_path.
 
 my $syntax = join('|', qw(all and any array as between cast check coalesce else exists extract filter foreign from greatest in key lateral least
 	like not nullif on operator or over partition primary reset row select set setof some table then unique using values when where with));
@@ -111,7 +111,7 @@ sub flaws
 	return join("\n", @found);
 }
 
-# It sees what it is to see
+# It sees what it should
 
 foreach my $bad (
 	'CREATE TABLE t (id int)', 'create table if not exists t (id int)', 'CREATE OR REPLACE VIEW v AS SELECT 1',
@@ -158,7 +158,7 @@ foreach my $file (sort glob("$sources/install/*.sql"), glob("$sources/upgrade/*.
 	$bare->stop;
 }
 
-# A role that may create schemas waits for the extension to come
+# A role that may create schemas prepares for the extension
 
 sub hostile
 {

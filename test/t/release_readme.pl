@@ -1,5 +1,5 @@
 # The README is true: its examples run as they stand, its receivers verify what is sent and drop repeats, its reference is
-# that of the catalog, and its links lead somewhere.
+# that of the catalog, and its links have targets.
 #
 # Mission: M3 M7 M8 M9, W2 W6 W12.
 
@@ -246,7 +246,7 @@ SKIP:
 	my $step = sub {
 		my ($statement, @rows) = @{ $_[0] };
 
-		# What is shown first is soon over: a number of attempts.
+		# The number of attempts shown first is soon outdated.
 		return $node->poll_query_until('outage', $statement, join("\n", map { s/^ +//r =~ s/ *\| */|/gr } grep { /\S/ } @rows));
 	};
 

@@ -175,7 +175,7 @@ sub numbers
 is_deeply([ sort { $a <=> $b } @{ numbers('/things') } ], [ 1, 2, 6 .. 21 ], 'R2, W2: every message arrives once');
 is_deeply(numbers('/things', sub { $_[0] < 10 || $_[0] == 21 }), [ 1, 2, 6 .. 9, 21 ], 'W3: in order');
 is_deeply([ sort map { decode_json($_->{body})->{Number} } $receiver->requests('/guests') ], [ 100, 102, 102 ],
-	'I10: what the integration wants arrives in its shape');
+	'I10: an integration gets its message in its shape');
 is_deeply([ sort map { decode_json($_->{body})->{entity_id} } $receiver->requests('/ball') ], [ 100, 100, 101, 103 ],
 	'what is restricted to events, columns and values arrives');
 is($receiver->count('/buffering') + $receiver->count('/off') + $receiver->count('/withheld'), 0, 'nothing is sent that should not');
@@ -187,7 +187,7 @@ WebhookTest::wait_until_delivered($node);
 is(numbers('/things')->[-1], 3, 'and arrives');
 cmp_ok(sql('SELECT count(*) FROM webhook.get_webhook_log(1)'), '>', 9, 'the log goes on');
 
-# What was granted still is, and stands in dumps
+# Privileges are kept, and are part of dumps
 
 sql('CREATE ROLE grantee');
 $node->safe_psql('old', q{CREATE EXTENSION webhook VERSION '0.1.0'; GRANT USAGE ON SCHEMA webhook TO grantee;
@@ -202,7 +202,7 @@ is_deeply([ sort($dump =~ /^GRANT .* ON FUNCTION webhook\.(\w+)\(.*TO grantee/gm
 $node->safe_psql('old', 'DROP OWNED BY grantee');
 sql('DROP ROLE grantee');
 
-# The SQL waits for its library: version 9.9.9 has columns of which this one knows nothing
+# The SQL waits for its library: version 9.9.9 has columns that this one does not know
 
 append_to_file("$directory/webhook--$version--9.9.9.sql", q{
 	ALTER TABLE webhook.webhook ADD COLUMN colour text NOT NULL DEFAULT 'red';

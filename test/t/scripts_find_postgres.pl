@@ -44,7 +44,7 @@ sub headers
 	return;
 }
 
-# An installation of a release: what of it is there has its version given.
+# An installation of a release: the parts that exist have a version.
 sub postgres
 {
 	my ($release, %has) = @_;
@@ -147,7 +147,7 @@ my ($newest) = contents($script) =~ /^newest_release=(\d+)$/m;
 my ($unknown) = contents(dirname($script) . '/../src/compat.h') =~ /PG_VERSION_NUM >= (\d+)0000 && !defined\(WEBHOOK_UNTESTED_POSTGRESQL\)/;
 is($unknown, $newest + 1, 'the newest release of the scripts is that of the sources');
 
-# PG_CONFIG that is none
+# An invalid PG_CONFIG
 
 is(found('', PG_CONFIG => '/nonexistent'), 'PG_CONFIG=/nonexistent is not a pg_config that can be run on this machine', 'PG_CONFIG of nothing');
 program("$tree/foreign", '');
@@ -160,7 +160,7 @@ chmod(0644, "$tree/foreign");
 is(found('', PG_CONFIG => "$tree/foreign"), 'PG_CONFIG=foreign is not a pg_config that can be run on this machine',
 	'PG_CONFIG that must not be run');
 
-# The servers of the tests trust whoever reaches their sockets: nobody else may.
+# The servers of the tests trust every connection to their sockets, so no other user may reach them.
 
 SKIP:
 {

@@ -31,7 +31,7 @@ sub may_not
 	return;
 }
 
-# As they stand in the README.
+# As written in the README.
 my ($grants) = slurp_file(dirname(abs_path(__FILE__)) . '/../../README.md') =~ /^## Appendix: grants\n.*?^```sql\n(.*?)^```$/ms;
 
 sql('CREATE ROLE app; CREATE ROLE operator; CREATE ROLE monitor; CREATE ROLE organiser; CREATE ROLE gateway; CREATE ROLE cashier;
@@ -63,7 +63,7 @@ sql("INSERT INTO webhook.notification (webhook_id, kind, message, token) VALUES 
 $receiver->behave('/app', status => 503);
 sql("SELECT webhook.emit('x.y', '{}')");
 $node->poll_query_until('postgres', 'SELECT count(*) > 0 FROM webhook.undelivered WHERE attempts > 0');
-is(may('monitor', 'SELECT webhook.pending()'), may('app', 'SELECT webhook.pending()'), 'W12: a monitor is told what is pending for others');
+is(may('monitor', 'SELECT webhook.pending()'), may('app', 'SELECT webhook.pending()'), 'W12: a monitor sees what is pending for others');
 is(may('monitor', "SELECT webhook.pending($id) > 0"), 't', 'W12: for each webhook');
 my $seen = join("\n", map { may('monitor', $_) } ('SELECT * FROM webhook.stat_webhooks', 'SELECT * FROM webhook.stat_workers',
 	'SELECT * FROM webhook.undelivered', 'SELECT * FROM webhook.withheld', 'SELECT webhook.pending()',
@@ -74,7 +74,7 @@ may_not('monitor', $_) foreach ('SELECT token FROM webhook.notification', 'SELEC
 	'SELECT payload FROM webhook.outbox', "SELECT webhook.get_secret($id)", "SELECT webhook.deactivate_webhook($id)",
 	"SELECT webhook.emit('x.y', '{}')", 'DELETE FROM webhook.notification');
 
-# Who manages integrations has the API keys, who asks with one and who takes payments have nothing else
+# A role that manages integrations has the API keys; one that uses a key, or reports payments, has nothing else
 
 my $key = may('organiser', "SELECT webhook.create_integration('crm')");
 may('organiser', "SELECT $_") foreach ("webhook.connect_profile('crm', 'p', true)", "webhook.activate_integration('p', 'crm')",
@@ -82,7 +82,7 @@ may('organiser', "SELECT $_") foreach ("webhook.connect_profile('crm', 'p', true
 	q{webhook.set_form('crm', 'guest', '[{"name": "name", "type": "text"}]')}, "webhook.check_form('crm', 'guest')",
 	'webhook.get_integrations()', "webhook.clear_event_override('e')", "webhook.deactivate_integration('p')");
 like(may('gateway', "SELECT webhook.$_('$key')"), qr/"total": 0/, "I8: $_, of profiles with access") foreach qw(get_events get_attendees);
-is(may('cashier', "SELECT webhook.notify_payment('guest', '1')"), 't', 'I12: a payment is told');
+is(may('cashier', "SELECT webhook.notify_payment('guest', '1')"), 't', 'I12: a payment is reported');
 $key = may('organiser', "SELECT webhook.rotate_api_key('crm')");
 may('organiser', "SELECT $_") foreach ("webhook.disconnect_profile('crm', 'p')", "webhook.delete_integration('crm')");
 may_not($_, "SELECT webhook.create_integration('x')") foreach qw(app gateway cashier);
@@ -96,7 +96,7 @@ may('operator', $_) foreach ('SELECT token FROM webhook.notification', 'UPDATE w
 may_not('operator', 'SELECT * FROM webhook.webhook');
 may_not('operator', 'UPDATE webhook.notification SET message = NULL');
 
-# What it may lock is not waited for
+# The worker does not wait for what an operator may lock
 
 $receiver->behave('/app');
 sql("SELECT webhook.activate_webhook($id)");

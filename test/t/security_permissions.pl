@@ -1,4 +1,4 @@
-# Nobody is sent what he may not select, whatever is granted and revoked while messages flow.
+# No role is sent what it may not select, whatever is granted and revoked while messages flow.
 #
 # Mission: W14.
 
@@ -87,7 +87,7 @@ my $ada = '{"event_uid":"EV","id":1,"name":"Ada","salary":100}';
 is_deeply(arrived('reader'), [$ada], 'W14: who may select everything is sent everything');
 is_deeply(arrived('member'), [$ada], 'W14: so is a member of a role that may');
 is_deeply(arrived('partial'), ['{"id":1,"name":"Ada"}'], 'W14: unreadable columns are left out');
-is_deeply(arrived('nobody'), [], 'W14: who may not select is sent nothing');
+is_deeply(arrived('nobody'), [], 'W14: a role that may not select is sent nothing');
 
 sql(q{UPDATE crm.guest SET salary = 200});
 is(scalar(@{ arrived('reader') }), 1, 'W14: a change of a column');
@@ -118,7 +118,7 @@ my $manual = subscribe('nobody', 'guest.manual');
 WebhookTest::fails_with($node, "SET ROLE nobody; SELECT webhook.fire_webhook($manual, '1')",
 	'P0002', 'does not exist', 'W14: a manual trigger finds no record that may not be read');
 
-# A right is lost while messages flow, in a session that has captured before
+# A privilege is revoked while messages flow, in a session that has captured before
 
 my $session = WebhookTest::session($node);
 $session->query_safe(q{UPDATE crm.guest SET name = 'before'});
@@ -177,7 +177,7 @@ sql(q{DROP ROLE brief; UPDATE crm.guest SET name = 'orphan'});
 is_deeply(arrived('brief'), [], 'W14: a webhook without an owner is sent nothing');
 is(scalar(@{ arrived('nobody') }), 1, 'W14: PUBLIC counts');
 
-# A payload function may use any column: it takes the right to select them all
+# A payload function may use any column: it requires the privilege to select them all
 
 arrived($_) foreach qw(partial reader);
 sql(q{
@@ -189,7 +189,7 @@ sql(q{
 is_deeply(arrived('partial'), [], 'W14: a payload function goes to those who may select everything');
 is(scalar(@{ arrived('reader') }), 1, 'W14: and does go to them');
 
-# A transform runs in the worker, with the rights of the webhook's owner and no way out
+# A transform runs in the worker, with the privileges of the webhook's owner and no way to get others
 
 sql(q{
 	CREATE FUNCTION escape(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
-# A right that is lost stops what has been captured before as well: nothing of it is sent, and nothing of it is lost.
+# Revoking a privilege stops what has been captured before as well: nothing of it is sent, and nothing of it is lost.
 #
 # Mission: W14, W11, W12.
 
@@ -92,7 +92,7 @@ becomes(failed($reader), '2|withheld: permission denied for table guest', 'W12: 
 becomes("SELECT delivered, failed, attempts, failing_since IS NULL FROM webhook.stat_webhooks WHERE webhook_id = $reader",
 	'2|2|2|t', 'W14: it counts as failed, not as an attempt, and not against the receiver');
 becomes("SELECT count(*), min(message) FROM webhook.notification WHERE webhook_id = $reader",
-	'1|rows of crm.guest are no longer sent: permission denied for table guest', 'W14: the operator hears of it, once');
+	'1|rows of crm.guest are no longer sent: permission denied for table guest', 'W14: the operator is notified, once');
 is(redeliver_all($reader), 2, 'W11: it may be delivered again');
 is(arrived('reader'), '', 'W14: but not as long as the right is missing');
 becomes(failed($reader), '2|withheld: permission denied for table guest', 'W12: it has failed again');
@@ -103,7 +103,7 @@ sql(q{UPDATE crm.guest SET name = 'c'});
 is(arrived('reader'), 'c', 'W14: and new messages flow');
 is(arrived('member'), 'c', 'W14: to others, too');
 
-# Waiting in memory for its turn, and in the table behind a message that is to be retried
+# Waiting in memory for its turn, and in the table after a message that must be retried
 
 sql("SELECT webhook.update_webhook($reader, '{\"rate_limit\": 2, \"ordering\": \"none\"}')");
 sql(join(';', map { "UPDATE crm.guest SET name = 'd$_'" } 1 .. 30));
@@ -133,20 +133,20 @@ sql('GRANT SELECT ON crm.guest TO reader');
 redeliver_all($reader);
 is(arrived('reader'), 'e f', 'W11: sent when the right is back');
 
-# Row-level security is switched on
+# Row-level security is enabled
 
 dispatch('off');
 sql(q{UPDATE crm.guest SET name = 'g'; ALTER TABLE crm.guest ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON crm.guest USING (id = 2)});
 dispatch('on');
-is(arrived('reader'), '', 'W14: row-level security stops what was captured before it was switched on');
+is(arrived('reader'), '', 'W14: row-level security stops what was captured before it was enabled');
 becomes(failed($reader), '1|withheld: row-level security of table guest applies to role reader', 'W12: and says so');
 becomes("SELECT count(*) FROM webhook.notification WHERE webhook_id = $reader AND message LIKE '%row-level security%'", 1,
-	'W14: the operator hears of it, once');
+	'W14: the operator is notified, once');
 sql('ALTER TABLE crm.guest DISABLE ROW LEVEL SECURITY');
 redeliver_all($_) foreach $reader, $member;
-is(arrived('reader'), 'g', 'W11: sent when it is switched off again');
+is(arrived('reader'), 'g', 'W11: sent when it is disabled again');
 
-# Kept for a webhook that is switched off
+# Buffered for a webhook that is deactivated
 
 sql("SELECT webhook.deactivate_webhook($reader, true)");
 sql(q{UPDATE crm.guest SET name = 'h'});
@@ -207,7 +207,7 @@ is(arrived('reader'), 's t', 'W14: a payload that is no jsonb is judged by its c
 sql("SELECT webhook.delete_webhook_by_id($note)");
 sql('DROP TABLE crm.note');
 
-# A column that is lost is told, as a table is; one that was never seen, or that comes back, is not
+# Losing a column is reported, as losing a table is; one that was never readable, or that is readable again, is not
 
 sub told
 {
@@ -259,14 +259,14 @@ sql(q{UPDATE crm.guest SET name = 'n'; REVOKE readers FROM member});
 sql("SELECT webhook.test_webhook($reader); REVOKE USAGE ON SCHEMA crm FROM PUBLIC");
 dispatch('on');
 is(arrived('member') . arrived('reader'), '', 'W14: the end of a membership, and of the right to use the schema');
-becomes(failed($member), '1|withheld: permission denied for schema crm', 'W12: is told');
+becomes(failed($member), '1|withheld: permission denied for schema crm', 'W12: is reported');
 becomes("SELECT outcome, error FROM webhook.get_webhook_log($reader) LIMIT 1", 'invalid|withheld: permission denied for schema crm',
-	'E6: a test that is withheld stands in the log');
+	'E6: a test that is withheld is in the log');
 sql('GRANT USAGE ON SCHEMA crm TO PUBLIC; GRANT readers TO member');
 redeliver_all($_) foreach $member, $reader;
 is(arrived('member') . arrived('reader'), 'nn', 'W11: later');
 
-# A role, and a table, that exist no more
+# A role, and a table, that have been dropped
 
 sql('GRANT SELECT ON crm.other TO brief');
 my $brief = subscribe('brief', 'guest.*');
@@ -277,7 +277,7 @@ dispatch('on');
 is(arrived('brief'), '', 'W14: a webhook without an owner is sent nothing');
 becomes("SELECT w.active, w.deactivation_reason, w.buffered, n.message ~ 'its owner, the role with OID \\d+, does not exist any more'
 	FROM webhook.get_webhooks() AS w JOIN webhook.notification AS n ON n.webhook_id = w.id AND n.kind = 'deactivated' WHERE w.id = $brief",
-	'f|owner|1|t', 'W12: and it is told why');
+	'f|owner|1|t', 'W12: and it is reported why');
 is(arrived('reader'), 'dropped o', 'W14: what was captured of a table that has been dropped is sent');
 
 # A table that is locked does not hold up the worker, nor does it reveal anything

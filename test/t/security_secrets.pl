@@ -1,4 +1,4 @@
-# Secrets that stand in the database show nowhere: not in the log of requests, in errors, in statistics or in the server's log.
+# Secrets in the database appear nowhere: not in the log of requests, in errors, in statistics or in the server's log.
 #
 # Mission: W14, W6.
 
@@ -48,7 +48,7 @@ unlike(sql(q{SELECT string_agg(a::text, '') FROM pg_stat_activity AS a WHERE bac
 $receiver->behave('/held');
 WebhookTest::wait_until_delivered($node);
 
-# In what is told of requests, good and bad
+# In what is shown of requests, good and bad
 
 my @ids = ($id, create('http://127.0.0.1:1/'), create($receiver->url('/status/503')), create($receiver->url('/reset')),
 	create('https://127.0.0.1:' . $receiver->port . '/tls'), create('http://nowhere.invalid/'),
@@ -70,7 +70,7 @@ foreach my $what ('webhook.get_webhooks()', 'webhook.stat_webhooks', 'webhook.un
 unlike(sql("SET ROLE other; SELECT string_agg(x::text, '') FROM pg_stat_activity AS x"), $anywhere, 'W14: nor the activity of others');
 is(sql("SET ROLE other; SELECT count(*) FROM webhook.get_webhook_log($id)"), 0, 'W14: nor the log of others');
 
-# In refusals, whatever is wrong with the secret or beside it
+# In errors, whatever is wrong with the secret or with other arguments
 
 my %refusals = (
 	'a secret that is none' => [ "secret => 's3cr3t'", '22023' ],
@@ -94,7 +94,7 @@ foreach my $what (sort keys %refusals)
 	unlike($stderr, $anywhere, "W14: $what is not repeated");
 }
 
-# In the server's log, at a level that tells of much
+# In the server's log, at a verbose level
 
 sql("SELECT webhook.rotate_secret($id)");
 sql('SELECT pg_terminate_backend(pid, 60000) FROM webhook.stat_workers WHERE pid IS NOT NULL');

@@ -31,7 +31,7 @@ PrivateNetwork::publish(
 	'rebind.test' => ['93.184.216.36'],
 	'public.test' => ['93.184.216.34']);
 
-# Proxies of the environment must not be asked.
+# Proxies of the environment must not be used.
 my $proxy = WebhookTest::Receiver->start;
 local @ENV{qw(http_proxy HTTP_PROXY https_proxy all_proxy ALL_PROXY)} = ($proxy->url('')) x 5;
 my $node = WebhookTest::start_node('ssrf', "webhook.allowed_networks = ''", "webhook.timeout = 10s");
@@ -120,7 +120,7 @@ my @v4 = $v4->requests;
 my @v6 = $v6->requests;
 is(join(',', map { "$_->{path} $_->{connection}" } @v4), '/public.v4 1', 'R7: no connection over IPv4 but to a public address');
 is(join(',', map { "$_->{path} $_->{connection}" } @v6), '/public.v6 1', 'R7: no connection over IPv6 but to a public address');
-is(scalar($proxy->requests), 0, 'W9: proxies of the environment are not asked');
+is(scalar($proxy->requests), 0, 'W9: proxies of the environment are not used');
 
 # A redirect is not followed, wherever it leads
 
@@ -139,7 +139,7 @@ emit('both');
 my @both = $v4->requests('/both');
 ok(@both <= 1, 'R7: of two addresses only the public one can be reached');
 
-# A name that changes its address between two attempts.  The worker is started anew, so that it asks again.
+# A name that changes its address between two attempts.  The worker is restarted, so that it looks the name up again.
 
 $v4->behave('/rebind', status => 503, close => 1);
 my $rebind = WebhookTest::create_webhook($node, app => "'rebind'", event => "'rebind'",
@@ -151,7 +151,7 @@ my $before = scalar($v4->requests('/rebind'));
 sql("SELECT pg_terminate_backend(pid, 60000) FROM webhook.stat_workers WHERE pid IS NOT NULL");
 WebhookTest::wait_until_delivered($node);
 my $after = scalar($v4->requests('/rebind'));
-ok($after <= 3, 'R7: when the name has changed to a private one, the receiver hears nothing more');
+ok($after <= 3, 'R7: when the name has changed to a private one, the receiver gets nothing more');
 ok( $node->poll_query_until('postgres',
 		"SELECT bool_or(outcome = 'forbidden_address' AND attempt > 1) FROM webhook.get_webhook_log($rebind)"),
 	'R7: the attempt is refused');
@@ -169,7 +169,7 @@ is( sql("SELECT string_agg(w.name || ' ' || l.outcome, ', ' ORDER BY w.name)
 	'11.0.0.1 delivered, 127.0.0.1 forbidden_address, 192.168.0.1 forbidden_address',
 	'W9: others as before');
 
-# What is no host of the network at all
+# What is not a host of the network at all
 
 foreach my $url ('unix:/run/postgresql/.s', 'file:///etc/passwd', 'http://user:secret@10.0.0.1/', "http://b\x{c3}\x{bc}cher.test/",
 	'http://[fe80::1%25lo]/', 'http://127.0.0.1\@public.test/', 'gopher://10.0.0.1/')

@@ -1,5 +1,5 @@
 # The whole table of special addresses: first, middle and last of each range, in every spelling, as a name and as a name
-# that changes, through every format.  The receiver listens at each of them and hears nothing, until they are allowed.
+# that changes, through every format.  The receiver listens at each of them and gets nothing, until they are allowed.
 #
 # Mission: W9, R7, W7.
 
@@ -95,8 +95,8 @@ my $node = WebhookTest::start_node('table', "webhook.allowed_networks = ''", "we
 my $receiver_v4 = WebhookTest::Receiver->start(host => '0.0.0.0');
 my $receiver_v6 = WebhookTest::Receiver->start(host => '::');
 
-# Webhooks in each of the formats, all for one event; a host is given as [text, address that it stands for].  There will
-# be no second attempt without a word.
+# Webhooks in each of the formats, all for one event; a host is given as [text, its address].  There is
+# no second attempt unless requested.
 sub subscribe
 {
 	my ($event, @hosts) = @_;
@@ -118,7 +118,7 @@ sub emit
 	return;
 }
 
-# Thousands of webhooks are looked at in the table, as get_webhook_log() would be called for each.
+# The log of thousands of webhooks is read from the table, as get_webhook_log() would be called for each.
 sub finished
 {
 	my ($event, $attempts) = @_;
@@ -154,7 +154,7 @@ sub all_refused
 	return;
 }
 
-# As literals.  A dot behind an address makes it a name, or the same address: libcurl's releases do not agree.
+# As literals.  A dot after an address makes it a name, or the same address: libcurl's releases do not agree.
 
 my @literals = map { my $a = $_; map { [ $_, $a ] } $a =~ /:/ ? spellings_v6($a) : spellings_v4($a) } @all;
 note(scalar(@literals) . ' spellings of ' . scalar(@v4) . ' IPv4 and ' . scalar(@v6) . ' IPv6 addresses');
@@ -172,8 +172,8 @@ emit('name', 1);
 all_refused('name', 2 * @all, 'names, with and without a dot behind');
 is(requests_so_far(), 0, 'R7: the receiver at these addresses sees no request');
 
-# Rebinding: a public address for the first attempt, the forbidden one for the second.  The worker is started anew in
-# between, so that it asks again.
+# Rebinding: a public address for the first attempt, the forbidden one for the second.  The worker is restarted in
+# between, so that it looks the names up again.
 
 $_->behave('/changing', status => 503, close => 1) foreach $receiver_v4, $receiver_v6;
 my @changing = map { "changing$_.test" } 0 .. $#all;

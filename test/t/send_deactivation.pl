@@ -1,4 +1,4 @@
-# Webhooks that are switched off, and on again, in unusual ways: those that listen to just that, many at once, two people
+# Webhooks that are deactivated and reactivated in unusual ways: those that subscribe to just that, many at once, two people
 # with the same token, a rate limit meanwhile, the extension dropped under them.
 #
 # Mission: M7 M8 M9, W5 W10 W11 W12 W16; goals: R4.
@@ -39,7 +39,7 @@ cmp_ok(WebhookTest::most_in_a_second(@requests), '<=', 20, 'W10: the rate limit 
 is(scalar(@requests), 45, 'W11: which is complete');
 end_test($receiver);
 
-# M8: listeners that are switched off themselves; names of the greatest length; a token used by two at once
+# M8: subscribers that are deactivated themselves; names of the greatest length; a token used by two at once
 
 sql('DELETE FROM webhook.notification');
 $id = $receiver->webhook('/ended', app => q{repeat('"', 200)}, name => 'repeat(chr(128512), 200)');
@@ -49,15 +49,15 @@ my ($in, $out, $err) = ("LISTEN webhook;\n\\echo ready\n", '', '');
 my $session = begin_session(\$in, \$out, \$err);
 $session->pump until $out =~ /ready/;
 emit(1);
-becomes("SELECT count(*) FROM webhook.notification WHERE kind = 'deactivated'", 3, 'M8: the news switch off those who will not hear them');
+becomes("SELECT count(*) FROM webhook.notification WHERE kind = 'deactivated'", 3, 'M8: subscribers that do not accept the notification are deactivated');
 $in .= "\\echo done\nSELECT 1;\n\\q\n";
 $session->finish;
 my @news = map { /with payload "(.*)" received/ ? decode_json($1) : () } split(/\n/, $out);
 is(scalar(@news), 3, 'M8: three NOTIFYs, each valid JSON');
 is(length($news[0]{app}), 200, 'M8: with the name in full');
-becomes('SELECT webhook.pending() + (SELECT count(*) FROM webhook.outbox_unread())', 0, 'M8: there it ends');
+becomes('SELECT webhook.pending() + (SELECT count(*) FROM webhook.outbox_unread())', 0, 'M8: it ends there');
 is(sql("SELECT string_agg(buffered::text, ' ' ORDER BY id) FROM webhook.get_webhooks() WHERE app = 'listener'"), '2 2',
-	'M8: each has kept what it was to hear: of the first, and of the other listener');
+	'M8: each has buffered its messages: about the first, and about the other subscriber');
 
 my $token = sql("SELECT token FROM webhook.notification WHERE webhook_id = $id");
 my ($in1, $out1, $err1) = ("BEGIN; SELECT webhook.reactivate('$token', true);\n\\echo ready\n", '', '');
@@ -77,7 +77,7 @@ $receiver->arrives('/ended', 2, 'M3: it is replayed');
 WebhookTest::wait_until_delivered($node);
 end_test($receiver);
 
-# R4, W5: one message for a thousand webhooks, of whom a quarter each is well, fails once, says no, is not there
+# R4, W5: one message for a thousand webhooks, of which a quarter each succeeds, fails once, refuses, cannot be reached
 
 my $two = "retry_schedule => ARRAY['0', '1 hour']::interval[]";
 sql("SELECT count(webhook.create_webhook('well', 'wide', '" . $receiver->url('/wide?status=204') . "', $two)) FROM generate_series(1, 250)");
@@ -92,7 +92,7 @@ is(sql("SELECT count(*), count(DISTINCT message_id), min(message_id) = '$message
 let_pass(4400);
 becomes("SELECT string_agg(app || ' ' || d || ' ' || a || ' ' || b, ',' ORDER BY app)
 		FROM (SELECT app, sum(delivered) d, count(*) FILTER (WHERE active) a, sum(buffered) b FROM webhook.stat_webhooks GROUP BY 1) s",
-	'dead 0 0 250,no 0 0 250,once 250 250 0,well 250 250 0', 'M7, W5: an hour later: delivered to half of them, the others switched off');
+	'dead 0 0 250,no 0 0 250,once 250 250 0,well 250 250 0', 'M7, W5: an hour later: delivered to half of them, the others deactivated');
 is(sql("SELECT count(*) FROM webhook.notification WHERE kind = 'deactivated' AND token IS NOT NULL"), 500, 'M8: with a token for each');
 end_test($receiver);
 

@@ -1,4 +1,4 @@
-# Databases in other encodings than UTF-8: what is sent is UTF-8, and signed as it is sent; what is answered is converted for the log.
+# Databases in other encodings than UTF-8: what is sent is UTF-8, and signed as it is sent; responses are converted for the log.
 #
 # Mission: W3, I4; cases: C5.
 
@@ -15,7 +15,7 @@ use WebhookTest;
 my $receiver = WebhookTest::Receiver->start;
 my $node = WebhookTest::start_node('encodings', 'max_worker_processes = 20');
 
-# Bytes of a name in the database's encoding, and in UTF-8; what is answered, and the bytes that the log of the database shows
+# Bytes of a name in the database's encoding, and in UTF-8; a response, and the bytes that the log in the database shows
 # of it.  The SQL is ASCII, the bytes come as escapes.
 my @cases = (
 	[ 'LATIN1', 'J\xfcrgen', "J\xc3\xbcrgen", "gr\x{fc}\x{df} \x{20ac}", 'gr\xfc\xdf ?' ],

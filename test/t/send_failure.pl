@@ -43,7 +43,7 @@ for my $attempt (1 .. @steps)
 	$receiver->arrives('/default', $attempt + 1, "W4: attempt @{[ $attempt + 1 ]}");
 }
 becomes("SELECT active, deactivation_reason, buffered FROM webhook.get_webhooks('app')",
-	'f|failing|1', 'M7: the schedule is used up, the webhook is switched off, the message kept');
+	'f|failing|1', 'M7: the schedule is used up, the webhook is deactivated, the message kept');
 my @ledger = $receiver->requests('/default');
 is(scalar(@ledger), 10, 'W4: ten attempts');
 is_deeply([ map { $_->{headers}{'webhook-id'} } @ledger ],
@@ -53,19 +53,19 @@ becomes("SELECT string_agg(attempt || ' ' || status || ' ' || outcome || ' ' || 
 	'W4: the log has the number of each attempt');
 is(sql("SELECT string_agg(kind || ' ' || (token IS NOT NULL), ',' ORDER BY id) FROM webhook.notification WHERE webhook_id = $id"),
 	'failing false,failing false,deactivated true',
-	'M8: warnings after 50 and 90 per cent, then the news, with a token');
+	'M8: warnings after 50% and 90%, then the deactivation, with a token');
 like(sql("SELECT message FROM webhook.notification WHERE webhook_id = $id ORDER BY id LIMIT 1"),
 	qr/50%/, 'M8: the warning says how far it is');
 
-# M8: the news as a message, to other webhooks of this owner alone
+# M8: the notification as a message, to other webhooks of this owner alone
 
-$receiver->arrives('/news', 3, 'M8: the news is sent to a webhook that subscribes to it');
+$receiver->arrives('/news', 3, 'M8: it is sent to a webhook that subscribes to it');
 my ($news) = grep { $_->{result}{kind} eq 'deactivated' } map { decode_json($_->{body}) } $receiver->requests('/news');
 my $token = sql("SELECT token FROM webhook.notification WHERE webhook_id = $id AND kind = 'deactivated'");
 is($news->{result}{webhook_id}, $id, 'M8: it names the webhook');
 is($news->{result}{token}, $token, 'M8: it carries the token');
-is($news->{result}{link}, "https://ops.example/on?token=$token", 'M8: and the ready-made link');
-is(scalar($receiver->requests('/spy')), 0, 'M8: nobody else hears of it');
+is($news->{result}{link}, "https://ops.example/on?token=$token", 'M8: and the link');
+is(scalar($receiver->requests('/spy')), 0, 'M8: no other webhook gets it');
 
 # M9: five days of buffering
 
@@ -92,7 +92,7 @@ emit(5, 'a');
 $receiver->arrives('/default', 14, 'M3: new messages are sent again');
 end_test();
 
-# W4: an own schedule; the request of a retry is built anew from what the webhook is now, the payload is the captured one
+# W4: a schedule of its own; the request of a retry is built from the present configuration and the captured payload
 
 $id = $receiver->webhook('/own', retry_schedule => "ARRAY['0', '1 hour', '2 hours', '3 hours']::interval[]", headers => q{'{"X-Version": "1"}'});
 $receiver->behave('/own', status => 500);
@@ -119,7 +119,7 @@ is($retry->{body}, ($receiver->requests('/own'))[0]{body}, 'W4: and the same pay
 WebhookTest::wait_until_delivered($node);
 end_test();
 
-# W4: Retry-After, in seconds and as a date in each of the three forms that HTTP knows
+# W4: Retry-After, in seconds and as a date in each of the three forms of HTTP
 
 sub after_two_hours
 {
@@ -159,7 +159,7 @@ for my $form (qw(seconds date rfc850 asctime))
 $id = $receiver->webhook('/gone');
 $receiver->behave('/gone', status => 410);
 emit(1);
-becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks('app')", 'f|gone', 'W4: 410 switches off at once');
+becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks('app')", 'f|gone', 'W4: 410 deactivates at once');
 is(scalar($receiver->requests('/gone')), 1, 'W4: after one attempt');
 is(sql("SELECT webhook.activate_webhook($id)"), 0, 'M3: without replay nothing will be sent');
 is(sql("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id"), 1, 'M3: what was buffered is counted as dropped');
@@ -217,7 +217,7 @@ is(scalar(@{ [ $receiver->numbers('/down') ] }), 400, 'W2: everything arrived, o
 is("@wrong", '', 'W3: in order per entity');
 end_test();
 
-# Mending the webhook makes it try at once
+# Correcting the webhook makes the worker try at once
 
 $receiver->behave('/broken', status => 500);
 $id = $receiver->webhook('/broken', retry_schedule => "ARRAY['0', '1 day', '1 day']::interval[]");
@@ -228,7 +228,7 @@ WebhookTest::wait_until_delivered($node);
 is(scalar($receiver->requests('/mended')), 20, 'W5: a webhook that has been mended is tried at once');
 end_test();
 
-# W5, W11, W12: a message that one receiver dislikes does not switch the endpoint off; it ends as failed and can be sent again
+# W5, W11, W12: a message that its receiver rejects does not deactivate the webhook; it ends as failed and can be sent again
 
 $id = $receiver->webhook('/picky', retry_schedule => "ARRAY['0', '1 min', '1 min']::interval[]");
 $receiver->behave('/picky', status => 422, times => 1);
@@ -297,10 +297,10 @@ becomes('SELECT count(*) FROM webhook.delivery', 0, 'W12: a thousand of them are
 becomes("SELECT expired FROM webhook.stat_webhooks WHERE webhook_id = $id", 1001, 'W12: and counted');
 end_test();
 
-# M3: switching off by hand, without and with a buffer
+# M3: deactivation by a user, without and with a buffer
 
 $id = $receiver->webhook('/manual');
-is(sql("SELECT webhook.deactivate_webhook($id)"), 't', 'M3: switched off');
+is(sql("SELECT webhook.deactivate_webhook($id)"), 't', 'M3: deactivated');
 emit(1);
 becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", '1', 'C33: what comes without a buffer is counted as dropped');
 sql("ALTER SYSTEM SET webhook.dispatch = off");
@@ -314,7 +314,7 @@ sql("SELECT webhook.update_webhook($id, '{\"active\": false}')");
 emit(1);
 becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", '3', 'C33: nor after update_webhook()');
 sql("SELECT webhook.activate_webhook($id)");
-is(sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)"), 't', 'M3: switched off, with a buffer');
+is(sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)"), 't', 'M3: deactivated, with a buffer');
 emit(2);
 emit(3);
 becomes("SELECT buffered FROM webhook.get_webhooks('app')", 2, 'M9: buffered');
@@ -343,7 +343,7 @@ emit(2);
 is(sql("SELECT buffered, pending FROM webhook.get_webhooks('app')"), '2|0', 'M9: it is counted at once');
 is(sql("SELECT buffered, pending FROM webhook.stat_webhooks WHERE webhook_id = $id"), '2|0', 'W12: also in the view');
 is(sql('SELECT state, count(*) FROM webhook.undelivered GROUP BY 1'), 'buffered|2', 'W12: each of them');
-is(sql("SELECT webhook.activate_webhook($id)"), 0, 'M3: none of it is to be sent');
+is(sql("SELECT webhook.activate_webhook($id)"), 0, 'M3: none of it will be sent');
 emit(3);
 let_dispatch('on', 'idle');
 WebhookTest::wait_until_delivered($node);
@@ -357,10 +357,10 @@ sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
 is(sql("SELECT webhook.activate_webhook($id, replay_events => true)"), 1, 'M3: one more will be sent');
 let_dispatch('on', 'idle');
 WebhookTest::wait_until_delivered($node);
-is_deeply([ $receiver->numbers('/unread') ], [ 3, 5 ], 'M3: what is written after it was switched on is sent');
+is_deeply([ $receiver->numbers('/unread') ], [ 3, 5 ], 'M3: what is written after it was activated is sent');
 end_test();
 
-# E6: tests of webhooks that are off, or failing
+# E6: tests of webhooks that are deactivated or failing
 
 sql(q{CREATE TABLE guest (id integer PRIMARY KEY, name text);
 	INSERT INTO guest VALUES (1, 'Ada'), (2, 'Bob');
@@ -413,7 +413,7 @@ end_test();
 	end_test();
 }
 
-# A session that has switched a webhook off, and stays in its transaction, holds nobody up
+# A session that has deactivated a webhook, and stays in its transaction, holds no one up
 
 $receiver->reset;
 $id = $receiver->webhook('/off', ordering => "'none'");

@@ -1,6 +1,7 @@
-# A receiver is asked before anything is sent to it, and its answer obeyed: the abuse protection of CloudEvents' webhooks.
+# A receiver is asked for permission before anything is sent to it, and its answer obeyed: the abuse protection of
+# CloudEvents' webhooks.
 #
-# Mission: W7, W10, W12; M7, M8, E6 and W9 for the question itself.
+# Mission: W7, W10, W12; M7, M8, E6 and W9 for the handshake itself.
 
 use strict;
 use warnings;
@@ -14,7 +15,7 @@ my $node = WebhookTest::start_node('handshake', "webhook.request_origin = 'Event
 my $receiver = WebhookTest::Receiver->start;
 my $clock = 0;
 
-# Let so many seconds pass.
+# Let this many seconds pass.
 sub later
 {
 	my ($seconds) = @_;
@@ -51,7 +52,7 @@ sub last_log
 
 $receiver->behave('/yes', allowed_origin => 'same');
 my $yes = create('/yes', headers => q('{"Authorization": "Bearer s3cr3t"}'));
-is(sql('SELECT handshake FROM webhook.get_webhooks()'), 't', 'W7: get_webhooks() shows who is asked');
+is(sql('SELECT handshake FROM webhook.get_webhooks()'), 't', 'W7: get_webhooks() shows which ones are asked');
 emit($_) foreach 1 .. 3;
 WebhookTest::wait_until_delivered($node);
 is(methods('/yes'), 'OPTIONS POST POST POST', 'W7: the receiver is asked once, before the first delivery');
@@ -79,7 +80,7 @@ $receiver->behave('/elsewhere', allowed_origin => '*');
 sql("SELECT webhook.update_webhook($yes, '{\"url\": \"" . $receiver->url('/elsewhere') . "\"}')");
 emit(5);
 WebhookTest::wait_until_delivered($node);
-is(methods('/elsewhere'), 'OPTIONS POST', 'W7: another URL is asked anew; "*" is an agreement, too');
+is(methods('/elsewhere'), 'OPTIONS POST', 'W7: another URL is asked again; "*" is an agreement, too');
 $node->append_conf('postgresql.conf', "webhook.request_origin = 'other.example.com'");
 $node->reload;
 becomes("SHOW webhook.request_origin", 'other.example.com', 'the origin is another one');
@@ -123,11 +124,11 @@ foreach my $path (sort keys %refusals)
 	becomes("SELECT failing_since IS NOT NULL FROM webhook.get_webhooks() WHERE id = $id{$path}", 't', "W7: $path: the webhook is failing");
 	is(methods($path), 'OPTIONS', "W7: $path: after one question, and nothing else");
 }
-is(sql('SELECT count(*) FROM webhook.stat_webhooks WHERE agreed_at IS NOT NULL'), '0', 'W12: nobody has agreed');
+is(sql('SELECT count(*) FROM webhook.stat_webhooks WHERE agreed_at IS NOT NULL'), '0', 'W12: no receiver has agreed');
 is(sql('SELECT sum(attempts), bool_and(last_failure_at IS NOT NULL AND last_error IS NOT NULL) FROM webhook.stat_webhooks'), '0|t',
 	'W12: no question is an attempt to deliver, but its failure is shown');
 
-# One of them changes its mind
+# One of them agrees later
 
 $receiver->behave('/other', allowed_origin => 'other.example.com');
 later(4500);
@@ -136,7 +137,7 @@ ok($receiver->wait_for(sub { (grep { $_->{path} eq '/other' && $_->{method} eq '
 is(methods('/other'), 'OPTIONS OPTIONS POST POST POST POST POST', 'W7: lets everything go');
 is(join(' ', $receiver->numbers('/other')), '1 2 3 4 5', 'W3: in order');
 
-# The others are asked on the schedule, and switched off when it is used up; what waited is their buffer
+# The others are asked on the schedule, and deactivated when it is used up; what waited is buffered
 
 foreach (1 .. 2)
 {
@@ -147,10 +148,10 @@ foreach (1 .. 2)
 foreach my $path (grep { $_ ne '/other' } sort keys %refusals)
 {
 	becomes("SELECT active, deactivation_reason, buffered FROM webhook.get_webhooks() WHERE id = $id{$path}",
-		'f|failing|5', "M7: $path: switched off when the schedule is used up");
+		'f|failing|5', "M7: $path: deactivated when the schedule is used up");
 	like(methods($path), qr/^OPTIONS( OPTIONS){1,3}$/, "W7: $path: nothing has ever been sent");
 }
-is(sql("SELECT count(*) FROM webhook.notification WHERE kind = 'deactivated'"), '7', 'M8: the operator hears of it');
+is(sql("SELECT count(*) FROM webhook.notification WHERE kind = 'deactivated'"), '7', 'M8: the operator is notified');
 $receiver->behave('/silent', allowed_origin => '*');
 sql("SELECT webhook.activate_webhook($id{'/silent'}, replay_events => true)");
 ok($receiver->wait_for(sub { (grep { $_->{path} eq '/silent' && $_->{method} eq 'POST' } @_) == 5 }), 'M9: replayed')
@@ -165,7 +166,7 @@ $receiver->behave('/gone', status => 410);
 my $gone = create('/gone');
 my $forbidden = WebhookTest::create_webhook($node, app => "'app'", event => "'thing.done'", url => "'http://10.1.2.3/'", handshake => 'true');
 emit(1);
-becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks() WHERE id = $gone", 'f|gone', 'W4: 410 switches off at once');
+becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks() WHERE id = $gone", 'f|gone', 'W4: 410 deactivates at once');
 becomes(last_log($forbidden), 'OPTIONS|forbidden_address|no agreement: address 10.1.2.3 is not allowed by webhook.allowed_networks',
 	'W9: the question goes through the same guard');
 sql('SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks()');
@@ -176,11 +177,11 @@ $receiver->reset;
 my $once = create('/once', retry_schedule => "'{0}'");
 emit(1);
 becomes("SELECT active, buffered FROM webhook.get_webhooks() WHERE id = $once", 'f|1',
-	'W7: no delivery fails for the want of an agreement');
+	'W7: no delivery fails for want of an agreement');
 sql("SELECT webhook.delete_webhook_by_id($once)");
 $receiver->reset;
 
-# Rates: that of the receiver, per minute, or one's own, per second; the lower one counts
+# Rates: that of the receiver, per minute, or the webhook's, per second; the lower one counts
 
 # Most requests in any window of a second, of the last ten in the log, by the times when they were sent: on a busy machine
 # the receiver may be late to see one, and then sees two at once.
@@ -230,7 +231,7 @@ is(sql("SELECT failing_since IS NULL, active FROM webhook.get_webhooks() WHERE i
 sql("SELECT webhook.delete_webhook_by_id($tested)");
 $receiver->reset;
 
-# Every method, with placeholders: the question goes where the delivery goes
+# Every method, with placeholders: the handshake uses the URL of the delivery
 
 foreach my $method (qw(GET PUT PATCH DELETE))
 {
@@ -242,7 +243,7 @@ WebhookTest::wait_until_delivered($node);
 is(methods("/$_/7"), "OPTIONS $_", "W7: $_") foreach qw(GET PUT PATCH DELETE);
 is((($receiver->requests('/GET/7'))[0])->{query}, '', 'W7: the contents of a GET are not in the question');
 
-# What is no origin, and no handshake
+# Invalid origins and handshakes
 
 WebhookTest::fails_with($node, "SELECT webhook.update_webhook(id, '{\"handshake\": \"often\"}') FROM webhook.get_webhooks() LIMIT 1",
 	'22023', 'argument "handshake"', 'R6: handshake is a boolean');

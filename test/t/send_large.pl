@@ -1,4 +1,4 @@
-# The worker's memory depends neither on how large the messages are that wait, nor on how many webhooks want them.
+# The worker's memory depends neither on the size of the messages that wait, nor on the number of webhooks that subscribe.
 #
 # Goals: P9; mission: W13.
 
@@ -48,7 +48,7 @@ my $peak = peak_until('SELECT webhook.pending() = 0');
 cmp_ok($peak // LIMIT, '<', LIMIT, 'P9: the buffer is not read into memory as a whole');
 is($receiver->count('/large'), 120, 'W11: all of them have arrived');
 
-# Messages that a thousand webhooks want.
+# Messages for a thousand webhooks.
 
 sql("ALTER SYSTEM SET webhook.dispatch = off");
 $node->reload;
@@ -59,7 +59,7 @@ $node->reload;
 $peak = peak_until('SELECT sum(in_flight) > 0 FROM webhook.stat_workers');
 cmp_ok($peak // LIMIT, '<', LIMIT, 'P9: no more messages are read than there is room for their deliveries');
 
-# Messages of which the worker must look into the payload: their owner may see some columns only.
+# Messages whose payload the worker must parse: their owner may see some columns only.
 
 sql("ALTER SYSTEM SET webhook.dispatch = off");
 $node->reload;
@@ -74,7 +74,7 @@ $peak = peak_until('SELECT webhook.pending() = 0');
 cmp_ok($peak // LIMIT, '<', LIMIT, 'P9, W14: parsed payloads are not kept');
 is($receiver->count('/deep'), 500, 'W14: all of them have arrived');
 
-# What is larger than can be sent is refused where it is written, as a whole.
+# A message that is too large to be sent is an error in the transaction that writes it.
 
 sub refused
 {

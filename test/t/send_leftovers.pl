@@ -1,4 +1,4 @@
-# Nothing is left behind: no message that nobody sends any more, no row that belongs to nothing, no text that a dump
+# Nothing is left behind: no message that will never be sent, no row that belongs to nothing, no text that a dump
 # could not be restored with.
 #
 # Mission: M4, W2 W4 W5 W10; goals: R1 R3.
@@ -14,7 +14,7 @@ my $node = WebhookTest::start_node('leftovers', "webhook.retry_schedule = '0, 30
 	'restart_after_crash = on');
 my $receiver = WebhookTest::Receiver->start;
 
-# W2, W4, W10: the clock is set back by an hour.  What waits for the next look, a retry or its turn at a rate limit does
+# W2, W4, W10: the clock is set back by an hour.  What waits for the next poll, a retry or its turn at a rate limit does
 # not wait for an hour.
 
 my $plain = $receiver->webhook('/plain');
@@ -32,7 +32,7 @@ ok($receiver->wait_for_count(2, '/slow'), 'W10: and with a rate limit');
 becomes('SELECT webhook.pending() = 0', 't', 'W2: the position moves on');
 
 # The same for an endpoint that is failing: its probe comes after the time that was left, not hours later; what is shown
-# agrees, also after a restart.
+# agrees, even after a restart.
 
 my $failing = $receiver->webhook('/failing', event => "'failing.done'", retry_schedule => q{'{0,0,0,0,0,8s,8s,8s,8s,8s,8s,8s}'});
 WebhookTest::let_pass(7200);
@@ -47,8 +47,8 @@ ok($receiver->wait_for_count($probes + 1, '/failing'), 'W5: which comes in its i
 becomes('SELECT webhook.pending() = 0', 't', 'W2: the message is delivered');
 sql("SELECT webhook.delete_webhook_by_id($failing)");
 
-# W2, R1: a crash between the deletion of a webhook's last row and the record of its health leaves it failing, with
-# nothing to try it with.
+# W2, R1: a crash between the deletion of a webhook's last row and saving its health leaves it failing, with
+# nothing to probe it with.
 
 sql("INSERT INTO webhook.health (webhook_id, failures, failing_since, probes, next_probe_at, seq)"
 	  . " VALUES ($plain, 5, now(), 5, now(), 1000000)");
@@ -75,8 +75,8 @@ $receiver->behave('/held');
 $session->query_safe('ROLLBACK');
 becomes('SELECT webhook.pending() = 0', 't', 'W2: it is not left behind');
 
-# A delivery fails while somebody deletes its webhook: the row that is written then does not stay for ever.  The same
-# when the webhook is switched off without a buffer.
+# A delivery fails while a session deletes its webhook: the row that is written then is removed.  The same
+# when the webhook is deactivated without a buffer.
 
 foreach my $what ('delete_webhook_by_id', 'deactivate_webhook')
 {
@@ -102,7 +102,7 @@ is(sql("SELECT bool_or(next_attempt_at - created_at < '970s'), bool_or(next_atte
 	  . " bool_and(next_attempt_at - created_at BETWEEN '800s' AND '1210s') FROM webhook.delivery WHERE webhook_id = $spread"),
 	't|t|t', 'W4: some are tried earlier than the schedule says, some later, all within a fifth of it');
 
-# R3: what a receiver sends is in the wrong encoding, or cut off inside of a character.  It does not get into a table
+# R3: what a receiver sends is in the wrong encoding, or cut off inside of a character.  It is not stored in a table
 # like that: a dump could not be restored.
 
 $node->safe_psql('postgres', q{CREATE DATABASE unicode TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'});

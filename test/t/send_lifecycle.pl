@@ -1,5 +1,5 @@
-# Webhooks that are changed, deleted, switched off and on while requests are under way or a replay is; what schedules at
-# the edge of sense do.
+# Webhooks that are changed, deleted, deactivated and activated while requests are under way or a replay is; schedules with
+# extreme values.
 #
 # Mission: M3 M4 M7 M9, W2 W3 W4 W5 W11.
 
@@ -77,13 +77,13 @@ is(($receiver->requests('/new'))[0]{headers}{'webhook-id'}, $message, 'W2: with 
 is($receiver->count('/old'), 1, 'W4: nothing more goes to the old one');
 end_test($receiver);
 
-# W3: an unrelated change sets nobody free; a webhook switched off and on in one go does not stay blocked
+# W3: an unrelated change unblocks nothing; a webhook deactivated and activated in one transaction does not stay blocked
 
 my @minutes = (retry_schedule => "ARRAY['0', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min', '1 min']::interval[]");
 $id = $receiver->webhook('/blocked', @minutes);
 $receiver->behave('/blocked', status => 500, times => 1);
 emit(1, 'a');
-becomes("SELECT state FROM webhook.undelivered", 'retrying', 'W3: one is to be retried');
+becomes("SELECT state FROM webhook.undelivered", 'retrying', 'W3: one must be retried');
 $receiver->webhook('/fence', event => "'fence'");
 emit(2, 'a');
 emit(3, 'b');
@@ -135,7 +135,7 @@ $id = $receiver->webhook('/once', retry_schedule => "ARRAY['0']::interval[]");
 $receiver->behave('/once', status => 500);
 emit(1);
 becomes("SELECT state, attempts FROM webhook.undelivered", 'failed|1', 'W4: one step: given up after one attempt');
-is(sql("SELECT active FROM webhook.get_webhooks() WHERE id = $id"), 't', 'W5: one message does not switch it off');
+is(sql("SELECT active FROM webhook.get_webhooks() WHERE id = $id"), 't', 'W5: one message does not deactivate it');
 emit(2);
 becomes("SELECT active, deactivation_reason FROM webhook.get_webhooks() WHERE id = $id", 'f|failing', 'M7: two in succession do');
 is($receiver->count('/once'), 2, 'W4: one attempt each');
@@ -162,7 +162,7 @@ sql('SELECT pg_reload_conf()');
 $receiver->arrives('/allowed', 1, 'W4: after a reload that allows it, the message is due at once');
 end_test($receiver);
 
-# C12: a watched table whose place another one takes, in one transaction or in several, and one that is dropped
+# C12: a watched table that is replaced by another one, in one transaction or in several, and one that is dropped
 
 sub noted
 {

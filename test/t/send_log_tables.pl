@@ -1,4 +1,4 @@
-# The log and the counters while a snapshot is held: no dead rows, no growth without bound, and nothing is forgotten when a
+# The log and the counters while a snapshot is held: no dead rows, no growth without bound, and nothing is lost when a
 # table is truncated.
 #
 # Mission: E7, W12; goals: P7; cases: C37.

@@ -1,7 +1,8 @@
-# Many webhooks (WEBHOOK_MANY: 1,000 by default, 10,000 with make test-many), half of them dead, for an hour of virtual time: nothing grows, nobody starves.
+# Many webhooks (WEBHOOK_MANY: 1,000 by default, 10,000 with make test-many), half of them dead, for an hour of virtual
+# time: nothing grows, no webhook starves.
 #
 # Every five virtual minutes each webhook gets a message.  The dead ones refuse connections; they fail, are probed on the
-# schedule and keep what they miss.
+# schedule and their messages are kept.
 #
 # Mission: W5 W13; goals: R4 P9.
 
@@ -70,7 +71,7 @@ foreach my $step (1 .. STEPS)
 is(scalar($receiver->requests('/well')), $half * STEPS, 'R4: once');
 
 # In an hour the default schedule has four attempts.
-is(sql("SELECT bool_and(active) FROM webhook.webhook"), 't', 'R4: nobody is switched off within an hour');
+is(sql("SELECT bool_and(active) FROM webhook.webhook"), 't', 'R4: no webhook is deactivated within an hour');
 cmp_ok(sql("SELECT max(attempts) FROM webhook.stat_webhooks WHERE app = 'dead'"), '<=', 5 + 4, 'W5: dead ones are not hammered');
 
 # The first steps are different: everything is loaded, and the endpoints become failing.

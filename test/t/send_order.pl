@@ -169,7 +169,7 @@ cmp_ok($requests[-1]{time} - $requests[0]{time}, '<', 30, 'W10: but it is made u
 WebhookTest::wait_until_delivered($node);
 end_test($receiver);
 
-# W5, P8: receivers that hang or are down do not hold up those that are well
+# W5, P8: receivers that hang or are down do not hold up those that work
 
 my $dead = WebhookTest::Receiver->start;
 my $dead_url = $dead->url('/');
@@ -207,7 +207,7 @@ SKIP:
 is(sql("SELECT count(*) FROM webhook.undelivered WHERE state <> 'failed'"), 4 * 14000, 'W5: what the others have not got is kept');
 end_test($receiver);
 
-# W5: when receivers that hang have got all the requests that they may have, one that has not been heard of yet gets its first
+# W5: when receivers that hang have all the requests that they may have, a new one still gets its first
 
 foreach my $n (1 .. 6)
 {

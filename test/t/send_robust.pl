@@ -29,7 +29,7 @@ ok($node->poll_query_until('postgres',
 is($receiver->count('/replaced'), 0, 'I17: nothing was sent to it');
 sql("SELECT webhook.delete_webhook_by_id($replaced)");
 
-# I17: a transform is given what jsonb can hold of a payload that json holds.
+# I17: a transform gets what jsonb can represent of a json payload.
 
 sql(q{CREATE TABLE odd (id integer PRIMARY KEY, body json); SELECT webhook.watch('odd', 'odd')});
 sql(q{CREATE FUNCTION same(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1'});
@@ -39,7 +39,7 @@ ok($receiver->wait_for_count(1, '/odd'), 'I17: what jsonb cannot hold is replace
 is(decode_json(($receiver->requests('/odd'))[0]->{body})->{result}{body}, "\x{fffd}", 'I17: as everywhere');
 sql("SELECT webhook.delete_webhook_by_id($odd)");
 
-# I17: a transform that catches being cancelled ends its worker once, and is switched off by the next.
+# I17: a transform that swallows the query cancel ends its worker once, and the next one deactivates its webhook.
 
 sql(q{CREATE FUNCTION stubborn(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 	BEGIN LOOP BEGIN PERFORM pg_sleep(100); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$});
@@ -47,13 +47,13 @@ my $stubborn = $receiver->webhook('/stubborn', transform => "'stubborn(jsonb)'")
 emit(2, 'b');
 ok($node->poll_query_until('postgres',
 		"SELECT NOT active AND deactivation_reason = 'transform' FROM webhook.get_webhooks() WHERE id = $stubborn"),
-	'I17, W5: a transform that cannot be cancelled is switched off');
+	'I17, W5: the webhook of a transform that cannot be cancelled is deactivated');
 emit(3, 'b');
 ok($receiver->wait_for_count(3, '/plain'), 'W5: the other webhook goes on');
 is($receiver->count('/stubborn'), 0, 'I17: nothing was sent to it');
 sql("SELECT webhook.delete_webhook_by_id($stubborn)");
 
-# I17: the same while a session holds the webhook: the worker after the next one knows of it, too.
+# I17: the same while a session holds the webhook: the worker after the next one still deactivates it.
 
 sql(q{CREATE FUNCTION deaf(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 	BEGIN RAISE LOG 'deaf runs'; LOOP BEGIN PERFORM pg_sleep(100); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$});
@@ -66,7 +66,7 @@ foreach my $worker ('the next worker', 'the one after it')
 {
 	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.stat_workers WHERE pid <> $first AND state = 'served'"),
 		"I17: $worker has started");
-	WebhookTest::becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $deaf", 1, 'I17: and knows that it must not run the transform');
+	WebhookTest::becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $deaf", 1, 'I17: which does not run the transform');
 	last if $worker ne 'the next worker';
 	$first = WebhookTest::worker_pid();
 	sql("SELECT pg_terminate_backend($first)");
@@ -74,7 +74,7 @@ foreach my $worker ('the next worker', 'the one after it')
 $holder->query_safe('ROLLBACK');
 $holder->quit;
 ok($node->poll_query_until('postgres', "SELECT NOT active AND deactivation_reason = 'transform' FROM webhook.get_webhooks() WHERE id = $deaf"),
-	'I17: it is switched off when the session ends');
+	'I17: it is deactivated when the session ends');
 is(scalar(() = slurp_file($node->logfile) =~ /LOG:  deaf runs/g), 1, 'I17: the transform has run once');
 sql("SELECT webhook.delete_webhook_by_id($deaf)");
 
@@ -88,7 +88,7 @@ emit(0, 'm');
 ok($node->poll_query_until('postgres',
 		"SELECT count(*) > 1 FROM webhook.get_webhook_log($locking)"), 'I17: a transform succeeds, or fails, with locks taken');
 is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711}), 0,
-	'I17: which nobody holds afterwards');
+	'I17: which is not held afterwards');
 sql("SELECT webhook.delete_webhook_by_id($locking)");
 
 # W5: a message for which no request can be made, as its URL would be too long, is no failure of the receiver.
@@ -100,10 +100,10 @@ ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.undeliv
 	'W5: its schedule is used up');
 is(sql("SELECT active, failing_since IS NULL, webhook.pending(id) FROM webhook.get_webhooks() WHERE id = $templated"), 't|t|0',
 	'W5: and the webhook is well');
-is(sql("SELECT count(*) FROM webhook.notification WHERE webhook_id = $templated"), 0, 'W5: nobody is alarmed');
+is(sql("SELECT count(*) FROM webhook.notification WHERE webhook_id = $templated"), 0, 'W5: no notification');
 sql("SELECT webhook.delete_webhook_by_id($templated)");
 
-# W3: a webhook is switched off and on in one transaction while a delivery waits for its retry.
+# W3: a webhook is deactivated and activated in one transaction while a delivery waits for its retry.
 
 $receiver->behave('/plain', status => 500);
 emit(4, 'c');
@@ -136,7 +136,7 @@ is($after[-1], 7, 'W3: in order: the later message comes last');
 ok((grep { $_ == 6 } @after) >= 1, 'W2: the retried one was not lost');
 sql("SELECT webhook.delete_webhook_by_id($hanging)");
 
-# An id that would name another resource is not put into a URL; a long wait that a receiver asks for has an end.
+# An id that would name another resource is not put into a URL; the wait that a receiver asks for is limited.
 
 sql("SELECT webhook.emit('addressed', '{}', '$_')") foreach '', '.', '..', 'x';
 ok($receiver->wait_for_count(1, '/entity/x'), 'C15: an id that is fit for a URL is sent');
@@ -153,7 +153,7 @@ ok($node->poll_query_until('postgres', "SELECT error = 'HTTP status 503, Retry-A
 	'C17: the log says how long is waited');
 sql("SELECT webhook.delete_webhook_by_id($addressed)");
 
-# A row of the outbox that cannot be read is not passed over; the log says which one it is.
+# A row of the outbox that cannot be read is not skipped; the server log says which one it is.
 
 $node->append_conf('postgresql.conf', 'webhook.dispatch = off');
 $node->reload;
@@ -178,7 +178,7 @@ ok($receiver->wait_for(sub { grep { $_ == 70 } @{ [ $receiver->numbers('/plain')
 ok($node->poll_query_until('postgres', q{SELECT state = 'served' AND last_error IS NULL AND restart_at IS NULL
 	FROM webhook.stat_workers WHERE database = current_database()}), 'C43: and there is no error any more');
 
-# Defaults of the database are not for the worker.
+# Defaults of the database do not affect the worker.
 
 sql('ALTER DATABASE postgres SET default_transaction_read_only = on; ALTER DATABASE postgres SET statement_timeout = 1;'
 	  . "ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'");

@@ -1,4 +1,4 @@
-# What a session and the worker do to the same webhook in the same moment.
+# What a session and the worker do to the same webhook at the same time.
 #
 # Mission: M3 M7, W2 W3 W5 W16; cases: C38.
 
@@ -59,7 +59,7 @@ sub end_session
 	return;
 }
 
-# Send a message that is refused for good, and do this after the failure has been judged and before it has been written.
+# Send a message that fails for good, and run a statement after the deactivation has been decided and before it is written.
 sub after_the_verdict
 {
 	my ($statement) = @_;
@@ -75,7 +75,7 @@ sub after_the_verdict
 	return;
 }
 
-# M7: who has been mended in the same moment goes on
+# M7: a webhook that is corrected just before stays active
 
 my $id = $receiver->webhook('/broken');
 $receiver->behave('/broken', status => 410);
@@ -83,31 +83,31 @@ after_the_verdict("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver
 ok($receiver->wait_for_count(1, '/mended'), 'M7: what waited is sent where it belongs now');
 WebhookTest::wait_until_delivered($node);
 is(sql("SELECT active FROM webhook.webhook WHERE id = $id"), 't', 'M7: it is still active');
-is(sql('SELECT count(*) FROM webhook.notification'), 0, 'M8: nobody is told');
+is(sql('SELECT count(*) FROM webhook.notification'), 0, 'M8: no notification');
 end_test();
 
-# M7: who is condemned and has been switched off by hand in the same moment stays as the hand has left it
+# M7: a webhook that a user deactivates just before the worker would stays as the user has left it
 
 $id = $receiver->webhook('/off');
 $receiver->behave('/off', status => 410);
 after_the_verdict("SELECT webhook.deactivate_webhook($id)");
 becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", 1, 'M7: what was not sent is dropped');
 is(sql("SELECT active, deactivation_reason, buffering FROM webhook.webhook WHERE id = $id"), 'f|manual|f',
-	'M7: switched off by hand, without a buffer');
+	'M7: deactivated by the user, without a buffer');
 is(sql('SELECT count(*) FROM webhook.undelivered'), 0, 'M7: nothing is kept');
-is(sql('SELECT count(*) FROM webhook.notification'), 0, 'M8: the system has nothing to tell');
+is(sql('SELECT count(*) FROM webhook.notification'), 0, 'M8: no notification');
 end_test();
 
-# M8: nothing is told of who has been deleted in the same moment
+# M8: no notification about a webhook that is deleted just before
 
 $id = $receiver->webhook('/deleted');
 $receiver->behave('/deleted', status => 410);
 after_the_verdict("SELECT webhook.delete_webhook_by_id($id)");
-becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'M4: its message is dealt with');
-is(sql('SELECT count(*) FROM webhook.notification'), 0, 'M8: nothing is told of it');
+becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'M4: its message is processed');
+is(sql('SELECT count(*) FROM webhook.notification'), 0, 'M8: no notification');
 end_test();
 
-# M7: who is condemned is sent nothing more, though a session keeps the worker from switching it off
+# M7: a webhook to be deactivated is sent nothing more, although a session keeps the worker from doing it
 
 $id = $receiver->webhook('/gone');
 $receiver->behave('/gone', status => 410);
@@ -118,7 +118,7 @@ becomes('SELECT count(*) FROM webhook.undelivered WHERE attempts = 1', 1, 'M7: i
 emit(2, 'b');
 becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'M9: what comes then is kept');
 end_session('ROLLBACK');
-becomes("SELECT active, buffered FROM webhook.get_webhooks()", 'f|2', 'M7: it is switched off when the session has ended');
+becomes("SELECT active, buffered FROM webhook.get_webhooks()", 'f|2', 'M7: it is deactivated when the session has ended');
 is($receiver->count('/gone'), 1, 'M7: nothing was sent in between');
 end_test();
 
@@ -128,7 +128,7 @@ $id = $receiver->webhook('/order', retry_schedule => "ARRAY['0', '1 hour', '1 ho
 my $other = $receiver->webhook('/other', event => "'thing.other'");
 $receiver->behave('/order', status => 500);
 emit(1, 'k');
-becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'retrying'", 1, 'W3: the first message is to be retried');
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'retrying'", 1, 'W3: the first message must be retried');
 emit(2, 'k');
 emit(3, 'a');
 emit(4, 'b');
@@ -157,7 +157,7 @@ end_test();
 $id = $receiver->webhook('/held', retry_schedule => "ARRAY['0', '1 hour']::interval[]");
 $receiver->behave('/held', fail => 1);
 emit(1, 'k');
-becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'retrying'", 1, 'W2: a message is to be retried');
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'retrying'", 1, 'W2: a message must be retried');
 begin_session();
 say_to_it("SELECT webhook.rotate_secret($id)");
 let_pass(4400);
@@ -167,7 +167,7 @@ WebhookTest::wait_until_delivered($node);
 is($receiver->count('/held'), 2, 'W2: nothing was sent again');
 end_test();
 
-# W5: an owner is dropped while a session holds its webhook: what is about to be sent is stored, and holds nothing up
+# W5: an owner is dropped while a session holds its webhook: what is ready to be sent is stored, and holds nothing up
 
 sql('CREATE ROLE leaver');
 $id = $receiver->webhook('/leaver', rate_limit => 10, ordering => "'none'");
@@ -182,10 +182,11 @@ sql("SELECT count(webhook.emit('other.done', '{}')) FROM generate_series(1, 2500
 ok($receiver->wait_for_count(2500, '/stays'), 'W5: another webhook is sent everything');
 becomes('SELECT count(*) FROM webhook.outbox_unread()', 0, 'W5: the position moves on');
 end_session('ROLLBACK');
-becomes("SELECT NOT active AND deactivation_reason = 'owner' FROM webhook.get_webhooks() WHERE id = $id", 't', 'W16: then it is switched off');
+becomes("SELECT NOT active AND deactivation_reason = 'owner' FROM webhook.get_webhooks() WHERE id = $id", 't', 'W16: then it is deactivated');
 end_test();
 
-# C38: a session changes, and deletes, more webhooks than there can be locks; it keeps the worker from their rows, and nobody else waits
+# C38: a session changes, and deletes, more webhooks than there can be locks; it keeps the worker from their rows, and no
+# other session waits
 
 sql(q{SELECT webhook.create_integration('many')});
 sql(q{SELECT count(webhook.create_webhook('app', 'thing.other', 'http://127.0.0.1:9/', integration => 'many')) FROM generate_series(1, 2000)});
@@ -193,7 +194,7 @@ $id = $receiver->webhook('/healthy');
 $receiver->webhook('/failing', event => "'thing.failing'", retry_schedule => "ARRAY['0', '1 hour']::interval[]");
 $receiver->behave('/failing', fail => 1);
 sql(q{SELECT webhook.emit('thing.failing', '{}')});
-becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'retrying'", 1, 'C38: a message is to be retried');
+becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'retrying'", 1, 'C38: a message must be retried');
 begin_session();
 say_to_it(qq{SELECT count(webhook.update_webhook(id, '{"name": "many"}')) FROM webhook.get_webhooks() WHERE id < $id});
 like($out, qr/^2000$/m, 'C38: 2000 webhooks are changed in one transaction');

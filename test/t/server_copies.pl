@@ -1,4 +1,4 @@
-# The home of an outbox: restored and copied databases send nothing until somebody says what they are; upgraded and
+# The home of an outbox: restored and copied databases send nothing until adopt() is called; upgraded and
 # promoted ones go on.
 #
 # Mission: W2, W16; R2.
@@ -49,7 +49,7 @@ sub sends_nothing
 {
 	my ($server, $database, $before, $name) = @_;
 
-	# Another message in the same database would come first or be stuck behind them; the receiver saw nothing.
+	# Another message in the same database would come first or be stuck after them; the receiver saw nothing.
 	is($receiver->count, $before, "W16: $name: nothing has been sent");
 	return;
 }
@@ -80,7 +80,7 @@ my $dump = $node->basedir . '/dump';
 command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'the database is dumped');
 
 WebhookTest::fails_with($node, q{SELECT webhook.adopt('send')}, '55000', 'was not restored or copied', 'W16: adopt() is refused where there is nothing to adopt');
-WebhookTest::fails_with($node, q{SELECT webhook.adopt('keep')}, '22023', 'pending', 'W16: adopt() knows two answers');
+WebhookTest::fails_with($node, q{SELECT webhook.adopt('keep')}, '22023', 'pending', 'W16: adopt() accepts two answers');
 WebhookTest::fails_with($node, q{SELECT webhook.adopt(NULL)}, '22023', 'pending', 'W16: NULL is none of them');
 $node->safe_psql('postgres', 'CREATE ROLE stranger');
 WebhookTest::fails_with($node, q{SET ROLE stranger; SELECT webhook.adopt('send')}, '42501', 'permission denied',
@@ -106,7 +106,7 @@ like(slurp_file($other->logfile), qr/HINT: .*webhook\.adopt\('send'\)/, 'W16: th
 
 my @local = emit($other, 'restored1', 20, 21);
 sends_nothing($other, 'restored1', $before, 'restored and written to');
-is($other->safe_psql('restored1', q{SELECT webhook.adopt('send')}), 6, 'W2: adopt() tells how many will be sent');
+is($other->safe_psql('restored1', q{SELECT webhook.adopt('send')}), 6, 'W2: adopt() returns how many will be sent');
 ok( $receiver->wait_for(sub { @{ arrived(10) } >= 7 }), 'W2: they are sent');
 is_deeply([ sort @{ arrived(10) } ], [ sort @pending, @local ],
 	'R2, W2: what was pending in the dump and what was written since are sent, with their ids');
@@ -121,15 +121,15 @@ like(($other->psql('restored1', q{SELECT webhook.adopt('send')}))[2], qr/was not
 
 @local = emit($other, 'restored4', 30);
 $before = $receiver->count;
-is($other->safe_psql('restored4', q{SELECT webhook.adopt('discard')}), 6, 'W16: discard tells how many it drops');
+is($other->safe_psql('restored4', q{SELECT webhook.adopt('discard')}), 6, 'W16: discard returns how many it drops');
 ok($other->poll_query_until('restored4', $activity, 'idle'), 'W16: the worker of the copy is at work');
 is( $other->safe_psql('restored4',
 		q{SELECT active, deactivation_reason, webhook.pending(), (SELECT count(*) FROM webhook.delivery) FROM webhook.get_webhooks()}),
 	'f|copy|0|0',
-	'W16: the webhooks of a copy are switched off, nothing is pending');
+	'W16: the webhooks of a copy are deactivated, nothing is pending');
 is($receiver->count, $before, 'W16: and nothing was sent');
 
-# ... in a database with another encoding: several messages that stand in one row
+# ... in a database with another encoding: several messages in one row
 
 $node->safe_psql('postgres', q{CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0});
 $node->safe_psql('latin',
@@ -159,7 +159,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE template');
 $node->safe_psql('template', 'CREATE EXTENSION webhook');
 $node->safe_psql('postgres', 'CREATE DATABASE fresh TEMPLATE template');
 ok($node->poll_query_until('fresh', $activity, 'paused'),
-	'W16: a copy in which nobody has created a webhook asks nothing');
+	'W16: a copy without webhooks does not wait for adopt()');
 $node->safe_psql('postgres', "CREATE DATABASE $_ TEMPLATE postgres") foreach qw(moved staging);
 is_foreign($node, $_, "copied to $_") foreach qw(moved staging);
 $before = $receiver->count;

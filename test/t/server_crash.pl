@@ -3,7 +3,7 @@
 # Applications note what they have done in a ledger, in the same transaction as the change that fires the webhooks.
 # So the ledger, as the server has it after its last recovery, is what must have arrived, no more and no less.
 #
-# WEBHOOK_CHAOS_ROUNDS is the number of rounds, WEBHOOK_CHAOS_SEED makes the dice fall as in another run.
+# WEBHOOK_CHAOS_ROUNDS is the number of rounds, WEBHOOK_CHAOS_SEED repeats the random numbers of another run.
 #
 # Mission: R1, W1, W2, W3.
 
@@ -112,7 +112,7 @@ sub start_again
 	BAIL_OUT('the server cannot be started again');
 }
 
-# Each returns when it killed.
+# Each returns when it has killed.
 my %killers = (
 	'kill -9 of the worker' => sub {
 		my $pid = worker_pid();
@@ -196,7 +196,7 @@ ok(tags_arrived()->{$tag}, 'W2: COMMIT PREPARED sends what was prepared before t
 
 # ---------- not yet on disk ----------
 
-# Nobody hears of a transaction that a crash undoes: the worker has it written to disk first.  While the answers are
+# No receiver gets a message of a transaction that a crash undoes: the worker flushes it first.  While the answers are
 # held back, nothing else is written that would do so, too.
 $node->append_conf('postgresql.conf', 'wal_writer_delay = 10s');
 $node->reload;

@@ -51,7 +51,7 @@ sub only_served
 	return;
 }
 
-# A command is to succeed at once: PostgreSQL itself would wait five seconds for others to leave the database.
+# A command must succeed at once: PostgreSQL itself would wait five seconds for others to leave the database.
 sub runs_undisturbed
 {
 	my ($command, $name) = @_;
@@ -133,7 +133,7 @@ sql('ALTER DATABASE four IS_TEMPLATE false');
 wait_until_served('four');
 sql('DROP DATABASE four');
 
-# Those who may not
+# Roles that may not
 
 sql('CREATE ROLE stranger; CREATE ROLE creator CREATEDB');
 $pid = wait_until_served('one');
@@ -174,7 +174,7 @@ sql('CREATE DATABASE five TEMPLATE one');
 wait_until_served('five');
 $pid = wait_until_served('one', $pid);
 sql('DROP DATABASE five');
-pass('W16: a terminated launcher comes back and knows the workers of its predecessor');
+pass('W16: a terminated launcher comes back and takes over the workers of its predecessor');
 
 kill('KILL', $pid);
 $node->poll_query_until('postgres', 'SELECT true') or BAIL_OUT('the server does not come back');

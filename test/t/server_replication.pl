@@ -1,4 +1,4 @@
-# Past one machine: application databases feed dispatchers by logical replication, and a dispatcher has a standby.
+# Beyond one machine: application databases feed dispatchers by logical replication, and a dispatcher has a standby.
 #
 # Mission: W17; W1, W2 and W3 across servers.  R2.
 
@@ -20,7 +20,7 @@ $apps->init(allows_streaming => 'logical');
 $apps->append_conf('postgresql.conf', 'max_prepared_transactions = 10');
 $apps->start;
 
-# Every application has a schema of its own name; what is no row of a table is a row of occurrence.
+# Every application has a schema of its own name; what is not a row of a table is a row of occurrence.
 sub tables
 {
 	my ($application) = @_;

@@ -68,7 +68,7 @@ sub restart
 
 works('before');
 
-# Values that do harm.  What cannot be guessed is listed; switches are turned, numbers are as small or as large as can be.
+# Harmful values.  What cannot be derived is listed; booleans are inverted, numbers are as small or as large as possible.
 
 my %worst = (role => 'shop_owner', search_path => 'nowhere', default_tablespace => 'nowhere', temp_tablespaces => 'nowhere',
 	client_encoding => 'LATIN1', DateStyle => 'German, DMY', IntervalStyle => 'iso_8601', TimeZone => 'Asia/Kathmandu',
@@ -76,7 +76,7 @@ my %worst = (role => 'shop_owner', search_path => 'nowhere', default_tablespace 
 my $settings = q{FROM pg_settings WHERE context IN ('user', 'superuser') AND name !~ '^(webhook\.|role$|session_authorization$|transaction_|seed$)'};
 my @others = map { [ split /\|/ ] } split(/\n/, sql("SELECT name, vartype, boot_val, min_val, max_val, array_to_string(enumvals, ',') $settings"));
 
-# These stop any process, or fill its memory; the last two are what the tests look at.
+# These stop any process, or fill its memory; the tests use the last two.
 my %left = map { $_ => 1 } qw(local_preload_libraries session_preload_libraries max_stack_depth log_min_messages log_min_error_statement
   track_activities track_counts dynamic_library_path extension_destdir client_min_messages debug_discard_caches commit_delay);
 

@@ -1,4 +1,4 @@
-# A shutdown records what has been done and waits for nobody.
+# A shutdown records what has been done and waits for no one.
 #
 # Mission: R1, W2, W5, W16.
 
@@ -60,7 +60,7 @@ $node->start;
 WebhookTest::wait_until_delivered($node);
 is(scalar(grep { $_ eq $ids[5] } @{ ids('/b') }), 1, 'W2: a request that is answered during the shutdown is not sent again');
 
-# The worker waits for a lock that nobody is going to release.
+# The worker waits for a lock that is never released.
 
 $node->safe_psql('postgres', q{BEGIN; LOCK TABLE webhook.delivery; PREPARE TRANSACTION 'lock'});
 $receiver->behave('/b', status => 500);

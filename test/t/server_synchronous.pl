@@ -96,7 +96,7 @@ $primary->reload;
 ok($receiver->wait_for_count(5, '/cut'), 'C39: until no standby is synchronous any more');
 eval { $_->quit } foreach @sessions;
 
-# The table of positions is truncated when it has grown, but not soon while a standby may have readers that nobody sees here
+# The table of positions is truncated when it has grown, but not soon while a standby may have readers that are not visible here
 
 my $file = q{SELECT pg_relation_filenode('webhook.cursor')};
 $standby->start;

@@ -107,11 +107,11 @@ is_deeply(
 		"{\"firstname\":\"\xc3\x84nn\",\"amount\":0,\"vip\":false,\"id\":\"1\",\"city\":null}"
 	],
 	'I15: always these fields, in this order, of these types');
-# C25: what does not fit is sent all the same, stands in the log, and is reported once
+# C25: what does not fit is sent all the same, is in the log, and is reported once
 
 becomes("SELECT outcome || ': ' || error FROM webhook.get_webhook_log($mapped) LIMIT 1",
 	'delivered: the payload does not fit the form: field "amount" is not of type integer',
-	'C25: a value of another type stands in the log');
+	'C25: a value of another type is in the log');
 sql(q{UPDATE guest SET firstname = NULL WHERE id IN (1, 2)});
 is_deeply([ sort @{ arrived('/mapped') } ],
 	[ map { "{\"firstname\":null,\"amount\":$_,\"vip\":false,\"id\":\"" . ($_ ? 2 : 1) . "\",\"city\":null}" } 0, 1000 ],
