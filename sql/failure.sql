@@ -9,6 +9,7 @@ CREATE ROLE failure_owner;
 CREATE ROLE failure_other;
 GRANT USAGE ON SCHEMA webhook TO failure_owner, failure_other;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO failure_owner, failure_other;
+TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 RESET client_min_messages;
 SELECT last_value AS last_id, is_called AS called FROM webhook.webhook_id_seq \gset
 ALTER SEQUENCE webhook.webhook_id_seq RESTART 4711;

@@ -1,31 +1,72 @@
 -- Monitoring.
 
--- Messages that the worker has not processed, according to the newest position; see src/log/cursor.c.
+-- Messages that the worker has not processed, according to the newest position; see src/log/unread.c.  In the target list of a
+-- query they are read as they are needed.
 CREATE FUNCTION webhook.outbox_unread() RETURNS TABLE (id bigint, message_id uuid, event text, entity_id json,
     webhook_ids bigint[], created_at timestamptz, xid xid8)
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
-    SET jit = off
+    LANGUAGE c STABLE PARALLEL SAFE ROWS 100
+    AS 'MODULE_PATHNAME', 'webhook_outbox_unread';
+COMMENT ON FUNCTION webhook.outbox_unread() IS 'the messages in the outbox that have not been processed';
+
+-- How many of them there are for each webhook, without those that are in the delivery table as well: src/log/backlog.c.
+CREATE FUNCTION webhook.outbox_backlog(
+    exact          boolean,
+    OUT webhook_id bigint,
+    OUT messages   bigint,
+    OUT oldest     timestamptz,
+    OUT estimated  boolean
+) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_outbox_backlog';
+COMMENT ON FUNCTION webhook.outbox_backlog(boolean) IS
+    'how many messages in the outbox have not been processed, for each webhook that there are any for; exact or, if there are many, estimated';
+
+-- The same with what is stored, in constant time whatever waits.  A large delivery table is sampled, and for each webhook as
+-- many rows are counted by the index as 2,000 for all of them allow.
+CREATE FUNCTION webhook.backlog_estimate() RETURNS TABLE (webhook_id bigint, unread bigint, waiting bigint, retrying bigint,
+    oldest timestamptz, estimated boolean)
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+    SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
-    c webhook.cursor;
-    r webhook.cursor;   -- the one that came with messages restored from a dump, see 50_adopt.sql
+    blocks  bigint := pg_relation_size('webhook.delivery') / current_setting('block_size')::bigint;
+    maximum bigint;
 BEGIN
-    SELECT * INTO c FROM webhook.cursor AS k WHERE k.database <> 0 ORDER BY k.seq DESC LIMIT 1;
-    SELECT * INTO r FROM webhook.cursor AS k WHERE k.database = 0 ORDER BY k.seq DESC LIMIT 1;
+    IF blocks <= 400 THEN
+        RETURN QUERY
+            SELECT coalesce(d.webhook_id, u.webhook_id), coalesce(u.messages, 0), coalesce(d.waiting, 0), coalesce(d.retrying, 0),
+                   least(u.oldest, d.oldest), coalesce(u.estimated, false)
+            FROM (SELECT s.webhook_id, count(*) FILTER (WHERE s.state = 'waiting') AS waiting,
+                         count(*) FILTER (WHERE s.state = 'retrying') AS retrying, min(s.created_at) AS oldest
+                  FROM webhook.delivery AS s WHERE s.state IN ('waiting', 'retrying') GROUP BY s.webhook_id) AS d
+            FULL JOIN webhook.outbox_backlog(false) AS u ON u.webhook_id = d.webhook_id;
+        RETURN;
+    END IF;
+    maximum := greatest(20, 2000 / greatest(1, (SELECT count(*) FROM webhook.webhook)));
     RETURN QUERY
-        SELECT o.id, o.message_id, o.event, o.entity_id, o.webhook_ids, o.created_at, o.xid
-        FROM webhook.outbox AS o
-        WHERE (o.xid >= pg_snapshot_xmax(c.done) OR o.xid = ANY (ARRAY(SELECT pg_snapshot_xip(c.done))))
-          AND NOT (c.through IS NOT NULL AND o.id <= c.through_id AND pg_visible_in_snapshot(o.xid, c.through))
-        UNION ALL
-        SELECT o.id, o.message_id, o.event, o.entity_id, o.webhook_ids, o.created_at, NULL
-        FROM webhook.outbox AS o
-        WHERE o.xid = '0'
-          AND NOT coalesce(pg_visible_in_snapshot(o.fence, r.done), false)
-          AND NOT coalesce(o.id <= r.through_id AND pg_visible_in_snapshot(o.fence, r.through), false);
+        SELECT w.id, coalesce(u.messages, 0),
+               CASE WHEN c.waiting < maximum THEN c.waiting ELSE greatest(c.waiting, (s.waiting * blocks / 200.0)::bigint) END,
+               CASE WHEN c.retrying < maximum THEN c.retrying ELSE greatest(c.retrying, (s.retrying * blocks / 200.0)::bigint) END,
+               least(u.oldest, c.oldest), coalesce(u.estimated, false) OR c.waiting >= maximum OR c.retrying >= maximum
+        FROM webhook.webhook AS w
+        CROSS JOIN LATERAL (
+            SELECT (SELECT count(*) FROM (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'waiting'
+                                          LIMIT maximum) AS n) AS waiting,
+                   (SELECT count(*) FROM (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'retrying'
+                                          LIMIT maximum) AS n) AS retrying,
+                   least((SELECT d.created_at FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'waiting'
+                          ORDER BY d.id LIMIT 1),
+                         (SELECT d.created_at FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'retrying'
+                          ORDER BY d.id LIMIT 1)) AS oldest) AS c
+        LEFT JOIN (SELECT d.webhook_id, count(*) FILTER (WHERE d.state = 'waiting') AS waiting,
+                          count(*) FILTER (WHERE d.state = 'retrying') AS retrying
+                   FROM webhook.delivery AS d TABLESAMPLE SYSTEM (20000.0 / blocks) REPEATABLE (0)
+                   WHERE d.state IN ('waiting', 'retrying') GROUP BY d.webhook_id) AS s ON s.webhook_id = w.id
+        LEFT JOIN webhook.outbox_backlog(false) AS u ON u.webhook_id = w.id;
 END
 $$;
-COMMENT ON FUNCTION webhook.outbox_unread() IS 'the messages in the outbox that have not been processed';
+COMMENT ON FUNCTION webhook.backlog_estimate() IS
+    'what has not been delivered, for each webhook, and since when; estimated if there is much of it';
 
 -- Counts only webhooks of the caller: src/api/webhook_api.c.
 CREATE FUNCTION webhook.pending(webhook_id bigint DEFAULT NULL) RETURNS bigint
@@ -34,21 +75,46 @@ CREATE FUNCTION webhook.pending(webhook_id bigint DEFAULT NULL) RETURNS bigint
 COMMENT ON FUNCTION webhook.pending(bigint) IS
     'committed messages that are neither delivered, nor permanently failed, nor buffered, of one or all webhooks of the current role, counted once per webhook';
 
--- For pending(): the webhooks of this role, or all if it has the privilege to see stat_webhooks.
-CREATE FUNCTION webhook.pending_for(webhook_id bigint, role oid) RETURNS bigint
+CREATE FUNCTION webhook.pending_estimate(webhook_id bigint DEFAULT NULL) RETURNS bigint
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_pending_estimate';
+COMMENT ON FUNCTION webhook.pending_estimate(bigint) IS
+    'about as many as pending() counts, in constant time; the same number if they are few';
+
+CREATE FUNCTION webhook.oldest_pending_age(webhook_id bigint DEFAULT NULL) RETURNS interval
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_oldest_pending_age';
+COMMENT ON FUNCTION webhook.oldest_pending_age(bigint) IS
+    'how long the oldest message that pending() counts has waited, or at least has if there are many, in constant time';
+
+-- For these: the active webhooks of this role, or all if it has the privilege to see stat_webhooks.
+CREATE FUNCTION webhook.pending_of(webhook_id bigint, role oid) RETURNS SETOF bigint
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH seen AS MATERIALIZED (
-        SELECT w.id, w.discarded FROM webhook.webhook AS w
-        WHERE w.active AND (w.id = $1 OR $1 IS NULL)
-          AND (pg_has_role($2, w.owner::oid, 'USAGE') OR has_table_privilege($2, 'webhook.stat_webhooks', 'SELECT')))
-    SELECT (SELECT count(*) FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS u (id) JOIN seen AS s ON s.id = u.id
-            WHERE NOT coalesce(pg_visible_in_snapshot(o.xid, s.discarded), false)
-              AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = u.id AND d.id = o.id))
+    SELECT w.id FROM webhook.webhook AS w
+    WHERE w.active AND (w.id = $1 OR $1 IS NULL)
+      AND (pg_has_role($2, w.owner::oid, 'USAGE') OR has_table_privilege($2, 'webhook.stat_webhooks', 'SELECT'));
+$$;
+COMMENT ON FUNCTION webhook.pending_of(bigint, oid) IS 'the active webhooks whose undelivered messages a role may count';
+
+CREATE FUNCTION webhook.pending_for(webhook_id bigint, role oid) RETURNS bigint
+    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    WITH seen AS MATERIALIZED (SELECT s.id FROM webhook.pending_of($1, $2) AS s (id))
+    SELECT (SELECT coalesce(sum(b.messages), 0)::bigint FROM webhook.outbox_backlog(true) AS b JOIN seen AS s ON s.id = b.webhook_id)
          + (SELECT count(*) FROM webhook.delivery AS d JOIN seen AS s ON s.id = d.webhook_id
             WHERE d.state IN ('waiting', 'retrying'));
 $$;
 COMMENT ON FUNCTION webhook.pending_for(bigint, oid) IS 'undelivered messages of one or all webhooks that a role may see';
+
+CREATE FUNCTION webhook.estimate_for(webhook_id bigint, role oid, OUT pending bigint, OUT oldest timestamptz) RETURNS record
+    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    SELECT coalesce(sum(b.unread + b.waiting + b.retrying), 0)::bigint, min(b.oldest)
+    FROM webhook.backlog_estimate() AS b JOIN webhook.pending_of($1, $2) AS s (id) ON s.id = b.webhook_id;
+$$;
+COMMENT ON FUNCTION webhook.estimate_for(bigint, oid) IS
+    'estimate of the undelivered messages of one or all webhooks that a role may see, and when the oldest was captured';
 
 -- For redeliver().
 CREATE FUNCTION webhook.outbox_to_delivery(webhook_id bigint, message_id uuid) RETURNS boolean
@@ -85,14 +151,11 @@ COMMENT ON FUNCTION webhook.outbox_samples(text, oid, integer) IS 'payloads of t
 
 -- For activate_webhook(), which has checked that the caller may manage the webhook.
 CREATE FUNCTION webhook.buffered(webhook_id bigint) RETURNS bigint
-    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT (SELECT count(*) FROM webhook.delivery AS d WHERE d.webhook_id = $1 AND d.state IN ('waiting', 'retrying'))
-         + (SELECT count(*) FROM webhook.outbox_unread() AS o
-            WHERE $1 = ANY (o.webhook_ids)
-              AND EXISTS (SELECT FROM webhook.webhook AS h WHERE h.id = $1 AND (h.active OR h.buffering)
-                          AND NOT COALESCE(pg_visible_in_snapshot(o.xid, h.discarded), false))
-              AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = $1 AND d.id = o.id));
+         + coalesce((SELECT b.messages FROM webhook.outbox_backlog(true) AS b JOIN webhook.webhook AS h ON h.id = b.webhook_id
+                     WHERE h.id = $1 AND (h.active OR h.buffering)), 0);
 $$;
 COMMENT ON FUNCTION webhook.buffered(bigint) IS
     'messages that are buffered for a deactivated webhook, including those that the worker has not read yet';
@@ -106,46 +169,32 @@ CREATE VIEW webhook.undelivered AS
     JOIN webhook.webhook AS h ON h.id = d.webhook_id
     LEFT JOIN webhook.current_health AS s ON s.webhook_id = d.webhook_id
     UNION ALL
-    SELECT w.id, o.message_id::text, o.event, o.entity_id #>> '{}', 0, NULL, NULL,
-           CASE WHEN h.active THEN 'pending' ELSE 'buffered' END, o.created_at
-    FROM webhook.outbox_unread() AS o, pg_catalog.unnest(o.webhook_ids) AS w (id)
+    SELECT w.id, (o.m).message_id::text, (o.m).event, (o.m).entity_id #>> '{}', 0, NULL, NULL,
+           CASE WHEN h.active THEN 'pending' ELSE 'buffered' END, (o.m).created_at
+    FROM (SELECT webhook.outbox_unread() AS m) AS o, pg_catalog.unnest((o.m).webhook_ids) AS w (id)
     JOIN webhook.webhook AS h ON h.id = w.id
-    WHERE (h.active OR h.buffering) AND NOT COALESCE(pg_catalog.pg_visible_in_snapshot(o.xid, h.discarded), false)
-      AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id);
+    WHERE (h.active OR h.buffering) AND NOT COALESCE(pg_catalog.pg_visible_in_snapshot((o.m).xid, h.discarded), false)
+      -- not a join, for which all rows would be read first
+      AND (SELECT d.id FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = (o.m).id) IS NULL;
 COMMENT ON VIEW webhook.undelivered IS 'one row per unfinished delivery';
 
 CREATE VIEW webhook.stat_webhooks AS
-    WITH unread AS (
-        SELECT w.id AS webhook_id, pg_catalog.count(*) AS n, pg_catalog.min(o.created_at) AS oldest
-        FROM webhook.outbox_unread() AS o, pg_catalog.unnest(o.webhook_ids) AS w (id)
-        JOIN webhook.webhook AS h ON h.id = w.id
-        WHERE NOT COALESCE(pg_catalog.pg_visible_in_snapshot(o.xid, h.discarded), false)
-          AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id)
-        GROUP BY w.id
-    ), stored AS (
-        SELECT d.webhook_id,
-               pg_catalog.count(*) AS n,
-               pg_catalog.count(*) FILTER (WHERE d.state = 'retrying') AS retrying,
-               pg_catalog.min(d.created_at) AS oldest
-        FROM webhook.delivery AS d
-        WHERE d.state IN ('waiting', 'retrying')
-        GROUP BY d.webhook_id
-    )
     SELECT h.id AS webhook_id, h.app, h.name, h.active,
            COALESCE(s.delivered, 0) AS delivered, COALESCE(s.failed, 0) AS failed,
            COALESCE(s.attempts, 0) AS attempts,
-           CASE WHEN h.active THEN COALESCE(u.n, 0) + COALESCE(d.n, 0) ELSE 0 END AS pending,
-           CASE WHEN h.active THEN COALESCE(d.retrying, 0) ELSE 0 END AS retrying,
-           CASE WHEN h.active THEN 0 ELSE COALESCE(d.n, 0) + CASE WHEN h.buffering THEN COALESCE(u.n, 0) ELSE 0 END END AS buffered,
+           CASE WHEN h.active THEN COALESCE(b.unread + b.waiting + b.retrying, 0) ELSE 0 END AS pending,
+           CASE WHEN h.active THEN COALESCE(b.retrying, 0) ELSE 0 END AS retrying,
+           CASE WHEN h.active THEN 0
+                ELSE COALESCE(b.waiting + b.retrying + CASE WHEN h.buffering THEN b.unread ELSE 0 END, 0) END AS buffered,
            COALESCE(s.dropped, 0) AS dropped,
-           CASE WHEN h.active THEN pg_catalog.clock_timestamp() - LEAST(u.oldest, d.oldest) END AS oldest_pending_age,
+           CASE WHEN h.active THEN pg_catalog.clock_timestamp() - b.oldest END AS oldest_pending_age,
            s.last_success_at, s.last_failure_at, s.last_error, s.failing_since, s.next_probe_at,
            s.agreed_at, s.allowed_rate,
-           COALESCE(s.expired, 0) AS expired
+           COALESCE(s.expired, 0) AS expired,
+           COALESCE(b.estimated, false) AS estimated
     FROM webhook.webhook AS h
     LEFT JOIN webhook.current_health AS s ON s.webhook_id = h.id
-    LEFT JOIN unread AS u ON u.webhook_id = h.id
-    LEFT JOIN stored AS d ON d.webhook_id = h.id;
+    LEFT JOIN webhook.backlog_estimate() AS b ON b.webhook_id = h.id;
 COMMENT ON VIEW webhook.stat_webhooks IS 'per webhook: what was delivered, what failed, what is pending';
 
 -- For a worker that starts.  The webhooks are found by skipping from one to the next in the index, past all of their rows.

@@ -9,11 +9,11 @@ COMMENT ON COLUMN webhook.stat_webhooks.active IS 'false: deactivated, nothing i
 COMMENT ON COLUMN webhook.stat_webhooks.delivered IS 'messages that the receiver has accepted';
 COMMENT ON COLUMN webhook.stat_webhooks.failed IS 'messages that have failed permanently';
 COMMENT ON COLUMN webhook.stat_webhooks.attempts IS 'attempts to deliver; test calls and handshakes do not count';
-COMMENT ON COLUMN webhook.stat_webhooks.pending IS 'committed messages that are not delivered yet';
+COMMENT ON COLUMN webhook.stat_webhooks.pending IS 'committed messages that are not delivered yet; see estimated';
 COMMENT ON COLUMN webhook.stat_webhooks.retrying IS 'those of them that have failed and will be tried again';
-COMMENT ON COLUMN webhook.stat_webhooks.buffered IS 'messages buffered while it is deactivated';
+COMMENT ON COLUMN webhook.stat_webhooks.buffered IS 'messages buffered while it is deactivated; see estimated';
 COMMENT ON COLUMN webhook.stat_webhooks.dropped IS 'messages not buffered while it was deactivated, or dropped by its transform';
-COMMENT ON COLUMN webhook.stat_webhooks.oldest_pending_age IS 'how long the oldest pending message has waited';
+COMMENT ON COLUMN webhook.stat_webhooks.oldest_pending_age IS 'how long the oldest pending message has waited, or at least has if estimated';
 COMMENT ON COLUMN webhook.stat_webhooks.last_success_at IS 'when the receiver last accepted a message';
 COMMENT ON COLUMN webhook.stat_webhooks.last_failure_at IS 'when an attempt last failed';
 COMMENT ON COLUMN webhook.stat_webhooks.last_error IS 'the error of that attempt';
@@ -22,6 +22,8 @@ COMMENT ON COLUMN webhook.stat_webhooks.next_probe_at IS 'when a failing webhook
 COMMENT ON COLUMN webhook.stat_webhooks.agreed_at IS 'when the receiver agreed in a handshake';
 COMMENT ON COLUMN webhook.stat_webhooks.allowed_rate IS 'requests per minute that the receiver allows; null: any';
 COMMENT ON COLUMN webhook.stat_webhooks.expired IS 'failed messages that were removed after webhook.failed_retention';
+COMMENT ON COLUMN webhook.stat_webhooks.estimated IS
+    'true: there is so much that pending, retrying and buffered are estimates; webhook.pending() counts';
 
 COMMENT ON COLUMN webhook.undelivered.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.undelivered.message_id IS 'id of the message, the header webhook-id';

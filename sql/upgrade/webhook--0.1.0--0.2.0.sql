@@ -272,21 +272,129 @@ COMMENT ON VIEW webhook.current_health IS 'counters and state of every webhook t
 REVOKE ALL ON webhook.log_1, webhook.health_1, webhook.last_attempts, webhook.current_health FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('webhook.health_1', '');
 
--- For pending(): the webhooks of this role, or all if it has the privilege to see stat_webhooks.
-CREATE FUNCTION webhook.pending_for(webhook_id bigint, role oid) RETURNS bigint
+-- Messages that the worker has not processed, according to the newest position; see src/log/unread.c.  In the target list of a
+-- query they are read as they are needed.
+CREATE OR REPLACE FUNCTION webhook.outbox_unread() RETURNS TABLE (id bigint, message_id uuid, event text, entity_id json,
+    webhook_ids bigint[], created_at timestamptz, xid xid8)
+    LANGUAGE c STABLE PARALLEL SAFE ROWS 100
+    AS 'MODULE_PATHNAME', 'webhook_outbox_unread';
+COMMENT ON FUNCTION webhook.outbox_unread() IS 'the messages in the outbox that have not been processed';
+
+-- How many of them there are for each webhook, without those that are in the delivery table as well: src/log/backlog.c.
+CREATE FUNCTION webhook.outbox_backlog(
+    exact          boolean,
+    OUT webhook_id bigint,
+    OUT messages   bigint,
+    OUT oldest     timestamptz,
+    OUT estimated  boolean
+) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_outbox_backlog';
+COMMENT ON FUNCTION webhook.outbox_backlog(boolean) IS
+    'how many messages in the outbox have not been processed, for each webhook that there are any for; exact or, if there are many, estimated';
+
+-- The same with what is stored, in constant time whatever waits.  A large delivery table is sampled, and for each webhook as
+-- many rows are counted by the index as 2,000 for all of them allow.
+CREATE FUNCTION webhook.backlog_estimate() RETURNS TABLE (webhook_id bigint, unread bigint, waiting bigint, retrying bigint,
+    oldest timestamptz, estimated boolean)
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+    SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+    blocks  bigint := pg_relation_size('webhook.delivery') / current_setting('block_size')::bigint;
+    maximum bigint;
+BEGIN
+    IF blocks <= 400 THEN
+        RETURN QUERY
+            SELECT coalesce(d.webhook_id, u.webhook_id), coalesce(u.messages, 0), coalesce(d.waiting, 0), coalesce(d.retrying, 0),
+                   least(u.oldest, d.oldest), coalesce(u.estimated, false)
+            FROM (SELECT s.webhook_id, count(*) FILTER (WHERE s.state = 'waiting') AS waiting,
+                         count(*) FILTER (WHERE s.state = 'retrying') AS retrying, min(s.created_at) AS oldest
+                  FROM webhook.delivery AS s WHERE s.state IN ('waiting', 'retrying') GROUP BY s.webhook_id) AS d
+            FULL JOIN webhook.outbox_backlog(false) AS u ON u.webhook_id = d.webhook_id;
+        RETURN;
+    END IF;
+    maximum := greatest(20, 2000 / greatest(1, (SELECT count(*) FROM webhook.webhook)));
+    RETURN QUERY
+        SELECT w.id, coalesce(u.messages, 0),
+               CASE WHEN c.waiting < maximum THEN c.waiting ELSE greatest(c.waiting, (s.waiting * blocks / 200.0)::bigint) END,
+               CASE WHEN c.retrying < maximum THEN c.retrying ELSE greatest(c.retrying, (s.retrying * blocks / 200.0)::bigint) END,
+               least(u.oldest, c.oldest), coalesce(u.estimated, false) OR c.waiting >= maximum OR c.retrying >= maximum
+        FROM webhook.webhook AS w
+        CROSS JOIN LATERAL (
+            SELECT (SELECT count(*) FROM (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'waiting'
+                                          LIMIT maximum) AS n) AS waiting,
+                   (SELECT count(*) FROM (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'retrying'
+                                          LIMIT maximum) AS n) AS retrying,
+                   least((SELECT d.created_at FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'waiting'
+                          ORDER BY d.id LIMIT 1),
+                         (SELECT d.created_at FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'retrying'
+                          ORDER BY d.id LIMIT 1)) AS oldest) AS c
+        LEFT JOIN (SELECT d.webhook_id, count(*) FILTER (WHERE d.state = 'waiting') AS waiting,
+                          count(*) FILTER (WHERE d.state = 'retrying') AS retrying
+                   FROM webhook.delivery AS d TABLESAMPLE SYSTEM (20000.0 / blocks) REPEATABLE (0)
+                   WHERE d.state IN ('waiting', 'retrying') GROUP BY d.webhook_id) AS s ON s.webhook_id = w.id
+        LEFT JOIN webhook.outbox_backlog(false) AS u ON u.webhook_id = w.id;
+END
+$$;
+COMMENT ON FUNCTION webhook.backlog_estimate() IS
+    'what has not been delivered, for each webhook, and since when; estimated if there is much of it';
+
+CREATE FUNCTION webhook.pending_estimate(webhook_id bigint DEFAULT NULL) RETURNS bigint
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_pending_estimate';
+COMMENT ON FUNCTION webhook.pending_estimate(bigint) IS
+    'about as many as pending() counts, in constant time; the same number if they are few';
+
+CREATE FUNCTION webhook.oldest_pending_age(webhook_id bigint DEFAULT NULL) RETURNS interval
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_oldest_pending_age';
+COMMENT ON FUNCTION webhook.oldest_pending_age(bigint) IS
+    'how long the oldest message that pending() counts has waited, or at least has if there are many, in constant time';
+
+-- For these: the active webhooks of this role, or all if it has the privilege to see stat_webhooks.
+CREATE FUNCTION webhook.pending_of(webhook_id bigint, role oid) RETURNS SETOF bigint
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH seen AS MATERIALIZED (
-        SELECT w.id, w.discarded FROM webhook.webhook AS w
-        WHERE w.active AND (w.id = $1 OR $1 IS NULL)
-          AND (pg_has_role($2, w.owner::oid, 'USAGE') OR has_table_privilege($2, 'webhook.stat_webhooks', 'SELECT')))
-    SELECT (SELECT count(*) FROM webhook.outbox_unread() AS o, unnest(o.webhook_ids) AS u (id) JOIN seen AS s ON s.id = u.id
-            WHERE NOT coalesce(pg_visible_in_snapshot(o.xid, s.discarded), false)
-              AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = u.id AND d.id = o.id))
+    SELECT w.id FROM webhook.webhook AS w
+    WHERE w.active AND (w.id = $1 OR $1 IS NULL)
+      AND (pg_has_role($2, w.owner::oid, 'USAGE') OR has_table_privilege($2, 'webhook.stat_webhooks', 'SELECT'));
+$$;
+COMMENT ON FUNCTION webhook.pending_of(bigint, oid) IS 'the active webhooks whose undelivered messages a role may count';
+
+CREATE FUNCTION webhook.pending_for(webhook_id bigint, role oid) RETURNS bigint
+    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    WITH seen AS MATERIALIZED (SELECT s.id FROM webhook.pending_of($1, $2) AS s (id))
+    SELECT (SELECT coalesce(sum(b.messages), 0)::bigint FROM webhook.outbox_backlog(true) AS b JOIN seen AS s ON s.id = b.webhook_id)
          + (SELECT count(*) FROM webhook.delivery AS d JOIN seen AS s ON s.id = d.webhook_id
             WHERE d.state IN ('waiting', 'retrying'));
 $$;
 COMMENT ON FUNCTION webhook.pending_for(bigint, oid) IS 'undelivered messages of one or all webhooks that a role may see';
+
+CREATE FUNCTION webhook.estimate_for(webhook_id bigint, role oid, OUT pending bigint, OUT oldest timestamptz) RETURNS record
+    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    SELECT coalesce(sum(b.unread + b.waiting + b.retrying), 0)::bigint, min(b.oldest)
+    FROM webhook.backlog_estimate() AS b JOIN webhook.pending_of($1, $2) AS s (id) ON s.id = b.webhook_id;
+$$;
+COMMENT ON FUNCTION webhook.estimate_for(bigint, oid) IS
+    'estimate of the undelivered messages of one or all webhooks that a role may see, and when the oldest was captured';
+
+-- For activate_webhook(), which has checked that the caller may manage the webhook.
+CREATE OR REPLACE FUNCTION webhook.buffered(webhook_id bigint) RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (SELECT count(*) FROM webhook.delivery AS d WHERE d.webhook_id = $1 AND d.state IN ('waiting', 'retrying'))
+         + coalesce((SELECT b.messages FROM webhook.outbox_backlog(true) AS b JOIN webhook.webhook AS h ON h.id = b.webhook_id
+                     WHERE h.id = $1 AND (h.active OR h.buffering)), 0);
+$$;
+
+-- Roles that can read stat_webhooks need backlog_estimate() for it from now on.
+INSERT INTO webhook.granted
+    SELECT 'backlog_estimate', g.grantee, g.is_grantable FROM webhook.granted AS g WHERE g.proname OPERATOR(pg_catalog.=) 'outbox_unread';
+REVOKE ALL ON FUNCTION webhook.outbox_backlog, webhook.backlog_estimate, webhook.pending_estimate, webhook.oldest_pending_age, webhook.pending_of,
+    webhook.pending_for, webhook.estimate_for FROM PUBLIC;
 
 -- For redeliver().
 CREATE FUNCTION webhook.outbox_to_delivery(webhook_id bigint, message_id uuid) RETURNS boolean
@@ -609,7 +717,7 @@ REVOKE ALL ON webhook.changed_table, webhook.backlog FROM PUBLIC;
 REVOKE ALL ON FUNCTION webhook.withheld_from, webhook.check_withheld, webhook.note_withheld, webhook.note_changed_tables,
     webhook.note_key_ages FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION webhook.pending_for, webhook.outbox_to_delivery, webhook.outbox_samples, webhook.watched_numbers,
+REVOKE ALL ON FUNCTION webhook.outbox_to_delivery, webhook.outbox_samples, webhook.watched_numbers,
     webhook.integrations_for, webhook.store_shape, webhook.remove_shape, webhook.form_problems, webhook.manual_actions_for FROM PUBLIC;
 
 -- Messages in better words.
@@ -770,7 +878,6 @@ COMMENT ON FUNCTION webhook.access_problem(oid, regclass) IS
     'why rows of a watched table are not sent to the webhooks of a role; empty if they are, null if the table is locked';
 COMMENT ON FUNCTION webhook.access_hidden(oid, regclass) IS
     'the columns of a watched table that are omitted for the webhooks of a role that get its rows; null if there are none';
-COMMENT ON FUNCTION webhook.outbox_unread() IS 'the messages in the outbox that have not been processed';
 COMMENT ON FUNCTION webhook.pending(bigint) IS
     'committed messages that are neither delivered, nor permanently failed, nor buffered, of one or all webhooks of the current role, counted once per webhook';
 COMMENT ON FUNCTION webhook.buffered(bigint) IS
@@ -798,45 +905,31 @@ CREATE OR REPLACE VIEW webhook.undelivered AS
     JOIN webhook.webhook AS h ON h.id = d.webhook_id
     LEFT JOIN webhook.current_health AS s ON s.webhook_id = d.webhook_id
     UNION ALL
-    SELECT w.id, o.message_id::text, o.event, o.entity_id #>> '{}', 0, NULL, NULL,
-           CASE WHEN h.active THEN 'pending' ELSE 'buffered' END, o.created_at
-    FROM webhook.outbox_unread() AS o, pg_catalog.unnest(o.webhook_ids) AS w (id)
+    SELECT w.id, (o.m).message_id::text, (o.m).event, (o.m).entity_id #>> '{}', 0, NULL, NULL,
+           CASE WHEN h.active THEN 'pending' ELSE 'buffered' END, (o.m).created_at
+    FROM (SELECT webhook.outbox_unread() AS m) AS o, pg_catalog.unnest((o.m).webhook_ids) AS w (id)
     JOIN webhook.webhook AS h ON h.id = w.id
-    WHERE (h.active OR h.buffering) AND NOT COALESCE(pg_catalog.pg_visible_in_snapshot(o.xid, h.discarded), false)
-      AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id);
+    WHERE (h.active OR h.buffering) AND NOT COALESCE(pg_catalog.pg_visible_in_snapshot((o.m).xid, h.discarded), false)
+      -- not a join, for which all rows would be read first
+      AND (SELECT d.id FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = (o.m).id) IS NULL;
 
 CREATE OR REPLACE VIEW webhook.stat_webhooks AS
-    WITH unread AS (
-        SELECT w.id AS webhook_id, pg_catalog.count(*) AS n, pg_catalog.min(o.created_at) AS oldest
-        FROM webhook.outbox_unread() AS o, pg_catalog.unnest(o.webhook_ids) AS w (id)
-        JOIN webhook.webhook AS h ON h.id = w.id
-        WHERE NOT COALESCE(pg_catalog.pg_visible_in_snapshot(o.xid, h.discarded), false)
-          AND NOT EXISTS (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = o.id)
-        GROUP BY w.id
-    ), stored AS (
-        SELECT d.webhook_id,
-               pg_catalog.count(*) AS n,
-               pg_catalog.count(*) FILTER (WHERE d.state = 'retrying') AS retrying,
-               pg_catalog.min(d.created_at) AS oldest
-        FROM webhook.delivery AS d
-        WHERE d.state IN ('waiting', 'retrying')
-        GROUP BY d.webhook_id
-    )
     SELECT h.id AS webhook_id, h.app, h.name, h.active,
            COALESCE(s.delivered, 0) AS delivered, COALESCE(s.failed, 0) AS failed,
            COALESCE(s.attempts, 0) AS attempts,
-           CASE WHEN h.active THEN COALESCE(u.n, 0) + COALESCE(d.n, 0) ELSE 0 END AS pending,
-           CASE WHEN h.active THEN COALESCE(d.retrying, 0) ELSE 0 END AS retrying,
-           CASE WHEN h.active THEN 0 ELSE COALESCE(d.n, 0) + CASE WHEN h.buffering THEN COALESCE(u.n, 0) ELSE 0 END END AS buffered,
+           CASE WHEN h.active THEN COALESCE(b.unread + b.waiting + b.retrying, 0) ELSE 0 END AS pending,
+           CASE WHEN h.active THEN COALESCE(b.retrying, 0) ELSE 0 END AS retrying,
+           CASE WHEN h.active THEN 0
+                ELSE COALESCE(b.waiting + b.retrying + CASE WHEN h.buffering THEN b.unread ELSE 0 END, 0) END AS buffered,
            COALESCE(s.dropped, 0) AS dropped,
-           CASE WHEN h.active THEN pg_catalog.clock_timestamp() - LEAST(u.oldest, d.oldest) END AS oldest_pending_age,
+           CASE WHEN h.active THEN pg_catalog.clock_timestamp() - b.oldest END AS oldest_pending_age,
            s.last_success_at, s.last_failure_at, s.last_error, s.failing_since, s.next_probe_at,
            s.agreed_at, s.allowed_rate,
-           COALESCE(s.expired, 0) AS expired
+           COALESCE(s.expired, 0) AS expired,
+           COALESCE(b.estimated, false) AS estimated
     FROM webhook.webhook AS h
     LEFT JOIN webhook.current_health AS s ON s.webhook_id = h.id
-    LEFT JOIN unread AS u ON u.webhook_id = h.id
-    LEFT JOIN stored AS d ON d.webhook_id = h.id;
+    LEFT JOIN webhook.backlog_estimate() AS b ON b.webhook_id = h.id;
 
 COMMENT ON COLUMN webhook.stat_webhooks.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.stat_webhooks.app IS 'the application that it was created for';
@@ -845,11 +938,11 @@ COMMENT ON COLUMN webhook.stat_webhooks.active IS 'false: deactivated, nothing i
 COMMENT ON COLUMN webhook.stat_webhooks.delivered IS 'messages that the receiver has accepted';
 COMMENT ON COLUMN webhook.stat_webhooks.failed IS 'messages that have failed permanently';
 COMMENT ON COLUMN webhook.stat_webhooks.attempts IS 'attempts to deliver; test calls and handshakes do not count';
-COMMENT ON COLUMN webhook.stat_webhooks.pending IS 'committed messages that are not delivered yet';
+COMMENT ON COLUMN webhook.stat_webhooks.pending IS 'committed messages that are not delivered yet; see estimated';
 COMMENT ON COLUMN webhook.stat_webhooks.retrying IS 'those of them that have failed and will be tried again';
-COMMENT ON COLUMN webhook.stat_webhooks.buffered IS 'messages buffered while it is deactivated';
+COMMENT ON COLUMN webhook.stat_webhooks.buffered IS 'messages buffered while it is deactivated; see estimated';
 COMMENT ON COLUMN webhook.stat_webhooks.dropped IS 'messages not buffered while it was deactivated, or dropped by its transform';
-COMMENT ON COLUMN webhook.stat_webhooks.oldest_pending_age IS 'how long the oldest pending message has waited';
+COMMENT ON COLUMN webhook.stat_webhooks.oldest_pending_age IS 'how long the oldest pending message has waited, or at least has if estimated';
 COMMENT ON COLUMN webhook.stat_webhooks.last_success_at IS 'when the receiver last accepted a message';
 COMMENT ON COLUMN webhook.stat_webhooks.last_failure_at IS 'when an attempt last failed';
 COMMENT ON COLUMN webhook.stat_webhooks.last_error IS 'the error of that attempt';
@@ -858,6 +951,8 @@ COMMENT ON COLUMN webhook.stat_webhooks.next_probe_at IS 'when a failing webhook
 COMMENT ON COLUMN webhook.stat_webhooks.agreed_at IS 'when the receiver agreed in a handshake';
 COMMENT ON COLUMN webhook.stat_webhooks.allowed_rate IS 'requests per minute that the receiver allows; null: any';
 COMMENT ON COLUMN webhook.stat_webhooks.expired IS 'failed messages that were removed after webhook.failed_retention';
+COMMENT ON COLUMN webhook.stat_webhooks.estimated IS
+    'true: there is so much that pending, retrying and buffered are estimates; webhook.pending() counts';
 
 COMMENT ON COLUMN webhook.undelivered.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.undelivered.message_id IS 'id of the message, the header webhook-id';

@@ -45,6 +45,8 @@ PG_FUNCTION_INFO_V1(webhook_redeliver);
 PG_FUNCTION_INFO_V1(webhook_delete_webhook_by_id);
 PG_FUNCTION_INFO_V1(webhook_get_webhook_log);
 PG_FUNCTION_INFO_V1(webhook_pending);
+PG_FUNCTION_INFO_V1(webhook_pending_estimate);
+PG_FUNCTION_INFO_V1(webhook_oldest_pending_age);
 
 /* A client certificate requires its key, and vice versa. */
 static void
@@ -617,13 +619,12 @@ webhook_get_webhook_log(PG_FUNCTION_ARGS)
 }
 
 /*
- * pending(webhook_id) returns bigint
- *
- * As for get_webhook_log(), a webhook of another role does not exist and has nothing
- * pending, except for roles that can read it in stat_webhooks.
+ * Execute a query for a number, or a time, about what is pending.  As for get_webhook_log(), a webhook of
+ * another role does not exist and has nothing pending, except for roles that can
+ * read it in stat_webhooks.
  */
-Datum
-webhook_pending(PG_FUNCTION_ARGS)
+static int64
+webhook_api_query_pending(FunctionCallInfo fcinfo, const char *sql, bool *isnull)
 {
 	Oid			types[] = {INT8OID, OIDOID};
 	Datum		values[] = {PG_GETARG_DATUM(0), ObjectIdGetDatum(GetUserId())};
@@ -633,8 +634,44 @@ webhook_pending(PG_FUNCTION_ARGS)
 
 	version_require();
 	as_owner_begin(&state);
-	as_owner_execute("SELECT webhook.pending_for($1, $2)", SPI_OK_SELECT, 2, types, values, nulls);
-	result = DatumGetInt64(as_owner_result(1));
+	as_owner_execute(sql, SPI_OK_SELECT, 2, types, values, nulls);
+	result = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull));
 	as_owner_end(&state);
-	PG_RETURN_INT64(result);
+	return result;
+}
+
+/*
+ * pending(webhook_id) returns bigint
+ */
+Datum
+webhook_pending(PG_FUNCTION_ARGS)
+{
+	bool		isnull;
+
+	PG_RETURN_INT64(webhook_api_query_pending(fcinfo, "SELECT webhook.pending_for($1, $2)", &isnull));
+}
+
+/*
+ * pending_estimate(webhook_id) returns bigint
+ */
+Datum
+webhook_pending_estimate(PG_FUNCTION_ARGS)
+{
+	bool		isnull;
+
+	PG_RETURN_INT64(webhook_api_query_pending(fcinfo, "SELECT pending FROM webhook.estimate_for($1, $2)", &isnull));
+}
+
+/*
+ * oldest_pending_age(webhook_id) returns interval
+ */
+Datum
+webhook_oldest_pending_age(PG_FUNCTION_ARGS)
+{
+	bool		isnull;
+	TimestampTz oldest = webhook_api_query_pending(fcinfo, "SELECT oldest FROM webhook.estimate_for($1, $2)", &isnull);
+
+	if (isnull)
+		PG_RETURN_NULL();
+	return DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(GetCurrentTimestamp()), TimestampTzGetDatum(oldest));
 }

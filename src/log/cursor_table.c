@@ -24,6 +24,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -95,12 +96,12 @@ cursor_table_read_row(TupleTableSlot *slot, CursorTable *table)
 	xid_set_release(table->done);
 	xid_set_release(table->through);
 	table->seq = seq;
-	table->done = xid_set_from_datum(values[Anum_cursor_done - 1]);
+	table->done = xid_set_from_datum(values[Anum_cursor_done - 1], TopMemoryContext);
 	table->through = NULL;
 	table->through_id = 0;
 	if (!slot->tts_isnull[Anum_cursor_through - 1])
 	{
-		table->through = xid_set_from_datum(values[Anum_cursor_through - 1]);
+		table->through = xid_set_from_datum(values[Anum_cursor_through - 1], TopMemoryContext);
 		table->through_id = DatumGetInt64(values[Anum_cursor_through_id - 1]);
 	}
 }
@@ -125,6 +126,41 @@ cursor_table_read(CursorTable *table)
 	if (table->nrows == 0 || log_scan_has_restored(-1))
 		table->foreign = true;
 	Assert(table->foreign || table->done != NULL);
+}
+
+/*
+ * Rows are added in order of seq, so nearly always the last one is the only one
+ * that has to be converted.
+ */
+bool
+cursor_table_newest(bool restored, CursorPosition *position)
+{
+	Relation	rel = table_open(catalog_oids()->cursor, AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = webhook_table_beginscan(rel, GetActiveSnapshot());
+	int64		newest = -1;
+
+	memset(position, 0, sizeof(*position));
+	while (table_scan_getnextslot(scan, BackwardScanDirection, slot))
+	{
+		Datum	   *values = slot->tts_values;
+
+		slot_getallattrs(slot);
+		if (OidIsValid(DatumGetObjectId(values[Anum_cursor_database - 1])) == restored ||
+			DatumGetInt64(values[Anum_cursor_seq - 1]) <= newest)
+			continue;
+		newest = DatumGetInt64(values[Anum_cursor_seq - 1]);
+		position->done = xid_set_from_datum(values[Anum_cursor_done - 1], CurrentMemoryContext);
+		position->through = NULL;
+		if (slot->tts_isnull[Anum_cursor_through - 1])
+			continue;
+		position->through = xid_set_from_datum(values[Anum_cursor_through - 1], CurrentMemoryContext);
+		position->through_id = DatumGetInt64(values[Anum_cursor_through_id - 1]);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+	return newest >= 0;
 }
 
 void

@@ -23,9 +23,24 @@ typedef struct CursorTable
 	int64		through_id;
 } CursorTable;
 
+/* A position: everything in "done" has been processed, and of what is in "through" the ids up to through_id. */
+typedef struct CursorPosition
+{
+	XidSet	   *done;
+	XidSet	   *through;		/* or NULL */
+	int64		through_id;
+} CursorPosition;
+
 /* Read the table.  Requires a transaction with an active snapshot. */
 extern void cursor_table_read(CursorTable *table);
 extern void cursor_table_free(CursorTable *table);
+
+/*
+ * The newest position, of those written in this database or of those restored from
+ * a dump, for any process.  False, and done is NULL, if there is none.  Allocated in
+ * the current memory context.  Requires an active snapshot.
+ */
+extern bool cursor_table_newest(bool restored, CursorPosition *position);
 
 /* Later positions are inserted after this state of the table. */
 extern void cursor_table_set_current(const CursorTable *table);

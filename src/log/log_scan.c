@@ -28,12 +28,6 @@
 #include "compat.h"
 #include "log/log_scan.h"
 
-/*
- * The transaction id of messages restored from a dump, see 50_adopt.sql.  No window
- * contains it.
- */
-#define RESTORED_XID		0
-
 /* A text column of the current row.  *copy is set if it had to be detoasted, else NULL. */
 static RunText
 log_scan_column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
@@ -251,7 +245,7 @@ log_scan_has_restored(int partition)
 	LogScan		scan;
 	bool		found;
 
-	log_scan_begin(&scan, RESTORED_XID, RESTORED_XID + 1, 0, partition);
+	log_scan_begin(&scan, LOG_SCAN_RESTORED_XID, LOG_SCAN_RESTORED_XID + 1, 0, partition);
 	found = log_scan_next(&scan);
 	log_scan_end(&scan);
 	return found;

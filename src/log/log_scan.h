@@ -16,6 +16,12 @@
 #include "log/packed_row.h"
 #include "webhook.h"
 
+/*
+ * The transaction id of messages restored from a dump, see 50_adopt.sql.  No window
+ * contains it.
+ */
+#define LOG_SCAN_RESTORED_XID	0
+
 /* Reads all partitions, in the order (xid, id). */
 typedef struct LogScan
 {

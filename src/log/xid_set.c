@@ -39,9 +39,9 @@ xid_set_contains(const XidSet *ended, uint64 xid)
 }
 
 static XidSet *
-xid_set_create(uint64 xmin, uint64 xmax, int nrunning)
+xid_set_create(uint64 xmin, uint64 xmax, int nrunning, MemoryContext context)
 {
-	XidSet	   *ended = MemoryContextAlloc(TopMemoryContext, sizeof(XidSet) + nrunning * sizeof(uint64));
+	XidSet	   *ended = MemoryContextAlloc(context, sizeof(XidSet) + nrunning * sizeof(uint64));
 
 	ended->references = 1;
 	ended->xmin = xmin;
@@ -85,7 +85,7 @@ xid_set_now(void)
 	FullTransactionId next = ReadNextFullTransactionId();
 	TransactionId own = GetTopTransactionIdIfAny();
 	XidSet	   *ended = xid_set_create(xid_set_widen(snapshot->xmin, next), xid_set_widen(snapshot->xmax, next),
-									   snapshot->xcnt + 1);
+									   snapshot->xcnt + 1, TopMemoryContext);
 	int			n = 0;
 	int			kept = 0;
 
@@ -119,7 +119,7 @@ xid_set_to_datum(const XidSet *ended)
 }
 
 XidSet *
-xid_set_from_datum(Datum value)
+xid_set_from_datum(Datum value, MemoryContext context)
 {
 	char	   *text = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, value));
 	char	   *p = text;
@@ -132,7 +132,7 @@ xid_set_from_datum(Datum value)
 		n += (*c == ',');
 	xmin = strtoull(p, &p, 10);
 	xmax = strtoull(p + 1, &p, 10);
-	ended = xid_set_create(xmin, xmax, n);
+	ended = xid_set_create(xmin, xmax, n, context);
 	ended->nrunning = 0;
 	for (p++; *p; p += (*p == ','))
 		ended->running[ended->nrunning++] = strtoull(p, &p, 10);

@@ -31,8 +31,8 @@ extern void xid_set_release(XidSet *ended); /* NULL is allowed */
 extern bool xid_set_contains(const XidSet *ended, uint64 xid);
 extern bool xid_set_same(const XidSet *a, const XidSet *b);
 
-/* Convert to and from pg_snapshot. */
+/* Convert to and from pg_snapshot; the set is allocated in this memory context. */
 extern Datum xid_set_to_datum(const XidSet *ended);
-extern XidSet *xid_set_from_datum(Datum value);
+extern XidSet *xid_set_from_datum(Datum value, MemoryContext context);
 
 #endif							/* WEBHOOK_XID_SET_H */

@@ -301,7 +301,7 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint->config.deactivated_at = isnull ? DT_NOEND : DatumGetTimestampTz(d);
 	endpoint->config.updated_at = DatumGetTimestampTz(spi_statement_value(0, Anum_config_updated_at, &isnull));
 	d = spi_statement_value(0, Anum_config_discarded, &isnull);
-	endpoint->config.discarded = isnull ? NULL : xid_set_from_datum(d);
+	endpoint->config.discarded = isnull ? NULL : xid_set_from_datum(d, TopMemoryContext);
 	endpoint->config.app = endpoint_column_text(Anum_config_app);
 	endpoint->config.name = endpoint_column_text(Anum_config_name);
 	d = spi_statement_value(0, Anum_config_rate_limit, &isnull);

@@ -23,6 +23,7 @@ my %benchmarks = (
 	P18 => \&Bench::Capture::expressions,
 	HELD => \&Bench::Drain::held_snapshot,
 	C35 => \&Bench::Look::pages,
+	C41 => \&Bench::Look::backlog,
 	SIGN => \&Bench::Drain::signing,
 	I13 => \&Bench::Drain::mapping);
 

@@ -51,7 +51,8 @@ sub activity_becomes
 sub refusing
 {
 	my ($database, $name) = @_;
-	my %working = map { $_ => 1 } qw(access_hidden access_problem emit notify_payment run_followers worker_failures worker_slots);
+	my %working = map { $_ => 1 } qw(access_hidden access_problem emit notify_payment outbox_backlog outbox_unread run_followers
+		worker_failures worker_slots);
 
 	$node->safe_psql($database, q{
 		CREATE OR REPLACE FUNCTION refuses(command text) RETURNS boolean LANGUAGE plpgsql AS $$

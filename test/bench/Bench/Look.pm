@@ -1,4 +1,5 @@
 # C35: what a page of the API costs with 100,000 guests whose event and profile are expressions.
+# C41: what it costs to look at a long backlog, and what the drain loses by it.
 
 package Bench::Look;
 
@@ -6,14 +7,29 @@ use strict;
 use warnings;
 
 use Bench::Cluster;
+use Bench::Guests;
+use Bench::Nginx;
+use Time::HiRes qw(time);
 
 use constant GUESTS => 100_000;
+
+my $backlog = $ENV{BENCH_BACKLOG} || 1_000_000;
 
 # The best of five: others may use the machine.
 sub best
 {
 	my ($cluster, $statement) = @_;
 	my ($best) = sort { $a <=> $b } map { 1000 * $cluster->timed($statement) } 1 .. 5;
+	return $best;
+}
+
+# The same in a session that has done it before, as that of a monitoring system.
+sub best_again
+{
+	my ($cluster, $statement) = @_;
+	my $out = $cluster->sql('\timing on', ($statement) x 6);
+	my (undef, @ms) = $out =~ /^Time: ([\d.]+) ms/mg;
+	my ($best) = sort { $a <=> $b } @ms;
 	return $best;
 }
 
@@ -55,6 +71,99 @@ sub pages
 			value    => $ms,
 			goal     => '< 50');
 	}
+}
+
+# Two webhooks: one for all, and one for every hundredth message, so that most rows of the outbox are runs.
+sub backlog
+{
+	my $report = shift;
+	my $nginx = Bench::Nginx->new;
+	my $cluster = Bench::Cluster->new;
+	my @looks = (
+		['pending_estimate()', 'SELECT webhook.pending_estimate()', '< 10'],
+		['oldest_pending_age()', 'SELECT webhook.oldest_pending_age()', '< 10'],
+		['stat_webhooks', 'SELECT * FROM webhook.stat_webhooks', '< 10'],
+		['undelivered LIMIT 100', 'SELECT * FROM webhook.undelivered LIMIT 100', '< 10'],
+		['pending()', 'SELECT webhook.pending()', undef]);
+
+	Bench::Guests::create_table($cluster);
+	Bench::Guests::watch($cluster);
+	$cluster->sql(sprintf q{SELECT webhook.create_webhook('all', 'guest.create', '%1$s'),
+		webhook.create_webhook('few', 'guest.create', '%1$s', event_uids => 'event-0001')}, $nginx->url);
+	_fill($cluster);
+	for my $look (@looks)
+	{
+		my ($what, $statement, $goal) = @$look;
+		my $ms = best_again($cluster, $statement);
+
+		$report->note('   C41: %s, first statement of a session: %.1f ms', $what, best($cluster, $statement));
+		$report->add(
+			id       => 'C41',
+			what     => "$what, $backlog messages waiting, ms",
+			ours     => sprintf('%.1f', $ms),
+			baseline => '',
+			value    => $ms,
+			goal     => $goal);
+	}
+	my ($estimate, $exact) = map { $cluster->sql("SELECT string_agg($_(id)::text, ', ' ORDER BY id) FROM webhook.get_webhooks()") }
+	  qw(webhook.pending_estimate webhook.pending);
+	$report->note('   estimated: %s; counted: %s', $estimate, $exact);
+
+	# The rate alone, while another session needs as much CPU time, and while others look all the time.
+	my $alone = _drain($cluster, $nginx);
+	my $busy = _drain($cluster, $nginx, 'SELECT count(*) FROM generate_series(1, 1000000)');
+	for my $look ($looks[0], $looks[2], $looks[4])
+	{
+		my $rate = _drain($cluster, $nginx, $look->[1]);
+
+		$report->add(
+			id       => 'C41',
+			what     => "deliveries/s, $backlog waiting, $look->[0] in a loop, against another query in a loop",
+			ours     => sprintf('%.0f/s', $rate),
+			baseline => sprintf('%.0f/s', $busy),
+			value    => $rate / $busy,
+			goal     => '>= 0.9');
+	}
+	$report->note('   C41: %.0f deliveries/s without any query', $alone);
+}
+
+sub _fill
+{
+	my $cluster = shift;
+
+	$cluster->sql('TRUNCATE guest', Bench::Guests::insert($backlog, q{CASE WHEN i % 100 = 0 THEN 'event-0001' ELSE 'event-0000' END}),
+		'CHECKPOINT');
+}
+
+# Sends the backlog, and fills it again; returns deliveries per second.
+sub _drain
+{
+	my ($cluster, $nginx, $look) = @_;
+	my $deliveries = $backlog + int(($backlog + 99) / 100);
+	my $before = $nginx->requests;
+	my $start = time;
+	my $pid;
+
+	if ($look && !($pid = fork // die "fork: $!"))
+	{
+		require POSIX;
+		$SIG{TERM} = sub { POSIX::_exit(0) };
+		$cluster->sql(($look) x 100) while 1;
+	}
+	$cluster->set('webhook.dispatch', 'on');
+	my $rate = $deliveries / ($nginx->wait_for($before, $deliveries) - $start);
+	if ($pid)
+	{
+		kill 'TERM', $pid;
+		waitpid $pid, 0;
+		$? = 0;
+	}
+	$cluster->wait_for('SELECT webhook.pending() = 0');
+	$cluster->set('webhook.dispatch', 'off');
+	$cluster->wait_for_worker("state = 'served' AND in_flight = 0");
+	printf "  %.0f/s%s\n", $rate, $look ? " beside $look" : '';
+	_fill($cluster);
+	return $rate;
 }
 
 1;
