@@ -53,6 +53,15 @@
 #endif
 
 /* WaitEventSets can belong to a resource owner since 17; ours live as long as the process. */
+/* To be used with "common/jsonapi.h". */
+#if PG_VERSION_NUM >= 170000
+#define webhook_json_lexer(json) \
+	makeJsonLexContextCstringLen(NULL, (json), strlen(json), GetDatabaseEncoding(), false)
+#else
+#define webhook_json_lexer(json) \
+	makeJsonLexContextCstringLen((json), strlen(json), GetDatabaseEncoding(), false)
+#endif
+
 #if PG_VERSION_NUM >= 170000
 #define webhook_create_wait_event_set(nevents) CreateWaitEventSet(NULL, (nevents))
 #else

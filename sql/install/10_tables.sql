@@ -94,7 +94,8 @@ BEGIN
                 relation    regclass,
                 more        bytea,      -- the messages behind the first
                 changed     json,       -- former values of the columns that changed, if a webhook wants them, or
-                former      json        -- the whole payload before the change
+                former      json,       -- the whole payload before the change
+                context     json        -- what the session says of the change: webhook.context and its trace
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off, toast_tuple_target = %2$s);
             CREATE INDEX outbox_%1$s_xid_id_idx ON webhook.outbox_%1$s (xid, id);
             ALTER TABLE webhook.outbox_%1$s REPLICA IDENTITY FULL;
@@ -133,7 +134,8 @@ CREATE VIEW webhook.outbox AS
            CASE WHEN (r.m).id IS NULL THEN r.payload ELSE (r.m).payload END AS payload,
            COALESCE((r.m).created_at, r.created_at) AS created_at, r.relation,
            CASE WHEN (r.m).id IS NULL THEN r.changed ELSE (r.m).changed END AS changed,
-           CASE WHEN (r.m).id IS NULL THEN r.former ELSE (r.m).former END AS former
+           CASE WHEN (r.m).id IS NULL THEN r.former ELSE (r.m).former END AS former,
+           r.context
     FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m
           FROM (SELECT * FROM webhook.outbox_0 UNION ALL
                 SELECT * FROM webhook.outbox_1 UNION ALL
@@ -188,6 +190,7 @@ CREATE TABLE webhook.delivery (
     failed_at       timestamptz,
     changed         json,
     former          json,
+    context         json,
     PRIMARY KEY (webhook_id, id)
 );
 CREATE INDEX delivery_due_idx ON webhook.delivery (next_attempt_at, webhook_id, id) WHERE state = 'retrying';

@@ -122,9 +122,9 @@ CREATE FUNCTION webhook.outbox_to_delivery(webhook_id bigint, message_id uuid) R
 AS $$
     WITH copied AS (
         INSERT INTO webhook.delivery (webhook_id, id, message_id, event, entity_type, entity_id, event_uid, profile, payload,
-                                      created_at, order_key, attempts, state, relation, changed, former)
+                                      created_at, order_key, attempts, state, relation, changed, former, context)
         SELECT $1, o.id, o.message_id, o.event, o.entity_type, o.entity_id, o.event_uid, o.profile, o.payload,
-               o.created_at, 0, 0, 'waiting', o.relation, o.changed, o.former
+               o.created_at, 0, 0, 'waiting', o.relation, o.changed, o.former, o.context
         FROM webhook.outbox AS o WHERE o.message_id = $2 AND $1 = ANY (o.webhook_ids)
         RETURNING id)
     SELECT EXISTS (SELECT FROM copied);

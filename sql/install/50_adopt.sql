@@ -113,10 +113,10 @@ BEGIN
             USING own.done;
         -- One row per message, because some messages of a row may have been processed.
         EXECUTE format('INSERT INTO webhook.outbox_%1$s (id, xid, fence, message_id, event, entity_type, entity_id, event_uid,'
-                       '  profile, webhook_ids, payload, created_at, relation, changed, former)'
+                       '  profile, webhook_ids, payload, created_at, relation, changed, former, context)'
                        ' SELECT (r.m).id, r.xid, r.fence, (r.m).message_id, r.event, r.entity_type, (r.m).entity_id,'
                        '  (r.m).event_uid, (r.m).profile, r.webhook_ids, (r.m).payload, (r.m).created_at, r.relation,'
-                       '  (r.m).changed, (r.m).former'
+                       '  (r.m).changed, (r.m).former, r.context'
                        ' FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m'
                        '       FROM webhook.outbox_%1$s AS o WHERE o.xid = ''0'' AND o.more IS NOT NULL) AS r'
                        ' WHERE (r.m).id IS NOT NULL', i);

@@ -11,6 +11,9 @@ DECLARE
     subject jsonb := '{"type": "string", "minLength": 1, "description": "the id of the entity; absent if there is none"}';
     payload jsonb := '{"description": "the record as it was captured, or what emit() was given"}';
     former  jsonb := '{"description": "what of the record was different before, or the record before; only if the webhook has previous"}';
+    extensions jsonb := jsonb_build_object('traceparent', '{"type": "string", "description": "the trace that the change belongs to"}'::jsonb,
+        'tracestate', '{"type": "string"}'::jsonb,
+        'context', '{"type": "string", "description": "JSON that the application has set, as text"}'::jsonb);
     headers jsonb := jsonb_build_object('type', 'object', 'properties', jsonb_build_object(
         'webhook-id', id,
         'webhook-timestamp', '{"type": "string", "pattern": "^[0-9]+$", "description": "when this attempt was made, in seconds since 1970"}'::jsonb,
@@ -41,7 +44,7 @@ BEGIN
             body := jsonb_build_object('type', 'object', 'properties', jsonb_build_object(
                     'specversion', '{"const": "1.0"}'::jsonb, 'id', id, 'source', source, 'type', event, 'subject', subject,
                     'time', moment, 'datacontenttype', '{"const": "application/json"}'::jsonb, 'data', payload,
-                    'previous', former),
+                    'previous', former) || extensions,
                 'required', '["specversion", "id", "source", "type", "time", "datacontenttype", "data"]'::jsonb,
                 'additionalProperties', false);
         WHEN 'cloudevents-binary' THEN

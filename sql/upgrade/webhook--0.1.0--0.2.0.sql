@@ -7,14 +7,14 @@ CREATE TABLE webhook.granted AS
     FROM pg_catalog.pg_proc AS p, LATERAL pg_catalog.aclexplode(p.proacl) AS a
     WHERE p.pronamespace = 'webhook'::pg_catalog.regnamespace AND a.grantee <> p.proowner;
 
--- The row before a change, for messages and conditions.
+-- The row before a change, for messages and conditions; what the session says of it.
 
 ALTER TABLE webhook.webhook ADD COLUMN previous text, ADD COLUMN condition jsonpath;
-ALTER TABLE webhook.delivery ADD COLUMN changed json, ADD COLUMN former json;
+ALTER TABLE webhook.delivery ADD COLUMN changed json, ADD COLUMN former json, ADD COLUMN context json;
 DO $$
 BEGIN
     FOR i IN 0..3 LOOP
-        EXECUTE pg_catalog.format('ALTER TABLE webhook.outbox_%s ADD COLUMN changed json, ADD COLUMN former json', i);
+        EXECUTE pg_catalog.format('ALTER TABLE webhook.outbox_%s ADD COLUMN changed json, ADD COLUMN former json, ADD COLUMN context json', i);
     END LOOP;
 END
 $$;
@@ -30,7 +30,8 @@ CREATE OR REPLACE VIEW webhook.outbox AS
            CASE WHEN (r.m).id IS NULL THEN r.payload ELSE (r.m).payload END AS payload,
            COALESCE((r.m).created_at, r.created_at) AS created_at, r.relation,
            CASE WHEN (r.m).id IS NULL THEN r.changed ELSE (r.m).changed END AS changed,
-           CASE WHEN (r.m).id IS NULL THEN r.former ELSE (r.m).former END AS former
+           CASE WHEN (r.m).id IS NULL THEN r.former ELSE (r.m).former END AS former,
+           r.context
     FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m
           FROM (SELECT * FROM webhook.outbox_0 UNION ALL
                 SELECT * FROM webhook.outbox_1 UNION ALL
@@ -402,9 +403,9 @@ CREATE FUNCTION webhook.outbox_to_delivery(webhook_id bigint, message_id uuid) R
 AS $$
     WITH copied AS (
         INSERT INTO webhook.delivery (webhook_id, id, message_id, event, entity_type, entity_id, event_uid, profile, payload,
-                                      created_at, order_key, attempts, state, relation, changed, former)
+                                      created_at, order_key, attempts, state, relation, changed, former, context)
         SELECT $1, o.id, o.message_id, o.event, o.entity_type, o.entity_id, o.event_uid, o.profile, o.payload,
-               o.created_at, 0, 0, 'waiting', o.relation, o.changed, o.former
+               o.created_at, 0, 0, 'waiting', o.relation, o.changed, o.former, o.context
         FROM webhook.outbox AS o WHERE o.message_id = $2 AND $1 = ANY (o.webhook_ids)
         RETURNING id)
     SELECT EXISTS (SELECT FROM copied);
@@ -772,10 +773,10 @@ BEGIN
             USING own.done;
         -- One row per message, because some messages of a row may have been processed.
         EXECUTE format('INSERT INTO webhook.outbox_%1$s (id, xid, fence, message_id, event, entity_type, entity_id, event_uid,'
-                       '  profile, webhook_ids, payload, created_at, relation, changed, former)'
+                       '  profile, webhook_ids, payload, created_at, relation, changed, former, context)'
                        ' SELECT (r.m).id, r.xid, r.fence, (r.m).message_id, r.event, r.entity_type, (r.m).entity_id,'
                        '  (r.m).event_uid, (r.m).profile, r.webhook_ids, (r.m).payload, (r.m).created_at, r.relation,'
-                       '  (r.m).changed, (r.m).former'
+                       '  (r.m).changed, (r.m).former, r.context'
                        ' FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m'
                        '       FROM webhook.outbox_%1$s AS o WHERE o.xid = ''0'' AND o.more IS NOT NULL) AS r'
                        ' WHERE (r.m).id IS NOT NULL', i);
@@ -1002,6 +1003,9 @@ DECLARE
     subject jsonb := '{"type": "string", "minLength": 1, "description": "the id of the entity; absent if there is none"}';
     payload jsonb := '{"description": "the record as it was captured, or what emit() was given"}';
     former  jsonb := '{"description": "what of the record was different before, or the record before; only if the webhook has previous"}';
+    extensions jsonb := jsonb_build_object('traceparent', '{"type": "string", "description": "the trace that the change belongs to"}'::jsonb,
+        'tracestate', '{"type": "string"}'::jsonb,
+        'context', '{"type": "string", "description": "JSON that the application has set, as text"}'::jsonb);
     headers jsonb := jsonb_build_object('type', 'object', 'properties', jsonb_build_object(
         'webhook-id', id,
         'webhook-timestamp', '{"type": "string", "pattern": "^[0-9]+$", "description": "when this attempt was made, in seconds since 1970"}'::jsonb,
@@ -1032,7 +1036,7 @@ BEGIN
             body := jsonb_build_object('type', 'object', 'properties', jsonb_build_object(
                     'specversion', '{"const": "1.0"}'::jsonb, 'id', id, 'source', source, 'type', event, 'subject', subject,
                     'time', moment, 'datacontenttype', '{"const": "application/json"}'::jsonb, 'data', payload,
-                    'previous', former),
+                    'previous', former) || extensions,
                 'required', '["specversion", "id", "source", "type", "time", "datacontenttype", "data"]'::jsonb,
                 'additionalProperties', false);
         WHEN 'cloudevents-binary' THEN

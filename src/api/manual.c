@@ -25,6 +25,7 @@
 #include "api/manage.h"
 #include "base/argument.h"
 #include "base/catalog.h"
+#include "base/context.h"
 #include "capture/match.h"
 #include "capture/payment.h"
 #include "server/version.h"
@@ -209,6 +210,7 @@ webhook_fire_webhook(PG_FUNCTION_ARGS)
 	manual_find_entity(&webhook, entity_id, &row);
 	manual_check_restrictions(&webhook, &row);
 	row.event = psprintf("%s%s", row.entity_type, MANUAL_ACTION);
+	row.context = context_current();
 	ids[0] = Int64GetDatum(id);
 	row.webhook_ids = construct_array(ids, 1, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 	outbox_append(&row, &message_id);

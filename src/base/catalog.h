@@ -77,7 +77,8 @@
 #define Anum_outbox_more					14
 #define Anum_outbox_changed					15
 #define Anum_outbox_former					16
-#define Natts_outbox						16
+#define Anum_outbox_context					17
+#define Natts_outbox						17
 #define Anum_outbox_index_xid				1
 #define Anum_outbox_index_id				2
 

@@ -3,7 +3,7 @@
  * settings.c
  *		The settings of postgresql.conf.
  *
- * All of them can be set by the administrator only and, except for the number of
+ * All of these can be set by the administrator only and, except for the number of
  * workers, take effect on reload.  Lists are parsed by check hooks, so that a
  * typo is rejected at once and never reaches the worker.
  *
@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "base/context.h"
 #include "base/settings.h"
 #include "compat.h"
 #include "pure/handshake.h"
@@ -438,6 +439,7 @@ settings_init(void)
 	settings_define_integration();
 	settings_define_capture();
 	settings_define_worker();
+	context_define_settings();
 
 	/*
 	 * Without preloading webhook.workers is not defined, and would be

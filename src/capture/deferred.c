@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/context.h"
 #include "capture/deferred.h"
 
 /* Limits of a transaction. */
@@ -36,6 +37,7 @@ struct DeferredRow
 	int			nids;			/* reserved positions in the log, one for each
 								 * message that the row may become */
 	int			used;			/* of these */
+	char	   *context;		/* of the moment of the change, or NULL */
 	OutboxId	ids[FLEXIBLE_ARRAY_MEMBER];
 };
 
@@ -61,6 +63,8 @@ deferred_add(const Change *change)
 	row = MemoryContextAllocZero(TopTransactionContext, offsetof(DeferredRow, ids) + nids * sizeof(OutboxId));
 	row_copy_make(change, &row->copy);
 	row->subid = GetCurrentSubTransactionId();
+	if (context_current() != NULL)
+		row->context = MemoryContextStrdup(TopTransactionContext, context_current());
 	row->nids = nids;
 	for (int i = 0; i < nids; i++)
 	{
@@ -77,7 +81,7 @@ deferred_add(const Change *change)
 		deferred_first = row;
 	deferred_last = row;
 	deferred_count++;
-	deferred_bytes += row_copy_size(&row->copy) + nids * sizeof(OutboxId);
+	deferred_bytes += row_copy_size(&row->copy) + nids * sizeof(OutboxId) + (row->context ? strlen(row->context) : 0);
 	return true;
 }
 
@@ -94,6 +98,12 @@ deferred_next_id(DeferredRow *row)
 	if (row != NULL && row->used == row->nids)
 		deferred_ran_out = true;
 	return row != NULL && !deferred_ran_out ? &row->ids[row->used++] : NULL;
+}
+
+const char *
+deferred_context(const DeferredRow *row)
+{
+	return row->context;
 }
 
 void

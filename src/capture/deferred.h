@@ -27,6 +27,9 @@ extern bool deferred_any(void);
 /* Next reserved log position of the deferred row being captured; NULL if none is left or the row is not deferred. */
 extern const OutboxId *deferred_next_id(DeferredRow *row);
 
+/* The context of its change, or NULL. */
+extern const char *deferred_context(const DeferredRow *row);
+
 /* Before the commit: call back for each deferred row, in the order of the changes. */
 extern void deferred_at_pre_commit(void (*capture) (const RowCopy *copy, DeferredRow *row));
 

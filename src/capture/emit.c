@@ -14,6 +14,7 @@
 #include "utils/jsonb.h"
 
 #include "base/catalog.h"
+#include "base/context.h"
 #include "capture/match.h"
 #include "compat.h"
 #include "log/outbox.h"
@@ -117,6 +118,7 @@ emit_set_message(FunctionCallInfo fcinfo, char *name, OutboxRow *message)
 		escape_json(&buf, entity_id);
 		message->entity_id = buf.data;
 	}
+	message->context = context_current();
 	message->event_uid = emit_optional_text(fcinfo, 3);
 	message->profile = emit_optional_text(fcinfo, 4);
 	message->payload = emit_compact(PG_GETARG_JSONB_P(1), &message->payload_len);

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "base/context.h"
 #include "capture/deferred.h"
 #include "capture/match.h"
 #include "capture/payment.h"
@@ -101,6 +102,7 @@ report_append(Change *change, const WatchAudience *audience, WatchAction action,
 	if (audience_sees(table, audience, WATCH_PROFILE))
 		message.profile = values->text[WATCH_PROFILE];
 	message.id = deferred_next_id(change->deferred);
+	message.context = change->deferred ? deferred_context(change->deferred) : context_current();
 	outbox_append(&message, &message_id);
 }
 

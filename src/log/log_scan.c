@@ -274,6 +274,7 @@ log_scan_gather_texts(LogScan *scan, RunText *texts, struct varlena **copies)
 	static const int attnums[MESSAGE_NTEXTS] = {
 		[MESSAGE_EVENT] = Anum_outbox_event,
 		[MESSAGE_ENTITY_TYPE] = Anum_outbox_entity_type,
+		[MESSAGE_CONTEXT] = Anum_outbox_context,
 		[MESSAGE_ENTITY_ID] = Anum_outbox_entity_id,
 		[MESSAGE_EVENT_UID] = Anum_outbox_event_uid,
 		[MESSAGE_PROFILE] = Anum_outbox_profile,

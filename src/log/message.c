@@ -50,6 +50,7 @@ message_create(const RunText *texts, const int64 *webhook_ids, int nwebhooks, Me
 	message->payload_len = texts[MESSAGE_PAYLOAD].len;
 	message->event = message_copy_text(texts[MESSAGE_EVENT], &to);
 	message->entity_type = message_copy_text(texts[MESSAGE_ENTITY_TYPE], &to);
+	message->context = message_copy_text(texts[MESSAGE_CONTEXT], &to);
 	message->entity_id = message_copy_text(texts[MESSAGE_ENTITY_ID], &to);
 	message->event_uid = message_copy_text(texts[MESSAGE_EVENT_UID], &to);
 	message->profile = message_copy_text(texts[MESSAGE_PROFILE], &to);
@@ -77,6 +78,7 @@ message_copy(const Message *message, MemoryContext context)
 
 	texts[MESSAGE_EVENT] = message_text(message->event);
 	texts[MESSAGE_ENTITY_TYPE] = message_text(message->entity_type);
+	texts[MESSAGE_CONTEXT] = message_text(message->context);
 	texts[MESSAGE_ENTITY_ID] = message_text(message->entity_id);
 	texts[MESSAGE_EVENT_UID] = message_text(message->event_uid);
 	texts[MESSAGE_PROFILE] = message_text(message->profile);

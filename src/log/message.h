@@ -19,11 +19,12 @@ typedef struct RunText
 	int			len;
 } RunText;
 
-/* The texts of a message. */
+/* The texts of a message; the first three are the same for all messages in a row of the outbox. */
 enum
 {
 	MESSAGE_EVENT,
 	MESSAGE_ENTITY_TYPE,
+	MESSAGE_CONTEXT,
 	MESSAGE_ENTITY_ID,
 	MESSAGE_EVENT_UID,
 	MESSAGE_PROFILE,
@@ -50,6 +51,7 @@ typedef struct Message
 								 * or NULL; JSON text */
 	char	   *former;			/* the payload before the change, or NULL */
 	int			previous_len;	/* of both */
+	char	   *context;		/* see context.h, or NULL */
 	const char *previous;		/* what is sent of them, see prepare_message() */
 	int			nwebhooks;
 	int64	   *webhook_ids;

@@ -406,7 +406,8 @@ outbox_fits_run(const CommonFields *common, const OutboxRow *row)
 		ids.len == (int) (VARSIZE(row->webhook_ids) - VARHDRSZ) &&
 		memcmp(ids.data, VARDATA(row->webhook_ids), ids.len) == 0 &&
 		outbox_text_is(outbox_column_text(common, Anum_outbox_event), row->event) &&
-		outbox_text_is(outbox_column_text(common, Anum_outbox_entity_type), row->entity_type);
+		outbox_text_is(outbox_column_text(common, Anum_outbox_entity_type), row->entity_type) &&
+		outbox_text_is(outbox_column_text(common, Anum_outbox_context), row->context);
 }
 
 static CommonFields *
@@ -570,6 +571,7 @@ outbox_form_tuple(const OutboxRow *row, const PackedMessage *message)
 	nulls[Anum_outbox_more - 1] = true;
 	outbox_set_text(values, nulls, Anum_outbox_changed, row->changed, row->changed_len);
 	outbox_set_text(values, nulls, Anum_outbox_former, row->former, row->former_len);
+	outbox_set_text(values, nulls, Anum_outbox_context, row->context, -1);
 	old = MemoryContextSwitchTo(outbox_buffer_context);
 	tuple = heap_form_tuple(outbox_desc, values, nulls);
 	MemoryContextSwitchTo(old);

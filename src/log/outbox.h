@@ -40,6 +40,7 @@ typedef struct OutboxRow
 	int			changed_len;
 	const char *former;			/* the payload before the change, likewise */
 	int			former_len;
+	const char *context;		/* see context.h */
 	Oid			relation;		/* source table, or InvalidOid */
 	ArrayType  *webhook_ids;	/* bigint[], at least one */
 } OutboxRow;

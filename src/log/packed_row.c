@@ -7,7 +7,7 @@
  * transaction that writes many messages packs as many of them into one row as
  * fit into a page: the first one is stored in the columns, the following ones in
  * column "more".  All of them have the same transaction id, trigger name, entity
- * type, table and webhooks.
+ * type, table, context and webhooks.
  *
  * "more" consists of a format number, the encoding of the database that wrote it,
  * and for each message

@@ -29,7 +29,7 @@ static const char *const delivery_table_state_names[] = {"waiting", "retrying", 
 /* The payload has no cast, which would convert all of them at once: see delivery_table_take_rows(). */
 #define ROW_COLUMNS \
 	"webhook_id, id, message_id, event, entity_type, entity_id::text, event_uid, profile, " \
-	"payload, created_at, order_key, attempts, state, next_attempt_at, relation::oid, changed, former"
+	"payload, created_at, order_key, attempts, state, next_attempt_at, relation::oid, changed, former, context"
 
 /* The columns of ROW_COLUMNS and, in the same order, the parameters of the INSERT, which has two more. */
 enum
@@ -51,6 +51,7 @@ enum
 	Anum_row_relation,
 	Anum_row_changed,
 	Anum_row_former,
+	Anum_row_context,
 	Anum_row_last_error,
 	Anum_row_failed_at,
 	Natts_row = Anum_row_failed_at
@@ -58,14 +59,15 @@ enum
 
 static SpiStatement delivery_table_insert_statement = {
 	"INSERT INTO webhook.delivery AS d (webhook_id, id, message_id, event, entity_type, entity_id, event_uid,"
-	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, relation, changed, former,"
+	" profile, payload, created_at, order_key, attempts, state, next_attempt_at, relation, changed, former, context,"
 	" last_error, failed_at)"
-	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15, $16::json, $17::json, $18, $19)"
+	" VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8, $9::json, $10, $11, $12, $13, $14, $15, $16::json, $17::json, $18::json, $19, $20)"
 	" ON CONFLICT (webhook_id, id) DO UPDATE SET attempts = excluded.attempts, state = excluded.state,"
 	"  next_attempt_at = excluded.next_attempt_at, last_error = COALESCE(excluded.last_error, d.last_error),"
 	"  failed_at = excluded.failed_at",
 	Natts_row, {INT8OID, INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, REGCLASSOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+		TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, REGCLASSOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID}
 };
 
 /* Without the message, which the row has already. */
@@ -263,6 +265,7 @@ delivery_table_insert(const Delivery *delivery)
 	nulls[Anum_row_relation - 1] = OidIsValid(message->relation) ? ' ' : 'n';
 	delivery_table_bind_text(values, nulls, Anum_row_changed, message->changed);
 	delivery_table_bind_text(values, nulls, Anum_row_former, message->former);
+	delivery_table_bind_text(values, nulls, Anum_row_context, message->context);
 	delivery_table_bind_error(values, nulls, Anum_row_last_error, delivery);
 	delivery_table_bind_failed_at(values, nulls, Anum_row_failed_at, delivery);
 	spi_statement_execute(&delivery_table_insert_statement, values, nulls);
@@ -408,6 +411,7 @@ delivery_table_take_rows(uint64 n, MemoryContext context, StoredDelivery *result
 		row.relation = isnull ? InvalidOid : DatumGetObjectId(d);
 		row.changed = spi_statement_text(i, Anum_row_changed);
 		row.former = spi_statement_text(i, Anum_row_former);
+		row.context = spi_statement_text(i, Anum_row_context);
 		stored->message = message_copy(&row, context);
 		bytes += MESSAGE_SIZE(stored->message);
 		MemoryContextReset(scratch);

@@ -23,6 +23,7 @@
 
 #include "base/wire.h"
 #include "log/outbox.h"
+#include "pure/json_members.h"
 #include "send/format.h"
 
 struct PayloadFormat
@@ -74,6 +75,54 @@ format_append_raw(StringInfo buf, const char *json, int len)
 		appendStringInfoString(buf, "null");
 	else
 		appendBinaryStringInfo(buf, json, len);
+}
+
+/* The text of a JSON string: let PostgreSQL's own parser take off the quotes and escapes. */
+static const char *
+format_json_string_text(const char *json)
+{
+	text	   *wrapped = cstring_to_text(psprintf("[%s]", json));
+
+	return TextDatumGetCString(DirectFunctionCall2(json_array_element_text,
+												   PointerGetDatum(wrapped), Int32GetDatum(0)));
+}
+
+const char *
+format_context(const Message *message, const char *name)
+{
+	JsonMembers members;
+	JsonMember	member;
+
+	if (message->context == NULL)
+		return NULL;
+	members = json_members(message->context);
+	while (json_members_next(&members, &member))
+	{
+		char	   *value;
+
+		if (member.key_len != strlen(name) + 2 || strncmp(member.key + 1, name, strlen(name)) != 0)
+			continue;
+		value = pnstrdup(member.value, member.value_len);
+		return strcmp(name, FORMAT_CONTEXT) == 0 ? value : format_json_string_text(value);
+	}
+	return NULL;
+}
+
+/* The context is a JSON text as well, because an attribute cannot be an object. */
+static const char *const format_extensions[] = {FORMAT_TRACEPARENT, FORMAT_TRACESTATE, FORMAT_CONTEXT};
+
+static void
+format_append_extensions(const Message *message, StringInfo body)
+{
+	for (int i = 0; i < lengthof(format_extensions); i++)
+	{
+		const char *value = format_context(message, format_extensions[i]);
+
+		if (value == NULL)
+			continue;
+		appendStringInfo(body, ",\"%s\":", format_extensions[i]);
+		escape_json(body, value);
+	}
 }
 
 /* The values before the change, if they are asked for and there are any. */
@@ -204,7 +253,9 @@ format_append_cloudevent(const Message *message, StringInfo body)
 	}
 	appendStringInfoString(body, ",\"time\":\"");
 	format_append_timestamp(body, message->created_at);
-	appendStringInfoString(body, "\",\"datacontenttype\":\"application/json\",\"data\":");
+	appendStringInfoString(body, "\",\"datacontenttype\":\"application/json\"");
+	format_append_extensions(message, body);
+	appendStringInfoString(body, ",\"data\":");
 	format_append_raw(body, message->payload, message->payload_len);
 	format_append_previous(message, body);
 	appendStringInfoChar(body, '}');
@@ -234,6 +285,7 @@ format_append_cloudevent_headers(const Message *message, StringInfo lines)
 {
 	const char *subject = format_event_subject(message);
 	StringInfoData time;
+	int			n = 5;
 
 	format_append_ce_header(lines, "specversion", "1.0");
 	format_append_ce_header(lines, "id", outbox_message_id_text(&message->message_id));
@@ -242,10 +294,21 @@ format_append_cloudevent_headers(const Message *message, StringInfo lines)
 	initStringInfo(&time);
 	format_append_timestamp(&time, message->created_at);
 	format_append_ce_header(lines, "time", time.data);
-	if (subject == NULL)
-		return 5;
-	format_append_ce_header(lines, "subject", subject);
-	return 6;
+	if (subject != NULL)
+	{
+		format_append_ce_header(lines, "subject", subject);
+		n++;
+	}
+	for (int i = 0; i < lengthof(format_extensions); i++)
+	{
+		const char *value = format_context(message, format_extensions[i]);
+
+		if (value == NULL)
+			continue;
+		format_append_ce_header(lines, format_extensions[i], value);
+		n++;
+	}
+	return n;
 }
 
 static const PayloadFormat format_table[] = {
@@ -299,18 +362,7 @@ format_append_headers(const PayloadFormat *format, const Message *message, Strin
 const char *
 format_entity_id_text(const Message *message)
 {
-	text	   *wrapped;
-
 	if (message->entity_id == NULL)
 		return "";
-	if (message->entity_id[0] != '"')
-		return message->entity_id;
-
-	/*
-	 * A JSON string: let PostgreSQL's own parser take off the quotes and
-	 * escapes.
-	 */
-	wrapped = cstring_to_text(psprintf("[%s]", message->entity_id));
-	return TextDatumGetCString(DirectFunctionCall2(json_array_element_text,
-												   PointerGetDatum(wrapped), Int32GetDatum(0)));
+	return message->entity_id[0] == '"' ? format_json_string_text(message->entity_id) : message->entity_id;
 }

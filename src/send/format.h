@@ -31,6 +31,12 @@ extern void format_append_body(const PayloadFormat *format, const Message *messa
 /* Append header lines of the format's own, each ended by a NUL; their number. */
 extern int	format_append_headers(const PayloadFormat *format, const Message *message, StringInfo lines);
 
+/* A part of the context of a message, as text, or the JSON text for FORMAT_CONTEXT; NULL if it was not set. */
+#define FORMAT_TRACEPARENT	"traceparent"
+#define FORMAT_TRACESTATE	"tracestate"
+#define FORMAT_CONTEXT		"context"
+extern const char *format_context(const Message *message, const char *name);
+
 /* What the placeholders of a URL and the query string of a GET need, in the current memory context. */
 extern const char *format_entity_id_text(const Message *message);	/* "" for none */
 extern const char *format_action(const Message *message);	/* new, update, delete,

@@ -13,9 +13,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/context.h"
+#include "base/random.h"
 #include "base/settings.h"
 #include "base/wire.h"
 #include "log/outbox.h"
+#include "pure/trace.h"
 #include "pure/url.h"
 #include "send/request.h"
 
@@ -285,6 +288,37 @@ request_finish(Request *request, const Endpoint *endpoint, bool has_body)
 	http->max_response = webhook_max_response_size;
 }
 
+/* The trace goes on with this attempt as its latest span. */
+static void
+request_append_trace_headers(Request *request, const Endpoint *endpoint, const Message *message)
+{
+	const char *parent = format_context(message, FORMAT_TRACEPARENT);
+	const char *state = format_context(message, FORMAT_TRACESTATE);
+	unsigned char span[TRACE_SPAN_BYTES];
+	char		own_parent[TRACE_PARENT_LENGTH + 1];
+
+	if (parent == NULL || request_has_header(endpoint, FORMAT_TRACEPARENT))
+		return;
+	random_bytes(span, sizeof(span));
+	span[0] |= 1;				/* zero is not allowed */
+	trace_set_span(parent, span, own_parent);
+	request_append_line(request, psprintf("%s: %s", FORMAT_TRACEPARENT, own_parent));
+	if (state != NULL && !request_has_header(endpoint, FORMAT_TRACESTATE))
+		request_append_line(request, psprintf("%s: %s", FORMAT_TRACESTATE, state));
+}
+
+static void
+request_append_context_header(Request *request, const Message *message)
+{
+	const char *context = format_context(message, FORMAT_CONTEXT);
+	char		ascii[6 * CONTEXT_MAX_LENGTH + 1];
+
+	if (context == NULL)
+		return;
+	trace_json_to_ascii(wire_from_server(context), ascii, sizeof(ascii));
+	request_append_line(request, psprintf("webhook-context: %s", ascii));
+}
+
 static void
 request_fill_delivery(Request *request, const Endpoint *endpoint, const Message *message, TimestampTz now)
 {
@@ -300,6 +334,11 @@ request_fill_delivery(Request *request, const Endpoint *endpoint, const Message 
 	}
 	request->http.nheaders += format_append_headers(endpoint->config.format, message, &request->lines);
 	request_append_signature_headers(request, endpoint, message, now);
+	if (message->context != NULL)
+	{
+		request_append_trace_headers(request, endpoint, message);
+		request_append_context_header(request, message);
+	}
 	request_finish(request, endpoint, has_body);
 }
 

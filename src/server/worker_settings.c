@@ -71,6 +71,11 @@ static const struct
 	{"lc_numeric", "C"},
 	{"lc_time", "C"},
 
+	/* of messages about webhooks themselves */
+	{"webhook.context", ""},
+	{"webhook.traceparent", ""},
+	{"webhook.tracestate", ""},
+
 	/* plans */
 	{"jit", "off"},
 	{"max_parallel_workers_per_gather", "0"},

@@ -1,10 +1,11 @@
 # What is sent is what describe_format() says, in every format.
 #
-# Mission: W7 X1 X17, M9, W6; goals: R6.
+# Mission: W7 X1 X6 X17, M9, W6; goals: R6.
 
 use strict;
 use warnings;
 
+use Encode ();
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -173,5 +174,54 @@ is(join(' ', map { $_->{body} =~ /,"previous":(.*)\}$/ ? $1 : '-' } @replayed), 
 is(sql("SELECT webhook.redeliver($kept, '$replayed[2]{headers}{'webhook-id'}')"), 't', 'W6: delivered again');
 WebhookTest::wait_until_delivered($node);
 is(($receiver->requests('/changed-entity'))[-1]{body}, $replayed[2]{body}, 'X1, W6: with the same former values');
+
+# X6: who made the change, and its trace, travel with it
+
+my $parent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+WebhookTest::create_webhook($node, app => "'context'", event => "'app.*'", format => "'$_'", url => "'" . $receiver->url("/context-$_") . "'",
+	retry_schedule => "'{0,0}'") foreach @formats;
+WebhookTest::create_webhook($node, app => "'context'", event => "'app.*'", url => "'" . $receiver->url('/context-own') . "'",
+	headers => q('{"Traceparent": "mine"}'));
+$receiver->behave('/context-entity', status => 500, times => 1);
+sql(qq{
+	BEGIN;
+	SET LOCAL webhook.context = '{"user": "Zoë 🐘",
+ "role": "a\\"b"}';
+	SET LOCAL webhook.traceparent = '$parent';
+	SET LOCAL webhook.tracestate = 'a=x"y\\z';
+	SELECT webhook.emit('app.traced', '{}');
+	COMMIT;
+	SELECT webhook.emit('app.plain', '{}');
+});
+WebhookTest::wait_until_delivered($node);
+my %spans;
+foreach my $format (@formats)
+{
+	my @requests = $receiver->requests("/context-$format");
+	my ($traced, $retried) = ($requests[0], $format eq 'entity' ? $requests[-1] : $requests[0]);
+	my ($plain) = grep { $_->{headers}{'webhook-id'} ne $traced->{headers}{'webhook-id'} } @requests;
+	($retried) = (grep { $_->{headers}{'webhook-id'} eq $traced->{headers}{'webhook-id'} } @requests)[-1];
+
+	foreach my $request ($traced, $retried)
+	{
+		is($request->{headers}{'webhook-context'}, '{"user":"Zo\u00eb \ud83d\udc18","role":"a\"b"}', "X6: $format: context in ASCII");
+		like($request->{headers}{traceparent}, qr/^00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)[0-9a-f]{16}-01$/, "X6: $format: the trace");
+		is($request->{headers}{tracestate}, 'a=x"y\\z', "X6: $format: its state");
+		$spans{ $request->{headers}{traceparent} }++;
+	}
+	is(join(',', grep { /trace|context/ } keys %{ $plain->{headers} }), '', "X6: $format: nothing without them");
+	is(join("\n", problems($schema{$format}, $json->decode($traced->{body}), 'body')), '', "W7, X6: $format: the body is as described");
+}
+is(scalar(keys %spans), @formats + 1, 'X6: each attempt is a span of its own');
+my ($structured) = map { $json->decode($_->{body}) } $receiver->requests('/context-cloudevents');
+is("$structured->{traceparent} $structured->{tracestate}", "$parent a=x\"y\\z", 'X6: the trace of a CloudEvent');
+is_deeply($json->decode(Encode::encode('UTF-8', $structured->{context})), { user => "Zo\x{eb} \x{1f418}", role => 'a"b' },
+	'X6: the context of a CloudEvent is JSON as text');
+my ($binary) = $receiver->requests('/context-cloudevents-binary');
+is($binary->{headers}{'ce-traceparent'}, $parent, 'X6: ce-traceparent');
+like($binary->{headers}{'ce-context'}, qr/^%7B|^\{%22user%22:/, 'X6: ce-context');
+is(($receiver->requests('/context-own'))[0]{headers}{traceparent}, 'mine', 'X6: a header of the webhook comes first');
+like(sql("SELECT string_agg(request_headers, '') FROM webhook.get_webhooks('context') AS w, webhook.get_webhook_log(w.id) AS l"),
+	qr/webhook-context: \{"user"/, 'X6: the log has it');
 
 done_testing();
