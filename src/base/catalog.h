@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * catalog.h
- *		The extension's own tables, and a cache of subscriptions.
+ *		The extension's own tables: their OIDs, and when they have changed.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,9 +10,6 @@
 
 #include "access/htup_details.h"
 #include "executor/tuptable.h"
-#include "utils/array.h"
-#include "utils/jsonb.h"
-#include "utils/jsonpath.h"
 #include "utils/relcache.h"
 
 #include "webhook.h"
@@ -126,59 +123,6 @@ typedef struct CatalogOids
 	Oid			shape;
 } CatalogOids;
 
-/* What messages about a change need of the row before it, a set of these. */
-#define CATALOG_CHANGED		0x01	/* the values of the columns that changed */
-#define CATALOG_FORMER		0x02	/* all of it */
-
-/* The properties of a webhook that capture uses. */
-typedef struct CatalogWebhook
-{
-	int64		id;
-	Oid			owner;
-	int			nuids;			/* 0: all events */
-	char	  **uids;
-	int			ncolumns;		/* 0: any change */
-	char	  **columns;
-	Jsonb	   *filter;			/* or NULL */
-	JsonPath   *condition;		/* or NULL */
-	int			previous;		/* CATALOG_CHANGED, CATALOG_FORMER or 0 */
-	char	   *integration;	/* or NULL */
-	bool		uid_in_url;		/* is the event UID part of its URL? */
-} CatalogWebhook;
-
-/* The webhooks with the same event UID, within one CatalogEvent. */
-typedef struct CatalogWebhookList
-{
-	int			count;
-	int			space;
-	CatalogWebhook **items;
-} CatalogWebhookList;
-
-/* All webhooks that subscribe to one trigger name. */
-typedef struct CatalogEvent
-{
-	bool		wanted;			/* is there any webhook? */
-	bool		plain;			/* no webhook has restrictions: all_ids is the
-								 * answer */
-	CatalogWebhookList unrestricted;	/* for any event UID */
-	struct HTAB *by_uid;		/* event UID -> CatalogWebhookList, or NULL */
-	struct HTAB *by_integration;	/* name -> webhooks of that integration,
-									 * for any UID; or NULL */
-	ArrayType  *all_ids;		/* when plain */
-	bool		asks_uid;		/* does any webhook depend on the event UID? */
-	bool		asks_condition; /* does any webhook have a condition? */
-	int			previous;		/* of all webhooks */
-	bool		any_change;		/* does any webhook want an update whatever
-								 * has changed? */
-	int			ncolumns;		/* else, the columns that they want it for */
-	char	  **columns;
-	int			nowners;
-	Oid		   *owners;			/* of these webhooks, each once */
-} CatalogEvent;
-
-/* Should this webhook be included? */
-typedef bool (*CatalogFilter) (const CatalogWebhook *webhook, void *arg);
-
 /*
  * A column of one of the extension's tables, for capture.  Null if the table was
  * created by an earlier version that lacks the column.
@@ -218,25 +162,6 @@ extern uint64 catalog_outbox_generation(void);
 
 /* Changes whenever a process other than the worker may have written to webhook.cursor. */
 extern uint64 catalog_cursor_generation(void);
-
-/* The webhooks that subscribe to this trigger name.  Requires a transaction. */
-extern const CatalogEvent *catalog_event(const char *event);
-
-/*
- * The same, including only webhooks that pass the filter.  Allocated in the current
- * memory context; valid no longer than the result of catalog_event().
- */
-extern const CatalogEvent *catalog_event_filtered(const char *event, CatalogFilter filter, void *arg);
-
-/* The webhooks of this event that are restricted to this event UID, or NULL. */
-extern const CatalogWebhookList *catalog_event_uid(const CatalogEvent *event, const char *uid);
-
-/* The webhooks of this integration, or NULL.  The name may be NULL. */
-extern const CatalogWebhookList *catalog_event_integration(const CatalogEvent *event,
-														   const char *integration);
-
-/* "guest.*" matches "guest.create", "*" everything but the names in "webhook." */
-extern bool catalog_event_matches(const char *pattern, const char *event);
 
 /* Convert a text[] to palloc'd C strings, omitting nulls; returns their number. */
 extern int	catalog_strings(Datum array, bool isnull, char ***result);

@@ -13,7 +13,7 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 
-#include "base/catalog.h"
+#include "base/catalog_event.h"
 #include "base/context.h"
 #include "capture/match.h"
 #include "compat.h"

@@ -3,7 +3,7 @@
  * match.c
  *		Which webhooks a message is for.
  *
- * Subscriptions by trigger name are resolved in catalog.c; what is decided here
+ * Subscriptions by trigger name are resolved in catalog_event.c; what is decided here
  * depends on the single message: event UID, integration, changed columns, filter,
  * condition.
  *

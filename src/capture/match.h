@@ -8,7 +8,7 @@
 #ifndef WEBHOOK_MATCH_H
 #define WEBHOOK_MATCH_H
 
-#include "base/catalog.h"
+#include "base/catalog_event.h"
 #include "executor/tuptable.h"
 #include "nodes/bitmapset.h"
 

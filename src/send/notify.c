@@ -24,7 +24,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "base/catalog.h"
+#include "base/catalog_event.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/settings.h"

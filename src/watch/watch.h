@@ -8,7 +8,7 @@
 #ifndef WEBHOOK_WATCH_H
 #define WEBHOOK_WATCH_H
 
-#include "base/catalog.h"
+#include "base/catalog_event.h"
 #include "watch/access.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
