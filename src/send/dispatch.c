@@ -144,7 +144,8 @@ dispatch_check_slow(TimestampTz now)
 {
 	Delivery   *delivery;
 
-	scheduler_check_slow(now);
+	while ((delivery = scheduler_next_slow(now)) != NULL)
+		delivery_mark_slow(delivery);
 
 	/*
 	 * This ends, because an endpoint that has been spilled holds nothing up.

@@ -216,21 +216,21 @@ scheduler_is_slow(const Delivery *delivery, TimestampTz now)
 	return now < delivery->attempt.sent_at || TimestampDifferenceExceeds(delivery->attempt.sent_at, now, SLOW_AFTER_MS);
 }
 
-void
-scheduler_check_slow(TimestampTz now)
+Delivery *
+scheduler_next_slow(TimestampTz now)
 {
-	while (!dlist_is_empty(&scheduler_quick))
-	{
-		Delivery   *delivery = dlist_head_element(Delivery, phase_node, &scheduler_quick);
+	Delivery   *delivery;
 
-		if (!scheduler_is_slow(delivery, now))
-			break;
-		dlist_delete(&delivery->phase_node);
-		delivery->endpoint->queue.slow++;
-		if (delivery->attempt.pace == PACE_QUICK)
-			scheduler_doubtful++;
-		delivery_mark_slow(delivery);
-	}
+	if (dlist_is_empty(&scheduler_quick))
+		return NULL;
+	delivery = dlist_head_element(Delivery, phase_node, &scheduler_quick);
+	if (!scheduler_is_slow(delivery, now))
+		return NULL;
+	dlist_delete(&delivery->phase_node);
+	delivery->endpoint->queue.slow++;
+	if (delivery->attempt.pace == PACE_QUICK)
+		scheduler_doubtful++;
+	return delivery;
 }
 
 int

@@ -36,9 +36,9 @@ extern void scheduler_clock_set_back(void);
 extern void scheduler_request_started(Delivery *delivery);
 extern void scheduler_request_ended(Delivery *delivery);
 
-/* Is this request slow by now?  And: mark those that have become slow. */
+/* Is this request slow by now?  And: the next one that has become so, for delivery_mark_slow(); NULL: none. */
 extern bool scheduler_is_slow(const Delivery *delivery, TimestampTz now);
-extern void scheduler_check_slow(TimestampTz now);
+extern Delivery *scheduler_next_slow(TimestampTz now);
 
 extern int	scheduler_in_flight(void);
 extern TimestampTz scheduler_next_event(void);	/* DT_NOEND: never */
