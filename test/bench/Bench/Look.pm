@@ -141,6 +141,8 @@ sub _drain
 	my ($cluster, $nginx, $look) = @_;
 	my $deliveries = $backlog + int(($backlog + 99) / 100);
 	my $before = $nginx->requests;
+	my $worker = $cluster->worker_pid;
+	my $ticks = Bench::Cluster::ticks($worker);
 	my $start = time;
 	my $pid;
 
@@ -152,6 +154,7 @@ sub _drain
 	}
 	$cluster->set('webhook.dispatch', 'on');
 	my $rate = $deliveries / ($nginx->wait_for($before, $deliveries) - $start);
+	my $cpu = (Bench::Cluster::ticks($worker) - $ticks) * 10_000 / $deliveries;
 	if ($pid)
 	{
 		kill 'TERM', $pid;
@@ -161,7 +164,7 @@ sub _drain
 	$cluster->wait_for('SELECT webhook.pending() = 0');
 	$cluster->set('webhook.dispatch', 'off');
 	$cluster->wait_for_worker("state = 'served' AND in_flight = 0");
-	printf "  %.0f/s%s\n", $rate, $look ? " beside $look" : '';
+	printf "  %.0f/s, %.1f microseconds of the worker's CPU per delivery%s\n", $rate, $cpu, $look ? " beside $look" : '';
 	_fill($cluster);
 	return $rate;
 }
