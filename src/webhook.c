@@ -15,7 +15,7 @@
 #include "capture/inline_capture.h"
 #include "compat.h"
 #include "server/database_ddl.h"
-#include "server/launcher.h"
+#include "server/launch.h"
 #include "server/shmem.h"
 #include "watch/column_rename.h"
 #include "webhook.h"
@@ -37,5 +37,5 @@ _PG_init(void)
 	database_ddl_init();
 	column_rename_init();
 	inline_capture_init();
-	launcher_init();
+	launch_launcher();
 }

@@ -11,20 +11,21 @@ CREATE FUNCTION webhook.worker_slots(
 ) RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'webhook_worker_slots';
-COMMENT ON FUNCTION webhook.worker_slots() IS 'the databases of this server that have a worker, or are being checked for the extension';
+COMMENT ON FUNCTION webhook.worker_slots() IS 'the databases of this server that have the extension, or are being checked for it';
 
-CREATE FUNCTION webhook.worker_failures(
+CREATE FUNCTION webhook.worker_states(
     OUT database   oid,
+    OUT since      timestamptz,
     OUT restart_at timestamptz,
     OUT last_error text
 ) RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'webhook_worker_failures';
-COMMENT ON FUNCTION webhook.worker_failures() IS 'databases whose worker has failed, or will be restarted later';
+    AS 'MODULE_PATHNAME', 'webhook_worker_states';
+COMMENT ON FUNCTION webhook.worker_states() IS 'since when the databases are in their state, and when and why a worker is started again';
 
 CREATE VIEW webhook.stat_workers AS
-    SELECT d.datname AS database, s.pid, s.state, s.activity, s.in_flight, s.delivered, s.failed, f.restart_at, f.last_error
+    SELECT d.datname AS database, s.pid, s.state, s.activity, s.in_flight, s.delivered, s.failed, t.restart_at, t.last_error, t.since
       FROM webhook.worker_slots() AS s
       LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.database
-      LEFT JOIN webhook.worker_failures() AS f ON f.database = s.database;
-COMMENT ON VIEW webhook.stat_workers IS 'per database: its worker, and what it has done since it was started';
+      LEFT JOIN webhook.worker_states() AS t ON t.database = s.database;
+COMMENT ON VIEW webhook.stat_workers IS 'per database: its worker and what that has done';

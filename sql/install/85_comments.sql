@@ -46,13 +46,14 @@ COMMENT ON COLUMN webhook.notification.read_at IS 'may be set by operators';
 
 COMMENT ON COLUMN webhook.stat_workers.database IS 'name of the database';
 COMMENT ON COLUMN webhook.stat_workers.pid IS 'process id of its worker; null: it has none';
-COMMENT ON COLUMN webhook.stat_workers.state IS 'of the worker';
-COMMENT ON COLUMN webhook.stat_workers.activity IS 'what the worker is doing; foreign: it waits for webhook.adopt(), paused: webhook.dispatch is off';
+COMMENT ON COLUMN webhook.stat_workers.state IS 'served: it has a worker, resting: there is nothing to do and no worker, waiting: for its turn, backoff: its worker has failed';
+COMMENT ON COLUMN webhook.stat_workers.activity IS 'what the worker is doing; foreign: it waits for webhook.adopt(), paused: webhook.dispatch is off, leaving: it makes room for another database';
 COMMENT ON COLUMN webhook.stat_workers.in_flight IS 'requests that are under way';
-COMMENT ON COLUMN webhook.stat_workers.delivered IS 'messages delivered since the worker was started';
-COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed permanently since the worker was started';
-COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is started, if not at once';
+COMMENT ON COLUMN webhook.stat_workers.delivered IS 'messages delivered since the server was started';
+COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed permanently since the server was started';
+COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is started, if nothing happens before; null: not known';
 COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended; shown in its own database only';
+COMMENT ON COLUMN webhook.stat_workers.since IS 'since when it has been in this state';
 
 COMMENT ON COLUMN webhook.withheld.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.withheld.relation IS 'the watched table';

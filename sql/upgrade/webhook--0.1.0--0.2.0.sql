@@ -127,22 +127,23 @@ REVOKE ALL ON FUNCTION webhook.test_webhook FROM PUBLIC;
 
 -- Why a worker has failed, and when it is restarted.  Roles with privileges on worker_slots() get the same on this.
 
-CREATE FUNCTION webhook.worker_failures(
+CREATE FUNCTION webhook.worker_states(
     OUT database   oid,
+    OUT since      timestamptz,
     OUT restart_at timestamptz,
     OUT last_error text
 ) RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'webhook_worker_failures';
-COMMENT ON FUNCTION webhook.worker_failures() IS 'databases whose worker has failed, or will be restarted later';
-REVOKE ALL ON FUNCTION webhook.worker_failures FROM PUBLIC;
+    AS 'MODULE_PATHNAME', 'webhook_worker_states';
+COMMENT ON FUNCTION webhook.worker_states() IS 'since when the databases are in their state, and when and why a worker is started again';
+REVOKE ALL ON FUNCTION webhook.worker_states FROM PUBLIC;
 INSERT INTO webhook.granted
-    SELECT 'worker_failures', g.grantee, g.is_grantable FROM webhook.granted AS g WHERE g.proname OPERATOR(pg_catalog.=) 'worker_slots';
+    SELECT 'worker_states', g.grantee, g.is_grantable FROM webhook.granted AS g WHERE g.proname OPERATOR(pg_catalog.=) 'worker_slots';
 CREATE OR REPLACE VIEW webhook.stat_workers AS
-    SELECT d.datname AS database, s.pid, s.state, s.activity, s.in_flight, s.delivered, s.failed, f.restart_at, f.last_error
+    SELECT d.datname AS database, s.pid, s.state, s.activity, s.in_flight, s.delivered, s.failed, t.restart_at, t.last_error, t.since
       FROM webhook.worker_slots() AS s
       LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.database
-      LEFT JOIN webhook.worker_failures() AS f ON f.database = s.database;
+      LEFT JOIN webhook.worker_states() AS t ON t.database = s.database;
 
 -- Record the primary key if it is the id, to detect that it is replaced.
 
@@ -838,8 +839,8 @@ COMMENT ON FUNCTION webhook.with_adopted(pg_snapshot) IS 'the same position, but
 COMMENT ON FUNCTION webhook.adopt(text)
     IS 'after a database was restored or copied: sends or discards the undelivered messages in it; returns how many';
 COMMENT ON FUNCTION webhook.worker_slots()
-    IS 'the databases of this server that have a worker, or are being checked for the extension';
-COMMENT ON VIEW webhook.stat_workers IS 'per database: its worker, and what it has done since it was started';
+    IS 'the databases of this server that have the extension, or are being checked for it';
+COMMENT ON VIEW webhook.stat_workers IS 'per database: its worker and what that has done';
 COMMENT ON TABLE webhook.event_override IS 'events that do not use the integration of their profile';
 COMMENT ON TABLE webhook.paid_entity IS 'paid entities of events with only_paid, which receivers have been sent';
 COMMENT ON FUNCTION webhook.delete_integration(text)
@@ -976,13 +977,14 @@ COMMENT ON COLUMN webhook.notification.read_at IS 'may be set by operators';
 
 COMMENT ON COLUMN webhook.stat_workers.database IS 'name of the database';
 COMMENT ON COLUMN webhook.stat_workers.pid IS 'process id of its worker; null: it has none';
-COMMENT ON COLUMN webhook.stat_workers.state IS 'of the worker';
-COMMENT ON COLUMN webhook.stat_workers.activity IS 'what the worker is doing; foreign: it waits for webhook.adopt(), paused: webhook.dispatch is off';
+COMMENT ON COLUMN webhook.stat_workers.state IS 'served: it has a worker, resting: there is nothing to do and no worker, waiting: for its turn, backoff: its worker has failed';
+COMMENT ON COLUMN webhook.stat_workers.activity IS 'what the worker is doing; foreign: it waits for webhook.adopt(), paused: webhook.dispatch is off, leaving: it makes room for another database';
 COMMENT ON COLUMN webhook.stat_workers.in_flight IS 'requests that are under way';
-COMMENT ON COLUMN webhook.stat_workers.delivered IS 'messages delivered since the worker was started';
-COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed permanently since the worker was started';
-COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is started, if not at once';
+COMMENT ON COLUMN webhook.stat_workers.delivered IS 'messages delivered since the server was started';
+COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed permanently since the server was started';
+COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is started, if nothing happens before; null: not known';
 COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended; shown in its own database only';
+COMMENT ON COLUMN webhook.stat_workers.since IS 'since when it has been in this state';
 
 COMMENT ON COLUMN webhook.withheld.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.withheld.relation IS 'the watched table';

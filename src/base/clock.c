@@ -1,11 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * clock.c
- *		The time by which deliveries are scheduled.
+ *		The time by which deliveries are scheduled, and one that is never set.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include <time.h>
 
 #include "utils/timestamp.h"
 
@@ -16,4 +18,13 @@ TimestampTz
 clock_now(void)
 {
 	return GetCurrentTimestamp() + (int64) webhook_clock_offset * USECS_PER_SEC;
+}
+
+int64
+clock_monotonic(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * clock.h
- *		The time by which deliveries are scheduled.
+ *		The time by which deliveries are scheduled, and one that is never set.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,5 +15,8 @@
  * schedule of three days in seconds.
  */
 extern TimestampTz clock_now(void);
+
+/* Microseconds of a clock that nobody sets, the same one in all processes. */
+extern int64 clock_monotonic(void);
 
 #endif							/* WEBHOOK_CLOCK_H */

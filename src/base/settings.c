@@ -75,6 +75,11 @@
 #define MIN_WORKERS					1
 #define MAX_WORKERS					1024
 
+/* About 400 bytes of shared memory each. */
+#define DEFAULT_MAX_DATABASES		1000
+#define MIN_MAX_DATABASES			1
+#define MAX_MAX_DATABASES			100000
+
 char	   *webhook_allowed_networks = NULL;
 char	   *webhook_secrets_directory = NULL;
 char	   *webhook_request_origin = NULL;
@@ -90,6 +95,7 @@ bool		webhook_inline_capture = true;
 int			webhook_transform_timeout = DEFAULT_TRANSFORM_TIMEOUT_MS;
 int			webhook_api_key_max_age = DEFAULT_API_KEY_MAX_AGE_S;
 int			webhook_workers = DEFAULT_WORKERS;
+int			webhook_max_databases = DEFAULT_MAX_DATABASES;
 char	   *webhook_reactivation_url = NULL;
 int			webhook_clock_offset = DEFAULT_CLOCK_OFFSET_S;
 int			webhook_partition_size = DEFAULT_PARTITION_SIZE_KB;
@@ -413,14 +419,23 @@ settings_define_worker(void)
 							GUC_UNIT_KB | GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL,
 							NULL, NULL, NULL);
 
-	/*
-	 * It determines the size of shared memory, so it can be defined only
-	 * while preloading.
-	 */
+	/* They can be defined only while preloading. */
 	if (process_shared_preload_libraries_in_progress)
+	{
+		DefineCustomIntVariable("webhook.max_databases",
+								"Sets the maximum number of databases with the extension.",
+								"It determines the size of shared memory.",
+								&webhook_max_databases,
+								DEFAULT_MAX_DATABASES,
+								MIN_MAX_DATABASES,
+								MAX_MAX_DATABASES,
+								PGC_POSTMASTER,
+								0,
+								NULL, NULL, NULL);
+
 		DefineCustomIntVariable("webhook.workers",
 								"Sets the maximum number of databases that are served concurrently.",
-								NULL,
+								"If there are more, they are served in turn.",
 								&webhook_workers,
 								DEFAULT_WORKERS,
 								MIN_WORKERS,
@@ -428,6 +443,7 @@ settings_define_worker(void)
 								PGC_POSTMASTER,
 								0,
 								NULL, NULL, NULL);
+	}
 }
 
 void
@@ -442,8 +458,8 @@ settings_init(void)
 	context_define_settings();
 
 	/*
-	 * Without preloading webhook.workers is not defined, and would be
-	 * reported as unknown.
+	 * Without preloading some settings are not defined, and would be reported
+	 * as unknown.
 	 */
 	if (process_shared_preload_libraries_in_progress)
 		webhook_reserve_setting_prefix("webhook");

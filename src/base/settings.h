@@ -24,6 +24,7 @@ extern bool webhook_inline_capture; /* without trigger events, where possible */
 extern int	webhook_transform_timeout;	/* milliseconds */
 extern int	webhook_api_key_max_age;	/* seconds, 0: no limit */
 extern int	webhook_workers;	/* databases served at once */
+extern int	webhook_max_databases;	/* with the extension */
 extern char *webhook_reactivation_url;	/* with {token}; empty: none */
 extern char *webhook_request_origin;	/* empty: the host's name */
 extern char *webhook_secrets_directory; /* for "file:" references; empty: none */

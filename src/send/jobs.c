@@ -65,6 +65,9 @@
 /* Poll interval; COMMIT PREPARED does not set our latch. */
 #define POLL_MS					1000
 
+/* A database from which nothing may be sent need not be served again at each commit. */
+#define BLOCKED_REST_MS			10000
+
 static DatabaseSlot *jobs_slot;
 static MemoryContext jobs_context;
 static uint64 jobs_configuration = 0;	/* generation of the configuration
@@ -85,6 +88,14 @@ jobs_init(DatabaseSlot *slot, MemoryContext turn_context)
 {
 	jobs_slot = slot;
 	jobs_context = turn_context;
+	jobs_networks_changed = shmem_take_networks_changed(slot);
+}
+
+/* May anything be begun? */
+static bool
+jobs_may_begin(void)
+{
+	return webhook_dispatch && !ShutdownRequestPending && !shmem_leave_requested(jobs_slot);
 }
 
 /* ---------- the transaction ---------- */
@@ -162,7 +173,7 @@ jobs_take_message(Message *message)
 static bool
 jobs_room_to_read(void)
 {
-	return webhook_dispatch && jobs_standbys_have_all && !ShutdownRequestPending &&
+	return jobs_may_begin() && jobs_standbys_have_all &&
 		cursor_outstanding() < LOW_WATER && cursor_outstanding_bytes() < MAX_OUTSTANDING_BYTES &&
 		delivery_in_memory() < QUEUE_MAX_IN_MEMORY;
 }
@@ -293,7 +304,7 @@ jobs_note_withheld(TimestampTz now)
 static TimestampTz
 jobs_next_load(TimestampTz now)
 {
-	if (!webhook_dispatch)
+	if (!jobs_may_begin())
 		return DT_NOEND;
 	return recall_due(now) ? now : recall_next_event();
 }
@@ -301,20 +312,20 @@ jobs_next_load(TimestampTz now)
 static void
 jobs_load(TimestampTz now)
 {
-	if (webhook_dispatch)
+	if (jobs_may_begin())
 		recall_rows(now);
 }
 
 static TimestampTz
 jobs_next_prepare(TimestampTz now)
 {
-	return webhook_dispatch ? queue_next_prepare() : DT_NOEND;
+	return jobs_may_begin() ? queue_next_prepare() : DT_NOEND;
 }
 
 static void
 jobs_prepare(TimestampTz now)
 {
-	if (webhook_dispatch)
+	if (jobs_may_begin())
 		queue_prepare();
 }
 
@@ -487,6 +498,37 @@ bool
 jobs_confirmed(void)
 {
 	return jobs_standbys_have_all;
+}
+
+/* Has everything been read that can be read now, and been sent or stored? */
+static bool
+jobs_all_sent(TimestampTz now)
+{
+	return !jobs_more_to_read && !shmem_wakeup_pending(jobs_slot) && jobs_standbys_have_all &&
+		cursor_outstanding() == 0 && delivery_in_memory() == 0 && !recall_due(now);
+}
+
+bool
+jobs_idle(TimestampTz now)
+{
+	if (home_state() == HOME_UNKNOWN)
+		return false;
+	if (home_state() != HOME_OURS || !webhook_dispatch)
+		return true;
+	return jobs_all_sent(now);
+}
+
+void
+jobs_leave(TimestampTz now)
+{
+	bool		ours = home_state() == HOME_OURS;
+	bool		all_sent = !ours || (webhook_dispatch && jobs_all_sent(now));
+
+	/* What has been committed since is marked as well. */
+	if (!all_sent)
+		shmem_mark_unfinished(jobs_slot);
+	shmem_mark_left(jobs_slot, ours && all_sent ? recall_next_event() : DT_NOEND,
+					ours ? 0 : BLOCKED_REST_MS * INT64CONST(1000));
 }
 
 void

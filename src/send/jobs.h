@@ -30,6 +30,12 @@ extern void jobs_note_networks(void);
 extern bool jobs_ask_standbys(TimestampTz now);
 extern bool jobs_confirmed(void);
 
+/* Is there nothing to do until somebody commits something or something becomes due? */
+extern bool jobs_idle(TimestampTz now);
+
+/* To make room for another database's worker: let the launcher know what there is left to do. */
+extern void jobs_leave(TimestampTz now);
+
 /* The clock has been set back: correct the times that are remembered. */
 extern void jobs_clock_set_back(TimestampTz before, TimestampTz now);
 

@@ -16,6 +16,9 @@
  * saves what has been delivered, so that nothing is sent twice.  All of this
  * is limited in time, because a shutdown of the server waits for it.
  *
+ * Where there are more databases than workers, the launcher asks it to make room for
+ * another one.  Then it waits for all requests in flight, however long that takes.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -54,7 +57,7 @@
 #include "send/scheduler.h"
 #include "send/spill.h"
 #include "send/trim.h"
-#include "server/launcher.h"
+#include "server/launch.h"
 #include "server/shmem.h"
 #include "server/worker_settings.h"
 #include "webhook.h"
@@ -69,6 +72,11 @@ static Http *worker_http;
 static WaitEventSet *worker_wait_set;
 static MemoryContext worker_turn_context;
 static TimeoutId worker_long_turn;
+
+/* What the slot counted before this worker was started. */
+static uint64 worker_delivered_before;
+static uint64 worker_failed_before;
+
 static volatile sig_atomic_t worker_turn_is_long = false;
 
 
@@ -78,7 +86,8 @@ static volatile sig_atomic_t worker_turn_is_long = false;
 static bool
 worker_may_send(void)
 {
-	return home_state() == HOME_OURS && webhook_dispatch && jobs_confirmed();
+	return home_state() == HOME_OURS && webhook_dispatch && jobs_confirmed() &&
+		!ShutdownRequestPending && !shmem_leave_requested(worker_slot);
 }
 
 /* How long to sleep, in milliseconds. */
@@ -95,6 +104,16 @@ worker_sleep_ms(TimestampTz now)
 	return http_ms >= 0 ? Min(ms, http_ms) : ms;
 }
 
+/* The launcher asks idle workers first to make room for others. */
+static void
+worker_report_idle(TimestampTz now)
+{
+	if (!jobs_idle(now))
+		pg_atomic_write_u64(&worker_slot->idle_since, 0);
+	else if (pg_atomic_read_u64(&worker_slot->idle_since) == 0)
+		pg_atomic_write_u64(&worker_slot->idle_since, (uint64) clock_monotonic());
+}
+
 static void
 worker_report_activity(void)
 {
@@ -107,6 +126,8 @@ worker_report_activity(void)
 		activity = WORKER_MISMATCHED;
 	else if (home_state() == HOME_FOREIGN)
 		activity = WORKER_FOREIGN;
+	else if (shmem_leave_requested(worker_slot))
+		activity = WORKER_LEAVING;
 	else if (!webhook_dispatch)
 		activity = WORKER_PAUSED;
 	else if (!jobs_confirmed())
@@ -115,8 +136,8 @@ worker_report_activity(void)
 		activity = delivery_in_memory() > 0 ? WORKER_SENDING : WORKER_IDLE;
 	pg_atomic_write_u32(&worker_slot->in_flight, scheduler_in_flight());
 	attempt_log_totals(&delivered, &failed);
-	pg_atomic_write_u64(&worker_slot->delivered, delivered);
-	pg_atomic_write_u64(&worker_slot->failed, failed);
+	pg_atomic_write_u64(&worker_slot->delivered, worker_delivered_before + delivered);
+	pg_atomic_write_u64(&worker_slot->failed, worker_failed_before + failed);
 	if (activity == last)
 		return;
 	last = activity;
@@ -140,6 +161,9 @@ worker_report_activity(void)
 			break;
 		case WORKER_MISMATCHED:
 			pgstat_report_activity(STATE_IDLE, "extension has another version than the library");
+			break;
+		case WORKER_LEAVING:
+			pgstat_report_activity(STATE_IDLE, "waiting for responses before it leaves");
 			break;
 	}
 }
@@ -228,9 +252,10 @@ worker_turn(void)
 	jobs_run(now);
 	now = clock_now();
 	jobs_ask_standbys(now);
-	if (worker_may_send() && !ShutdownRequestPending)
+	if (worker_may_send())
 		attempt_send(now);
 	worker_report_activity();
+	worker_report_idle(now);
 	MemoryContextReset(worker_turn_context);
 }
 
@@ -316,6 +341,10 @@ worker_finish(void)
 		while (!worker_record_rest() && GetCurrentTimestamp() < until)
 			CHECK_FOR_INTERRUPTS();
 	}
+
+	/* Otherwise the launcher starts another one. */
+	if (!ShutdownRequestPending)
+		jobs_leave(clock_now());
 	proc_exit(0);
 }
 
@@ -405,6 +434,8 @@ worker_run(const WorkerArgs *args)
 		worker_begin_turn();
 		worker_turn();
 		worker_end_turn();
+		if (shmem_leave_requested(worker_slot) && scheduler_in_flight() == 0)
+			worker_finish();
 	}
 }
 
@@ -427,7 +458,7 @@ worker_note_error(void)
 void
 webhook_worker_main(Datum arg)
 {
-	WorkerArgs	args = launcher_worker_args(arg);
+	WorkerArgs	args = launch_args(arg);
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -436,6 +467,8 @@ webhook_worker_main(Datum arg)
 	worker_slot = shmem_attach_worker(args.slot, args.generation);
 	if (worker_slot == NULL)
 		proc_exit(0);
+	worker_delivered_before = pg_atomic_read_u64(&worker_slot->delivered);
+	worker_failed_before = pg_atomic_read_u64(&worker_slot->failed);
 	PG_TRY();
 	{
 		worker_run(&args);

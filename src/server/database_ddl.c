@@ -26,6 +26,9 @@
  * deadlock.  ALTER EXTENSION may change just the version of the extension, for which
  * the server sends no invalidation.
  *
+ * COMMIT PREPARED runs no callback for what the prepared transaction has written, so
+ * it wakes the worker in any case.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -47,9 +50,9 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 #include "base/catalog.h"
+#include "base/clock.h"
 #include "compat.h"
 #include "server/database_ddl.h"
 #include "server/shmem.h"
@@ -196,7 +199,7 @@ database_ddl_try_hold(Oid database)
 		if (slot->holder_pid == 0)
 		{
 			slot->holder_pid = MyProcPid;
-			slot->state = DATABASE_HELD;
+			shmem_set_state(slot, DATABASE_HELD);
 			database_ddl_holding = true;
 
 			/*
@@ -218,9 +221,9 @@ database_ddl_try_hold(Oid database)
 static void
 database_ddl_hold_database(Oid database)
 {
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HOLD_TIMEOUT_MS);
+	int64		deadline = clock_monotonic() + HOLD_TIMEOUT_MS * INT64CONST(1000);
 
-	while (!database_ddl_try_hold(database) && GetCurrentTimestamp() < deadline)
+	while (!database_ddl_try_hold(database) && clock_monotonic() < deadline)
 		shmem_wait_for_change(HOLD_RECHECK_MS);
 	ConditionVariableCancelSleep();
 }
@@ -275,19 +278,27 @@ database_ddl_lock_cursor(void)
 		LockRelationOid(catalog_oids()->cursor, AccessExclusiveLock);
 }
 
+static bool
+database_ddl_commits_prepared(Node *command)
+{
+	return IsA(command, TransactionStmt) && ((TransactionStmt *) command)->kind == TRANS_STMT_COMMIT_PREPARED;
+}
+
 static void
 database_ddl_process_utility(WEBHOOK_UTILITY_PARAMS)
 {
 	bool		changes;
 	Node	   *command = pstmt->utilityStmt;
 	bool		alters = IsA(command, AlterExtensionStmt) && database_ddl_is_about_extension(command);
+	bool		drops = IsA(command, DropStmt) && database_ddl_is_about_extension(command);
+	bool		commits_prepared = database_ddl_commits_prepared(command);
 	Oid			database = database_ddl_database_to_hold(command, &changes);
 
 	if (changes)
 		database_ddl_databases_changed = true;
 	if (OidIsValid(database))
 		database_ddl_hold_database(database);
-	if (database_ddl_is_about_extension(command))
+	if (alters || drops)
 		database_ddl_lock_cursor();
 
 	if (database_ddl_prev_process_utility)
@@ -297,6 +308,10 @@ database_ddl_process_utility(WEBHOOK_UTILITY_PARAMS)
 
 	if (alters)
 		wakeup_reload_at_commit();
+	if (drops)
+		wakeup_extension_dropped_at_commit();
+	if (commits_prepared && catalog_oids() != NULL)
+		wakeup_at_commit();
 }
 
 void

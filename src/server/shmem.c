@@ -9,6 +9,10 @@
  *		NEW -> STARTING			the launcher, when it registers a worker
  *		STARTING -> SERVED		the worker, when it has found the extension
  *		STARTING, SERVED -> ABSENT	the worker, when it has not
+ *		SERVED -> RESTING		the worker, when it leaves to make room
+ *		RESTING -> WAITING		the launcher, when there is something to do
+ *		RESTING, WAITING -> STARTING	the launcher, when there is room
+ *		RESTING -> NEW			the launcher, once in a while, and DROP EXTENSION
  *		STARTING, SERVED -> BACKOFF	the launcher, when the worker is gone
  *		BACKOFF -> NEW			the launcher, when the time has come
  *		ABSENT -> free			the launcher, which remembers the database itself
@@ -34,11 +38,18 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
+#include "base/clock.h"
 #include "base/settings.h"
 #include "compat.h"
 #include "server/shmem.h"
 
 #define TRANCHE_NAME	"webhook"
+
+/*
+ * For how long a database may have no worker: what is not urgent, like removing old
+ * rows, is done when there is one.
+ */
+#define REST_MAX		(3600 * USECS_PER_SEC)
 
 typedef struct SharedState
 {
@@ -48,6 +59,7 @@ typedef struct SharedState
 								 * again? */
 	ConditionVariable changed;	/* a worker detached, or a hold ended */
 	int			nslots;
+	int			nused;			/* slots after that have never been used */
 	DatabaseSlot slots[FLEXIBLE_ARRAY_MEMBER];
 } SharedState;
 
@@ -66,7 +78,7 @@ static Size
 shmem_shared_size(void)
 {
 	return add_size(offsetof(SharedState, slots),
-					mul_size(webhook_workers, sizeof(DatabaseSlot)));
+					mul_size(webhook_max_databases, sizeof(DatabaseSlot)));
 }
 
 static void
@@ -86,10 +98,14 @@ shmem_init_slot(DatabaseSlot *slot)
 	memset(slot, 0, sizeof(DatabaseSlot));
 	slot->database = InvalidOid;
 	slot->state = DATABASE_NEW;
+	slot->since = clock_monotonic();
+	slot->due_at = DT_NOEND;
 	pg_atomic_init_u32(&slot->partition, WEBHOOK_PARTITION_UNKNOWN);
 	pg_atomic_init_u32(&slot->activity, WORKER_IDLE);
 	pg_atomic_init_u64(&slot->faulty_transform, 0);
 	pg_atomic_init_u32(&slot->wake_requested, 0);
+	pg_atomic_init_u32(&slot->leave_requested, 0);
+	pg_atomic_init_u64(&slot->idle_since, 0);
 	pg_atomic_init_u32(&slot->in_flight, 0);
 	pg_atomic_init_u64(&slot->delivered, 0);
 	pg_atomic_init_u64(&slot->failed, 0);
@@ -111,7 +127,8 @@ shmem_startup_shmem(void)
 		pg_atomic_init_u32(&shmem_header->rescan, 0);
 		pg_atomic_init_u32(&shmem_header->forget, 0);
 		ConditionVariableInit(&shmem_header->changed);
-		shmem_header->nslots = webhook_workers;
+		shmem_header->nslots = webhook_max_databases;
+		shmem_header->nused = 0;
 		for (int i = 0; i < shmem_header->nslots; i++)
 			shmem_init_slot(&shmem_header->slots[i]);
 	}
@@ -151,7 +168,7 @@ shmem_require(void)
 int
 shmem_slots(void)
 {
-	return shmem_header != NULL ? shmem_header->nslots : 0;
+	return shmem_header != NULL ? *(volatile int *) &shmem_header->nused : 0;
 }
 
 DatabaseSlot *
@@ -172,10 +189,16 @@ shmem_find_slot(Oid database)
 {
 	Assert(LWLockHeldByMe(shmem_lwlock));
 
-	for (int i = 0; i < shmem_header->nslots; i++)
+	for (int i = 0; i < shmem_header->nused; i++)
 		if (shmem_header->slots[i].database == database)
 			return &shmem_header->slots[i];
 	return NULL;
+}
+
+bool
+shmem_any_free(void)
+{
+	return shmem_header->nused < shmem_header->nslots || shmem_find_slot(InvalidOid) != NULL;
 }
 
 DatabaseSlot *
@@ -189,10 +212,24 @@ shmem_assign_slot(Oid database)
 	if (slot == NULL)
 	{
 		slot = shmem_find_slot(InvalidOid);
+		if (slot == NULL && shmem_header->nused < shmem_header->nslots)
+			slot = &shmem_header->slots[shmem_header->nused++];
 		if (slot != NULL)
+		{
 			slot->database = database;
+			slot->since = clock_monotonic();
+		}
 	}
 	return slot;
+}
+
+void
+shmem_set_state(DatabaseSlot *slot, DatabaseState state)
+{
+	Assert(LWLockHeldByMeInMode(shmem_lwlock, LW_EXCLUSIVE));
+
+	slot->state = state;
+	slot->since = clock_monotonic();
 }
 
 void
@@ -216,7 +253,7 @@ shmem_release_slot(DatabaseSlot *slot)
 
 	slot->holder_pid = 0;
 	slot->failures = 0;
-	slot->state = DATABASE_NEW;
+	shmem_set_state(slot, DATABASE_NEW);
 	ConditionVariableBroadcast(&shmem_header->changed);
 }
 
@@ -244,7 +281,7 @@ shmem_look_up_my_slot(void)
 	LWLockAcquire(shmem_lwlock, LW_SHARED);
 	slot = shmem_find_slot(MyDatabaseId);
 	if (slot == NULL)
-		full = shmem_find_slot(InvalidOid) == NULL;
+		full = !shmem_any_free();
 	LWLockRelease(shmem_lwlock);
 
 	if (slot != NULL || full)
@@ -298,13 +335,12 @@ shmem_wake_worker(void)
 	latch = *(Latch *volatile *) &slot->latch;
 	if (latch != NULL)
 		SetLatch(latch);
-	else if (slot->state == DATABASE_NEW)
+	else
 		shmem_set_launcher_latch();
 
 	/*
-	 * In the other states the launcher knows already: it will start a worker,
-	 * which begins with looking what there is.  It need not hear of every
-	 * commit until then.
+	 * A worker that is leaving may ignore its latch.  It sets that of the
+	 * launcher once it has detached.
 	 */
 }
 
@@ -355,9 +391,10 @@ shmem_extension_created(void)
 	{
 		slot->recheck = true;
 		pg_atomic_write_u32(&slot->partition, WEBHOOK_PARTITION_UNKNOWN);
-		if (slot->state == DATABASE_ABSENT || slot->state == DATABASE_BACKOFF)
+		if (slot->state == DATABASE_ABSENT || slot->state == DATABASE_BACKOFF ||
+			slot->state == DATABASE_RESTING || slot->state == DATABASE_WAITING)
 		{
-			slot->state = DATABASE_NEW;
+			shmem_set_state(slot, DATABASE_NEW);
 			slot->failures = 0;
 		}
 		if (slot->latch != NULL)
@@ -376,6 +413,23 @@ shmem_extension_created(void)
 	shmem_wake_launcher();
 }
 
+void
+shmem_extension_dropped(void)
+{
+	DatabaseSlot *slot;
+
+	if (shmem_header == NULL)
+		return;
+
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
+	slot = shmem_find_slot(MyDatabaseId);
+	if (slot != NULL && (slot->state == DATABASE_RESTING || slot->state == DATABASE_WAITING))
+		shmem_set_state(slot, DATABASE_NEW);
+	LWLockRelease(shmem_lwlock);
+
+	shmem_set_launcher_latch();
+}
+
 /*
  * Exit callback of a worker.  Since the worker attaches before it connects, this
  * runs after the process has left the ProcArray: once a slot has no worker, there is
@@ -385,7 +439,6 @@ static void
 shmem_detach_worker(int code, Datum arg)
 {
 	DatabaseSlot *slot = shmem_slot(DatumGetInt32(arg));
-
 
 	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
 	slot->worker_pid = 0;
@@ -411,10 +464,9 @@ shmem_attach_worker(int i, uint32 generation)
 		slot->worker_pid = MyProcPid;
 		slot->latch = MyLatch;
 		pg_atomic_write_u32(&slot->activity, WORKER_IDLE);
-		pg_atomic_write_u32(&slot->wake_requested, 0);
+		pg_atomic_write_u64(&slot->idle_since, 0);
+		pg_atomic_write_u32(&slot->leave_requested, 0);
 		pg_atomic_write_u32(&slot->in_flight, 0);
-		pg_atomic_write_u64(&slot->delivered, 0);
-		pg_atomic_write_u64(&slot->failed, 0);
 	}
 	LWLockRelease(shmem_lwlock);
 
@@ -430,7 +482,7 @@ shmem_mark_served(DatabaseSlot *slot)
 	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
 	Assert(slot->worker_pid == MyProcPid);
 	if (slot->state == DATABASE_STARTING)
-		slot->state = DATABASE_SERVED;
+		shmem_set_state(slot, DATABASE_SERVED);
 	LWLockRelease(shmem_lwlock);
 
 	/* The next database can be checked. */
@@ -445,9 +497,48 @@ shmem_mark_absent(DatabaseSlot *slot)
 	if (slot->state == DATABASE_STARTING || slot->state == DATABASE_SERVED)
 	{
 		/* If the extension has been created meanwhile, check again. */
-		slot->state = slot->recheck ? DATABASE_NEW : DATABASE_ABSENT;
+		shmem_set_state(slot, slot->recheck ? DATABASE_NEW : DATABASE_ABSENT);
 	}
 	LWLockRelease(shmem_lwlock);
+}
+
+bool
+shmem_leave_requested(DatabaseSlot *slot)
+{
+	return pg_atomic_read_u32(&slot->leave_requested) != 0;
+}
+
+void
+shmem_mark_unfinished(DatabaseSlot *slot)
+{
+	pg_atomic_exchange_u32(&slot->wake_requested, 1);
+}
+
+void
+shmem_mark_left(DatabaseSlot *slot, TimestampTz due_at, int64 rest)
+{
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
+	Assert(slot->worker_pid == MyProcPid);
+	if (slot->state == DATABASE_SERVED)
+	{
+		shmem_set_state(slot, DATABASE_RESTING);
+		slot->due_at = due_at;
+		slot->not_before = slot->since + rest;
+		slot->restart_at = slot->since + REST_MAX;
+	}
+	LWLockRelease(shmem_lwlock);
+}
+
+bool
+shmem_take_networks_changed(DatabaseSlot *slot)
+{
+	bool		changed;
+
+	LWLockAcquire(shmem_lwlock, LW_EXCLUSIVE);
+	changed = slot->networks_changed;
+	slot->networks_changed = false;
+	LWLockRelease(shmem_lwlock);
+	return changed;
 }
 
 void

@@ -26,6 +26,9 @@ typedef enum DatabaseState
 	DATABASE_NEW,				/* unknown: start a worker, which will find
 								 * out */
 	DATABASE_ABSENT,			/* does not have the extension */
+	DATABASE_RESTING,			/* has it, but nothing to do, and no worker */
+	DATABASE_WAITING,			/* has something to do, as soon as there is
+								 * room for a worker */
 	DATABASE_STARTING,			/* a worker has been registered, or is
 								 * checking for the extension */
 	DATABASE_SERVED,			/* the worker has found the extension */
@@ -44,8 +47,10 @@ typedef enum WorkerActivity
 	WORKER_UNCONFIRMED,			/* waiting for synchronous standbys */
 	WORKER_FOREIGN,				/* the outbox was written elsewhere and must
 								 * be adopted */
-	WORKER_MISMATCHED			/* extension and library have different
+	WORKER_MISMATCHED,			/* extension and library have different
 								 * versions */
+	WORKER_LEAVING				/* waiting for the last responses, to make
+								 * room for another database's worker */
 } WorkerActivity;
 
 typedef struct DatabaseSlot
@@ -53,12 +58,22 @@ typedef struct DatabaseSlot
 	/* protected by the lock */
 	Oid			database;		/* InvalidOid: free */
 	DatabaseState state;
+	int64		since;			/* when the state changed last, by
+								 * clock_monotonic() as all but due_at */
 	uint32		generation;		/* distinguishes workers of the same slot */
 	pid_t		worker_pid;		/* 0: none attached */
 	pid_t		holder_pid;		/* backend that holds it for DDL, or 0 */
 	int			failures;		/* consecutive ones without progress, for the
 								 * back-off */
-	TimestampTz restart_at;
+	int64		restart_at;		/* BACKOFF: when a worker is started; RESTING:
+								 * when at the latest */
+	int64		not_before;		/* RESTING: when at the earliest, if there is
+								 * no room for all */
+	TimestampTz due_at;			/* RESTING: by clock_now(), when there will be
+								 * something to do; DT_NOEND: unknown */
+	bool		networks_changed;	/* webhook.allowed_networks has, while
+									 * there was no worker */
+	int64		leave_since;	/* when the worker was asked to leave */
 	char		last_error[SHMEM_ERROR_MAX];	/* that ended a worker; "" if
 												 * it has made progress since */
 	bool		recheck;		/* has the extension been created since the
@@ -78,14 +93,19 @@ typedef struct DatabaseSlot
 
 	/*
 	 * set by the backend that wakes the worker, so that others need not; see
-	 * shmem_wake_worker()
+	 * shmem_wake_worker().  Without a worker it says that there is something
+	 * to do.
 	 */
 	pg_atomic_uint32 wake_requested;
 
+	/* set by the launcher: must the worker make room for another one? */
+	pg_atomic_uint32 leave_requested;
+
 	/* written by the worker only */
 	pg_atomic_uint32 activity;	/* WorkerActivity */
+	pg_atomic_uint64 idle_since;	/* 0: it is not */
 	pg_atomic_uint32 in_flight;
-	pg_atomic_uint64 delivered; /* since the worker started */
+	pg_atomic_uint64 delivered; /* since the server started */
 	pg_atomic_uint64 failed;
 } DatabaseSlot;
 
@@ -96,7 +116,7 @@ extern void shmem_init(void);
 extern void shmem_require(void);
 extern bool shmem_available(void);
 
-/* Number of slots, and slot i. */
+/* Number of slots that have been used so far, and slot i. */
 extern int	shmem_slots(void);
 extern DatabaseSlot *shmem_slot(int i);
 
@@ -131,12 +151,30 @@ extern void shmem_wake_launcher(void);
  */
 extern void shmem_extension_created(void);
 
+/* Must be called after commit of DROP EXTENSION. */
+extern void shmem_extension_dropped(void);
+
 /* For a worker: attach to slot i, unless its generation has changed.  Detaches at exit. */
 extern DatabaseSlot *shmem_attach_worker(int i, uint32 generation);
 
 /* For a worker: this database has the extension; or does not, or no longer, have it. */
 extern void shmem_mark_served(DatabaseSlot *slot);
 extern void shmem_mark_absent(DatabaseSlot *slot);
+
+/* For a worker: has it been asked to leave?  It does when no request is in flight. */
+extern bool shmem_leave_requested(DatabaseSlot *slot);
+
+/* For a worker that leaves: there is something left to do. */
+extern void shmem_mark_unfinished(DatabaseSlot *slot);
+
+/*
+ * For a worker that leaves: when there will be something to do by clock_now(), and
+ * for how many microseconds the database may have to wait at least.
+ */
+extern void shmem_mark_left(DatabaseSlot *slot, TimestampTz due_at, int64 rest);
+
+/* For a worker: has webhook.allowed_networks changed before it was started? */
+extern bool shmem_take_networks_changed(DatabaseSlot *slot);
 
 /* For a worker: it has made progress, or exits normally; or it exits because of this error. */
 extern void shmem_note_progress(DatabaseSlot *slot);
@@ -151,6 +189,8 @@ extern DatabaseSlot *shmem_find_slot(Oid database);
 extern DatabaseSlot *shmem_assign_slot(Oid database);
 extern void shmem_free_slot(DatabaseSlot *slot);
 extern void shmem_release_slot(DatabaseSlot *slot);
+extern bool shmem_any_free(void);
+extern void shmem_set_state(DatabaseSlot *slot, DatabaseState state);
 
 /*
  * Sleep until a worker detaches or a slot is released, at most timeout milliseconds.

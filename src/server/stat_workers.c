@@ -14,13 +14,14 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "server/shmem.h"
 
 #define WORKER_SLOTS_COLUMNS	7
-#define WORKER_FAILURES_COLUMNS	3
+#define WORKER_STATES_COLUMNS	4
 
 PG_FUNCTION_INFO_V1(webhook_worker_slots);
-PG_FUNCTION_INFO_V1(webhook_worker_failures);
+PG_FUNCTION_INFO_V1(webhook_worker_states);
 
 static const char *
 stat_workers_state_name(DatabaseState state)
@@ -31,6 +32,10 @@ stat_workers_state_name(DatabaseState state)
 			return "new";
 		case DATABASE_ABSENT:
 			return "absent";
+		case DATABASE_RESTING:
+			return "resting";
+		case DATABASE_WAITING:
+			return "waiting";
 		case DATABASE_STARTING:
 			return "starting";
 		case DATABASE_SERVED:
@@ -60,6 +65,8 @@ stat_workers_activity_name(WorkerActivity activity)
 			return "foreign";
 		case WORKER_MISMATCHED:
 			return "mismatched";
+		case WORKER_LEAVING:
+			return "leaving";
 	}
 	return "unknown";
 }
@@ -110,31 +117,50 @@ stat_workers_slot_tuple(DatabaseSlot *slot, TupleDesc desc)
 	return stat_workers_form_row(desc, WORKER_SLOTS_COLUMNS, values, nulls);
 }
 
+/* Convert a time by clock_monotonic(). */
+static Datum
+stat_workers_timestamp(int64 time)
+{
+	return TimestampTzGetDatum(GetCurrentTimestamp() + (time - clock_monotonic()));
+}
+
+/* When will there be a worker again, if nothing happens? */
+static Datum
+stat_workers_restart_at(const DatabaseSlot *slot, bool *isnull)
+{
+	*isnull = false;
+	if (slot->state == DATABASE_BACKOFF)
+		return stat_workers_timestamp(slot->restart_at);
+	if (slot->state == DATABASE_RESTING && slot->due_at != DT_NOEND)
+		return TimestampTzGetDatum(slot->due_at);
+	*isnull = true;
+	return (Datum) 0;
+}
+
 /*
- * Form a row for a slot whose last worker has failed, else return NULL.  The error is
- * shown in its own database only, because it may contain data and has that
- * database's encoding.
+ * Form a row for a slot, or return NULL if it is free.  The error is shown in its own
+ * database only, because it may contain data and has that database's encoding.
  */
 static HeapTuple
-stat_workers_failure_tuple(DatabaseSlot *slot, TupleDesc desc)
+stat_workers_state_tuple(DatabaseSlot *slot, TupleDesc desc)
 {
-	Datum		values[WORKER_FAILURES_COLUMNS];
-	bool		nulls[WORKER_FAILURES_COLUMNS] = {false};
+	Datum		values[WORKER_STATES_COLUMNS];
+	bool		nulls[WORKER_STATES_COLUMNS] = {false};
 	DatabaseSlot copy;
 
 	LWLockAcquire(shmem_lock(), LW_SHARED);
 	memcpy(&copy, slot, sizeof(copy));
 	LWLockRelease(shmem_lock());
 
-	if (!OidIsValid(copy.database) || (copy.state != DATABASE_BACKOFF && copy.last_error[0] == '\0'))
+	if (!OidIsValid(copy.database))
 		return NULL;
 
 	values[0] = ObjectIdGetDatum(copy.database);
-	values[1] = TimestampTzGetDatum(copy.restart_at);
-	nulls[1] = copy.state != DATABASE_BACKOFF;
-	values[2] = PointerGetDatum(cstring_to_text(copy.last_error));
-	nulls[2] = copy.last_error[0] == '\0' || copy.database != MyDatabaseId;
-	return stat_workers_form_row(desc, WORKER_FAILURES_COLUMNS, values, nulls);
+	values[1] = stat_workers_timestamp(copy.since);
+	values[2] = stat_workers_restart_at(&copy, &nulls[2]);
+	values[3] = PointerGetDatum(cstring_to_text(copy.last_error));
+	nulls[3] = copy.last_error[0] == '\0' || copy.database != MyDatabaseId;
+	return stat_workers_form_row(desc, WORKER_STATES_COLUMNS, values, nulls);
 }
 
 /* Return a set with the rows that make_tuple returns for the slots. */
@@ -182,10 +208,10 @@ webhook_worker_slots(PG_FUNCTION_ARGS)
 }
 
 /*
- * worker_failures() → (database, restart_at, last_error)
+ * worker_states() → (database, since, restart_at, last_error)
  */
 Datum
-webhook_worker_failures(PG_FUNCTION_ARGS)
+webhook_worker_states(PG_FUNCTION_ARGS)
 {
-	return stat_workers_slot_rows(fcinfo, stat_workers_failure_tuple);
+	return stat_workers_slot_rows(fcinfo, stat_workers_state_tuple);
 }

@@ -19,9 +19,10 @@
 #include "server/shmem.h"
 #include "server/wakeup.h"
 
-/* Both are false between transactions. */
+/* All are false between transactions. */
 static bool wakeup_requested = false;
 static bool wakeup_extension_created = false;
+static bool wakeup_extension_dropped = false;
 
 PG_FUNCTION_INFO_V1(webhook_announce);
 PG_FUNCTION_INFO_V1(webhook_config_changed);
@@ -39,6 +40,12 @@ wakeup_reload_at_commit(void)
 	if (catalog_oids() != NULL)
 		CacheInvalidateRelcacheByRelid(catalog_oids()->webhook);
 	wakeup_requested = true;
+}
+
+void
+wakeup_extension_dropped_at_commit(void)
+{
+	wakeup_extension_dropped = true;
 }
 
 /* Statement trigger on configuration tables: invalidates the caches of all processes at commit. */
@@ -76,5 +83,7 @@ wakeup_end_transaction(bool committed)
 		shmem_wake_worker();
 	if (committed && wakeup_extension_created)
 		shmem_extension_created();
-	wakeup_requested = wakeup_extension_created = false;
+	if (committed && wakeup_extension_dropped)
+		shmem_extension_dropped();
+	wakeup_requested = wakeup_extension_created = wakeup_extension_dropped = false;
 }

@@ -52,7 +52,7 @@ sub refusing
 {
 	my ($database, $name) = @_;
 	my %working = map { $_ => 1 } qw(access_hidden access_problem emit notify_payment outbox_backlog outbox_unread run_followers
-		worker_failures worker_slots);
+		worker_slots worker_states);
 
 	$node->safe_psql($database, q{
 		CREATE OR REPLACE FUNCTION refuses(command text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -196,9 +196,9 @@ $node->safe_psql('old', q{CREATE EXTENSION webhook VERSION '0.1.0'; GRANT USAGE 
 $node->safe_psql('old', 'ALTER EXTENSION webhook UPDATE');
 my $granted = q{SELECT string_agg(p.proname || CASE WHEN a.is_grantable THEN '*' ELSE '' END, ' ' ORDER BY p.proname) FROM pg_proc p, aclexplode(p.proacl) a
 	WHERE a.grantee = 'grantee'::regrole};
-is($node->safe_psql('old', $granted), 'create_webhook emit test_webhook* watch worker_failures worker_slots', 'what was granted still is');
+is($node->safe_psql('old', $granted), 'create_webhook emit test_webhook* watch worker_slots worker_states', 'what was granted still is');
 my ($dump) = run_command([ 'pg_dump', '--no-sync', '-d', $node->connstr('old') ]);
-is_deeply([ sort($dump =~ /^GRANT .* ON FUNCTION webhook\.(\w+)\(.*TO grantee/gm) ], [ qw(create_webhook emit test_webhook watch worker_failures worker_slots) ],
+is_deeply([ sort($dump =~ /^GRANT .* ON FUNCTION webhook\.(\w+)\(.*TO grantee/gm) ], [ qw(create_webhook emit test_webhook watch worker_slots worker_states) ],
 	'and stands in dumps');
 $node->safe_psql('old', 'DROP OWNED BY grantee');
 sql('DROP ROLE grantee');

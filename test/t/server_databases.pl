@@ -220,7 +220,7 @@ $node->stop('fast');
 
 # More databases than slots; databases without the extension take none for long
 
-$node = WebhookTest::start_node('slots', 'webhook.workers = 2', 'max_worker_processes = 20');
+$node = WebhookTest::start_node('slots', 'webhook.max_databases = 2', 'max_worker_processes = 20');
 sql('CREATE DATABASE one');
 $node->safe_psql('one', 'CREATE EXTENSION webhook');
 wait_until_served('postgres');
@@ -229,14 +229,14 @@ wait_until_served('one');
 sql("CREATE DATABASE empty$_") foreach 1 .. 5;
 sql('CREATE DATABASE two');
 $node->safe_psql('two', 'CREATE EXTENSION webhook');
-$node->wait_for_log(qr/WARNING: .*out of webhook worker slots/);
-like(slurp_file($node->logfile), qr/HINT:  You might need to increase "webhook.workers"/, 'W16: the log says what is too small');
+$node->wait_for_log(qr/WARNING: .*webhook cannot serve \d+ database/);
+like(slurp_file($node->logfile), qr/HINT:  You might need to increase "webhook.max_databases"/, 'W16: the log says what is too small');
 only_served([ 'one', 'postgres' ], 'W16: with all slots taken, the others go on being served');
 
 $node->safe_psql('one', 'DROP EXTENSION webhook CASCADE');
 wait_until_served('two');
 only_served([ 'postgres', 'two' ], 'W16: a slot that becomes free goes to who waits, past any number of others');
-is(scalar(() = slurp_file($node->logfile) =~ /out of webhook worker slots/g), 1, 'W16: said once');
+is(scalar(() = slurp_file($node->logfile) =~ /webhook cannot serve/g), 1, 'W16: said once');
 $node->stop('fast');
 
 # No room for background workers: one is PostgreSQL's own, one the launcher
@@ -246,7 +246,12 @@ wait_until_served('postgres');
 sql('CREATE DATABASE one');
 $node->wait_for_log(qr/WARNING: .*could not register a background worker for webhook/);
 like(slurp_file($node->logfile), qr/HINT:  You might need to increase "max_worker_processes"/, 'W16: the log says what is too small');
-is(worker_pid('postgres') > 0, 1, 'W16: who has a worker keeps it');
+$node->safe_psql('one', 'CREATE EXTENSION webhook');
+foreach my $database ('one', 'postgres')
+{
+	$node->safe_psql($database, q{SELECT webhook.create_webhook('app', 'done', 'http://127.0.0.1:9/'), webhook.emit('done', '{}')});
+	ok($node->poll_query_until($database, 'SELECT count(*) = 1 FROM webhook.undelivered WHERE attempts > 0'), "C36: $database gets its turn");
+}
 $node->stop('fast');
 
 done_testing();

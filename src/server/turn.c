@@ -1,0 +1,296 @@
+/*-------------------------------------------------------------------------
+ *
+ * turn.c
+ *		Which database gets a worker next, and which worker makes room for it.
+ *
+ * As long as there are at most webhook.workers databases, each has a worker that
+ * stays.  If there are more, databases with something to do get a worker in the order
+ * in which they began to wait for one.  For each of them a worker is asked to leave:
+ * the one that has been idle for longest, else the one that has been serving its
+ * database for longest, but not before its turn is over.
+ *
+ * A worker that has been asked to leave starts no more requests, and leaves when the
+ * last one has ended, so that nothing is sent twice.  That can take as long as
+ * webhook.timeout.  After a moment it does not count any more, so that receivers that
+ * hang do not delay other databases.  So there can be up to twice as many workers,
+ * if the server has background worker slots for them.
+ *
+ * If the server has no free slot for a worker, there are turns, too, with as many
+ * workers as we have.
+ *
+ * Only a few workers may be checking whether their database has the extension, so
+ * that on a server with many databases they do not use up all background worker
+ * slots.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "base/settings.h"
+#include "server/database_list.h"
+#include "server/shmem.h"
+#include "server/turn.h"
+
+/* Maximum number of workers that are checking whether their database has the extension. */
+#define MAX_PROBES				3
+
+/* A probe that takes longer than this, e.g. because the database is locked, is no longer counted. */
+#define PROBE_PATIENCE			(5 * USECS_PER_SEC)
+
+/* How long a worker that has something to do may stay while other databases wait. */
+#define TURN					(1 * USECS_PER_SEC)
+
+/*
+ * How long a worker must have been idle to be asked to leave.  It should not have to
+ * come back at once, and should have seen all invalidations of a transaction that
+ * has woken it.
+ */
+#define IDLE_MIN				(50 * INT64CONST(1000))
+
+/* A worker that takes longer than this to leave is no longer counted. */
+#define LEAVE_PATIENCE			(1 * USECS_PER_SEC)
+
+/* Retry interval when the server has no free background worker slot. */
+#define REGISTER_RETRY			(10 * USECS_PER_SEC)
+
+#define FOREVER					(3600 * USECS_PER_SEC)
+
+/* What the slots say, at one moment. */
+typedef struct Census
+{
+	int			workers;		/* running, or still starting */
+	int			leaving;		/* of these, will make room soon */
+	int			overdue;		/* of these, are not counted any more */
+	int			probes;			/* of these, are checking for the extension */
+	int			ready;			/* databases that wait for a worker */
+} Census;
+
+/* Maximum number of workers that we could register, until when. */
+static int	turn_limit;
+static int64 turn_limit_until = 0;
+
+
+/* Can a worker be started for this slot? */
+static bool
+turn_can_start(const DatabaseSlot *slot)
+{
+	return OidIsValid(slot->database) && slot->worker_pid == 0 && database_list_contains(slot->database);
+}
+
+/* Does the database wait for a worker? */
+static bool
+turn_is_ready(const DatabaseSlot *slot)
+{
+	return (slot->state == DATABASE_NEW || slot->state == DATABASE_WAITING) && turn_can_start(slot);
+}
+
+static void
+turn_count_worker(int i, Census *census, int64 now)
+{
+	DatabaseSlot *slot = shmem_slot(i);
+
+	census->workers++;
+	if (slot->state == DATABASE_STARTING)
+	{
+		if (now - launch_started_at(i) < PROBE_PATIENCE)
+			census->probes++;
+	}
+	else if (slot->state != DATABASE_SERVED || shmem_leave_requested(slot))
+	{
+		if (shmem_leave_requested(slot) && now - slot->leave_since > LEAVE_PATIENCE)
+			census->overdue++;
+		else
+			census->leaving++;
+	}
+}
+
+static Census
+turn_take_census(int64 now)
+{
+	Census		census = {0};
+
+	Assert(LWLockHeldByMe(shmem_lock()));
+
+	for (int i = 0; i < shmem_slots(); i++)
+	{
+		if (shmem_slot(i)->worker_pid != 0 || launch_may_come(i))
+			turn_count_worker(i, &census, now);
+		if (turn_is_ready(shmem_slot(i)))
+			census.ready++;
+	}
+	return census;
+}
+
+/* For how many more workers is there room? */
+static int
+turn_room(const Census *census, int64 now)
+{
+	int			most = 2 * webhook_workers;
+
+	if (now < turn_limit_until)
+		most = Min(most, turn_limit);
+	return Min(webhook_workers - (census->workers - census->overdue), most - census->workers);
+}
+
+/*
+ * The database that gets the next worker, NULL if there is none.  If none waits, those
+ * without anything to do get one.
+ */
+static DatabaseSlot *
+turn_next(const Census *census)
+{
+	DatabaseSlot *next = NULL;
+
+	for (int i = 0; i < shmem_slots(); i++)
+	{
+		DatabaseSlot *slot = shmem_slot(i);
+
+		if (census->ready > 0 ? !turn_is_ready(slot) : slot->state != DATABASE_RESTING || !turn_can_start(slot))
+			continue;
+		if (next == NULL || slot->since < next->since)
+			next = slot;
+	}
+	return next;
+}
+
+/* The worker that is asked to leave next, NULL if none can yet. */
+static DatabaseSlot *
+turn_next_to_leave(int64 now)
+{
+	DatabaseSlot *idle = NULL;
+	DatabaseSlot *busy = NULL;
+	int64		idle_since = now - IDLE_MIN;
+
+	for (int i = 0; i < shmem_slots(); i++)
+	{
+		DatabaseSlot *slot = shmem_slot(i);
+		int64		since = (int64) pg_atomic_read_u64(&slot->idle_since);
+
+		if (slot->state != DATABASE_SERVED || slot->worker_pid == 0 || shmem_leave_requested(slot))
+			continue;
+		if (since != 0 && since <= idle_since)
+		{
+			idle = slot;
+			idle_since = since;
+		}
+		if (slot->since <= now - TURN && (busy == NULL || slot->since < busy->since))
+			busy = slot;
+	}
+	return idle != NULL ? idle : busy;
+}
+
+static void
+turn_ask_to_leave(DatabaseSlot *slot, bool leave, int64 now)
+{
+	slot->leave_since = now;
+	pg_atomic_write_u32(&slot->leave_requested, leave ? 1 : 0);
+	if (slot->latch != NULL)
+		SetLatch(slot->latch);
+}
+
+/* Have as many workers leave as are needed for those that can be started soon. */
+static void
+turn_make_room(const Census *census, int room, int64 now)
+{
+	int			needed = Min(census->ready, MAX_PROBES) - Max(room, 0) - census->leaving;
+	DatabaseSlot *slot;
+
+	while (needed-- > 0 && (slot = turn_next_to_leave(now)) != NULL)
+		turn_ask_to_leave(slot, true, now);
+}
+
+/* Nobody waits any more: workers that wait for the last responses can stay. */
+static void
+turn_let_stay(int64 now)
+{
+	for (int i = 0; i < shmem_slots(); i++)
+	{
+		DatabaseSlot *slot = shmem_slot(i);
+
+		if (slot->state == DATABASE_SERVED && slot->worker_pid != 0 && shmem_leave_requested(slot))
+			turn_ask_to_leave(slot, false, now);
+	}
+}
+
+static void
+turn_warn_out_of_workers(void)
+{
+	static bool warned = false;
+
+	if (!warned)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("could not register a background worker for webhook"),
+				 errdetail("Databases are served in turn until a background worker slot is free."),
+				 errhint("You might need to increase \"max_worker_processes\".")));
+	warned = true;
+}
+
+/*
+ * Start a worker for this slot.  If that is not possible now, the database keeps its
+ * place.  The lock must be held exclusively.
+ */
+static bool
+turn_start(DatabaseSlot *slot, const Census *census, int64 now)
+{
+	DatabaseState state = slot->state;
+	int64		since = slot->since;
+	bool		recheck = slot->recheck;
+	WorkerArgs	args;
+
+	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
+	Assert(slot->worker_pid == 0 && slot->holder_pid == 0);
+
+	shmem_set_state(slot, DATABASE_STARTING);
+	slot->recheck = false;
+	args.slot = slot - shmem_slot(0);
+	args.generation = ++slot->generation;
+	args.database = slot->database;
+	if (launch_worker(&args))
+	{
+		database_list_set_absent(args.database, false);
+		return true;
+	}
+
+	slot->state = state;
+	slot->since = since;
+	slot->recheck = recheck;
+	turn_limit = census->workers;
+	turn_limit_until = now + REGISTER_RETRY;
+	return false;
+}
+
+int64
+turn_start_workers(int64 now)
+{
+	Census		census;
+	DatabaseSlot *slot;
+	bool		registered = true;
+	int			room;
+
+	LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
+	database_list_assign_slots();
+	do
+	{
+		census = turn_take_census(now);
+		room = turn_room(&census, now);
+		slot = room > 0 && census.probes < MAX_PROBES ? turn_next(&census) : NULL;
+		if (slot != NULL)
+			registered = turn_start(slot, &census, now);
+	} while (slot != NULL && registered);
+
+	if (census.ready > 0)
+		turn_make_room(&census, turn_room(&census, now), now);
+	else if (census.workers <= webhook_workers)
+		turn_let_stay(now);
+	LWLockRelease(shmem_lock());
+
+	if (!registered)
+		turn_warn_out_of_workers();
+
+	if (census.ready > 0)
+		return now + (census.workers > 0 ? IDLE_MIN : REGISTER_RETRY);
+	return now + (now < turn_limit_until ? REGISTER_RETRY : FOREVER);
+}

@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * turn.h
+ *		Which database gets a worker next, and which worker makes room for it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_TURN_H
+#define WEBHOOK_TURN_H
+
+#include "server/launch.h"
+
+/*
+ * Start workers as long as there is room, and ask others to leave if there is none.
+ * Returns the time of the next try, by clock_monotonic().
+ */
+extern int64 turn_start_workers(int64 now);
+
+#endif							/* WEBHOOK_TURN_H */
