@@ -228,12 +228,12 @@ my @slow = map { webhook('/slower', ", transform => 'slower(jsonb)'") } 1 .. 12;
 my $other = sql("SELECT webhook.create_webhook('t', 'other.told', '", $receiver->url('/other'), "')");
 sql("INSERT INTO guest (id, profile) SELECT i, 'p' FROM generate_series(200, 209) i");
 ok($receiver->wait_for_count(12, '/slower'), 'each has been slow once');
-my ($start, $before, $n) = (time, $receiver->count('/slower'), 0);
+my ($start, $before, $round) = (time, $receiver->count('/slower'), 0);
 while (time < $start + 5)
 {
-	$n++;
+	$round++;
 	sql("SELECT webhook.emit('other.told', '{}')");
-	$receiver->wait_for_count($n, '/other') or last;
+	$receiver->wait_for_count($round, '/other') or last;
 }
 cmp_ok(0.2 * ($receiver->count('/slower') - $before) / (time - $start), '<', 0.5,
 	'W5: slow transforms together take but a part of the time');
