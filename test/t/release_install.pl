@@ -62,7 +62,7 @@ none("SELECT objid::regclass FROM pg_depend d JOIN pg_class c ON c.oid = objid
 # The script itself: tables, types and the like are named with their schema everywhere, because of pg_temp; functions
 # outside of function bodies, in which only pg_catalog can have them.  A SECURITY DEFINER function has a search_path.
 
-my $syntax = join('|', qw(all and any array as between cast check coalesce else exists extract filter foreign from greatest in key lateral least
+my $syntax = join('|', qw(all and any array as between cast check coalesce else exists extract filter foreign from greatest in join key lateral least
 	like not nullif on operator or over partition primary reset row select set setof some table then unique using values when where with));
 
 sub flaws
