@@ -36,7 +36,7 @@
 /* Maximum number of workers that are checking whether their database has the extension. */
 #define MAX_PROBES				3
 
-/* A probe that takes longer than this, e.g. because the database is locked, is no longer counted. */
+/* A probe that takes longer than this, e.g. because the database is locked, does not delay others. */
 #define PROBE_PATIENCE			(5 * USECS_PER_SEC)
 
 /* How long a worker that has something to do may stay while other databases wait. */
@@ -96,6 +96,8 @@ turn_count_worker(int i, Census *census, int64 now)
 	{
 		if (now - launch_started_at(i) < PROBE_PATIENCE)
 			census->probes++;
+		else
+			census->overdue++;
 	}
 	else if (slot->state != DATABASE_SERVED || shmem_leave_requested(slot))
 	{

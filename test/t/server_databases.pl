@@ -254,4 +254,19 @@ foreach my $database ('one', 'postgres')
 }
 $node->stop('fast');
 
+# A worker that waits for a lock before it knows whether its database has the extension
+
+$node = WebhookTest::start_node('locked', 'webhook.workers = 1');
+sql('CREATE DATABASE one');
+$node->safe_psql('one', 'CREATE EXTENSION webhook');
+$node->safe_psql($_, q{SELECT webhook.create_webhook('app', 'done', 'http://127.0.0.1:9/')}) foreach 'one', 'postgres';
+$node->safe_psql('one', q{SELECT webhook.emit('done', '{}')});
+wait_until_served('one');
+$node->safe_psql('one', q{BEGIN; LOCK pg_catalog.pg_extension; PREPARE TRANSACTION 'locked'});
+sql(q{SELECT pg_terminate_backend(pid) FROM webhook.stat_workers WHERE database = 'one'});
+WebhookTest::becomes(q{SELECT state FROM webhook.stat_workers WHERE database = 'one'}, 'starting', 'C36: a worker waits for a lock');
+sql(q{SELECT webhook.emit('done', '{}')});
+WebhookTest::becomes('SELECT count(*) FROM webhook.undelivered WHERE attempts > 0', 1, 'C36: others are served meanwhile');
+$node->stop('fast');
+
 done_testing();
