@@ -9,6 +9,7 @@ use Bench::Idle;
 use Bench::Latency;
 use Bench::Look;
 use Bench::Report;
+use Bench::Turns;
 
 my %benchmarks = (
 	P1  => \&Bench::Drain::ceiling_ratio,
@@ -24,6 +25,7 @@ my %benchmarks = (
 	HELD => \&Bench::Drain::held_snapshot,
 	C35 => \&Bench::Look::pages,
 	C41 => \&Bench::Look::backlog,
+	TURNS => \&Bench::Turns::databases_in_turn,
 	SIGN => \&Bench::Drain::signing,
 	I13 => \&Bench::Drain::mapping);
 
