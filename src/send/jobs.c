@@ -62,7 +62,7 @@
 /* Messages that come one after the other are read together if they are less than this apart. */
 #define READ_INTERVAL_US		300
 
-/* Poll interval; COMMIT PREPARED does not set our latch. */
+/* Poll interval, should a wakeup be missed. */
 #define POLL_MS					1000
 
 /* A database from which nothing may be sent need not be served again at each commit. */
