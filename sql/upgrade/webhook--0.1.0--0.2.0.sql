@@ -296,7 +296,7 @@ COMMENT ON FUNCTION webhook.outbox_backlog(boolean) IS
     'how many messages in the outbox have not been processed, for each webhook that there are any for; exact or, if there are many, estimated';
 
 -- The same with what is stored, in constant time whatever waits.  A large delivery table is sampled, and for each webhook as
--- many rows are counted by the index as 2,000 for all of them allow.
+-- many rows are counted by the index as 10,000 for all of them allow.
 CREATE FUNCTION webhook.backlog_estimate() RETURNS TABLE (webhook_id bigint, unread bigint, waiting bigint, retrying bigint,
     oldest timestamptz, estimated boolean)
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -306,7 +306,7 @@ DECLARE
     blocks  bigint := pg_relation_size('webhook.delivery') / current_setting('block_size')::bigint;
     maximum bigint;
 BEGIN
-    IF blocks <= 400 THEN
+    IF blocks <= 1000 THEN
         RETURN QUERY
             SELECT coalesce(d.webhook_id, u.webhook_id), coalesce(u.messages, 0), coalesce(d.waiting, 0), coalesce(d.retrying, 0),
                    least(u.oldest, d.oldest), coalesce(u.estimated, false)
@@ -316,7 +316,7 @@ BEGIN
             FULL JOIN webhook.outbox_backlog(false) AS u ON u.webhook_id = d.webhook_id;
         RETURN;
     END IF;
-    maximum := greatest(20, 2000 / greatest(1, (SELECT count(*) FROM webhook.webhook)));
+    maximum := greatest(20, 10000 / greatest(1, (SELECT count(*) FROM webhook.webhook)));
     RETURN QUERY
         SELECT w.id, coalesce(u.messages, 0),
                CASE WHEN c.waiting < maximum THEN c.waiting ELSE greatest(c.waiting, (s.waiting * blocks / 200.0)::bigint) END,

@@ -53,7 +53,7 @@
 #include "log/unread.h"
 #include "webhook.h"
 
-#define INDEX_MESSAGES			5000
+#define INDEX_MESSAGES			10000
 #define INDEX_MESSAGES_EXACT	50000
 #define SAMPLE_BLOCKS			200
 

@@ -263,7 +263,7 @@ let_pass(5000);
 becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $good", 5, 'W5: and the one that has to be tried again is');
 sql("SELECT webhook.deactivate_webhook($good, buffer_events => true)");
 emit_for('good', 1000);
-becomes("SELECT buffered FROM webhook.get_webhooks() WHERE id = $good", 1000, 'M9: buffered');
+becomes("SELECT webhook.buffered($good)", 1000, 'M9: buffered');
 sql("SELECT webhook.activate_webhook($good, replay_events => true)");
 becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $good", 1005, 'W5: what waited in the table comes, too');
 end_test();
