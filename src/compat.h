@@ -52,8 +52,7 @@
 #define webhook_die() die(SIGTERM)
 #endif
 
-/* WaitEventSets can belong to a resource owner since 17; ours live as long as the process. */
-/* To be used with "common/jsonapi.h". */
+/* The lexer can be initialized in place since 17.  To be used with "common/jsonapi.h". */
 #if PG_VERSION_NUM >= 170000
 #define webhook_json_lexer(json) \
 	makeJsonLexContextCstringLen(NULL, (json), strlen(json), GetDatabaseEncoding(), false)
@@ -62,6 +61,7 @@
 	makeJsonLexContextCstringLen((json), strlen(json), GetDatabaseEncoding(), false)
 #endif
 
+/* WaitEventSets can belong to a resource owner since 17; ours live as long as the process. */
 #if PG_VERSION_NUM >= 170000
 #define webhook_create_wait_event_set(nevents) CreateWaitEventSet(NULL, (nevents))
 #else

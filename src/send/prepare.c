@@ -238,8 +238,15 @@ prepare_choose_previous(const Endpoint *endpoint, const Message *message, const 
 		return former;
 	if (endpoint->config.previous == PREVIOUS_NONE || prepare_is_deletion(message))
 		return NULL;
-	if (former == NULL || payload == NULL || *former != '{' || *payload != '{')
-		return former ? former : message->changed;
+
+	/*
+	 * Values of single columns cannot be converted.  There are some if the
+	 * webhook has been given an integration or a transform since.
+	 */
+	if (former == NULL)
+		return message->changed != NULL && strcmp(message->changed, "{}") == 0 ? message->changed : NULL;
+	if (payload == NULL || *former != '{' || *payload != '{')
+		return former;
 	initStringInfo(&changed);
 	prepare_append_changed(&changed, payload, former);
 	return changed.data;

@@ -278,6 +278,17 @@ is( join(' ', map { $_->{body} =~ /"none": (\w+), "event": "[^"]*", "before": (n
 	'null true {"firstname": "Ann"} false {"amount": 1.50, "firstname": "Abe"} false', 'X1, I17: it is an argument of a transform');
 is(join(' ', map { $_->{body} =~ /"result":(.*?)(,"previous".*)?\}$/; $1 } ($receiver->requests('/previous-changed-tell_strict'))[-3 .. -1]),
 	'null {"firstname": "Ann"} {"amount": 1.50, "firstname": "Abe"}', 'X1, I17: a strict one is called without it, too');
+
+# What was captured for a webhook without a transform is not sent past the one that it has got since.
+my $later = sql("SELECT webhook.create_webhook('before', 'guest.update', '", $receiver->url('/previous-later'), "', previous => 'changed')");
+sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('before') WHERE id <> $later");
+sql("SELECT webhook.deactivate_webhook($later, buffer_events => true); UPDATE guest SET firstname = 'hidden' WHERE id = 300;
+	UPDATE guest SET firstname = 'Cyd' WHERE id = 300");
+becomes("SELECT buffered FROM webhook.stat_webhooks WHERE webhook_id = $later", 2, 'X1: two updates wait');
+sql(qq{SELECT webhook.update_webhook($later, '{"transform": "public.redact"}'), webhook.activate_webhook($later, true)});
+arrived('/previous-later');
+is(join(' ', map { $_->{body} =~ /Bob|hidden/ ? 'shown' : 'not' } $receiver->requests('/previous-later')), 'not not',
+	'X1, I17: former values are not sent past a new transform');
 sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('before'); SELECT webhook.delete_integration('shaped')");
 
 # I9: an old key is reported once
