@@ -220,13 +220,20 @@ CREATE TABLE webhook.log (
     response_body    text,
     duration         interval NOT NULL,
     error            text,
-    outcome          text NOT NULL
+    outcome          text NOT NULL,
+    messages         integer NOT NULL DEFAULT 1,    -- in the request
+    remote_address   text,
+    http_version     text,
+    dns_time         interval,      -- from the beginning of the request, like the next three
+    connect_time     interval,
+    tls_time         interval,
+    first_byte_time  interval
 ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE INDEX log_seq_idx ON webhook.log (webhook_id, seq);
 ALTER TABLE webhook.log REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.log IS 'the latest requests of every webhook, see also log_1';
 
-CREATE TABLE webhook.log_1 (LIKE webhook.log) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE TABLE webhook.log_1 (LIKE webhook.log INCLUDING DEFAULTS) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE INDEX log_1_seq_idx ON webhook.log_1 (webhook_id, seq);
 ALTER TABLE webhook.log_1 REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.log_1 IS 'more of the latest requests, see log';

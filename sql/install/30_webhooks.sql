@@ -133,7 +133,14 @@ RETURNS TABLE (
     response_body    text,
     duration         interval,
     error            text,
-    outcome          text
+    outcome          text,
+    messages         integer,
+    remote_address   text,
+    http_version     text,
+    dns_time         interval,
+    connect_time     interval,
+    tls_time         interval,
+    first_byte_time  interval
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 10
 AS 'MODULE_PATHNAME', 'webhook_get_webhook_log';

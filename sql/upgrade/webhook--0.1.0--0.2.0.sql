@@ -220,6 +220,37 @@ COMMENT ON FUNCTION webhook.watch(regclass, text, text, text, text, text, text, 
     'have every change of a table captured as <entity_type>.create, .update and .delete; calling it again changes the settings';
 REVOKE ALL ON FUNCTION webhook.watch FROM PUBLIC;
 
+DROP FUNCTION webhook.get_webhook_log(bigint);
+CREATE FUNCTION webhook.get_webhook_log(id bigint)
+RETURNS TABLE (
+    attempted_at     timestamptz,
+    message_id       text,
+    event            text,
+    attempt          integer,
+    method           text,
+    url              text,
+    request_headers  text,
+    request_body     text,
+    status           integer,
+    response_headers text,
+    response_body    text,
+    duration         interval,
+    error            text,
+    outcome          text,
+    messages         integer,
+    remote_address   text,
+    http_version     text,
+    dns_time         interval,
+    connect_time     interval,
+    tls_time         interval,
+    first_byte_time  interval
+)
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'webhook_get_webhook_log';
+COMMENT ON FUNCTION webhook.get_webhook_log(bigint)
+    IS 'the last ten requests of a webhook of the current role, newest first';
+REVOKE ALL ON FUNCTION webhook.get_webhook_log FROM PUBLIC;
+
 -- The name of a watched table, to detect that another one gets it.
 
 ALTER TABLE webhook.watch ADD COLUMN name text;
@@ -235,12 +266,15 @@ CREATE INDEX webhook_events_idx ON webhook.webhook USING gin (events) WITH (fast
 -- Attempts and counters: rows are only added, to two tables in turn.
 
 ALTER TABLE webhook.log DROP CONSTRAINT log_pkey, DROP CONSTRAINT log_slot_check, ALTER slot DROP NOT NULL;
+ALTER TABLE webhook.log ADD COLUMN messages integer NOT NULL DEFAULT 1, ADD COLUMN remote_address text,
+    ADD COLUMN http_version text, ADD COLUMN dns_time interval, ADD COLUMN connect_time interval, ADD COLUMN tls_time interval,
+    ADD COLUMN first_byte_time interval;
 ALTER TABLE webhook.log RESET (fillfactor);
 ALTER TABLE webhook.log SET (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE INDEX log_seq_idx ON webhook.log (webhook_id, seq);
 ALTER TABLE webhook.log REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.log IS 'the latest requests of every webhook, see also log_1';
-CREATE TABLE webhook.log_1 (LIKE webhook.log) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE TABLE webhook.log_1 (LIKE webhook.log INCLUDING DEFAULTS) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE INDEX log_1_seq_idx ON webhook.log_1 (webhook_id, seq);
 ALTER TABLE webhook.log_1 REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.log_1 IS 'more of the latest requests, see log';

@@ -605,7 +605,8 @@ webhook_get_webhook_log(PG_FUNCTION_ARGS)
 {
 	static const char *const sql =
 		"SELECT l.attempted_at, l.message_id::text, l.event, l.attempt, l.method, l.url, l.request_headers,"
-		" l.request_body, l.status, l.response_headers, l.response_body, l.duration, l.error, l.outcome"
+		" l.request_body, l.status, l.response_headers, l.response_body, l.duration, l.error, l.outcome,"
+		" l.messages, l.remote_address, l.http_version, l.dns_time, l.connect_time, l.tls_time, l.first_byte_time"
 		" FROM webhook.last_attempts l JOIN webhook.webhook w ON w.id = l.webhook_id"
 		" WHERE l.webhook_id = $1 AND pg_has_role($2, w.owner::oid, 'USAGE')"
 		" ORDER BY l.attempted_at DESC, l.seq DESC";

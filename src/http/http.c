@@ -441,6 +441,60 @@ http_expect_silence(Http *http, Transfer *transfer)
 	mux_expect_silence(http->mux, fd);
 }
 
+static const char *
+http_version_name(long version)
+{
+	switch (version)
+	{
+		case CURL_HTTP_VERSION_1_0:
+			return "1.0";
+		case CURL_HTTP_VERSION_1_1:
+			return "1.1";
+		case CURL_HTTP_VERSION_2_0:
+			return "2";
+		case CURL_HTTP_VERSION_3:
+			return "3";
+		default:
+			return "";
+	}
+}
+
+static int64_t
+http_time(const Transfer *transfer, CURLINFO what)
+{
+	curl_off_t	time = 0;
+
+	curl_easy_getinfo(transfer->easy, what, &time);
+	return time;
+}
+
+static void
+http_describe(const Transfer *transfer, HttpDetail *detail)
+{
+	char	   *address = NULL;
+	long		version = 0;
+	long		connections = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_PRIMARY_IP, &address);
+	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+	curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connections);
+
+	memset(detail, 0, sizeof(*detail));
+	detail->address = address ? address : "";
+	detail->version = http_version_name(version);
+	detail->first_byte_us = http_time(transfer, CURLINFO_STARTTRANSFER_TIME_T);
+
+	/*
+	 * Some releases of libcurl give the time at which they chose the open
+	 * connection.
+	 */
+	if (connections == 0 && detail->first_byte_us > 0)
+		return;
+	detail->dns_us = http_time(transfer, CURLINFO_NAMELOOKUP_TIME_T);
+	detail->connect_us = http_time(transfer, CURLINFO_CONNECT_TIME_T);
+	detail->tls_us = http_time(transfer, CURLINFO_APPCONNECT_TIME_T);
+}
+
 bool
 http_result(Http *http, HttpResult *result)
 {
@@ -449,7 +503,6 @@ http_result(Http *http, HttpResult *result)
 	Transfer   *transfer;
 	int			left;
 	long		status = 0;
-	curl_off_t	duration = 0;
 
 	do
 	{
@@ -469,7 +522,6 @@ http_result(Http *http, HttpResult *result)
 	} while (http_send_again(http, transfer, code));
 	http_expect_silence(http, transfer);
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &duration);
 
 	result->owner = transfer->request.owner;
 	result->transfer = transfer;
@@ -480,7 +532,8 @@ http_result(Http *http, HttpResult *result)
 	result->body = transfer->body.data ? transfer->body.data : "";
 	result->body_len = transfer->body.len;
 	result->error = transfer->error;
-	result->duration_us = transfer->spent_before + duration;
+	result->duration_us = transfer->spent_before + http_time(transfer, CURLINFO_TOTAL_TIME_T);
+	http_describe(transfer, &result->detail);
 
 	http_remove(http, transfer);
 	transfer->state = TRANSFER_FINISHED;

@@ -72,6 +72,21 @@ typedef struct HttpLibrary
 	bool		has_certificates;	/* can requests have certificates? */
 } HttpLibrary;
 
+/*
+ * What libcurl knows of the last connection.  The times are those since the
+ * request began, in microseconds, as it gives them: 0 for what was not needed,
+ * for example because a connection was open already, and for what was not reached.
+ */
+typedef struct HttpDetail
+{
+	const char *address;		/* "" without a connection */
+	const char *version;		/* of HTTP, "" without a response */
+	int64_t		dns_us;
+	int64_t		connect_us;
+	int64_t		tls_us;
+	int64_t		first_byte_us;
+} HttpDetail;
+
 /* The buffers belong to the transfer and live until http_release(). */
 typedef struct HttpResult
 {
@@ -86,6 +101,7 @@ typedef struct HttpResult
 	size_t		body_len;
 	const char *error;			/* one line, or "" */
 	int64_t		duration_us;
+	HttpDetail	detail;
 } HttpResult;
 
 /* Does not initialize libcurl. */

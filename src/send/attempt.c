@@ -217,7 +217,7 @@ attempt_request_failed(Delivery *delivery, const char *error, TimestampTz now)
 
 	result.outcome = HTTP_INVALID;
 	result.error = error;
-	result.headers = result.body = "";
+	result.headers = result.body = result.detail.address = result.detail.version = "";
 	delivery->attempt.handshake = false;	/* the fault is this delivery's,
 											 * not the handshake's */
 	attempt_end(delivery, &result, now);
@@ -249,7 +249,8 @@ attempt_withhold(Delivery *delivery, const char *reason, TimestampTz now)
 static void
 attempt_refuse(Delivery *delivery, const char *reason, TimestampTz now)
 {
-	HttpResult	result = {.outcome = HTTP_INVALID,.error = reason,.headers = "",.body = ""};
+	HttpResult	result = {.outcome = HTTP_INVALID,.error = reason,.headers = "",.body = "",
+	.detail = {.address = "",.version = ""}};
 
 	if (!message_is_test(delivery->message))
 	{

@@ -57,6 +57,7 @@ enum
 	LOG_RESPONSE_HEADERS,
 	LOG_RESPONSE_BODY,
 	LOG_ERROR,
+	LOG_REMOTE_ADDRESS,
 	LOG_TEXTS
 };
 
@@ -69,6 +70,8 @@ struct LogEntry
 	int			status;
 	int64		duration_us;
 	const char *outcome;		/* constant */
+	int			messages;
+	HttpDetail	detail;			/* without the address */
 	int			len[LOG_TEXTS];
 	char		text[FLEXIBLE_ARRAY_MEMBER];	/* one after the other */
 };
@@ -210,7 +213,7 @@ attempt_log_create_entry(const Delivery *delivery, const Request *request, const
 													ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, LOG_BLOCK_MAX);
 	size = offsetof(LogEntry, text) + attempt_log_shown_len(strlen(message->event)) + attempt_log_shown_len(strlen(url)) +
 		attempt_log_shown_len(result->headers_len) + attempt_log_shown_len(result->body_len) +
-		attempt_log_shown_len(strlen(error));
+		attempt_log_shown_len(strlen(error)) + strlen(result->detail.address);
 	if (request != NULL)
 		size += attempt_log_own_headers_len(request) + attempt_log_shown_len(strlen(configured)) +
 			attempt_log_shown_len(request->http.body_len);
@@ -224,6 +227,9 @@ attempt_log_create_entry(const Delivery *delivery, const Request *request, const
 	entry->status = result->status;
 	entry->duration_us = result->duration_us;
 	entry->outcome = http_outcome_name(result->outcome);
+	entry->messages = delivery->attempt.handshake ? 0 : 1;
+	entry->detail = result->detail;
+	entry->detail.address = NULL;
 
 	end = entry->text;
 	ends[LOG_EVENT] = end = attempt_log_put(end, message->event, strlen(message->event));
@@ -236,7 +242,8 @@ attempt_log_create_entry(const Delivery *delivery, const Request *request, const
 	ends[LOG_REQUEST_BODY] = end;
 	ends[LOG_RESPONSE_HEADERS] = end = attempt_log_put_lines(end, result->headers, result->headers_len);
 	ends[LOG_RESPONSE_BODY] = end = attempt_log_put(end, result->body, result->body_len);
-	ends[LOG_ERROR] = attempt_log_put(end, error, strlen(error));
+	ends[LOG_ERROR] = end = attempt_log_put(end, error, strlen(error));
+	ends[LOG_REMOTE_ADDRESS] = attempt_log_put(end, result->detail.address, strlen(result->detail.address));
 	for (int i = 0; i < LOG_TEXTS; i++)
 		entry->len[i] = (int) (ends[i] - (i == 0 ? entry->text : ends[i - 1]));
 	return entry;
@@ -355,6 +362,37 @@ attempt_log_set_text(LogRow *row, int column, const char *text, int len, bool is
 }
 
 static void
+attempt_log_set_interval(LogRow *row, int column, int64 us)
+{
+	Interval   *interval = palloc0(sizeof(Interval));
+
+	interval->time = us;
+	row->values[column - 1] = IntervalPGetDatum(interval);
+}
+
+/* Without a response a phase that took no time was not reached. */
+static void
+attempt_log_set_phase(LogRow *row, int column, int64 us, const LogEntry *entry)
+{
+	attempt_log_set_interval(row, column, us);
+	row->nulls[column - 1] = us == 0 && entry->status == 0;
+}
+
+static void
+attempt_log_set_detail(LogRow *row, const LogEntry *entry)
+{
+	const HttpDetail *detail = &entry->detail;
+
+	row->values[Anum_log_messages - 1] = Int32GetDatum(entry->messages);
+	row->values[Anum_log_http_version - 1] = CStringGetTextDatum(detail->version);
+	row->nulls[Anum_log_http_version - 1] = detail->version[0] == '\0';
+	attempt_log_set_phase(row, Anum_log_dns_time, detail->dns_us, entry);
+	attempt_log_set_phase(row, Anum_log_connect_time, detail->connect_us, entry);
+	attempt_log_set_phase(row, Anum_log_tls_time, detail->tls_us, entry);
+	attempt_log_set_phase(row, Anum_log_first_byte_time, detail->first_byte_us, entry);
+}
+
+static void
 attempt_log_fill_row(LogRow *row, const Endpoint *endpoint, const LogEntry *entry, int64 seq)
 {
 	static const int columns[] = {
@@ -365,17 +403,16 @@ attempt_log_fill_row(LogRow *row, const Endpoint *endpoint, const LogEntry *entr
 		[LOG_RESPONSE_HEADERS] = Anum_log_response_headers,
 		[LOG_RESPONSE_BODY] = Anum_log_response_body,
 		[LOG_ERROR] = Anum_log_error,
+		[LOG_REMOTE_ADDRESS] = Anum_log_remote_address,
 	};
 	const char *text = entry->text;
-	Interval   *duration = palloc0(sizeof(Interval));
 
 	StaticAssertStmt(lengthof(columns) == LOG_TEXTS, "each text must have a column");
 	memset(row->nulls, false, sizeof(row->nulls));
 	for (int i = 0; i < LOG_TEXTS; text += entry->len[i++])
 		attempt_log_set_text(row, columns[i], text, entry->len[i],
 							 ((i == LOG_RESPONSE_HEADERS || i == LOG_RESPONSE_BODY) && entry->status == 0) ||
-							 (i == LOG_ERROR && entry->len[i] == 0));
-	duration->time = entry->duration_us;
+							 ((i == LOG_ERROR || i == LOG_REMOTE_ADDRESS) && entry->len[i] == 0));
 	row->values[Anum_log_webhook_id - 1] = Int64GetDatum(endpoint->id);
 	row->nulls[Anum_log_slot - 1] = true;
 	row->values[Anum_log_seq - 1] = Int64GetDatum(seq);
@@ -385,8 +422,9 @@ attempt_log_fill_row(LogRow *row, const Endpoint *endpoint, const LogEntry *entr
 	row->values[Anum_log_method - 1] = CStringGetTextDatum(entry->method);
 	row->values[Anum_log_status - 1] = Int32GetDatum(entry->status);
 	row->nulls[Anum_log_status - 1] = entry->status == 0;
-	row->values[Anum_log_duration - 1] = IntervalPGetDatum(duration);
+	attempt_log_set_interval(row, Anum_log_duration, entry->duration_us);
 	row->values[Anum_log_outcome - 1] = CStringGetTextDatum(entry->outcome);
+	attempt_log_set_detail(row, entry);
 }
 
 /* Number the entries on from what the table holds, and write them. */

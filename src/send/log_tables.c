@@ -60,7 +60,8 @@ static int	log_tables_times_slower = 1;
 
 #define LOG_COLUMNS \
 	"seq, attempted_at, message_id, event, attempt, method, url, request_headers, request_body, status," \
-	" response_headers, response_body, duration, error, outcome"
+	" response_headers, response_body, duration, error, outcome, messages, remote_address, http_version, dns_time," \
+	" connect_time, tls_time, first_byte_time"
 
 #define LOG_MOVE(other, table) \
 	{"INSERT INTO webhook." table " (webhook_id, " LOG_COLUMNS ")" \

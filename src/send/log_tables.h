@@ -33,7 +33,14 @@ enum
 	Anum_log_duration,
 	Anum_log_error,
 	Anum_log_outcome,
-	Natts_log = Anum_log_outcome
+	Anum_log_messages,
+	Anum_log_remote_address,
+	Anum_log_http_version,
+	Anum_log_dns_time,
+	Anum_log_connect_time,
+	Anum_log_tls_time,
+	Anum_log_first_byte_time,
+	Natts_log = Anum_log_first_byte_time
 };
 
 typedef struct LogRow

@@ -229,8 +229,9 @@ SKIP:
 		$http2->behave($path, %$fault, times => 1) if %$fault;
 		my $message = sql("SELECT webhook.emit('http2.$i', '2')");
 		becomes("SELECT count(*) FROM webhook.get_webhook_log($id) WHERE message_id = '$message'", 1, "R3: HTTP/2: $name: tried");
-		is( sql("SELECT outcome, status, attempt, duration < '20 s' FROM webhook.get_webhook_log($id) WHERE message_id = '$message'"),
-			"$outcome|$status|1|t", "R3: HTTP/2: $name: outcome and status")
+		my $version = $status eq '' ? '' : '2';
+		is( sql("SELECT outcome, status, attempt, duration < '20 s', http_version FROM webhook.get_webhook_log($id) WHERE message_id = '$message'"),
+			"$outcome|$status|1|t|$version", "R3, X16: HTTP/2: $name: outcome, status and version")
 		  or diag(sql("SELECT error FROM webhook.get_webhook_log($id)"));
 		like(sql("SELECT error FROM webhook.get_webhook_log($id) WHERE message_id = '$message'"), qr/$error/, "R3: HTTP/2: $name: error")
 		  if $error ne '';

@@ -1,6 +1,6 @@
 # Two-way SSL, through SQL, with a server that requires it; and secrets in files.
 #
-# Mission: I18, R3, W9, W14.
+# Mission: I18, R3, W9, W14, X16.
 
 use strict;
 use warnings;
@@ -9,7 +9,7 @@ use JSON::PP;
 use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest qw(sql);
+use WebhookTest qw(becomes sql);
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
@@ -141,6 +141,30 @@ unlike(send_to($two_way, %client, client_cert => pem('stranger.crt'), client_key
 like(send_to($two_way, %client, client_key => pem('server.key')), qr/^tls /, 'I18: not with the key of another');
 is(scalar($two_way->requests), 2, 'I18: the receiver has seen two requests');
 unlike(sql("SELECT string_agg(w::text, ' ') FROM webhook.get_webhooks() w"), qr/PRIVATE KEY/, 'W14: keys are not shown');
+
+# The log shows what libcurl knows of the connection
+
+{
+	my $fresh = WebhookTest::Receiver->start(tls => tls('server'));
+	my $id = WebhookTest::create_webhook($node, app => q('detail'), event => q('detail'), ca_cert => pem('ca.crt'),
+		url => "'" . $fresh->url('/detail') . "'");
+	my $detail = "SELECT messages, remote_address, http_version, dns_time <= connect_time AND connect_time < tls_time
+		AND tls_time < first_byte_time AND first_byte_time <= duration,
+		connect_time = '0' AND tls_time = '0' AND dns_time = '0' AND first_byte_time > '0' FROM webhook.get_webhook_log($id) LIMIT 1";
+
+	sql("SELECT webhook.emit('detail', '1')");
+	becomes($detail, '1|127.0.0.1|1.1|t|f', 'X16: a new connection');
+	sql("SELECT webhook.emit('detail', '2')");
+	becomes("SELECT count(*) FROM webhook.get_webhook_log($id)", 2, 'X16: the second request');
+	is(sql($detail), '1|127.0.0.1|1.1|f|t', 'X16: over the same connection');
+
+	my $refused = PostgreSQL::Test::Cluster::get_free_port();
+	$id = sql("SELECT webhook.create_webhook('detail', 'refused', 'http://127.0.0.1:$refused/')");
+	sql("SELECT webhook.emit('refused', '1')");
+	becomes("SELECT outcome, messages, remote_address, http_version, tls_time, first_byte_time FROM webhook.get_webhook_log($id) LIMIT 1",
+		'refused|1||||', 'X16: no connection');
+	sql("SELECT webhook.delete_webhook_by_id($id)");
+}
 
 # TLS 1.1 and older are not used
 
