@@ -38,6 +38,8 @@ wins.  Without any, the answer is 200 "ok".  What cannot be read as described is
     delay=MS              wait before answering
     fail=N                answer the first N requests of each message with 500 (or the given status), the next ones
                           with 200; a message is known by its webhook-id header, else by its body
+    refuse=TEXT           answer a request whose body contains the text with 422 (or the given status), others with 200
+    max_body=N            answer a request whose body is longer than N bytes with 413, others with 200
     hang=WHERE            stop for good: before (nothing is sent), headers (inside of them), body (inside of it)
     drip=MS               send the answer byte by byte, one every MS milliseconds
     endless=1             a body that never ends
@@ -84,7 +86,7 @@ REASONS = {200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently
 # Behaviours that can stand in a query string, and what their values are.
 KEYS = {"status": int, "body": str, "size": int, "location": str, "retry_after": str,
         "allowed_origin": str, "allowed_rate": str, "headers": int,
-        "informational": int, "delay": int, "fail": int, "hang": str, "drip": int, "endless": int, "gzip_bomb": int,
+        "informational": int, "delay": int, "fail": int, "refuse": str, "max_body": int, "hang": str, "drip": int, "endless": int, "gzip_bomb": int,
         "broken": str, "reset": int, "close": int, "drop_next": int,
         "stray": str, "excess": str}
 
@@ -227,7 +229,18 @@ class Rules:
         behaviour.update(self.at_run_time(request.path) or {})
         if "fail" in behaviour:
             self.apply_fail(request, behaviour)
+        if "refuse" in behaviour:
+            self.apply_to(behaviour["refuse"].encode() in request.body, behaviour, 422)
+        if "max_body" in behaviour:
+            self.apply_to(len(request.body) > behaviour["max_body"], behaviour, 413)
         return behaviour
+
+    @staticmethod
+    def apply_to(applies, behaviour, status):
+        if applies:
+            behaviour.setdefault("status", status)
+        else:
+            behaviour.clear()
 
     def apply_fail(self, request, behaviour):
         message = (request.path, request.headers.get("webhook-id") or request.body)

@@ -39,7 +39,9 @@ CREATE TABLE webhook.webhook (
     handshake             boolean NOT NULL DEFAULT false,
     discarded             pg_snapshot,    -- what had been written when it was switched on without its buffer
     previous              text,
-    condition             jsonpath
+    condition             jsonpath,
+    batch_size            integer,
+    batch_wait            interval
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';

@@ -28,12 +28,14 @@ CREATE FUNCTION webhook.create_webhook(
     active         boolean DEFAULT true,
     handshake      boolean DEFAULT false,
     previous       text DEFAULT NULL,
-    condition      text DEFAULT NULL
+    condition      text DEFAULT NULL,
+    batch_size     integer DEFAULT NULL,
+    batch_wait     interval DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text)
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 
 CREATE FUNCTION webhook.update_webhook(id bigint, changes jsonb) RETURNS void
@@ -75,7 +77,9 @@ RETURNS TABLE (
     ca_cert             text,
     handshake           boolean,
     previous            text,
-    condition           text
+    condition           text,
+    batch_size          integer,
+    batch_wait          interval
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_webhooks';

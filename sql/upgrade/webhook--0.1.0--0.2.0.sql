@@ -10,6 +10,7 @@ CREATE TABLE webhook.granted AS
 -- The row before a change, for messages and conditions; what the session says of it.
 
 ALTER TABLE webhook.webhook ADD COLUMN previous text, ADD COLUMN condition jsonpath;
+ALTER TABLE webhook.webhook ADD COLUMN batch_size integer, ADD COLUMN batch_wait interval;
 ALTER TABLE webhook.delivery ADD COLUMN changed json, ADD COLUMN former json, ADD COLUMN context json;
 DO $$
 BEGIN
@@ -72,7 +73,9 @@ RETURNS TABLE (
     ca_cert             text,
     handshake           boolean,
     previous            text,
-    condition           text
+    condition           text,
+    batch_size          integer,
+    batch_wait          interval
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_webhooks';
@@ -200,12 +203,14 @@ CREATE FUNCTION webhook.create_webhook(
     active         boolean DEFAULT true,
     handshake      boolean DEFAULT false,
     previous       text DEFAULT NULL,
-    condition      text DEFAULT NULL
+    condition      text DEFAULT NULL,
+    batch_size     integer DEFAULT NULL,
+    batch_wait     interval DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text)
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 REVOKE ALL ON FUNCTION webhook.create_webhook FROM PUBLIC;
 

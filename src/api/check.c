@@ -49,6 +49,8 @@
 #define MAX_TIMEOUT_MS		(10 * 60 * 1000)
 #define MAX_IN_FLIGHT		1000
 #define MAX_RATE_LIMIT		1000000
+#define MAX_BATCH_SIZE		10000
+#define MAX_BATCH_WAIT_MS	(60 * 60 * 1000)
 
 
 void
@@ -566,6 +568,21 @@ check_max_in_flight(const Field *field, Datum value)
 {
 	if (DatumGetInt32(value) < 1 || DatumGetInt32(value) > MAX_IN_FLIGHT)
 		check_refuse(field, "it is out of range");
+	return value;
+}
+
+Datum
+check_batch_size(const Field *field, Datum value)
+{
+	if (DatumGetInt32(value) < 1 || DatumGetInt32(value) > MAX_BATCH_SIZE)
+		check_refuse(field, "it is out of range");
+	return value;
+}
+
+Datum
+check_batch_wait(const Field *field, Datum value)
+{
+	(void) check_interval_us(field->name, DatumGetIntervalP(value), 0, MAX_BATCH_WAIT_MS, field->hint);
 	return value;
 }
 

@@ -130,6 +130,14 @@ static const Field fields_table[FIELD_COUNT] =
 		"condition", JSONPATHOID, false, NULL, INVALID, check_condition,
 		"Specify a jsonpath predicate over \"new\" and \"old\", such as '$.new.status == \"paid\" && $.old.status != \"paid\"', "
 		"or NULL."
+	},
+	[FIELD_BATCH_SIZE] = {
+		"batch_size", INT4OID, false, NULL, INVALID, check_batch_size,
+		"Specify a number of messages in one request between 1 and 10000, or NULL for requests with a single message."
+	},
+	[FIELD_BATCH_WAIT] = {
+		"batch_wait", INTERVALOID, false, NULL, INVALID, check_batch_wait,
+		"Specify an interval between 0 and 1 hour, without months or years, or NULL."
 	}
 };
 

@@ -37,10 +37,12 @@ typedef enum FieldId
 	FIELD_ACTIVE,
 	FIELD_HANDSHAKE,
 	FIELD_PREVIOUS,
-	FIELD_CONDITION
+	FIELD_CONDITION,
+	FIELD_BATCH_SIZE,
+	FIELD_BATCH_WAIT
 } FieldId;
 
-#define FIELD_COUNT		(FIELD_CONDITION + 1)
+#define FIELD_COUNT		(FIELD_BATCH_WAIT + 1)
 
 /* A value to store. */
 typedef struct FieldValue

@@ -77,6 +77,33 @@ webhook_api_check_previous(Datum previous, bool previous_null, Datum format, Dat
 				 errhint("Use another method, or set \"previous\" to NULL.")));
 }
 
+/* Can several messages share a request of this webhook?  has_size and has_wait: batch_size and batch_wait are set. */
+static void
+webhook_api_check_batches(bool has_size, bool has_wait, Datum format, Datum method, Datum url)
+{
+	const char *problem = NULL;
+
+	if (has_wait && !has_size)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"batch_wait\" requires \"batch_size\""),
+				 errhint("Specify how many messages may share a request, or set \"batch_wait\" to NULL.")));
+	if (!has_size)
+		return;
+	if (!format_has_batches(format_format(TextDatumGetCString(format))))
+		problem = psprintf("format \"%s\" has no batches", TextDatumGetCString(format));
+	else if (strcmp(TextDatumGetCString(method), "GET") == 0)
+		problem = "requests with method GET have no place for batches";
+	else if (strchr(TextDatumGetCString(url), '{') != NULL)
+		problem = "a batch cannot be sent to a URL that contains values of one message";
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s", problem),
+				 errhint("Use format \"entity\", \"standard\", \"cloudevents\" or \"thin\" with another method than GET"
+						 " and a URL without placeholders, or set \"batch_size\" to NULL.")));
+}
+
 /*
  * create_webhook(app, event, url, ...) returns bigint
  */
@@ -109,6 +136,8 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 	}
 	webhook_api_check_client_pair(!nulls[FIELD_CLIENT_CERT], !nulls[FIELD_CLIENT_KEY]);
 	webhook_api_check_previous(values[FIELD_PREVIOUS], nulls[FIELD_PREVIOUS], values[FIELD_FORMAT], values[FIELD_METHOD]);
+	webhook_api_check_batches(!nulls[FIELD_BATCH_SIZE], !nulls[FIELD_BATCH_WAIT], values[FIELD_FORMAT],
+							  values[FIELD_METHOD], values[FIELD_URL]);
 
 	types[FIELD_COUNT] = REGROLEOID;
 	values[FIELD_COUNT] = ObjectIdGetDatum(GetUserId());
@@ -488,11 +517,14 @@ webhook_api_store_changes(int64 id, const Changes *changes)
 		appendStringInfoString(&sql, "previous_secret = NULL, previous_secret_until = NULL, ");
 	appendStringInfoString(&sql,
 						   "updated_at = pg_catalog.now() WHERE id = $1"
-						   " RETURNING client_cert IS NOT NULL, client_key IS NOT NULL, previous IS NULL, previous, format, method");
+						   " RETURNING client_cert IS NOT NULL, client_key IS NOT NULL, previous IS NULL, previous, format, method,"
+						   " batch_size IS NOT NULL, batch_wait IS NOT NULL, url");
 	as_owner_execute(sql.data, SPI_OK_UPDATE_RETURNING, n, types, values, nulls);
 	webhook_api_check_client_pair(DatumGetBool(as_owner_result(1)), DatumGetBool(as_owner_result(2)));
 	webhook_api_check_previous(as_owner_result(4), DatumGetBool(as_owner_result(3)), as_owner_result(5),
 							   as_owner_result(6));
+	webhook_api_check_batches(DatumGetBool(as_owner_result(7)), DatumGetBool(as_owner_result(8)), as_owner_result(5),
+							  as_owner_result(6), as_owner_result(9));
 }
 
 /* The webhook may have been repaired: retry deliveries soon. */
@@ -579,7 +611,7 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 		" s.failing_since, s.pending, s.buffered,"
 		" w.created_at, w.updated_at, w.owner, w.columns, w.filter, w.transform, w.ordering,"
 		" w.retry_schedule, w.timeout, w.rate_limit, w.max_in_flight, w.client_cert, w.ca_cert,"
-		" w.handshake, w.previous, w.condition::text"
+		" w.handshake, w.previous, w.condition::text, w.batch_size, w.batch_wait"
 		" FROM webhook.webhook w JOIN webhook.stat_webhooks s ON s.webhook_id = w.id"
 		" WHERE ($1 IS NULL OR w.app = $1)"
 	/* as catalog_event_matches() */

@@ -18,10 +18,10 @@ static const struct
 	int			next;			/* bits of the phases that may follow */
 }			phases[PHASE_COUNT] = {
 	[PHASE_NEW] = {"new", TO(HELD) | TO(PREPARING) | TO(READY) | TO(TO_WRITE)},
-	[PHASE_HELD] = {"held", TO(PREPARING) | TO(READY) | TO(TO_WRITE) | TO(GONE)},
+	[PHASE_HELD] = {"held", TO(PREPARING) | TO(READY) | TO(SENDING) | TO(TO_WRITE) | TO(GONE)},
 	[PHASE_PREPARING] = {"preparing", TO(READY) | TO(TO_WRITE) | TO(GONE)},
 	[PHASE_READY] = {"ready", TO(SENDING) | TO(TO_WRITE) | TO(GONE)},
-	[PHASE_SENDING] = {"sending", TO(PREPARING) | TO(READY) | TO(TO_WRITE) | TO(GONE)},
+	[PHASE_SENDING] = {"sending", TO(HELD) | TO(PREPARING) | TO(READY) | TO(TO_WRITE) | TO(GONE)},
 	[PHASE_TO_WRITE] = {"to write", TO(GONE)},
 	[PHASE_GONE] = {"gone", 0}
 };

@@ -58,6 +58,27 @@ result_of_failure(Health *health, const RetrySchedule *schedule, const HealthFai
 	return decision;
 }
 
+/*
+ * May the receiver accept some of the messages in a batch, or fewer of them?
+ * Other answers are about the receiver itself.
+ */
+static bool
+result_is_divisible(const AttemptResult *result)
+{
+	if (result->messages < 2 || result->status < 400 || result->status > 499)
+		return false;
+	switch (result->status)
+	{
+		case 408:				/* timeout */
+		case 410:				/* gone */
+		case 425:				/* too early */
+		case 429:				/* too many requests */
+			return false;
+		default:
+			return true;
+	}
+}
+
 /* What cannot be prepared is no fault of the receiver's: it follows its own schedule. */
 static ResultDecision
 result_of_preparation(const RetrySchedule *schedule, const HealthFailure *failure)
@@ -89,6 +110,8 @@ result_decide(Health *health, const RetrySchedule *schedule, const AttemptResult
 	 */
 	if (result->agreed || !result->active)
 		return result_without_judgement(RESULT_WAIT, RESULT_PASS_KEY);
+	if (result_is_divisible(result) && result->sendable)
+		return result_without_judgement(RESULT_SPLIT, RESULT_KEEP_KEY);
 	if (result->unprepared)
 		return result_of_preparation(schedule, &result->failure);
 	return result_of_failure(health, schedule, &result->failure);

@@ -23,6 +23,8 @@ typedef struct AttemptResult
 								 * be shaped or transformed */
 	bool		active;			/* the webhook is active */
 	bool		sendable;		/* ... and this delivery may be sent to it now */
+	int			messages;		/* number of messages in the request */
+	int			status;			/* that was answered, or 0 */
 	HealthFailure failure;		/* if it has failed */
 } AttemptResult;
 
@@ -30,6 +32,7 @@ typedef struct AttemptResult
 typedef enum ResultDelivery
 {
 	RESULT_SEND,				/* it is sent now */
+	RESULT_SPLIT,				/* the same, in smaller batches */
 	RESULT_FINISH,				/* it is removed */
 	RESULT_RETRY,				/* it is tried again after the delay */
 	RESULT_FAIL,				/* it is given up */

@@ -22,6 +22,7 @@
 #include "pure/retry.h"
 #include "send/attempt.h"
 #include "send/attempt_log.h"
+#include "send/batch.h"
 #include "send/deactivation.h"
 #include "send/order_key.h"
 #include "send/prepare.h"
@@ -31,6 +32,8 @@
 #include "send/request.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
+
+#define STATUS_TOO_LARGE	413
 
 static Http *attempt_http;
 static MemoryContext attempt_context;
@@ -60,6 +63,7 @@ static AttemptResult
 attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz now)
 {
 	const Endpoint *endpoint = delivery->endpoint;
+	const Request *request = delivery->attempt.request;
 	AttemptResult described = {0};
 
 	described.delivered = result->outcome == HTTP_DELIVERED;
@@ -67,11 +71,13 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	described.test = message_is_test(delivery->message);
 	described.unprepared = delivery->prepared.error != NULL && !delivery->probe;
 	described.active = endpoint->config.active;
+	described.messages = request != NULL ? request->ndeliveries : 1;
+	described.status = result->status;
 	described.sendable = endpoint_is_sendable(endpoint) && (delivery->probe || !endpoint->state.health.failing);
 	if (described.delivered || described.agreed)
 		return described;
 	described.failure.now = now;
-	described.failure.attempts = delivery->attempts;
+	described.failure.attempts = delivery->attempts + 1;
 	described.failure.probe = delivery->probe;
 	described.failure.gone = result->status == 410;
 	described.failure.handshake = delivery->attempt.handshake;
@@ -110,11 +116,16 @@ attempt_settle_delivery(Delivery *delivery, const ResultDecision *decision, cons
 			spill_keep(delivery);
 			queue_ready_first(delivery);
 			return;
+		case RESULT_SPLIT:
+			pg_unreachable();
 		case RESULT_FINISH:
 			spill_finish(delivery);
 			return;
 		case RESULT_RETRY:
-			spill_write_later(delivery, DELIVERY_RETRYING, now + decision->delay, error);
+			if (delivery->attempt.follows)
+				spill_write_later(delivery, DELIVERY_WAITING, 0, error);
+			else
+				spill_write_later(delivery, DELIVERY_RETRYING, now + decision->delay, error);
 			break;
 		case RESULT_FAIL:
 			attempt_log_failed(delivery->endpoint);
@@ -153,30 +164,46 @@ attempt_settle_endpoint(Endpoint *endpoint, ResultEndpoint result)
 	}
 }
 
-/* An attempt has ended, or could not even begin (request NULL). */
+/* All deliveries of the request, or one that has none. */
+static void
+attempt_settle_deliveries(Delivery *delivery, const ResultDecision *decision, const HttpResult *result, TimestampTz now)
+{
+	Request    *request = delivery->attempt.request;
+	Delivery  **deliveries = request != NULL ? request->deliveries : &delivery;
+	int			n = request != NULL ? request->ndeliveries : 1;
+
+	if (decision->delivery == RESULT_SPLIT)
+		batch_split(request, result->status == STATUS_TOO_LARGE);
+	else
+		for (int i = 0; i < n; i++)
+		{
+			/* A handshake is no attempt to deliver. */
+			deliveries[i]->attempts += deliveries[i]->attempt.handshake ? 0 : 1;
+			attempt_settle_delivery(deliveries[i], decision, result, now);
+		}
+	if (request != NULL)
+		request_release(request);
+}
+
+/* An attempt has ended, or could not even begin (without a request). */
 static void
 attempt_end(Delivery *delivery, const HttpResult *result, TimestampTz now)
 {
 	Endpoint   *endpoint = delivery->endpoint;
-	AttemptResult described;
+	AttemptResult described = attempt_describe(delivery, result, now);
 	ResultDecision decision;
 
-	/* A handshake is no attempt to deliver. */
-	delivery->attempts += delivery->attempt.handshake ? 0 : 1;
-	described = attempt_describe(delivery, result, now);
 	attempt_log_attempt(delivery, delivery->attempt.request, result, now, !described.test && !described.agreed);
-	if (delivery->attempt.request != NULL)
-		request_release(delivery->attempt.request);
-	delivery->attempt.request = NULL;
-
 	decision = result_decide(&endpoint->state.health, endpoint_schedule(endpoint), &described);
 	if (decision.judged)
 		endpoint->state.proven = described.delivered;
+	if (described.delivered)
+		endpoint_batch_accepted(endpoint);
 	if (decision.warn > 0)
 		deactivation_warn(endpoint, decision.warn);
 	if (decision.endpoint == RESULT_DEACTIVATE)
 		deactivation_order(endpoint, described.failure.gone ? "gone" : "failing", delivery->attempt.configured_at);
-	attempt_settle_delivery(delivery, &decision, result, now);
+	attempt_settle_deliveries(delivery, &decision, result, now);
 	attempt_settle_endpoint(endpoint, decision.endpoint);
 }
 
@@ -223,14 +250,6 @@ attempt_request_failed(Delivery *delivery, const char *error, TimestampTz now)
 	attempt_end(delivery, &result, now);
 }
 
-/* The transform has returned null, so nothing is sent. */
-static void
-attempt_drop(Delivery *delivery)
-{
-	attempt_log_dropped(delivery->endpoint);
-	spill_finish(delivery);
-}
-
 /* Fail a delivery without an attempt, which says nothing about the receiver. */
 static void
 attempt_withhold(Delivery *delivery, const char *reason, TimestampTz now)
@@ -254,32 +273,52 @@ attempt_refuse(Delivery *delivery, const char *reason, TimestampTz now)
 
 	if (!message_is_test(delivery->message))
 	{
-		delivery->attempts++;
 		attempt_log_attempt(delivery, NULL, &result, now, true);
+		delivery->attempts++;
 	}
 	attempt_withhold(delivery, reason, now);
 }
 
-/* The next request of a delivery: a handshake, or the delivery itself. */
+/* The next request: a handshake, or a delivery with others of its batch. */
 static Request *
-attempt_build_request(Delivery *delivery, TimestampTz now)
+attempt_build_request(Delivery *delivery, Batch *batch, TimestampTz now)
 {
 	Endpoint   *endpoint = delivery->endpoint;
-	Message		copy;
 
+	batch_choose(batch, delivery);
 	if (!delivery->attempt.handshake)
-		return request_build(endpoint, prepare_message(delivery, &copy), now);
+		return request_build(endpoint, &batch->content, now);
 	handshake_ask(&endpoint->state.handshake, endpoint->config.url, settings_request_origin());
 	return request_build_handshake(endpoint, delivery->message);
 }
 
-/* Begin one attempt.  If its request cannot be built, only this delivery fails. */
+static void
+attempt_start(const Batch *batch, Request *request, TimestampTz now)
+{
+	Delivery   *owner = batch->deliveries[0];
+	char		error[256] = "";
+
+	batch_start(batch, request, now);
+	if (http_start(attempt_http, &request->http, error))
+		scheduler_charge(owner->endpoint, now);
+	else
+		attempt_request_failed(owner, error, now);
+}
+
+/*
+ * Begin one attempt.  If its request cannot be built, only this delivery fails.
+ * If another one in its batch is the reason, that is sent, and fails, by itself
+ * later.
+ */
 static void
 attempt_send_delivery(Delivery *delivery, TimestampTz now)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	char		error[256] = "";
 	const char *volatile refusal = NULL;
+	Request    *volatile request = NULL;
+	Delivery   *volatile culprit = delivery;
+	Batch		batch = {0};
 
 	delivery->attempt.sent_at = now;
 	delivery->attempt.configured_at = delivery->endpoint->config.updated_at;
@@ -290,7 +329,7 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 	}
 	if (delivery->prepared.result == PREPARATION_DROP)
 	{
-		attempt_drop(delivery);
+		spill_drop(delivery);
 		return;
 	}
 	delivery->attempt.handshake = delivery->prepared.error == NULL && endpoint_needs_handshake(delivery->endpoint);
@@ -303,7 +342,7 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 	{
 		refusal = request_check_message(delivery->endpoint, delivery->message);
 		if (refusal == NULL)
-			delivery->attempt.request = attempt_build_request(delivery, now);
+			request = attempt_build_request(delivery, &batch, now);
 	}
 	PG_CATCH();
 	{
@@ -313,12 +352,13 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 		edata = CopyErrorData();
 		FlushErrorState();
 		strlcpy(error, edata->message, sizeof(error));
+		culprit = batch.content.n > 0 ? batch.deliveries[batch.content.current] : delivery;
 
 		/*
 		 * The message is too large; the webhook's configuration is not at
 		 * fault.
 		 */
-		if (edata->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		if (culprit == delivery && edata->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 			prepare_refuse(delivery, error, attempt_context);
 	}
 	PG_END_TRY();
@@ -329,17 +369,12 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 		attempt_refuse(delivery, refusal, now);
 		return;
 	}
-	if (delivery->attempt.request != NULL)
-	{
-		delivery->attempt.request->http.owner = delivery;
-		if (http_start(attempt_http, &delivery->attempt.request->http, error))
-		{
-			delivery_enter(delivery, PHASE_SENDING);
-			scheduler_charge(delivery->endpoint, now);
-			return;
-		}
-	}
-	attempt_request_failed(delivery, error, now);
+	if (request != NULL)
+		attempt_start(&batch, request, now);
+	else if (culprit == delivery)
+		attempt_request_failed(delivery, error, now);
+	else
+		culprit->batch_max = 1;
 }
 
 void

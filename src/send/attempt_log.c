@@ -193,6 +193,12 @@ attempt_log_own_headers_len(const Request *request)
 	return last + strlen(last) + 1 - request->headers[0];
 }
 
+static int
+attempt_log_messages(const Request *request)
+{
+	return request != NULL ? request->ndeliveries : 1;
+}
+
 /* Request NULL: it could not be built. */
 static LogEntry *
 attempt_log_create_entry(const Delivery *delivery, const Request *request, const HttpResult *result)
@@ -222,12 +228,12 @@ attempt_log_create_entry(const Delivery *delivery, const Request *request, const
 
 	entry->attempted_at = delivery->attempt.sent_at;
 	entry->message_id = message->message_id;
-	entry->attempt = delivery->attempts + (delivery->attempt.handshake ? 1 : 0);
+	entry->attempt = delivery->attempts + 1;
 	entry->method = request != NULL ? request->http.method : request_method(delivery->endpoint->config.method);
 	entry->status = result->status;
 	entry->duration_us = result->duration_us;
 	entry->outcome = http_outcome_name(result->outcome);
-	entry->messages = delivery->attempt.handshake ? 0 : 1;
+	entry->messages = delivery->attempt.handshake ? 0 : attempt_log_messages(request);
 	entry->detail = result->detail;
 	entry->detail.address = NULL;
 
@@ -272,8 +278,8 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 		endpoint->stats.attempts++;
 	if (result->outcome == HTTP_DELIVERED)
 	{
-		endpoint->stats.delivered++;
-		attempt_log_delivered++;
+		endpoint->stats.delivered += attempt_log_messages(request);
+		attempt_log_delivered += attempt_log_messages(request);
 		endpoint->stats.last_success_at = now;
 	}
 	else

@@ -23,6 +23,7 @@
 #include "send/order_key.h"
 #include "send/prepare.h"
 #include "send/probe.h"
+#include "send/request.h"
 #include "send/scheduler.h"
 #include "send/withheld.h"
 
@@ -34,6 +35,7 @@ StaticAssertDecl(sizeof(Delivery) <= MESSAGE_DELIVERY_SIZE, "MESSAGE_DELIVERY_SI
 static MemoryContext delivery_context;
 static HTAB *delivery_rows;		/* of DeliveryId: those that have a row */
 static dlist_head delivery_preparing_list = DLIST_STATIC_INIT(delivery_preparing_list);
+static dlist_head delivery_ahead_list = DLIST_STATIC_INIT(delivery_ahead_list);
 static int	delivery_count = 0;
 static Size delivery_bytes = 0; /* delivery_own_size() of all */
 static int64 delivery_finished_id = 0;
@@ -87,6 +89,11 @@ delivery_leave_phase(Delivery *delivery)
 	switch (delivery->phase)
 	{
 		case PHASE_HELD:
+			Assert(queue->nheld > 0);
+			queue->nheld--;
+			delivery_prepared_ahead(delivery);
+			dlist_delete(&delivery->phase_node);
+			break;
 		case PHASE_PREPARING:
 			dlist_delete(&delivery->phase_node);
 			break;
@@ -97,7 +104,8 @@ delivery_leave_phase(Delivery *delivery)
 				scheduler_leave(delivery->endpoint);
 			break;
 		case PHASE_SENDING:
-			scheduler_request_ended(delivery);
+			if (!delivery->attempt.member)
+				scheduler_request_ended(delivery);
 			break;
 		case PHASE_NEW:
 		case PHASE_TO_WRITE:
@@ -124,6 +132,7 @@ delivery_enter(Delivery *delivery, DeliveryPhase phase)
 		case PHASE_HELD:
 			Assert(delivery->key != NULL && delivery->key->holder != NULL && delivery->key->holder != delivery);
 			dlist_push_tail(&delivery->key->queue, &delivery->phase_node);
+			queue->nheld++;
 			break;
 		case PHASE_PREPARING:
 			Assert(delivery->prepared.result == PREPARATION_NONE);
@@ -138,7 +147,8 @@ delivery_enter(Delivery *delivery, DeliveryPhase phase)
 		case PHASE_SENDING:
 			Assert(delivery->attempt.request != NULL);
 			Assert(delivery->key == NULL || delivery->key->holder == delivery);
-			scheduler_request_started(delivery);
+			if (!delivery->attempt.member)
+				scheduler_request_started(delivery);
 			break;
 		case PHASE_TO_WRITE:
 			Assert(delivery->row.write_pending);
@@ -155,9 +165,38 @@ delivery_enter(Delivery *delivery, DeliveryPhase phase)
 void
 delivery_mark_slow(Delivery *delivery)
 {
-	Assert(delivery->phase == PHASE_SENDING && delivery->attempt.pace != PACE_SLOW);
-	delivery_bytes -= delivery_own_size(delivery);
-	delivery->attempt.pace = PACE_SLOW;
+	const Request *request = delivery->attempt.request;
+
+	for (int i = 0; i < request->ndeliveries; i++)
+	{
+		Delivery   *member = request->deliveries[i];
+
+		Assert(member->phase == PHASE_SENDING && member->attempt.pace != PACE_SLOW);
+		delivery_bytes -= delivery_own_size(member);
+		member->attempt.pace = PACE_SLOW;
+	}
+}
+
+void
+delivery_prepare_ahead(Delivery *delivery)
+{
+	Assert(delivery->phase == PHASE_HELD && !delivery->prepare_ahead);
+	delivery->prepare_ahead = true;
+	dlist_push_tail(&delivery_ahead_list, &delivery->ahead_node);
+}
+
+void
+delivery_prepared_ahead(Delivery *delivery)
+{
+	if (delivery->prepare_ahead)
+		dlist_delete(&delivery->ahead_node);
+	delivery->prepare_ahead = false;
+}
+
+dlist_head *
+delivery_preparing_ahead(void)
+{
+	return &delivery_ahead_list;
 }
 
 dlist_head *

@@ -55,6 +55,10 @@ typedef struct Delivery
 	struct OrderKey *key;		/* NULL for order_key 0, and once it has been
 								 * released */
 
+	int			batch_max;		/* at most so many, all with this limit, share
+								 * its request; 0: as many as the endpoint
+								 * allows */
+
 	struct						/* the latest attempt */
 	{
 		TimestampTz sent_at;
@@ -62,6 +66,8 @@ typedef struct Delivery
 									 * last changed */
 		bool		handshake;	/* asks the endpoint whether it may be sent
 								 * anything */
+		bool		member;		/* not the first in its request */
+		bool		follows;	/* ... nor the first with its key */
 		RequestPace pace;
 		struct Request *request;	/* while sending */
 	}			attempt;
@@ -87,6 +93,8 @@ typedef struct Delivery
 		char	   *faults;		/* what does not fit the form, or NULL */
 	}			prepared;
 
+	bool		prepare_ahead;	/* it is to be prepared while it is held */
+	dlist_node	ahead_node;		/* among those */
 	dlist_node	phase_node;		/* in the list of its phase */
 	dlist_node	write_node;		/* among those to be written */
 	dlist_node	all_node;		/* in endpoint->queue.all */
@@ -109,8 +117,12 @@ extern Delivery *delivery_restore(Message *message, Endpoint *endpoint, int64 or
  */
 extern void delivery_enter(Delivery *delivery, DeliveryPhase phase);
 
-/* Its request takes long. */
+/* Its request, which it may share with others, takes long. */
 extern void delivery_mark_slow(Delivery *delivery);
+
+/* Have a held delivery prepared before its key is free, so that it can follow the holder in the same batch. */
+extern void delivery_prepare_ahead(Delivery *delivery);
+extern void delivery_prepared_ahead(Delivery *delivery);
 
 /* End a delivery in any phase that allows it, and free it. */
 extern void delivery_forget(Delivery *delivery);
@@ -129,6 +141,7 @@ extern void delivery_check_access(void);
 
 /* Deliveries in PHASE_PREPARING, the longest waiting first. */
 extern dlist_head *delivery_preparing(void);
+extern dlist_head *delivery_preparing_ahead(void);
 
 /* Which deliveries in memory have a row, or had one that is still to be deleted: those rows must not be read. */
 extern bool delivery_has_row(int64 webhook_id, int64 id);

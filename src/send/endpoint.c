@@ -31,6 +31,9 @@
 #define MAX_IDLE_ENDPOINTS		2000
 #define RATE_MARGIN_PERCENT		5
 
+/* After this many requests, batches twice as large are tried again. */
+#define BATCH_SUCCESSES			100
+
 static HTAB *endpoint_table;
 static MemoryContext endpoint_context;
 
@@ -43,7 +46,8 @@ static SpiStatement endpoint_load_statement = {
 	" CASE WHEN retry_schedule IS NOT NULL THEN"
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END,"
 	" deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
-	" integration, transform, handshake, discarded, previous"
+	" integration, transform, handshake, discarded, previous,"
+	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
@@ -79,6 +83,8 @@ enum
 	Anum_config_handshake,
 	Anum_config_discarded,
 	Anum_config_previous,
+	Anum_config_batch_size,
+	Anum_config_batch_wait,
 };
 
 static SpiStatement endpoint_changed_at_statement = {
@@ -309,6 +315,11 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint->config.integration = endpoint_column_text(Anum_config_integration);
 	endpoint->config.transform = endpoint_column_text(Anum_config_transform);
 	endpoint->config.previous = endpoint_parse_previous(endpoint_column_text(Anum_config_previous));
+	d = spi_statement_value(0, Anum_config_batch_size, &isnull);
+	endpoint->config.batch_size = isnull ? 0 : DatumGetInt32(d);
+	d = spi_statement_value(0, Anum_config_batch_wait, &isnull);
+	endpoint->config.batch_wait = isnull ? 0 : DatumGetInt64(d);
+	endpoint->state.batch_limit = 0;
 	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, Anum_config_handshake, &isnull));
 	endpoint_set_pace(endpoint);
 }
@@ -369,6 +380,7 @@ endpoint_refresh(Endpoint *endpoint)
 	endpoint->config.active = endpoint->config.buffering = endpoint->state.handshake.wanted = false;
 	endpoint->config.problem = endpoint->config.integration = endpoint->config.transform = NULL;
 	endpoint->config.previous = PREVIOUS_NONE;
+	endpoint->config.batch_size = 0;
 	if (endpoint->config.exists)
 	{
 		MemoryContext old = MemoryContextSwitchTo(endpoint->config.context);
@@ -514,6 +526,33 @@ endpoint_handshake_answered(Endpoint *endpoint, HttpResult *result)
 		result->outcome = HTTP_NOT_AGREED;
 		result->error = handshake->problem;
 	}
+}
+
+int
+endpoint_batch_size(const Endpoint *endpoint)
+{
+	int			limit = endpoint->state.batch_limit;
+
+	return limit > 0 ? Min(limit, endpoint->config.batch_size) : endpoint->config.batch_size;
+}
+
+void
+endpoint_batch_refused(Endpoint *endpoint, int size)
+{
+	Assert(size > 1);
+	endpoint->state.batch_limit = Min(endpoint_batch_size(endpoint), size / 2);
+	endpoint->state.batch_successes = 0;
+}
+
+void
+endpoint_batch_accepted(Endpoint *endpoint)
+{
+	if (endpoint->state.batch_limit == 0 || ++endpoint->state.batch_successes < BATCH_SUCCESSES)
+		return;
+	endpoint->state.batch_limit *= 2;
+	endpoint->state.batch_successes = 0;
+	if (endpoint->state.batch_limit >= endpoint->config.batch_size)
+		endpoint->state.batch_limit = 0;
 }
 
 const RetrySchedule *

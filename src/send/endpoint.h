@@ -91,6 +91,9 @@ typedef struct EndpointConfig
 	char	   *integration;	/* whose shape payloads get, or NULL */
 	char	   *transform;		/* function of the owner, or NULL */
 	EndpointPrevious previous;
+	int			batch_size;		/* messages in one request; 0: it has no
+								 * batches */
+	int64		batch_wait;		/* microseconds */
 
 	struct						/* what the dispatcher has acted upon; it may
 								 * have been loaded again since */
@@ -107,6 +110,7 @@ typedef struct EndpointQueue
 	dlist_head	ready;			/* in PHASE_READY */
 	dlist_head	all;
 	int			nready;
+	int			nheld;			/* in PHASE_HELD */
 	int			in_memory;		/* length of all */
 	int			in_flight;		/* in PHASE_SENDING */
 	int			slow;			/* of those, in flight for long */
@@ -133,6 +137,9 @@ typedef struct EndpointState
 	bool		proven;			/* the last attempt succeeded */
 	bool		probing;		/* the probe is in memory */
 	bool		in_probe_queue;
+	int			batch_limit;	/* of the size, as larger ones were refused;
+								 * 0: none */
+	int			batch_successes;	/* in a row, under this limit */
 	pairingheap_node probe_node;
 } EndpointState;
 
@@ -230,6 +237,13 @@ extern bool endpoint_is_working(const Endpoint *endpoint);
 /* Is a handshake needed before anything is sent there?  And: take the answer; sets its outcome and error. */
 extern bool endpoint_needs_handshake(const Endpoint *endpoint);
 extern void endpoint_handshake_answered(Endpoint *endpoint, HttpResult *result);
+
+/* How many messages may share a request now; 0: it has no batches. */
+extern int	endpoint_batch_size(const Endpoint *endpoint);
+
+/* The receiver has refused a batch of this size as too large; or has accepted one. */
+extern void endpoint_batch_refused(Endpoint *endpoint, int size);
+extern void endpoint_batch_accepted(Endpoint *endpoint);
 
 extern const RetrySchedule *endpoint_schedule(const Endpoint *endpoint);
 

@@ -30,6 +30,8 @@ struct PayloadFormat
 {
 	const char *name;
 	const char *content_type;
+	const char *batch_type;		/* content type of a batch; NULL: it has none */
+	bool		has_id;			/* the body contains the message id */
 	bool		has_previous;
 	void		(*append_body) (const Message *message, StringInfo body);
 	int			(*append_headers) (const Message *message, StringInfo lines);	/* or NULL */
@@ -312,12 +314,13 @@ format_append_cloudevent_headers(const Message *message, StringInfo lines)
 }
 
 static const PayloadFormat format_table[] = {
-	{"entity", "application/json", true, format_append_entity, NULL},
-	{"rest", "application/json", false, format_append_rest, NULL},
-	{"standard", "application/json", true, format_append_standard, NULL},
-	{"cloudevents", "application/cloudevents+json", true, format_append_cloudevent, NULL},
-	{"cloudevents-binary", "application/json", false, format_append_rest, format_append_cloudevent_headers},
-	{"thin", "application/json", false, format_append_thin, NULL},
+	{"entity", "application/json", "application/json", false, true, format_append_entity, NULL},
+	{"rest", "application/json", NULL, false, false, format_append_rest, NULL},
+	{"standard", "application/json", "application/json", false, true, format_append_standard, NULL},
+	{"cloudevents", "application/cloudevents+json", "application/cloudevents-batch+json", true, true,
+	format_append_cloudevent, NULL},
+	{"cloudevents-binary", "application/json", NULL, false, false, format_append_rest, format_append_cloudevent_headers},
+	{"thin", "application/json", "application/json", true, false, format_append_thin, NULL},
 };
 
 const PayloadFormat *
@@ -336,9 +339,15 @@ format_format_known(const char *name)
 }
 
 const char *
-format_content_type(const PayloadFormat *format)
+format_content_type(const PayloadFormat *format, bool batch)
 {
-	return format->content_type;
+	return batch ? format->batch_type : format->content_type;
+}
+
+bool
+format_has_batches(const PayloadFormat *format)
+{
+	return format->batch_type != NULL;
 }
 
 bool
@@ -351,6 +360,23 @@ void
 format_append_body(const PayloadFormat *format, const Message *message, StringInfo body)
 {
 	format->append_body(message, body);
+}
+
+void
+format_append_element(const PayloadFormat *format, const Message *message, StringInfo body)
+{
+	int			brace;
+
+	if (format->has_id)
+	{
+		format->append_body(message, body);
+		return;
+	}
+	appendStringInfo(body, "{\"id\":\"%s\"", outbox_message_id_text(&message->message_id));
+	brace = body->len;
+	format->append_body(message, body);
+	Assert(body->data[brace] == '{');
+	body->data[brace] = ',';
 }
 
 int

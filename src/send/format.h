@@ -20,13 +20,17 @@ extern void format_init(void);
 extern const PayloadFormat *format_format(const char *name);
 extern bool format_format_known(const char *name);
 
-extern const char *format_content_type(const PayloadFormat *format);
+extern const char *format_content_type(const PayloadFormat *format, bool batch);
 
 /* Has its body a place for former values? */
 extern bool format_has_previous(const PayloadFormat *format);
 
-/* Append the body of the request. */
+/* Can several messages share a body? */
+extern bool format_has_batches(const PayloadFormat *format);
+
+/* Append the body of the request; or the message as an element of a batch, with its id. */
 extern void format_append_body(const PayloadFormat *format, const Message *message, StringInfo body);
+extern void format_append_element(const PayloadFormat *format, const Message *message, StringInfo body);
 
 /* Append header lines of the format's own, each ended by a NUL; their number. */
 extern int	format_append_headers(const PayloadFormat *format, const Message *message, StringInfo lines);

@@ -170,12 +170,17 @@ jobs_take_message(Message *message)
 	dispatch_message(message);
 }
 
+bool
+jobs_memory_full(void)
+{
+	return cursor_outstanding() >= LOW_WATER || cursor_outstanding_bytes() >= MAX_OUTSTANDING_BYTES ||
+		delivery_in_memory() >= QUEUE_MAX_IN_MEMORY;
+}
+
 static bool
 jobs_room_to_read(void)
 {
-	return jobs_may_begin() && jobs_standbys_have_all &&
-		cursor_outstanding() < LOW_WATER && cursor_outstanding_bytes() < MAX_OUTSTANDING_BYTES &&
-		delivery_in_memory() < QUEUE_MAX_IN_MEMORY;
+	return jobs_may_begin() && jobs_standbys_have_all && !jobs_memory_full();
 }
 
 static TimestampTz

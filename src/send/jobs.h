@@ -30,6 +30,9 @@ extern void jobs_note_networks(void);
 extern bool jobs_ask_standbys(TimestampTz now);
 extern bool jobs_confirmed(void);
 
+/* Is nothing more read until some of what is in memory has been sent or stored? */
+extern bool jobs_memory_full(void);
+
 /* Is there nothing to do until somebody commits something or something becomes due? */
 extern bool jobs_idle(TimestampTz now);
 

@@ -100,6 +100,12 @@ queue_add(Delivery *delivery)
 	if (key != NULL && key->holder != NULL)
 	{
 		delivery_enter(delivery, PHASE_HELD);
+		if (delivery->endpoint->config.batch_size > 0 && delivery->withheld == NULL &&
+			prepare_needed(delivery->endpoint, delivery->message))
+		{
+			delivery_prepare_ahead(delivery);
+			queue_prepare_at = 0;
+		}
 		return;
 	}
 	if (key != NULL)
@@ -126,11 +132,39 @@ queue_prepare_one(Delivery *delivery, TimestampTz now)
 
 	if (delivery->withheld == NULL && delivery->prepared.result == PREPARATION_NONE)
 		prepare_delivery(delivery, queue_context);
-	delivery_enter(delivery, PHASE_READY);
+	if (delivery->phase == PHASE_HELD)
+		delivery_prepared_ahead(delivery);
+	else
+		delivery_enter(delivery, PHASE_READY);
 	now = clock_now();
 	if (TimestampDifferenceExceeds(before, now, PREPARE_MS))
 		endpoint->prepare.after = queue_rest_until = now + PREPARE_REST_FACTOR * (now - before);
 	return now;
+}
+
+/*
+ * Prepare deliveries that are held, in the time that is left.  Those with a slow
+ * transform are prepared when their key is free.
+ */
+static void
+queue_prepare_some_ahead(TimestampTz start, TimestampTz now)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, delivery_preparing_ahead())
+	{
+		Delivery   *delivery = dlist_container(Delivery, ahead_node, iter.cur);
+
+		if (TimestampDifferenceExceeds(start, now, PREPARE_MS))
+		{
+			queue_prepare_at = now;
+			break;
+		}
+		if (queue_is_slow_to_prepare(delivery->endpoint, now))
+			delivery_prepared_ahead(delivery);
+		else
+			now = queue_prepare_one(delivery, now);
+	}
 }
 
 /*
@@ -166,12 +200,16 @@ queue_prepare(void)
 		now = queue_prepare_one(slow, now);
 	if (slow != NULL)
 		queue_prepare_at = Min(queue_prepare_at, Max(now, queue_rest_until));
+	if (queue_prepare_at > now)
+		queue_prepare_some_ahead(start, now);
 }
 
 TimestampTz
 queue_next_prepare(void)
 {
-	return dlist_is_empty(delivery_preparing()) ? DT_NOEND : queue_prepare_at;
+	if (dlist_is_empty(delivery_preparing()) && dlist_is_empty(delivery_preparing_ahead()))
+		return DT_NOEND;
+	return queue_prepare_at;
 }
 
 static void

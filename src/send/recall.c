@@ -31,6 +31,7 @@
 
 /* Rows read in one go: of one endpoint, of those that are due, to choose a probe from. */
 #define BACKLOG_ROWS		200
+#define BACKLOG_MAX			2000	/* with batches */
 #define DUE_ROWS			500
 #define PROBE_CANDIDATES	100
 
@@ -157,7 +158,10 @@ recall_backlog_rows(const Endpoint *endpoint)
 		rows = BACKLOG_ROWS;
 	if (endpoint->config.send_interval > 0)
 		rows = Min(rows, 1 + (int) (USECS_PER_SEC / endpoint->config.send_interval));
-	return Min(rows, BACKLOG_ROWS);
+	rows = Min(rows, BACKLOG_ROWS);
+
+	/* Enough for two requests, if they are batches. */
+	return works && rows < BACKLOG_MAX ? Min(Max(rows, 2 * endpoint_batch_size(endpoint)), BACKLOG_MAX) : rows;
 }
 
 /* Read on in the backlog of one endpoint; false when there is no more. */
@@ -227,6 +231,25 @@ recall_read_backlogs(void)
 	list_free(rest);
 }
 
+/* Rows with this key that may share a request with the one that has just been read. */
+static void
+recall_load_batch(Endpoint *endpoint, const OrderKey *key, int64 after)
+{
+	StoredDelivery row;
+
+	for (int n = 1; n < endpoint_batch_size(endpoint) && recall_has_room(RECALL_MORE) &&
+		 delivery_table_read_next(endpoint->id, key->tag.order_key, after, recall_context, &row) > 0; n++)
+	{
+		after = row.message->id;
+		if (recall_is_in_memory(&row) || row.next_attempt_at > recall_due_after.at)
+		{
+			pfree(row.message);
+			break;
+		}
+		recall_restore(&row, endpoint);
+	}
+}
+
 /* Rows that follow those that have been processed. */
 static void
 recall_load_followers(TimestampTz now)
@@ -259,6 +282,7 @@ recall_load_followers(TimestampTz now)
 			/* A waiting one, or one that has been due before. */
 			key->followed = row.message->id - 1;
 			recall_restore(&row, endpoint);
+			recall_load_batch(endpoint, key, row.message->id);
 		}
 		else
 			pfree(row.message);

@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
+#include "port/pg_bswap.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -101,12 +103,39 @@ request_add_signature(StringInfo value, SignKey *key, const char *id, int64 time
 	appendStringInfoString(value, signature);
 }
 
+/*
+ * The id of a batch depends on its messages alone: if they are sent again
+ * together, it is the same.  That of one message is the message's.
+ */
+static char *
+request_id(const RequestBatch *batch)
+{
+	Size		size = batch->n * sizeof(pg_uuid_t);
+	pg_uuid_t  *ids = palloc(size);
+	uint64		hash[2];
+	pg_uuid_t	id;
+
+	for (int i = 0; i < batch->n; i++)
+		ids[i] = batch->messages[i]->message_id;
+	id = ids[0];
+	if (batch->n > 1)
+	{
+		for (int i = 0; i < lengthof(hash); i++)
+			hash[i] = pg_hton64(hash_bytes_extended((const unsigned char *) ids, size, i));
+		memcpy(id.data, hash, sizeof(id.data));
+		id.data[6] = (id.data[6] & 0x0f) | 0x80;	/* a UUID of version 8 */
+		id.data[8] = (id.data[8] & 0x3f) | 0x80;
+	}
+	pfree(ids);
+	return outbox_message_id_text(&id);
+}
+
 /* The three headers of Standard Webhooks. */
 static void
-request_append_signature_headers(Request *request, const Endpoint *endpoint, const Message *message,
+request_append_signature_headers(Request *request, const Endpoint *endpoint, const RequestBatch *batch,
 								 TimestampTz now)
 {
-	char	   *id = outbox_message_id_text(&message->message_id);
+	char	   *id = request_id(batch);
 	int64		timestamp = (int64) timestamptz_to_time_t(now);
 	StringInfoData signature;
 	char		line[64];
@@ -245,7 +274,8 @@ static void
 request_append_default_headers(Request *request, const Endpoint *endpoint, bool has_body)
 {
 	if (has_body && !request_has_header(endpoint, "Content-Type"))
-		request_append_line(request, psprintf("Content-Type: %s", format_content_type(endpoint->config.format)));
+		request_append_line(request, psprintf("Content-Type: %s", format_content_type(endpoint->config.format,
+																					  endpoint->config.batch_size > 0)));
 	if (!request_has_header(endpoint, "User-Agent"))
 		request_append_line(request, USER_AGENT_HEADER);
 }
@@ -319,25 +349,74 @@ request_append_context_header(Request *request, const Message *message)
 	request_append_line(request, psprintf("webhook-context: %s", ascii));
 }
 
+/* The array of a batch, as far as it does not become larger than a message may be. */
 static void
-request_fill_delivery(Request *request, const Endpoint *endpoint, const Message *message, TimestampTz now)
+request_append_array(Request *request, const Endpoint *endpoint, RequestBatch *batch)
 {
+	StringInfo	body = &request->body;
+	int			max = webhook_max_payload_size * 1024;
+
+	for (batch->current = 0; batch->current < batch->n; batch->current++)
+	{
+		int			before = body->len;
+
+		appendStringInfoChar(body, batch->current == 0 ? '[' : ',');
+		format_append_element(endpoint->config.format, batch->messages[batch->current], body);
+		wire_buffer_from_server(body, before + 1);
+		if (body->len >= max && batch->current > 0)
+		{
+			body->len = before;
+			break;
+		}
+	}
+	batch->n = batch->current;
+	appendStringInfoChar(body, ']');
+}
+
+static void
+request_append_body(Request *request, const Endpoint *endpoint, RequestBatch *batch)
+{
+	if (endpoint->config.batch_size > 0)
+	{
+		request_append_array(request, endpoint, batch);
+		return;
+	}
+	format_append_body(endpoint->config.format, batch->messages[0], &request->body);
+	wire_buffer_from_server(&request->body, 0);
+}
+
+/* Were all messages written in the same context? */
+static bool
+request_has_one_context(const RequestBatch *batch)
+{
+	const char *context = batch->messages[0]->context;
+
+	if (context == NULL)
+		return false;
+	for (int i = 1; i < batch->n; i++)
+		if (batch->messages[i]->context == NULL || strcmp(batch->messages[i]->context, context) != 0)
+			return false;
+	return true;
+}
+
+static void
+request_fill_delivery(Request *request, const Endpoint *endpoint, RequestBatch *batch, TimestampTz now)
+{
+	const Message *first = batch->messages[0];
 	const char *method = request_method(endpoint->config.method);
 	bool		has_body = strcmp(method, "GET") != 0;
 
+	batch->current = 0;
 	request_begin(request, endpoint, method, has_body);
-	request_build_url(request, endpoint, message, has_body);
+	request_build_url(request, endpoint, first, has_body);
 	if (has_body)
+		request_append_body(request, endpoint, batch);
+	request->http.nheaders += format_append_headers(endpoint->config.format, first, &request->lines);
+	request_append_signature_headers(request, endpoint, batch, now);
+	if (request_has_one_context(batch))
 	{
-		format_append_body(endpoint->config.format, message, &request->body);
-		wire_buffer_from_server(&request->body, 0);
-	}
-	request->http.nheaders += format_append_headers(endpoint->config.format, message, &request->lines);
-	request_append_signature_headers(request, endpoint, message, now);
-	if (message->context != NULL)
-	{
-		request_append_trace_headers(request, endpoint, message);
-		request_append_context_header(request, message);
+		request_append_trace_headers(request, endpoint, first);
+		request_append_context_header(request, first);
 	}
 	request_finish(request, endpoint, has_body);
 }
@@ -356,16 +435,16 @@ request_fill_handshake(Request *request, const Endpoint *endpoint, const Message
 
 /* With now 0, the handshake that precedes the delivery. */
 static Request *
-request_fill(const Endpoint *endpoint, const Message *message, TimestampTz now)
+request_fill(const Endpoint *endpoint, RequestBatch *batch, TimestampTz now)
 {
 	Request    *volatile request = request_create();
 
 	PG_TRY();
 	{
 		if (now == 0)
-			request_fill_handshake(request, endpoint, message);
+			request_fill_handshake(request, endpoint, batch->messages[0]);
 		else
-			request_fill_delivery(request, endpoint, message, now);
+			request_fill_delivery(request, endpoint, batch, now);
 	}
 	PG_CATCH();
 	{
@@ -377,13 +456,30 @@ request_fill(const Endpoint *endpoint, const Message *message, TimestampTz now)
 }
 
 Request *
-request_build(const Endpoint *endpoint, const Message *message, TimestampTz now)
+request_build(const Endpoint *endpoint, RequestBatch *batch, TimestampTz now)
 {
-	return request_fill(endpoint, message, now);
+	return request_fill(endpoint, batch, now);
 }
 
 Request *
 request_build_handshake(const Endpoint *endpoint, const Message *message)
 {
-	return request_fill(endpoint, message, 0);
+	RequestBatch batch = {.messages = &message,.n = 1};
+
+	return request_fill(endpoint, &batch, 0);
+}
+
+void
+request_set_deliveries(Request *request, struct Delivery *const *deliveries, int n)
+{
+	if (n > request->deliveries_space)
+	{
+		if (request->deliveries != NULL)
+			pfree(request->deliveries);
+		request->deliveries = MemoryContextAlloc(TopMemoryContext, n * sizeof(struct Delivery *));
+		request->deliveries_space = n;
+	}
+	memcpy(request->deliveries, deliveries, n * sizeof(struct Delivery *));
+	request->ndeliveries = n;
+	request->http.owner = deliveries[0];
 }

@@ -19,6 +19,10 @@ typedef struct Request
 	StringInfoData url;
 	StringInfoData body;
 	StringInfoData lines;		/* header lines, each ended by a NUL */
+	struct Delivery **deliveries;	/* those that it is sent for, the first
+									 * one is its owner */
+	int			ndeliveries;
+	int			deliveries_space;
 	int			own_headers;	/* of those, not from the webhook's
 								 * configuration: shown in the log */
 	const char **headers;
@@ -30,12 +34,24 @@ typedef struct Request
 /* Why the webhook's URL cannot be used with this message; NULL if it can. */
 extern const char *request_check_message(const Endpoint *endpoint, const Message *message);
 
+/* Messages for one request: a single one, or an array of them if the endpoint has batches. */
+typedef struct RequestBatch
+{
+	const Message **messages;
+	int			n;
+	int			current;		/* the one that is being written, for errors */
+} RequestBatch;
+
 /*
- * Build the request for one attempt at the given time.  Errors out if the
- * URL becomes too long.  Requests come from a pool and must be released.
+ * Build the request for one attempt at the given time.  Reduces the number of
+ * messages to those that fit.  Errors out if one cannot be written, or the URL
+ * becomes too long.  Requests come from a pool and must be released.
  */
-extern Request *request_build(const Endpoint *endpoint, const Message *message, TimestampTz now);
+extern Request *request_build(const Endpoint *endpoint, RequestBatch *batch, TimestampTz now);
 extern void request_release(Request *request);
+
+/* It is sent for these deliveries. */
+extern void request_set_deliveries(Request *request, struct Delivery *const *deliveries, int n);
 
 /* The handshake that precedes this message. */
 extern Request *request_build_handshake(const Endpoint *endpoint, const Message *message);

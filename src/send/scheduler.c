@@ -37,6 +37,7 @@ static dlist_head scheduler_held = DLIST_STATIC_INIT(scheduler_held);	/* LIST_HE
 static dlist_head scheduler_quick = DLIST_STATIC_INIT(scheduler_quick); /* oldest first */
 static int	scheduler_requests = 0;
 static int	scheduler_doubtful = 0;
+static bool scheduler_hurries = false;	/* nothing waits for a batch */
 
 
 int
@@ -93,11 +94,42 @@ scheduler_room_for_first(void)
 	return webhook_max_connections * 3 / 4 - scheduler_doubtful;
 }
 
+void
+scheduler_hurry(bool hurry)
+{
+	scheduler_hurries = hurry;
+}
+
+/* Until when does what is ready wait for others to share its request?  DT_NOBEGIN: it does not wait. */
+static TimestampTz
+scheduler_batch_at(const Endpoint *endpoint)
+{
+	const EndpointQueue *queue = &endpoint->queue;
+
+	if (endpoint->config.batch_wait == 0 || endpoint->config.batch_size == 0 || queue->nready == 0 || scheduler_hurries ||
+		queue->nready + queue->nheld >= endpoint_batch_size(endpoint))
+		return DT_NOBEGIN;
+	return dlist_container(Delivery, phase_node, queue->ready.head.next)->message->read_at + endpoint->config.batch_wait;
+}
+
+/* When may an endpoint send its next request? */
+static TimestampTz
+scheduler_send_at(const Endpoint *endpoint)
+{
+	return Max(scheduler_batch_at(endpoint), endpoint->config.send_interval > 0 ? endpoint->queue.next_send_at : DT_NOBEGIN);
+}
+
+bool
+scheduler_waits_for_batch(const Endpoint *endpoint, TimestampTz now)
+{
+	return scheduler_batch_at(endpoint) > now;
+}
+
 /* Where does an endpoint with something to send have to wait?  LIST_TURN: nowhere. */
 static SchedulerList
 scheduler_must_wait(Endpoint *endpoint, TimestampTz now)
 {
-	if (endpoint->config.send_interval > 0 && endpoint->queue.next_send_at > now)
+	if (scheduler_send_at(endpoint) > now)
 		return LIST_LATER;
 	if (scheduler_is_doubtful(endpoint) && scheduler_room_for_doubtful() <= 0 &&
 		!(endpoint->queue.in_flight == 0 && scheduler_room_for_first() > 0))
@@ -135,7 +167,7 @@ scheduler_wake(TimestampTz now)
 	{
 		Endpoint   *endpoint = dlist_container(Endpoint, queue.turn, iter.cur);
 
-		if (endpoint->queue.next_send_at <= now)
+		if (scheduler_send_at(endpoint) <= now)
 		{
 			scheduler_leave(endpoint);
 			scheduler_enter(endpoint);
@@ -200,7 +232,16 @@ scheduler_charge(Endpoint *endpoint, TimestampTz now)
 static void
 scheduler_forget_future(Endpoint *endpoint)
 {
-	endpoint->queue.next_send_at = Min(endpoint->queue.next_send_at, clock_now() + endpoint->config.send_interval);
+	TimestampTz now = clock_now();
+	dlist_iter	iter;
+
+	endpoint->queue.next_send_at = Min(endpoint->queue.next_send_at, now + endpoint->config.send_interval);
+	dlist_foreach(iter, &endpoint->queue.ready)
+	{
+		Message    *message = dlist_container(Delivery, phase_node, iter.cur)->message;
+
+		message->read_at = Min(message->read_at, now);
+	}
 }
 
 void
@@ -249,6 +290,6 @@ scheduler_next_event(void)
 		next = TimestampTzPlusMilliseconds(
 										   dlist_head_element(Delivery, phase_node, &scheduler_quick)->attempt.sent_at, SLOW_AFTER_MS + 1);
 	dlist_foreach(iter, &scheduler_later)
-		next = Min(next, dlist_container(Endpoint, queue.turn, iter.cur)->queue.next_send_at);
+		next = Min(next, scheduler_send_at(dlist_container(Endpoint, queue.turn, iter.cur)));
 	return next;
 }

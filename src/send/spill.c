@@ -133,6 +133,13 @@ spill_finish(Delivery *delivery)
 }
 
 void
+spill_drop(Delivery *delivery)
+{
+	attempt_log_dropped(delivery->endpoint);
+	spill_finish(delivery);
+}
+
+void
 spill_start_failing(Endpoint *endpoint)
 {
 	if (!endpoint->spill.suspend_pending)

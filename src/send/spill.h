@@ -27,6 +27,9 @@ extern void spill_keep(Delivery *delivery);
 /* The delivery is finished: forget it, release its key, and delete its row, if any, with the next transaction. */
 extern void spill_finish(Delivery *delivery);
 
+/* The same for one that is not sent, as its transform has returned null. */
+extern void spill_drop(Delivery *delivery);
+
 /* The endpoint is failing: its rows wait for probes. */
 extern void spill_start_failing(Endpoint *endpoint);
 

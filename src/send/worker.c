@@ -252,6 +252,7 @@ worker_turn(void)
 	jobs_run(now);
 	now = clock_now();
 	jobs_ask_standbys(now);
+	scheduler_hurry(jobs_memory_full());
 	if (worker_may_send())
 		attempt_send(now);
 	worker_report_activity();
