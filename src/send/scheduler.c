@@ -116,7 +116,9 @@ scheduler_batch_at(const Endpoint *endpoint)
 static TimestampTz
 scheduler_send_at(const Endpoint *endpoint)
 {
-	return Max(scheduler_batch_at(endpoint), endpoint->config.send_interval > 0 ? endpoint->queue.next_send_at : DT_NOBEGIN);
+	TimestampTz batch_at = scheduler_batch_at(endpoint);
+
+	return endpoint->config.send_interval > 0 ? Max(batch_at, endpoint->queue.next_send_at) : batch_at;
 }
 
 bool

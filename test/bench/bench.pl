@@ -20,6 +20,7 @@ my %benchmarks = (
 	P6  => \&Bench::Capture::single_rows,
 	P7  => \&Bench::Drain::backlog,
 	P8  => \&Bench::Latency::bad_receivers,
+	P12 => \&Bench::Drain::batches,
 	P10 => \&Bench::Idle::cost_of_nothing,
 	P18 => \&Bench::Capture::expressions,
 	HELD => \&Bench::Drain::held_snapshot,

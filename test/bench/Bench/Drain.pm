@@ -1,4 +1,4 @@
-# How fast waiting messages go out: P1, P2, P7, and with P7 what P9 and P11 ask.
+# How fast waiting messages go out: P1, P2, P7, P12, P13, and with P7 what P9 and P11 ask.
 #
 # Messages are committed while webhook.dispatch is off; the time runs from switching it on until the receiver has
 # counted the last request.  The ceiling is ceiling.c, a bare libcurl loop that posts the same body to the same nginx.
@@ -99,6 +99,53 @@ sub many_webhooks
 		push @ours, _drain($cluster, $nginx, $messages, q{'event-' || to_char(i % 1000, 'FM0000')});
 	}
 	_add($report, 'P2', "deliveries/s, 1000 webhooks on 50 hosts", median(@ours), median(@ceiling), '>= 0.6');
+}
+
+# P12 and P13: batches of a hundred, and what a message costs the worker with and without them.
+sub batches
+{
+	my $report = shift;
+	my $nginx = Bench::Nginx->new;
+	my ($single, $batched) = (_cluster(), _cluster());
+	my (@ceiling, @ours, %cpu);
+
+	_create_webhook($single, $nginx);
+	_create_webhook($batched, $nginx, 'batch_size => 100');
+	for (1 .. rounds(3))
+	{
+		my ($rate, $cpu) = _ceiling($nginx, HEADERS);
+		push @ceiling, $rate;
+		push @{ $cpu{ceiling} }, $cpu;
+		push @{ $cpu{single} }, _cpu_of($single, sub { _drain($single, $nginx, $messages) }) / $messages;
+		push @{ $cpu{batches} }, _cpu_of($batched, sub { push @ours, _drain_batches($batched, $nginx, $backlog) }) / $backlog;
+	}
+	my %us = map { $_ => median(@{ $cpu{$_} }) } keys %cpu;
+	_add($report, 'P12', "messages/s in batches of 100, $backlog waiting, against single requests of bare libcurl",
+		median(@ours), median(@ceiling), '>= 4');
+	_add_cpu($report, "worker's CPU per message, single requests, against the ceiling's", $us{single}, $us{ceiling}, '<= 1.25');
+	_add_cpu($report, "worker's CPU per message, batches of 100, against the ceiling's", $us{batches}, $us{ceiling}, '<= 0.2');
+}
+
+sub _add_cpu
+{
+	my ($report, $what, $ours, $ceiling, $goal) = @_;
+	$report->add(
+		id       => 'P13',
+		what     => $what,
+		ours     => sprintf('%.2f us', $ours),
+		baseline => sprintf('%.2f us', $ceiling),
+		value    => $ours / $ceiling,
+		goal     => $goal);
+}
+
+# The worker's CPU time while this is done, in microseconds.
+sub _cpu_of
+{
+	my ($cluster, $code) = @_;
+	my $pid = $cluster->worker_pid;
+	my $before = Bench::Cluster::ticks($pid);
+	$code->();
+	return (Bench::Cluster::ticks($pid) - $before) * 10_000;
 }
 
 # I13: with a field mapping against without.
@@ -263,8 +310,8 @@ sub _cluster
 
 sub _create_webhook
 {
-	my ($cluster, $nginx) = @_;
-	$cluster->sql(sprintf q{SELECT webhook.create_webhook('bench', 'guest.create', '%s')}, $nginx->url);
+	my ($cluster, $nginx, @more) = @_;
+	$cluster->sql(sprintf q{SELECT webhook.create_webhook(%s)}, join ', ', q{'bench'}, q{'guest.create'}, "'" . $nginx->url . "'", @more);
 }
 
 sub _ceiling
@@ -273,9 +320,32 @@ sub _ceiling
 
 	open my $out, '-|', "$ENV{BENCH_SCRATCH}/ceiling", $nginx->url, Bench::Guests::body_file(), $messages, CEILING_CONCURRENCY, @headers
 	  or die "ceiling: $!\n";
-	my ($rate) = <$out> =~ /([\d.]+)/;
+	my ($rate, $cpu) = <$out> =~ /([\d.]+) ([\d.]+)/;
 	close $out or die "ceiling failed\n";
-	printf "  ceiling%s %.0f/s\n", @headers ? ' with headers' : '', $rate;
+	printf "  ceiling%s %.0f/s, %.1f us of CPU each\n", @headers ? ' with headers' : '', $rate, $cpu;
+	return wantarray ? ($rate, $cpu) : $rate;
+}
+
+# The same with batches: the worker says when all messages have been delivered.
+sub _drain_batches
+{
+	my ($cluster, $nginx, $count) = @_;
+	my $delivered = q{SELECT delivered FROM webhook.stat_workers WHERE database = current_database()};
+
+	$cluster->set('webhook.dispatch', 'off');
+	$cluster->wait_for_worker("state = 'served' AND in_flight = 0");
+	$cluster->sql('TRUNCATE guest', Bench::Guests::insert($count), 'CHECKPOINT');
+
+	my $requests = $nginx->requests;
+	my $end = $cluster->sql($delivered) + $count;
+	my $start = time;
+	$cluster->set('webhook.dispatch', 'on');
+	$cluster->wait_for("SELECT ($delivered) >= $end");
+	my $rate = $count / (time - $start);
+
+	$cluster->wait_for('SELECT webhook.pending() = 0');
+	$requests = $nginx->requests - $requests;
+	printf "  batches %.0f/s, %.1f messages in each of %d requests\n", $rate, $count / $requests, $requests;
 	return $rate;
 }
 
