@@ -1055,6 +1055,7 @@ DECLARE
         'content-type', '{"const": "application/json"}'::jsonb),
         'required', '["webhook-id", "webhook-timestamp", "webhook-signature"]'::jsonb);
     body    jsonb;
+    definitions jsonb;
 BEGIN
     CASE format
         WHEN 'entity' THEN
@@ -1073,7 +1074,8 @@ BEGIN
                 'properties', jsonb_build_object('type', event, 'timestamp', moment, 'data', payload, 'previous', former),
                 'required', '["type", "timestamp", "data"]'::jsonb, 'additionalProperties', false);
         WHEN 'cloudevents' THEN
-            headers := jsonb_set(headers, '{properties,content-type,const}', '"application/cloudevents+json"');
+            headers := jsonb_set(headers, '{properties,content-type}',
+                '{"type": "string", "pattern": "^application/cloudevents(-batch)?\\+json$"}');
             body := jsonb_build_object('type', 'object', 'properties', jsonb_build_object(
                     'specversion', '{"const": "1.0"}'::jsonb, 'id', id, 'source', source, 'type', event, 'subject', subject,
                     'time', moment, 'datacontenttype', '{"const": "application/json"}'::jsonb, 'data', payload,
@@ -1099,10 +1101,17 @@ BEGIN
                 USING ERRCODE = 'invalid_parameter_value',
                       HINT = 'Allowed formats are entity, rest, standard, cloudevents, cloudevents-binary and thin.';
     END CASE;
+    definitions := jsonb_build_object('headers', headers);
+    IF format IN ('entity', 'standard', 'cloudevents', 'thin') THEN
+        definitions := definitions || jsonb_build_object('batch', jsonb_build_object('type', 'array', 'minItems', 1,
+            'description', 'the body with batch_size, in the order of the log; drop those whose id you have seen',
+            'items', body || jsonb_build_object('properties', (body -> 'properties') || jsonb_build_object('id', id),
+                'required', CASE WHEN (body -> 'required') ? 'id' THEN body -> 'required' ELSE '["id"]' || (body -> 'required') END)));
+    END IF;
     RETURN jsonb_build_object('$schema', 'https://json-schema.org/draft/2020-12/schema',
             'title', 'body of a webhook in the format ' || format,
-            '$comment', 'a GET request has no body; $defs/headers describes the request headers, their names in lower case',
-            '$defs', jsonb_build_object('headers', headers)) || body;
+            '$comment', 'a GET request has no body; $defs/headers describes the request headers, their names in lower case, $defs/batch batches',
+            '$defs', definitions) || body;
 END
 $$;
 

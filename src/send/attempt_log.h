@@ -13,8 +13,8 @@
 #include "send/request.h"
 
 /*
- * An attempt has ended, which delivery->attempts does not contain yet.  request is NULL if it could not be built.  A test
- * (counts false) shows in the log alone.
+ * An attempt has ended, which delivery->attempts does not contain yet.  request is
+ * NULL if it could not be built.  A test (counts false) shows in the log alone.
  */
 extern void attempt_log_attempt(const Delivery *delivery, const Request *request,
 								const HttpResult *result, TimestampTz now, bool counts);

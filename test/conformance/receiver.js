@@ -12,7 +12,7 @@
 //    "schema": what ajv finds wrong with headers and body}
 //
 // "standardwebhooks", "svix" and "v1a" tell for each secret or public key whether it verified the request; "event" is
-// what the CloudEvents SDK read.
+// what the CloudEvents SDK read.  For a path /batch/... that is a list, as are "ids", those of the messages.
 
 "use strict";
 
@@ -29,7 +29,11 @@ const [ledger, secretsFile, schemasFile] = process.argv.slice(2);
 const ajv = addFormats(new Ajv({ strict: true, strictTypes: false, strictRequired: false, allErrors: true }));
 const validators = Object.entries(JSON.parse(fs.readFileSync(schemasFile, "utf8"))).map(([format, schema]) => [
   format,
-  { body: ajv.compile(schema), headers: ajv.compile(schema.$defs.headers) },
+  {
+    body: ajv.compile(schema),
+    headers: ajv.compile(schema.$defs.headers),
+    batch: schema.$defs.batch && ajv.compile(schema.$defs.batch),
+  },
 ]);
 const schemas = Object.fromEntries(validators);
 
@@ -63,19 +67,20 @@ function verifiedByPublicKey(publicKey, body, headers) {
 }
 
 function readEvent(headers, body) {
-  const event = HTTP.toEvent({ headers, body });
+  const events = HTTP.toEvent({ headers, body });
 
-  event.validate();
-  return event.toJSON();
+  [events].flat().forEach((event) => event.validate());
+  return Array.isArray(events) ? events.map((event) => event.toJSON()) : events.toJSON();
 }
 
-function schemaErrors(format, headers, text) {
+function schemaErrors(format, batched, headers, text) {
   const { [format]: validate } = schemas;
 
   if (!validate) {
     return [`no schema for ${format}`];
   }
-  const values = text === "" ? { headers } : { headers, body: JSON.parse(text) };
+  const body = text === "" ? undefined : JSON.parse(text);
+  const values = body === undefined ? { headers } : batched ? { headers, batch: body } : { headers, body };
 
   return Object.entries(values).flatMap(([part, value]) =>
     validate[part](value) ? [] : validate[part].errors.map((error) => `${part}${error.instancePath} ${error.message}`));
@@ -99,7 +104,12 @@ function examine(request, body) {
     changed: secrets.map((secret) => verified(standardwebhooks, secret, text + " ", headers)),
   };
 
-  entry.schema = schemaErrors(path.split("/").pop(), headers, text);
+  const batched = path.startsWith("/batch/");
+
+  entry.schema = schemaErrors(path.split("/").pop(), batched, headers, text);
+  if (batched) {
+    entry.ids = JSON.parse(text).map((message) => message.id);
+  }
   if (/cloudevents/.test(path) && body.length > 0) {
     try {
       entry.event = readEvent(headers, text);

@@ -1,7 +1,7 @@
 # Every delivery is verified by libraries that others wrote: standardwebhooks, svix and cloudevents from the npm
 # registry, in the versions of test/conformance/package-lock.json; and compared by ajv with what describe_format() says of it.
 #
-# Mission: W6, W7, I4.
+# Mission: W6, W7, X5, I4.
 
 use strict;
 use warnings;
@@ -189,6 +189,34 @@ is(scalar(grep { $_->{event} && !exists $_->{event}{subject} } @requests), 8, 'W
 sql(q{DELETE FROM doc WHERE id = 1; UPDATE doc SET body = '[]' WHERE id = 2});
 @requests = arrived();
 all_verified(\@requests, 2 * $n, 'W6: update and delete');
+
+# Batches: the CloudEvents SDK parses them, the libraries of Standard Webhooks verify them
+
+my @batch_formats = qw(entity standard cloudevents thin);
+$ids{"/batch/$_"} = subscribe("/batch/$_", format => "'$_'", batch_size => 50, secret => "'v1a'") foreach @batch_formats;
+sql("SELECT webhook.deactivate_webhook($ids{$_})") foreach grep { !m{^/batch/} } keys %ids;
+sql("ALTER SYSTEM SET webhook.dispatch = off");
+$node->reload;
+$node->poll_query_until('postgres', "SELECT current_setting('webhook.dispatch') = 'off'");
+sql(q{INSERT INTO doc SELECT n, 'Zürich 東京 🎉', '{}', NULL FROM generate_series(101, 120) n; DELETE FROM doc WHERE id = 101});
+sql('ALTER SYSTEM RESET webhook.dispatch');
+$node->reload;
+@requests = arrived();
+all_verified(\@requests, scalar(@requests), 'X5: batches');
+foreach my $format (@batch_formats)
+{
+	my @batches = grep { $_->{path} eq "/batch/$format" } @requests;
+	my %seen;
+
+	is(scalar(grep { !$seen{$_}++ } map { @{ $_->{ids} } } @batches), 21, "X5: $format: each message once, with its id");
+	ok(@batches < 21, "X5: $format: together");
+}
+my @cloudevents = map { @{ $_->{event} // [] } } grep { $_->{path} eq '/batch/cloudevents' } @requests;
+is_deeply([ map { "$_->{type} $_->{subject}" } @cloudevents ], [ (map { "doc.create $_" } 101 .. 120), 'doc.delete 101' ],
+	'X5, W7: the SDK reads them in order')
+  or diag(join("\n", map { $_->{error} // () } @requests));
+sql("SELECT webhook.activate_webhook($ids{$_})") foreach grep { !m{^/batch/} } keys %ids;
+sql("SELECT webhook.delete_webhook_by_id($_)") foreach delete @ids{ map { "/batch/$_" } @batch_formats };
 
 # Rotation without a gap: the old secret is good until the grace period is over
 

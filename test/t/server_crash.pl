@@ -5,7 +5,7 @@
 #
 # WEBHOOK_CHAOS_ROUNDS is the number of rounds, WEBHOOK_CHAOS_SEED repeats the random numbers of another run.
 #
-# Mission: R1, W1, W2, W3.
+# Mission: R1, W1, W2, W3, X1, X5.
 
 use strict;
 use warnings;
@@ -37,12 +37,14 @@ sql(qq{
 	SELECT webhook.watch('item', 'item');
 });
 
-my @paths = qw(/fast /flaky /slow);
+my @paths = qw(/fast /flaky /slow /batch);
 WebhookTest::create_webhook(
 	$node,
 	app => "'crash'",
 	event => "'item.*'",
 	url => "'" . $receiver->url($_) . "'",
+	batch_size => $_ eq '/batch' ? 20 : 'NULL',
+	previous => $_ eq '/batch' ? "'changed'" : 'NULL',
 	retry_schedule => "array_prepend('0 s'::interval, array_fill('50 ms'::interval, ARRAY[31]))") foreach @paths;
 
 my $change = q{
@@ -156,6 +158,7 @@ foreach my $round (1 .. $rounds)
 	my $load = start_load(2);
 
 	$receiver->behave('/flaky', status => 500, times => 1 + int(rand(10)));
+	$receiver->behave('/batch', status => rand() < 0.5 ? 500 : 422, times => 1 + int(rand(5)));
 	$receiver->behave('/slow', delay => 400, times => 1 + int(rand(20)));
 	$receiver->wait_for_count($receiver->count + 100 + int(rand(400)));
 
@@ -218,17 +221,41 @@ my %committed = map { $_ => 1 } split(/\n/, sql('SELECT tag FROM ledger'));
 cmp_ok(scalar(keys %committed), '>', 50 * $rounds, 'there was load');
 is(sql('SELECT count(*) FROM webhook.delivery'), 0, 'W2: nothing has failed for good');
 
-# The ledger is too long for a JSON parser written in Perl.
-my %requests;
+# The ledger is too long for a JSON parser written in Perl.  Of a batch, each message counts as a request.
+my $entity = qr/\{\\"id\\":(\d+),\\"n\\":(\d+),\\"tag\\":\\"([^"\\]+)/;
+my $member = qr/\{\\"id\\":\\"([^"\\]+)\\",\\"entity_id\\":\d+,[^{]*$entity[^{]*,\\"previous\\":\{\\"n\\":(\d+)/;
+my (%requests, %batch_members, @wrong_previous);
 foreach my $line (split(/\n/, slurp_file($receiver->{ledger})))
 {
-	my %request;
+	my ($time, $path) = $line =~ /"time": ([\d.]+),.*?"path": "([^"]+)"/ or die $line;
+	my ($id) = $line =~ /"webhook-id": "([^"]+)"/ or die $line;
+	my @messages;
 
-	@request{qw(time path)} = $line =~ /"time": ([\d.]+),.*?"path": "([^"]+)"/ or die $line;
-	($request{message_id}) = $line =~ /"webhook-id": "([^"]+)"/ or die $line;
-	@request{qw(entity n tag)} = $line =~ /\{\\"id\\":(\d+),\\"n\\":(\d+),\\"tag\\":\\"([^"\\]+)/ or die $line;
-	push @{ $requests{ $request{path} } }, \%request;
+	if ($path eq '/batch')
+	{
+		while ($line =~ /$member/g)
+		{
+			push @messages, [ $1, $2, $3, $4 ];
+			push @wrong_previous, "$2: $3 after $5" if $5 != $3 - 1;
+		}
+		$batch_members{$id}{ join(' ', map { $_->[0] } @messages) } = 1;
+	}
+	else
+	{
+		@messages = [ $id, $line =~ /$entity/ ];
+	}
+	die $line unless @messages && @{ $messages[0] } == 4;
+	foreach my $message (@messages)
+	{
+		my %request = (time => $time);
+
+		@request{qw(message_id entity n tag)} = @$message;
+		push @{ $requests{$path} }, \%request;
+	}
 }
+is_deeply([ grep { keys %{ $batch_members{$_} } > 1 } keys %batch_members ], [], 'X5: the id of a batch stands for the same messages');
+ok((grep { / / } map { keys %$_ } values %batch_members), 'X5: some have several messages');
+is_deeply(\@wrong_previous, [], 'X1: the former values are those before each change');
 
 foreach my $path (@paths)
 {

@@ -85,7 +85,7 @@ static const Case cases[] = {
 	{.active = true,.sendable = true,.messages = 2,.status = 410,.failure.attempts = 1,.failure.gone = true},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_DEACTIVATE, true},
 	{"X5, W5: a batch is refused, endpoint found failing", FAILING,
-	{.active = true,.messages = 2,.status = 422,.failure.attempts = 1},
+		{.active = true,.messages = 2,.status = 422,.failure.attempts = 1},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
 
 	{"E6: test call succeeds", {0}, {.delivered = true,.test = true},
