@@ -41,7 +41,8 @@ CREATE TABLE webhook.webhook (
     previous              text,
     condition             jsonpath,
     batch_size            integer,
-    batch_wait            interval
+    batch_wait            interval,
+    no_retry              integer[]
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';
@@ -199,6 +200,7 @@ CREATE INDEX delivery_due_idx ON webhook.delivery (next_attempt_at, webhook_id, 
 CREATE INDEX delivery_state_idx ON webhook.delivery (webhook_id, state, id) WHERE state IN ('waiting', 'retrying');
 CREATE INDEX delivery_order_idx ON webhook.delivery (webhook_id, order_key, id) WHERE state IN ('waiting', 'retrying');
 CREATE INDEX delivery_failed_idx ON webhook.delivery (failed_at) WHERE state = 'failed';
+CREATE INDEX delivery_dead_idx ON webhook.delivery (webhook_id, failed_at) WHERE state = 'failed';
 COMMENT ON TABLE webhook.delivery IS
     'deliveries that did not succeed at once; those that have not failed are the buffer of a deactivated webhook';
 
@@ -292,6 +294,7 @@ CREATE TABLE webhook.notification (
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     read_at    timestamptz
 );
+CREATE INDEX notification_webhook_idx ON webhook.notification (webhook_id, kind, created_at);
 COMMENT ON TABLE webhook.notification IS 'what an operator should know; also sent as NOTIFY webhook';
 
 -- A dump contains the configuration, undelivered messages, and how far the outbox has been processed, which marks a

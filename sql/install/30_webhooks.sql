@@ -30,12 +30,13 @@ CREATE FUNCTION webhook.create_webhook(
     previous       text DEFAULT NULL,
     condition      text DEFAULT NULL,
     batch_size     integer DEFAULT NULL,
-    batch_wait     interval DEFAULT NULL
+    batch_wait     interval DEFAULT NULL,
+    no_retry       integer[] DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval)
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, integer[])
     IS 'creates a webhook that belongs to the current role, and returns its id';
 
 CREATE FUNCTION webhook.update_webhook(id bigint, changes jsonb) RETURNS void
@@ -79,7 +80,8 @@ RETURNS TABLE (
     previous            text,
     condition           text,
     batch_size          integer,
-    batch_wait          interval
+    batch_wait          interval,
+    no_retry            integer[]
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_webhooks';
@@ -109,6 +111,12 @@ LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_redeliver';
 COMMENT ON FUNCTION webhook.redeliver(bigint, text)
     IS 'delivers a message again, with the same id; false if its delivery is still pending';
+
+CREATE FUNCTION webhook.redeliver_failed(webhook_id bigint, since timestamptz DEFAULT NULL, event text DEFAULT NULL) RETURNS bigint
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_redeliver_failed';
+COMMENT ON FUNCTION webhook.redeliver_failed(bigint, timestamptz, text)
+    IS 'delivers all messages again that have failed for good, or those that did since a time, or with these trigger names; returns their number';
 
 CREATE FUNCTION webhook.deactivate_webhook(id bigint, buffer_events boolean DEFAULT false) RETURNS boolean
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE

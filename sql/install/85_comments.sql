@@ -23,7 +23,8 @@ COMMENT ON COLUMN webhook.stat_webhooks.agreed_at IS 'when the receiver agreed i
 COMMENT ON COLUMN webhook.stat_webhooks.allowed_rate IS 'requests per minute that the receiver allows; null: any';
 COMMENT ON COLUMN webhook.stat_webhooks.expired IS 'failed messages that were removed after webhook.failed_retention';
 COMMENT ON COLUMN webhook.stat_webhooks.estimated IS
-    'true: there is so much that pending, retrying and buffered are estimates; webhook.pending() counts';
+    'true: there is so much that pending, retrying, buffered and dead_letters are estimates; webhook.pending() counts';
+COMMENT ON COLUMN webhook.stat_webhooks.dead_letters IS 'messages that have failed for good and can be delivered again; see estimated';
 
 COMMENT ON COLUMN webhook.undelivered.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.undelivered.message_id IS 'id of the message, the header webhook-id';
@@ -38,7 +39,7 @@ COMMENT ON COLUMN webhook.undelivered.created_at IS 'when the message was captur
 
 COMMENT ON COLUMN webhook.notification.id IS 'id of the notification';
 COMMENT ON COLUMN webhook.notification.webhook_id IS 'the webhook that it is about, if there is one';
-COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, withheld, form, watched_table, api_key_age';
+COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, message_failed, withheld, form, watched_table, api_key_age';
 COMMENT ON COLUMN webhook.notification.message IS 'what has happened, for people';
 COMMENT ON COLUMN webhook.notification.token IS 'for webhook.reactivate(), once; null when it is of no use any more';
 COMMENT ON COLUMN webhook.notification.created_at IS 'when it happened';

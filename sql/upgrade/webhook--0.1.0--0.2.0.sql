@@ -10,7 +10,7 @@ CREATE TABLE webhook.granted AS
 -- The row before a change, for messages and conditions; what the session says of it.
 
 ALTER TABLE webhook.webhook ADD COLUMN previous text, ADD COLUMN condition jsonpath;
-ALTER TABLE webhook.webhook ADD COLUMN batch_size integer, ADD COLUMN batch_wait interval;
+ALTER TABLE webhook.webhook ADD COLUMN batch_size integer, ADD COLUMN batch_wait interval, ADD COLUMN no_retry integer[];
 ALTER TABLE webhook.delivery ADD COLUMN changed json, ADD COLUMN former json, ADD COLUMN context json;
 DO $$
 BEGIN
@@ -75,7 +75,8 @@ RETURNS TABLE (
     previous            text,
     condition           text,
     batch_size          integer,
-    batch_wait          interval
+    batch_wait          interval,
+    no_retry            integer[]
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_webhooks';
@@ -205,12 +206,13 @@ CREATE FUNCTION webhook.create_webhook(
     previous       text DEFAULT NULL,
     condition      text DEFAULT NULL,
     batch_size     integer DEFAULT NULL,
-    batch_wait     interval DEFAULT NULL
+    batch_wait     interval DEFAULT NULL,
+    no_retry       integer[] DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval)
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, integer[])
     IS 'creates a webhook that belongs to the current role, and returns its id';
 REVOKE ALL ON FUNCTION webhook.create_webhook FROM PUBLIC;
 
@@ -255,6 +257,51 @@ AS 'MODULE_PATHNAME', 'webhook_get_webhook_log';
 COMMENT ON FUNCTION webhook.get_webhook_log(bigint)
     IS 'the last ten requests of a webhook of the current role, newest first';
 REVOKE ALL ON FUNCTION webhook.get_webhook_log FROM PUBLIC;
+
+-- Messages that have failed for good.
+
+CREATE INDEX delivery_dead_idx ON webhook.delivery (webhook_id, failed_at) WHERE state = 'failed';
+CREATE INDEX notification_webhook_idx ON webhook.notification (webhook_id, kind, created_at);
+-- For src/send/dead_letter.c: webhooks with messages that failed after the last notification of such.  The webhooks are found by
+-- skipping from one to the next in the index.
+CREATE VIEW webhook.unreported_failures AS
+    WITH RECURSIVE w AS (
+        (SELECT webhook_id FROM webhook.delivery WHERE state = 'failed' ORDER BY webhook_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT d.webhook_id FROM webhook.delivery AS d WHERE d.webhook_id > w.webhook_id AND d.state = 'failed'
+                ORDER BY d.webhook_id LIMIT 1)
+        FROM w WHERE w.webhook_id IS NOT NULL)
+    SELECT w.webhook_id
+    FROM w JOIN webhook.webhook AS h ON h.id = w.webhook_id
+    WHERE (SELECT d.failed_at FROM webhook.delivery AS d WHERE d.webhook_id = w.webhook_id AND d.state = 'failed' AND d.attempts > 0
+           ORDER BY d.failed_at DESC NULLS LAST LIMIT 1)
+          > COALESCE((SELECT max(n.created_at) FROM webhook.notification AS n
+                      WHERE n.webhook_id = w.webhook_id AND n.kind = 'message_failed'), '-infinity');
+COMMENT ON VIEW webhook.unreported_failures IS 'webhooks with messages whose failure no notification has reported';
+
+CREATE FUNCTION webhook.failures_since(webhook_id bigint, since timestamptz)
+    RETURNS TABLE (id bigint, message_id uuid, event text, entity_type text, entity_id json, event_uid text, attempts integer,
+                   last_error text, failures bigint)
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT d.id, d.message_id, d.event, d.entity_type, d.entity_id, d.event_uid, d.attempts, d.last_error,
+           (SELECT count(*) FROM webhook.delivery AS c
+            WHERE c.webhook_id = $1 AND c.state = 'failed' AND c.attempts > 0 AND c.failed_at > $2)
+    FROM webhook.delivery AS d
+    WHERE d.webhook_id = $1 AND d.state = 'failed' AND d.attempts > 0 AND d.failed_at > $2
+    ORDER BY d.failed_at DESC LIMIT 1;
+$$;
+COMMENT ON FUNCTION webhook.failures_since(bigint, timestamptz) IS
+    'the last message of a webhook that has failed for good after this time, and how many have';
+REVOKE ALL ON webhook.unreported_failures FROM PUBLIC;
+REVOKE ALL ON FUNCTION webhook.failures_since FROM PUBLIC;
+
+CREATE FUNCTION webhook.redeliver_failed(webhook_id bigint, since timestamptz DEFAULT NULL, event text DEFAULT NULL) RETURNS bigint
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'webhook_redeliver_failed';
+COMMENT ON FUNCTION webhook.redeliver_failed(bigint, timestamptz, text)
+    IS 'delivers all messages again that have failed for good, or those that did since a time, or with these trigger names; returns their number';
+REVOKE ALL ON FUNCTION webhook.redeliver_failed FROM PUBLIC;
 
 -- The name of a watched table, to detect that another one gets it.
 
@@ -337,7 +384,7 @@ COMMENT ON FUNCTION webhook.outbox_backlog(boolean) IS
 -- The same with what is stored, in constant time whatever waits.  A large delivery table is sampled, and for each webhook as
 -- many rows are counted by the index as 10,000 for all of them allow.
 CREATE FUNCTION webhook.backlog_estimate() RETURNS TABLE (webhook_id bigint, unread bigint, waiting bigint, retrying bigint,
-    oldest timestamptz, estimated boolean)
+    oldest timestamptz, estimated boolean, failed bigint)
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
     SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
@@ -348,10 +395,12 @@ BEGIN
     IF blocks <= 1000 THEN
         RETURN QUERY
             SELECT coalesce(d.webhook_id, u.webhook_id), coalesce(u.messages, 0), coalesce(d.waiting, 0), coalesce(d.retrying, 0),
-                   least(u.oldest, d.oldest), coalesce(u.estimated, false)
+                   least(u.oldest, d.oldest), coalesce(u.estimated, false), coalesce(d.failed, 0)
             FROM (SELECT s.webhook_id, count(*) FILTER (WHERE s.state = 'waiting') AS waiting,
-                         count(*) FILTER (WHERE s.state = 'retrying') AS retrying, min(s.created_at) AS oldest
-                  FROM webhook.delivery AS s WHERE s.state IN ('waiting', 'retrying') GROUP BY s.webhook_id) AS d
+                         count(*) FILTER (WHERE s.state = 'retrying') AS retrying,
+                         min(s.created_at) FILTER (WHERE s.state <> 'failed') AS oldest,
+                         count(*) FILTER (WHERE s.state = 'failed') AS failed
+                  FROM webhook.delivery AS s GROUP BY s.webhook_id) AS d
             FULL JOIN webhook.outbox_backlog(false) AS u ON u.webhook_id = d.webhook_id;
         RETURN;
     END IF;
@@ -360,21 +409,26 @@ BEGIN
         SELECT w.id, coalesce(u.messages, 0),
                CASE WHEN c.waiting < maximum THEN c.waiting ELSE greatest(c.waiting, (s.waiting * blocks / 200.0)::bigint) END,
                CASE WHEN c.retrying < maximum THEN c.retrying ELSE greatest(c.retrying, (s.retrying * blocks / 200.0)::bigint) END,
-               least(u.oldest, c.oldest), coalesce(u.estimated, false) OR c.waiting >= maximum OR c.retrying >= maximum
+               least(u.oldest, c.oldest),
+               coalesce(u.estimated, false) OR c.waiting >= maximum OR c.retrying >= maximum OR c.failed >= maximum,
+               CASE WHEN c.failed < maximum THEN c.failed ELSE greatest(c.failed, (s.failed * blocks / 200.0)::bigint) END
         FROM webhook.webhook AS w
         CROSS JOIN LATERAL (
             SELECT (SELECT count(*) FROM (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'waiting'
                                           LIMIT maximum) AS n) AS waiting,
                    (SELECT count(*) FROM (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'retrying'
                                           LIMIT maximum) AS n) AS retrying,
+                   (SELECT count(*) FROM (SELECT FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'failed'
+                                          LIMIT maximum) AS n) AS failed,
                    least((SELECT d.created_at FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'waiting'
                           ORDER BY d.id LIMIT 1),
                          (SELECT d.created_at FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.state = 'retrying'
                           ORDER BY d.id LIMIT 1)) AS oldest) AS c
         LEFT JOIN (SELECT d.webhook_id, count(*) FILTER (WHERE d.state = 'waiting') AS waiting,
-                          count(*) FILTER (WHERE d.state = 'retrying') AS retrying
+                          count(*) FILTER (WHERE d.state = 'retrying') AS retrying,
+                          count(*) FILTER (WHERE d.state = 'failed') AS failed
                    FROM webhook.delivery AS d TABLESAMPLE SYSTEM (20000.0 / blocks) REPEATABLE (0)
-                   WHERE d.state IN ('waiting', 'retrying') GROUP BY d.webhook_id) AS s ON s.webhook_id = w.id
+                   GROUP BY d.webhook_id) AS s ON s.webhook_id = w.id
         LEFT JOIN webhook.outbox_backlog(false) AS u ON u.webhook_id = w.id;
 END
 $$;
@@ -967,7 +1021,8 @@ CREATE OR REPLACE VIEW webhook.stat_webhooks AS
            s.last_success_at, s.last_failure_at, s.last_error, s.failing_since, s.next_probe_at,
            s.agreed_at, s.allowed_rate,
            COALESCE(s.expired, 0) AS expired,
-           COALESCE(b.estimated, false) AS estimated
+           COALESCE(b.estimated, false) AS estimated,
+           COALESCE(b.failed, 0) AS dead_letters
     FROM webhook.webhook AS h
     LEFT JOIN webhook.current_health AS s ON s.webhook_id = h.id
     LEFT JOIN webhook.backlog_estimate() AS b ON b.webhook_id = h.id;
@@ -993,7 +1048,8 @@ COMMENT ON COLUMN webhook.stat_webhooks.agreed_at IS 'when the receiver agreed i
 COMMENT ON COLUMN webhook.stat_webhooks.allowed_rate IS 'requests per minute that the receiver allows; null: any';
 COMMENT ON COLUMN webhook.stat_webhooks.expired IS 'failed messages that were removed after webhook.failed_retention';
 COMMENT ON COLUMN webhook.stat_webhooks.estimated IS
-    'true: there is so much that pending, retrying and buffered are estimates; webhook.pending() counts';
+    'true: there is so much that pending, retrying, buffered and dead_letters are estimates; webhook.pending() counts';
+COMMENT ON COLUMN webhook.stat_webhooks.dead_letters IS 'messages that have failed for good and can be delivered again; see estimated';
 
 COMMENT ON COLUMN webhook.undelivered.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.undelivered.message_id IS 'id of the message, the header webhook-id';
@@ -1008,7 +1064,7 @@ COMMENT ON COLUMN webhook.undelivered.created_at IS 'when the message was captur
 
 COMMENT ON COLUMN webhook.notification.id IS 'id of the notification';
 COMMENT ON COLUMN webhook.notification.webhook_id IS 'the webhook that it is about, if there is one';
-COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, withheld, form, watched_table, api_key_age';
+COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, message_failed, withheld, form, watched_table, api_key_age';
 COMMENT ON COLUMN webhook.notification.message IS 'what has happened, for people';
 COMMENT ON COLUMN webhook.notification.token IS 'for webhook.reactivate(), once; null when it is of no use any more';
 COMMENT ON COLUMN webhook.notification.created_at IS 'when it happened';

@@ -34,6 +34,7 @@
 #include "capture/match.h"
 #include "compat.h"
 #include "http/http.h"
+#include "pure/result.h"
 #include "pure/retry.h"
 #include "pure/sign.h"
 #include "pure/url.h"
@@ -544,6 +545,30 @@ check_retry_schedule(const Field *field, Datum value)
 	for (int i = 0; i < n; i++)
 		(void) check_interval_us(field->name, DatumGetIntervalP(elements[i]),
 								 0, RETRY_MAX_STEP_SECONDS * INT64CONST(1000), field->hint);
+	return value;
+}
+
+Datum
+check_no_retry(const Field *field, Datum value)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	Datum	   *statuses;
+	int			n;
+
+	if (ARR_NDIM(array) != 1 || array_contains_nulls(array))
+		check_refuse(field, "it is not a plain list of integers");
+	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT, &statuses, NULL, &n);
+	for (int i = 0; i < n; i++)
+	{
+		int			status = DatumGetInt32(statuses[i]);
+
+		if (status >= 200 && status <= 299)
+			check_refuse(field, psprintf("%d means success", status));
+		if (status < 300 || status > 599)
+			check_refuse(field, psprintf("%d is not an error status", status));
+	}
+	if (n > RESULT_MAX_FINAL)
+		check_refuse(field, "there are too many");
 	return value;
 }
 

@@ -41,6 +41,7 @@ extern Datum check_transform(const Field *field, Datum value);
 extern Datum check_ordering(const Field *field, Datum value);
 extern Datum check_secret(const Field *field, Datum value);
 extern Datum check_retry_schedule(const Field *field, Datum value);
+extern Datum check_no_retry(const Field *field, Datum value);
 extern Datum check_timeout(const Field *field, Datum value);
 extern Datum check_rate_limit(const Field *field, Datum value);
 extern Datum check_max_in_flight(const Field *field, Datum value);

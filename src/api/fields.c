@@ -138,6 +138,10 @@ static const Field fields_table[FIELD_COUNT] =
 	[FIELD_BATCH_WAIT] = {
 		"batch_wait", INTERVALOID, false, NULL, INVALID, check_batch_wait,
 		"Specify an interval between 0 and 1 hour, without months or years, or NULL."
+	},
+	[FIELD_NO_RETRY] = {
+		"no_retry", INT4ARRAYOID, false, NULL, INVALID, check_no_retry,
+		"Specify HTTP statuses from 300 to 599, such as {400,422}, or NULL."
 	}
 };
 
@@ -271,6 +275,24 @@ fields_integer_from_json(const Field *field, const JsonbValue *json)
 	return Int32GetDatum((int32) number);
 }
 
+static Datum
+fields_integers_from_json(const Field *field, const JsonbValue *json)
+{
+	ArrayBuildState *state = initArrayResult(INT4OID, CurrentMemoryContext, false);
+	JsonbIterator *it;
+	JsonbValue	v;
+	JsonbIteratorToken token;
+
+	if (json->type != jbvBinary || !JsonContainerIsArray(json->val.binary.data) ||
+		JsonContainerIsScalar(json->val.binary.data))
+		check_refuse(field, "it is not an array");
+	it = JsonbIteratorInit(json->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		if (token == WJB_ELEM)
+			state = accumArrayResult(state, fields_integer_from_json(field, &v), false, INT4OID, CurrentMemoryContext);
+	return makeArrayResult(state, CurrentMemoryContext);
+}
+
 /* Convert a JSON array by the array type's input function. */
 static Datum
 fields_array_from_json(const Field *field, const JsonbValue *json)
@@ -308,6 +330,8 @@ fields_datum_from_json(const Field *field, JsonbValue *json)
 			return BoolGetDatum(json->val.boolean);
 		case INT4OID:
 			return fields_integer_from_json(field, json);
+		case INT4ARRAYOID:
+			return fields_integers_from_json(field, json);
 		case TEXTARRAYOID:
 		case INTERVALARRAYOID:
 			return fields_array_from_json(field, json);

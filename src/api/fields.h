@@ -39,10 +39,11 @@ typedef enum FieldId
 	FIELD_PREVIOUS,
 	FIELD_CONDITION,
 	FIELD_BATCH_SIZE,
-	FIELD_BATCH_WAIT
+	FIELD_BATCH_WAIT,
+	FIELD_NO_RETRY
 } FieldId;
 
-#define FIELD_COUNT		(FIELD_BATCH_WAIT + 1)
+#define FIELD_COUNT		(FIELD_NO_RETRY + 1)
 
 /* A value to store. */
 typedef struct FieldValue

@@ -42,6 +42,7 @@ PG_FUNCTION_INFO_V1(webhook_activate_webhook);
 PG_FUNCTION_INFO_V1(webhook_deactivate_webhook);
 PG_FUNCTION_INFO_V1(webhook_reactivate);
 PG_FUNCTION_INFO_V1(webhook_redeliver);
+PG_FUNCTION_INFO_V1(webhook_redeliver_failed);
 PG_FUNCTION_INFO_V1(webhook_delete_webhook_by_id);
 PG_FUNCTION_INFO_V1(webhook_get_webhook_log);
 PG_FUNCTION_INFO_V1(webhook_pending);
@@ -378,6 +379,15 @@ webhook_api_is_message_id(const char *text)
 	return *text == '\0';
 }
 
+static void
+webhook_api_refuse_inactive(int64 id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("webhook " INT64_FORMAT " is not active", id),
+			 errhint("Use webhook.activate_webhook() first.")));
+}
+
 /*
  * redeliver(webhook_id, message_id) returns boolean: false if it has not been
  * delivered yet
@@ -399,10 +409,7 @@ webhook_redeliver(PG_FUNCTION_ARGS)
 
 	as_owner_begin(&state);
 	if (!manage_lock_webhook(&state, DatumGetInt64(values[0])))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("webhook " INT64_FORMAT " is not active", DatumGetInt64(values[0])),
-				 errhint("Use webhook.activate_webhook() first.")));
+		webhook_api_refuse_inactive(DatumGetInt64(values[0]));
 	if (!webhook_api_is_message_id(TextDatumGetCString(values[1])))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -429,6 +436,50 @@ webhook_redeliver(PG_FUNCTION_ARGS)
 	wakeup_reload_at_commit();
 	as_owner_end(&state);
 	PG_RETURN_BOOL(result);
+}
+
+/* A time that is given as the beginning of a range; null is accepted. */
+static void
+webhook_api_check_since(FunctionCallInfo fcinfo, int n)
+{
+	if (!PG_ARGISNULL(n) && PG_GETARG_TIMESTAMPTZ(n) > Max(GetCurrentTimestamp(), clock_now()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\": it is in the future", "since"),
+				 errhint("Specify a time in the past, or NULL for all.")));
+}
+
+/*
+ * redeliver_failed(webhook_id, since, event) returns bigint
+ */
+Datum
+webhook_redeliver_failed(PG_FUNCTION_ARGS)
+{
+	static const char *const sql =
+		"UPDATE webhook.delivery SET state = 'waiting', attempts = 0, next_attempt_at = NULL, failed_at = NULL"
+		" WHERE webhook_id = $1 AND state = 'failed' AND failed_at >= COALESCE($2, '-infinity')"
+		"  AND ($3 IS NULL OR EXISTS (SELECT FROM unnest(string_to_array($3, ',')) AS p (pattern)"
+		"   WHERE event = p.pattern OR p.pattern = '*'"
+		"    OR p.pattern LIKE '_%.*' AND starts_with(event, left(p.pattern, -1))))";
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID};
+	Datum		values[] = {0, PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+	bool		nulls[] = {false, PG_ARGISNULL(1), PG_ARGISNULL(2)};
+	RunAs		state;
+	int64		result;
+
+	version_require();
+	values[0] = argument_required(fcinfo, 0, "webhook_id");
+	webhook_api_check_since(fcinfo, 1);
+	if (!PG_ARGISNULL(2))
+		values[2] = field_check(FIELD_EVENT, values[2], false).value;
+
+	as_owner_begin(&state);
+	if (!manage_lock_webhook(&state, DatumGetInt64(values[0])))
+		webhook_api_refuse_inactive(DatumGetInt64(values[0]));
+	result = (int64) as_owner_execute(sql, SPI_OK_UPDATE, 3, types, values, nulls);
+	wakeup_reload_at_commit();
+	as_owner_end(&state);
+	PG_RETURN_INT64(result);
 }
 
 /* The columns that update_webhook() changes. */
@@ -611,7 +662,7 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 		" s.failing_since, s.pending, s.buffered,"
 		" w.created_at, w.updated_at, w.owner, w.columns, w.filter, w.transform, w.ordering,"
 		" w.retry_schedule, w.timeout, w.rate_limit, w.max_in_flight, w.client_cert, w.ca_cert,"
-		" w.handshake, w.previous, w.condition::text, w.batch_size, w.batch_wait"
+		" w.handshake, w.previous, w.condition::text, w.batch_size, w.batch_wait, w.no_retry"
 		" FROM webhook.webhook w JOIN webhook.stat_webhooks s ON s.webhook_id = w.id"
 		" WHERE ($1 IS NULL OR w.app = $1)"
 	/* as catalog_event_matches() */

@@ -28,6 +28,19 @@ result_of_success(Health *health)
 	return decision;
 }
 
+/*
+ * A receiver that refuses single messages works, also 410 is about the message
+ * then; if it was failing, this was its probe.
+ */
+static ResultDecision
+result_of_refusal(Health *health)
+{
+	ResultDecision decision = result_of_success(health);
+
+	decision.delivery = RESULT_FAIL;
+	return decision;
+}
+
 static ResultDecision
 result_of_failure(Health *health, const RetrySchedule *schedule, const HealthFailure *failure)
 {
@@ -65,7 +78,11 @@ result_of_failure(Health *health, const RetrySchedule *schedule, const HealthFai
 static bool
 result_is_divisible(const AttemptResult *result)
 {
-	if (result->messages < 2 || result->status < 400 || result->status > 499)
+	if (result->messages < 2)
+		return false;
+	if (result->final)
+		return true;
+	if (result->status < 400 || result->status > 499)
 		return false;
 	switch (result->status)
 	{
@@ -94,6 +111,15 @@ result_of_preparation(const RetrySchedule *schedule, const HealthFailure *failur
 	return decision;
 }
 
+bool
+result_is_final(const FinalStatuses *final, int status)
+{
+	for (int i = 0; i < final->count; i++)
+		if (final->statuses[i] == status)
+			return true;
+	return false;
+}
+
 ResultDecision
 result_decide(Health *health, const RetrySchedule *schedule, const AttemptResult *result)
 {
@@ -114,5 +140,7 @@ result_decide(Health *health, const RetrySchedule *schedule, const AttemptResult
 		return result_without_judgement(RESULT_SPLIT, RESULT_KEEP_KEY);
 	if (result->unprepared)
 		return result_of_preparation(schedule, &result->failure);
+	if (result->final)
+		return result_of_refusal(health);
 	return result_of_failure(health, schedule, &result->failure);
 }

@@ -21,6 +21,8 @@ typedef struct AttemptResult
 	bool		test;			/* it was a test call */
 	bool		unprepared;		/* no request was made: the payload could not
 								 * be shaped or transformed */
+	bool		final;			/* the receiver has refused it for good, see
+								 * result_is_final() */
 	bool		active;			/* the webhook is active */
 	bool		sendable;		/* ... and this delivery may be sent to it now */
 	int			messages;		/* number of messages in the request */
@@ -69,6 +71,17 @@ typedef struct ResultDecision
 	int			warn;			/* percent of the schedule that have elapsed
 								 * without a success, to be reported; or 0 */
 } ResultDecision;
+
+/* The statuses with which a webhook's deliveries fail at once. */
+#define RESULT_MAX_FINAL	32
+
+typedef struct FinalStatuses
+{
+	int			count;
+	int			statuses[RESULT_MAX_FINAL];
+} FinalStatuses;
+
+extern bool result_is_final(const FinalStatuses *final, int status);
 
 /* Decide, and keep the endpoint's health up to date. */
 extern ResultDecision result_decide(Health *health, const RetrySchedule *schedule, const AttemptResult *result);

@@ -23,6 +23,7 @@
 #include "send/attempt.h"
 #include "send/attempt_log.h"
 #include "send/batch.h"
+#include "send/dead_letter.h"
 #include "send/deactivation.h"
 #include "send/order_key.h"
 #include "send/prepare.h"
@@ -81,6 +82,7 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	described.failure.probe = delivery->probe;
 	described.failure.gone = result->status == 410;
 	described.failure.handshake = delivery->attempt.handshake;
+	described.final = !delivery->attempt.handshake && result_is_final(&endpoint->config.no_retry, result->status);
 	if (!pg_strong_random(&described.failure.random, sizeof(described.failure.random)))
 		described.failure.random = PG_UINT32_MAX / 2;	/* no jitter */
 	described.failure.retry_after = attempt_wanted_delay(result, now);
@@ -129,6 +131,7 @@ attempt_settle_delivery(Delivery *delivery, const ResultDecision *decision, cons
 			break;
 		case RESULT_FAIL:
 			attempt_log_failed(delivery->endpoint);
+			dead_letter_note(delivery, result, now);
 			spill_write_later(delivery, DELIVERY_FAILED, 0, error);
 			break;
 		case RESULT_WAIT:
@@ -275,6 +278,7 @@ attempt_refuse(Delivery *delivery, const char *reason, TimestampTz now)
 	{
 		attempt_log_attempt(delivery, NULL, &result, now, true);
 		delivery->attempts++;
+		dead_letter_note(delivery, &result, now);
 	}
 	attempt_withhold(delivery, reason, now);
 }

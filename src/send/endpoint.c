@@ -47,7 +47,7 @@ static SpiStatement endpoint_load_statement = {
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END,"
 	" deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
 	" integration, transform, handshake, discarded, previous,"
-	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint"
+	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint, no_retry"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
@@ -85,6 +85,7 @@ enum
 	Anum_config_previous,
 	Anum_config_batch_size,
 	Anum_config_batch_wait,
+	Anum_config_no_retry,
 };
 
 static SpiStatement endpoint_changed_at_statement = {
@@ -221,6 +222,23 @@ endpoint_load_schedule(Endpoint *endpoint, Datum array)
 	endpoint->config.own_schedule = n > 0;
 }
 
+static void
+endpoint_load_no_retry(Endpoint *endpoint)
+{
+	bool		isnull;
+	Datum		array = spi_statement_value(0, Anum_config_no_retry, &isnull);
+	Datum	   *statuses;
+
+	endpoint->config.no_retry.count = 0;
+	if (isnull)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(array), INT4OID, sizeof(int32), true, TYPALIGN_INT,
+					  &statuses, NULL, &endpoint->config.no_retry.count);
+	endpoint->config.no_retry.count = Min(endpoint->config.no_retry.count, RESULT_MAX_FINAL);
+	for (int i = 0; i < endpoint->config.no_retry.count; i++)
+		endpoint->config.no_retry.statuses[i] = DatumGetInt32(statuses[i]);
+}
+
 static EndpointOrdering
 endpoint_parse_ordering(const char *text)
 {
@@ -320,6 +338,7 @@ endpoint_load_row(Endpoint *endpoint)
 	d = spi_statement_value(0, Anum_config_batch_wait, &isnull);
 	endpoint->config.batch_wait = isnull ? 0 : DatumGetInt64(d);
 	endpoint->state.batch_limit = 0;
+	endpoint_load_no_retry(endpoint);
 	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, Anum_config_handshake, &isnull));
 	endpoint_set_pace(endpoint);
 }

@@ -16,6 +16,7 @@
 #include "http/http.h"
 #include "pure/handshake.h"
 #include "pure/health.h"
+#include "pure/result.h"
 #include "pure/retry.h"
 #include "pure/sign.h"
 #include "send/format.h"
@@ -79,6 +80,7 @@ typedef struct EndpointConfig
 	TimestampTz previous_key_until;
 	bool		own_schedule;
 	RetrySchedule schedule;		/* when own_schedule */
+	FinalStatuses no_retry;		/* these are not retried */
 	long		timeout_ms;		/* 0: the setting's */
 	int			max_in_flight;
 	int			rate_limit;		/* requests per second; 0: no limit */

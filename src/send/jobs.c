@@ -31,6 +31,7 @@
 #include "log/partitions.h"
 #include "log/standby.h"
 #include "send/attempt_log.h"
+#include "send/dead_letter.h"
 #include "send/deactivation.h"
 #include "send/dispatch.h"
 #include "send/home.h"
@@ -335,6 +336,12 @@ jobs_prepare(TimestampTz now)
 }
 
 static TimestampTz
+jobs_next_dead_letters(TimestampTz now)
+{
+	return dead_letter_next();
+}
+
+static TimestampTz
 jobs_next_key_ages(TimestampTz now)
 {
 	return notify_next_key_ages();
@@ -387,6 +394,7 @@ static const struct
 	{jobs_next_load, jobs_load},
 	{jobs_next_read, jobs_read},
 	{jobs_next_prepare, jobs_prepare},
+	{jobs_next_dead_letters, dead_letter_report},
 	{jobs_next_key_ages, jobs_key_ages},
 	{jobs_never, jobs_tidy},
 	{jobs_never, jobs_save_position}
@@ -532,7 +540,7 @@ jobs_leave(TimestampTz now)
 	/* What has been committed since is marked as well. */
 	if (!all_sent)
 		shmem_mark_unfinished(jobs_slot);
-	shmem_mark_left(jobs_slot, ours && all_sent ? recall_next_event() : DT_NOEND,
+	shmem_mark_left(jobs_slot, ours && all_sent ? Min(recall_next_event(), dead_letter_next()) : DT_NOEND,
 					ours ? 0 : BLOCKED_REST_MS * INT64CONST(1000));
 }
 
@@ -546,6 +554,7 @@ jobs_clock_set_back(TimestampTz before, TimestampTz now)
 	spill_clock_set_back();
 	probe_clock_set_back(before - now);
 	deactivation_clock_set_back();
+	dead_letter_clock_set_back();
 	withheld_clock_set_back(now);
 	notify_clock_set_back(now);
 	trim_plan();

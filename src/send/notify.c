@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * notify.c
- *		Notifications for operators: warnings, deactivated webhooks.
+ *		Notifications for operators: warnings, deactivated webhooks, failed messages.
  *
  * The token that activates a webhook again is in the row and in the
  * message to the owner's other webhooks, but not in the NOTIFY: any role may
- * listen.
+ * listen.  The same is true of the details of a failed message.
  *
  *-------------------------------------------------------------------------
  */
@@ -144,27 +144,36 @@ notify_emit(const Endpoint *endpoint, const char *event, const char *json)
 	outbox_append(&row, &message_id);
 }
 
+/* Write the row; text is its message.  Returns false if the webhook has just been deleted. */
+static bool
+notify_insert(const Endpoint *endpoint, const char *kind, const char *text, const char *token, int64 *id)
+{
+	Datum		values[5];
+	char		nulls[6] = "     ";
+	bool		isnull;
+
+	values[0] = Int64GetDatum(endpoint->id);
+	values[1] = CStringGetTextDatum(kind);
+	values[2] = CStringGetTextDatum(text);
+	values[3] = token ? CStringGetTextDatum(token) : (Datum) 0;
+	nulls[3] = token ? ' ' : 'n';
+	values[4] = TimestampTzGetDatum(clock_now());
+	if (spi_statement_execute(&notify_insert_statement, values, nulls) == 0)
+		return false;
+	*id = DatumGetInt64(spi_statement_value(0, 1, &isnull));
+	return true;
+}
+
 /* In the table, the link is part of the message. */
 static void
 notify_raise(const Endpoint *endpoint, const char *kind, const char *message,
 			 const char *reason, const char *token, const char *link)
 {
 	const char *row_text = link ? psprintf("%s; to activate it again: %s", message, link) : message;
-	Datum		values[5];
-	char		nulls[6] = "     ";
-	bool		isnull;
 	int64		id;
 
-	values[0] = Int64GetDatum(endpoint->id);
-	values[1] = CStringGetTextDatum(kind);
-	values[2] = CStringGetTextDatum(row_text);
-	values[3] = token ? CStringGetTextDatum(token) : (Datum) 0;
-	nulls[3] = token ? ' ' : 'n';
-	values[4] = TimestampTzGetDatum(clock_now());
-	if (spi_statement_execute(&notify_insert_statement, values, nulls) == 0)
+	if (!notify_insert(endpoint, kind, row_text, token, &id))
 		return;
-	id = DatumGetInt64(spi_statement_value(0, 1, &isnull));
-
 	Async_Notify(CHANNEL, notify_message(endpoint, id, kind, message, reason, NULL, NULL));
 	notify_emit(endpoint, psprintf("webhook.%s", kind),
 				notify_message(endpoint, id, kind, message, reason, token, link));
@@ -187,6 +196,55 @@ notify_form(const Endpoint *endpoint, const char *faults)
 
 	if (spi_statement_execute(&notify_find_form_statement, values, NULL) == 0)
 		notify_raise(endpoint, "form", message, NULL, NULL, NULL);
+}
+
+/* The members of the message that describe the last one that has failed, after those of any notification. */
+static char *
+notify_failure_message(char *json, const FailureNotice *notice)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendBinaryStringInfo(&buf, json, (int) strlen(json) - 1);
+	appendStringInfo(&buf, ",\"count\":" INT64_FORMAT, notice->count);
+	notify_append_pair(&buf, "message_id", notice->message_id);
+	notify_append_pair(&buf, "event", notice->event);
+	notify_append_pair(&buf, "entity_type", notice->entity_type);
+	if (notice->entity_id != NULL)
+		appendStringInfo(&buf, ",\"entity_id\":%s", notice->entity_id);
+	notify_append_pair(&buf, "event_uid", notice->event_uid);
+	appendStringInfo(&buf, ",\"attempts\":%d", notice->attempts);
+	if (notice->status > 0)
+		appendStringInfo(&buf, ",\"status\":%d", notice->status);
+	if (notice->answer != NULL)
+		notify_append_pair(&buf, "answer",
+						   TextDatumGetCString(spi_statement_safe_text(notice->answer, strlen(notice->answer))));
+	notify_append_pair(&buf, "error", notice->error);
+	appendStringInfoChar(&buf, '}');
+	return buf.data;
+}
+
+void
+notify_message_failed(const Endpoint *endpoint, const FailureNotice *notice)
+{
+	static const char kind[] = "message_failed";
+	char	   *message = psprintf("%s: " INT64_FORMAT " %s for good, %s, after %d %s",
+								   notify_describe(endpoint), notice->count,
+								   notice->count == 1 ? "message has failed" : "messages have failed",
+								   notice->count == 1 ? notice->event : psprintf("the last one was %s", notice->event),
+								   notice->attempts, notice->attempts == 1 ? "attempt" : "attempts");
+	char	   *row_text = message;
+	int64		id;
+
+	if (notice->entity_id != NULL)
+		row_text = psprintf("%s; entity %s", row_text, notice->entity_id);
+	if (notice->error != NULL)
+		row_text = psprintf("%s; %s", row_text, notice->error);
+	if (!notify_insert(endpoint, kind, row_text, NULL, &id))
+		return;
+	Async_Notify(CHANNEL, notify_message(endpoint, id, kind, message, NULL, NULL, NULL));
+	notify_emit(endpoint, "webhook.message_failed",
+				notify_failure_message(notify_message(endpoint, id, kind, message, NULL, NULL, NULL), notice));
 }
 
 static char *

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * notify.h
- *		Notifications for operators: warnings, deactivated webhooks.
+ *		Notifications for operators: warnings, deactivated webhooks, failed messages.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,6 +36,23 @@ extern void notify_form(const Endpoint *endpoint, const char *faults);
  * change.
  */
 extern bool notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_of);
+
+/* Messages that have failed for good since the last notification of it, and the last of them. */
+typedef struct FailureNotice
+{
+	int64		count;
+	const char *message_id;
+	const char *event;
+	const char *entity_type;	/* or NULL, like the next two */
+	const char *entity_id;		/* as JSON */
+	const char *event_uid;
+	int			attempts;
+	const char *error;			/* or NULL */
+	int			status;			/* 0: unknown, or there was no response */
+	const char *answer;			/* its body, in any encoding; NULL: unknown */
+} FailureNotice;
+
+extern void notify_message_failed(const Endpoint *endpoint, const FailureNotice *notice);
 
 /*
  * When is it time to check the ages of API keys?  The second function raises a

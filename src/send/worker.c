@@ -46,6 +46,7 @@
 #include "log/standby.h"
 #include "send/attempt.h"
 #include "send/attempt_log.h"
+#include "send/dead_letter.h"
 #include "send/deactivation.h"
 #include "send/dispatch.h"
 #include "send/format.h"
@@ -388,6 +389,7 @@ worker_init_sending(void)
 	queue_init(context);
 	spill_init(context);
 	deactivation_init(context);
+	dead_letter_init(context);
 	attempt_init(worker_http, context);
 }
 

@@ -2,7 +2,7 @@
 #
 # Days pass in seconds: webhook.clock_offset sets the clock by which the worker schedules.
 #
-# Mission: M3 M7 M8 M9, E6, W2 W3 W4 W5 W11 W12.
+# Mission: M3 M7 M8 M9, E6, W2 W3 W4 W5 W11 W12 X10.
 
 use strict;
 use warnings;
@@ -10,7 +10,7 @@ use warnings;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest qw($clock sql emit becomes let_pass kill_worker end_test);
+use WebhookTest qw($clock sql emit emit_many becomes let_pass kill_worker end_test);
 
 my $node = WebhookTest::start_node('failure', "webhook.reactivation_url = 'https://ops.example/on?token={token}'",
 	'restart_after_crash = on');
@@ -389,6 +389,55 @@ $before = scalar($receiver->requests('/test'));
 sql("SELECT webhook.test_webhook($id, '1')");
 $receiver->arrives('/test', $before + 1, 'E6: a test is sent all the same');
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 23, 'E6: without effect on what waits');
+end_test();
+
+# X10: messages that fail for good are reported, at most once an hour; statuses that are not retried
+
+$receiver->reset;
+$id = $receiver->webhook('/dead', retry_schedule => "'{1 hour}'", no_retry => "'{410,422}'");
+$receiver->webhook('/ops', event => "'webhook.message_failed'", app => "'ops'");
+$receiver->behave('/dead', status => 422, body => '{"bad": "name"}', times => 1);
+$message = emit(1, 'a');
+emit(2, 'a');
+$receiver->arrives('/dead', 2, 'X10: the next message of the entity is sent at once');
+becomes("SELECT state, attempts, last_error FROM webhook.undelivered", 'failed|1|HTTP status 422', 'X10: the first is not retried');
+let_pass(2);
+my $reports = "SELECT string_agg(message, chr(10) ORDER BY id) FROM webhook.notification WHERE webhook_id = $id AND kind = 'message_failed'";
+becomes($reports, qq(webhook $id ("app"): 1 message has failed for good, thing.done, after 1 attempt; entity "a"; HTTP status 422), 'X10: a notification');
+$receiver->arrives('/ops', 1, 'X10: and a message');
+my $told = decode_json(($receiver->requests('/ops'))[0]{body})->{result};
+is(join(' ', map { "$_=$told->{$_}" } qw(webhook_id count message_id event entity_id attempts status answer error)),
+	qq(webhook_id=$id count=1 message_id=$message event=thing.done entity_id=a attempts=1 status=422 answer={"bad": "name"} error=HTTP status 422),
+	'X10: which says what has failed, and why');
+becomes("SELECT active, failing_since IS NULL FROM webhook.get_webhooks('app')", 't|t', 'X10: the webhook is well');
+
+$receiver->behave('/dead', status => 410, times => 30);
+emit_many(3, 32);
+becomes("SELECT failed, dead_letters, active FROM webhook.stat_webhooks WHERE webhook_id = $id", '31|31|t', 'X10: 410 deactivates nothing, where it is named');
+kill_worker();
+let_pass(1800);
+emit(40, 'c');
+$receiver->arrives('/dead', 33, 'X10: half an hour and a crash later');
+is(sql("SELECT count(*) FROM webhook.notification WHERE webhook_id = $id"), 1, 'X10: there is no other notification');
+let_pass(1810);
+becomes("SELECT count(*), max(substring(message, '\\d+ messages have failed for good')) FROM webhook.notification WHERE webhook_id = $id",
+	'2|30 messages have failed for good', 'X10: after an hour there is one for all of them');
+$receiver->arrives('/ops', 2, 'X10: and one message');
+is(decode_json(($receiver->requests('/ops'))[1]{body})->{result}{count}, 30, 'X10: with their number');
+
+$receiver->behave('/dead');
+foreach my $call ([ "since => 'infinity'", '22023', 'argument "since": it is in the future' ],
+	[ "event => 'a b'", '42602', 'argument "event"' ])
+{
+	WebhookTest::fails_with($node, "SELECT webhook.redeliver_failed($id, $call->[0])", $call->[1], $call->[2], "X10: refused: $call->[0]");
+}
+WebhookTest::fails_with($node, 'SELECT webhook.redeliver_failed(-1)', 'P0002', 'does not exist', 'X10: refused: no such webhook');
+is(sql("SELECT webhook.redeliver_failed($id, event => 'other.*')"), 0, 'X10: nothing of another name');
+is(sql("SELECT webhook.redeliver_failed($id, since => now() - interval '1 hour', event => 'thing.*')"), 31, 'X10: all are delivered again');
+WebhookTest::wait_until_delivered($node);
+is_deeply([ sort { $a <=> $b } ($receiver->numbers('/dead'))[33 .. 63] ], [ 1, 3 .. 32 ], 'X10: each once');
+becomes("SELECT failed, dead_letters FROM webhook.stat_webhooks WHERE webhook_id = $id", '31|0', 'X10: none is left');
+is(sql("SELECT webhook.redeliver_failed($id)"), 0, 'X10: nothing to deliver again');
 end_test();
 
 # The NOTIFY of M8 has no token

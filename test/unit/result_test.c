@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * result_test.c
- *		W4, W5, M7: what follows from the result of an attempt.
+ *		W4, W5, M7, X10: what follows from the result of an attempt.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,6 +51,24 @@ static const Case cases[] = {
 	{"W5: failure after deactivation", {0}, {.failure.attempts = 1},
 	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
 
+	{"X10: final status", {.failures = 3}, {.active = true,.sendable = true,.final = true,.failure.attempts = 1},
+	RESULT_FAIL, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
+	{"X10: final status, schedule used up, nothing succeeds", {.failures = 3},
+	{.active = true,.sendable = true,.final = true,.failure.attempts = 4},
+	RESULT_FAIL, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
+	{"X10: final 410", {0}, {.active = true,.sendable = true,.final = true,.failure.attempts = 1,.failure.gone = true},
+	RESULT_FAIL, RESULT_PASS_KEY, RESULT_UNCHANGED, true},
+	{"X10: final status for a probe", FAILING,
+		{.active = true,.sendable = true,.final = true,.failure.attempts = 1,.failure.probe = true},
+	RESULT_FAIL, RESULT_PASS_KEY, RESULT_RECOVERED, true},
+	{"X10: final status for a batch", {0},
+	{.active = true,.sendable = true,.final = true,.messages = 2,.status = 500,.failure.attempts = 1},
+	RESULT_SPLIT, RESULT_KEEP_KEY, RESULT_UNCHANGED, false},
+	{"X10: final status after deactivation", {0}, {.final = true,.failure.attempts = 1},
+	RESULT_WAIT, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
+	{"X10: final status for a test call", {0}, {.test = true,.active = true,.final = true,.failure.attempts = 1},
+	RESULT_FINISH, RESULT_PASS_KEY, RESULT_UNCHANGED, false},
+
 	{"I17: payload cannot be prepared", {0}, {.active = true,.sendable = true,.unprepared = true,.failure.attempts = 1},
 	RESULT_RETRY, RESULT_BLOCK_KEY, RESULT_UNCHANGED, false},
 	{"I17: payload cannot be prepared, schedule used up", {.failures = 9},
@@ -96,6 +114,10 @@ static const Case cases[] = {
 	RESULT_SEND, RESULT_KEEP_KEY, RESULT_UNCHANGED, false},
 };
 
+static const FinalStatuses none = {0};
+static const FinalStatuses one = {.count = 1,.statuses = {400, 422}};
+static const FinalStatuses two = {.count = 2,.statuses = {400, 422}};
+
 int
 main(void)
 {
@@ -122,5 +144,9 @@ main(void)
 		if (!decision.judged)
 			ok(memcmp(&health, &c->health, sizeof(health)) == 0, "%s: health unchanged", c->name);
 	}
+	ok(!result_is_final(&none, 0), "X10: no status is final");
+	ok(result_is_final(&two, 422), "X10: one of two");
+	ok(!result_is_final(&two, 500), "X10: none of two");
+	ok(!result_is_final(&one, 422), "X10: not beyond the count");
 	return done();
 }
