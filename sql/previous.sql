@@ -160,9 +160,11 @@ SELECT drop_hooks();
 -- What cannot be judged is no match, and does not disturb the statement.
 SELECT hook('broken', 'orders.*', $$condition => '$.new.tags.datetime() == "1".datetime() || $.new.total.double() > 0'$$) IS NULL AS none,
     hook('strict', 'orders.*', $$condition => 'strict $.new.tags.missing == 1'$$) IS NULL AS none;
+SELECT condition_errors AS before FROM webhook.stat_workers WHERE database = current_database() \gset
 INSERT INTO orders VALUES (2, 'new', 'NaN', 'infinity', '"\\"');
 UPDATE orders SET tags = '{"a": 1}';
 SELECT event, receivers(webhook_ids) FROM new_rows();
+SELECT condition_errors - :before AS counted FROM webhook.stat_workers WHERE database = current_database();
 SELECT drop_hooks();
 
 -- Application events have a payload as "new".

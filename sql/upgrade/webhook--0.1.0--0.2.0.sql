@@ -135,7 +135,8 @@ CREATE FUNCTION webhook.worker_states(
     OUT database   oid,
     OUT since      timestamptz,
     OUT restart_at timestamptz,
-    OUT last_error text
+    OUT last_error text,
+    OUT condition_errors bigint
 ) RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'webhook_worker_states';
@@ -144,7 +145,8 @@ REVOKE ALL ON FUNCTION webhook.worker_states FROM PUBLIC;
 INSERT INTO webhook.granted
     SELECT 'worker_states', g.grantee, g.is_grantable FROM webhook.granted AS g WHERE g.proname OPERATOR(pg_catalog.=) 'worker_slots';
 CREATE OR REPLACE VIEW webhook.stat_workers AS
-    SELECT d.datname AS database, s.pid, s.state, s.activity, s.in_flight, s.delivered, s.failed, t.restart_at, t.last_error, t.since
+    SELECT d.datname AS database, s.pid, s.state, s.activity, s.in_flight, s.delivered, s.failed, t.restart_at, t.last_error, t.since,
+           t.condition_errors
       FROM webhook.worker_slots() AS s
       LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.database
       LEFT JOIN webhook.worker_states() AS t ON t.database = s.database;
@@ -1080,6 +1082,7 @@ COMMENT ON COLUMN webhook.stat_workers.failed IS 'messages that have failed perm
 COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is started, if nothing happens before; null: not known';
 COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended; shown in its own database only';
 COMMENT ON COLUMN webhook.stat_workers.since IS 'since when it has been in this state';
+COMMENT ON COLUMN webhook.stat_workers.condition_errors IS 'how often since the server was started a condition could not be judged for a change';
 
 COMMENT ON COLUMN webhook.withheld.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.withheld.relation IS 'the watched table';

@@ -20,6 +20,7 @@
 #include "base/pinned_settings.h"
 #include "capture/match.h"
 #include "compat.h"
+#include "server/shmem.h"
 #include "shape/json_field.h"
 #include "watch/evaluate.h"
 
@@ -109,22 +110,37 @@ match_condition_document(const char *new, const char *old)
 	return match_parse_payload(psprintf("{\"new\":%s,\"old\":%s}", new != NULL ? new : "null", old != NULL ? old : "null"));
 }
 
-/* The result may also be null, for "unknown". */
+/* Most errors, as a comparison of a string with a number, do not end the evaluation: the result is unknown, a null. */
 static bool
-match_jsonpath(JsonPath *condition, Jsonb *document)
+match_jsonpath(JsonPath *condition, Jsonb *document, bool *unknown)
 {
 	LOCAL_FCINFO(fcinfo, 4);
+	Jsonb		no_variables;	/* {} */
 	Datum		result;
+
+	SET_VARSIZE(&no_variables, sizeof(Jsonb));
+	no_variables.root.header = JB_FOBJECT;
 
 	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(document);
 	fcinfo->args[1].value = PointerGetDatum(condition);
-	fcinfo->args[2].value = JsonbPGetDatum(match_parse_payload("{}"));	/* no variables */
+	fcinfo->args[2].value = JsonbPGetDatum(&no_variables);
 	fcinfo->args[3].value = BoolGetDatum(false);	/* raise errors */
 	for (int i = 0; i < 4; i++)
 		fcinfo->args[i].isnull = false;
 	result = jsonb_path_match_tz(fcinfo);
+	*unknown = fcinfo->isnull;
 	return !fcinfo->isnull && DatumGetBool(result);
+}
+
+/* Count a condition that could not be judged, for stat_workers. */
+static void
+match_note_error(void)
+{
+	DatabaseSlot *slot = shmem_available() ? shmem_my_slot() : NULL;
+
+	if (slot != NULL)
+		pg_atomic_fetch_add_u64(&slot->condition_errors, 1);
 }
 
 bool
@@ -133,14 +149,18 @@ match_condition(JsonPath *condition, Jsonb *document)
 	MemoryContext context = CurrentMemoryContext;
 	int			nest_level = pinned_begin(PINNED_ZONE);
 	volatile bool result = false;
+	bool		unknown;
 
 	PG_TRY();
 	{
-		result = match_jsonpath(condition, document);
+		result = match_jsonpath(condition, document, &unknown);
+		if (unknown)
+			match_note_error();
 	}
 	PG_CATCH();
 	{
 		match_ignore_data_error(context);
+		match_note_error();
 	}
 	PG_END_TRY();
 	pinned_end(nest_level);
@@ -152,10 +172,11 @@ match_is_predicate(JsonPath *condition)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool result = true;
+	bool		unknown;
 
 	PG_TRY();
 	{
-		(void) match_jsonpath(condition, match_condition_document("{}", "{}"));
+		(void) match_jsonpath(condition, match_condition_document("{}", "{}"), &unknown);
 	}
 	PG_CATCH();
 	{

@@ -109,6 +109,7 @@ shmem_init_slot(DatabaseSlot *slot)
 	pg_atomic_init_u32(&slot->in_flight, 0);
 	pg_atomic_init_u64(&slot->delivered, 0);
 	pg_atomic_init_u64(&slot->failed, 0);
+	pg_atomic_init_u64(&slot->condition_errors, 0);
 }
 
 static void

@@ -107,6 +107,9 @@ typedef struct DatabaseSlot
 	pg_atomic_uint32 in_flight;
 	pg_atomic_uint64 delivered; /* since the server started */
 	pg_atomic_uint64 failed;
+
+	/* written by all sessions: conditions that could not be judged */
+	pg_atomic_uint64 condition_errors;
 } DatabaseSlot;
 
 /* Request shared memory and install the hooks; called once from _PG_init, only while preloading. */

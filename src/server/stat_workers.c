@@ -18,7 +18,7 @@
 #include "server/shmem.h"
 
 #define WORKER_SLOTS_COLUMNS	7
-#define WORKER_STATES_COLUMNS	4
+#define WORKER_STATES_COLUMNS	5
 
 PG_FUNCTION_INFO_V1(webhook_worker_slots);
 PG_FUNCTION_INFO_V1(webhook_worker_states);
@@ -160,6 +160,7 @@ stat_workers_state_tuple(DatabaseSlot *slot, TupleDesc desc)
 	values[2] = stat_workers_restart_at(&copy, &nulls[2]);
 	values[3] = PointerGetDatum(cstring_to_text(copy.last_error));
 	nulls[3] = copy.last_error[0] == '\0' || copy.database != MyDatabaseId;
+	values[4] = Int64GetDatum(pg_atomic_read_u64(&slot->condition_errors));
 	return stat_workers_form_row(desc, WORKER_STATES_COLUMNS, values, nulls);
 }
 
@@ -208,7 +209,7 @@ webhook_worker_slots(PG_FUNCTION_ARGS)
 }
 
 /*
- * worker_states() → (database, since, restart_at, last_error)
+ * worker_states() → (database, since, restart_at, last_error, condition_errors)
  */
 Datum
 webhook_worker_states(PG_FUNCTION_ARGS)
