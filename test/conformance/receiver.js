@@ -1,15 +1,17 @@
 // A receiver that believes nothing: every request is verified by the official libraries of those who wrote the
 // specifications, and by Node's own crypto where they have none (v1a).
 //
-//   node receiver.js LEDGER SECRETS SCHEMAS
+//   node receiver.js LEDGER SECRETS SCHEMAS CATALOGUE
 //
 // It listens on a port of its own, prints it, and ends with its standard input.  SECRETS is a file of JSON, read for
 // each request: {"/path": {"secrets": ["whsec_..."], "public_keys": ["whpk_..."]}, ...}.  SCHEMAS has the JSON Schema of
-// each format, with that of the headers in "$defs": {"entity": {...}, ...}.  The ledger gets one line of JSON per request:
+// each format, with that of the headers in "$defs": {"entity": {...}, ...}; CATALOGUE, which is read for each request, that of
+// single paths, one for each trigger name.  The ledger gets one line of JSON per request:
 //
 //   {"path": ..., "method": ..., "format": the last part of the path, "length": of the body in bytes,
 //    "signatures": ["v1", "v1a"], "standardwebhooks": [...], "svix": [...], "v1a": [...], "event": {...} or "error": ...,
-//    "schema": what ajv finds wrong with headers and body}
+//    "schema": what ajv finds wrong with headers and body,
+//    "catalogue": the same for the schema of the path, "loose": whether that accepts the body with one more key}
 //
 // "standardwebhooks", "svix" and "v1a" tell for each secret or public key whether it verified the request; "event" is
 // what the CloudEvents SDK read.  For a path /batch/... that is a list, as are "ids", those of the messages.
@@ -25,7 +27,7 @@ const { HTTP } = require("cloudevents");
 const standardwebhooks = require("standardwebhooks");
 const svix = require("svix");
 
-const [ledger, secretsFile, schemasFile] = process.argv.slice(2);
+const [ledger, secretsFile, schemasFile, catalogueFile] = process.argv.slice(2);
 const ajv = addFormats(new Ajv({ strict: true, strictTypes: false, strictRequired: false, allErrors: true }));
 const validators = Object.entries(JSON.parse(fs.readFileSync(schemasFile, "utf8"))).map(([format, schema]) => [
   format,
@@ -86,6 +88,40 @@ function schemaErrors(format, batched, headers, text) {
     validate[part](value) ? [] : validate[part].errors.map((error) => `${part}${error.instancePath} ${error.message}`));
 }
 
+// By text, as each is for many requests.
+const compiled = new Map();
+
+function compile(schema) {
+  const text = JSON.stringify(schema);
+
+  if (!compiled.has(text)) {
+    compiled.set(text, ajv.compile(schema));
+  }
+  return compiled.get(text);
+}
+
+// A body fits if it does so for one of the trigger names that are sent to the path; the messages of a batch may differ in it.
+function catalogueErrors(path, headers, text) {
+  const schemas = Object.values(JSON.parse(fs.readFileSync(catalogueFile, "utf8"))[path] || {});
+  const body = JSON.parse(text);
+  const batched = schemas.some((schema) => schema.type === "array" && schema.maxItems);
+  const values = batched ? body.map((element) => [element]) : [body];
+  const check = (schema, value) => [[compile(schema), value], [compile(schema.$defs.headers), headers]]
+    .flatMap(([validate, part]) => validate(part) ? [] : validate.errors);
+  const isObject = (value) => value !== null && typeof value === "object";
+  const more = (value) => Array.isArray(value) ? value.map(more) : isObject(value) ? { ...value, "no such key": 1 } : "no object";
+
+  return schemas.length === 0 ? {} : {
+    catalogue: values.flatMap((value) => {
+      const errors = schemas.map((schema) => check(schema, value));
+
+      return errors.some((list) => list.length === 0) ? [] :
+        errors.flat().map((error) => `${path} ${error.instancePath} ${error.message}: ${text}`);
+    }),
+    loose: values.some((value) => schemas.some((schema) => check(schema, more(value)).length === 0)),
+  };
+}
+
 function examine(request, body) {
   const path = request.url.split("?")[0];
   const { secrets = [], public_keys: publicKeys = [] } = JSON.parse(fs.readFileSync(secretsFile, "utf8"))[path] || {};
@@ -107,6 +143,9 @@ function examine(request, body) {
   const batched = path.startsWith("/batch/");
 
   entry.schema = schemaErrors(path.split("/").pop(), batched, headers, text);
+  if (text !== "") {
+    Object.assign(entry, catalogueErrors(path, headers, text));
+  }
   if (batched) {
     entry.ids = JSON.parse(text).map((message) => message.id);
   }

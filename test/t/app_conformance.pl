@@ -1,7 +1,8 @@
 # Every delivery is verified by libraries that others wrote: standardwebhooks, svix and cloudevents from the npm
-# registry, in the versions of test/conformance/package-lock.json; and compared by ajv with what describe_format() says of it.
+# registry, in the versions of test/conformance/package-lock.json; and compared by ajv with what describe_format() and
+# describe_event() say of it.
 #
-# Mission: W6, W7, X5, I4.
+# Mission: W6, W7, X5, I4, X14.
 
 use strict;
 use warnings;
@@ -22,7 +23,7 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 # The packages go to a directory of this run; nothing is written to the sources or to a home directory.
 Needs::skip_all('node and npm are not installed')
   if system('node --version >/dev/null 2>&1 && npm --version >/dev/null 2>&1');
-copy("$source/$_", "$dir/$_") or die "could not copy $_: $!" foreach qw(package.json package-lock.json receiver.js);
+copy("$source/$_", "$dir/$_") or die "could not copy $_: $!" foreach qw(package.json package-lock.json receiver.js openapi.mjs);
 if (system("cd '$dir' && HOME='$dir' npm_config_cache='$dir/cache' npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1"))
 {
 	my $log = slurp_file("$dir/npm.log");
@@ -39,9 +40,10 @@ my @formats = qw(entity rest standard cloudevents cloudevents-binary thin);
 my $ledger = "$dir/ledger";
 append_to_file($ledger, '');
 append_to_file("$dir/secrets.json", '{}');
+append_to_file("$dir/catalogue.json", '{}');
 append_to_file("$dir/schemas.json",
 	$node->safe_psql('postgres', "SELECT json_object_agg(f, webhook.describe_format(f)) FROM unnest('{" . join(',', @formats) . "}'::text[]) f"));
-my $pid = open(my $pipe, '|-', 'node', "$dir/receiver.js", $ledger, "$dir/secrets.json", "$dir/schemas.json")
+my $pid = open(my $pipe, '|-', 'node', "$dir/receiver.js", $ledger, map { "$dir/$_.json" } qw(secrets schemas catalogue))
   or die "could not start node: $!";
 foreach (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
 {
@@ -247,6 +249,191 @@ foreach my $path ('/POST/standard', '/POST/entity')
 	is_deeply(truth($requests[0]{standardwebhooks}), [ 1, 0, 0 ],
 		"W6: $path: after the grace period the old one does not");
 }
+
+# X14: rows of random tables are as describe_event() says, in every format and shape
+
+sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
+sql(q{
+	CREATE TYPE mood AS ENUM ('', 'it''s', 'größer');
+	CREATE TYPE pair AS (x integer, "y z" numeric, m mood);
+	CREATE TABLE shelf (a integer NOT NULL, b date NOT NULL);
+	CREATE DOMAIN percent AS integer CHECK (VALUE >= 0 AND VALUE < 101);
+	CREATE DOMAIN code AS text CHECK (VALUE ~ '^[A-Z]{2}[0-9]+$') CHECK (length(VALUE) <= 9);
+	CREATE DOMAIN size AS varchar(6) CHECK (VALUE IN ('S', 'M', 'it''s'));
+	CREATE DOMAIN short_code AS code CHECK (VALUE <> 'AB123456');
+	CREATE DOMAIN price AS numeric(10, 2) NOT NULL CHECK (VALUE > 0);
+	CREATE DOMAIN either AS integer CHECK ((VALUE > 1 AND VALUE < 3 AND VALUE < 7) OR VALUE = 9);
+	CREATE DOMAIN shouting AS text CHECK (VALUE ~ '^[^.]+.x$' AND lower(VALUE) <> VALUE);
+});
+# Values of each type, of which one is chosen at random.
+my %types = (
+	boolean => [qw(t f)], smallint => [ -32768, 32767 ], integer => [ -2147483648, 7 ], bigint => [ '9007199254740993', -5 ],
+	real => [qw(NaN 1e-30 -Infinity 0.1)], 'double precision' => [qw(NaN 1e300 Infinity -0)], numeric => [qw(NaN 1.50 -1e30)], 'numeric(5, 2)' => [qw(NaN -1.5)],
+	text => [ '', "\xc3\xbc\"\\\n\x01" ], 'varchar(4)' => [ "\xc3\xa4\xc3\xb6\xc3\xbc", "\xf0\x9f\x8e\x89" x 4 ], 'character(4)' => ['x'], '"char"' => ['x'], name => ['a name'],
+	date => [ 'infinity', '0044-03-15 BC', '12345-01-01', '2024-02-29' ], timestamp => [ '-infinity', '0044-03-15 01:02:03 BC', '12345-01-01', '2024-02-29 23:59:59.123456' ],
+	timestamptz => [ 'infinity', '0044-03-15 01:02:03 BC', '12345-01-01', '2024-02-29 23:59:59.5+05:30' ], 'timestamp(0)' => ['2024-01-01'],
+	time => [qw(24:00 01:02:03.4)], timetz => ['01:02+03'], interval => ['1 year -2 days'], uuid => ['a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'],
+	json => [ '{"a": [1, null]}', 'null', '1e2' ], jsonb => [ '[]', '"x"', '{}', 'null' ], bytea => ['\\x00ff'], inet => ['::1'], money => ['1.50'], bit => ['1'],
+	int4range => ['[1,5)'], oid => [1], regclass => ['pg_class'], tsvector => ['a b'], point => ['(1,2)'], int2vector => ['1 2'],
+	'integer[]' => [ '{}', '{1,NULL}', '{{1,2},{3,4}}', '[0:1]={1,2}' ], 'text[]' => ['{"a b",NULL}'], 'jsonb[]' => ['{"{}",null}'], 'numeric[]' => ['{NaN,1.5}'],
+	'date[][]' => ['{{infinity,2024-01-01}}'], mood => [ '', "gr\xc3\xb6\xc3\x9fer" ], 'mood[]' => ["{it's}"], pair => [ "(1,NaN,it's)", '(,,)' ], 'pair[]' => ['{"(,2.5,)",NULL}'],
+	shelf => ['(,)'], percent => [ 0, 100 ], 'percent[]' => ['{1,NULL}'], code => [qw(AB1 CD1234567)], size => [ 'S', "it's" ], short_code => ['AB1'],
+	price => [qw(0.01 NaN)], either => [ 2, 9 ], shouting => [ 'X.x', "A\nx" ],
+);
+my $seed = $ENV{WEBHOOK_SEED} // time;
+srand($seed);
+note("WEBHOOK_SEED=$seed");
+
+sub literal
+{
+	my ($column) = @_;
+	my @values = @{ $types{ $column->{type} } };
+	my $value = $values[ rand(@values) ] =~ s/'/''/gr;
+
+	return rand() < 0.2 && !$column->{required} ? "NULL::$column->{type}" : "'$value'::$column->{type}";
+}
+
+# The schemas of the trigger names of all webhooks, by path, for the receiver.
+sub describe
+{
+	unlink("$dir/catalogue.json");
+	append_to_file("$dir/catalogue.json", $node->safe_psql('postgres', q{
+		SELECT json_object_agg(path, schemas) FROM (
+			SELECT regexp_replace(w.url, '^http://[^/]*', '') AS path, json_object_agg(e, webhook.describe_event(e, w.id)) AS schemas
+			FROM webhook.get_webhooks() AS w, replace(w.event, '.*', '') AS t,
+				LATERAL unnest(ARRAY[t || '.create', t || '.update', t || '.delete']) AS e GROUP BY w.id, w.url) AS s}));
+	return;
+}
+
+my @variants = map { my $f = $_; map { { format => $f, previous => $_ } } 'none', $f =~ /^(entity|standard|cloudevents)$/ ? qw(changed row) : () } @formats;
+my @batches = qw(entity standard cloudevents thin);
+my $rows = 6;
+my @changes;
+foreach my $table (1 .. 3)
+{
+	my @types = sort keys %types;
+	my @columns = map { { name => "c$_", type => splice(@types, int(rand(@types)), 1) } } 1 .. 16;
+
+	foreach (@columns)
+	{
+		$_->{required} = rand() < 0.3 || $_->{type} eq 'price';
+		$_->{name} = qq{"$_->{name} ""x"" \xc3\xa9"} if rand() < 0.1;
+	}
+	my $key = { type => (qw(integer uuid short_code))[ $table - 1 ], required => 1 };
+	sql("CREATE TABLE random_$table (id $key->{type} PRIMARY KEY, "
+		  . join(', ', map { "$_->{name} $_->{type}" . ($_->{required} ? ' NOT NULL' : '') } @columns) . ');'
+		  . "SELECT webhook.watch('random_$table', 'random_$table', exclude => ARRAY['c1']);"
+		  . join(';', map { "SELECT webhook.create_webhook('random', 'random_$table.*', 'http://127.0.0.1:$port/random_$table/$_->{previous}/$_->{format}',"
+				  . " format => '$_->{format}', previous => NULLIF('$_->{previous}', 'none'))" } @variants) . ';'
+		  . join(';', map { "SELECT webhook.create_webhook('random', 'random_$table.*', 'http://127.0.0.1:$port/batch/random_$table/$_', format => '$_', batch_size => 7)" } @batches));
+	push @changes, map {
+		"INSERT INTO random_$table VALUES (" . join(', ', map { literal($_) } $key, @columns) . ')',
+		"UPDATE random_$table SET (" . join(', ', map { $_->{name} } @columns) . ') = (SELECT ' . join(', ', map { literal($_) } @columns) . ')',
+		"DELETE FROM random_$table"
+	} 1 .. $rows;
+}
+describe();
+sql(join(';', @changes));
+@requests = arrived();
+is(scalar(grep { $_->{path} !~ /batch/ } @requests), 3 * $rows * 3 * @variants, 'X14: all arrive');
+is(scalar(map { @{ $_->{ids} // [] } } @requests), 3 * $rows * 3 * @batches, 'X14: the batches, too');
+is_deeply([ map { @{ $_->{catalogue} // ["$_->{path}: none"] } } @requests ], [], 'X14: all are as describe_event() says');
+is_deeply([ map { $_->{path} } grep { $_->{loose} } @requests ], [], 'X14: which allows no other keys');
+
+sub openapi
+{
+	my $document = "$dir/openapi.json";
+
+	unlink($document);
+	append_to_file($document, $node->safe_psql('postgres', 'SELECT webhook.openapi()'));
+	is(`node '$dir/openapi.mjs' <'$document'`, '{"version":"3.1","valid":true}', 'X14: openapi() is valid');
+	return decode_json(slurp_file($document))->{webhooks};
+}
+
+is(scalar(keys %{ openapi() }), 3 * 3 * (@variants + @batches), 'X14: it has all of them');
+
+# X14: so are payloads that an integration, a transform or the owner's privileges change
+
+sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
+sql(q{
+	CREATE TABLE visitor (id integer PRIMARY KEY, event_uid text, profile text, name text, amount numeric, options jsonb, born date, secret text);
+	CREATE TABLE made (id integer PRIMARY KEY, event_uid text);
+	CREATE FUNCTION make(made) RETURNS jsonb LANGUAGE sql IMMUTABLE AS 'SELECT to_jsonb(ARRAY[$1.id])';
+	CREATE FUNCTION turn(jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS 'SELECT jsonb_build_array($1)';
+	SELECT webhook.watch('visitor', 'visitor', event_uid => 'event_uid', profile => 'profile'), webhook.watch('made', 'made', payload => 'make');
+	CREATE ROLE poor;
+	GRANT USAGE ON SCHEMA public, webhook TO poor;
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO poor;
+	GRANT SELECT (id, event_uid, profile, name) ON visitor TO poor;
+});
+my %shapes = (
+	plain => '',
+	form => q{SELECT webhook.set_form('form', 'visitor', '[{"name": "name", "type": "varchar", "required": true, "on_missing": "hold"},
+		{"name": "amount", "type": "int", "default": 7}, {"name": "born", "type": "timestamp"}, {"name": "options", "type": "json"}, {"name": "none", "type": "boolean"}]');},
+	account => q{SELECT webhook.set_field_mapping('[{"name": "who", "mapped_to": "name"}, {"name": "first", "mapped_to": "options[0]"},
+		{"name": "x", "value": {"a": [1]}}, {"name": "none", "mapped_to": "no_such"}, {"name": "secret", "mapped_to": "secret"}]', 'account', entity_type => 'visitor');},
+	profile => q{SELECT webhook.set_field_mapping('[{"name": "amount", "mapped_to": "amount"}]', 'profile', profile => 'p', entity_type => 'visitor');},
+	both => q{SELECT webhook.set_field_mapping('[{"name": "a", "mapped_to": "amount"}, {"name": "b", "value": 1}]', 'both', entity_type => 'visitor'),
+		webhook.set_field_mapping('[{"name": "a", "value": "text"}, {"name": "c", "mapped_to": "name"}]', 'both', event_uid => 'e2', entity_type => 'visitor');},
+	template => q{SELECT webhook.set_payload_template('template', 'visitor', '{"a": {"b": "{{name}}", "c": "{{ amount }}"}, "d": ["x", 1, null, true, "{{options}} and {{id}}", []],
+		"e": "{{options[1]}}", "f": "{{ options.x }}", "g": {}}');},
+	formed => q{SELECT webhook.set_form('formed', 'visitor', '[{"name": "name", "type": "text"}, {"name": "born", "type": "date"}]'),
+		webhook.set_payload_template('formed', 'visitor', '["{{name}}", "{{born}}", "x"]');},
+);
+foreach my $shape (sort keys %shapes)
+{
+	my @kinds = $shape eq 'plain' ? ('', ", transform => 'turn'") : (", integration => '$shape'");
+	my $n = 0;
+
+	sql("SELECT webhook.create_integration('$shape'), webhook.connect_profile('$shape', '$shape')") if $shapes{$shape};
+	sql("SELECT webhook.connect_profile('$shape', 'p')") if $shape eq 'profile';
+	sql("$shapes{$shape}; SELECT webhook.activate_integration('" . ($shape eq 'profile' ? 'p' : $shape) . "', '$shape')") if $shapes{$shape};
+	foreach my $kind (@kinds)
+	{
+		$n++;
+		foreach my $type (qw(visitor made))
+		{
+			sql(join(';', map { "SELECT webhook.create_webhook('shape', '$type.*', 'http://127.0.0.1:$port/$shape/$n/$type/$_->[0]'$kind, format => '$_->[0]', previous => $_->[1])" }
+					[ 'rest', 'NULL' ], [ 'standard', "'changed'" ], [ 'entity', "'row'" ]));
+		}
+	}
+}
+sql("SET ROLE poor; SELECT webhook.create_webhook('poor', 'visitor.*', 'http://127.0.0.1:$port/poor/rest', format => 'rest')");
+describe();
+my $made = 0;
+foreach my $shape (sort keys %shapes)
+{
+	sql(join(';', map { my ($uid, $name, $amount, $options) = @$_; $made++;
+		"INSERT INTO visitor VALUES ($made, '$uid', '" . ($shape eq 'profile' ? 'p' : $shape) . "', $name, $amount, $options, '2024-02-29', 's'); UPDATE visitor SET name = 'x', amount = 1; DELETE FROM visitor;"
+		  . "INSERT INTO made VALUES ($made, '$uid'); UPDATE made SET event_uid = 'y'; DELETE FROM made" }
+		[ 'e1', "'Ann'", 1.5, q('["x", {"y": 1}]') ], [ 'e2', 'NULL', 'NULL', 'NULL' ], [ 'e1', q('"é'), 2, q('{"x": [1]}') ]));
+}
+@requests = arrived();
+foreach my $shape (sort keys %shapes)
+{
+	cmp_ok(scalar(grep { $_->{path} =~ m{^/$shape/} } @requests), '>=', 24, "X14: those of $shape arrive");
+}
+cmp_ok(scalar(grep { $_->{path} =~ /poor/ } @requests), '>=', 18, 'X14: those with few columns arrive');
+is_deeply([ map { @{ $_->{catalogue} // ["$_->{path}: none"] } } @requests ], [], 'X14: shaped ones are as describe_event() says');
+my %loose = map { $_->{path} =~ m{^/(plain/2|\w+)} ? ($1 => 1) : () } grep { $_->{loose} && $_->{path} !~ /made/ } @requests;
+is(join(' ', sort keys %loose), 'plain/2', 'X14: which allows other keys only where a transform may add them');
+openapi();
+
+# X14: what nobody could be sent is refused
+
+my $plain = sql("SELECT min(id) FROM webhook.get_webhooks('shape')");
+WebhookTest::fails_with($node, "SELECT webhook.describe_event('no.such')", 'P0002', 'event "no.such" is unknown', 'X14: unknown event');
+WebhookTest::fails_with($node, "SELECT webhook.describe_event('made.create', $plain)", 'P0002', 'does not subscribe', 'X14: other event')
+  if sql("SELECT event FROM webhook.get_webhooks() WHERE id = $plain") =~ /visitor/;
+WebhookTest::fails_with($node, "SELECT webhook.describe_event($_)", '22023', 'argument "event"', "X14: $_") foreach "'visitor.*'", "''", "'a,b'";
+WebhookTest::fails_with($node, 'SELECT webhook.describe_event(NULL)', '22004', 'argument "event"', 'X14: no event');
+WebhookTest::fails_with($node, "SET ROLE poor; SELECT webhook.describe_event('visitor.create', $plain)", 'P0002', 'does not exist', "X14: another role's webhook");
+WebhookTest::fails_with($node, "SET ROLE poor; SELECT webhook.describe_event('made.create')", '42501', 'permission denied', 'X14: another role\'s table');
+is(join(' ', sort keys %{ decode_json($node->safe_psql('postgres', "SET ROLE poor; SELECT webhook.describe_event('visitor.create')"))->{properties}{result}{properties} }),
+	'event_uid id name profile', 'X14: a role is shown the columns that it may select');
+is($node->safe_psql('postgres', "SET ROLE poor; SELECT string_agg(k, ' ' ORDER BY k) FROM jsonb_object_keys(webhook.openapi() -> 'webhooks') AS k"),
+	'visitor.create visitor.delete visitor.update', 'X14: and its own webhooks');
+is($node->safe_psql('postgres', "SELECT webhook.openapi('no such app') -> 'webhooks'"), '{}', 'X14: an app without webhooks');
 
 close($pipe);
 done_testing();
