@@ -1,7 +1,7 @@
 # The home of an outbox: restored and copied databases send nothing until adopt() is called; upgraded and
 # promoted ones go on.
 #
-# Mission: W2, W16; R2.
+# Mission: W2, W16, X1; R2.
 
 use strict;
 use warnings;
@@ -133,17 +133,40 @@ is($receiver->count, $before, 'W16: and nothing was sent');
 
 $node->safe_psql('postgres', q{CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0});
 $node->safe_psql('latin',
-	q{CREATE EXTENSION webhook; SELECT webhook.create_webhook('a', '*', '} . $receiver->url('/latin') . q{', format => 'rest');});
+	q{CREATE EXTENSION webhook; SELECT webhook.create_webhook('a', 'e', '} . $receiver->url('/latin') . q{', format => 'rest');});
 $node->safe_psql('latin', q{SELECT webhook.emit('e', to_jsonb('gr' || chr(252) || i)) FROM generate_series(1, 3) AS i});
 is($node->safe_psql('latin', 'SELECT count(*) FROM webhook.outbox_0'), 1, 'they stand in one row');
+foreach my $kind (qw(changed row))
+{
+	my $url = $receiver->url("/$kind");
+
+	$node->safe_psql('latin', "CREATE TABLE $kind (id integer PRIMARY KEY, name text, long text);
+		SELECT webhook.watch('$kind', 'its_$kind'), webhook.create_webhook('a', 'its_$kind.*', '$url', previous => '$kind');
+		INSERT INTO $kind VALUES (1, 'M' || chr(252) || 'ller', repeat(chr(228), 5000));
+		UPDATE $kind SET name = 'Huber';
+		UPDATE $kind SET long = NULL;
+		DELETE FROM $kind");
+}
 command_ok([ 'pg_dump', '-Fc', '-f', "$dump.latin", $node->connstr('latin') ], 'a database in LATIN1 is dumped');
 $other->safe_psql('postgres', q{CREATE DATABASE utf8 ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0});
 command_ok([ 'pg_restore', '-d', $other->connstr('utf8'), "$dump.latin" ], 'restored in UTF8');
 is_foreign($other, 'utf8', 'restored in another encoding');
-is($other->safe_psql('utf8', q{SELECT webhook.adopt('send')}), 3, 'W2: what came from another encoding can be sent');
+is($other->safe_psql('utf8', q{SELECT webhook.adopt('send')}), 11, 'W2: what came from another encoding can be sent');
 ok($receiver->wait_for(sub { my @requests = $receiver->requests('/latin'); @requests >= 3 }), 'W2: and arrives');
 is_deeply([ map { $_->{body} } $receiver->requests('/latin') ],
 	[ map { qq{"gr\xc3\xbc$_"} } 1 .. 3 ], 'W2: in UTF-8, all of it');
+
+my $row = sub { my ($name, $long) = @_; return qq({"id":1,"name":"$name","long":$long}) };
+my $long = '"' . "\xc3\xa4" x 5000 . '"';
+my %former = (
+	changed => [ '-', qq({"name":"M\xc3\xbcller"}), qq({"long":$long}), '-' ],
+	row => [ '-', $row->("M\xc3\xbcller", $long), $row->('Huber', $long), $row->('Huber', 'null') ]);
+foreach my $kind (qw(changed row))
+{
+	ok($receiver->wait_for(sub { my @requests = $receiver->requests("/$kind"); @requests >= 4 }), "X1, R2: those with $kind arrive");
+	is_deeply([ map { $_->{body} =~ /"previous":(.*)\}$/ ? $1 : '-' } $receiver->requests("/$kind") ],
+		$former{$kind}, "X1, R2: what was there before ($kind) comes with the dump");
+}
 
 $other->stop;
 

@@ -1,6 +1,6 @@
 # Beyond one machine: application databases feed dispatchers by logical replication, and a dispatcher has a standby.
 #
-# Mission: W17; W1, W2 and W3 across servers.  R2.
+# Mission: W17, X1, X2; W1, W2 and W3 across servers.  R2.
 
 use strict;
 use warnings;
@@ -141,6 +141,37 @@ ok($receiver->wait_for(sub { arrived('/north/guests') == 4 }), 'W17: a later tra
 $apps->safe_psql('north', q{COMMIT PREPARED 'later'});
 ok($receiver->wait_for(sub { (arrived('/north/guests'))[4] // '' eq guest(5, 'new', 0) }),
 	'W17, W1: a prepared transaction when it commits');
+
+# X1, X2: with REPLICA IDENTITY DEFAULT the publisher sends no former values but the key, and no values that are stored out
+# of line and have not changed.  The subscriber has them all in its own row.
+
+$_->[0]->safe_psql($_->[1],
+	'CREATE TABLE north.letter (id integer PRIMARY KEY, status text, body text, size integer GENERATED ALWAYS AS (length(body)) STORED);
+	 ALTER TABLE north.letter ALTER COLUMN body SET STORAGE EXTERNAL') foreach [ $apps, 'north' ], [ $guests, 'postgres' ];
+$apps->safe_psql('north', 'ALTER PUBLICATION guests ADD TABLE north.letter');
+$guests->safe_psql('postgres', q{ALTER SUBSCRIPTION north_guests REFRESH PUBLICATION});
+$guests->poll_query_until('postgres', q{SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel})
+  or BAIL_OUT('the letters are not copied');
+$guests->safe_psql('postgres', q{SELECT webhook.watch('north.letter', 'letter');
+	ALTER TABLE north.letter ENABLE ALWAYS TRIGGER "00_webhook_capture"});
+WebhookTest::create_webhook($guests, app => q{'letters'}, event => q{'letter.*'}, previous => "'$_'", url => "'" . $receiver->url("/letter-$_") . "'")
+  foreach qw(changed row);
+WebhookTest::create_webhook($guests, app => q{'letters'}, event => q{'letter.*'}, url => "'" . $receiver->url('/letter-sent') . "'",
+	condition => q{'$.new.status == "sent" && $.old.status == "new" && $.old.size == 9000'});
+$apps->safe_psql('north', $_) foreach q{INSERT INTO north.letter VALUES (1, 'new', repeat('x', 9000))}, q{UPDATE north.letter SET status = 'sent'},
+  q{UPDATE north.letter SET body = 'short'}, q{DELETE FROM north.letter};
+my $body = '"' . 'x' x 9000 . '"';
+my %letters = (
+	changed => [ '-', '{"status":"new"}', qq({"body":$body,"size":9000}), '-' ],
+	row => [ '-', qq({"id":1,"status":"new","body":$body,"size":9000}), qq({"id":1,"status":"sent","body":$body,"size":9000}),
+		'{"id":1,"status":"sent","body":"short","size":5}' ]);
+foreach my $kind (qw(changed row))
+{
+	ok($receiver->wait_for(sub { arrived("/letter-$kind") >= 4 }), "W17, X1: all letters arrive with $kind");
+	is_deeply([ map { /"previous":(.*)\}$/ ? $1 : '-' } arrived("/letter-$kind") ], $letters{$kind}, "W17, X1: with what was there before ($kind)");
+}
+WebhookTest::wait_until_delivered($guests);
+is(join(' ', map { /"action_type":"(\w+)"/ } arrived('/letter-sent')), 'update', 'W17, X2: the condition sees both rows');
 
 # A publication of all tables, as tools for change data capture make it, changes nothing.  One message fills a partition.
 
