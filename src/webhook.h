@@ -19,5 +19,6 @@
 /* Background worker entry points. */
 extern PGDLLEXPORT void webhook_launcher_main(Datum arg);
 extern PGDLLEXPORT void webhook_worker_main(Datum arg);
+extern PGDLLEXPORT void webhook_backfill_main(Datum arg);
 
 #endif							/* WEBHOOK_H */

@@ -68,6 +68,7 @@ manage_delete_webhook(int64 id)
 		"DELETE FROM webhook.health_1 WHERE webhook_id = $1",
 		"DELETE FROM webhook.withheld WHERE webhook_id = $1",
 		"DELETE FROM webhook.notification WHERE webhook_id = $1",
+		"DELETE FROM webhook.backfill WHERE webhook_id = $1",
 		"DELETE FROM webhook.webhook WHERE id = $1"
 	};
 

@@ -41,6 +41,7 @@ static uint64 catalog_config_changes = 1;
 static uint64 catalog_outbox_changes = 1;
 static uint64 catalog_cursor_changes = 1;
 static uint64 catalog_integration_changes = 1;
+static uint64 catalog_backfill_changes = 1;
 
 
 static void
@@ -66,6 +67,8 @@ catalog_relcache_callback(Datum arg, Oid relid)
 	if (relid == InvalidOid || relid == catalog_oid_cache.watch || relid == catalog_oid_cache.active_integration ||
 		relid == catalog_oid_cache.event_override || relid == catalog_oid_cache.shape)
 		catalog_integration_changes++;
+	if (relid == InvalidOid || relid == catalog_oid_cache.backfill)
+		catalog_backfill_changes++;
 }
 
 static void
@@ -117,6 +120,12 @@ uint64
 catalog_cursor_generation(void)
 {
 	return catalog_cursor_changes;
+}
+
+uint64
+catalog_backfill_generation(void)
+{
+	return catalog_backfill_changes;
 }
 
 void
@@ -198,6 +207,7 @@ catalog_find_oids(void)
 	found.active_integration_pkey = get_relname_relid("active_integration_pkey", nsp);
 	found.event_override = get_relname_relid("event_override", nsp);
 	found.event_override_pkey = get_relname_relid("event_override_pkey", nsp);
+	found.backfill = get_relname_relid("backfill", nsp);
 	found.shape = get_relname_relid("shape", nsp);
 
 	/* While CREATE EXTENSION is running some do not exist yet. */

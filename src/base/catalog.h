@@ -121,6 +121,7 @@ typedef struct CatalogOids
 	Oid			event_override;
 	Oid			event_override_pkey;
 	Oid			shape;
+	Oid			backfill;		/* InvalidOid before version 0.2.0 */
 } CatalogOids;
 
 /*
@@ -162,6 +163,9 @@ extern uint64 catalog_outbox_generation(void);
 
 /* Changes whenever a process other than the worker may have written to webhook.cursor. */
 extern uint64 catalog_cursor_generation(void);
+
+/* Changes whenever there may be a new backfill. */
+extern uint64 catalog_backfill_generation(void);
 
 /* Convert a text[] to palloc'd C strings, omitting nulls; returns their number. */
 extern int	catalog_strings(Datum array, bool isnull, char ***result);

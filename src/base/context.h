@@ -11,6 +11,10 @@
 /* Bytes of the setting webhook.context. */
 #define CONTEXT_MAX_LENGTH	4096
 
+/* The context of messages about what was there already; the header webhook-replay has the value. */
+#define CONTEXT_REPLAY			"replay"
+#define CONTEXT_OF_BACKFILL		"{\"" CONTEXT_REPLAY "\":\"backfill\"}"
+
 /* Define the settings. */
 extern void context_define_settings(void);
 

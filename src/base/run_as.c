@@ -13,8 +13,11 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/rls.h"
 
 #include "base/pinned_settings.h"
@@ -67,6 +70,31 @@ void
 run_as_webhook_owner(Oid owner, RunAs *saved)
 {
 	run_as_begin(owner, SECURITY_RESTRICTED_OPERATION, PINNED_SEARCH_PATH, saved);
+}
+
+void
+run_as_role(Oid role, const char *search_path, RunAs *saved)
+{
+	run_as_begin(role, SECURITY_RESTRICTED_OPERATION, search_path, saved);
+	pinned_apply(PINNED_ALL & ~PINNED_NAMES);
+}
+
+char *
+run_as_current_search_path(void)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, fetch_search_path(false))
+	{
+		char	   *name = get_namespace_name(lfirst_oid(lc));
+
+		if (name != NULL && !isTempNamespace(lfirst_oid(lc)))
+			appendStringInfo(&buf, "%s, ", quote_identifier(name));
+	}
+	appendStringInfoString(&buf, "pg_temp");
+	return buf.data;
 }
 
 void

@@ -41,6 +41,16 @@ extern void run_as_table_owner(Oid owner, const char *search_path, RunAs *saved)
  */
 extern void run_as_webhook_owner(Oid owner, RunAs *saved);
 
+/*
+ * Act as a role to evaluate an expression that it has written, with its privileges: a
+ * security-restricted operation with this search_path, and the settings of
+ * pinned_settings.h.
+ */
+extern void run_as_role(Oid role, const char *search_path, RunAs *saved);
+
+/* The effective search_path, with temporary objects last; palloc'd. */
+extern char *run_as_current_search_path(void);
+
 extern void run_as_end(const RunAs *saved);
 
 /* Are we between one of these and its run_as_end()?  For assertions. */

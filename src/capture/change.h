@@ -25,6 +25,8 @@ typedef struct Change
 	TupleTableSlot *new;		/* NULL for a deleted row */
 	CommandId	past;			/* of a deleted row, see evaluate_past() */
 	struct DeferredRow *deferred;	/* the one that is being captured, or NULL */
+	int64		only;			/* for this webhook alone, which is sent what
+								 * is there already; 0: for all */
 
 	WatchValues values;			/* of the row that messages describe: the new
 								 * one, or the deleted one */
@@ -36,6 +38,8 @@ typedef struct Change
 										 * is paid has changed */
 	WatchAction ruling;			/* WATCH_NACTIONS: nothing */
 	ActiveIntegration integration;
+
+	int			nmessages;		/* appended so far */
 } Change;
 
 /*

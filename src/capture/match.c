@@ -196,6 +196,16 @@ match_condition_holds(const CatalogWebhook *webhook, Match *match)
 	return match_condition(webhook->condition, match->both);
 }
 
+static bool
+match_lists_contain(const CatalogWebhookList *const *lists, int64 id)
+{
+	for (int i = 0; i < MATCH_LISTS; i++)
+		for (int w = 0; lists[i] != NULL && w < lists[i]->count; w++)
+			if (lists[i]->items[w]->id == id)
+				return true;
+	return false;
+}
+
 int
 match_lists(const CatalogEvent *event, const Match *match, const CatalogWebhookList **lists)
 {
@@ -211,7 +221,7 @@ match_lists(const CatalogEvent *event, const Match *match, const CatalogWebhookL
 		lists[2] = catalog_event_integration(event, match->integration);
 	for (int i = 0; i < MATCH_LISTS; i++)
 		n += lists[i] ? lists[i]->count : 0;
-	return n;
+	return match->only == 0 || match_lists_contain(lists, match->only) ? n : 0;
 }
 
 static bool
@@ -233,6 +243,8 @@ match_list(const CatalogWebhookList *list, Match *match, Datum *ids, int n)
 	{
 		const CatalogWebhook *webhook = list->items[i];
 
+		if (match->only != 0 && webhook->id != match->only)
+			continue;
 		if (!match_uid(webhook, match->event_uid))
 			continue;
 		if (webhook->ncolumns > 0 && match->old != NULL &&
@@ -258,7 +270,7 @@ match_webhooks(const CatalogEvent *event, Match *match)
 	int			n = 0;
 
 	Assert(match->old == NULL || match->new != NULL);
-	if (event->plain)
+	if (event->plain && match->only == 0)
 	{
 		match->previous = event->previous;
 		return (match->part & MATCH_FREE) ? event->all_ids : NULL;

@@ -27,6 +27,7 @@ typedef struct Match
 {
 	MatchPart	part;
 	const char *integration;	/* the active one, or NULL */
+	int64		only;			/* the webhook that it is for at most; 0: any */
 	const Bitmapset *visible;	/* columns that may be compared; NULL: all */
 	TupleTableSlot *old;		/* set for an update, else NULL */
 	TupleTableSlot *new;
@@ -58,7 +59,10 @@ extern bool match_condition(JsonPath *condition, Jsonb *document);
 /* Is it a predicate, and so can be a condition at all? */
 extern bool match_is_predicate(JsonPath *condition);
 
-/* Find the lists of webhooks that may match, each can be NULL.  Returns the number of webhooks in them. */
+/*
+ * Find the lists of webhooks that may match, each can be NULL.  Returns the number of webhooks in them; 0 if
+ * the only one that the message is for is not among them.
+ */
 extern int	match_lists(const CatalogEvent *event, const Match *match, const CatalogWebhookList **lists);
 
 /* The webhooks that the message is for, as bigint[]; NULL if there are none. */

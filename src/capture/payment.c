@@ -164,11 +164,17 @@ payment_decide(Change *change)
 
 	facts = payment_facts(change);
 	plan = payment_rule_plan(&facts);
+
+	/* What receivers know of it is nothing that this webhook alone could say. */
+	if (change->only != 0)
+		plan.record &= PAYMENT_REMEMBER;
 	Assert(plan.record == 0 || facts.recorded);
 	if (plan.record != 0)
 		recorded = payment_update_record(&plan, table, values);
 	change->nothing_but_payment = plan.nothing_but_payment;
 	change->ruling = (WatchAction) payment_rule_action(&facts, &plan, recorded);
+	if (change->only != 0 && !plan.shown)
+		change->ruling = WATCH_NACTIONS;
 }
 
 static void

@@ -66,7 +66,7 @@ report_append(Change *change, const WatchAudience *audience, WatchAction action,
 	const WatchValues *values = change_values(change, WATCH_BIT(WATCH_ID));
 	const CatalogEvent *event = audience->events[action];
 	const CatalogWebhookList *lists[MATCH_LISTS];
-	Match		match = {part, change->integration.integration, audience->columns};
+	Match		match = {part, change->integration.integration, change->only, audience->columns};
 	OutboxRow	message = {0};
 	pg_uuid_t	message_id;
 	char	   *former = NULL;
@@ -102,8 +102,12 @@ report_append(Change *change, const WatchAudience *audience, WatchAction action,
 	if (audience_sees(table, audience, WATCH_PROFILE))
 		message.profile = values->text[WATCH_PROFILE];
 	message.id = deferred_next_id(change->deferred);
-	message.context = change->deferred ? deferred_context(change->deferred) : context_current();
+	if (change->only != 0)
+		message.context = CONTEXT_OF_BACKFILL;
+	else
+		message.context = change->deferred ? deferred_context(change->deferred) : context_current();
 	outbox_append(&message, &message_id);
+	change->nmessages++;
 }
 
 /* Has a column that this audience sees changed, other than those that say what is paid? */
@@ -183,6 +187,30 @@ report_change(Change *change)
 			continue;
 		report_to_audience(change, &audiences[i]);
 	}
+}
+
+void
+report_existing(Change *change, bool integrated)
+{
+	WatchAudience *audiences = change->table->audiences;
+	int			naudiences = change->table->naudiences;
+
+	Assert(change->action == WATCH_CREATE && change->only != 0);
+	if (!change_resolve_deletion(change))
+		return;
+
+	/*
+	 * Payment is decided only for an integration, as the decision is recorded
+	 * as what that knows.
+	 */
+	if (integrated)
+	{
+		payment_decide(change);
+		if (change->ruling == WATCH_NACTIONS)
+			return;
+	}
+	for (int i = 0; i < naudiences; i++)
+		report_append(change, &audiences[i], WATCH_CREATE, integrated ? MATCH_INTEGRATED : MATCH_FREE);
 }
 
 void

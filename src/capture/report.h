@@ -13,6 +13,12 @@
 /* Append the messages of a change of a row. */
 extern void report_change(Change *change);
 
+/*
+ * The same for a row that is there already, as if it had just been created, for the
+ * webhook change->only; integrated is whether that belongs to an integration.
+ */
+extern void report_existing(Change *change, bool integrated);
+
 /* The same when the payment of this row has changed, though the row has not. */
 extern void report_payment(Change *change);
 

@@ -106,6 +106,7 @@ static Size outbox_buffered_bytes = 0;	/* of all that are buffered */
 static int64 outbox_ids_drawn = 0;
 
 /* These survive the transaction. */
+static int64 outbox_last_drawn = 0;
 static TupleDesc outbox_desc = NULL;
 static uint64 outbox_desc_generation;	/* of the table's columns when it was
 										 * made */
@@ -522,10 +523,17 @@ outbox_draw_id(OutboxId *id)
 	 */
 	(void) GetTopFullTransactionId();
 	id->id = nextval_internal(catalog_oids()->outbox_id_seq, false);
+	outbox_last_drawn = id->id;
 	id->nth = ++outbox_ids_drawn;
 	id->fence = id->id % FENCE_INTERVAL == 0 ? ReadNextFullTransactionId() : InvalidFullTransactionId;
 	Assert(!FullTransactionIdIsValid(id->fence) ||
 		   FullTransactionIdPrecedes(GetTopFullTransactionIdIfAny(), id->fence));
+}
+
+int64
+outbox_last_id(void)
+{
+	return outbox_last_drawn;
 }
 
 /* A payload that is too large would crash the worker, again after each restart. */

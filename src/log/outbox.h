@@ -54,6 +54,9 @@ extern void outbox_append(const OutboxRow *row, pg_uuid_t *message_id);
 /* Draw the id of a message that will be appended later in this transaction. */
 extern void outbox_draw_id(OutboxId *id);
 
+/* The last id that this process has drawn; 0: none. */
+extern int64 outbox_last_id(void);
+
 /* Generate a message id; the text form of one, palloc'd. */
 extern void outbox_new_message_id(pg_uuid_t *message_id);
 extern char *outbox_message_id_text(const pg_uuid_t *message_id);

@@ -31,6 +31,7 @@
 #include "log/partitions.h"
 #include "log/standby.h"
 #include "send/attempt_log.h"
+#include "send/backfill_start.h"
 #include "send/dead_letter.h"
 #include "send/deactivation.h"
 #include "send/dispatch.h"
@@ -78,6 +79,7 @@ static bool jobs_networks_changed = false;
 static bool jobs_standbys_have_all = false;
 static bool jobs_more_to_read = true;
 static int	jobs_taken;			/* messages read in this transaction */
+static int64 jobs_last_id = 0;	/* the greatest of all messages read */
 static TimestampTz jobs_last_read;
 static TimestampTz jobs_last_tidy;
 static TimestampTz jobs_unsaved_since;	/* when something to be saved was
@@ -167,6 +169,7 @@ static void
 jobs_take_message(Message *message)
 {
 	jobs_taken++;
+	jobs_last_id = Max(jobs_last_id, message->id);
 	jobs_flush_commit(message);
 	dispatch_message(message);
 }
@@ -206,8 +209,10 @@ jobs_read(TimestampTz now)
 									MAX_OUTSTANDING_BYTES - cursor_outstanding_bytes(),
 									jobs_take_message);
 	jobs_last_read = now;
-	if (jobs_taken > 0)
-		standby_note_read();
+	if (jobs_taken == 0)
+		return;
+	standby_note_read();
+	pg_atomic_write_u64(&jobs_slot->last_read, (uint64) jobs_last_id);
 }
 
 /* ---------- the other jobs ---------- */
@@ -323,6 +328,19 @@ jobs_load(TimestampTz now)
 }
 
 static TimestampTz
+jobs_next_backfill(TimestampTz now)
+{
+	return jobs_may_begin() ? backfill_start_next(now) : DT_NOEND;
+}
+
+static void
+jobs_backfill(TimestampTz now)
+{
+	if (jobs_next_backfill(now) <= now)
+		backfill_start(now);
+}
+
+static TimestampTz
 jobs_next_prepare(TimestampTz now)
 {
 	return jobs_may_begin() ? queue_next_prepare() : DT_NOEND;
@@ -396,6 +414,7 @@ static const struct
 	{jobs_next_prepare, jobs_prepare},
 	{jobs_next_dead_letters, dead_letter_report},
 	{jobs_next_key_ages, jobs_key_ages},
+	{jobs_next_backfill, jobs_backfill},
 	{jobs_never, jobs_tidy},
 	{jobs_never, jobs_save_position}
 };
@@ -518,7 +537,7 @@ static bool
 jobs_all_sent(TimestampTz now)
 {
 	return !jobs_more_to_read && !shmem_wakeup_pending(jobs_slot) && jobs_standbys_have_all &&
-		cursor_outstanding() == 0 && delivery_in_memory() == 0 && !recall_due(now);
+		cursor_outstanding() == 0 && delivery_in_memory() == 0 && !recall_due(now) && !backfill_start_running();
 }
 
 bool

@@ -349,6 +349,16 @@ request_append_context_header(Request *request, const Message *message)
 	request_append_line(request, psprintf("webhook-context: %s", ascii));
 }
 
+/* Was it there before, or has it been sent before? */
+static void
+request_append_replay_header(Request *request, const Message *message)
+{
+	const char *replay = format_context(message, CONTEXT_REPLAY);
+
+	if (replay != NULL)
+		request_append_line(request, psprintf("webhook-replay: %s", replay));
+}
+
 /* The array of a batch, as far as it does not become larger than a message may be. */
 static void
 request_append_array(Request *request, const Endpoint *endpoint, RequestBatch *batch)
@@ -417,6 +427,7 @@ request_fill_delivery(Request *request, const Endpoint *endpoint, RequestBatch *
 	{
 		request_append_trace_headers(request, endpoint, first);
 		request_append_context_header(request, first);
+		request_append_replay_header(request, first);
 	}
 	request_finish(request, endpoint, has_body);
 }

@@ -101,6 +101,24 @@ launch_worker(const WorkerArgs *args)
 }
 
 bool
+launch_backfill(BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker;
+	MemoryContext old_context;
+	bool		registered;
+
+	launch_fill(&worker, "webhook_backfill_main", "webhook backfill");
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_notify_pid = MyProcPid;
+	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
+	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "webhook backfill for database %u", MyDatabaseId);
+	old_context = MemoryContextSwitchTo(TopMemoryContext);
+	registered = RegisterDynamicBackgroundWorker(&worker, handle);
+	MemoryContextSwitchTo(old_context);
+	return registered;
+}
+
+bool
 launch_may_come(int i)
 {
 	BackgroundWorkerHandle *handle = launch_last[i].handle;

@@ -8,6 +8,8 @@
 #ifndef WEBHOOK_LAUNCH_H
 #define WEBHOOK_LAUNCH_H
 
+#include "postmaster/bgworker.h"
+
 /* Arguments of a worker. */
 typedef struct WorkerArgs
 {
@@ -27,6 +29,12 @@ extern void launch_init(void);
  * no free background worker slot.
  */
 extern bool launch_worker(const WorkerArgs *args);
+
+/*
+ * For a worker: register a process for the backfills of its database; the worker's
+ * latch is set when that starts and exits.  Likewise false.
+ */
+extern bool launch_backfill(BackgroundWorkerHandle **handle);
 
 /* Is the worker registered for slot i running, or may it still start? */
 extern bool launch_may_come(int i);

@@ -109,6 +109,8 @@ shmem_init_slot(DatabaseSlot *slot)
 	pg_atomic_init_u32(&slot->in_flight, 0);
 	pg_atomic_init_u64(&slot->delivered, 0);
 	pg_atomic_init_u64(&slot->failed, 0);
+	pg_atomic_init_u64(&slot->last_read, 0);
+	pg_atomic_init_u32(&slot->queued, 0);
 	pg_atomic_init_u64(&slot->condition_errors, 0);
 }
 

@@ -107,6 +107,9 @@ typedef struct DatabaseSlot
 	pg_atomic_uint32 in_flight;
 	pg_atomic_uint64 delivered; /* since the server started */
 	pg_atomic_uint64 failed;
+	pg_atomic_uint64 last_read; /* greatest id of the messages that it has
+								 * read */
+	pg_atomic_uint32 queued;	/* deliveries in its memory */
 
 	/* written by all sessions: conditions that could not be judged */
 	pg_atomic_uint64 condition_errors;

@@ -212,25 +212,6 @@ watch_api_find_payload(Relation rel, const char *text)
 	return format_procedure_qualified(function);
 }
 
-/* The caller's current effective search_path, with temporary objects last. */
-static char *
-watch_api_current_search_path(void)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, fetch_search_path(false))
-	{
-		char	   *name = get_namespace_name(lfirst_oid(lc));
-
-		if (name != NULL && !isTempNamespace(lfirst_oid(lc)))
-			appendStringInfo(&buf, "%s, ", quote_identifier(name));
-	}
-	appendStringInfoString(&buf, "pg_temp");
-	return buf.data;
-}
-
 /* An expression must return one value: "(a, b)" would be a row, and "a), (b" two columns. */
 static void
 watch_api_check_result(SPIPlanPtr plan)
@@ -550,7 +531,7 @@ webhook_watch(PG_FUNCTION_ARGS)
 	for (int i = ARG_COLUMNS; i <= ARG_EXCLUDE; i++)
 		if (!nulls[i])
 			watch_api_check_columns(rel, watch_api_arg_names[i], values[i]);
-	values[ARG_SEARCH_PATH] = CStringGetTextDatum(watch_api_current_search_path());
+	values[ARG_SEARCH_PATH] = CStringGetTextDatum(run_as_current_search_path());
 	for (int i = ARG_ID; i <= ARG_DELETED; i++)
 		if (!nulls[i])
 			watch_api_check_field(rel, i, TextDatumGetCString(values[i]), TextDatumGetCString(values[ARG_SEARCH_PATH]));

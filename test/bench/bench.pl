@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use Bench::Backfill;
 use Bench::Capture;
 use Bench::Drain;
 use Bench::Idle;
@@ -22,6 +23,7 @@ my %benchmarks = (
 	P8  => \&Bench::Latency::bad_receivers,
 	P12 => \&Bench::Drain::batches,
 	P10 => \&Bench::Idle::cost_of_nothing,
+	P14 => \&Bench::Backfill::beside_live_messages,
 	P18 => \&Bench::Capture::expressions,
 	HELD => \&Bench::Drain::held_snapshot,
 	C35 => \&Bench::Look::pages,

@@ -41,10 +41,10 @@ sub ceiling_ratio
 	{
 		push @ceiling, _ceiling($nginx);
 		push @with_headers, _ceiling($nginx, HEADERS);
-		push @ours, _drain($cluster, $nginx, $messages);
+		push @ours, drain($cluster, $nginx, $messages);
 	}
 	$one_webhook = median(@ours);
-	_add($report, 'P1', "deliveries/s, $messages waiting, one webhook", $one_webhook, median(@ceiling), '>= 0.8');
+	add($report, 'P1', "deliveries/s, $messages waiting, one webhook", $one_webhook, median(@ceiling), '>= 0.8');
 	$report->note('   P1: a ceiling that sends the headers of a delivery as well: %.0f/s; P1 is %.2f of it',
 		median(@with_headers), $one_webhook / median(@with_headers));
 	_pg_net($report, $cluster, $nginx, median(@ceiling)) if Bench::Cluster::pg_net();
@@ -64,12 +64,12 @@ sub signing
 		for my $kind (qw(signed unsigned))
 		{
 			$cluster->restart_with("$ENV{BENCH_SCRATCH}/$kind.so");
-			push @{ $rates{$kind} }, _drain($cluster, $nginx, $messages);
+			push @{ $rates{$kind} }, drain($cluster, $nginx, $messages);
 			_expect_signature($cluster, $kind);
 		}
 	}
 	$cluster->restart_with("$ENV{BENCH_SCRATCH}/signed.so");
-	_add($report, 'SIGN', 'deliveries/s signed, against the same without signatures',
+	add($report, 'SIGN', 'deliveries/s signed, against the same without signatures',
 		median(@{ $rates{signed} }), median(@{ $rates{unsigned} }), '>= 0.9');
 }
 
@@ -96,9 +96,9 @@ sub many_webhooks
 	for (1 .. rounds(3))
 	{
 		push @ceiling, _ceiling($nginx);
-		push @ours, _drain($cluster, $nginx, $messages, q{'event-' || to_char(i % 1000, 'FM0000')});
+		push @ours, drain($cluster, $nginx, $messages, q{'event-' || to_char(i % 1000, 'FM0000')});
 	}
-	_add($report, 'P2', "deliveries/s, 1000 webhooks on 50 hosts", median(@ours), median(@ceiling), '>= 0.6');
+	add($report, 'P2', "deliveries/s, 1000 webhooks on 50 hosts", median(@ours), median(@ceiling), '>= 0.6');
 }
 
 # P12 and P13: batches of a hundred, and what a message costs the worker with and without them.
@@ -161,11 +161,11 @@ sub mapping
 	$mapped->sql(sprintf q{SELECT webhook.create_webhook('bench', 'guest.create', '%s', integration => 'crm')}, $nginx->url);
 	for (1 .. rounds(3))
 	{
-		push @plain, _drain($plain, $nginx, $messages);
-		push @mapped, _drain($mapped, $nginx, $messages);
+		push @plain, drain($plain, $nginx, $messages);
+		push @mapped, drain($mapped, $nginx, $messages);
 	}
 	_expect_mapped($mapped);
-	_add($report, 'I13', 'deliveries/s with a field mapping on three levels, against without',
+	add($report, 'I13', 'deliveries/s with a field mapping on three levels, against without',
 		median(@mapped), median(@plain), '>= 0.7');
 }
 
@@ -204,7 +204,7 @@ sub backlog
 	{
 		my $cluster = _cluster();
 		_create_webhook($cluster, $nginx);
-		$one_webhook = median(map { _drain($cluster, $nginx, $messages) } 1 .. rounds(3));
+		$one_webhook = median(map { drain($cluster, $nginx, $messages) } 1 .. rounds(3));
 	}
 	_long_backlog($report, $nginx, 0);
 	_long_backlog($report, $nginx, 1);
@@ -213,8 +213,8 @@ sub backlog
 	$cluster->sql(sprintf q{SELECT count(webhook.create_webhook('other', 'company.create', '%s'))
 		FROM generate_series(1, 100000)}, $nginx->url);
 	_create_webhook($cluster, $nginx);
-	_add($report, 'P7', 'deliveries/s with 100000 webhooks, against P1',
-		median(map { _drain($cluster, $nginx, $messages) } 1 .. rounds(3)), $one_webhook, '>= 0.9');
+	add($report, 'P7', 'deliveries/s with 100000 webhooks, against P1',
+		median(map { drain($cluster, $nginx, $messages) } 1 .. rounds(3)), $one_webhook, '>= 0.9');
 	_new_session($report, $cluster);
 }
 
@@ -247,9 +247,9 @@ sub _long_backlog
 	$cluster->sql('CREATE EXTENSION pgstattuple');
 	my $session = $held ? $cluster->hold_transaction : undef;
 	my $sampler = Bench::Drain::Sampler->new($cluster);
-	my $rate = _drain($cluster, $nginx, $backlog, undef, sub { $sampler->sample });
+	my $rate = drain($cluster, $nginx, $backlog, undef, sub { $sampler->sample });
 
-	_add($report, 'P7', "deliveries/s, $what, against P1", $rate, $one_webhook, '>= 0.9');
+	add($report, 'P7', "deliveries/s, $what, against P1", $rate, $one_webhook, '>= 0.9');
 	$report->note('   %s: worker %.0f MiB at the start, %.0f MiB at most (P9)', $what, $sampler->memory);
 	$report->note('   %s: an xmin was held in %d of %d samples with requests under way, %d in a row at most (W13)',
 		$what, $sampler->xmin);
@@ -270,17 +270,17 @@ sub held_snapshot
 
 	_create_webhook($cluster, $nginx);
 	$cluster->sql('CREATE EXTENSION pgstattuple');
-	_drain($cluster, $nginx, $messages);
+	drain($cluster, $nginx, $messages);
 	my $session = $cluster->hold_transaction;
 	my $end = time + $held_seconds;
 	do
 	{
 		my $before = Bench::Cluster::ticks($cluster->worker_pid);
-		_drain($cluster, $nginx, $messages);
+		drain($cluster, $nginx, $messages);
 		push @cost, (Bench::Cluster::ticks($cluster->worker_pid) - $before) * 10_000 / $messages;
 	} while (time < $end || @cost < 6);
 
-	_add($report, 'P7', "worker's CPU per message after $held_seconds s of a held snapshot, against its beginning",
+	add($report, 'P7', "worker's CPU per message after $held_seconds s of a held snapshot, against its beginning",
 		median(@cost[-3 .. -1]), median(@cost[0 .. 2]), '<= 1.1');
 	$report->note('   microseconds per message: %s', join ' ', map { sprintf '%.1f', $_ } @cost);
 	$report->note('   dead tuples: %s', _dead_tuples($cluster));
@@ -350,7 +350,7 @@ sub _drain_batches
 }
 
 # Lets count messages wait, then go; returns deliveries per second.
-sub _drain
+sub drain
 {
 	my ($cluster, $nginx, $count, $uid, $watch) = @_;
 
@@ -385,10 +385,10 @@ sub _pg_net
 		$nginx->url, $body, $count);
 	my $rate = eval { $count / ($nginx->wait_for($before, $count) - $start) };
 	return $report->note('P1 pg_net: %s', $@ =~ s/\n//r) unless $rate;
-	_add($report, 'P1', "   pg_net: deliveries/s, $count waiting", $rate, $ceiling);
+	add($report, 'P1', "   pg_net: deliveries/s, $count waiting", $rate, $ceiling);
 }
 
-sub _add
+sub add
 {
 	my ($report, $id, $what, $ours, $baseline, $goal) = @_;
 	$report->add(

@@ -39,7 +39,7 @@ sub commit_to_receipt
 	my $id = $cluster->sql(
 		sprintf q{SELECT webhook.create_webhook('bench', 'guest.create', '%s')}, $nginx->url('latency/{entity_id}'));
 	$cluster->worker_pid;
-	_add($report, '', _commit_and_compare($cluster, $nginx, q{'event-0000'}));
+	_add($report, '', commit_and_compare($cluster, $nginx, q{'event-0000'}));
 
 	return unless Bench::Cluster::pg_net();
 	$cluster->sql("SELECT webhook.delete_webhook_by_id($id)", "SELECT webhook.unwatch('guest')", 'TRUNCATE guest',
@@ -47,7 +47,7 @@ sub commit_to_receipt
 		sprintf(q{CREATE FUNCTION to_pg_net() RETURNS trigger LANGUAGE plpgsql AS
 			$$ BEGIN PERFORM net.http_post('%s' || NEW.id, to_jsonb(NEW)); RETURN NULL; END $$}, $nginx->url('latency/')),
 		'CREATE TRIGGER to_pg_net AFTER INSERT ON guest FOR EACH ROW EXECUTE FUNCTION to_pg_net()');
-	_add($report, 'pg_net: ', _commit_and_compare($cluster, $nginx, q{'event-0000'}));
+	_add($report, 'pg_net: ', commit_and_compare($cluster, $nginx, q{'event-0000'}));
 }
 
 sub _add
@@ -93,13 +93,13 @@ sub bad_receivers
 	$cluster->sql(sprintf q{SELECT count(webhook.create_webhook('bench', 'guest.create', '%s',
 		event_uids => 'event-' || i)) FROM generate_series(0, %d) i}, $nginx->url('latency/{entity_id}'), HEALTHY - 1);
 	$cluster->worker_pid;
-	my $without = _commit_and_compare($cluster, $nginx, sprintf $uid, HEALTHY);
+	my $without = commit_and_compare($cluster, $nginx, sprintf $uid, HEALTHY);
 
 	$cluster->sql('TRUNCATE guest', map {
 			sprintf q{SELECT webhook.create_webhook('bench', 'guest.create', 'http://127.0.0.1:%d/',
 				event_uids => 'event-%d')}, @$_
 		} [ $hanging->sockport, HEALTHY ], [ Bench::Nginx::free_port(), HEALTHY + 1 ]);
-	my $with = _commit_and_compare($cluster, $nginx, sprintf $uid, HEALTHY + 2);
+	my $with = commit_and_compare($cluster, $nginx, sprintf $uid, HEALTHY + 2);
 
 	my ($ours, $baseline) = map { percentile(99, @{ $_->{after} }) } $with, $without;
 	$report->add(
@@ -113,7 +113,7 @@ sub bad_receivers
 
 # Commits rows at the fixed rate; returns lists of milliseconds: commit (INSERT sent -> answer), sent (INSERT sent ->
 # request received) and after (answer -> request received), and the number of commits.
-sub _commit_and_compare
+sub commit_and_compare
 {
 	my ($cluster, $nginx, $uid) = @_;
 	my $log = "$cluster->{dir}/commits";

@@ -1,0 +1,523 @@
+/*-------------------------------------------------------------------------
+ *
+ * backfill.c
+ *		The process that carries out the backfills of a database.
+ *
+ * It is separate from the worker, which must not be delayed by locked rows and slow
+ * conditions.  The worker starts it while there is something to do, and terminates
+ * it when it exits.  All of its state is in webhook.backfill: a step (backfill_walk.c)
+ * is a transaction that appends messages and saves the position.
+ *
+ * Pace.  The worker reads the log in the order in which it is written, so messages of
+ * applications are sent after those of a backfill that are in the log already.  So few of these
+ * are allowed to wait there or in the worker's memory: just enough to keep it
+ * busy.  What an endpoint cannot take goes to the delivery table, up to a limit.
+ * A webhook that is failing, limited to a rate or slow holds up its own backfills only.
+ *
+ * Before the first step all transactions must end that write to the table and may not have
+ * noticed the webhook: what they insert might be behind the position when it is
+ * committed.  They have a lock on the table, so it is enough to find out who has
+ * one, once the webhook's configuration has been announced to all.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_inherits.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "capture/backfill_walk.h"
+#include "compat.h"
+#include "log/outbox.h"
+#include "server/shmem.h"
+#include "server/version.h"
+#include "server/worker_settings.h"
+
+/* Rows of a step; it also ends after about this time. */
+#define STEP_ROWS			100
+#define STEP_MS				50
+
+/* A statement of a step that takes longer makes the backfill fail. */
+#define STEP_TIMEOUT_MS		60000
+
+/* Deliveries in the worker's memory, in addition to a batch. */
+#define MAX_QUEUED			200
+
+/* Deliveries of the webhook in the delivery table, and after how many messages to count them again. */
+#define MAX_STORED			10000
+#define COUNT_INTERVAL		1000
+
+/* Pauses: until the worker has sent something, until a lock or a backlog is gone, to look for other jobs. */
+#define PACE_MS				2
+#define MAX_PACE_MS			50
+#define RETRY_MS			100
+#define LIST_MS				200
+
+/* Waits for locks are shorter than this and than half of deadlock_timeout. */
+#define LOCK_TIMEOUT_MS		500
+
+/* A job in this process. */
+typedef struct BackfillRun
+{
+	int64		id;
+	bool		listed;			/* has it not ended? */
+	bool		begun;			/* have the writers ended that may not know
+								 * the webhook? */
+	bool		waits;			/* for them */
+	List	   *writers;		/* VirtualTransactionId * */
+	int			rows;			/* of the next step */
+	int			max_queued;		/* deliveries in the worker's memory */
+	int			uncounted;		/* messages since the stored ones were counted */
+	TimestampTz due_at;			/* the next step, by clock_now() */
+} BackfillRun;
+
+static DatabaseSlot *backfill_slot;
+static List *backfill_runs = NIL;	/* BackfillRun * */
+static MemoryContext backfill_context;	/* of a step */
+
+
+/* ---------- transactions ---------- */
+
+/* False: exit, the extension is gone or has been changed. */
+static bool
+backfill_begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (catalog_oids() == NULL || !version_fits() || !OidIsValid(catalog_oids()->backfill))
+	{
+		CommitTransactionCommand();
+		return false;
+	}
+
+	/* See database_ddl.c. */
+	LockRelationOid(catalog_oids()->cursor, AccessShareLock);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContextSwitchTo(backfill_context);
+	return true;
+}
+
+static void
+backfill_commit(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(backfill_context);
+}
+
+static void
+backfill_abort(void)
+{
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(backfill_context);
+}
+
+/* ---------- the writers that may not know the webhook ---------- */
+
+/* Add those that have a lock on this table. */
+static void
+backfill_find_writers(BackfillRun *run, Oid relid)
+{
+	LOCKTAG		tag;
+	VirtualTransactionId *ids;
+	MemoryContext old;
+	int			n;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	ids = GetLockConflicts(&tag, ShareLock, &n);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	for (int i = 0; i < n; i++)
+	{
+		VirtualTransactionId *id = palloc(sizeof(VirtualTransactionId));
+
+		*id = ids[i];
+		run->writers = lappend(run->writers, id);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Have all of them ended? */
+static bool
+backfill_writers_ended(BackfillRun *run, const BackfillJob *job)
+{
+	if (run->begun)
+		return true;
+	if (!run->waits)
+	{
+		ListCell   *lc;
+
+		/*
+		 * A transaction becomes visible before its invalidations are sent,
+		 * and has sent them when it releases its locks.
+		 */
+		if (TransactionIdIsNormal(job->webhook_xmin))
+			XactLockTableWait(job->webhook_xmin, NULL, NULL, XLTW_None);
+		foreach(lc, find_all_inheritors(job->relation, AccessShareLock, NULL))
+			backfill_find_writers(run, lfirst_oid(lc));
+		run->waits = true;
+	}
+	while (run->writers != NIL)
+	{
+		if (!VirtualXactLock(*(VirtualTransactionId *) linitial(run->writers), false))
+			return false;
+		pfree(linitial(run->writers));
+		run->writers = list_delete_first(run->writers);
+	}
+	run->begun = true;
+	return true;
+}
+
+/* ---------- pace ---------- */
+
+/* Has the worker little to do? */
+static bool
+backfill_worker_is_ready(const BackfillRun *run)
+{
+	return (int64) pg_atomic_read_u64(&backfill_slot->last_read) >= outbox_last_id() &&
+		(int) pg_atomic_read_u32(&backfill_slot->queued) < run->max_queued;
+}
+
+static bool
+backfill_backlog_is_long(BackfillRun *run, const BackfillJob *job)
+{
+	if (run->uncounted < COUNT_INTERVAL)
+		return false;
+	if (backfill_job_waiting(job->webhook_id, MAX_STORED) >= MAX_STORED)
+		return true;
+	run->uncounted = 0;
+	return false;
+}
+
+static int
+backfill_step_rows(const BackfillRun *run, const BackfillJob *job)
+{
+	return job->rate == 0 ? run->rows : Min(run->rows, Max(job->rate / 10, 1));
+}
+
+/* Plan the next step after one that took this time, in microseconds. */
+static void
+backfill_plan(BackfillRun *run, const BackfillJob *job, const BackfillStep *step, int64 took)
+{
+	TimestampTz now = clock_now();
+
+	run->uncounted += step->sent;
+	if (took > STEP_MS * INT64CONST(1000))
+		run->rows = Max(run->rows / 2, 1);
+	else
+		run->rows = Min(run->rows * 2, STEP_ROWS);
+	if (job->rate == 0)
+	{
+		run->due_at = now;
+		return;
+	}
+
+	/* Evenly spaced, without making up for pauses. */
+	if (run->due_at < now - RETRY_MS * INT64CONST(1000))
+		run->due_at = now;
+	run->due_at += step->sent * USECS_PER_SEC / job->rate;
+}
+
+/* ---------- a step ---------- */
+
+static void
+backfill_wait_for(BackfillRun *run, const char *phase, const char *error)
+{
+	backfill_job_note(run->id, phase, error);
+	run->due_at = TimestampTzPlusMilliseconds(clock_now(), RETRY_MS);
+}
+
+/* The job's next step, in a transaction.  False: abort that. */
+static bool
+backfill_step_job(BackfillRun *run)
+{
+	int64		started_at = clock_monotonic();
+	BackfillJob job;
+	BackfillStep step;
+
+	if (!backfill_job_load(run->id, &job, backfill_context))
+	{
+		run->listed = false;
+		return true;
+	}
+	run->max_queued = MAX_QUEUED + job.batch_size;
+	if (job.dropped)
+	{
+		/* Begin anew. */
+		job.position = NULL;
+		job.rows_sent = 0;
+	}
+	if (job.position == NULL && !backfill_writers_ended(run, &job))
+	{
+		backfill_wait_for(run, BACKFILL_INITIALIZING, NULL);
+		return true;
+	}
+	if (backfill_backlog_is_long(run, &job))
+	{
+		backfill_wait_for(run, BACKFILL_BACKLOG, NULL);
+		return true;
+	}
+	enable_timeout_after(STATEMENT_TIMEOUT, STEP_TIMEOUT_MS);
+	if (!backfill_walk(&job, backfill_step_rows(run, &job), &step))
+	{
+		run->due_at = TimestampTzPlusMilliseconds(clock_now(), RETRY_MS);
+		return false;
+	}
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	backfill_plan(run, &job, &step, clock_monotonic() - started_at);
+	return true;
+}
+
+/* Do applications that write to the table cause it? */
+static bool
+backfill_error_is_expected(int sqlstate)
+{
+	return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TRANSACTION_ROLLBACK;
+}
+
+/* Does the error go away by itself? */
+static bool
+backfill_error_is_transient(int sqlstate)
+{
+	int			category = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return backfill_error_is_expected(sqlstate) || category == ERRCODE_INSUFFICIENT_RESOURCES ||
+		category == ERRCODE_OPERATOR_INTERVENTION;
+}
+
+/* After an error: what becomes of the job. */
+static void
+backfill_take_error(BackfillRun *run, const ErrorData *error, bool timed_out)
+{
+	if (!backfill_begin())
+		return;
+	if (timed_out || !backfill_error_is_transient(error->sqlerrcode))
+		backfill_job_fail(run->id, error->message);
+	else if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		backfill_wait_for(run, BACKFILL_LOCK, NULL);
+	else
+		backfill_wait_for(run, BACKFILL_SENDING, error->message);
+	backfill_commit();
+}
+
+static void
+backfill_step(BackfillRun *run)
+{
+	int64		started_at = clock_monotonic();
+	ErrorData  *volatile error = NULL;
+
+	PG_TRY();
+	{
+		if (!backfill_begin())
+			proc_exit(0);
+		if (backfill_step_job(run))
+			backfill_commit();
+		else
+			backfill_abort();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(backfill_context);
+		error = CopyErrorData();
+		if (!backfill_error_is_expected(error->sqlerrcode))
+			EmitErrorReport();
+		FlushErrorState();
+		disable_timeout(STATEMENT_TIMEOUT, false);
+		backfill_abort();
+	}
+	PG_END_TRY();
+	if (error != NULL)
+		backfill_take_error(run, error, clock_monotonic() - started_at >= STEP_TIMEOUT_MS * INT64CONST(1000));
+	MemoryContextReset(backfill_context);
+}
+
+/* ---------- the jobs ---------- */
+
+/* The job with this id, added if it is new. */
+static BackfillRun *
+backfill_get_run(int64 id)
+{
+	BackfillRun *run;
+	MemoryContext old;
+	ListCell   *lc;
+
+	foreach(lc, backfill_runs)
+	{
+		run = lfirst(lc);
+		if (run->id == id)
+			return run;
+	}
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	run = palloc0(sizeof(BackfillRun));
+	run->id = id;
+	run->rows = STEP_ROWS;
+	run->uncounted = COUNT_INTERVAL;
+	run->max_queued = MAX_QUEUED;
+	run->due_at = clock_now();
+	backfill_runs = lappend(backfill_runs, run);
+	MemoryContextSwitchTo(old);
+	return run;
+}
+
+/* Look for jobs; returns their number. */
+static int
+backfill_list(void)
+{
+	ListCell   *lc;
+	int64	   *ids;
+	int			n;
+
+	if (!backfill_begin())
+		proc_exit(0);
+	n = backfill_job_list(&ids, backfill_context);
+	backfill_commit();
+	foreach(lc, backfill_runs)
+	{
+		BackfillRun *run = lfirst(lc);
+
+		run->listed = false;
+	}
+	for (int i = 0; i < n; i++)
+		backfill_get_run(ids[i])->listed = true;
+	foreach(lc, backfill_runs)
+	{
+		BackfillRun *run = lfirst(lc);
+
+		if (run->listed)
+			continue;
+
+		/* If it goes on later, there may be other writers. */
+		list_free_deep(run->writers);
+		pfree(run);
+		backfill_runs = foreach_delete_current(backfill_runs, lc);
+	}
+	MemoryContextReset(backfill_context);
+	return n;
+}
+
+/* Do what is due; returns for how long there is nothing to do, in milliseconds. */
+static long
+backfill_turn(void)
+{
+	static int	pauses = 0;		/* since the last step */
+	TimestampTz next = DT_NOEND;
+	ListCell   *lc;
+
+	foreach(lc, backfill_runs)
+	{
+		BackfillRun *run = lfirst(lc);
+		TimestampTz now = clock_now();
+
+		/* The clock may have been set back. */
+		run->due_at = Min(run->due_at, now + STEP_ROWS * USECS_PER_SEC);
+		if (run->listed && run->due_at <= now)
+		{
+			if (!backfill_worker_is_ready(run))
+			{
+				pauses++;
+				return Min(PACE_MS + pauses / 16, MAX_PACE_MS);
+			}
+			pauses = 0;
+			backfill_step(run);
+		}
+		if (run->listed)
+			next = Min(next, run->due_at);
+	}
+	return next == DT_NOEND ? LIST_MS : Min(TimestampDifferenceMilliseconds(clock_now(), next), LIST_MS);
+}
+
+/* ---------- the process ---------- */
+
+static void
+backfill_set_timeouts(void)
+{
+	int			ms = Min(LOCK_TIMEOUT_MS, Max(DeadlockTimeout / 2, 1));
+	char		value[16];
+
+	snprintf(value, sizeof(value), "%d", ms);
+	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
+
+	/* A lost step is repeated; what has been sent, was on disk before. */
+	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static void
+backfill_wait(long ms)
+{
+	static uint32 wait_event = 0;
+
+	if (wait_event == 0)
+		wait_event = webhook_wait_event("WebhookBackfill");
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, wait_event);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		backfill_set_timeouts();
+	}
+}
+
+void
+webhook_backfill_main(Datum arg)
+{
+	TimestampTz listed_at = 0;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	worker_settings_before_connection();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	worker_settings_after_connection();
+	backfill_set_timeouts();
+	pgstat_report_appname("webhook backfill");
+
+	backfill_slot = shmem_my_slot();
+	if (backfill_slot == NULL)
+		proc_exit(0);
+	backfill_context = AllocSetContextCreate(TopMemoryContext, "webhook backfill step", ALLOCSET_DEFAULT_SIZES);
+	for (;;)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		long		ms;
+
+		if (now < listed_at || TimestampDifferenceExceeds(listed_at, now, LIST_MS))
+		{
+			if (backfill_list() == 0)
+				proc_exit(0);
+			listed_at = now;
+		}
+		ms = backfill_turn();
+		if (ms > 0)
+		{
+			pgstat_report_stat(false);
+			backfill_wait(ms);
+		}
+		else
+			CHECK_FOR_INTERRUPTS();
+	}
+}
