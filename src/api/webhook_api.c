@@ -92,9 +92,9 @@ webhook_api_check_batches(bool has_size, bool has_wait, Datum format, Datum meth
 	if (!has_size)
 		return;
 	if (!format_has_batches(format_format(TextDatumGetCString(format))))
-		problem = psprintf("format \"%s\" has no batches", TextDatumGetCString(format));
+		problem = psprintf("format \"%s\" does not support batches", TextDatumGetCString(format));
 	else if (strcmp(TextDatumGetCString(method), "GET") == 0)
-		problem = "requests with method GET have no place for batches";
+		problem = "requests with method GET do not support batches";
 	else if (strchr(TextDatumGetCString(url), '{') != NULL)
 		problem = "a batch cannot be sent to a URL that contains values of one message";
 	if (problem != NULL)

@@ -175,6 +175,8 @@ attempt_settle_deliveries(Delivery *delivery, const ResultDecision *decision, co
 	Delivery  **deliveries = request != NULL ? request->deliveries : &delivery;
 	int			n = request != NULL ? request->ndeliveries : 1;
 
+	for (int i = 0; i < n; i++)
+		deliveries[i]->attempt.request = NULL;
 	if (decision->delivery == RESULT_SPLIT)
 		batch_split(request, result->status == STATUS_TOO_LARGE);
 	else
@@ -201,7 +203,7 @@ attempt_end(Delivery *delivery, const HttpResult *result, TimestampTz now)
 	if (decision.judged)
 		endpoint->state.proven = described.delivered;
 	if (described.delivered)
-		endpoint_batch_accepted(endpoint);
+		endpoint_batch_accepted(endpoint, described.messages);
 	if (decision.warn > 0)
 		deactivation_warn(endpoint, decision.warn);
 	if (decision.endpoint == RESULT_DEACTIVATE)
@@ -322,8 +324,9 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 	const char *volatile refusal = NULL;
 	Request    *volatile request = NULL;
 	Delivery   *volatile culprit = delivery;
-	Batch		batch = {0};
+	Batch		batch = {.content.current = -1};
 
+	Assert(delivery->attempt.request == NULL);
 	delivery->attempt.sent_at = now;
 	delivery->attempt.configured_at = delivery->endpoint->config.updated_at;
 	if (delivery->withheld != NULL || delivery->prepared.result == PREPARATION_HOLD)
@@ -356,7 +359,8 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 		edata = CopyErrorData();
 		FlushErrorState();
 		strlcpy(error, edata->message, sizeof(error));
-		culprit = batch.content.n > 0 ? batch.deliveries[batch.content.current] : delivery;
+		if (batch.content.current >= 0)
+			culprit = batch.deliveries[batch.content.current];
 
 		/*
 		 * The message is too large; the webhook's configuration is not at

@@ -24,6 +24,8 @@
 #include "send/queue.h"
 #include "send/spill.h"
 
+/* Limit on the size of a batch for an endpoint that may not work. */
+#define MAX_UNPROVEN	20
 
 /* Can it be sent as it is? */
 static bool
@@ -48,14 +50,24 @@ batch_may_share(const Delivery *first, const Delivery *delivery)
 		batch_is_prepared(delivery);
 }
 
+/*
+ * How many deliveries may share the next request?  A receiver that hangs keeps
+ * all that has been sent to it in memory, so there is a limit on that, and
+ * few are sent to one that may not work.
+ */
 static int
-batch_max(const Delivery *first)
+batch_room(const Delivery *first)
 {
-	int			max = Max(1, endpoint_batch_size(first->endpoint));
+	const Endpoint *endpoint = first->endpoint;
+	int			room = endpoint_batch_size(endpoint);
 
 	if (first->probe || first->attempt.handshake || message_is_test(first->message))
 		return 1;
-	return first->batch_max > 0 ? Min(first->batch_max, max) : max;
+	if (first->batch_max > 0)
+		room = Min(room, first->batch_max);
+	if (!endpoint->state.proven || endpoint->queue.slow > 0)
+		room = Min(room, MAX_UNPROVEN);
+	return Max(room, 1);
 }
 
 /*
@@ -105,7 +117,7 @@ void
 batch_choose(Batch *batch, Delivery *delivery)
 {
 	Endpoint   *endpoint = delivery->endpoint;
-	int			max = batch_max(delivery);
+	int			max = batch_room(delivery);
 	Delivery  **deliveries;
 	Message    *copies;
 	int			n;
@@ -129,6 +141,7 @@ batch_choose(Batch *batch, Delivery *delivery)
 
 	batch->deliveries = deliveries;
 	batch->content.n = n;
+	batch->content.current = -1;
 	batch->content.messages = palloc(n * sizeof(Message *));
 	copies = palloc(n * sizeof(Message));
 	for (int i = 0; i < n; i++)
@@ -159,7 +172,7 @@ batch_start(const Batch *batch, Request *request, TimestampTz now)
 		delivery->attempt.request = request;
 		delivery->attempt.member = i > 0;
 		delivery->attempt.follows = delivery->phase == PHASE_HELD;
-		if (i > 0)
+		if (batch->content.n > 1)
 			delivery->attempt.handshake = false;
 		delivery->attempt.pace = batch->deliveries[0]->attempt.pace;
 		if (delivery->attempt.follows)
@@ -205,5 +218,6 @@ batch_split(const Request *request, bool too_large)
 		}
 		else
 			queue_ready_first(delivery);
+		delivery->attempt.follows = false;
 	}
 }

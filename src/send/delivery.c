@@ -37,6 +37,8 @@ static HTAB *delivery_rows;		/* of DeliveryId: those that have a row */
 static dlist_head delivery_preparing_list = DLIST_STATIC_INIT(delivery_preparing_list);
 static dlist_head delivery_ahead_list = DLIST_STATIC_INIT(delivery_ahead_list);
 static int	delivery_count = 0;
+static int	delivery_slow_members = 0;	/* in slow requests, beside their
+										 * first ones */
 static Size delivery_bytes = 0; /* delivery_own_size() of all */
 static int64 delivery_finished_id = 0;
 
@@ -69,8 +71,8 @@ delivery_order_key(const Endpoint *endpoint, const Message *message)
 
 /*
  * The memory of its message, if the cursor does not hold it.  Receivers that
- * hang must not use that up; slow requests are limited by the number of
- * connections.
+ * hang must not use that up; what slow requests hold is limited by the number of
+ * connections, and by what one endpoint is sent at the same time.
  */
 static Size
 delivery_own_size(const Delivery *delivery)
@@ -91,7 +93,7 @@ delivery_leave_phase(Delivery *delivery)
 		case PHASE_HELD:
 			Assert(queue->nheld > 0);
 			queue->nheld--;
-			delivery_prepared_ahead(delivery);
+			delivery_leave_ahead(delivery);
 			dlist_delete(&delivery->phase_node);
 			break;
 		case PHASE_PREPARING:
@@ -104,8 +106,12 @@ delivery_leave_phase(Delivery *delivery)
 				scheduler_leave(delivery->endpoint);
 			break;
 		case PHASE_SENDING:
+			Assert(queue->sending > 0);
+			queue->sending--;
 			if (!delivery->attempt.member)
 				scheduler_request_ended(delivery);
+			else if (delivery->attempt.pace == PACE_SLOW)
+				delivery_slow_members--;
 			break;
 		case PHASE_NEW:
 		case PHASE_TO_WRITE:
@@ -141,12 +147,16 @@ delivery_enter(Delivery *delivery, DeliveryPhase phase)
 		case PHASE_READY:
 			Assert(delivery->key == NULL || delivery->key->holder == delivery);
 			dlist_push_tail(&queue->ready, &delivery->phase_node);
+			/* A test does not wait for a batch. */
+			if (delivery->endpoint->config.batch_wait > 0 && message_is_test(delivery->message))
+				dlist_move_head(&queue->ready, &delivery->phase_node);
 			queue->nready++;
 			scheduler_enter(delivery->endpoint);
 			break;
 		case PHASE_SENDING:
 			Assert(delivery->attempt.request != NULL);
 			Assert(delivery->key == NULL || delivery->key->holder == delivery);
+			queue->sending++;
 			if (!delivery->attempt.member)
 				scheduler_request_started(delivery);
 			break;
@@ -175,6 +185,7 @@ delivery_mark_slow(Delivery *delivery)
 		delivery_bytes -= delivery_own_size(member);
 		member->attempt.pace = PACE_SLOW;
 	}
+	delivery_slow_members += request->ndeliveries - 1;
 }
 
 void
@@ -186,7 +197,7 @@ delivery_prepare_ahead(Delivery *delivery)
 }
 
 void
-delivery_prepared_ahead(Delivery *delivery)
+delivery_leave_ahead(Delivery *delivery)
 {
 	if (delivery->prepare_ahead)
 		dlist_delete(&delivery->ahead_node);
@@ -318,6 +329,7 @@ delivery_detach(Delivery *delivery)
 
 	delivery_bytes -= delivery_own_size(delivery);
 	delivery->message = message_copy(message, delivery_context);
+	delivery->message->read_at = message->read_at;
 	delivery_bytes += delivery_own_size(delivery);
 	delivery->message->unfinished = 1;
 	dlist_delete(&delivery->message_node);
@@ -372,6 +384,12 @@ int
 delivery_in_memory(void)
 {
 	return delivery_count;
+}
+
+int
+delivery_load(void)
+{
+	return delivery_count - delivery_slow_members;
 }
 
 Size

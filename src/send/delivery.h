@@ -53,7 +53,8 @@ typedef struct Delivery
 	char	   *withheld;		/* why its webhook's owner may not be sent it
 								 * any more, or NULL */
 	struct OrderKey *key;		/* NULL for order_key 0, and once it has been
-								 * released */
+								 * released, or left to another one in the
+								 * same request */
 
 	int			batch_max;		/* at most so many, all with this limit, share
 								 * its request; 0: as many as the endpoint
@@ -66,10 +67,11 @@ typedef struct Delivery
 									 * last changed */
 		bool		handshake;	/* asks the endpoint whether it may be sent
 								 * anything */
-		bool		member;		/* not the first in its request */
-		bool		follows;	/* ... nor the first with its key */
+		bool		member;		/* of a batch, but not its first one */
+		bool		follows;	/* ... and it has been held by its key until
+								 * then */
 		RequestPace pace;
-		struct Request *request;	/* while sending */
+		struct Request *request;	/* while sending, else NULL */
 	}			attempt;
 
 	struct						/* its row in webhook.delivery; see spill.c */
@@ -120,9 +122,12 @@ extern void delivery_enter(Delivery *delivery, DeliveryPhase phase);
 /* Its request, which it may share with others, takes long. */
 extern void delivery_mark_slow(Delivery *delivery);
 
-/* Have a held delivery prepared before its key is free, so that it can follow the holder in the same batch. */
+/*
+ * Have a held delivery prepared before its key is free, so that it can follow
+ * the holder in the same batch; or not, or no longer.
+ */
 extern void delivery_prepare_ahead(Delivery *delivery);
-extern void delivery_prepared_ahead(Delivery *delivery);
+extern void delivery_leave_ahead(Delivery *delivery);
 
 /* End a delivery in any phase that allows it, and free it. */
 extern void delivery_forget(Delivery *delivery);
@@ -149,6 +154,8 @@ extern void delivery_note_row(int64 webhook_id, int64 id);
 extern void delivery_forget_row(int64 webhook_id, int64 id);
 
 extern int	delivery_in_memory(void);
+extern int	delivery_load(void);	/* the same for limits: a slow request
+									 * counts as one */
 extern Size delivery_own_bytes(void);	/* of messages that the cursor does
 										 * not hold, without slow requests */
 extern int64 delivery_last_finished(void);	/* the greatest message id of

@@ -112,8 +112,6 @@ dispatch_is_held_up(const Delivery *delivery, TimestampTz now)
 
 	if (delivery->phase == PHASE_SENDING)
 		return scheduler_is_slow(delivery, now);
-	if (scheduler_waits_for_batch(endpoint, now))
-		return false;
 	return delivery->phase != PHASE_READY || endpoint->queue.slow > 0 || endpoint->queue.list == LIST_LATER ||
 		endpoint->queue.list == LIST_HELD || endpoint->queue.in_flight >= scheduler_allowed(endpoint);
 }
@@ -149,11 +147,20 @@ dispatch_check_slow(TimestampTz now)
 	while ((delivery = scheduler_next_slow(now)) != NULL)
 		delivery_mark_slow(delivery);
 
+	/* Those that have waited long enough for a batch are not held up. */
+	scheduler_wake(now);
+
 	/*
-	 * This ends, because an endpoint that has been spilled holds nothing up.
+	 * This ends, because an endpoint that has been spilled holds nothing up,
+	 * and what is listed to be written is passed over.
 	 */
 	while ((delivery = dispatch_find_held_up(now)) != NULL)
-		spill_endpoint(delivery->endpoint);
+	{
+		if (delivery->phase != PHASE_SENDING && scheduler_waits_for_batch(delivery->endpoint, now))
+			spill_waiting(delivery->endpoint, TimestampTzPlusMilliseconds(now, -HELD_UP_MS));
+		else
+			spill_endpoint(delivery->endpoint);
+	}
 }
 
 static void
@@ -203,29 +210,13 @@ dispatch_refresh(void)
 
 /* ---------- when to look again ---------- */
 
-/* Are its endpoints waiting for more messages, so that the scheduler knows when to go on? */
-static bool
-dispatch_waits_for_batches(Message *message, TimestampTz now)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &message->deliveries)
-	{
-		const Delivery *delivery = dlist_container(Delivery, message_node, iter.cur);
-
-		if (delivery->phase != PHASE_READY || !scheduler_waits_for_batch(delivery->endpoint, now))
-			return false;
-	}
-	return true;
-}
-
 TimestampTz
 dispatch_next_event(TimestampTz now)
 {
 	Message    *oldest = cursor_oldest();
 	TimestampTz next = Min(recall_next_event(), scheduler_next_event());
 
-	if (oldest != NULL && !dispatch_waits_for_batches(oldest, now))
+	if (oldest != NULL)
 		next = Min(next, Max(TimestampTzPlusMilliseconds(oldest->read_at, HELD_UP_MS),
 							 TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS)));
 	return Min(next, queue_next_prepare());

@@ -283,6 +283,7 @@ endpoint_load_row(Endpoint *endpoint)
 {
 	bool		isnull;
 	Datum		d;
+	TimestampTz updated_at;
 	char	  **shown;
 	StringInfoData buf;
 
@@ -323,7 +324,10 @@ endpoint_load_row(Endpoint *endpoint)
 		endpoint_load_schedule(endpoint, d);
 	d = spi_statement_value(0, Anum_config_deactivated_at, &isnull);
 	endpoint->config.deactivated_at = isnull ? DT_NOEND : DatumGetTimestampTz(d);
-	endpoint->config.updated_at = DatumGetTimestampTz(spi_statement_value(0, Anum_config_updated_at, &isnull));
+	updated_at = DatumGetTimestampTz(spi_statement_value(0, Anum_config_updated_at, &isnull));
+	if (endpoint->config.updated_at != updated_at)
+		endpoint->state.batch_limit = 0;
+	endpoint->config.updated_at = updated_at;
 	d = spi_statement_value(0, Anum_config_discarded, &isnull);
 	endpoint->config.discarded = isnull ? NULL : xid_set_from_datum(d, TopMemoryContext);
 	endpoint->config.app = endpoint_column_text(Anum_config_app);
@@ -337,7 +341,6 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint->config.batch_size = isnull ? 0 : DatumGetInt32(d);
 	d = spi_statement_value(0, Anum_config_batch_wait, &isnull);
 	endpoint->config.batch_wait = isnull ? 0 : DatumGetInt64(d);
-	endpoint->state.batch_limit = 0;
 	endpoint_load_no_retry(endpoint);
 	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, Anum_config_handshake, &isnull));
 	endpoint_set_pace(endpoint);
@@ -564,9 +567,10 @@ endpoint_batch_refused(Endpoint *endpoint, int size)
 }
 
 void
-endpoint_batch_accepted(Endpoint *endpoint)
+endpoint_batch_accepted(Endpoint *endpoint, int size)
 {
-	if (endpoint->state.batch_limit == 0 || ++endpoint->state.batch_successes < BATCH_SUCCESSES)
+	if (endpoint->state.batch_limit == 0 || size < endpoint->state.batch_limit ||
+		++endpoint->state.batch_successes < BATCH_SUCCESSES)
 		return;
 	endpoint->state.batch_limit *= 2;
 	endpoint->state.batch_successes = 0;

@@ -114,7 +114,8 @@ typedef struct EndpointQueue
 	int			nready;
 	int			nheld;			/* in PHASE_HELD */
 	int			in_memory;		/* length of all */
-	int			in_flight;		/* in PHASE_SENDING */
+	int			sending;		/* in PHASE_SENDING */
+	int			in_flight;		/* their requests */
 	int			slow;			/* of those, in flight for long */
 	SchedulerList list;
 	dlist_node	turn;			/* in that list */
@@ -141,7 +142,7 @@ typedef struct EndpointState
 	bool		in_probe_queue;
 	int			batch_limit;	/* of the size, as larger ones were refused;
 								 * 0: none */
-	int			batch_successes;	/* in a row, under this limit */
+	int			batch_successes;	/* batches of this size since then */
 	pairingheap_node probe_node;
 } EndpointState;
 
@@ -245,7 +246,7 @@ extern int	endpoint_batch_size(const Endpoint *endpoint);
 
 /* The receiver has refused a batch of this size as too large; or has accepted one. */
 extern void endpoint_batch_refused(Endpoint *endpoint, int size);
-extern void endpoint_batch_accepted(Endpoint *endpoint);
+extern void endpoint_batch_accepted(Endpoint *endpoint, int size);
 
 extern const RetrySchedule *endpoint_schedule(const Endpoint *endpoint);
 

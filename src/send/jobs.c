@@ -178,7 +178,7 @@ bool
 jobs_memory_full(void)
 {
 	return cursor_outstanding() >= LOW_WATER || cursor_outstanding_bytes() >= MAX_OUTSTANDING_BYTES ||
-		delivery_in_memory() >= QUEUE_MAX_IN_MEMORY;
+		delivery_load() >= QUEUE_MAX_IN_MEMORY;
 }
 
 static bool

@@ -133,7 +133,7 @@ queue_prepare_one(Delivery *delivery, TimestampTz now)
 	if (delivery->withheld == NULL && delivery->prepared.result == PREPARATION_NONE)
 		prepare_delivery(delivery, queue_context);
 	if (delivery->phase == PHASE_HELD)
-		delivery_prepared_ahead(delivery);
+		delivery_leave_ahead(delivery);
 	else
 		delivery_enter(delivery, PHASE_READY);
 	now = clock_now();
@@ -161,7 +161,7 @@ queue_prepare_some_ahead(TimestampTz start, TimestampTz now)
 			break;
 		}
 		if (queue_is_slow_to_prepare(delivery->endpoint, now))
-			delivery_prepared_ahead(delivery);
+			delivery_leave_ahead(delivery);
 		else
 			now = queue_prepare_one(delivery, now);
 	}

@@ -8,7 +8,7 @@
  *	due			a delivery that failed, at its time;
  *	followers	what had to wait after one that failed: its key is *blocked* as
  *				long as the table holds an unfinished row with it, newer messages are
- *				stored, too, and read back one by one;
+ *				stored, too, and read back one by one, or as many as make a batch;
  *	backlog		what waits for an endpoint that was slow, failing or deactivated:
  *				newer messages are stored after it until it has been read to the end;
  *	probe		one delivery at a time of an endpoint that is failing.
@@ -121,7 +121,7 @@ recall_reset(void)
 static bool
 recall_has_room(int percent)
 {
-	return delivery_in_memory() < RECALL_MAX_IN_MEMORY / 100 * percent &&
+	return delivery_load() < RECALL_MAX_IN_MEMORY / 100 * percent &&
 		delivery_own_bytes() < (Size) RECALL_MAX_BYTES / 100 * percent;
 }
 
@@ -151,17 +151,16 @@ recall_backlog_rows(const Endpoint *endpoint)
 {
 	bool		works = endpoint->state.proven && endpoint->queue.slow == 0;
 	int			rows = Max(endpoint->config.max_in_flight, HEALTH_FAILING_AFTER);
+	int			batch = endpoint_batch_size(endpoint);
+	int			most = Max(BACKLOG_ROWS, Min(2 * batch, BACKLOG_MAX));
 
 	if (!recall_has_room(RECALL_SMALL))
 		rows = works ? endpoint->config.max_in_flight : HEALTH_FAILING_AFTER;
 	else if (works)
-		rows = BACKLOG_ROWS;
+		rows = most;
 	if (endpoint->config.send_interval > 0)
-		rows = Min(rows, 1 + (int) (USECS_PER_SEC / endpoint->config.send_interval));
-	rows = Min(rows, BACKLOG_ROWS);
-
-	/* Enough for two requests, if they are batches. */
-	return works && rows < BACKLOG_MAX ? Min(Max(rows, 2 * endpoint_batch_size(endpoint)), BACKLOG_MAX) : rows;
+		rows = Min(rows, (1 + (int) (USECS_PER_SEC / endpoint->config.send_interval)) * Max(batch, 1));
+	return Min(rows, most);
 }
 
 /* Read on in the backlog of one endpoint; false when there is no more. */
@@ -237,7 +236,8 @@ recall_load_batch(Endpoint *endpoint, const OrderKey *key, int64 after)
 {
 	StoredDelivery row;
 
-	for (int n = 1; n < endpoint_batch_size(endpoint) && recall_has_room(RECALL_MORE) &&
+	for (int n = 1; n < endpoint_batch_size(endpoint) && recall_has_room(RECALL_SMALL) &&
+		 endpoint->queue.in_memory < recall_backlog_rows(endpoint) &&
 		 delivery_table_read_next(endpoint->id, key->tag.order_key, after, recall_context, &row) > 0; n++)
 	{
 		after = row.message->id;

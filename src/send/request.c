@@ -380,6 +380,7 @@ request_append_array(Request *request, const Endpoint *endpoint, RequestBatch *b
 		}
 	}
 	batch->n = batch->current;
+	batch->current = -1;
 	appendStringInfoChar(body, ']');
 }
 
@@ -416,7 +417,6 @@ request_fill_delivery(Request *request, const Endpoint *endpoint, RequestBatch *
 	const char *method = request_method(endpoint->config.method);
 	bool		has_body = strcmp(method, "GET") != 0;
 
-	batch->current = 0;
 	request_begin(request, endpoint, method, has_body);
 	request_build_url(request, endpoint, first, has_body);
 	if (has_body)

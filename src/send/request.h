@@ -39,7 +39,7 @@ typedef struct RequestBatch
 {
 	const Message **messages;
 	int			n;
-	int			current;		/* the one that is being written, for errors */
+	int			current;		/* the one that is being written; -1: none */
 } RequestBatch;
 
 /*

@@ -28,6 +28,9 @@
 /* A request is slow after this time. */
 #define SLOW_AFTER_MS		300
 
+/* Another batch is sent while so many messages of an endpoint are in flight. */
+#define MAX_SENDING			1000
+
 /* How much lost time a rate limit may make up for; the rest of its margin is for requests that arrive late. */
 #define RATE_CATCH_UP_US	5000
 
@@ -61,7 +64,7 @@ scheduler_list_endpoint(Endpoint *endpoint, SchedulerList queue)
 void
 scheduler_enter(Endpoint *endpoint)
 {
-	if (endpoint->queue.list == LIST_NONE && endpoint->queue.nready > 0 &&
+	if (endpoint->queue.list == LIST_NONE && endpoint->queue.nready > 0 && endpoint->queue.sending < MAX_SENDING &&
 		endpoint->queue.in_flight < scheduler_allowed(endpoint))
 		scheduler_list_endpoint(endpoint, LIST_TURN);
 }
@@ -100,21 +103,43 @@ scheduler_hurry(bool hurry)
 	scheduler_hurries = hurry;
 }
 
-/* Until when does what is ready wait for others to share its request?  DT_NOBEGIN: it does not wait. */
-static TimestampTz
-scheduler_batch_at(const Endpoint *endpoint)
+/* Are there enough ready deliveries for a batch?  What is held counts if that is not by a request in flight. */
+static bool
+scheduler_batch_is_full(const Endpoint *endpoint)
 {
 	const EndpointQueue *queue = &endpoint->queue;
 
-	if (endpoint->config.batch_wait == 0 || endpoint->config.batch_size == 0 || queue->nready == 0 || scheduler_hurries ||
-		queue->nready + queue->nheld >= endpoint_batch_size(endpoint))
+	return queue->nready + (queue->sending == 0 ? queue->nheld : 0) >= endpoint_batch_size(endpoint);
+}
+
+static bool
+scheduler_may_share(const Delivery *delivery)
+{
+	return delivery->withheld == NULL && !message_is_test(delivery->message) &&
+		(delivery->prepared.result == PREPARATION_NONE || delivery->prepared.result == PREPARATION_SEND);
+}
+
+/*
+ * Until when does what is ready wait for others to share its request?
+ * DT_NOBEGIN: it does not wait.
+ */
+static TimestampTz
+scheduler_batch_at(Endpoint *endpoint)
+{
+	const Delivery *first;
+
+	if (endpoint->config.batch_wait == 0 || endpoint->config.batch_size == 0 || endpoint->queue.nready == 0 ||
+		scheduler_hurries || scheduler_batch_is_full(endpoint))
 		return DT_NOBEGIN;
-	return dlist_container(Delivery, phase_node, queue->ready.head.next)->message->read_at + endpoint->config.batch_wait;
+	first = dlist_head_element(Delivery, phase_node, &endpoint->queue.ready);
+	if (!scheduler_may_share(first))
+		return DT_NOBEGIN;
+	return first->message->read_at + endpoint->config.batch_wait;
 }
 
 /* When may an endpoint send its next request? */
 static TimestampTz
-scheduler_send_at(const Endpoint *endpoint)
+scheduler_send_at(Endpoint *endpoint)
 {
 	TimestampTz batch_at = scheduler_batch_at(endpoint);
 
@@ -122,7 +147,7 @@ scheduler_send_at(const Endpoint *endpoint)
 }
 
 bool
-scheduler_waits_for_batch(const Endpoint *endpoint, TimestampTz now)
+scheduler_waits_for_batch(Endpoint *endpoint, TimestampTz now)
 {
 	return scheduler_batch_at(endpoint) > now;
 }
@@ -238,9 +263,9 @@ scheduler_forget_future(Endpoint *endpoint)
 	dlist_iter	iter;
 
 	endpoint->queue.next_send_at = Min(endpoint->queue.next_send_at, now + endpoint->config.send_interval);
-	dlist_foreach(iter, &endpoint->queue.ready)
+	dlist_foreach(iter, &endpoint->queue.all)
 	{
-		Message    *message = dlist_container(Delivery, phase_node, iter.cur)->message;
+		Message    *message = dlist_container(Delivery, all_node, iter.cur)->message;
 
 		message->read_at = Min(message->read_at, now);
 	}

@@ -27,7 +27,7 @@ extern void scheduler_wake(TimestampTz now);
 extern Endpoint *scheduler_next(TimestampTz now);
 
 /* Is what is ready waiting for more messages to share its request?  Nothing waits while the worker is in a hurry. */
-extern bool scheduler_waits_for_batch(const Endpoint *endpoint, TimestampTz now);
+extern bool scheduler_waits_for_batch(Endpoint *endpoint, TimestampTz now);
 extern void scheduler_hurry(bool hurry);
 
 /* A request has been sent: with a rate limit, when may the next one be? */

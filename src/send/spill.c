@@ -233,6 +233,21 @@ spill_endpoint(Endpoint *endpoint)
 		recall_start_backlog(endpoint, first - 1);
 }
 
+void
+spill_waiting(Endpoint *endpoint, TimestampTz before)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &endpoint->queue.all)
+	{
+		Delivery   *delivery = dlist_container(Delivery, all_node, iter.cur);
+
+		if (delivery->phase != PHASE_SENDING && !delivery->row.exists && !delivery->row.write_pending &&
+			delivery->message->read_at <= before && !message_is_test(delivery->message))
+			spill_list_row(delivery, DELIVERY_WAITING, 0, NULL);
+	}
+}
+
 static void
 spill_overtaken(Endpoint *endpoint)
 {
@@ -323,7 +338,7 @@ spill_needs_backlog(const Delivery *delivery)
 {
 	const Endpoint *endpoint = delivery->endpoint;
 
-	if (delivery->row.next_state != DELIVERY_WAITING || delivery->phase == PHASE_SENDING)
+	if (delivery->row.next_state != DELIVERY_WAITING || delivery->phase != PHASE_TO_WRITE)
 		return false;
 	return endpoint->spill.backlog ||
 		(endpoint_is_working(endpoint) && !order_key_blocked(endpoint->id, delivery->order_key));
@@ -335,7 +350,7 @@ spill_block_key(Delivery *delivery)
 {
 	OrderKey   *key;
 
-	if (delivery->phase == PHASE_SENDING || delivery->row.next_state == DELIVERY_FAILED)
+	if (delivery->phase != PHASE_TO_WRITE || delivery->row.next_state == DELIVERY_FAILED)
 		return;
 	key = order_key_get(delivery->endpoint->id, delivery->order_key, true);
 	if (key != NULL)
@@ -369,6 +384,7 @@ static bool
 spill_write_row(Delivery *delivery)
 {
 	Endpoint   *endpoint = delivery->endpoint;
+	bool		needed;
 
 	if (delivery->row.exists && !webhook_lock_try(endpoint->id))
 	{
@@ -376,7 +392,8 @@ spill_write_row(Delivery *delivery)
 		return false;
 	}
 	spill_keep(delivery);
-	if (spill_settle_state(delivery))
+	needed = spill_settle_state(delivery);
+	if (needed)
 	{
 		/* The lock may have delayed it beyond its time. */
 		if (delivery->row.next_state == DELIVERY_RETRYING)
@@ -388,7 +405,7 @@ spill_write_row(Delivery *delivery)
 		if (delivery->row.next_state == DELIVERY_FAILED)
 			trim_note_failed(clock_now());
 		spill_schedule_read(delivery);
-		if (delivery->phase == PHASE_SENDING && !delivery->row.exists)
+		if (delivery->phase != PHASE_TO_WRITE && !delivery->row.exists)
 		{
 			delivery_note_row(endpoint->id, delivery->message->id);
 			delivery->row.exists = true;
@@ -399,8 +416,13 @@ spill_write_row(Delivery *delivery)
 		pfree(delivery->row.last_error);
 	delivery->row.last_error = NULL;
 	spill_unblock_key(delivery);
-	if (delivery->phase != PHASE_SENDING)
+	if (delivery->phase == PHASE_TO_WRITE)
 		delivery_forget(delivery);
+	else if (!needed && delivery->phase != PHASE_SENDING)
+	{
+		queue_release_key(delivery);
+		delivery_forget(delivery);
+	}
 	else if (delivery->message->window != NULL)
 		delivery_detach(delivery);
 	return true;

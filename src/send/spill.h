@@ -42,6 +42,12 @@ extern void spill_put_key_aside(OrderKey *key);
 /* Write all deliveries of an endpoint to the table.  Requests in flight go on, and the rest is read back later. */
 extern void spill_endpoint(Endpoint *endpoint);
 
+/*
+ * What the endpoint has and was read before that time waits for a batch: write it
+ * as well, so that the cursor can move on.  It stays in memory until it is sent.
+ */
+extern void spill_waiting(Endpoint *endpoint, TimestampTz before);
+
 /* At shutdown: write deliveries that later ones have overtaken, so that the cursor can pass them. */
 extern void spill_all_overtaken(void);
 

@@ -174,6 +174,18 @@ $receiver->reset;
 
 # A retry schedule without a retry
 
+# A request that cannot be built after the agreement: it has nothing to do with that of the handshake
+
+$receiver->behave('/long', allowed_origin => 'same');
+my $start = $receiver->url('/long?x=');
+my $long = create('/long', method => "'GET'", url => "'$start" . 'y' x (8180 - length($start)) . "'", retry_schedule => "'{0}'");
+emit(1);
+WebhookTest::wait_until_delivered($node);
+is(methods('/long'), 'OPTIONS', 'W7: asked, but nothing is sent');
+like(sql(last_log($long)), qr/^GET\|invalid\|URL is longer/, 'W7, W12: as the URL becomes too long');
+is(sql("SELECT request_headers FROM webhook.get_webhook_log($long) LIMIT 1"), '', 'W12: the log does not show another request');
+sql("SELECT webhook.delete_webhook_by_id($long)");
+
 my $once = create('/once', retry_schedule => "'{0}'");
 emit(1);
 becomes("SELECT active, buffered FROM webhook.get_webhooks() WHERE id = $once", 'f|1',
