@@ -259,16 +259,53 @@ CREATE TABLE webhook.health (
     warned           integer NOT NULL DEFAULT 0,
     agreed_at        timestamptz,
     allowed_rate     integer,
-    seq              bigint NOT NULL DEFAULT 0
+    seq              bigint NOT NULL DEFAULT 0,
+    recorded_at      timestamptz,                   -- the minute in which the counters were last written by the worker
+    outcomes         bigint[],                      -- attempts by outcome, see attempt_outcomes()
+    durations        bigint[],                      -- of attempts: a histogram, see histogram_bounds()
+    latencies        bigint[],                      -- from capture to delivery
+    duration_us      bigint NOT NULL DEFAULT 0,     -- sums of these, in microseconds
+    latency_us       bigint NOT NULL DEFAULT 0
 ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE INDEX health_seq_idx ON webhook.health (webhook_id, seq);
 ALTER TABLE webhook.health REPLICA IDENTITY FULL;
-COMMENT ON TABLE webhook.health IS 'counters and state of every webhook that has sent something; the greatest seq counts, see also health_1';
+COMMENT ON TABLE webhook.health IS
+    'counters and state of every webhook that has sent something, and with id 0 of all; the greatest seq counts, see also health_1';
 
 CREATE TABLE webhook.health_1 (LIKE webhook.health INCLUDING DEFAULTS) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE INDEX health_1_seq_idx ON webhook.health_1 (webhook_id, seq);
 ALTER TABLE webhook.health_1 REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.health_1 IS 'more of the counters and states, see health';
+
+-- What the counters were at the end of each minute, and each hour, in which they were written (src/send/activity_tables.c).
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY '{activity_minute,activity_minute_1,activity_hour,activity_hour_1}'::text[] LOOP
+        EXECUTE pg_catalog.format($ddl$
+            CREATE TABLE webhook.%1$s (
+                webhook_id  bigint NOT NULL,
+                recorded_at timestamptz NOT NULL,
+                written_at  timestamptz NOT NULL,
+                seq         bigint NOT NULL,
+                delivered   bigint NOT NULL,
+                failed      bigint NOT NULL,
+                attempts    bigint NOT NULL,
+                dropped     bigint NOT NULL,
+                outcomes    bigint[],
+                durations   bigint[],
+                latencies   bigint[],
+                duration_us bigint NOT NULL,
+                latency_us  bigint NOT NULL
+            ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+            CREATE INDEX %1$s_seq_idx ON webhook.%1$s (webhook_id, seq);
+            ALTER TABLE webhook.%1$s REPLICA IDENTITY FULL;
+            COMMENT ON TABLE webhook.%1$s IS 'counters of webhooks as they were at the end of earlier minutes or hours, see health';
+        $ddl$, name);
+    END LOOP;
+END
+$$;
 
 CREATE VIEW webhook.last_attempts AS
     SELECT l.*
@@ -279,7 +316,8 @@ COMMENT ON VIEW webhook.last_attempts IS 'the last ten requests of every webhook
 
 CREATE VIEW webhook.current_health AS
     SELECT w.id AS webhook_id, h.delivered, h.failed, h.attempts, h.dropped, h.expired, h.last_success_at, h.last_failure_at,
-           h.last_error, h.failures, h.failing_since, h.probes, h.next_probe_at, h.warned, h.agreed_at, h.allowed_rate, h.seq
+           h.last_error, h.failures, h.failing_since, h.probes, h.next_probe_at, h.warned, h.agreed_at, h.allowed_rate, h.seq,
+           h.recorded_at, h.outcomes, h.durations, h.latencies, h.duration_us, h.latency_us
     FROM webhook.webhook AS w CROSS JOIN LATERAL
          (SELECT * FROM (SELECT * FROM webhook.health UNION ALL SELECT * FROM webhook.health_1) AS a
           WHERE a.webhook_id = w.id ORDER BY a.seq DESC LIMIT 1) AS h;
@@ -318,5 +356,9 @@ SELECT pg_catalog.pg_extension_config_dump('webhook.log', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.log_1', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.health', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.health_1', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.activity_minute', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.activity_minute_1', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.activity_hour', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.activity_hour_1', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.notification', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.notification_id_seq', '');

@@ -199,7 +199,8 @@ CREATE VIEW webhook.stat_webhooks AS
            s.agreed_at, s.allowed_rate,
            COALESCE(s.expired, 0) AS expired,
            COALESCE(b.estimated, false) AS estimated,
-           COALESCE(b.failed, 0) AS dead_letters
+           COALESCE(b.failed, 0) AS dead_letters,
+           s.outcomes, s.durations, s.latencies, s.duration_us, s.latency_us, s.probes
     FROM webhook.webhook AS h
     LEFT JOIN webhook.current_health AS s ON s.webhook_id = h.id
     LEFT JOIN webhook.backlog_estimate() AS b ON b.webhook_id = h.id;

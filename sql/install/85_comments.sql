@@ -25,6 +25,31 @@ COMMENT ON COLUMN webhook.stat_webhooks.expired IS 'failed messages that were re
 COMMENT ON COLUMN webhook.stat_webhooks.estimated IS
     'true: there is so much that pending, retrying, buffered and dead_letters are estimates; webhook.pending() counts';
 COMMENT ON COLUMN webhook.stat_webhooks.dead_letters IS 'messages that have failed for good and can be delivered again; see estimated';
+COMMENT ON COLUMN webhook.stat_webhooks.outcomes IS 'attempts by outcome, in the order of attempt_outcomes()';
+COMMENT ON COLUMN webhook.stat_webhooks.durations IS 'a histogram of how long attempts took; histogram_bounds() has its bounds';
+COMMENT ON COLUMN webhook.stat_webhooks.latencies IS 'a histogram of the times from change to delivery';
+COMMENT ON COLUMN webhook.stat_webhooks.duration_us IS 'the sum of durations, in microseconds';
+COMMENT ON COLUMN webhook.stat_webhooks.latency_us IS 'the sum of latencies, in microseconds';
+COMMENT ON COLUMN webhook.stat_webhooks.probes IS 'attempts of its schedule that a failing webhook has used up';
+
+COMMENT ON COLUMN webhook.stat_webhooks_history.webhook_id IS 'id of the webhook';
+COMMENT ON COLUMN webhook.stat_webhooks_history.app IS 'the application that it was created for';
+COMMENT ON COLUMN webhook.stat_webhooks_history.name IS 'its name for people';
+COMMENT ON COLUMN webhook.stat_webhooks_history.period IS 'minute or hour';
+COMMENT ON COLUMN webhook.stat_webhooks_history.since IS 'when the period began; those in which nothing was done are left out';
+COMMENT ON COLUMN webhook.stat_webhooks_history.delivered IS 'messages that the receiver has accepted';
+COMMENT ON COLUMN webhook.stat_webhooks_history.failed IS 'messages that have failed permanently';
+COMMENT ON COLUMN webhook.stat_webhooks_history.attempts IS 'attempts to deliver';
+COMMENT ON COLUMN webhook.stat_webhooks_history.dropped IS 'messages not buffered while it was deactivated, or dropped by its transform';
+COMMENT ON COLUMN webhook.stat_webhooks_history.outcomes IS 'attempts by outcome';
+COMMENT ON COLUMN webhook.stat_webhooks_history.duration_p50 IS 'half of the attempts took no longer; like all of these, estimated from a histogram';
+COMMENT ON COLUMN webhook.stat_webhooks_history.duration_p90 IS 'the same for nine tenths';
+COMMENT ON COLUMN webhook.stat_webhooks_history.duration_p99 IS 'the same for 99 of 100';
+COMMENT ON COLUMN webhook.stat_webhooks_history.latency_p50 IS 'half of what was delivered was delivered within this time after the change';
+COMMENT ON COLUMN webhook.stat_webhooks_history.latency_p90 IS 'the same for nine tenths';
+COMMENT ON COLUMN webhook.stat_webhooks_history.latency_p99 IS 'the same for 99 of 100';
+COMMENT ON COLUMN webhook.stat_webhooks_history.durations IS 'the histogram of attempts; histogram_bounds() has its bounds';
+COMMENT ON COLUMN webhook.stat_webhooks_history.latencies IS 'the histogram of deliveries';
 
 COMMENT ON COLUMN webhook.undelivered.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.undelivered.message_id IS 'id of the message, the header webhook-id';

@@ -334,16 +334,49 @@ ALTER TABLE webhook.log_1 REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.log_1 IS 'more of the latest requests, see log';
 SELECT pg_catalog.pg_extension_config_dump('webhook.log_1', '');
 
-ALTER TABLE webhook.health DROP CONSTRAINT health_pkey, ADD COLUMN seq bigint NOT NULL DEFAULT 0;
+ALTER TABLE webhook.health DROP CONSTRAINT health_pkey, ADD COLUMN seq bigint NOT NULL DEFAULT 0, ADD COLUMN recorded_at timestamptz,
+    ADD COLUMN outcomes bigint[], ADD COLUMN durations bigint[], ADD COLUMN latencies bigint[],
+    ADD COLUMN duration_us bigint NOT NULL DEFAULT 0, ADD COLUMN latency_us bigint NOT NULL DEFAULT 0;
 ALTER TABLE webhook.health RESET (fillfactor);
 ALTER TABLE webhook.health SET (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE INDEX health_seq_idx ON webhook.health (webhook_id, seq);
 ALTER TABLE webhook.health REPLICA IDENTITY FULL;
-COMMENT ON TABLE webhook.health IS 'counters and state of every webhook that has sent something; the greatest seq counts, see also health_1';
+COMMENT ON TABLE webhook.health IS
+    'counters and state of every webhook that has sent something, and with id 0 of all; the greatest seq counts, see also health_1';
 CREATE TABLE webhook.health_1 (LIKE webhook.health INCLUDING DEFAULTS) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE INDEX health_1_seq_idx ON webhook.health_1 (webhook_id, seq);
 ALTER TABLE webhook.health_1 REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.health_1 IS 'more of the counters and states, see health';
+
+-- What the counters were at the end of each minute, and each hour, in which they were written (src/send/activity_tables.c).
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY '{activity_minute,activity_minute_1,activity_hour,activity_hour_1}'::text[] LOOP
+        EXECUTE pg_catalog.format($ddl$
+            CREATE TABLE webhook.%1$s (
+                webhook_id  bigint NOT NULL,
+                recorded_at timestamptz NOT NULL,
+                written_at  timestamptz NOT NULL,
+                seq         bigint NOT NULL,
+                delivered   bigint NOT NULL,
+                failed      bigint NOT NULL,
+                attempts    bigint NOT NULL,
+                dropped     bigint NOT NULL,
+                outcomes    bigint[],
+                durations   bigint[],
+                latencies   bigint[],
+                duration_us bigint NOT NULL,
+                latency_us  bigint NOT NULL
+            ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+            CREATE INDEX %1$s_seq_idx ON webhook.%1$s (webhook_id, seq);
+            ALTER TABLE webhook.%1$s REPLICA IDENTITY FULL;
+            COMMENT ON TABLE webhook.%1$s IS 'counters of webhooks as they were at the end of earlier minutes or hours, see health';
+        $ddl$, name);
+    END LOOP;
+END
+$$;
 
 CREATE VIEW webhook.last_attempts AS
     SELECT l.*
@@ -354,13 +387,19 @@ COMMENT ON VIEW webhook.last_attempts IS 'the last ten requests of every webhook
 
 CREATE VIEW webhook.current_health AS
     SELECT w.id AS webhook_id, h.delivered, h.failed, h.attempts, h.dropped, h.expired, h.last_success_at, h.last_failure_at,
-           h.last_error, h.failures, h.failing_since, h.probes, h.next_probe_at, h.warned, h.agreed_at, h.allowed_rate, h.seq
+           h.last_error, h.failures, h.failing_since, h.probes, h.next_probe_at, h.warned, h.agreed_at, h.allowed_rate, h.seq,
+           h.recorded_at, h.outcomes, h.durations, h.latencies, h.duration_us, h.latency_us
     FROM webhook.webhook AS w CROSS JOIN LATERAL
          (SELECT * FROM (SELECT * FROM webhook.health UNION ALL SELECT * FROM webhook.health_1) AS a
           WHERE a.webhook_id = w.id ORDER BY a.seq DESC LIMIT 1) AS h;
 COMMENT ON VIEW webhook.current_health IS 'counters and state of every webhook that has sent something';
 REVOKE ALL ON webhook.log_1, webhook.health_1, webhook.last_attempts, webhook.current_health FROM PUBLIC;
+REVOKE ALL ON webhook.activity_minute, webhook.activity_minute_1, webhook.activity_hour, webhook.activity_hour_1 FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('webhook.health_1', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.activity_minute', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.activity_minute_1', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.activity_hour', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.activity_hour_1', '');
 
 -- Messages that the worker has not processed, according to the newest position; see src/log/unread.c.  In the target list of a
 -- query they are read as they are needed.
@@ -1024,7 +1063,8 @@ CREATE OR REPLACE VIEW webhook.stat_webhooks AS
            s.agreed_at, s.allowed_rate,
            COALESCE(s.expired, 0) AS expired,
            COALESCE(b.estimated, false) AS estimated,
-           COALESCE(b.failed, 0) AS dead_letters
+           COALESCE(b.failed, 0) AS dead_letters,
+           s.outcomes, s.durations, s.latencies, s.duration_us, s.latency_us, s.probes
     FROM webhook.webhook AS h
     LEFT JOIN webhook.current_health AS s ON s.webhook_id = h.id
     LEFT JOIN webhook.backlog_estimate() AS b ON b.webhook_id = h.id;
@@ -1052,6 +1092,12 @@ COMMENT ON COLUMN webhook.stat_webhooks.expired IS 'failed messages that were re
 COMMENT ON COLUMN webhook.stat_webhooks.estimated IS
     'true: there is so much that pending, retrying, buffered and dead_letters are estimates; webhook.pending() counts';
 COMMENT ON COLUMN webhook.stat_webhooks.dead_letters IS 'messages that have failed for good and can be delivered again; see estimated';
+COMMENT ON COLUMN webhook.stat_webhooks.outcomes IS 'attempts by outcome, in the order of attempt_outcomes()';
+COMMENT ON COLUMN webhook.stat_webhooks.durations IS 'a histogram of how long attempts took; histogram_bounds() has its bounds';
+COMMENT ON COLUMN webhook.stat_webhooks.latencies IS 'a histogram of the times from change to delivery';
+COMMENT ON COLUMN webhook.stat_webhooks.duration_us IS 'the sum of durations, in microseconds';
+COMMENT ON COLUMN webhook.stat_webhooks.latency_us IS 'the sum of latencies, in microseconds';
+COMMENT ON COLUMN webhook.stat_webhooks.probes IS 'attempts of its schedule that a failing webhook has used up';
 
 COMMENT ON COLUMN webhook.undelivered.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.undelivered.message_id IS 'id of the message, the header webhook-id';
@@ -1823,6 +1869,115 @@ COMMENT ON FUNCTION webhook.backfill_waiting(bigint, bigint) IS 'how many delive
 REVOKE ALL ON webhook.backfill, webhook.backfill_to_do, webhook.stat_progress_backfill FROM PUBLIC;
 REVOKE ALL ON SEQUENCE webhook.backfill_job_seq FROM PUBLIC;
 REVOKE ALL ON FUNCTION webhook.backfill, webhook.cancel_backfill, webhook.backfill_key, webhook.backfill_waiting FROM PUBLIC;
+
+-- What webhooks did by minutes and by hours.  Counts by outcome and by duration are bigint[]: src/api/activity_api.c.
+
+CREATE FUNCTION webhook.counts_add(a bigint[], b bigint[]) RETURNS bigint[]
+    LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_counts_add';
+COMMENT ON FUNCTION webhook.counts_add(bigint[], bigint[]) IS 'adds the counts in two arrays; what is missing is 0';
+
+CREATE FUNCTION webhook.counts_subtract(a bigint[], b bigint[]) RETURNS bigint[]
+    LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_counts_subtract';
+COMMENT ON FUNCTION webhook.counts_subtract(bigint[], bigint[]) IS 'subtracts the counts in an array from those in another one; what is missing is 0';
+
+CREATE AGGREGATE webhook.counts_sum(bigint[]) (SFUNC = webhook.counts_add, STYPE = bigint[], COMBINEFUNC = webhook.counts_add, PARALLEL = SAFE);
+COMMENT ON AGGREGATE webhook.counts_sum(bigint[]) IS 'adds the counts in arrays';
+
+CREATE FUNCTION webhook.attempt_outcomes() RETURNS text[]
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_attempt_outcomes';
+COMMENT ON FUNCTION webhook.attempt_outcomes() IS 'the outcomes of attempts in the order in which they are counted';
+
+CREATE FUNCTION webhook.histogram_bounds() RETURNS double precision[]
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_histogram_bounds';
+COMMENT ON FUNCTION webhook.histogram_bounds() IS 'the upper bounds of the buckets of all histograms, in seconds';
+
+CREATE FUNCTION webhook.histogram_quantile(histogram bigint[], quantile double precision) RETURNS double precision
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_histogram_quantile';
+COMMENT ON FUNCTION webhook.histogram_quantile(bigint[], double precision) IS
+    'the duration, in seconds, below which this part of the values of a histogram lies; about right';
+
+-- Rows are differences between the counters in successive rows; the newest counters are those of the webhook itself.  The first
+-- row of webhooks from before the history was introduced has no time.
+CREATE FUNCTION webhook.activity(id bigint, period text)
+RETURNS TABLE (since timestamptz, delivered bigint, failed bigint, attempts bigint, dropped bigint, outcomes bigint[],
+               durations bigint[], latencies bigint[], duration_us bigint, latency_us bigint)
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 100
+AS $$
+    SELECT CASE WHEN $2 = 'minute' THEN d.recorded_at
+                ELSE to_timestamp(floor(extract(epoch FROM d.recorded_at) / 3600) * 3600) END,
+           d.delivered - coalesce(d.delivered_before, 0), d.failed - coalesce(d.failed_before, 0),
+           d.attempts - coalesce(d.attempts_before, 0), d.dropped - coalesce(d.dropped_before, 0),
+           webhook.counts_subtract(d.outcomes, d.outcomes_before),
+           webhook.counts_subtract(d.durations, d.durations_before),
+           webhook.counts_subtract(d.latencies, d.latencies_before),
+           d.duration_us - coalesce(d.duration_us_before, 0), d.latency_us - coalesce(d.latency_us_before, 0)
+    FROM (SELECT a.*, lag(a.delivered) OVER w AS delivered_before, lag(a.failed) OVER w AS failed_before,
+                 lag(a.attempts) OVER w AS attempts_before, lag(a.dropped) OVER w AS dropped_before,
+                 lag(a.outcomes) OVER w AS outcomes_before, lag(a.durations) OVER w AS durations_before,
+                 lag(a.latencies) OVER w AS latencies_before, lag(a.duration_us) OVER w AS duration_us_before,
+                 lag(a.latency_us) OVER w AS latency_us_before
+          FROM (SELECT m.* FROM webhook.activity_minute AS m WHERE m.webhook_id = $1 AND $2 = 'minute'
+                UNION ALL SELECT m.* FROM webhook.activity_minute_1 AS m WHERE m.webhook_id = $1 AND $2 = 'minute'
+                UNION ALL SELECT h.* FROM webhook.activity_hour AS h WHERE h.webhook_id = $1 AND $2 = 'hour'
+                UNION ALL SELECT h.* FROM webhook.activity_hour_1 AS h WHERE h.webhook_id = $1 AND $2 = 'hour'
+                UNION ALL
+                (SELECT c.webhook_id, c.recorded_at, c.recorded_at, c.seq, c.delivered, c.failed, c.attempts, c.dropped,
+                        c.outcomes, c.durations, c.latencies, c.duration_us, c.latency_us
+                 FROM (SELECT * FROM webhook.health UNION ALL SELECT * FROM webhook.health_1) AS c
+                 WHERE c.webhook_id = $1 ORDER BY c.seq DESC LIMIT 1)) AS a
+          WINDOW w AS (ORDER BY a.seq)) AS d
+    WHERE d.recorded_at > now() - CASE WHEN $2 = 'minute' THEN interval '2 hours' ELSE interval '14 days' END
+      AND (d.delivered, d.failed, d.attempts, d.dropped) IS DISTINCT FROM
+          (coalesce(d.delivered_before, 0), coalesce(d.failed_before, 0), coalesce(d.attempts_before, 0), coalesce(d.dropped_before, 0))
+    ORDER BY 1;
+$$;
+COMMENT ON FUNCTION webhook.activity(bigint, text) IS
+    'what a webhook, or with id 0 all of them, did in each minute of the last two hours or in each hour of the last 14 days';
+
+CREATE VIEW webhook.stat_webhooks_history AS
+    SELECT w.id AS webhook_id, w.app, w.name, p.period, a.since, a.delivered, a.failed, a.attempts, a.dropped,
+           (SELECT pg_catalog.jsonb_object_agg(o.name, o.n)
+            FROM ROWS FROM (pg_catalog.unnest(webhook.attempt_outcomes()), pg_catalog.unnest(a.outcomes)) AS o (name, n) WHERE o.n > 0) AS outcomes,
+           pg_catalog.make_interval(secs => webhook.histogram_quantile(a.durations, 0.5)) AS duration_p50,
+           pg_catalog.make_interval(secs => webhook.histogram_quantile(a.durations, 0.9)) AS duration_p90,
+           pg_catalog.make_interval(secs => webhook.histogram_quantile(a.durations, 0.99)) AS duration_p99,
+           pg_catalog.make_interval(secs => webhook.histogram_quantile(a.latencies, 0.5)) AS latency_p50,
+           pg_catalog.make_interval(secs => webhook.histogram_quantile(a.latencies, 0.9)) AS latency_p90,
+           pg_catalog.make_interval(secs => webhook.histogram_quantile(a.latencies, 0.99)) AS latency_p99,
+           a.durations, a.latencies
+    FROM webhook.webhook AS w
+    CROSS JOIN (VALUES ('minute'), ('hour')) AS p (period)
+    CROSS JOIN LATERAL webhook.activity(w.id, p.period) AS a;
+COMMENT ON VIEW webhook.stat_webhooks_history IS
+    'per webhook: what was done in each minute of the last two hours, and each hour of the last 14 days, in which anything was';
+
+REVOKE ALL ON webhook.stat_webhooks_history FROM PUBLIC;
+REVOKE ALL ON ROUTINE webhook.counts_add, webhook.counts_subtract, webhook.counts_sum, webhook.attempt_outcomes,
+    webhook.histogram_bounds, webhook.histogram_quantile, webhook.activity FROM PUBLIC;
+
+COMMENT ON COLUMN webhook.stat_webhooks_history.webhook_id IS 'id of the webhook';
+COMMENT ON COLUMN webhook.stat_webhooks_history.app IS 'the application that it was created for';
+COMMENT ON COLUMN webhook.stat_webhooks_history.name IS 'its name for people';
+COMMENT ON COLUMN webhook.stat_webhooks_history.period IS 'minute or hour';
+COMMENT ON COLUMN webhook.stat_webhooks_history.since IS 'when the period began; those in which nothing was done are left out';
+COMMENT ON COLUMN webhook.stat_webhooks_history.delivered IS 'messages that the receiver has accepted';
+COMMENT ON COLUMN webhook.stat_webhooks_history.failed IS 'messages that have failed permanently';
+COMMENT ON COLUMN webhook.stat_webhooks_history.attempts IS 'attempts to deliver';
+COMMENT ON COLUMN webhook.stat_webhooks_history.dropped IS 'messages not buffered while it was deactivated, or dropped by its transform';
+COMMENT ON COLUMN webhook.stat_webhooks_history.outcomes IS 'attempts by outcome';
+COMMENT ON COLUMN webhook.stat_webhooks_history.duration_p50 IS 'half of the attempts took no longer; like all of these, estimated from a histogram';
+COMMENT ON COLUMN webhook.stat_webhooks_history.duration_p90 IS 'the same for nine tenths';
+COMMENT ON COLUMN webhook.stat_webhooks_history.duration_p99 IS 'the same for 99 of 100';
+COMMENT ON COLUMN webhook.stat_webhooks_history.latency_p50 IS 'half of what was delivered was delivered within this time after the change';
+COMMENT ON COLUMN webhook.stat_webhooks_history.latency_p90 IS 'the same for nine tenths';
+COMMENT ON COLUMN webhook.stat_webhooks_history.latency_p99 IS 'the same for 99 of 100';
+COMMENT ON COLUMN webhook.stat_webhooks_history.durations IS 'the histogram of attempts; histogram_bounds() has its bounds';
+COMMENT ON COLUMN webhook.stat_webhooks_history.latencies IS 'the histogram of deliveries';
 
 -- Grant the privileges on recreated functions again.  They must not be recorded as the extension's initial privileges, which
 -- dumps do not contain.

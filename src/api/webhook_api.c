@@ -182,10 +182,12 @@ webhook_api_add_health(int64 id, int64 dropped, bool well)
 {
 	static const char *const sql =
 		"INSERT INTO webhook.health (webhook_id, seq, delivered, failed, attempts, dropped, expired, last_success_at,"
-		" last_failure_at, last_error, agreed_at, allowed_rate, failures, failing_since, probes, next_probe_at, warned)"
+		" last_failure_at, last_error, agreed_at, allowed_rate, recorded_at, outcomes, durations, latencies, duration_us, latency_us,"
+		" failures, failing_since, probes, next_probe_at, warned)"
 		" SELECT w.id, COALESCE(h.seq, 0) + 1, COALESCE(h.delivered, 0), COALESCE(h.failed, 0), COALESCE(h.attempts, 0),"
 		"  COALESCE(h.dropped, 0) + $2, COALESCE(h.expired, 0), h.last_success_at, h.last_failure_at, h.last_error,"
-		"  h.agreed_at, h.allowed_rate, COALESCE(s.failures, 0), s.failing_since, COALESCE(s.probes, 0), s.next_probe_at,"
+		"  h.agreed_at, h.allowed_rate, h.recorded_at, h.outcomes, h.durations, h.latencies, COALESCE(h.duration_us, 0),"
+		"  COALESCE(h.latency_us, 0), COALESCE(s.failures, 0), s.failing_since, COALESCE(s.probes, 0), s.next_probe_at,"
 		"  COALESCE(s.warned, 0)"
 		" FROM webhook.webhook AS w LEFT JOIN webhook.current_health AS h ON h.webhook_id = w.id"
 		" LEFT JOIN webhook.current_health AS s ON s.webhook_id = w.id AND NOT $3"

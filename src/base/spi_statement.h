@@ -10,7 +10,7 @@
 
 #include "executor/spi.h"
 
-#define STATEMENT_MAX_ARGS	20
+#define STATEMENT_MAX_ARGS	24
 
 /* One static variable per statement; plan is filled in by the first execution. */
 typedef struct SpiStatement

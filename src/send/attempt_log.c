@@ -23,8 +23,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "base/spi_statement.h"
 #include "base/webhook_lock.h"
+#include "send/activity.h"
+#include "send/activity_tables.h"
 #include "send/attempt_log.h"
 #include "send/log_tables.h"
 
@@ -96,6 +99,9 @@ static int64 attempt_log_prompt_since = 0;
 static int64 attempt_log_last_slice = 0;
 static uint64 attempt_log_delivered = 0;
 static uint64 attempt_log_given_up = 0;
+
+/* What all endpoints together have done, so that a view of all need not add up a thousand histories. */
+static Endpoint attempt_log_all = {.id = LOG_TABLES_ALL};
 
 
 static int64
@@ -275,11 +281,15 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 	if (!counts)
 		return;
 	if (!delivery->attempt.handshake)
+	{
 		endpoint->stats.attempts++;
+		activity_attempt(&endpoint->stats.activity, result->outcome, result->duration_us);
+	}
 	if (result->outcome == HTTP_DELIVERED)
 	{
 		endpoint->stats.delivered += attempt_log_messages(request);
 		attempt_log_delivered += attempt_log_messages(request);
+		activity_delivery(&endpoint->stats.activity, now - delivery->message->created_at, attempt_log_messages(request));
 		endpoint->stats.last_success_at = now;
 	}
 	else
@@ -461,6 +471,37 @@ attempt_log_set_time(Datum *values, char *nulls, int param, TimestampTz value, b
 		nulls[param] = 'n';
 }
 
+/* Parameters for what is counted by outcome and by duration. */
+static void
+attempt_log_set_activity(Datum *values, char *nulls, const Activity *activity)
+{
+	values[HEALTH_PARAM_DURATION_US] = Int64GetDatum(activity != NULL ? activity->duration_us : 0);
+	values[HEALTH_PARAM_LATENCY_US] = Int64GetDatum(activity != NULL ? activity->latency_us : 0);
+	if (activity == NULL)
+	{
+		nulls[HEALTH_PARAM_OUTCOMES] = nulls[HEALTH_PARAM_DURATIONS] = nulls[HEALTH_PARAM_LATENCIES] = 'n';
+		return;
+	}
+	values[HEALTH_PARAM_OUTCOMES] = activity_array(activity->outcomes, ACTIVITY_OUTCOMES);
+	values[HEALTH_PARAM_DURATIONS] = activity_array(activity->durations, HISTOGRAM_BUCKETS);
+	values[HEALTH_PARAM_LATENCIES] = activity_array(activity->latencies, HISTOGRAM_BUCKETS);
+}
+
+/* Note what is about to be recorded of one endpoint for all of them. */
+static void
+attempt_log_add_to_all(const EndpointStats *stats)
+{
+	attempt_log_all.stats.dirty = true;
+	attempt_log_all.stats.delivered += stats->delivered;
+	attempt_log_all.stats.failed += stats->failed;
+	attempt_log_all.stats.attempts += stats->attempts;
+	attempt_log_all.stats.dropped += stats->dropped;
+	attempt_log_all.stats.expired += stats->expired;
+	attempt_log_all.stats.last_success_at = Max(attempt_log_all.stats.last_success_at, stats->last_success_at);
+	attempt_log_all.stats.last_failure_at = Max(attempt_log_all.stats.last_failure_at, stats->last_failure_at);
+	activity_add(&attempt_log_all.stats.activity, stats->activity);
+}
+
 /* Returns false if the webhook does not exist. */
 static bool
 attempt_log_save_health(Endpoint *endpoint)
@@ -469,6 +510,7 @@ attempt_log_save_health(Endpoint *endpoint)
 	const Health *health = &endpoint->state.health;
 	const Handshake *handshake = &endpoint->state.handshake;
 	bool		agreed = handshake->wanted && handshake->agreed;
+	TimestampTz minute = activity_tables_minute(clock_now());
 	Datum		values[HEALTH_PARAMS];
 	char		nulls[HEALTH_PARAMS];
 	bool		exists;
@@ -495,13 +537,19 @@ attempt_log_save_health(Endpoint *endpoint)
 	values[HEALTH_PARAM_ALLOWED_RATE] = Int32GetDatum(handshake->rate);
 	if (!agreed || handshake->rate == 0)
 		nulls[HEALTH_PARAM_ALLOWED_RATE] = 'n';
+	values[HEALTH_PARAM_RECORDED_AT] = TimestampTzGetDatum(minute);
+	attempt_log_set_activity(values, nulls, stats->activity);
+	if (stats->recorded_at != minute)
+		activity_tables_copy(endpoint->id, stats->recorded_at, minute);
 	exists = log_tables_add_health(values, nulls);
+	stats->recorded_at = minute;
 
 	stats->delivered = stats->failed = stats->attempts = stats->dropped = stats->expired = 0;
 	stats->last_success_at = stats->last_failure_at = 0;
 	if (stats->last_error != NULL)
 		free(stats->last_error);
 	stats->last_error = NULL;
+	activity_free(&stats->activity);
 	return exists;
 }
 
@@ -518,8 +566,12 @@ attempt_log_save_endpoint(Endpoint *endpoint, int64 now)
 		return;
 	}
 	endpoint->stats.dirty = false;
-	if (endpoint->config.exists && attempt_log_save_health(endpoint))
-		attempt_log_save_entries(endpoint);
+	if (endpoint->config.exists)
+	{
+		attempt_log_add_to_all(&endpoint->stats);
+		if (attempt_log_save_health(endpoint))
+			attempt_log_save_entries(endpoint);
+	}
 	attempt_log_release(endpoint);
 }
 
@@ -544,6 +596,9 @@ attempt_log_save_until(int64 now, int64 horizon, int64 end)
 			attempt_log_save_endpoint(dlist_head_element(Endpoint, stats.dirty_node, lists[i]), now);
 			MemoryContextReset(scratch);
 		}
+	if (attempt_log_all.stats.dirty)
+		attempt_log_save_health(&attempt_log_all);
+	attempt_log_all.stats.dirty = false;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 

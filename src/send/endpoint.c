@@ -495,6 +495,7 @@ endpoint_trim(void)
 		xid_set_release(endpoint->config.discarded);
 		if (endpoint->stats.last_error != NULL)
 			free(endpoint->stats.last_error);
+		activity_free(&endpoint->stats.activity);
 		if (endpoint->prepare.reported_faults != NULL)
 			free(endpoint->prepare.reported_faults);
 		if (endpoint->config.context != NULL)

@@ -19,6 +19,7 @@
 #include "pure/result.h"
 #include "pure/retry.h"
 #include "pure/sign.h"
+#include "send/activity.h"
 #include "send/format.h"
 #include "send/log_tables.h"
 
@@ -182,6 +183,9 @@ typedef struct EndpointStats
 	TimestampTz last_failure_at;
 	char	   *last_error;		/* malloc'd as it outlives everything; NULL:
 								 * none */
+	Activity   *activity;		/* likewise */
+	TimestampTz recorded_at;	/* the minute of the last recording; 0: not
+								 * known */
 	bool		log_seq_known;
 	int64		log_base;		/* numbers in the table go on from here */
 	int64		log_seq;		/* attempts noted since the worker started */

@@ -30,6 +30,7 @@
 #include "log/cursor.h"
 #include "log/partitions.h"
 #include "log/standby.h"
+#include "send/activity_tables.h"
 #include "send/attempt_log.h"
 #include "send/backfill_start.h"
 #include "send/dead_letter.h"
@@ -384,6 +385,7 @@ jobs_tidy(TimestampTz now)
 		return;
 	endpoint_trim();
 	log_tables_turn();
+	activity_tables_turn(now);
 	jobs_last_tidy = now;
 }
 

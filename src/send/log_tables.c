@@ -75,17 +75,23 @@ static int	log_tables_times_slower = 1;
 
 #define HEALTH_COLUMNS \
 	"delivered, failed, attempts, dropped, expired, last_success_at, last_failure_at, last_error, failures, failing_since," \
-	" probes, next_probe_at, warned, agreed_at, allowed_rate"
+	" probes, next_probe_at, warned, agreed_at, allowed_rate," \
+	" recorded_at, outcomes, durations, latencies, duration_us, latency_us"
 
 #define HEALTH_ADD(table) \
 	{"INSERT INTO webhook." table " (webhook_id, seq, " HEALTH_COLUMNS ")" \
 	" SELECT w.id, COALESCE(h.seq, 0) + 1, COALESCE(h.delivered, 0) + $2, COALESCE(h.failed, 0) + $3," \
 	"  COALESCE(h.attempts, 0) + $4, COALESCE(h.dropped, 0) + $5, COALESCE(h.expired, 0) + $6," \
 	"  COALESCE($7, h.last_success_at), COALESCE($8, h.last_failure_at), COALESCE($9, h.last_error)," \
-	"  $10, $11, $12, $13, $14, $15, $16" \
-	" FROM webhook.webhook AS w LEFT JOIN webhook.current_health AS h ON h.webhook_id = w.id WHERE w.id = $1", \
+	"  $10, $11, $12, $13, $14, $15, $16," \
+	"  $17, webhook.counts_add(h.outcomes, $18), webhook.counts_add(h.durations, $19), webhook.counts_add(h.latencies, $20)," \
+	"  COALESCE(h.duration_us, 0) + $21, COALESCE(h.latency_us, 0) + $22" \
+	" FROM (SELECT $1 WHERE $1 = 0 OR EXISTS (SELECT FROM webhook.webhook WHERE id = $1)) AS w (id)" \
+	" LEFT JOIN LATERAL (SELECT * FROM (SELECT * FROM webhook.health UNION ALL SELECT * FROM webhook.health_1) AS a" \
+	"  WHERE a.webhook_id = $1 ORDER BY a.seq DESC LIMIT 1) AS h ON true", \
 	HEALTH_PARAMS, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, \
-	INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID}}
+	INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, \
+	TIMESTAMPTZOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8OID, INT8OID}}
 
 #define HEALTH_MOVE(other, table) \
 	{"INSERT INTO webhook." table " (webhook_id, seq, " HEALTH_COLUMNS ")" \
@@ -93,7 +99,8 @@ static int	log_tables_times_slower = 1;
 	" FROM (SELECT webhook_id, max(seq) AS seq FROM webhook." other " GROUP BY webhook_id) AS o" \
 	" JOIN webhook." other " AS h USING (webhook_id, seq)" \
 	" LEFT JOIN (SELECT webhook_id, max(seq) AS newer_seq FROM webhook." table " GROUP BY webhook_id) AS n USING (webhook_id)" \
-	" WHERE COALESCE(newer_seq < seq, true) AND EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = webhook_id)", \
+	" WHERE COALESCE(newer_seq < seq, true)" \
+	"   AND (webhook_id = 0 OR EXISTS (SELECT FROM webhook.webhook AS w WHERE w.id = webhook_id))", \
 	0, {0}}
 
 static TablePair log_tables_log = {

@@ -68,6 +68,13 @@ enum
 	HEALTH_PARAM_WARNED,
 	HEALTH_PARAM_AGREED_AT,
 	HEALTH_PARAM_ALLOWED_RATE,
+	HEALTH_PARAM_RECORDED_AT,
+	HEALTH_PARAM_OUTCOMES,		/* added to what is stored, like the counters;
+								 * null: nothing */
+	HEALTH_PARAM_DURATIONS,
+	HEALTH_PARAM_LATENCIES,
+	HEALTH_PARAM_DURATION_US,
+	HEALTH_PARAM_LATENCY_US,
 	HEALTH_PARAMS
 };
 
@@ -76,6 +83,9 @@ extern int64 log_tables_last_seq(int64 webhook_id);
 
 /* Append attempts, LOG_TABLES_ATTEMPTS at most. */
 extern void log_tables_add_attempts(const LogRow *rows, int n);
+
+/* In place of a webhook's id: what all of them have done. */
+#define LOG_TABLES_ALL		0
 
 /* Append counters and state.  nulls is as for SPI_execute_plan().  Returns false if there is no such webhook. */
 extern bool log_tables_add_health(Datum *values, const char *nulls);

@@ -47,12 +47,12 @@ sub activity_becomes
 }
 
 # Expect the functions in C to refuse to work with another version of the extension, but for those that are part of capture
-# or of monitoring.  Each is called with nulls.
+# or of monitoring, or only compute.  Each is called with nulls.
 sub refusing
 {
 	my ($database, $name) = @_;
-	my %working = map { $_ => 1 } qw(access_hidden access_problem emit notify_payment outbox_backlog outbox_unread run_followers
-		worker_slots worker_states);
+	my %working = map { $_ => 1 } qw(access_hidden access_problem attempt_outcomes counts_add counts_subtract emit histogram_bounds
+		histogram_quantile notify_payment outbox_backlog outbox_unread run_followers worker_slots worker_states);
 
 	$node->safe_psql($database, q{
 		CREATE OR REPLACE FUNCTION refuses(command text) RETURNS boolean LANGUAGE plpgsql AS $$

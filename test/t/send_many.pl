@@ -35,11 +35,11 @@ sub memory
 	return $kb;
 }
 
-# Bytes of all tables but the one that keeps what the dead ones have missed, and the log, see below.
+# Bytes of all tables but the one that keeps what the dead ones have missed, the log, see below, and the history of two hours.
 sub size
 {
 	return sql(q{SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c
-		WHERE c.relnamespace = 'webhook'::regnamespace AND c.relkind = 'r' AND c.relname NOT IN ('delivery', 'log', 'log_1')});
+		WHERE c.relnamespace = 'webhook'::regnamespace AND c.relkind = 'r' AND c.relname NOT IN ('delivery', 'log', 'log_1') AND c.relname NOT LIKE 'activity%'});
 }
 
 sub wal
