@@ -60,7 +60,7 @@ override with_llvm = no
 EXTRA_CLEAN = src/*.o src/*/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
 # Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
-own_goals = help test test-bare test-neighbours test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
+own_goals = help test test-bare test-neighbours test-pages test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
 	matrix lint format dist deb
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(own_goals),$(MAKECMDGOALS)),all),)
@@ -132,6 +132,10 @@ test-bare:
 test-neighbours:
 	@sh $(src_top)/test/neighbours/run
 
+# The pages in a browser, which comes from Debian, with tools that come from npm.
+test-pages:
+	@sh $(src_top)/test/run browser
+
 # The tests that take long: 50 rounds of killing under load.
 test-chaos:
 	@WEBHOOK_CHAOS_ROUNDS=$${WEBHOOK_CHAOS_ROUNDS:-50} sh $(src_top)/test/run tap
@@ -195,4 +199,4 @@ dist:
 
 endif
 
-.PHONY: installing help test test-bare test-neighbours test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist deb
+.PHONY: installing help test test-bare test-neighbours test-pages test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist deb

@@ -159,7 +159,7 @@ end_scratch()
 	stop_servers "$scratch"
 }
 
-# Stop the servers whose data directories are below a directory, and the receivers that left a pid file there.
+# Stop the servers whose data directories are below a directory, and the receivers and pages that left a pid file there.
 stop_servers()
 {
 	find "$1" -name postmaster.pid 2>/dev/null | while read -r pid_file
@@ -167,10 +167,10 @@ stop_servers()
 		data=$(dirname "$pid_file")
 		as_user "$(cat "$scratch/bindir" 2>/dev/null)/pg_ctl" -D "$data" -m immediate -w stop >/dev/null 2>&1
 	done
-	find "$1" -name receiver.pid 2>/dev/null | while read -r pid_file
+	find "$1" -name receiver.pid -o -name page.pid 2>/dev/null | while read -r pid_file
 	do
 		pid=$(cat "$pid_file")
-		if grep -qs receiver.py "/proc/$pid/cmdline"
+		if grep -qs -e receiver.py -e page.py "/proc/$pid/cmdline"
 		then
 			as_user kill "$pid"
 		fi

@@ -95,6 +95,21 @@ start_receiver()
 	receiver=http://127.0.0.1:$(cat "$work/port")
 }
 
+# The status page, served live.
+start_page()
+{
+	as_user sh -c "cd '$work' && exec python3 '$src/test/page.py' --port-file page.port --refresh 5 --psql '$pg_bin/psql' \
+		'host=$work/socket port=$port user=postgres dbname=$database' >page.log 2>&1 &
+		echo \$! >'$work/page.pid'"
+	tries=0
+	until [ -s "$work/page.port" ]
+	do
+		tries=$((tries + 1))
+		[ $tries -lt 100 ] || die "the page is not served: $(cat "$work/page.log")"
+		sleep 0.1
+	done
+}
+
 # Wait until the receiver has so many requests.
 wait_for_requests()
 {
@@ -214,6 +229,7 @@ start()
 	prepare webhook-quickstart
 	create_schema
 	demonstrate
+	start_page
 	echo 0 >"$scratch/run.pid"		# from here on it may be stopped from elsewhere
 	trap - EXIT HUP INT TERM
 
@@ -221,7 +237,8 @@ start()
 		"    UPDATE guest SET payment_status = 'refunded' WHERE id = 1;" \
 		"    SELECT request_headers, request_body FROM webhook.get_webhook_log(1) LIMIT 1 \\gx" \
 		"    SELECT * FROM webhook.stat_webhooks WHERE webhook_id = 1 \\gx" "" \
-		"The server and the receiver go on until: make quickstart-stop" ""
+		"What goes on, as a page: ${bold}http://127.0.0.1:$(cat "$work/page.port")/$normal" "" \
+		"The server, the receiver and the page go on until: make quickstart-stop" ""
 	if [ -t 0 ] && [ -t 1 ]
 	then
 		say "This is psql; \\q leaves it." ""
