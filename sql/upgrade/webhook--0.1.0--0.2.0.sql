@@ -1331,9 +1331,10 @@ AS $$
             WHEN p.is_integer AND p.integers IS NOT NULL THEN jsonb_build_object('enum', jsonb_build_array() || ('[' || p.integers || ']')::jsonb)
             WHEN p.is_text AND p.not_empty THEN '{"minLength": 1}' END AS schema
         FROM parts AS p)
-    SELECT CASE count(*) WHEN 0 THEN '{}' WHEN 1 THEN (array_agg(k.schema))[1]
-                         ELSE jsonb_build_object('allOf', jsonb_agg(k.schema ORDER BY k.schema::text)) END
-    FROM keywords AS k WHERE k.schema IS NOT NULL;
+    SELECT CASE WHEN count(*) = 0 THEN '{}'
+                WHEN count(*) = count(DISTINCT e.key) THEN jsonb_object_agg(e.key, e.value)
+                ELSE jsonb_build_object('allOf', jsonb_agg(DISTINCT k.schema)) END
+    FROM keywords AS k CROSS JOIN LATERAL jsonb_each(k.schema) AS e;
 $$;
 COMMENT ON FUNCTION webhook.domain_schema(oid) IS 'the checks of a domain in JSON Schema, as far as they can be expressed';
 
@@ -1368,12 +1369,12 @@ BEGIN
         WHEN type IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) THEN
             RETURN '{"type": "string"}';
         WHEN type = 'date'::regtype THEN
-            RETURN '{"type": "string", "anyOf": [{"format": "date"}, {"pattern": "^-?infinity$|^[0-9]{5,}-| BC$"}]}';
+            RETURN '{"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "pattern": "^-?infinity$|^[0-9]{5,}-| BC$"}]}';
         WHEN type = 'timestamp'::regtype THEN
             RETURN '{"type": "string", "pattern": "^-?infinity$|^[0-9]{4,}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}",
                      "$comment": "a local time, without zone"}';
         WHEN type = 'timestamptz'::regtype THEN
-            RETURN '{"type": "string", "anyOf": [{"format": "date-time"}, {"pattern": "^-?infinity$|^[0-9]{5,}-| BC$"}]}';
+            RETURN '{"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": "^-?infinity$|^[0-9]{5,}-| BC$"}]}';
         WHEN type = 'uuid'::regtype THEN
             RETURN '{"type": "string", "format": "uuid"}';
         WHEN type IN ('json'::regtype, 'jsonb'::regtype) THEN

@@ -352,6 +352,11 @@ sub openapi
 
 is(scalar(keys %{ openapi() }), 3 * 3 * (@variants + @batches), 'X14: it has all of them');
 
+is( sql(q{SELECT webhook.domain_schema('percent'::regtype), webhook.domain_schema('code'::regtype), webhook.domain_schema('size'::regtype),
+		webhook.domain_schema('price'::regtype), webhook.domain_schema('either'::regtype), webhook.domain_schema('shouting'::regtype)}),
+	q({"maximum": 100, "minimum": 0}|{"pattern": "^[A-Z]{2}[0-9]+$", "maxLength": 9}|{"enum": ["S", "M", "it's"]}|{"minimum": 0}|{}|{}),
+	'X14: checks of domains are translated, or left out');
+
 # X14: so are payloads that an integration, a transform or the owner's privileges change
 
 sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
