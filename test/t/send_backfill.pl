@@ -346,11 +346,11 @@ foreach my $round (1 .. $rounds)
 	# What is inserted by a transaction that began before there was a webhook.
 	$in_between->query_safe(sprintf('BEGIN; INSERT INTO guest VALUES (%d, 7); INSERT INTO seat VALUES (0, \'a%d\', 7)', -$round, $round));
 	$webhook = create("/$round", event => "'guest.*,seat.*'");
-	my @jobs = map { sql("SELECT webhook.backfill($webhook, '$_', rate => 2000)") } qw(guest seat);
+	my @jobs = map { sql("SELECT webhook.backfill($webhook, '$_', rate => 500)") } qw(guest seat);
 	becomes("SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'webhook backfill'", 't', "X3: round $round has begun");
 	$in_between->query_safe('COMMIT');
 	$in_between->quit;
-	becomes("SELECT rows_sent > 200 FROM webhook.stat_progress_backfill WHERE job = $jobs[0]", 't', "X3: round $round is under way");
+	becomes("SELECT rows_sent > 100 FROM webhook.stat_progress_backfill WHERE job = $jobs[0]", 't', "X3: round $round is under way");
 	my $unfinished = sql("SELECT count(*) FROM webhook.stat_progress_backfill WHERE finished_at IS NULL AND webhook_id = $webhook");
 	$killer->();
 	$load->kill_kill;
