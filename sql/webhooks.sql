@@ -127,7 +127,13 @@ SELECT argument, left(value, 60) AS value, r.*
     ('transform', $$'jsonb_agg(anyelement)'$$),
     ('ordering', 'NULL'), ('ordering', $$'fifo'$$), ('ordering', ''''''),
     ('secret', ''''''), ('secret', $$'secret'$$), ('secret', $$'whsec_'$$), ('secret', $$'whsec_c2hvcnQ='$$), ('secret', $$'whsec_!!!!'$$),
-    ('secret', $$'whsk_AAAA'$$), ('secret', $$'whsec_' || repeat('A', 1000000)$$),
+    ('secret', $$'whsk_AAAA'$$), ('secret', $$'whsec_' || repeat('A', 1000000)$$), ('secret', $$E'a\nb'$$),
+    ('signature', $$''$$), ('signature', $$'gitlab'$$), ('signature', $$E'github\nnone'$$), ('signature', $$E'github\ngithub'$$),
+    ('signature', $$'X-Sig: {hmac_sha256_hex:{body}'$$), ('signature', $$'X-Sig: {id}}'$$), ('signature', $$'X-Sig: {md5:{body}}'$$),
+    ('signature', $$'X-Sig: {nope}'$$), ('signature', $$'X-Sig: {body}'$$), ('signature', $$'X-Sig: static'$$), ('signature', $$'X-Sig: {id}ü'$$),
+    ('signature', $$E'github\nHost: {id}'$$), ('signature', $$'Content-Length: {id}'$$), ('signature', $$'webhook-id: {id}'$$),
+    ('signature', $$'webhook-signature: {hmac_sha256_hex:{body}}'$$), ('signature', $$'Content-Type: {id}'$$),
+    ('signature', $$'X-Sig: {hmac_sha256_hex:' || repeat('{body}', 200000) || '}'$$),
     ('retry_schedule', $$'{}'$$), ('retry_schedule', $$'{NULL}'$$), ('retry_schedule', $$'{{0},{0}}'$$), ('retry_schedule', $$'{-1 s}'$$),
     ('retry_schedule', $$'{0,31 days}'$$), ('retry_schedule', $$'{1 month}'$$), ('retry_schedule', $$'{1000000 years}'$$),
     ('retry_schedule', $$'{2000000000 days}'$$), ('retry_schedule', $$array_fill('1 s'::interval, '{33}')$$),
@@ -289,6 +295,30 @@ SELECT previous_secret = :'secret' AS kept, previous_secret_until - updated_at A
 SELECT webhook.rotate_secret(:crm, '0') <> :'new_secret' AS at_once;
 SELECT previous_secret, previous_secret_until FROM webhook.webhook WHERE id = :crm;
 SELECT webhook.rotate_secret(:crm, secret => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
+
+--
+-- X9: signatures that others expect; what the secret may be depends on them
+--
+SELECT webhook.create_webhook('signed', 'a.b', 'http://h/', signature => E' github \n\nX-Id: {id}', secret => 'any text') AS signed \gset
+SELECT signature, webhook.get_secret(id), webhook.get_public_key(id) FROM webhook.get_webhooks('signed');
+SELECT signature FROM webhook.get_webhooks('crm') LIMIT 1;
+SELECT changes, r.* FROM (VALUES ('{"signature": null}'), ('{"signature": "standard"}'), ('{"signature": "github\nstandard"}'),
+    ('{"signature": "standard", "secret": "x"}'), ('{"secret": ""}'), ('{"headers": {"x-hub-signature-256": "x"}}'), ('{"signature": "gitlab"}'),
+    ('{"signature": "standard\nstripe", "secret": "v1 v1a"}'), ('{"signature": "stripe", "headers": {"stripe-signature": "x"}}'), ('{"signature": 1}')
+  ) AS bad (changes), refused(format('SELECT webhook.update_webhook(%s, %L)', :signed, changes)) AS r;
+SELECT code, message FROM refused(format('SELECT webhook.rotate_secret(%s, secret => %L)', :crm, 'any text'));
+SELECT webhook.rotate_secret(:signed, secret => 'whsec_another text');
+SELECT webhook.rotate_secret(:signed) ~ '^whsec_[A-Za-z0-9+/]{32}$' AS generated;
+SELECT webhook.update_webhook(:signed, '{"secret": "v1"}');
+SELECT webhook.get_secret(:signed) ~ '^whsec_[A-Za-z0-9+/]{32}$' AS generated;
+SELECT webhook.rotate_secret(:signed, secret => 'any text');
+SELECT webhook.update_webhook(:signed, '{"signature": "standard", "secret": "v1 v1a"}');
+SELECT signature, webhook.get_secret(id) ~ '^whsec_[^ ]+ whsk_[^ ]+$' AS both_kinds FROM webhook.get_webhooks('signed');
+SELECT previous_secret, previous_secret_until FROM webhook.webhook WHERE id = :signed;
+SELECT code, message FROM refused(format('SELECT webhook.update_webhook(%s, %L)', :signed, '{"signature": "github"}'));
+SELECT webhook.update_webhook(:signed, '{"signature": "none", "secret": null}');
+SELECT signature FROM webhook.get_webhooks('signed');
+SELECT webhook.delete_webhook_by_id(:signed);
 
 --
 -- Owners (W14): others' webhooks do not exist, membership counts

@@ -42,7 +42,8 @@ CREATE TABLE webhook.webhook (
     condition             jsonpath,
     batch_size            integer,
     batch_wait            interval,
-    no_retry              integer[]
+    no_retry              integer[],
+    signature             text
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';

@@ -31,12 +31,13 @@ CREATE FUNCTION webhook.create_webhook(
     condition      text DEFAULT NULL,
     batch_size     integer DEFAULT NULL,
     batch_wait     interval DEFAULT NULL,
+    signature      text DEFAULT NULL,
     no_retry       integer[] DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, integer[])
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, text, integer[])
     IS 'creates a webhook that belongs to the current role, and returns its id';
 
 CREATE FUNCTION webhook.update_webhook(id bigint, changes jsonb) RETURNS void
@@ -81,6 +82,7 @@ RETURNS TABLE (
     condition           text,
     batch_size          integer,
     batch_wait          interval,
+    signature           text,
     no_retry            integer[]
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE

@@ -18,9 +18,9 @@ DECLARE
         'webhook-id', id,
         'webhook-timestamp', '{"type": "string", "pattern": "^[0-9]+$", "description": "when this attempt was made, in seconds since 1970"}'::jsonb,
         'webhook-signature', '{"type": "string", "pattern": "^v1a?,[A-Za-z0-9+/=]+( v1a?,[A-Za-z0-9+/=]+)*$",
-            "description": "signatures of id.timestamp.body, one per key; see www.standardwebhooks.com"}'::jsonb,
+            "description": "signatures of id.timestamp.body, one per key; see www.standardwebhooks.com; absent if the webhook has only others"}'::jsonb,
         'content-type', '{"const": "application/json"}'::jsonb),
-        'required', '["webhook-id", "webhook-timestamp", "webhook-signature"]'::jsonb);
+        'required', '["webhook-id", "webhook-timestamp"]'::jsonb);
     body    jsonb;
     definitions jsonb;
 BEGIN

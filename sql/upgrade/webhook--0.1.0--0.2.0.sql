@@ -11,6 +11,7 @@ CREATE TABLE webhook.granted AS
 
 ALTER TABLE webhook.webhook ADD COLUMN previous text, ADD COLUMN condition jsonpath;
 ALTER TABLE webhook.webhook ADD COLUMN batch_size integer, ADD COLUMN batch_wait interval, ADD COLUMN no_retry integer[];
+ALTER TABLE webhook.webhook ADD COLUMN signature text;
 ALTER TABLE webhook.delivery ADD COLUMN changed json, ADD COLUMN former json, ADD COLUMN context json;
 DO $$
 BEGIN
@@ -76,6 +77,7 @@ RETURNS TABLE (
     condition           text,
     batch_size          integer,
     batch_wait          interval,
+    signature           text,
     no_retry            integer[]
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -209,12 +211,13 @@ CREATE FUNCTION webhook.create_webhook(
     condition      text DEFAULT NULL,
     batch_size     integer DEFAULT NULL,
     batch_wait     interval DEFAULT NULL,
+    signature      text DEFAULT NULL,
     no_retry       integer[] DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, integer[])
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, text, integer[])
     IS 'creates a webhook that belongs to the current role, and returns its id';
 REVOKE ALL ON FUNCTION webhook.create_webhook FROM PUBLIC;
 
@@ -1156,9 +1159,9 @@ DECLARE
         'webhook-id', id,
         'webhook-timestamp', '{"type": "string", "pattern": "^[0-9]+$", "description": "when this attempt was made, in seconds since 1970"}'::jsonb,
         'webhook-signature', '{"type": "string", "pattern": "^v1a?,[A-Za-z0-9+/=]+( v1a?,[A-Za-z0-9+/=]+)*$",
-            "description": "signatures of id.timestamp.body, one per key; see www.standardwebhooks.com"}'::jsonb,
+            "description": "signatures of id.timestamp.body, one per key; see www.standardwebhooks.com; absent if the webhook has only others"}'::jsonb,
         'content-type', '{"const": "application/json"}'::jsonb),
-        'required', '["webhook-id", "webhook-timestamp", "webhook-signature"]'::jsonb);
+        'required', '["webhook-id", "webhook-timestamp"]'::jsonb);
     body    jsonb;
     definitions jsonb;
 BEGIN

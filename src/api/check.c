@@ -70,7 +70,7 @@ check_is_control_character(char c)
 	return (unsigned char) c < 0x20 || c == 0x7f;
 }
 
-static bool
+bool
 check_has_control_character(const char *s)
 {
 	for (; *s; s++)
@@ -279,8 +279,7 @@ check_ordering(const Field *field, Datum value)
 	return value;
 }
 
-/* Does the value refer to a file?  Raises an error if the file may not be used. */
-static bool
+bool
 check_file_reference(const Field *field, const char *value, const char *what)
 {
 	const char *problem;
@@ -464,48 +463,6 @@ check_generate_key(const char *version)
 				 errmsg("could not generate a signing key")));
 	explicit_bzero(bytes, sizeof(bytes));
 	return pstrdup(key);
-}
-
-/*
- * One or more keys, separated by single spaces.  "v1" and "v1a" are replaced by
- * generated keys.  Requests are always signed with a shared secret, so one is added
- * if there is none.
- */
-Datum
-check_secret(const Field *field, Datum value)
-{
-	char	   *list = text_to_cstring(DatumGetTextPP(value));
-	const char *problem;
-	StringInfoData buf;
-	SignKey    *key;
-	char	   *next;
-
-	if (check_file_reference(field, list, ""))
-		return value;
-	initStringInfo(&buf);
-	for (char *token = list; token != NULL; token = next)
-	{
-		char	   *made;
-
-		next = strchr(token, ' ');
-		if (next != NULL)
-			*next++ = '\0';
-		made = check_generate_key(token);
-		appendStringInfo(&buf, "%s%s", token == list ? "" : " ", made ? made : token);
-	}
-
-	key = sign_key_create(buf.data, &problem);
-	if (key == NULL)
-		check_refuse(field, problem);
-	if (!sign_key_has(key, SIGN_HMAC_SHA256))
-	{
-		char	   *rest = buf.data;
-
-		initStringInfo(&buf);
-		appendStringInfo(&buf, "%s %s", check_generate_key("v1"), rest);
-	}
-	sign_key_free(key);
-	return CStringGetTextDatum(buf.data);
 }
 
 int64

@@ -47,6 +47,7 @@ extern Datum check_rate_limit(const Field *field, Datum value);
 extern Datum check_max_in_flight(const Field *field, Datum value);
 extern Datum check_batch_size(const Field *field, Datum value);
 extern Datum check_batch_wait(const Field *field, Datum value);
+extern Datum check_signature(const Field *field, Datum value);
 extern Datum check_certificate(const Field *field, Datum value);
 extern Datum check_private_key(const Field *field, Datum value);
 extern Datum check_nothing(const Field *field, Datum value);
@@ -57,6 +58,11 @@ extern Datum check_nothing(const Field *field, Datum value);
 
 /* Raise an error about the value of this argument.  problem is a lower-case phrase. */
 extern void check_refuse(const Field *field, const char *problem);
+
+/* Does the value refer to a file?  Raises an error, what before it, if the file may not be used. */
+extern bool check_file_reference(const Field *field, const char *value, const char *what);
+
+extern bool check_has_control_character(const char *s);
 
 /* Generate a key for this version of signatures; NULL if the version is unknown. */
 extern char *check_generate_key(const char *version);

@@ -21,6 +21,7 @@
 
 #include "api/check.h"
 #include "api/fields.h"
+#include "api/secret.h"
 #include "base/argument.h"
 
 #define INVALID		ERRCODE_INVALID_PARAMETER_VALUE
@@ -83,8 +84,7 @@ static const Field fields_table[FIELD_COUNT] =
 	},
 	[FIELD_SECRET] = {
 		"secret", TEXTOID, false, NULL, INVALID, check_secret,
-		"Specify \"whsec_\" and 24 to 64 bytes in base64, \"whsk_\" and an ed25519 key in base64, or up to 4 of these "
-		"separated by single spaces; \"v1\" and \"v1a\" generate one of each kind."
+		SECRET_HINT
 	},
 	[FIELD_RETRY_SCHEDULE] = {
 		"retry_schedule", INTERVALARRAYOID, false, NULL, INVALID, check_retry_schedule,
@@ -138,6 +138,10 @@ static const Field fields_table[FIELD_COUNT] =
 	[FIELD_BATCH_WAIT] = {
 		"batch_wait", INTERVALOID, false, NULL, INVALID, check_batch_wait,
 		"Specify an interval between 0 and 1 hour, without months or years, or NULL."
+	},
+	[FIELD_SIGNATURE] = {
+		"signature", TEXTOID, false, NULL, INVALID, check_signature,
+		SIGNATURE_HINT
 	},
 	[FIELD_NO_RETRY] = {
 		"no_retry", INT4ARRAYOID, false, NULL, INVALID, check_no_retry,

@@ -15,6 +15,7 @@
 #include "api/check.h"
 #include "api/fields.h"
 #include "api/manage.h"
+#include "api/secret.h"
 #include "base/argument.h"
 #include "pure/sign.h"
 #include "server/version.h"
@@ -94,14 +95,29 @@ webhook_get_public_key(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(public_key));
 }
 
-/* Generate a secret of the same kinds as the old one. */
-static text *
-secret_api_generate_secret(const char *old_secret)
+/* What generates a secret of the same kinds as the old one. */
+static Datum
+secret_api_kinds(const char *old_secret)
 {
 	char		public_key[SIGN_MAX_TEXT];
 	bool		both = secret_api_has_public_key(old_secret, public_key);
 
-	return DatumGetTextPP(field_check(FIELD_SECRET, CStringGetTextDatum(both ? "v1 v1a" : "v1"), false).value);
+	return CStringGetTextDatum(both ? "v1 v1a" : "v1");
+}
+
+/* The new secret, which replaces the old one, if it fits what the webhook signs with it. */
+static text *
+secret_api_fit_secret(int64 id, Datum secret)
+{
+	char	   *signature;
+	Jsonb	   *headers;
+
+	as_owner_execute_for_id("SELECT COALESCE(signature, 'standard'), headers FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
+	signature = TextDatumGetCString(as_owner_result(1));
+	headers = DatumGetJsonbPCopy(as_owner_result(2));
+	secret = secret_for_signature(secret, signature);
+	secret_require_signature(TextDatumGetCString(secret), signature, headers);
+	return DatumGetTextPP(secret);
 }
 
 /*
@@ -116,7 +132,8 @@ webhook_rotate_secret(PG_FUNCTION_ARGS)
 	Datum		values[4];
 	bool		nulls[4] = {false};
 	char	   *old_secret;
-	text	   *secret = NULL;
+	Datum		argument = (Datum) 0;
+	text	   *secret;
 	char	   *result;
 	int64		grace_us;
 	RunAs		state;
@@ -127,13 +144,12 @@ webhook_rotate_secret(PG_FUNCTION_ARGS)
 	grace_us = check_interval_us("grace", DatumGetIntervalP(values[3]), 0, MAX_GRACE_MS,
 								 GRACE_HINT);
 	if (!PG_ARGISNULL(2))
-		secret = DatumGetTextPP(field_check(FIELD_SECRET, PG_GETARG_DATUM(2), false).value);
+		argument = field_check(FIELD_SECRET, PG_GETARG_DATUM(2), false).value;
 
 	as_owner_begin(&state);
 	manage_lock_webhook(&state, DatumGetInt64(values[0]));
 	old_secret = secret_api_read_secret(DatumGetInt64(values[0]));
-	if (secret == NULL)
-		secret = secret_api_generate_secret(old_secret);
+	secret = secret_api_fit_secret(DatumGetInt64(values[0]), PG_ARGISNULL(2) ? secret_api_kinds(old_secret) : argument);
 	values[1] = PointerGetDatum(secret);
 	result = SPI_palloc(VARSIZE_ANY_EXHDR(secret) + 1);
 	text_to_cstring_buffer(secret, result, VARSIZE_ANY_EXHDR(secret) + 1);

@@ -26,6 +26,7 @@
 #include "api/fields.h"
 #include "api/manage.h"
 #include "api/name_hints.h"
+#include "api/secret.h"
 #include "base/argument.h"
 #include "base/clock.h"
 #include "base/function.h"
@@ -105,6 +106,12 @@ webhook_api_check_batches(bool has_size, bool has_wait, Datum format, Datum meth
 						 " and a URL without placeholders, or set \"batch_size\" to NULL.")));
 }
 
+static char *
+webhook_api_text(Datum value, bool isnull)
+{
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
 /*
  * create_webhook(app, event, url, ...) returns bigint
  */
@@ -114,6 +121,7 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 	Oid			types[FIELD_COUNT + 1];
 	Datum		values[FIELD_COUNT + 1];
 	bool		nulls[FIELD_COUNT + 1];
+	char	   *signature;
 	StringInfoData sql;
 	RunAs		state;
 	int64		id;
@@ -139,6 +147,9 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 	webhook_api_check_previous(values[FIELD_PREVIOUS], nulls[FIELD_PREVIOUS], values[FIELD_FORMAT], values[FIELD_METHOD]);
 	webhook_api_check_batches(!nulls[FIELD_BATCH_SIZE], !nulls[FIELD_BATCH_WAIT], values[FIELD_FORMAT],
 							  values[FIELD_METHOD], values[FIELD_URL]);
+	signature = webhook_api_text(values[FIELD_SIGNATURE], nulls[FIELD_SIGNATURE]);
+	values[FIELD_SECRET] = secret_for_signature(values[FIELD_SECRET], signature);
+	secret_require_signature(TextDatumGetCString(values[FIELD_SECRET]), signature, DatumGetJsonbP(values[FIELD_HEADERS]));
 
 	types[FIELD_COUNT] = REGROLEOID;
 	values[FIELD_COUNT] = ObjectIdGetDatum(GetUserId());
@@ -566,18 +577,38 @@ webhook_api_store_changes(int64 id, const Changes *changes)
 		nulls[n] = changes->values[i].isnull;
 		appendStringInfo(&sql, "%s = $%d, ", field_name(i), ++n);
 	}
-	if (changes->changed[FIELD_SECRET])
+	if (changes->changed[FIELD_SECRET] || changes->changed[FIELD_SIGNATURE])
 		appendStringInfoString(&sql, "previous_secret = NULL, previous_secret_until = NULL, ");
 	appendStringInfoString(&sql,
 						   "updated_at = pg_catalog.now() WHERE id = $1"
 						   " RETURNING client_cert IS NOT NULL, client_key IS NOT NULL, previous IS NULL, previous, format, method,"
-						   " batch_size IS NOT NULL, batch_wait IS NOT NULL, url");
+						   " batch_size IS NOT NULL, batch_wait IS NOT NULL, url, secret, COALESCE(signature, 'standard'), headers");
 	as_owner_execute(sql.data, SPI_OK_UPDATE_RETURNING, n, types, values, nulls);
 	webhook_api_check_client_pair(DatumGetBool(as_owner_result(1)), DatumGetBool(as_owner_result(2)));
 	webhook_api_check_previous(as_owner_result(4), DatumGetBool(as_owner_result(3)), as_owner_result(5),
 							   as_owner_result(6));
 	webhook_api_check_batches(DatumGetBool(as_owner_result(7)), DatumGetBool(as_owner_result(8)), as_owner_result(5),
 							  as_owner_result(6), as_owner_result(9));
+	secret_require_signature(TextDatumGetCString(as_owner_result(10)), TextDatumGetCString(as_owner_result(11)),
+							 DatumGetJsonbP(as_owner_result(12)));
+}
+
+/* What a new secret may be depends on the signatures, which may change as well. */
+static void
+webhook_api_fit_secret(int64 id, Changes *changes)
+{
+	FieldValue *secret = &changes->values[FIELD_SECRET];
+	FieldValue	signature = changes->values[FIELD_SIGNATURE];
+
+	if (!changes->changed[FIELD_SECRET])
+		return;
+	if (!changes->changed[FIELD_SIGNATURE])
+	{
+		as_owner_execute_for_id("SELECT COALESCE(signature, 'standard') FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
+		signature.value = as_owner_result(1);
+		signature.isnull = false;
+	}
+	secret->value = secret_for_signature(secret->value, webhook_api_text(signature.value, signature.isnull));
 }
 
 /* The webhook may have been repaired: retry deliveries soon. */
@@ -611,6 +642,7 @@ webhook_update_webhook(PG_FUNCTION_ARGS)
 	was_active = manage_lock_webhook(&state, id);
 	if (changes.changed[FIELD_INTEGRATION] && !changes.values[FIELD_INTEGRATION].isnull)
 		manage_require_integration(&state, TextDatumGetCString(changes.values[FIELD_INTEGRATION].value));
+	webhook_api_fit_secret(id, &changes);
 	webhook_api_store_changes(id, &changes);
 	if (changes.owner != NULL)
 		manage_change_owner(&state, id, changes.owner);
@@ -664,7 +696,8 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 		" s.failing_since, s.pending, s.buffered,"
 		" w.created_at, w.updated_at, w.owner, w.columns, w.filter, w.transform, w.ordering,"
 		" w.retry_schedule, w.timeout, w.rate_limit, w.max_in_flight, w.client_cert, w.ca_cert,"
-		" w.handshake, w.previous, w.condition::text, w.batch_size, w.batch_wait, w.no_retry"
+		" w.handshake, w.previous, w.condition::text, w.batch_size, w.batch_wait,"
+		" COALESCE(w.signature, 'standard'), w.no_retry"
 		" FROM webhook.webhook w JOIN webhook.stat_webhooks s ON s.webhook_id = w.id"
 		" WHERE ($1 IS NULL OR w.app = $1)"
 	/* as catalog_event_matches() */

@@ -3,10 +3,9 @@
  * sign.c
  *		Standard Webhooks signatures.
  *
- * A key is created once and used for all messages of a webhook, so it keeps
- * OpenSSL's contexts: an HMAC then costs no more than its two hashes.  Ed25519
- * requires the message in one piece, for which its key keeps a buffer.  Memory is
- * allocated by OpenSSL, which clears it when it is freed.
+ * A key is created once and used for all messages of a webhook.  Ed25519 requires
+ * the message in one piece, for which its key keeps a buffer.  Memory is allocated
+ * by OpenSSL, which clears it when it is freed.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,23 +15,15 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/opensslv.h>
 #include <stdio.h>
 #include <string.h>
 
-#if OPENSSL_VERSION_NUMBER >= 0x30000000L
-#include <openssl/core_names.h>
-#include <openssl/params.h>
-#define SIGN_HAS_EVP_MAC 1
-#else
-#include <openssl/hmac.h>
-#endif
+#include "pure/hmac.h"
 
 #define HMAC_PREFIX		"whsec_"
 #define ED25519_PREFIX	"whsk_"
 #define PUBLIC_PREFIX	"whpk_"
 
-#define HMAC_BYTES		32
 #define ED25519_BYTES	SIGN_SEED_BYTES /* of the seed, and of the public key */
 #define ED25519_SIGNATURE_BYTES 64
 
@@ -50,15 +41,7 @@ struct SignKey
 	SignKind	kind;
 	SignKey    *next;			/* in the list, or NULL */
 
-	/* SIGN_HMAC_SHA256 */
-#ifdef SIGN_HAS_EVP_MAC
-	EVP_MAC_CTX *hmac;
-#else
-	HMAC_CTX   *hmac;
-#endif
-	bool		rekey;			/* pass the secret for each message */
-	unsigned char secret[SIGN_MAX_SECRET_BYTES];
-	size_t		secret_len;
+	Hmac	   *hmac;			/* SIGN_HMAC_SHA256 */
 
 	/* SIGN_ED25519 */
 	EVP_PKEY   *pkey;
@@ -119,96 +102,17 @@ sign_encode_base64(const unsigned char *bytes, size_t len, char *out)
 	return (size_t) EVP_EncodeBlock((unsigned char *) out, bytes, (int) len);
 }
 
-/* Start an HMAC with this secret or, if it is NULL, with the previous one. */
-static bool
-sign_hmac_begin(SignKey *key, const unsigned char *secret, size_t secret_len)
-{
-#ifdef SIGN_HAS_EVP_MAC
-	return EVP_MAC_init(key->hmac, secret, secret_len, NULL) == 1;
-#else
-	return HMAC_Init_ex(key->hmac, secret, (int) secret_len,
-						secret != NULL ? EVP_sha256() : NULL, NULL) == 1;
-#endif
-}
-
-static bool
-sign_hmac_add(SignKey *key, const Part *part)
-{
-#ifdef SIGN_HAS_EVP_MAC
-	return EVP_MAC_update(key->hmac, part->data, part->len) == 1;
-#else
-	return HMAC_Update(key->hmac, part->data, part->len) == 1;
-#endif
-}
-
-static bool
-sign_hmac_finish(SignKey *key, unsigned char *out)
-{
-#ifdef SIGN_HAS_EVP_MAC
-	size_t		len;
-
-	return EVP_MAC_final(key->hmac, out, &len, HMAC_BYTES) == 1 && len == HMAC_BYTES;
-#else
-	unsigned int len;
-
-	return HMAC_Final(key->hmac, out, &len) == 1 && len == HMAC_BYTES;
-#endif
-}
-
-static bool
-sign_hmac_create_context(SignKey *key)
-{
-#ifdef SIGN_HAS_EVP_MAC
-	OSSL_PARAM	params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *) "SHA256", 0),
-		OSSL_PARAM_construct_end()
-	};
-	EVP_MAC    *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-
-	if (mac == NULL)
-		return false;
-	key->hmac = EVP_MAC_CTX_new(mac);	/* keeps a reference to mac */
-	EVP_MAC_free(mac);
-	return key->hmac != NULL && EVP_MAC_CTX_set_params(key->hmac, params) == 1;
-#else
-	key->hmac = HMAC_CTX_new();
-	return key->hmac != NULL;
-#endif
-}
-
 static bool
 sign_hmac_sign(SignKey *key, const Part *parts, int nparts, unsigned char *out)
 {
-	if (!(key->rekey ? sign_hmac_begin(key, key->secret, key->secret_len) : sign_hmac_begin(key, NULL, 0)))
+	if (!hmac_begin(key->hmac))
 		return false;
 	for (int i = 0; i < nparts; i++)
 	{
-		if (!sign_hmac_add(key, &parts[i]))
+		if (!hmac_add(key->hmac, parts[i].data, parts[i].len))
 			return false;
 	}
-	return sign_hmac_finish(key, out);
-}
-
-/*
- * Set up the context, and find out whether it can be reused without passing the
- * secret again.  Providers before OpenSSL 3.0.3 accept that without resetting the
- * context, so two signatures of the same data differ, or the second one fails.
- */
-static bool
-sign_hmac_prepare(SignKey *key)
-{
-	const Part	probe = {"probe", 5};
-	unsigned char first[HMAC_BYTES];
-	unsigned char again[HMAC_BYTES];
-
-	key->rekey = true;
-	if (!sign_hmac_create_context(key) || !sign_hmac_sign(key, &probe, 1, first))
-		return false;
-
-	key->rekey = false;
-	if (!sign_hmac_sign(key, &probe, 1, again) || memcmp(first, again, HMAC_BYTES) != 0)
-		key->rekey = true;
-	return true;
+	return hmac_finish(key->hmac, out);
 }
 
 /* Set up an ed25519 key from its seed and public key; false when they do not belong together. */
@@ -284,12 +188,15 @@ sign_prepare_key(SignKey *key, const char *text)
 
 	if (strncmp(text, HMAC_PREFIX, strlen(HMAC_PREFIX)) == 0)
 	{
+		unsigned char secret[MAX_KEY_BYTES];
+
 		key->kind = SIGN_HMAC_SHA256;
-		len = sign_decode_base64(text + strlen(HMAC_PREFIX), key->secret);
+		len = sign_decode_base64(text + strlen(HMAC_PREFIX), secret);
 		if (len < SIGN_MIN_SECRET_BYTES)
 			return "the secret is not base64 of 24 to 64 bytes";
-		key->secret_len = len;
-		return sign_hmac_prepare(key) ? NULL : "OpenSSL cannot compute HMAC-SHA256";
+		key->hmac = hmac_create(HMAC_SHA256, secret, len);
+		OPENSSL_cleanse(secret, sizeof(secret));
+		return key->hmac != NULL ? NULL : "OpenSSL cannot compute HMAC-SHA256";
 	}
 	if (strncmp(text, ED25519_PREFIX, strlen(ED25519_PREFIX)) == 0)
 	{
@@ -359,11 +266,7 @@ sign_key_free(SignKey *key)
 	{
 		SignKey    *next = key->next;
 
-#ifdef SIGN_HAS_EVP_MAC
-		EVP_MAC_CTX_free(key->hmac);
-#else
-		HMAC_CTX_free(key->hmac);
-#endif
+		hmac_free(key->hmac);
 		EVP_MD_CTX_free(key->md);
 		EVP_PKEY_free(key->pkey);
 		OPENSSL_free(key->buffer);
@@ -390,7 +293,7 @@ sign_one(SignKey *key, const Part *parts, char *out)
 
 	memcpy(out, version, len);
 	if (key->kind == SIGN_HMAC_SHA256 && sign_hmac_sign(key, parts, MESSAGE_PARTS, signature))
-		return len + sign_encode_base64(signature, HMAC_BYTES, out + len);
+		return len + sign_encode_base64(signature, hmac_bytes(HMAC_SHA256), out + len);
 	if (key->kind == SIGN_ED25519 && sign_ed25519_sign(key, parts, MESSAGE_PARTS, signature))
 		return len + sign_encode_base64(signature, ED25519_SIGNATURE_BYTES, out + len);
 	ERR_clear_error();

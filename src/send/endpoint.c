@@ -23,6 +23,7 @@
 #include "base/secret_file.h"
 #include "base/settings.h"
 #include "base/spi_statement.h"
+#include "base/wire.h"
 #include "log/xid_set.h"
 #include "pure/url.h"
 #include "send/endpoint.h"
@@ -47,7 +48,7 @@ static SpiStatement endpoint_load_statement = {
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END,"
 	" deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
 	" integration, transform, handshake, discarded, previous,"
-	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint, no_retry"
+	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint, no_retry, signature"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
@@ -86,6 +87,7 @@ enum
 	Anum_config_batch_size,
 	Anum_config_batch_wait,
 	Anum_config_no_retry,
+	Anum_config_signature,
 };
 
 static SpiStatement endpoint_changed_at_statement = {
@@ -171,19 +173,64 @@ endpoint_resolve_file(Endpoint *endpoint, char *value, const char *what)
 	return pstrdup("");
 }
 
-static SignKey *
-endpoint_column_key(Endpoint *endpoint, int column)
+static void
+endpoint_load_keys(Endpoint *endpoint, int column, EndpointKeys *keys)
 {
+	Signature  *signature = endpoint->config.signature;
 	char	   *text = endpoint_resolve_file(endpoint, endpoint_column_text(column), "secret");
-	const char *error;
-	SignKey    *key;
+	const char *error = NULL;
 
-	if (text == NULL)
-		return NULL;
-	key = sign_key_create(text, &error);
-	if (key == NULL)
-		endpoint_set_problem(endpoint, "secret", error);
-	return key;
+	if (text == NULL || signature == NULL)
+		return;
+	if (signature_has_standard(signature))
+	{
+		keys->standard = sign_key_create(text, &error);
+		if (keys->standard == NULL)
+			endpoint_set_problem(endpoint, "secret", error);
+	}
+	if (!signature_needs_key(signature))
+		return;
+	if (sign_key_has(keys->standard, SIGN_ED25519))
+		endpoint_set_problem(endpoint, "secret", "its text is a key of other signatures, and contains a private key");
+	if (*text != '\0')
+		keys->other = signature_key_create(signature, wire_from_server(text));
+	if (keys->other == NULL)
+		endpoint_set_problem(endpoint, "secret", *text == '\0' ? "it is empty" : "OpenSSL cannot use it");
+}
+
+static void
+endpoint_load_signature(Endpoint *endpoint)
+{
+	const char *problem;
+	int			line;
+	bool		isnull;
+	Datum		d;
+
+	endpoint->config.signature = signature_compile(endpoint_column_text(Anum_config_signature), &line, &problem);
+	if (endpoint->config.signature == NULL)
+		endpoint_set_problem(endpoint, "signature", problem);
+	endpoint_load_keys(endpoint, Anum_config_secret, &endpoint->config.keys);
+	endpoint_load_keys(endpoint, Anum_config_previous_secret, &endpoint->config.previous_keys);
+	d = spi_statement_value(0, Anum_config_previous_secret_until, &isnull);
+	endpoint->config.previous_key_until = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
+}
+
+static void
+endpoint_free_keys(EndpointKeys *keys)
+{
+	sign_key_free(keys->standard);
+	signature_key_free(keys->other);
+	keys->standard = NULL;
+	keys->other = NULL;
+}
+
+static void
+endpoint_free_signature(Endpoint *endpoint)
+{
+	endpoint_free_keys(&endpoint->config.keys);
+	endpoint_free_keys(&endpoint->config.previous_keys);
+	signature_free(endpoint->config.signature);
+	endpoint->config.signature = NULL;
 }
 
 /* Put the content of files into the header lines that name one. */
@@ -292,10 +339,7 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint->config.method = endpoint_column_text(Anum_config_method);
 	endpoint->config.format = format_format(endpoint_column_text(Anum_config_format));
 	endpoint->config.ordering = endpoint_parse_ordering(endpoint_column_text(Anum_config_ordering));
-	endpoint->config.key = endpoint_column_key(endpoint, Anum_config_secret);
-	endpoint->config.previous_key = endpoint_column_key(endpoint, Anum_config_previous_secret);
-	d = spi_statement_value(0, Anum_config_previous_secret_until, &isnull);
-	endpoint->config.previous_key_until = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
+	endpoint_load_signature(endpoint);
 	d = spi_statement_value(0, Anum_config_timeout_ms, &isnull);
 	endpoint->config.timeout_ms = isnull ? 0 : (long) DatumGetInt64(d);
 	d = spi_statement_value(0, Anum_config_max_in_flight, &isnull);
@@ -386,9 +430,7 @@ endpoint_refresh(Endpoint *endpoint)
 	if (endpoint->config.generation == generation)
 		return;
 
-	sign_key_free(endpoint->config.key);
-	sign_key_free(endpoint->config.previous_key);
-	endpoint->config.key = endpoint->config.previous_key = NULL;
+	endpoint_free_signature(endpoint);
 	xid_set_release(endpoint->config.discarded);
 	endpoint->config.discarded = NULL;
 	if (endpoint->config.context == NULL)
@@ -489,8 +531,7 @@ endpoint_trim(void)
 			endpoint->state.in_probe_queue || endpoint->spill.drop_pending || endpoint->pending.warning > 0 ||
 			endpoint->pending.deactivate != NULL || endpoint->spill.suspend_pending || endpoint->queue.next_send_at > now)
 			continue;
-		sign_key_free(endpoint->config.key);
-		sign_key_free(endpoint->config.previous_key);
+		endpoint_free_signature(endpoint);
 		handshake_forget(&endpoint->state.handshake);
 		xid_set_release(endpoint->config.discarded);
 		if (endpoint->stats.last_error != NULL)

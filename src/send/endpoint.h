@@ -19,6 +19,7 @@
 #include "pure/result.h"
 #include "pure/retry.h"
 #include "pure/sign.h"
+#include "pure/signature.h"
 #include "send/activity.h"
 #include "send/format.h"
 #include "send/log_tables.h"
@@ -45,7 +46,6 @@ typedef enum SchedulerList
 								 * requests */
 } SchedulerList;
 
-/* The configuration as of the generation, in its own context.  Written by endpoint.c. */
 /* What of the values before a change is sent. */
 typedef enum EndpointPrevious
 {
@@ -54,6 +54,14 @@ typedef enum EndpointPrevious
 	PREVIOUS_ROW				/* all of them */
 } EndpointPrevious;
 
+/* The keys of a secret, as far as they are needed, or NULL. */
+typedef struct EndpointKeys
+{
+	SignKey    *standard;		/* for Standard Webhooks */
+	SignatureKey *other;		/* for the other signatures */
+} EndpointKeys;
+
+/* The configuration as of the generation, in its own context.  Written by endpoint.c. */
 typedef struct EndpointConfig
 {
 	uint64		generation;		/* 0: not loaded */
@@ -76,8 +84,9 @@ typedef struct EndpointConfig
 	int			nheaders;
 	char	  **headers;		/* complete lines */
 	const char *shown_headers;	/* the same for the log, values hidden */
-	SignKey    *key;
-	SignKey    *previous_key;	/* signs too until previous_key_until */
+	Signature  *signature;
+	EndpointKeys keys;
+	EndpointKeys previous_keys; /* sign too until previous_key_until */
 	TimestampTz previous_key_until;
 	bool		own_schedule;
 	RetrySchedule schedule;		/* when own_schedule */

@@ -130,13 +130,42 @@ request_id(const RequestBatch *batch)
 	return outbox_message_id_text(&id);
 }
 
-/* The three headers of Standard Webhooks. */
+/* The headers of the webhook's other signatures; previous is NULL outside of a grace period. */
+static void
+request_append_other_signatures(Request *request, const Endpoint *endpoint, const EndpointKeys *previous,
+								const SignatureValues *values)
+{
+	const Signature *signature = endpoint->config.signature;
+	char		line[SIGNATURE_MAX_LINE];
+	const char *problem;
+
+	for (int i = 0; i < signature_headers(signature); i++)
+	{
+		if (signature_write(signature, i, endpoint->config.keys.other, previous != NULL ? previous->other : NULL, values,
+							line, sizeof(line), &problem) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("could not sign the message: %s", problem)));
+		request_append_line(request, line);
+	}
+}
+
+/* The headers of Standard Webhooks, and other signatures. */
 static void
 request_append_signature_headers(Request *request, const Endpoint *endpoint, const RequestBatch *batch,
 								 TimestampTz now)
 {
 	char	   *id = request_id(batch);
 	int64		timestamp = (int64) timestamptz_to_time_t(now);
+	const EndpointKeys *previous = now < endpoint->config.previous_key_until ? &endpoint->config.previous_keys : NULL;
+	const SignatureValues values = {
+		.id = id,
+		.timestamp = timestamp,
+		.method = request->http.method,
+		.url = request->url.data,
+		.body = request->body.data,
+		.body_len = request->body.len
+	};
 	StringInfoData signature;
 	char		line[64];
 
@@ -146,11 +175,12 @@ request_append_signature_headers(Request *request, const Endpoint *endpoint, con
 	request_append_line(request, line);
 
 	initStringInfo(&signature);
-	request_add_signature(&signature, endpoint->config.key, id, timestamp, &request->body);
-	if (now < endpoint->config.previous_key_until)
-		request_add_signature(&signature, endpoint->config.previous_key, id, timestamp, &request->body);
+	request_add_signature(&signature, endpoint->config.keys.standard, id, timestamp, &request->body);
+	if (previous != NULL)
+		request_add_signature(&signature, previous->standard, id, timestamp, &request->body);
 	if (signature.len > 0)
 		request_append_line(request, psprintf("webhook-signature: %s", signature.data));
+	request_append_other_signatures(request, endpoint, previous, &values);
 	pfree(signature.data);
 	pfree(id);
 }

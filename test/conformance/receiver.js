@@ -10,21 +10,26 @@
 //
 //   {"path": ..., "method": ..., "format": the last part of the path, "length": of the body in bytes,
 //    "signatures": ["v1", "v1a"], "standardwebhooks": [...], "svix": [...], "v1a": [...], "event": {...} or "error": ...,
+//    "github": [...], "stripe": [...], "shopify": [...],
 //    "schema": what ajv finds wrong with headers and body,
 //    "catalogue": the same for the schema of the path, "loose": whether that accepts the body with one more key}
 //
-// "standardwebhooks", "svix" and "v1a" tell for each secret or public key whether it verified the request; "event" is
-// what the CloudEvents SDK read.  For a path /batch/... that is a list, as are "ids", those of the messages.
+// "standardwebhooks", "svix" and "v1a" tell for each secret or public key whether it verified the request, "github",
+// "stripe" and "shopify" for each of "texts", secrets as they stand; "event" is what the CloudEvents SDK read.
+// For a path /batch/... that is a list, as are "ids", those of the messages.
 
 "use strict";
 
 const crypto = require("crypto");
 const fs = require("fs");
 const http = require("http");
+require("@shopify/shopify-api/adapters/node");
+const { ApiVersion, shopifyApi } = require("@shopify/shopify-api");
 const Ajv = require("ajv/dist/2020");
 const addFormats = require("ajv-formats");
 const { HTTP } = require("cloudevents");
 const standardwebhooks = require("standardwebhooks");
+const Stripe = require("stripe");
 const svix = require("svix");
 
 const [ledger, secretsFile, schemasFile, catalogueFile] = process.argv.slice(2);
@@ -122,9 +127,45 @@ function catalogueErrors(path, headers, text) {
   };
 }
 
-function examine(request, body) {
+async function verifiedByGithub(secret, request, text) {
+  const { verify } = await import("@octokit/webhooks-methods");
+
+  return verify(secret, text, request.headers["x-hub-signature-256"]);
+}
+
+function verifiedByStripe(secret, request, text) {
+  return Boolean(Stripe.webhooks.constructEvent(text, request.headers["stripe-signature"], secret));
+}
+
+async function verifiedByShopify(secret, request, text) {
+  const shopify = shopifyApi({
+    apiKey: "key", apiSecretKey: secret, apiVersion: ApiVersion.January25, hostName: "localhost", isEmbeddedApp: false,
+    logger: { log: () => {} },
+  });
+
+  return (await shopify.webhooks.validate({ rawBody: text, rawRequest: request })).valid;
+}
+
+const others = [
+  ["github", "x-hub-signature-256", verifiedByGithub],
+  ["stripe", "stripe-signature", verifiedByStripe],
+  ["shopify", "x-shopify-hmac-sha256", verifiedByShopify],
+];
+
+// Which of the secrets verify the request?  A library that throws does not.
+function verifiedByTexts(verify, header, texts, request, text) {
+  return Promise.all(texts.map(async (secret) => {
+    try {
+      return header in request.headers && await verify(secret, request, text);
+    } catch {
+      return false;
+    }
+  }));
+}
+
+async function examine(request, body) {
   const path = request.url.split("?")[0];
-  const { secrets = [], public_keys: publicKeys = [] } = JSON.parse(fs.readFileSync(secretsFile, "utf8"))[path] || {};
+  const { secrets = [], public_keys: publicKeys = [], texts = [] } = JSON.parse(fs.readFileSync(secretsFile, "utf8"))[path] || {};
   const headers = request.headers;
   const text = body.toString("utf8");
   const entry = {
@@ -140,6 +181,10 @@ function examine(request, body) {
     changed: secrets.map((secret) => verified(standardwebhooks, secret, text + " ", headers)),
   };
 
+  for (const [name, header, verify] of others) {
+    entry[name] = await verifiedByTexts(verify, header, texts, request, text);
+    entry[`${name}_changed`] = await verifiedByTexts(verify, header, texts, request, text + " ");
+  }
   const batched = path.startsWith("/batch/");
 
   entry.schema = schemaErrors(path.split("/").pop(), batched, headers, text);
@@ -163,11 +208,11 @@ const server = http.createServer((request, response) => {
   const chunks = [];
 
   request.on("data", (chunk) => chunks.push(chunk));
-  request.on("end", () => {
+  request.on("end", async () => {
     let entry;
 
     try {
-      entry = examine(request, Buffer.concat(chunks));
+      entry = await examine(request, Buffer.concat(chunks));
     } catch (error) {
       entry = { path: request.url, error: String(error) };
     }

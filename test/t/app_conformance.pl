@@ -1,8 +1,8 @@
-# Every delivery is verified by libraries that others wrote: standardwebhooks, svix and cloudevents from the npm
-# registry, in the versions of test/conformance/package-lock.json; and compared by ajv with what describe_format() and
-# describe_event() say of it.
+# Every delivery is verified by libraries that others wrote: standardwebhooks, svix, cloudevents, and those of GitHub, Stripe
+# and Shopify from the npm registry, in the versions of test/conformance/package-lock.json; by Debian's package webhook; and
+# compared by ajv with what describe_format() and describe_event() say of it.
 #
-# Mission: W6, W7, X5, I4, X14.
+# Mission: W6, W7, X5, X9, X14, I4.
 
 use strict;
 use warnings;
@@ -10,12 +10,13 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Copy;
+use IO::Socket::INET;
 use JSON::PP;
 use Needs;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
-use WebhookTest qw(sql);
+use WebhookTest qw(sql becomes);
 
 my $source = dirname(dirname(abs_path(__FILE__))) . '/conformance';
 my $dir = PostgreSQL::Test::Utils::tempdir();
@@ -74,7 +75,8 @@ sub learn
 
 	$verify{$path} = {
 		secrets => [ (grep { /^whsec_/ } split(/ /, $secrets)), @more ],
-		public_keys => [ $public_key ? $public_key : () ]
+		public_keys => [ $public_key ? $public_key : () ],
+		texts => [ $secrets, @more, 'wrong' ]
 	};
 	unlink("$dir/secrets.json");
 	append_to_file("$dir/secrets.json", encode_json(\%verify));
@@ -440,5 +442,112 @@ is($node->safe_psql('postgres', "SET ROLE poor; SELECT string_agg(k, ' ' ORDER B
 	'visitor.create visitor.delete visitor.update', 'X14: and its own webhooks');
 is($node->safe_psql('postgres', "SELECT webhook.openapi('no such app') -> 'webhooks'"), '{}', 'X14: an app without webhooks');
 
+# X9: signatures that others expect, with the text of the secret as their key; a library says 1 for each secret it accepts
+
+sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
+my $shopify = q('{"X-Shopify-Topic": "guests/create", "X-Shopify-API-Version": "2025-01", "X-Shopify-Shop-Domain": "a.myshopify.com"}');
+my %signed = (
+	'/github/entity' => { by => ['github'], signature => q('github'), secret => q('It''s a secret to "everybody"') },
+	'/stripe/entity' => { by => ['stripe'], signature => q('stripe'), secret => q('whsec_not+base64') },
+	'/shopify/entity' => { by => ['shopify'], signature => q(E'shopify\nX-Shopify-Webhook-Id: {id}'), secret => q('hüsh'), headers => $shopify },
+	'/template/entity' => { by => ['github'], signature => q('X-Hub-Signature-256: sha256={hmac_sha256_hex:{body}}') },
+	'/all/entity' => { by => [qw(github stripe shopify standardwebhooks)], headers => $shopify,
+		signature => q(E'github\nstripe\nshopify\nX-Shopify-Webhook-Id: {id}\nstandard') });
+my %signed_id;
+foreach my $path (sort keys %signed)
+{
+	my %arguments = %{ $signed{$path} };
+	delete $arguments{by};
+	$signed_id{$path} = subscribe($path, %arguments);
+}
+
+# The answers about the request for each path: by the libraries that should accept it, and by the others.
+sub answers
+{
+	my ($path, @requests) = @_;
+	my ($request) = grep { $_->{path} eq $path } @requests;
+	my %by = map { $_ => 1 } @{ $signed{$path}{by} };
+
+	return ([ map { truth($request->{$_}) } grep { $by{$_} } qw(github stripe shopify) ],
+		[ map { @{ truth($request->{$_}) } } grep { !$by{$_} } qw(github stripe shopify) ],
+		[ map { @{ truth($request->{"${_}_changed"}) } } qw(github stripe shopify) ], $request);
+}
+
+foreach my $body (q('{"n": "Zürich 東京 🎉"}'), q(to_json(repeat('ü"\\', 300000))))
+{
+	sql("SELECT webhook.emit('note.signed', $body)");
+	@requests = arrived();
+	is(scalar(@requests), scalar(keys %signed), 'X9: all arrive');
+	foreach my $path (sort keys %signed)
+	{
+		my ($accepted, $others, $changed, $request) = answers($path, @requests);
+
+		is_deeply($accepted, [ map { [ 1, 0 ] } @$accepted ], "X9: $path: verified by @{$signed{$path}{by}} with the secret only");
+		ok(!(grep { $_ } @$others), "X9: $path: and not by the others");
+		ok(!(grep { $_ } @$changed), "X9: $path: nor with another body");
+		is_deeply($request->{schema}, [], "X9: $path: it is as describe_format() says");
+		is($request->{signature} // '', '', "X9: $path: without Standard Webhooks") if $path ne '/all/entity';
+	}
+	is_deeply(truth((grep { $_->{path} eq '/all/entity' } @requests)[0]{standardwebhooks}), [1], 'X9: beside Standard Webhooks');
+}
+
+# During a grace period Stripe's carries both signatures; the others have room for one, which is the new one
+
+foreach my $path ('/github/entity', '/stripe/entity')
+{
+	my $old = $verify{$path}{texts}[0];
+
+	sql("SELECT webhook.rotate_secret($signed_id{$path}, secret => 'another text, v2')");
+	learn($path, $signed_id{$path}, $old);
+}
+sql(q{SELECT webhook.emit('note.grace', '{}')});
+@requests = arrived();
+is_deeply((answers('/stripe/entity', @requests))[0], [ [ 1, 1, 0 ] ], 'X9: Stripe: the new secret and the old one verify');
+is_deeply((answers('/github/entity', @requests))[0], [ [ 1, 0, 0 ] ], 'X9: GitHub: the new one');
+sql("UPDATE webhook.webhook SET previous_secret_until = now() WHERE id = $signed_id{'/stripe/entity'}");
+sql(q{SELECT webhook.emit('note.grace', '{}')});
+is_deeply((answers('/stripe/entity', arrived()))[0], [ [ 1, 0, 0 ] ], 'X9: Stripe: after it the new one only');
 close($pipe);
+
+# Debian's package, with the rules that its users write for GitHub
+
+SKIP:
+{
+	Needs::skip_block("Debian's package webhook is not installed", 4) if system('webhook -version >/dev/null 2>&1');
+	my @hooks = map { {
+			id => $_->[0],
+			'execute-command' => '/bin/true',
+			'trigger-rule-mismatch-http-response-code' => 403,
+			'trigger-rule' => { match => { type => $_->[1], secret => $_->[2], parameter => { source => 'header', name => $_->[3] } } }
+		} } (
+			[ 'sha256', 'payload-hmac-sha256', 'the text', 'X-Hub-Signature-256' ],
+			[ 'sha1', 'payload-hmac-sha1', 'the text', 'X-Hub-Signature' ],
+			[ 'wrong', 'payload-hmac-sha256', 'other', 'X-Hub-Signature-256' ]);
+	my $free = PostgreSQL::Test::Cluster::get_free_port();
+	my %id;
+
+	append_to_file("$dir/hooks.json", encode_json(\@hooks));
+	my $server = IPC::Run::start([ 'webhook', '-hooks', "$dir/hooks.json", '-ip', '127.0.0.1', '-port', $free, '-nopanic' ],
+		'>', "$dir/hooks.log", '2>&1');
+	foreach (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		last if IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $free);
+		usleep(10_000);
+	}
+	sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
+	foreach ([ 'sha256', 'github' ], [ 'wrong', 'github' ], [ 'sha1', 'X-Hub-Signature: sha1={hmac_sha1_hex:{body}}' ])
+	{
+		$id{ $_->[0] } = WebhookTest::create_webhook($node, app => "'debian'", event => "'note.*'", signature => "'$_->[1]'",
+			url => "'http://127.0.0.1:$free/hooks/$_->[0]'", secret => "'the text'", retry_schedule => "'{0,1 h}'");
+	}
+	sql(q{SELECT webhook.emit('note.debian', '{"a": 1}')});
+	foreach ([ 'sha256', 200 ], [ 'sha1', 200 ], [ 'wrong', 403 ])
+	{
+		becomes("SELECT status FROM webhook.get_webhook_log($id{$_->[0]})", $_->[1], "X9: Debian's webhook, $_->[0]");
+	}
+	is(sql("SELECT count(*) FROM webhook.get_webhook_log($id{sha256}) WHERE request_headers ~* 'webhook-signature'"), '0',
+		'X9: without Standard Webhooks');
+	$server->kill_kill;
+}
+
 done_testing();
