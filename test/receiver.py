@@ -33,6 +33,7 @@ wins.  Without any, the answer is 200 "ok".  What cannot be read as described is
     retry_after=VALUE     send a Retry-After header
     allowed_origin=VALUE  send it as WebHook-Allowed-Origin in answers to OPTIONS ("same": the origin that was asked for)
     allowed_rate=VALUE    ... and as WebHook-Allowed-Rate
+    challenge=HOW         answer a challenge by its nonce (nonce), by JSON with it (json), or by another text
     headers=N             send N bytes of further headers
     informational=N       send N interim answers (103) first
     delay=MS              wait before answering
@@ -85,7 +86,7 @@ REASONS = {200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently
 
 # Behaviours that can stand in a query string, and what their values are.
 KEYS = {"status": int, "body": str, "size": int, "location": str, "retry_after": str,
-        "allowed_origin": str, "allowed_rate": str, "headers": int,
+        "allowed_origin": str, "allowed_rate": str, "challenge": str, "headers": int,
         "informational": int, "delay": int, "fail": int, "refuse": str, "max_body": int, "hang": str, "drip": int, "endless": int, "gzip_bomb": int,
         "broken": str, "reset": int, "close": int, "drop_next": int,
         "stray": str, "excess": str}
@@ -301,6 +302,14 @@ def allowed(request, behaviour):
     return lines
 
 
+def challenge_answer(request, behaviour):
+    """The body of the answer to a challenge, None if it is no challenge or there is nothing special about the answer."""
+    if "challenge" not in behaviour or b'"webhook.challenge"' not in request.body:
+        return None
+    nonce = json.loads(request.body)["challenge"]
+    return {"nonce": nonce, "json": json.dumps({"challenge": nonce})}.get(behaviour["challenge"], behaviour["challenge"]).encode()
+
+
 class Connection(asyncio.Protocol):
     """One connection: cuts requests out of the stream and answers them one after the other."""
 
@@ -448,7 +457,7 @@ class Connection(asyncio.Protocol):
                 await fault(behaviour)
                 return
 
-        body = answer_body(behaviour)
+        body = challenge_answer(request, behaviour) or answer_body(behaviour)
         extra = allowed(request, behaviour) if request.method == "OPTIONS" else ()
         excess = behaviour.get("excess", "").encode()
         await self.send(answer_head(behaviour, len(body), extra) + body + excess, behaviour.get("drip"))

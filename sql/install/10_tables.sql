@@ -43,7 +43,8 @@ CREATE TABLE webhook.webhook (
     batch_size            integer,
     batch_wait            interval,
     no_retry              integer[],
-    signature             text
+    signature             text,
+    challenge             boolean NOT NULL DEFAULT false
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';

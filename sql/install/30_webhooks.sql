@@ -32,12 +32,13 @@ CREATE FUNCTION webhook.create_webhook(
     batch_size     integer DEFAULT NULL,
     batch_wait     interval DEFAULT NULL,
     signature      text DEFAULT NULL,
-    no_retry       integer[] DEFAULT NULL
+    no_retry       integer[] DEFAULT NULL,
+    challenge      boolean DEFAULT false
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, text, integer[])
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, text, integer[], boolean)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 
 CREATE FUNCTION webhook.update_webhook(id bigint, changes jsonb) RETURNS void
@@ -83,7 +84,8 @@ RETURNS TABLE (
     batch_size          integer,
     batch_wait          interval,
     signature           text,
-    no_retry            integer[]
+    no_retry            integer[],
+    challenge           boolean
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_webhooks';

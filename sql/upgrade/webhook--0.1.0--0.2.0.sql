@@ -11,7 +11,7 @@ CREATE TABLE webhook.granted AS
 
 ALTER TABLE webhook.webhook ADD COLUMN previous text, ADD COLUMN condition jsonpath;
 ALTER TABLE webhook.webhook ADD COLUMN batch_size integer, ADD COLUMN batch_wait interval, ADD COLUMN no_retry integer[];
-ALTER TABLE webhook.webhook ADD COLUMN signature text;
+ALTER TABLE webhook.webhook ADD COLUMN signature text, ADD COLUMN challenge boolean NOT NULL DEFAULT false;
 ALTER TABLE webhook.delivery ADD COLUMN changed json, ADD COLUMN former json, ADD COLUMN context json;
 DO $$
 BEGIN
@@ -78,7 +78,8 @@ RETURNS TABLE (
     batch_size          integer,
     batch_wait          interval,
     signature           text,
-    no_retry            integer[]
+    no_retry            integer[],
+    challenge           boolean
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_webhooks';
@@ -212,12 +213,13 @@ CREATE FUNCTION webhook.create_webhook(
     batch_size     integer DEFAULT NULL,
     batch_wait     interval DEFAULT NULL,
     signature      text DEFAULT NULL,
-    no_retry       integer[] DEFAULT NULL
+    no_retry       integer[] DEFAULT NULL,
+    challenge      boolean DEFAULT false
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, text, integer[])
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, text, integer[], boolean)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 REVOKE ALL ON FUNCTION webhook.create_webhook FROM PUBLIC;
 

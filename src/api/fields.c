@@ -146,6 +146,10 @@ static const Field fields_table[FIELD_COUNT] =
 	[FIELD_NO_RETRY] = {
 		"no_retry", INT4ARRAYOID, false, NULL, INVALID, check_no_retry,
 		"Specify HTTP statuses from 300 to 599, such as {400,422}, or NULL."
+	},
+	[FIELD_CHALLENGE] = {
+		"challenge", BOOLOID, false, "false", INVALID, check_nothing,
+		"Specify true to have the receiver repeat a random text before anything is sent to it, or false."
 	}
 };
 

@@ -41,10 +41,11 @@ typedef enum FieldId
 	FIELD_BATCH_SIZE,
 	FIELD_BATCH_WAIT,
 	FIELD_SIGNATURE,
-	FIELD_NO_RETRY
+	FIELD_NO_RETRY,
+	FIELD_CHALLENGE
 } FieldId;
 
-#define FIELD_COUNT		(FIELD_NO_RETRY + 1)
+#define FIELD_COUNT		(FIELD_CHALLENGE + 1)
 
 /* A value to store. */
 typedef struct FieldValue

@@ -26,7 +26,8 @@
 extern Datum secret_for_signature(Datum secret, const char *signature);
 
 /*
- * Does a stored secret fit the signatures, and are no headers of theirs among the webhook's own?  Raises an error if not.
+ * Does a stored secret fit the signatures, and are no headers of theirs among the
+ * webhook's own?  Raises an error if not.
  */
 extern void secret_require_signature(const char *secret, const char *signature, Jsonb *headers);
 

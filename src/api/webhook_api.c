@@ -697,7 +697,7 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 		" w.created_at, w.updated_at, w.owner, w.columns, w.filter, w.transform, w.ordering,"
 		" w.retry_schedule, w.timeout, w.rate_limit, w.max_in_flight, w.client_cert, w.ca_cert,"
 		" w.handshake, w.previous, w.condition::text, w.batch_size, w.batch_wait,"
-		" COALESCE(w.signature, 'standard'), w.no_retry"
+		" COALESCE(w.signature, 'standard'), w.no_retry, w.challenge"
 		" FROM webhook.webhook w JOIN webhook.stat_webhooks s ON s.webhook_id = w.id"
 		" WHERE ($1 IS NULL OR w.app = $1)"
 	/* as catalog_event_matches() */

@@ -504,7 +504,8 @@ signature_end_function(SignatureWriter *writer)
 }
 
 static void
-signature_put_part(SignatureWriter *writer, const SignaturePart *part, const SignatureKey *key, const SignatureValues *values)
+signature_put_part(SignatureWriter *writer, const SignaturePart *part, const SignatureKey *key,
+				   const SignatureValues *values)
 {
 	switch (part->kind)
 	{

@@ -17,7 +17,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/settings.h"
 #include "pure/result.h"
 #include "pure/retry.h"
 #include "send/attempt.h"
@@ -81,8 +80,8 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	described.failure.attempts = delivery->attempts + 1;
 	described.failure.probe = delivery->probe;
 	described.failure.gone = result->status == 410;
-	described.failure.handshake = delivery->attempt.handshake;
-	described.final = !delivery->attempt.handshake && result_is_final(&endpoint->config.no_retry, result->status);
+	described.failure.handshake = delivery->attempt.question != QUESTION_NONE;
+	described.final = delivery->attempt.question == QUESTION_NONE && result_is_final(&endpoint->config.no_retry, result->status);
 	if (!pg_strong_random(&described.failure.random, sizeof(described.failure.random)))
 		described.failure.random = PG_UINT32_MAX / 2;	/* no jitter */
 	described.failure.retry_after = attempt_wanted_delay(result, now);
@@ -183,7 +182,7 @@ attempt_settle_deliveries(Delivery *delivery, const ResultDecision *decision, co
 		for (int i = 0; i < n; i++)
 		{
 			/* A handshake is no attempt to deliver. */
-			deliveries[i]->attempts += deliveries[i]->attempt.handshake ? 0 : 1;
+			deliveries[i]->attempts += deliveries[i]->attempt.question != QUESTION_NONE ? 0 : 1;
 			attempt_settle_delivery(deliveries[i], decision, result, now);
 		}
 	if (request != NULL)
@@ -231,8 +230,8 @@ attempt_results(TimestampTz now)
 		Delivery   *delivery = result.owner;
 		Endpoint   *endpoint = delivery->endpoint;
 
-		if (delivery->attempt.handshake)
-			endpoint_handshake_answered(endpoint, &result);
+		if (delivery->attempt.question != QUESTION_NONE)
+			question_answered(endpoint, delivery->attempt.question, &result);
 		attempt_note_long_wait(&result, now);
 		attempt_end(delivery, &result, now);
 		http_release(attempt_http, result.transfer);
@@ -250,8 +249,8 @@ attempt_request_failed(Delivery *delivery, const char *error, TimestampTz now)
 	result.outcome = HTTP_INVALID;
 	result.error = error;
 	result.headers = result.body = result.detail.address = result.detail.version = "";
-	delivery->attempt.handshake = false;	/* the fault is this delivery's,
-											 * not the handshake's */
+	delivery->attempt.question = QUESTION_NONE; /* the fault is this
+												 * delivery's */
 	attempt_end(delivery, &result, now);
 }
 
@@ -285,17 +284,17 @@ attempt_refuse(Delivery *delivery, const char *reason, TimestampTz now)
 	attempt_withhold(delivery, reason, now);
 }
 
-/* The next request: a handshake, or a delivery with others of its batch. */
+/* The next request: a question, or a delivery with others of its batch. */
 static Request *
 attempt_build_request(Delivery *delivery, Batch *batch, TimestampTz now)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 
 	batch_choose(batch, delivery);
-	if (!delivery->attempt.handshake)
+	if (delivery->attempt.question == QUESTION_NONE)
 		return request_build(endpoint, &batch->content, now);
-	handshake_ask(&endpoint->state.handshake, endpoint->config.url, settings_request_origin());
-	return request_build_handshake(endpoint, delivery->message);
+	question_ask(endpoint, delivery->attempt.question);
+	return request_build_question(endpoint, delivery->attempt.question, delivery->message, now);
 }
 
 static void
@@ -339,7 +338,7 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 		spill_drop(delivery);
 		return;
 	}
-	delivery->attempt.handshake = delivery->prepared.error == NULL && endpoint_needs_handshake(delivery->endpoint);
+	delivery->attempt.question = delivery->prepared.error == NULL ? question_next(delivery->endpoint) : QUESTION_NONE;
 	if (delivery->prepared.error != NULL)
 	{
 		attempt_request_failed(delivery, delivery->prepared.error, now);
@@ -373,7 +372,7 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 
 	if (refusal != NULL)
 	{
-		delivery->attempt.handshake = false;
+		delivery->attempt.question = QUESTION_NONE;
 		attempt_refuse(delivery, refusal, now);
 		return;
 	}

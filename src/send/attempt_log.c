@@ -213,7 +213,8 @@ attempt_log_create_entry(const Delivery *delivery, const Request *request, const
 	const Endpoint *endpoint = delivery->endpoint;
 	const char *url = request ? request->url.data : endpoint->config.url;
 	const char *configured = endpoint->config.exists ? endpoint->config.shown_headers : "";
-	const char *error = result->error[0] == '\0' && delivery->prepared.faults != NULL && !delivery->attempt.handshake ?
+	const char *error = result->error[0] == '\0' && delivery->prepared.faults != NULL &&
+		delivery->attempt.question == QUESTION_NONE ?
 		delivery->prepared.faults : result->error;
 	size_t		size;
 	LogEntry   *entry;
@@ -239,7 +240,7 @@ attempt_log_create_entry(const Delivery *delivery, const Request *request, const
 	entry->status = result->status;
 	entry->duration_us = result->duration_us;
 	entry->outcome = http_outcome_name(result->outcome);
-	entry->messages = delivery->attempt.handshake ? 0 : attempt_log_messages(request);
+	entry->messages = delivery->attempt.question != QUESTION_NONE ? 0 : attempt_log_messages(request);
 	entry->detail = result->detail;
 	entry->detail.address = NULL;
 
@@ -280,7 +281,7 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 	attempt_log_mark(endpoint, result->outcome != HTTP_DELIVERED);
 	if (!counts)
 		return;
-	if (!delivery->attempt.handshake)
+	if (delivery->attempt.question == QUESTION_NONE)
 	{
 		endpoint->stats.attempts++;
 		activity_attempt(&endpoint->stats.activity, result->outcome, result->duration_us);
@@ -509,7 +510,7 @@ attempt_log_save_health(Endpoint *endpoint)
 	EndpointStats *stats = &endpoint->stats;
 	const Health *health = &endpoint->state.health;
 	const Handshake *handshake = &endpoint->state.handshake;
-	bool		agreed = handshake->wanted && handshake->agreed;
+	TimestampTz agreed_at = question_agreed_at(endpoint);
 	TimestampTz minute = activity_tables_minute(clock_now());
 	Datum		values[HEALTH_PARAMS];
 	char		nulls[HEALTH_PARAMS];
@@ -533,9 +534,9 @@ attempt_log_save_health(Endpoint *endpoint)
 	values[HEALTH_PARAM_PROBES] = Int32GetDatum(health->probes);
 	attempt_log_set_time(values, nulls, HEALTH_PARAM_NEXT_PROBE_AT, health->next_probe_at, !health->failing);
 	values[HEALTH_PARAM_WARNED] = Int32GetDatum(health->warned);
-	attempt_log_set_time(values, nulls, HEALTH_PARAM_AGREED_AT, handshake->agreed_at, !agreed);
+	attempt_log_set_time(values, nulls, HEALTH_PARAM_AGREED_AT, agreed_at, agreed_at == 0);
 	values[HEALTH_PARAM_ALLOWED_RATE] = Int32GetDatum(handshake->rate);
-	if (!agreed || handshake->rate == 0)
+	if (!handshake->wanted || !handshake->agreed || handshake->rate == 0)
 		nulls[HEALTH_PARAM_ALLOWED_RATE] = 'n';
 	values[HEALTH_PARAM_RECORDED_AT] = TimestampTzGetDatum(minute);
 	attempt_log_set_activity(values, nulls, stats->activity);

@@ -61,7 +61,7 @@ batch_room(const Delivery *first)
 	const Endpoint *endpoint = first->endpoint;
 	int			room = endpoint_batch_size(endpoint);
 
-	if (first->probe || first->attempt.handshake || message_is_test(first->message))
+	if (first->probe || first->attempt.question != QUESTION_NONE || message_is_test(first->message))
 		return 1;
 	if (first->batch_max > 0)
 		room = Min(room, first->batch_max);
@@ -173,7 +173,7 @@ batch_start(const Batch *batch, Request *request, TimestampTz now)
 		delivery->attempt.member = i > 0;
 		delivery->attempt.follows = delivery->phase == PHASE_HELD;
 		if (batch->content.n > 1)
-			delivery->attempt.handshake = false;
+			delivery->attempt.question = QUESTION_NONE;
 		delivery->attempt.pace = batch->deliveries[0]->attempt.pace;
 		if (delivery->attempt.follows)
 			batch_take_key(delivery);

@@ -11,6 +11,7 @@
 #include "log/message.h"
 #include "pure/phase.h"
 #include "send/endpoint.h"
+#include "send/question.h"
 
 /* The states of a row of webhook.delivery; their names are in delivery_table.c. */
 typedef enum DeliveryState
@@ -65,7 +66,7 @@ typedef struct Delivery
 		TimestampTz sent_at;
 		TimestampTz configured_at;	/* when the configuration that it used was
 									 * last changed */
-		bool		handshake;	/* asks the endpoint whether it may be sent
+		Question	question;	/* asks the endpoint whether it may be sent
 								 * anything */
 		bool		member;		/* of a batch, but not its first one */
 		bool		follows;	/* ... and it has been held by its key until

@@ -48,7 +48,7 @@ static SpiStatement endpoint_load_statement = {
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END,"
 	" deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
 	" integration, transform, handshake, discarded, previous,"
-	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint, no_retry, signature"
+	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint, no_retry, signature, challenge"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
@@ -88,6 +88,7 @@ enum
 	Anum_config_batch_wait,
 	Anum_config_no_retry,
 	Anum_config_signature,
+	Anum_config_challenge,
 };
 
 static SpiStatement endpoint_changed_at_statement = {
@@ -307,7 +308,7 @@ endpoint_parse_previous(const char *text)
  * window of a second sees more of them than allowed, though they do not all
  * take equally long to arrive.
  */
-static void
+void
 endpoint_set_pace(Endpoint *endpoint)
 {
 	const int64 second = USECS_PER_SEC * (100 + RATE_MARGIN_PERCENT) / 100;
@@ -387,6 +388,7 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint->config.batch_wait = isnull ? 0 : DatumGetInt64(d);
 	endpoint_load_no_retry(endpoint);
 	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, Anum_config_handshake, &isnull));
+	endpoint->state.challenge.wanted = DatumGetBool(spi_statement_value(0, Anum_config_challenge, &isnull));
 	endpoint_set_pace(endpoint);
 }
 
@@ -441,7 +443,8 @@ endpoint_refresh(Endpoint *endpoint)
 
 	values[0] = Int64GetDatum(endpoint->id);
 	endpoint->config.exists = spi_statement_execute(&endpoint_load_statement, values, NULL) > 0;
-	endpoint->config.active = endpoint->config.buffering = endpoint->state.handshake.wanted = false;
+	endpoint->config.active = endpoint->config.buffering = false;
+	endpoint->state.handshake.wanted = endpoint->state.challenge.wanted = false;
 	endpoint->config.problem = endpoint->config.integration = endpoint->config.transform = NULL;
 	endpoint->config.previous = PREVIOUS_NONE;
 	endpoint->config.batch_size = 0;
@@ -460,6 +463,7 @@ endpoint_refresh(Endpoint *endpoint)
 			memset(&endpoint->state.health, 0, sizeof(endpoint->state.health));
 			endpoint->state.health.ramp = 1;
 			handshake_forget(&endpoint->state.handshake);
+			challenge_forget(&endpoint->state.challenge);
 		}
 	}
 	/* What was wrong may have been put right by the next attempt. */
@@ -533,6 +537,7 @@ endpoint_trim(void)
 			continue;
 		endpoint_free_signature(endpoint);
 		handshake_forget(&endpoint->state.handshake);
+		challenge_forget(&endpoint->state.challenge);
 		xid_set_release(endpoint->config.discarded);
 		if (endpoint->stats.last_error != NULL)
 			free(endpoint->stats.last_error);
@@ -555,41 +560,6 @@ bool
 endpoint_is_working(const Endpoint *endpoint)
 {
 	return endpoint_is_sendable(endpoint) && !endpoint->state.health.failing;
-}
-
-bool
-endpoint_needs_handshake(const Endpoint *endpoint)
-{
-	return endpoint->state.handshake.wanted &&
-		handshake_needed(&endpoint->state.handshake, endpoint->config.url, settings_request_origin());
-}
-
-void
-endpoint_handshake_answered(Endpoint *endpoint, HttpResult *result)
-{
-	Handshake  *handshake = &endpoint->state.handshake;
-	char		origin[HANDSHAKE_MAX_ORIGIN + 1];
-	char		rate[32];
-
-	if (result->outcome != HTTP_DELIVERED)
-	{
-		handshake_failed(handshake, result->error);
-		result->error = handshake->problem;
-		return;
-	}
-	if (handshake_answer(handshake,
-						 http_header(result, "WebHook-Allowed-Origin", origin, sizeof(origin)) ? origin : NULL,
-						 http_header(result, "WebHook-Allowed-Rate", rate, sizeof(rate)) ? rate : NULL,
-						 clock_now()))
-	{
-		result->outcome = HTTP_AGREED;
-		endpoint_set_pace(endpoint);
-	}
-	else
-	{
-		result->outcome = HTTP_NOT_AGREED;
-		result->error = handshake->problem;
-	}
 }
 
 int

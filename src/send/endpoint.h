@@ -14,6 +14,7 @@
 #include "lib/stringinfo.h"
 
 #include "http/http.h"
+#include "pure/challenge.h"
 #include "pure/handshake.h"
 #include "pure/health.h"
 #include "pure/result.h"
@@ -145,6 +146,7 @@ typedef struct EndpointPreparation
 typedef struct EndpointState
 {
 	Handshake	handshake;
+	Challenge	challenge;
 	Health		health;
 	bool		health_known;	/* loaded from the table */
 	bool		proven;			/* the last attempt succeeded */
@@ -250,9 +252,8 @@ extern bool endpoint_is_sendable(const Endpoint *endpoint);
 /* The same, and it is not failing: more than a probe may be sent. */
 extern bool endpoint_is_working(const Endpoint *endpoint);
 
-/* Is a handshake needed before anything is sent there?  And: take the answer; sets its outcome and error. */
-extern bool endpoint_needs_handshake(const Endpoint *endpoint);
-extern void endpoint_handshake_answered(Endpoint *endpoint, HttpResult *result);
+/* Space its requests anew, as its receiver has set a limit. */
+extern void endpoint_set_pace(Endpoint *endpoint);
 
 /* How many messages may share a request now; 0: it has no batches. */
 extern int	endpoint_batch_size(const Endpoint *endpoint);

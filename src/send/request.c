@@ -22,6 +22,7 @@
 #include "log/outbox.h"
 #include "pure/trace.h"
 #include "pure/url.h"
+#include "send/delivery.h"
 #include "send/request.h"
 
 #define USER_AGENT_HEADER	"User-Agent: webhook/" WEBHOOK_VERSION " (PostgreSQL)"
@@ -152,10 +153,8 @@ request_append_other_signatures(Request *request, const Endpoint *endpoint, cons
 
 /* The headers of Standard Webhooks, and other signatures. */
 static void
-request_append_signature_headers(Request *request, const Endpoint *endpoint, const RequestBatch *batch,
-								 TimestampTz now)
+request_append_signature_headers(Request *request, const Endpoint *endpoint, const char *id, TimestampTz now)
 {
-	char	   *id = request_id(batch);
 	int64		timestamp = (int64) timestamptz_to_time_t(now);
 	const EndpointKeys *previous = now < endpoint->config.previous_key_until ? &endpoint->config.previous_keys : NULL;
 	const SignatureValues values = {
@@ -169,8 +168,7 @@ request_append_signature_headers(Request *request, const Endpoint *endpoint, con
 	StringInfoData signature;
 	char		line[64];
 
-	snprintf(line, sizeof(line), "webhook-id: %s", id);
-	request_append_line(request, line);
+	request_append_line(request, psprintf("webhook-id: %s", id));
 	snprintf(line, sizeof(line), "webhook-timestamp: " INT64_FORMAT, timestamp);
 	request_append_line(request, line);
 
@@ -182,7 +180,6 @@ request_append_signature_headers(Request *request, const Endpoint *endpoint, con
 		request_append_line(request, psprintf("webhook-signature: %s", signature.data));
 	request_append_other_signatures(request, endpoint, previous, &values);
 	pfree(signature.data);
-	pfree(id);
 }
 
 /* Set the header array; the buffer of the lines has its final address now. */
@@ -301,17 +298,17 @@ request_has_header(const Endpoint *endpoint, const char *name)
 
 /* Headers about the request itself, unless the webhook sets them: many servers refuse a header that is repeated. */
 static void
-request_append_default_headers(Request *request, const Endpoint *endpoint, bool has_body)
+request_append_default_headers(Request *request, const Endpoint *endpoint, const char *content_type)
 {
-	if (has_body && !request_has_header(endpoint, "Content-Type"))
-		request_append_line(request, psprintf("Content-Type: %s", format_content_type(endpoint->config.format,
-																					  endpoint->config.batch_size > 0)));
+	if (content_type != NULL && !request_has_header(endpoint, "Content-Type"))
+		request_append_line(request, psprintf("Content-Type: %s", content_type));
 	if (!request_has_header(endpoint, "User-Agent"))
 		request_append_line(request, USER_AGENT_HEADER);
 }
 
+/* Without a body, content_type is NULL. */
 static void
-request_begin(Request *request, const Endpoint *endpoint, const char *method, bool has_body)
+request_begin(Request *request, const Endpoint *endpoint, const char *method, const char *content_type)
 {
 	if (endpoint->config.problem != NULL)
 		ereport(ERROR,
@@ -319,7 +316,7 @@ request_begin(Request *request, const Endpoint *endpoint, const char *method, bo
 				 errmsg("%s", endpoint->config.problem)));
 	memset(&request->http, 0, sizeof(request->http));
 	request->http.method = method;
-	request_append_default_headers(request, endpoint, has_body);
+	request_append_default_headers(request, endpoint, content_type);
 	if (endpoint->state.handshake.wanted)
 		request_append_line(request, psprintf("WebHook-Request-Origin: %s", settings_request_origin()));
 }
@@ -447,12 +444,13 @@ request_fill_delivery(Request *request, const Endpoint *endpoint, RequestBatch *
 	const char *method = request_method(endpoint->config.method);
 	bool		has_body = strcmp(method, "GET") != 0;
 
-	request_begin(request, endpoint, method, has_body);
+	request_begin(request, endpoint, method,
+				  has_body ? format_content_type(endpoint->config.format, endpoint->config.batch_size > 0) : NULL);
 	request_build_url(request, endpoint, first, has_body);
 	if (has_body)
 		request_append_body(request, endpoint, batch);
 	request->http.nheaders += format_append_headers(endpoint->config.format, first, &request->lines);
-	request_append_signature_headers(request, endpoint, batch, now);
+	request_append_signature_headers(request, endpoint, request_id(batch), now);
 	if (request_has_one_context(batch))
 	{
 		request_append_trace_headers(request, endpoint, first);
@@ -466,7 +464,7 @@ request_fill_delivery(Request *request, const Endpoint *endpoint, RequestBatch *
 static void
 request_fill_handshake(Request *request, const Endpoint *endpoint, const Message *message)
 {
-	request_begin(request, endpoint, "OPTIONS", false);
+	request_begin(request, endpoint, "OPTIONS", NULL);
 	request_build_url(request, endpoint, message, true);
 	if (endpoint->config.rate_limit > 0)
 		request_append_line(request, psprintf("WebHook-Request-Rate: " INT64_FORMAT,
@@ -474,18 +472,42 @@ request_fill_handshake(Request *request, const Endpoint *endpoint, const Message
 	request_finish(request, endpoint, false);
 }
 
-/* With now 0, the handshake that precedes the delivery. */
+/*
+ * The same URL.  It is signed like a delivery, whose id it must not have: receivers
+ * would take that for a repeat.
+ */
+static void
+request_fill_challenge(Request *request, const Endpoint *endpoint, const Message *message, TimestampTz now)
+{
+	const char *nonce = endpoint->state.challenge.nonce;
+
+	request_begin(request, endpoint, "POST", "application/json");
+	request_build_url(request, endpoint, message, true);
+	appendStringInfo(&request->body, "{\"type\":\"webhook.challenge\",\"challenge\":\"%s\"}", nonce);
+	request_append_signature_headers(request, endpoint, nonce, now);
+	request_finish(request, endpoint, true);
+}
+
+/* A delivery, or the question that precedes it. */
 static Request *
-request_fill(const Endpoint *endpoint, RequestBatch *batch, TimestampTz now)
+request_fill(const Endpoint *endpoint, Question question, RequestBatch *batch, TimestampTz now)
 {
 	Request    *volatile request = request_create();
 
 	PG_TRY();
 	{
-		if (now == 0)
-			request_fill_handshake(request, endpoint, batch->messages[0]);
-		else
-			request_fill_delivery(request, endpoint, batch, now);
+		switch (question)
+		{
+			case QUESTION_NONE:
+				request_fill_delivery(request, endpoint, batch, now);
+				break;
+			case QUESTION_HANDSHAKE:
+				request_fill_handshake(request, endpoint, batch->messages[0]);
+				break;
+			case QUESTION_CHALLENGE:
+				request_fill_challenge(request, endpoint, batch->messages[0], now);
+				break;
+		}
 	}
 	PG_CATCH();
 	{
@@ -499,15 +521,15 @@ request_fill(const Endpoint *endpoint, RequestBatch *batch, TimestampTz now)
 Request *
 request_build(const Endpoint *endpoint, RequestBatch *batch, TimestampTz now)
 {
-	return request_fill(endpoint, batch, now);
+	return request_fill(endpoint, QUESTION_NONE, batch, now);
 }
 
 Request *
-request_build_handshake(const Endpoint *endpoint, const Message *message)
+request_build_question(const Endpoint *endpoint, Question question, const Message *message, TimestampTz now)
 {
 	RequestBatch batch = {.messages = &message,.n = 1};
 
-	return request_fill(endpoint, &batch, 0);
+	return request_fill(endpoint, question, &batch, now);
 }
 
 void

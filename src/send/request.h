@@ -11,6 +11,7 @@
 #include "http/http.h"
 #include "log/message.h"
 #include "send/endpoint.h"
+#include "send/question.h"
 
 /* Everything is the request's own: the endpoint may be reloaded while it is in flight. */
 typedef struct Request
@@ -53,8 +54,9 @@ extern void request_release(Request *request);
 /* It is sent for these deliveries. */
 extern void request_set_deliveries(Request *request, struct Delivery *const *deliveries, int n);
 
-/* The handshake that precedes this message. */
-extern Request *request_build_handshake(const Endpoint *endpoint, const Message *message);
+/* The question that precedes this message, see question.h. */
+extern Request *request_build_question(const Endpoint *endpoint, Question question, const Message *message,
+									   TimestampTz now);
 
 /* The method as a constant, so that it outlives the endpoint's configuration. */
 extern const char *request_method(const char *method);

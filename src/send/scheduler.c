@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/settings.h"
+#include "send/question.h"
 #include "send/scheduler.h"
 
 /* A request is slow after this time. */
@@ -46,7 +47,7 @@ static bool scheduler_hurries = false;	/* nothing waits for a batch */
 int
 scheduler_allowed(const Endpoint *endpoint)
 {
-	if (endpoint_needs_handshake(endpoint))
+	if (question_next(endpoint) != QUESTION_NONE)
 		return 1;
 	return endpoint->state.health.ramp > 0 ?
 		Min(endpoint->state.health.ramp, endpoint->config.max_in_flight) : endpoint->config.max_in_flight;

@@ -73,6 +73,7 @@ sub learn
 	my ($path, $id, @more) = @_;
 	my ($secrets, $public_key) = split(/\|/, sql("SELECT webhook.get_secret($id), webhook.get_public_key($id)"));
 
+	utf8::decode($secrets);
 	$verify{$path} = {
 		secrets => [ (grep { /^whsec_/ } split(/ /, $secrets)), @more ],
 		public_keys => [ $public_key ? $public_key : () ],
@@ -473,7 +474,7 @@ sub answers
 		[ map { @{ truth($request->{"${_}_changed"}) } } qw(github stripe shopify) ], $request);
 }
 
-foreach my $body (q('{"n": "Zürich 東京 🎉"}'), q(to_json(repeat('ü"\\', 300000))))
+foreach my $body (q('{"n": "Zürich 東京 🎉"}'), q(to_jsonb(repeat('ü"\\', 300000))))
 {
 	sql("SELECT webhook.emit('note.signed', $body)");
 	@requests = arrived();

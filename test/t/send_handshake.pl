@@ -1,7 +1,7 @@
 # A receiver is asked for permission before anything is sent to it, and its answer obeyed: the abuse protection of
-# CloudEvents' webhooks.
+# CloudEvents' webhooks, and challenges.
 #
-# Mission: W7, W10, W12; M7, M8, E6 and W9 for the handshake itself.
+# Mission: W7, W10, W12, X13; M7, M8, E6 and W9 for the handshake itself.
 
 use strict;
 use warnings;
@@ -254,6 +254,97 @@ emit(1, '7');
 WebhookTest::wait_until_delivered($node);
 is(methods("/$_/7"), "OPTIONS $_", "W7: $_") foreach qw(GET PUT PATCH DELETE);
 is((($receiver->requests('/GET/7'))[0])->{query}, '', 'W7: the contents of a GET are not in the question');
+
+sql('SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks()');
+$receiver->reset;
+
+# Challenges: the receiver echoes a nonce
+
+# "challenge POST", the requests for a path.
+sub questions
+{
+	my ($path) = @_;
+
+	return join(' ', map { $_->{body} =~ /"type":"webhook\.challenge"/ ? 'challenge' : $_->{method} } $receiver->requests($path));
+}
+
+sub nonces
+{
+	my ($path) = @_;
+
+	return map { $_->{body} =~ /"challenge":"([0-9a-f]{64})"/ ? $1 : () } $receiver->requests($path);
+}
+
+foreach my $how (qw(nonce json))
+{
+	$receiver->behave("/$how", challenge => $how);
+	my $id = $receiver->webhook("/$how", challenge => 'true', format => "'cloudevents'", batch_size => 10);
+	emit($_) foreach 1 .. 3;
+	WebhookTest::wait_until_delivered($node);
+	like(questions("/$how"), qr/^challenge( POST)+$/, "X13: $how: asked once, before the first delivery");
+	is(sql("SELECT challenge FROM webhook.get_webhooks() WHERE id = $id"), 't', 'X13: get_webhooks() shows it');
+	becomes("SELECT method, outcome, messages, error FROM webhook.get_webhook_log($id) ORDER BY attempted_at LIMIT 1", 'POST|agreed|0|',
+		'X13: the log shows the question');
+	becomes("SELECT delivered, failed, agreed_at IS NOT NULL FROM webhook.stat_webhooks WHERE webhook_id = $id", '3|0|t',
+		'X13: the question is no delivery, the agreement is shown');
+	my ($question, $delivery) = $receiver->requests("/$how");
+	like($question->{body}, qr/^\{"type":"webhook\.challenge","challenge":"[0-9a-f]{64}"\}$/, 'X13: its body');
+	is($question->{headers}{'content-type'}, 'application/json', 'X13: its type, whatever the format');
+	ok($question->{headers}{'webhook-signature'}, 'X13: it is signed');
+	isnt($question->{headers}{'webhook-id'}, $delivery->{headers}{'webhook-id'}, 'X13: its id is not that of the delivery');
+
+	sql("SELECT webhook.update_webhook($id, '{\"name\": \"renamed\"}')");
+	emit(4);
+	WebhookTest::wait_until_delivered($node);
+	is(scalar(nonces("/$how")), 1, "X13: $how: other changes need no new answer");
+	$receiver->behave("/$how-2", challenge => $how);
+	sql("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver->url("/$how-2") . "\"}')");
+	emit(5);
+	WebhookTest::wait_until_delivered($node);
+	is(questions("/$how-2"), 'challenge POST', "X13: $how: another URL is asked again");
+	sql("SELECT webhook.deactivate_webhook($id); SELECT webhook.activate_webhook($id)");
+	emit(6);
+	WebhookTest::wait_until_delivered($node);
+	is(questions("/$how-2"), 'challenge POST challenge POST', "X13: $how: and after an activation");
+	my %distinct = map { $_ => 1 } nonces("/$how"), nonces("/$how-2");
+	is(scalar(keys %distinct), 3, "X13: $how: with a new nonce each time");
+	sql("SELECT webhook.delete_webhook_by_id($id)");
+}
+$receiver->reset;
+
+# Both questions, one after the other; a refusal of either holds everything back
+
+$receiver->behave('/both', allowed_origin => '*', challenge => 'nonce');
+create('/both', challenge => 'true');
+my %unanswered = (
+	'/ok' => [ {}, 'POST|not_agreed|no agreement: the answer is not the challenge' ],
+	'/fixed' => [ { challenge => '0' x 64 }, 'POST|not_agreed|no agreement: the answer is not the challenge' ],
+	'/long' => [ { challenge => 'x' x 5000 }, 'POST|not_agreed|no agreement: the answer is too long for the challenge' ],
+	'/endless' => [ { endless => 1 }, undef ],
+	'/created' => [ { status => 403, challenge => 'nonce' }, 'POST|client_error|no agreement: HTTP status 403' ]);
+foreach my $path (sort keys %unanswered)
+{
+	$receiver->behave($path, %{ $unanswered{$path}[0] }) if %{ $unanswered{$path}[0] };
+	$id{$path} = $receiver->webhook($path, challenge => 'true', timeout => "'1 s'", retry_schedule => "'{0,1 h,1 h}'");
+}
+emit($_) foreach 1 .. 3;
+foreach my $path (sort keys %unanswered)
+{
+	becomes(last_log($id{$path}), $unanswered{$path}[1], "X13: $path: no agreement") if $unanswered{$path}[1];
+	becomes("SELECT count(*), string_agg(DISTINCT state, ',') FROM webhook.undelivered WHERE webhook_id = $id{$path}",
+		'3|waiting', "X13: $path: everything waits");
+	becomes("SELECT failing_since IS NOT NULL FROM webhook.get_webhooks() WHERE id = $id{$path}", 't', "X13: $path: the webhook is failing");
+	is(questions($path), 'challenge', "X13: $path: after one question, and nothing else");
+}
+ok($receiver->wait_for(sub { (grep { $_->{path} eq '/both' } @_) == 5 }), 'X13: both questions, then everything');
+is(questions('/both'), 'OPTIONS challenge POST POST POST', 'X13: in this order');
+$receiver->behave('/ok', challenge => 'json');
+later(4500);
+ok($receiver->wait_for(sub { (grep { $_->{path} eq '/ok' } @_) == 5 }), 'X13: the right answer at last') or diag(questions('/ok'));
+is(questions('/ok'), 'challenge challenge POST POST POST', 'X13: lets everything go');
+is(scalar(keys %{ { map { $_ => 1 } nonces('/ok') } }), 2, 'X13: a second question has a nonce of its own');
+WebhookTest::fails_with($node, "SELECT webhook.update_webhook($id{'/ok'}, '{\"challenge\": \"often\"}')",
+	'22023', 'argument "challenge"', 'R6: challenge is a boolean');
 
 # Invalid origins and handshakes
 
