@@ -81,7 +81,8 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	described.failure.probe = delivery->probe;
 	described.failure.gone = result->status == 410;
 	described.failure.handshake = delivery->attempt.question != QUESTION_NONE;
-	described.final = delivery->attempt.question == QUESTION_NONE && result_is_final(&endpoint->config.no_retry, result->status);
+	described.final = delivery->attempt.question == QUESTION_NONE &&
+		result_is_final(&endpoint->config.no_retry, result->status);
 	if (!pg_strong_random(&described.failure.random, sizeof(described.failure.random)))
 		described.failure.random = PG_UINT32_MAX / 2;	/* no jitter */
 	described.failure.retry_after = attempt_wanted_delay(result, now);

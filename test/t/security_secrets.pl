@@ -1,6 +1,6 @@
 # Secrets in the database appear nowhere: not in the log of requests, in errors, in statistics or in the server's log.
 #
-# Mission: W14, W6.
+# Mission: W14, W6, X9, X13.
 
 use strict;
 use warnings;
@@ -52,7 +52,9 @@ WebhookTest::wait_until_delivered($node);
 
 my @ids = ($id, create('http://127.0.0.1:1/'), create($receiver->url('/status/503')), create($receiver->url('/reset')),
 	create('https://127.0.0.1:' . $receiver->port . '/tls'), create('http://nowhere.invalid/'),
-	create($receiver->url('/hang')), create($receiver->url('/asked'), handshake => 'true'));
+	create($receiver->url('/hang')), create($receiver->url('/asked'), handshake => 'true'),
+	create($receiver->url('/signed'), signature => q(E'github\nX-Sig: {hmac_sha1_hex:{url}{body}}'), secret => q('a s3cr3t text')),
+	create($receiver->url('/challenged'), signature => q('stripe'), secret => q('a s3cr3t text'), challenge => 'true'));
 $receiver->behave('/reset', reset => 1);
 $receiver->behave('/hang', hang => 'headers');
 sql(q{SELECT webhook.emit('thing.done', '{}')});
@@ -76,6 +78,8 @@ my %refusals = (
 	'a secret that is none' => [ "secret => 's3cr3t'", '22023' ],
 	'one that is too short' => [ "secret => 'whsec_czNjcjN0'", '22023' ],
 	'one in bad base64' => [ "secret => 'whsec_czNjcjN0!czNjcjN0'", '22023' ],
+	'a text with a line break' => [ q(signature => 'github', secret => E's3cr3t\n'), '22023' ],
+	'a text with Standard Webhooks' => [ q(signature => E'github\nstandard', secret => 's3cr3t'), '22023' ],
 	'a private key that is none' => [ "secret => 'whsk_czNjcjN0'", '22023' ],
 	'a header with a line break' => [ q(headers => '{"Authorization": "Bearer s3cr3t\\r\\nHost: x"}'), '22023' ],
 	'a header that is no string' => [ q(headers => '{"Authorization": ["s3cr3t"]}'), '22023' ],
