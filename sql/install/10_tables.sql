@@ -44,7 +44,8 @@ CREATE TABLE webhook.webhook (
     batch_wait            interval,
     no_retry              integer[],
     signature             text,
-    challenge             boolean NOT NULL DEFAULT false
+    challenge             boolean NOT NULL DEFAULT false,
+    activated_at          timestamptz     -- again, by a user; agreements from before are void
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';

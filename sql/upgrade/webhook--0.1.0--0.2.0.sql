@@ -11,7 +11,8 @@ CREATE TABLE webhook.granted AS
 
 ALTER TABLE webhook.webhook ADD COLUMN previous text, ADD COLUMN condition jsonpath;
 ALTER TABLE webhook.webhook ADD COLUMN batch_size integer, ADD COLUMN batch_wait interval, ADD COLUMN no_retry integer[];
-ALTER TABLE webhook.webhook ADD COLUMN signature text, ADD COLUMN challenge boolean NOT NULL DEFAULT false;
+ALTER TABLE webhook.webhook ADD COLUMN signature text, ADD COLUMN challenge boolean NOT NULL DEFAULT false,
+    ADD COLUMN activated_at timestamptz;
 ALTER TABLE webhook.delivery ADD COLUMN changed json, ADD COLUMN former json, ADD COLUMN context json;
 DO $$
 BEGIN

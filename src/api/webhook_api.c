@@ -252,7 +252,8 @@ webhook_api_activate(int64 id, bool was_active, bool replay_events)
 	as_owner_execute_for_id("SELECT buffering FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
 	was_buffering = DatumGetBool(as_owner_result(1));
 	as_owner_execute_for_id("UPDATE webhook.webhook SET active = true, buffering = false, deactivated_at = NULL,"
-							" deactivation_reason = NULL, updated_at = pg_catalog.now() WHERE id = $1",
+							" deactivation_reason = NULL, updated_at = pg_catalog.now(),"
+							" activated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 							SPI_OK_UPDATE, id);
 	as_owner_execute_for_id("UPDATE webhook.notification SET token = NULL WHERE webhook_id = $1 AND token IS NOT NULL",
 							SPI_OK_UPDATE, id);

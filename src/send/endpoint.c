@@ -48,7 +48,8 @@ static SpiStatement endpoint_load_statement = {
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END,"
 	" deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
 	" integration, transform, handshake, discarded, previous,"
-	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint, no_retry, signature, challenge"
+	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint, no_retry, signature, challenge,"
+	" activated_at"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
@@ -89,6 +90,7 @@ enum
 	Anum_config_no_retry,
 	Anum_config_signature,
 	Anum_config_challenge,
+	Anum_config_activated_at,
 };
 
 static SpiStatement endpoint_changed_at_statement = {
@@ -325,6 +327,25 @@ endpoint_set_pace(Endpoint *endpoint)
 	endpoint->config.send_interval = interval;
 }
 
+/*
+ * An activation voids agreements.  The endpoint may have been deactivated and
+ * activated since it was last loaded, which "active" does not show.
+ */
+static void
+endpoint_load_activation(Endpoint *endpoint)
+{
+	bool		isnull;
+	Datum		d = spi_statement_value(0, Anum_config_activated_at, &isnull);
+	TimestampTz activated_at = isnull ? 0 : DatumGetTimestampTz(d);
+
+	if (activated_at != endpoint->config.activated_at)
+	{
+		handshake_forget(&endpoint->state.handshake);
+		challenge_forget(&endpoint->state.challenge);
+	}
+	endpoint->config.activated_at = activated_at;
+}
+
 /* Take the configuration from the row that SPI has just returned. */
 static void
 endpoint_load_row(Endpoint *endpoint)
@@ -389,6 +410,7 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint_load_no_retry(endpoint);
 	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, Anum_config_handshake, &isnull));
 	endpoint->state.challenge.wanted = DatumGetBool(spi_statement_value(0, Anum_config_challenge, &isnull));
+	endpoint_load_activation(endpoint);
 	endpoint_set_pace(endpoint);
 }
 
@@ -462,8 +484,6 @@ endpoint_refresh(Endpoint *endpoint)
 			/* Activated again: start with one request at a time. */
 			memset(&endpoint->state.health, 0, sizeof(endpoint->state.health));
 			endpoint->state.health.ramp = 1;
-			handshake_forget(&endpoint->state.handshake);
-			challenge_forget(&endpoint->state.challenge);
 		}
 	}
 	/* What was wrong may have been put right by the next attempt. */

@@ -75,6 +75,7 @@ typedef struct EndpointConfig
 	struct XidSet *discarded;	/* messages of these transactions are not for
 								 * it any more; NULL: none */
 	TimestampTz updated_at;
+	TimestampTz activated_at;	/* 0: never again */
 	Oid			owner;
 	char	   *app;
 	char	   *name;			/* or NULL */

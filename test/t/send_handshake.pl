@@ -92,6 +92,10 @@ is(($receiver->requests('/elsewhere'))[2]{headers}{'webhook-request-origin'}, 'o
 emit(7);
 WebhookTest::wait_until_delivered($node);
 is(methods('/elsewhere'), 'OPTIONS POST OPTIONS POST POST', 'W7: once');
+sql("SELECT webhook.deactivate_webhook($yes); SELECT webhook.activate_webhook($yes)");
+emit(8);
+WebhookTest::wait_until_delivered($node);
+is(methods('/elsewhere'), 'OPTIONS POST OPTIONS POST POST OPTIONS POST', 'W7: and after an activation, though nothing was sent meanwhile');
 sql("SELECT webhook.delete_webhook_by_id($yes)");
 $receiver->reset;
 
