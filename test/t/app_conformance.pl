@@ -198,7 +198,8 @@ all_verified(\@requests, 2 * $n, 'W6: update and delete');
 # Batches: the CloudEvents SDK parses them, the libraries of Standard Webhooks verify them
 
 my @batch_formats = qw(entity standard cloudevents thin);
-$ids{"/batch/$_"} = subscribe("/batch/$_", format => "'$_'", batch_size => 50, secret => "'v1a'") foreach @batch_formats;
+$ids{"/batch/$_"} = subscribe("/batch/$_", format => "'$_'", batch_size => 50, ordering => "'strict'",
+	secret => "'v1a'") foreach @batch_formats;
 sql("SELECT webhook.deactivate_webhook($ids{$_})") foreach grep { !m{^/batch/} } keys %ids;
 sql("ALTER SYSTEM SET webhook.dispatch = off");
 $node->reload;
