@@ -62,9 +62,18 @@ COMMENT ON COLUMN webhook.undelivered.state IS
     'pending: not read by the worker yet; waiting; retrying: has failed and is tried again; failed: permanently; buffered: the webhook is deactivated';
 COMMENT ON COLUMN webhook.undelivered.created_at IS 'when the message was captured';
 
+COMMENT ON COLUMN webhook.message_history.message_id IS 'id of the message, the header webhook-id';
+COMMENT ON COLUMN webhook.message_history.event IS 'trigger name';
+COMMENT ON COLUMN webhook.message_history.entity_type IS 'type of the entity';
+COMMENT ON COLUMN webhook.message_history.entity_id IS 'id of the entity';
+COMMENT ON COLUMN webhook.message_history.event_uid IS 'UID of the event that it belongs to, if a webhook needed it';
+COMMENT ON COLUMN webhook.message_history.payload IS 'the record as it was captured, before forms, mappings and transforms';
+COMMENT ON COLUMN webhook.message_history.created_at IS 'when it was captured';
+COMMENT ON COLUMN webhook.message_history.webhook_ids IS 'the webhooks that it was for';
+
 COMMENT ON COLUMN webhook.notification.id IS 'id of the notification';
 COMMENT ON COLUMN webhook.notification.webhook_id IS 'the webhook that it is about, if there is one';
-COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, message_failed, withheld, form, watched_table, api_key_age';
+COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, message_failed, history, withheld, form, watched_table, api_key_age';
 COMMENT ON COLUMN webhook.notification.message IS 'what has happened, for people';
 COMMENT ON COLUMN webhook.notification.token IS 'for webhook.reactivate(), once; null when it is of no use any more';
 COMMENT ON COLUMN webhook.notification.created_at IS 'when it happened';

@@ -52,6 +52,12 @@
 #define DEFAULT_FAILED_RETENTION_S	(30 * 24 * 3600)
 #define MIN_FAILED_RETENTION_S		0
 #define MAX_FAILED_RETENTION_S		(10 * 366 * 24 * 3600)
+#define DEFAULT_HISTORY_RETENTION_S	0
+#define MIN_HISTORY_RETENTION_S		0
+#define MAX_HISTORY_RETENTION_S		(10 * 366 * 24 * 3600)
+#define DEFAULT_HISTORY_MAX_SIZE_MB	(10 * 1024)
+#define MIN_HISTORY_MAX_SIZE_MB		0
+#define MAX_HISTORY_MAX_SIZE_MB		(1024 * 1024 * 1024)
 
 #define DEFAULT_REACTIVATION_URL	""
 
@@ -90,6 +96,8 @@ int			webhook_timeout = DEFAULT_TIMEOUT_MS;
 char	   *webhook_retry_schedule = NULL;
 int			webhook_buffer_retention = DEFAULT_BUFFER_RETENTION_S;
 int			webhook_failed_retention = DEFAULT_FAILED_RETENTION_S;
+int			webhook_history_retention = DEFAULT_HISTORY_RETENTION_S;
+int			webhook_history_max_size = DEFAULT_HISTORY_MAX_SIZE_MB;
 bool		webhook_dispatch = true;
 bool		webhook_inline_capture = true;
 int			webhook_transform_timeout = DEFAULT_TRANSFORM_TIMEOUT_MS;
@@ -313,6 +321,26 @@ settings_define_failure(void)
 							MAX_FAILED_RETENTION_S,
 							PGC_SIGHUP,
 							GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("webhook.history_retention",
+							"Sets the time for which delivered messages are kept.",
+							"Zero means that nothing is kept.",
+							&webhook_history_retention,
+							DEFAULT_HISTORY_RETENTION_S,
+							MIN_HISTORY_RETENTION_S,
+							MAX_HISTORY_RETENTION_S,
+							PGC_SIGHUP,
+							GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("webhook.history_max_size",
+							"Sets the maximum size of the delivered messages that are kept in a database.",
+							"The oldest are removed first. Zero means no limit.",
+							&webhook_history_max_size,
+							DEFAULT_HISTORY_MAX_SIZE_MB,
+							MIN_HISTORY_MAX_SIZE_MB,
+							MAX_HISTORY_MAX_SIZE_MB,
+							PGC_SIGHUP,
+							GUC_UNIT_MB,
 							NULL, NULL, NULL);
 }
 

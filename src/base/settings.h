@@ -18,6 +18,8 @@ extern int	webhook_max_payload_size;	/* kilobytes */
 extern int	webhook_timeout;	/* milliseconds, whole request */
 extern char *webhook_retry_schedule;	/* text; parsed form below */
 extern int	webhook_buffer_retention;	/* seconds */
+extern int	webhook_history_retention;	/* seconds */
+extern int	webhook_history_max_size;	/* megabytes */
 extern int	webhook_failed_retention;	/* seconds, 0: no limit */
 extern bool webhook_dispatch;
 extern bool webhook_inline_capture; /* without trigger events, where possible */

@@ -14,7 +14,8 @@
  *	sealed		ShareLock was available without waiting, so all transactions that
  *				wrote to it have ended, and there will be no new ones.
  *	drained		A window that was opened after sealing has been processed, so all
- *				messages in the partition have.  As soon as AccessExclusiveLock is
+ *				messages in the partition have.  They are moved to the history, if
+ *				they are to be kept (history.c).  As soon as AccessExclusiveLock is
  *				available without waiting, the partition is truncated and can be
  *				used again.
  *
@@ -34,11 +35,16 @@
 #include "utils/rel.h"
 
 #include "base/catalog.h"
+#include "base/clock.h"
 #include "base/settings.h"
 #include "base/spi_statement.h"
 #include "log/cursor.h"
+#include "log/history.h"
 #include "log/outbox.h"
 #include "log/partitions.h"
+
+/* A partition is full at this size if a history is kept. */
+#define HISTORY_PARTITION_KB	4096
 
 /* Number of the window that must be finished for a sealed partition to be drained; 0: not sealed. */
 static uint64 partitions_drained_by[WEBHOOK_PARTITIONS];
@@ -67,6 +73,20 @@ partitions_partition_size(int partition)
 	return blocks * BLCKSZ;
 }
 
+/*
+ * Where a history is kept, what has not been moved to it yet is searched without an
+ * index, so it is moved early.
+ */
+static uint64
+partitions_full_size(void)
+{
+	int			kilobytes = webhook_partition_size;
+
+	if (webhook_history_retention > 0)
+		kilobytes = Min(kilobytes, HISTORY_PARTITION_KB);
+	return (uint64) kilobytes * 1024;
+}
+
 static void
 partitions_try_seal(int partition)
 {
@@ -86,6 +106,8 @@ partitions_try_truncate(int partition)
 
 	Assert(partition != outbox_current_partition());
 	Assert(partitions_drained_by[partition] > 0 && cursor_window_finished() >= partitions_drained_by[partition]);
+	if (!history_move(partition, clock_now()))
+		return;
 	if (!ConditionalLockRelationOid(relid, AccessExclusiveLock))
 		return;
 
@@ -101,6 +123,7 @@ partitions_try_truncate(int partition)
 	}
 	if (SPI_execute(psprintf("TRUNCATE webhook.outbox_%d", partition), false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not truncate a partition of the outbox");
+	history_note_truncated(partition);
 	partitions_drained_by[partition] = 0;
 }
 
@@ -127,7 +150,7 @@ partitions_turn(DatabaseSlot *slot)
 		else if (cursor_window_finished() >= partitions_drained_by[p])
 			partitions_try_truncate(p);
 	}
-	if (partitions_partition_size(current) <= (uint64) webhook_partition_size * 1024)
+	if (partitions_partition_size(current) <= partitions_full_size())
 		return;
 	partitions_work_left = true;
 	if (empty >= 0)

@@ -28,6 +28,7 @@
 #include "base/settings.h"
 #include "compat.h"
 #include "log/cursor.h"
+#include "log/history.h"
 #include "log/partitions.h"
 #include "log/standby.h"
 #include "send/activity_tables.h"
@@ -379,6 +380,8 @@ jobs_tidy(TimestampTz now)
 {
 	bool		due = now >= TimestampTzPlusMilliseconds(jobs_last_tidy, TIDY_MS) || now < jobs_last_tidy;
 
+	if (history_trim(now))
+		notify_history();
 	if (due || partitions_unfinished())
 		partitions_turn(jobs_slot);
 	if (!due)

@@ -61,6 +61,13 @@ static SpiStatement notify_deactivate_statement = {
 	4, {INT8OID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
 };
 
+static SpiStatement notify_history_statement = {
+	"INSERT INTO webhook.notification (kind, message, created_at)"
+	" SELECT 'history', $1, $2 WHERE NOT EXISTS (SELECT FROM webhook.notification"
+	"  WHERE webhook_id IS NULL AND kind = 'history' AND created_at BETWEEN $2 - interval '1 hour' AND $2) RETURNING id",
+	2, {TEXTOID, TIMESTAMPTZOID}
+};
+
 static SpiStatement notify_key_ages_statement = {
 	"SELECT webhook.note_key_ages($1)",
 	1, {INT4OID}
@@ -245,6 +252,25 @@ notify_message_failed(const Endpoint *endpoint, const FailureNotice *notice)
 	Async_Notify(CHANNEL, notify_message(endpoint, id, kind, message, NULL, NULL, NULL));
 	notify_emit(endpoint, "webhook.message_failed",
 				notify_failure_message(notify_message(endpoint, id, kind, message, NULL, NULL, NULL), notice));
+}
+
+void
+notify_history(void)
+{
+	char	   *message = psprintf("messages have been removed from the history before webhook.history_retention had passed, "
+								   "as they took more than webhook.history_max_size, %d MB", webhook_history_max_size);
+	Datum		values[] = {CStringGetTextDatum(message), TimestampTzGetDatum(clock_now())};
+	StringInfoData json;
+	bool		isnull;
+
+	if (!notify_possible() || spi_statement_execute(&notify_history_statement, values, NULL) == 0)
+		return;
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"id\":" INT64_FORMAT ",\"kind\":\"history\"",
+					 DatumGetInt64(spi_statement_value(0, 1, &isnull)));
+	notify_append_pair(&json, "message", message);
+	appendStringInfoChar(&json, '}');
+	Async_Notify(CHANNEL, json.data);
 }
 
 static char *

@@ -54,6 +54,9 @@ typedef struct FailureNotice
 
 extern void notify_message_failed(const Endpoint *endpoint, const FailureNotice *notice);
 
+/* Messages were removed from the history before their time.  Reported once an hour at most. */
+extern void notify_history(void);
+
 /*
  * When is it time to check the ages of API keys?  The second function raises a
  * notification for each that has become too old.

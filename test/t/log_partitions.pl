@@ -1,7 +1,7 @@
 # The outbox is a ring of partitions: full ones are left, sealed when their writers have ended, and truncated when all
 # of it is processed.  A session that holds one up delays no one, and no message is lost in any state, nor by a crash in it.
 #
-# Mission: W1 W2 W13; goals P11, R1.
+# Mission: W1 W2 W13 X4; goals P11, R1.
 
 use strict;
 use warnings;
@@ -9,7 +9,7 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
-use WebhookTest qw(sql);
+use WebhookTest qw(sql becomes let_pass);
 
 my $node = WebhookTest::start_node('main', 'webhook.partition_size = 64kB');
 my $receiver = WebhookTest::Receiver->start;
@@ -245,6 +245,89 @@ WebhookTest::create_webhook($node, app => "'ring'", event => "'*'", format => "'
 fill('created again');
 complete('created again');
 emptied('created again');
+
+# X4: what leaves the outbox is kept when that is asked for, once, whatever crashes
+
+sub kept
+{
+	return "SELECT count(*), count(DISTINCT message_id) FROM webhook.message_history WHERE created_at >= '$_[0]'";
+}
+
+sub moved
+{
+	return 'SELECT ' . join(' + ', map { "(SELECT count(*) FROM webhook.history_$_)" } 0 .. 7);
+}
+
+is(sql(moved()), 0, 'X4: nothing is kept unless it is asked for');
+sql(q{ALTER SYSTEM SET webhook.history_retention = '7 d'});
+$node->reload;
+my $since = sql('SELECT clock_timestamp()');
+my $before = $expected;
+fill('history');
+complete('history');
+emptied('history');
+becomes(moved() . ' > 0', 't', 'X4: messages are moved to the history');
+foreach (1 .. 3)
+{
+	sql('INSERT INTO thing SELECT i FROM generate_series(', $expected + 1, ', ', $expected + ROWS, ') AS i');
+	$expected += ROWS;
+	crash();
+}
+fill('history, after crashes');
+complete('history, after crashes');
+emptied('history, after crashes');
+becomes(kept($since), join('|', ($expected - $before) x 2), 'X4: each of them once');
+
+my ($id, $entity) = split(/\|/, sql("SELECT message_id, entity_id FROM webhook.message_history WHERE created_at >= '$since' AND event = 'thing.create' ORDER BY created_at LIMIT 1"));
+is(sql("SELECT event, entity_type, entity_id, payload, webhook_ids = ARRAY(SELECT id FROM webhook.get_webhooks()) FROM webhook.message_history WHERE message_id = '$id'"),
+	"thing.create|thing|$entity|{\"id\":$entity}|t", 'X4: a message is found by its id');
+foreach my $search ([ "entity_id = '$entity'", 'entity' ], [ "message_id = '$id'", 'message' ], [ "event = 'thing.create'", 'event' ],
+	[ "created_at < '$since'", 'created' ])
+{
+	like(sql("SET enable_seqscan = off; EXPLAIN SELECT * FROM webhook.message_history WHERE $search->[0]"),
+		qr/history_0_$search->[1]_idx.*history_7_$search->[1]_idx/s, "X4: by index: $search->[0]");
+}
+
+# A table that somebody reads is removed later; the limit on the size
+
+my $reader = WebhookTest::session($node);
+$reader->query_safe('BEGIN; SELECT count(*) FROM webhook.message_history');
+sql('ALTER SYSTEM SET webhook.history_max_size = 1');
+$node->reload;
+fill('size');
+complete('size');
+$reader->query_safe('COMMIT');
+$reader->quit;
+fill('size') foreach 1 .. 4;
+complete('size');
+becomes("SELECT count(*) FROM webhook.notification WHERE kind = 'history'", 1, 'X4: messages removed before their time are reported, once an hour');
+becomes('SELECT sum(pg_total_relation_size(oid)) < 4 * 1024 * 1024 FROM pg_class WHERE relname ~ \'^history_\d$\'', 't',
+	'X4: the size is limited');
+is(sql("SELECT count(*) FROM webhook.message_history WHERE entity_id = '$expected'"), 1, 'X4: the latest are kept');
+
+# Messages that are too old go, all of them if nothing is kept any more
+
+sql(q{ALTER SYSTEM SET webhook.history_max_size = 0});
+$node->reload;
+emptied('time');
+$WebhookTest::clock = 0;
+let_pass(2 * 86400);
+becomes('SELECT count(*) > 1 FROM webhook.history_part', 't', 'X4: another table for another day');
+fill('time');
+complete('time');
+emptied('time');
+let_pass(8 * 86400);
+becomes("SELECT count(*) = 0 FROM webhook.message_history WHERE created_at < '$since'", 't', 'X4: what is too old is removed');
+becomes('SELECT count(*) <= 1 FROM webhook.history_part', 't', 'X4: by truncating its table');
+sql('ALTER SYSTEM RESET webhook.history_retention');
+$node->reload;
+becomes('SELECT count(*) FROM webhook.history_part', 0, 'X4: nothing is kept any more');
+is(sql(moved()), 0, 'X4: all of it is gone');
+fill('off');
+complete('off');
+emptied('off');
+is(sql(moved()), 0, 'X4: nothing is kept when the setting is 0');
+WebhookTest::fails_with($node, q{ALTER SYSTEM SET webhook.history_retention = '-1 s'}, '22023', 'outside the valid range', 'X4: a negative time is refused');
 
 $node->stop;
 done_testing();

@@ -1,0 +1,163 @@
+-- The history: messages that were moved here when their partition of the outbox was emptied, see src/log/history.c.
+--
+-- Eight tables in turn; with the outbox's own indexes a message could not be found by anything that people ask for.  The newest row
+-- of history_part is the table that is being filled; a table without a row there is empty.  No unique keys, see 10_tables.sql.
+DO $$
+BEGIN
+    FOR i IN 0..7 LOOP
+        EXECUTE pg_catalog.format($ddl$
+            CREATE TABLE webhook.history_%1$s (
+                id          bigint NOT NULL,
+                message_id  uuid NOT NULL,
+                event       text NOT NULL,
+                entity_type text,
+                entity_id   json,
+                event_uid   text,
+                profile     text,
+                webhook_ids bigint[] NOT NULL,
+                payload     json,
+                created_at  timestamptz NOT NULL,
+                relation    regclass,
+                changed     json,
+                former      json,
+                context     json
+            ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+            CREATE INDEX history_%1$s_message_idx ON webhook.history_%1$s ((message_id::text));
+            CREATE INDEX history_%1$s_entity_idx ON webhook.history_%1$s ((entity_id #>> '{}'));
+            CREATE INDEX history_%1$s_event_idx ON webhook.history_%1$s (event);
+            CREATE INDEX history_%1$s_created_idx ON webhook.history_%1$s USING brin (created_at) WITH (pages_per_range = 16, autosummarize = off);
+            ALTER TABLE webhook.history_%1$s REPLICA IDENTITY FULL;
+            COMMENT ON TABLE webhook.history_%1$s IS 'messages that have left the outbox, for webhook.history_retention; truncated when all of them are older';
+            SELECT pg_catalog.pg_extension_config_dump('webhook.history_%1$s', '');
+        $ddl$, i);
+    END LOOP;
+END
+$$;
+
+CREATE TABLE webhook.history_part (
+    part  smallint NOT NULL,
+    since timestamptz NOT NULL
+);
+ALTER TABLE webhook.history_part REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.history_part IS 'the tables of the history that are not empty, and since when they have been filled';
+SELECT pg_catalog.pg_extension_config_dump('webhook.history_part', '');
+
+CREATE TABLE webhook.history_moved (
+    partition smallint NOT NULL,
+    xid       xid8 NOT NULL,
+    id        bigint NOT NULL
+);
+ALTER TABLE webhook.history_moved REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.history_moved IS 'how far a partition of the outbox has been moved to the history';
+
+-- Moves rows of the outbox, of which each can contain several messages, and returns whether that was all.
+CREATE FUNCTION webhook.move_to_history(partition smallint, part smallint, maximum integer) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+    place webhook.history_moved;
+    moved bigint;
+BEGIN
+    SELECT * INTO place FROM webhook.history_moved AS m WHERE m.partition = $1;
+    EXECUTE format($sql$
+        WITH next AS MATERIALIZED (
+            SELECT n.* FROM (SELECT o.*, sum(pg_column_size(o.payload)) OVER (ORDER BY o.xid, o.id) - pg_column_size(o.payload) AS before
+                             FROM (SELECT * FROM webhook.outbox_%1$s WHERE (xid, id) > ($1, $2) ORDER BY xid, id LIMIT $3) AS o) AS n
+            WHERE n.before < 4000000 OR n.before IS NULL),
+        moved AS (
+            INSERT INTO webhook.history_%2$s (id, message_id, event, entity_type, entity_id, event_uid, profile, webhook_ids, payload,
+                                              created_at, relation, changed, former, context)
+            SELECT COALESCE(f.id, n.id), COALESCE(f.message_id, n.message_id), n.event, n.entity_type,
+                   CASE WHEN f.id IS NULL THEN n.entity_id ELSE f.entity_id END,
+                   CASE WHEN f.id IS NULL THEN n.event_uid ELSE f.event_uid END,
+                   CASE WHEN f.id IS NULL THEN n.profile ELSE f.profile END, n.webhook_ids,
+                   CASE WHEN f.id IS NULL THEN n.payload ELSE f.payload END,
+                   COALESCE(f.created_at, n.created_at), n.relation,
+                   CASE WHEN f.id IS NULL THEN n.changed ELSE f.changed END,
+                   CASE WHEN f.id IS NULL THEN n.former ELSE f.former END, n.context
+            FROM next AS n CROSS JOIN LATERAL webhook.run_followers(n.event_uid, n.profile, n.more) AS f)
+        SELECT n.xid, n.id, (SELECT count(*) FROM next) FROM next AS n ORDER BY n.xid DESC, n.id DESC LIMIT 1
+        $sql$, $1, $2) INTO place.xid, place.id, moved USING COALESCE(place.xid, '0'), COALESCE(place.id, 0), $3;
+    IF moved IS NULL THEN
+        RETURN true;
+    END IF;
+    UPDATE webhook.history_moved AS m SET xid = place.xid, id = place.id WHERE m.partition = $1;
+    IF NOT FOUND THEN
+        INSERT INTO webhook.history_moved (partition, xid, id) VALUES ($1, place.xid, place.id);
+    END IF;
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION webhook.move_to_history(smallint, smallint, integer) IS
+    'moves some rows of a partition of the outbox to a table of the history; true if there are no more';
+
+-- Truncates the tables that are too old or too much, and returns the one to be filled.  Waits for no lock.
+CREATE FUNCTION webhook.trim_history(retention interval, max_size bigint, moment timestamptz, OUT part smallint, OUT shortened boolean)
+    RETURNS record
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    oldest  record;
+    newest  record;
+    too_big boolean;
+BEGIN
+    shortened := false;
+    LOOP
+        SELECT h.part, h.since, lead(h.since) OVER (ORDER BY h.since) AS until INTO oldest
+            FROM webhook.history_part AS h ORDER BY h.since LIMIT 1;
+        EXIT WHEN oldest.part IS NULL;
+        too_big := max_size > 0 AND oldest.until IS NOT NULL
+            AND (SELECT sum(pg_total_relation_size(('webhook.history_' || p)::regclass)) FROM generate_series(0, 7) AS p) > max_size;
+        EXIT WHEN NOT (retention = '0' OR oldest.until <= moment - retention OR too_big) IS TRUE;
+        BEGIN
+            EXECUTE format('LOCK TABLE webhook.history_%s IN ACCESS EXCLUSIVE MODE NOWAIT', oldest.part);
+        EXCEPTION WHEN lock_not_available THEN
+            EXIT;
+        END;
+        EXECUTE format('TRUNCATE webhook.history_%s', oldest.part);
+        DELETE FROM webhook.history_part AS h WHERE h.part = oldest.part;
+        shortened := shortened OR too_big AND oldest.until > moment - retention;
+    END LOOP;
+    IF retention = '0' THEN
+        IF oldest.part IS NULL THEN
+            DELETE FROM webhook.history_moved;
+        END IF;
+        RETURN;
+    END IF;
+    SELECT h.part, h.since, pg_total_relation_size(('webhook.history_' || h.part)::regclass) AS size INTO newest
+        FROM webhook.history_part AS h ORDER BY h.since DESC LIMIT 1;
+    part := newest.part;
+    IF newest.part IS NULL THEN
+        part := 0;
+    ELSIF pg_relation_size(('webhook.history_' || newest.part)::regclass) > 0
+          AND (newest.since <= moment - retention / 7 OR max_size > 0 AND newest.size > max_size / 8)
+          AND NOT EXISTS (SELECT FROM webhook.history_part AS h WHERE h.part = (newest.part + 1) % 8) THEN
+        part := (newest.part + 1) % 8;
+    END IF;
+    IF part IS DISTINCT FROM newest.part THEN
+        INSERT INTO webhook.history_part (part, since) VALUES (trim_history.part, greatest(moment, newest.since));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION webhook.trim_history(interval, bigint, timestamptz) IS
+    'removes what is too old, or too much, from the history; returns the table that is to be filled, and whether messages were removed before their time';
+
+CREATE VIEW webhook.message_history AS
+    SELECT h.message_id::text AS message_id, h.event, h.entity_type, h.entity_id #>> '{}' AS entity_id, h.event_uid, h.payload,
+           h.created_at, h.webhook_ids
+    FROM (SELECT * FROM webhook.history_0 UNION ALL SELECT * FROM webhook.history_1 UNION ALL
+          SELECT * FROM webhook.history_2 UNION ALL SELECT * FROM webhook.history_3 UNION ALL
+          SELECT * FROM webhook.history_4 UNION ALL SELECT * FROM webhook.history_5 UNION ALL
+          SELECT * FROM webhook.history_6 UNION ALL SELECT * FROM webhook.history_7) AS h
+    UNION ALL
+    SELECT COALESCE((r.m).message_id, r.message_id)::text, r.event, r.entity_type,
+           CASE WHEN (r.m).id IS NULL THEN r.entity_id ELSE (r.m).entity_id END #>> '{}',
+           CASE WHEN (r.m).id IS NULL THEN r.event_uid ELSE (r.m).event_uid END,
+           CASE WHEN (r.m).id IS NULL THEN r.payload ELSE (r.m).payload END,
+           COALESCE((r.m).created_at, r.created_at), r.webhook_ids
+    FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m
+          FROM (SELECT 0 AS partition, * FROM webhook.outbox_0 UNION ALL SELECT 1, * FROM webhook.outbox_1 UNION ALL
+                SELECT 2, * FROM webhook.outbox_2 UNION ALL SELECT 3, * FROM webhook.outbox_3) AS o
+          LEFT JOIN webhook.history_moved AS h ON h.partition = o.partition
+          WHERE ((o.xid, o.id) > (h.xid, h.id)) IS NOT FALSE) AS r;
+COMMENT ON VIEW webhook.message_history IS 'the messages that are kept, and those still in the outbox';

@@ -1,0 +1,132 @@
+/*-------------------------------------------------------------------------
+ *
+ * history.c
+ *		Messages that are kept after they have left the outbox.
+ *
+ * With webhook.history_retention, what is in a drained partition of the outbox is
+ * moved to the history before the partition is truncated: a few rows in each
+ * transaction, because nothing is sent meanwhile.  The position is stored in
+ * webhook.history_moved with them, so a restart neither repeats nor loses any.  The
+ * messages in a row are stored as rows of their own, with indexes on what people search
+ * by; the outbox itself has none, and capture does not pay for them.
+ *
+ * Exchanging the partition for an empty one would spare the copy, but needs DDL in
+ * tables that every session has open, and the indexes would have to be built at once.
+ *
+ * The history is a ring of tables, each of which is filled for a part of the retention
+ * and then truncated as a whole.  Its SQL is in sql/install/45_history.sql.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "base/settings.h"
+#include "base/spi_statement.h"
+#include "log/history.h"
+#include "webhook.h"
+
+/* Rows of the outbox, of at most a page each, that are moved in one transaction. */
+#define HISTORY_ROWS	50
+
+/* How often to look for what is too old or too much. */
+#define HISTORY_TRIM_MS	1000
+
+static int	history_part = -1;	/* the table that is being filled; -1: not
+								 * known */
+static TimestampTz history_trimmed_at = DT_NOBEGIN;
+
+/* Is there anything in the history?  Where none is kept, it is read once for that. */
+static bool history_used = true;
+
+static SpiStatement history_trim_statement = {
+	"SELECT part, shortened FROM webhook.trim_history(make_interval(secs => $1), $2, $3)",
+	3, {FLOAT8OID, INT8OID, TIMESTAMPTZOID}
+};
+
+static SpiStatement history_used_statement = {
+	"SELECT FROM webhook.history_part UNION ALL SELECT FROM webhook.history_moved LIMIT 1", 0, {0}
+};
+
+static SpiStatement history_move_statement = {
+	"SELECT webhook.move_to_history($1, $2, $3)",
+	3, {INT2OID, INT2OID, INT4OID}
+};
+
+static SpiStatement history_forget_statement = {
+	"DELETE FROM webhook.history_moved WHERE partition = $1",
+	1, {INT2OID}
+};
+
+
+/* An error, or a session, may have undone or changed what we know: read it again. */
+static bool
+history_turn(TimestampTz now)
+{
+	Datum		values[] = {Float8GetDatum(webhook_history_retention),
+	Int64GetDatum(webhook_history_max_size * INT64CONST(1024) * 1024), TimestampTzGetDatum(now)};
+	bool		isnull;
+	Datum		part;
+
+	history_trimmed_at = now;
+	history_part = -1;
+	history_used = webhook_history_retention > 0 || spi_statement_execute(&history_used_statement, NULL, NULL) > 0;
+	if (!history_used)
+		return false;
+	spi_statement_execute(&history_trim_statement, values, NULL);
+	part = spi_statement_value(0, 1, &isnull);
+	if (!isnull)
+		history_part = DatumGetInt16(part);
+	return DatumGetBool(spi_statement_value(0, 2, &isnull));
+}
+
+bool
+history_trim(TimestampTz now)
+{
+	if (webhook_history_retention == 0 && !history_used)
+		return false;
+	if (now < TimestampTzPlusMilliseconds(history_trimmed_at, HISTORY_TRIM_MS) && now >= history_trimmed_at)
+		return false;
+	return history_turn(now);
+}
+
+/* The worker does not wait for a session that has locked the table. */
+static bool
+history_lock_part(void)
+{
+	Oid			relid = get_relname_relid(psprintf("history_%d", history_part), get_namespace_oid(WEBHOOK_SCHEMA, false));
+
+	return OidIsValid(relid) && ConditionalLockRelationOid(relid, RowExclusiveLock);
+}
+
+bool
+history_move(int partition, TimestampTz now)
+{
+	Datum		values[3] = {Int16GetDatum((int16) partition)};
+	bool		isnull;
+
+	if (webhook_history_retention == 0)
+		return true;
+	if (history_part < 0)
+		(void) history_turn(now);
+	if (!history_lock_part())
+		return false;
+	values[1] = Int16GetDatum((int16) history_part);
+	values[2] = Int32GetDatum(HISTORY_ROWS);
+	spi_statement_execute(&history_move_statement, values, NULL);
+	return DatumGetBool(spi_statement_value(0, 1, &isnull));
+}
+
+void
+history_note_truncated(int partition)
+{
+	Datum		values[] = {Int16GetDatum((int16) partition)};
+
+	if (history_used)
+		spi_statement_execute(&history_forget_statement, values, NULL);
+}

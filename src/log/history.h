@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * history.h
+ *		Messages that are kept after they have left the outbox.
+ *
+ * All functions must be called in the worker's transaction, with SPI connected.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_HISTORY_H
+#define WEBHOOK_HISTORY_H
+
+#include "datatype/timestamp.h"
+
+/*
+ * Move some messages of a drained partition of the outbox to the history.  Returns
+ * true if there are no more, or if nothing is kept: the partition can be truncated.
+ */
+extern bool history_move(int partition, TimestampTz now);
+
+/* It has been truncated. */
+extern void history_note_truncated(int partition);
+
+/*
+ * Remove what is too old or too much.  Returns true if messages were removed before
+ * their time, because of webhook.history_max_size.
+ */
+extern bool history_trim(TimestampTz now);
+
+#endif							/* WEBHOOK_HISTORY_H */
