@@ -24,6 +24,7 @@ my %benchmarks = (
 	P12 => \&Bench::Drain::batches,
 	P10 => \&Bench::Idle::cost_of_nothing,
 	P14 => \&Bench::Backfill::beside_live_messages,
+	P16 => \&Bench::Capture::former_values,
 	P18 => \&Bench::Capture::expressions,
 	HELD => \&Bench::Drain::held_snapshot,
 	C35 => \&Bench::Look::pages,

@@ -1,4 +1,4 @@
-# What capturing costs the application: P4, P5, P6, P18.
+# What capturing costs the application: P4, P5, P6, P16, P18.
 #
 # Nothing is sent while rows are written, so that only the writer works; P6 shows both.
 
@@ -140,27 +140,7 @@ sub expressions
 			q{SELECT webhook.connect_profile('bench', name), webhook.activate_integration(name, 'bench') FROM profile},
 			sprintf($create, q{, integration => 'bench'}) ],
 		unwanted => [ $four, sprintf($create, q{, columns => '{seat}'}) ]);
-	my (@names, %seconds);
-
-	while (my ($name, $statements) = splice @setups, 0, 2)
-	{
-		push @names, $name;
-		$cluster->sql("CREATE DATABASE $name");
-		_create_tickets($cluster->in($name), $tickets, @$statements);
-	}
-	for (1 .. rounds(7))
-	{
-		for my $name (@names)
-		{
-			my $time = $cluster->in($name)->cpu('UPDATE ticket SET name = name WHERE id = 1',
-				q{UPDATE ticket SET name = name || 'x', changed_at = now()});
-			printf "  %s: %.0f ms\n", $name, $time * 1000;
-			push @{ $seconds{$name} }, $time;
-			$cluster->in($name)->sql('VACUUM ticket', 'CHECKPOINT');
-		}
-	}
-	# the least is what the statement takes when nothing else disturbs it
-	my %added = map { $_ => (percentile(0, @{ $seconds{$_} }) - percentile(0, @{ $seconds{plain} })) / $tickets * 1e6 } @names;
+	my %added = _added_to_update($cluster, $tickets, q{UPDATE ticket SET name = name || 'x', changed_at = now()}, @setups);
 	for (
 		[ deleted => '"deleted" over the row alone', '<= 0.15' ],
 		[ four => 'four expressions, three sub-selects, which nobody asks for', '<= 0.5' ],
@@ -177,6 +157,66 @@ sub expressions
 			value    => $added{$kind} / $added{plpgsql},
 			goal     => $goal);
 	}
+}
+
+# P16: the former values and a condition that one change in a hundred meets, against a plpgsql trigger that builds both rows.
+sub former_values
+{
+	my $report = shift;
+	my $cluster = Bench::Cluster->new;
+	my %added = _added_to_update(
+		$cluster, $rows, q{UPDATE ticket SET state = CASE WHEN id % 100 = 0 THEN state || 'x' ELSE state END, changed_at = now()},
+		plain   => [],
+		plpgsql => [
+			'CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload jsonb NOT NULL)',
+			q{CREATE FUNCTION to_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
+				DECLARE o jsonb := to_jsonb(OLD); n jsonb := to_jsonb(NEW);
+				BEGIN
+					IF o ->> 'state' <> n ->> 'state' THEN
+						INSERT INTO outbox (payload) VALUES (jsonb_build_object('new', n, 'old', o));
+					END IF;
+					RETURN NULL;
+				END $$},
+			'CREATE TRIGGER to_outbox AFTER UPDATE ON ticket FOR EACH ROW EXECUTE FUNCTION to_outbox()' ],
+		ours => [
+			q{SELECT webhook.watch('ticket', 'ticket')},
+			q{SELECT webhook.create_webhook('bench', 'ticket.*', 'http://127.0.0.1:9/', previous => 'changed',
+				condition => '$.new.state != $.old.state')} ]);
+
+	$report->add(
+		id       => 'P16',
+		what     => 'CPU added per updated row, former values, condition that 1 % meet, against a plpgsql trigger',
+		ours     => sprintf('%.2f us', $added{ours}),
+		baseline => sprintf('%.2f us', $added{plpgsql}),
+		value    => $added{ours} / $added{plpgsql},
+		goal     => '<= 0.5');
+}
+
+# The CPU time in microseconds that each set-up adds to a row of an update of all tickets, by name; "plain" is the one
+# without anything.
+sub _added_to_update
+{
+	my ($cluster, $tickets, $update, @setups) = @_;
+	my (@names, %seconds);
+
+	while (my ($name, $statements) = splice @setups, 0, 2)
+	{
+		push @names, $name;
+		$cluster->sql("CREATE DATABASE $name");
+		_create_tickets($cluster->in($name), $tickets, @$statements);
+	}
+	for (1 .. rounds(7))
+	{
+		for my $name (@names)
+		{
+			my $time = $cluster->in($name)->cpu('UPDATE ticket SET name = name WHERE id = 1', $update);
+			printf "  %s: %.0f ms\n", $name, $time * 1000;
+			push @{ $seconds{$name} }, $time;
+			$cluster->in($name)->sql('VACUUM ticket', 'CHECKPOINT');
+		}
+	}
+	# the least is what the statement takes when nothing else disturbs it
+	return map { $_ => (percentile(0, @{ $seconds{$_} }) - percentile(0, @{ $seconds{plain} })) / $tickets * 1e6 } @names;
 }
 
 sub _create_tickets
