@@ -68,8 +68,12 @@ CREATE FUNCTION webhook.backfill_key(relation oid) RETURNS TABLE (columns text[]
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT array_agg(quote_ident(a.attname) ORDER BY k.n), array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY k.n),
-           string_agg(DISTINCT quote_ident(s.nspname), ', ') FILTER (WHERE s.nspname <> 'pg_catalog')
-    FROM (SELECT i.indrelid, i.indkey, i.indnkeyatts
+           (SELECT string_agg(DISTINCT quote_ident(s.nspname), ', ')
+            FROM unnest(i.indclass) AS c (oid) JOIN pg_opclass AS o ON o.oid = c.oid
+                 JOIN pg_amop AS m ON m.amopfamily = o.opcfamily AND m.amoplefttype = o.opcintype AND m.amoprighttype = o.opcintype
+                 JOIN pg_operator AS p ON p.oid = m.amopopr JOIN pg_namespace AS s ON s.oid = p.oprnamespace
+            WHERE s.nspname <> 'pg_catalog')
+    FROM (SELECT i.indrelid, i.indkey, i.indnkeyatts, i.indclass
           FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS m ON m.oid = c.relam
                LEFT JOIN webhook.watch AS w ON w.relation = i.indrelid
           WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND m.amname = 'btree'
@@ -84,12 +88,10 @@ AS $$
           LIMIT 1) AS i
     CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k (attnum, n)
     JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-    JOIN pg_type AS t ON t.oid = a.atttypid
-    JOIN pg_namespace AS s ON s.oid = t.typnamespace
     WHERE k.n <= i.indnkeyatts
-    HAVING count(*) > 0;
+    GROUP BY i.indclass;
 $$;
-COMMENT ON FUNCTION webhook.backfill_key(oid) IS 'columns and types of the key by which a backfill reads a table, and the schemas of these types';
+COMMENT ON FUNCTION webhook.backfill_key(oid) IS 'columns and types of the key by which a backfill reads a table, and the schemas of its operators';
 
 -- Up to so many messages of a webhook that are not delivered.
 CREATE FUNCTION webhook.backfill_waiting(webhook_id bigint, maximum bigint) RETURNS bigint

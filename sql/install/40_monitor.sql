@@ -217,8 +217,9 @@ CREATE VIEW webhook.unreported_failures AS
         FROM w WHERE w.webhook_id IS NOT NULL)
     SELECT w.webhook_id
     FROM w JOIN webhook.webhook AS h ON h.id = w.webhook_id
-    WHERE (SELECT d.failed_at FROM webhook.delivery AS d WHERE d.webhook_id = w.webhook_id AND d.state = 'failed' AND d.attempts > 0
-           ORDER BY d.failed_at DESC NULLS LAST LIMIT 1)
+    WHERE (SELECT d.failed_at FROM webhook.delivery AS d
+           WHERE d.webhook_id = w.webhook_id AND d.state = 'failed' AND d.attempts > 0 AND d.failed_at IS NOT NULL
+           ORDER BY d.failed_at DESC LIMIT 1)
           > COALESCE((SELECT max(n.created_at) FROM webhook.notification AS n
                       WHERE n.webhook_id = w.webhook_id AND n.kind = 'message_failed'), '-infinity');
 COMMENT ON VIEW webhook.unreported_failures IS 'webhooks with messages whose failure no notification has reported';

@@ -23,7 +23,7 @@ BEGIN
                 context     json
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
             CREATE INDEX history_%1$s_message_idx ON webhook.history_%1$s ((message_id::text));
-            CREATE INDEX history_%1$s_entity_idx ON webhook.history_%1$s ((entity_id #>> '{}'));
+            CREATE INDEX history_%1$s_entity_idx ON webhook.history_%1$s USING hash ((entity_id #>> '{}'));   -- ids may be long
             CREATE INDEX history_%1$s_event_idx ON webhook.history_%1$s (event);
             CREATE INDEX history_%1$s_created_idx ON webhook.history_%1$s USING brin (created_at) WITH (pages_per_range = 16, autosummarize = off);
             ALTER TABLE webhook.history_%1$s REPLICA IDENTITY FULL;
@@ -61,9 +61,10 @@ BEGIN
     SELECT * INTO place FROM webhook.history_moved AS m WHERE m.partition = $1;
     EXECUTE format($sql$
         WITH next AS MATERIALIZED (
-            SELECT n.* FROM (SELECT o.*, sum(pg_column_size(o.payload)) OVER (ORDER BY o.xid, o.id) - pg_column_size(o.payload) AS before
+            SELECT n.* FROM (SELECT o.*, sum(COALESCE(pg_column_size(o.payload), 0)) OVER (ORDER BY o.xid, o.id)
+                                         - COALESCE(pg_column_size(o.payload), 0) AS before
                              FROM (SELECT * FROM webhook.outbox_%1$s WHERE (xid, id) > ($1, $2) ORDER BY xid, id LIMIT $3) AS o) AS n
-            WHERE n.before < 4000000 OR n.before IS NULL),
+            WHERE n.before < 4000000),
         moved AS (
             INSERT INTO webhook.history_%2$s (id, message_id, event, entity_type, entity_id, event_uid, profile, webhook_ids, payload,
                                               created_at, relation, changed, former, context)

@@ -312,9 +312,9 @@ END
 $$;
 COMMENT ON FUNCTION webhook.page_item(record) IS 'a row of page_webhooks() in a list';
 
--- The worker of this database.
-CREATE FUNCTION webhook.page_worker(OUT level text, OUT words text) RETURNS record
-    LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+-- The worker of this database.  Its error may contain values of messages, so it is for roles that may read stat_workers.
+CREATE FUNCTION webhook.page_worker(role oid, OUT level text, OUT words text) RETURNS record
+    LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN s.state = 'served' AND coalesce(s.activity, 'idle') IN ('idle', 'sending', 'leaving') OR s.state = 'resting' THEN 'ok'
                 WHEN s.state IN ('served', 'backoff', 'held') OR s.state IS NULL THEN 'bad' ELSE 'warn' END,
@@ -322,7 +322,9 @@ AS $$
                WHEN 'resting' THEN 'No worker is needed, as there is nothing to send.'
                WHEN 'waiting' THEN 'All workers are busy with other databases; this one waits for its turn since ' || webhook.page_ago(s.since) || '.'
                WHEN 'starting' THEN 'A worker is being started.'
-               WHEN 'backoff' THEN 'The worker ended with an error: ' || webhook.page_name(coalesce(s.last_error, 'unknown'))
+               WHEN 'backoff' THEN 'The worker ended with an error'
+                                   || CASE WHEN has_table_privilege($1, 'webhook.stat_workers', 'SELECT')
+                                           THEN ': ' || webhook.page_name(coalesce(s.last_error, 'unknown')) ELSE '' END
                                    || '. It will be started again ' || webhook.page_ago(s.restart_at) || '.'
                WHEN 'held' THEN 'The worker is stopped for a command that needs the database for itself.'
                WHEN 'served' THEN CASE s.activity
@@ -338,7 +340,7 @@ AS $$
                ELSE 'No worker serves this database. Is webhook in shared_preload_libraries?' END
     FROM (SELECT 1) AS one LEFT JOIN webhook.stat_workers AS s ON s.database = current_database();
 $$;
-COMMENT ON FUNCTION webhook.page_worker() IS 'the state of the worker in words';
+COMMENT ON FUNCTION webhook.page_worker(oid) IS 'the state of the worker in words';
 
 CREATE FUNCTION webhook.page_notifications(role oid, webhook_id bigint) RETURNS text
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -370,7 +372,7 @@ CREATE FUNCTION webhook.page_overview(role oid) RETURNS text
     LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    worker   record := webhook.page_worker();
+    worker   record := webhook.page_worker(role);
     s        record;
     history  bigint[];
     problems text := '';
@@ -502,7 +504,7 @@ CREATE FUNCTION webhook.page_webhook(w record, role oid) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    worker   record := webhook.page_worker();
+    worker   record := webhook.page_worker(role);
     level    text := CASE w.level WHEN 'off' THEN 'warn' ELSE w.level END;
     verdict  text := CASE w.state WHEN 'deactivated' THEN 'It is deactivated' WHEN 'off' THEN 'It is switched off' WHEN 'failing' THEN 'It is failing'
                                   WHEN 'unsure' THEN 'It had a failure' WHEN 'late' THEN 'Messages are late'

@@ -123,13 +123,15 @@ AS $$
 DECLARE
     t      pg_catalog.pg_type;
     schema jsonb;
+    base   jsonb;
 BEGIN
     SELECT * INTO t FROM pg_catalog.pg_type AS p WHERE p.oid = type;
     CASE
         WHEN t.typtype = 'd' THEN
             schema := webhook.domain_schema(type);
-            RETURN webhook.type_schema(t.typbasetype, t.typtypmod)
-                || CASE WHEN schema ? 'enum' OR NOT webhook.type_schema(t.typbasetype, t.typtypmod) ?| ARRAY(SELECT jsonb_object_keys(schema))
+            base := webhook.type_schema(t.typbasetype, t.typtypmod);
+            RETURN base
+                || CASE WHEN schema ? 'enum' OR NOT base ?| ARRAY(SELECT jsonb_object_keys(schema))
                         THEN schema ELSE jsonb_build_object('allOf', jsonb_build_array(schema)) END;
         WHEN type = 'bool'::regtype THEN
             RETURN '{"type": "boolean"}';
@@ -297,18 +299,18 @@ $$;
 COMMENT ON FUNCTION webhook.template_schema(jsonb, jsonb) IS 'the JSON Schema of what a template makes of a payload';
 
 -- The mapping of an account counts for all messages; those of profiles and events, which may be set without integration, for
--- some.
+-- some.  The constants of mappings without an integration may be another role's.
 CREATE FUNCTION webhook.mapping_schema(integration text, entity_type text, payload jsonb) RETURNS jsonb
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH mappings AS (
-        SELECT s.kind = 'account' AS always,
+        SELECT s.kind = 'account' AS always, s.integration IS NOT NULL AS known,
                CASE WHEN jsonb_typeof(s.value) = 'object' THEN s.value -> $2 WHEN $2 = 'guest' THEN s.value END AS entries
         FROM webhook.shape AS s
         WHERE COALESCE(s.integration, $1) = $1 AND s.kind IN ('account', 'profile', 'event')),
     entries AS (
         SELECT m.always, e.entry ->> 'name' AS name,
-               CASE WHEN e.entry ? 'value' THEN jsonb_build_object('const', e.entry -> 'value')
+               CASE WHEN e.entry ? 'value' THEN CASE WHEN m.known THEN jsonb_build_object('const', e.entry -> 'value') ELSE '{}' END
                     ELSE webhook.field_schema($3, e.entry ->> 'mapped_to') END AS schema
         FROM mappings AS m CROSS JOIN LATERAL jsonb_array_elements(m.entries) AS e (entry)
         WHERE m.entries IS NOT NULL),
@@ -433,13 +435,16 @@ BEGIN
         END IF;
     END IF;
 
-    SELECT count(*) AS n, count(*) FILTER (WHERE COALESCE(c.problem, '') = '') AS readable,
-           min(c.problem) AS problem,
-           webhook.any_schema(jsonb_agg(c.payload) FILTER (WHERE COALESCE(c.problem, '') = '')) AS payload,
-           webhook.any_schema(jsonb_agg(c.entity_id) FILTER (WHERE COALESCE(c.problem, '') = '')) AS entity_id
+    SELECT count(*) AS n, count(*) FILTER (WHERE c.problem = '') AS readable,
+           min(c.problem) AS problem, min(c.relation::text) FILTER (WHERE c.problem IS NULL) AS locked,
+           webhook.any_schema(jsonb_agg(c.payload) FILTER (WHERE c.problem = '')) AS payload,
+           webhook.any_schema(jsonb_agg(c.entity_id) FILTER (WHERE c.problem = '')) AS entity_id
       INTO found FROM webhook.captured_schemas(entity_type, owner) AS c
      WHERE action IN ('create', 'update', 'delete', 'manual', 'test');
-    IF found.n > 0 AND found.readable = 0 THEN
+    IF found.locked IS NOT NULL THEN
+        RAISE EXCEPTION 'table % is locked', found.locked
+            USING ERRCODE = 'lock_not_available', HINT = 'Try again when no other transaction changes the table''s definition.';
+    ELSIF found.n > 0 AND found.readable = 0 THEN
         RAISE EXCEPTION '%', found.problem
             USING ERRCODE = 'insufficient_privilege', HINT = 'A webhook is not sent rows that its owner may not select.';
     ELSIF found.n > 0 THEN
@@ -503,7 +508,7 @@ AS $$
         SELECT w.* FROM webhook.webhook AS w
         WHERE pg_has_role($2, w.owner::oid, 'USAGE') AND ($1 IS NULL OR w.app = $1)),
     watched AS MATERIALIZED (
-        SELECT o.owner, t.entity_type, bool_or(COALESCE(webhook.access_problem(o.owner, t.relation), '') = '') AS readable
+        SELECT o.owner, t.entity_type, COALESCE(bool_or(webhook.access_problem(o.owner, t.relation) = ''), false) AS readable
         FROM (SELECT DISTINCT w.owner FROM webhooks AS w) AS o CROSS JOIN webhook.watch AS t GROUP BY 1, 2),
     subscribed AS (
         SELECT w.id, w.method, w.batch_size, t.entity_type || '.' || a.action AS event

@@ -281,8 +281,9 @@ CREATE VIEW webhook.unreported_failures AS
         FROM w WHERE w.webhook_id IS NOT NULL)
     SELECT w.webhook_id
     FROM w JOIN webhook.webhook AS h ON h.id = w.webhook_id
-    WHERE (SELECT d.failed_at FROM webhook.delivery AS d WHERE d.webhook_id = w.webhook_id AND d.state = 'failed' AND d.attempts > 0
-           ORDER BY d.failed_at DESC NULLS LAST LIMIT 1)
+    WHERE (SELECT d.failed_at FROM webhook.delivery AS d
+           WHERE d.webhook_id = w.webhook_id AND d.state = 'failed' AND d.attempts > 0 AND d.failed_at IS NOT NULL
+           ORDER BY d.failed_at DESC LIMIT 1)
           > COALESCE((SELECT max(n.created_at) FROM webhook.notification AS n
                       WHERE n.webhook_id = w.webhook_id AND n.kind = 'message_failed'), '-infinity');
 COMMENT ON VIEW webhook.unreported_failures IS 'webhooks with messages whose failure no notification has reported';
@@ -1351,13 +1352,15 @@ AS $$
 DECLARE
     t      pg_catalog.pg_type;
     schema jsonb;
+    base   jsonb;
 BEGIN
     SELECT * INTO t FROM pg_catalog.pg_type AS p WHERE p.oid = type;
     CASE
         WHEN t.typtype = 'd' THEN
             schema := webhook.domain_schema(type);
-            RETURN webhook.type_schema(t.typbasetype, t.typtypmod)
-                || CASE WHEN schema ? 'enum' OR NOT webhook.type_schema(t.typbasetype, t.typtypmod) ?| ARRAY(SELECT jsonb_object_keys(schema))
+            base := webhook.type_schema(t.typbasetype, t.typtypmod);
+            RETURN base
+                || CASE WHEN schema ? 'enum' OR NOT base ?| ARRAY(SELECT jsonb_object_keys(schema))
                         THEN schema ELSE jsonb_build_object('allOf', jsonb_build_array(schema)) END;
         WHEN type = 'bool'::regtype THEN
             RETURN '{"type": "boolean"}';
@@ -1525,18 +1528,18 @@ $$;
 COMMENT ON FUNCTION webhook.template_schema(jsonb, jsonb) IS 'the JSON Schema of what a template makes of a payload';
 
 -- The mapping of an account counts for all messages; those of profiles and events, which may be set without integration, for
--- some.
+-- some.  The constants of mappings without an integration may be another role's.
 CREATE FUNCTION webhook.mapping_schema(integration text, entity_type text, payload jsonb) RETURNS jsonb
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH mappings AS (
-        SELECT s.kind = 'account' AS always,
+        SELECT s.kind = 'account' AS always, s.integration IS NOT NULL AS known,
                CASE WHEN jsonb_typeof(s.value) = 'object' THEN s.value -> $2 WHEN $2 = 'guest' THEN s.value END AS entries
         FROM webhook.shape AS s
         WHERE COALESCE(s.integration, $1) = $1 AND s.kind IN ('account', 'profile', 'event')),
     entries AS (
         SELECT m.always, e.entry ->> 'name' AS name,
-               CASE WHEN e.entry ? 'value' THEN jsonb_build_object('const', e.entry -> 'value')
+               CASE WHEN e.entry ? 'value' THEN CASE WHEN m.known THEN jsonb_build_object('const', e.entry -> 'value') ELSE '{}' END
                     ELSE webhook.field_schema($3, e.entry ->> 'mapped_to') END AS schema
         FROM mappings AS m CROSS JOIN LATERAL jsonb_array_elements(m.entries) AS e (entry)
         WHERE m.entries IS NOT NULL),
@@ -1661,13 +1664,16 @@ BEGIN
         END IF;
     END IF;
 
-    SELECT count(*) AS n, count(*) FILTER (WHERE COALESCE(c.problem, '') = '') AS readable,
-           min(c.problem) AS problem,
-           webhook.any_schema(jsonb_agg(c.payload) FILTER (WHERE COALESCE(c.problem, '') = '')) AS payload,
-           webhook.any_schema(jsonb_agg(c.entity_id) FILTER (WHERE COALESCE(c.problem, '') = '')) AS entity_id
+    SELECT count(*) AS n, count(*) FILTER (WHERE c.problem = '') AS readable,
+           min(c.problem) AS problem, min(c.relation::text) FILTER (WHERE c.problem IS NULL) AS locked,
+           webhook.any_schema(jsonb_agg(c.payload) FILTER (WHERE c.problem = '')) AS payload,
+           webhook.any_schema(jsonb_agg(c.entity_id) FILTER (WHERE c.problem = '')) AS entity_id
       INTO found FROM webhook.captured_schemas(entity_type, owner) AS c
      WHERE action IN ('create', 'update', 'delete', 'manual', 'test');
-    IF found.n > 0 AND found.readable = 0 THEN
+    IF found.locked IS NOT NULL THEN
+        RAISE EXCEPTION 'table % is locked', found.locked
+            USING ERRCODE = 'lock_not_available', HINT = 'Try again when no other transaction changes the table''s definition.';
+    ELSIF found.n > 0 AND found.readable = 0 THEN
         RAISE EXCEPTION '%', found.problem
             USING ERRCODE = 'insufficient_privilege', HINT = 'A webhook is not sent rows that its owner may not select.';
     ELSIF found.n > 0 THEN
@@ -1731,7 +1737,7 @@ AS $$
         SELECT w.* FROM webhook.webhook AS w
         WHERE pg_has_role($2, w.owner::oid, 'USAGE') AND ($1 IS NULL OR w.app = $1)),
     watched AS MATERIALIZED (
-        SELECT o.owner, t.entity_type, bool_or(COALESCE(webhook.access_problem(o.owner, t.relation), '') = '') AS readable
+        SELECT o.owner, t.entity_type, COALESCE(bool_or(webhook.access_problem(o.owner, t.relation) = ''), false) AS readable
         FROM (SELECT DISTINCT w.owner FROM webhooks AS w) AS o CROSS JOIN webhook.watch AS t GROUP BY 1, 2),
     subscribed AS (
         SELECT w.id, w.method, w.batch_size, t.entity_type || '.' || a.action AS event
@@ -1842,8 +1848,12 @@ CREATE FUNCTION webhook.backfill_key(relation oid) RETURNS TABLE (columns text[]
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT array_agg(quote_ident(a.attname) ORDER BY k.n), array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY k.n),
-           string_agg(DISTINCT quote_ident(s.nspname), ', ') FILTER (WHERE s.nspname <> 'pg_catalog')
-    FROM (SELECT i.indrelid, i.indkey, i.indnkeyatts
+           (SELECT string_agg(DISTINCT quote_ident(s.nspname), ', ')
+            FROM unnest(i.indclass) AS c (oid) JOIN pg_opclass AS o ON o.oid = c.oid
+                 JOIN pg_amop AS m ON m.amopfamily = o.opcfamily AND m.amoplefttype = o.opcintype AND m.amoprighttype = o.opcintype
+                 JOIN pg_operator AS p ON p.oid = m.amopopr JOIN pg_namespace AS s ON s.oid = p.oprnamespace
+            WHERE s.nspname <> 'pg_catalog')
+    FROM (SELECT i.indrelid, i.indkey, i.indnkeyatts, i.indclass
           FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS m ON m.oid = c.relam
                LEFT JOIN webhook.watch AS w ON w.relation = i.indrelid
           WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND m.amname = 'btree'
@@ -1858,12 +1868,10 @@ AS $$
           LIMIT 1) AS i
     CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k (attnum, n)
     JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-    JOIN pg_type AS t ON t.oid = a.atttypid
-    JOIN pg_namespace AS s ON s.oid = t.typnamespace
     WHERE k.n <= i.indnkeyatts
-    HAVING count(*) > 0;
+    GROUP BY i.indclass;
 $$;
-COMMENT ON FUNCTION webhook.backfill_key(oid) IS 'columns and types of the key by which a backfill reads a table, and the schemas of these types';
+COMMENT ON FUNCTION webhook.backfill_key(oid) IS 'columns and types of the key by which a backfill reads a table, and the schemas of its operators';
 
 -- Up to so many messages of a webhook that are not delivered.
 CREATE FUNCTION webhook.backfill_waiting(webhook_id bigint, maximum bigint) RETURNS bigint
@@ -2356,9 +2364,9 @@ END
 $$;
 COMMENT ON FUNCTION webhook.page_item(record) IS 'a row of page_webhooks() in a list';
 
--- The worker of this database.
-CREATE FUNCTION webhook.page_worker(OUT level text, OUT words text) RETURNS record
-    LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+-- The worker of this database.  Its error may contain values of messages, so it is for roles that may read stat_workers.
+CREATE FUNCTION webhook.page_worker(role oid, OUT level text, OUT words text) RETURNS record
+    LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN s.state = 'served' AND coalesce(s.activity, 'idle') IN ('idle', 'sending', 'leaving') OR s.state = 'resting' THEN 'ok'
                 WHEN s.state IN ('served', 'backoff', 'held') OR s.state IS NULL THEN 'bad' ELSE 'warn' END,
@@ -2366,7 +2374,9 @@ AS $$
                WHEN 'resting' THEN 'No worker is needed, as there is nothing to send.'
                WHEN 'waiting' THEN 'All workers are busy with other databases; this one waits for its turn since ' || webhook.page_ago(s.since) || '.'
                WHEN 'starting' THEN 'A worker is being started.'
-               WHEN 'backoff' THEN 'The worker ended with an error: ' || webhook.page_name(coalesce(s.last_error, 'unknown'))
+               WHEN 'backoff' THEN 'The worker ended with an error'
+                                   || CASE WHEN has_table_privilege($1, 'webhook.stat_workers', 'SELECT')
+                                           THEN ': ' || webhook.page_name(coalesce(s.last_error, 'unknown')) ELSE '' END
                                    || '. It will be started again ' || webhook.page_ago(s.restart_at) || '.'
                WHEN 'held' THEN 'The worker is stopped for a command that needs the database for itself.'
                WHEN 'served' THEN CASE s.activity
@@ -2382,7 +2392,7 @@ AS $$
                ELSE 'No worker serves this database. Is webhook in shared_preload_libraries?' END
     FROM (SELECT 1) AS one LEFT JOIN webhook.stat_workers AS s ON s.database = current_database();
 $$;
-COMMENT ON FUNCTION webhook.page_worker() IS 'the state of the worker in words';
+COMMENT ON FUNCTION webhook.page_worker(oid) IS 'the state of the worker in words';
 
 CREATE FUNCTION webhook.page_notifications(role oid, webhook_id bigint) RETURNS text
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -2414,7 +2424,7 @@ CREATE FUNCTION webhook.page_overview(role oid) RETURNS text
     LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    worker   record := webhook.page_worker();
+    worker   record := webhook.page_worker(role);
     s        record;
     history  bigint[];
     problems text := '';
@@ -2546,7 +2556,7 @@ CREATE FUNCTION webhook.page_webhook(w record, role oid) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    worker   record := webhook.page_worker();
+    worker   record := webhook.page_worker(role);
     level    text := CASE w.level WHEN 'off' THEN 'warn' ELSE w.level END;
     verdict  text := CASE w.state WHEN 'deactivated' THEN 'It is deactivated' WHEN 'off' THEN 'It is switched off' WHEN 'failing' THEN 'It is failing'
                                   WHEN 'unsure' THEN 'It had a failure' WHEN 'late' THEN 'Messages are late'
@@ -2694,7 +2704,7 @@ BEGIN
                 context     json
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
             CREATE INDEX history_%1$s_message_idx ON webhook.history_%1$s ((message_id::text));
-            CREATE INDEX history_%1$s_entity_idx ON webhook.history_%1$s ((entity_id #>> '{}'));
+            CREATE INDEX history_%1$s_entity_idx ON webhook.history_%1$s USING hash ((entity_id #>> '{}'));   -- ids may be long
             CREATE INDEX history_%1$s_event_idx ON webhook.history_%1$s (event);
             CREATE INDEX history_%1$s_created_idx ON webhook.history_%1$s USING brin (created_at) WITH (pages_per_range = 16, autosummarize = off);
             ALTER TABLE webhook.history_%1$s REPLICA IDENTITY FULL;
@@ -2732,9 +2742,10 @@ BEGIN
     SELECT * INTO place FROM webhook.history_moved AS m WHERE m.partition = $1;
     EXECUTE format($sql$
         WITH next AS MATERIALIZED (
-            SELECT n.* FROM (SELECT o.*, sum(pg_column_size(o.payload)) OVER (ORDER BY o.xid, o.id) - pg_column_size(o.payload) AS before
+            SELECT n.* FROM (SELECT o.*, sum(COALESCE(pg_column_size(o.payload), 0)) OVER (ORDER BY o.xid, o.id)
+                                         - COALESCE(pg_column_size(o.payload), 0) AS before
                              FROM (SELECT * FROM webhook.outbox_%1$s WHERE (xid, id) > ($1, $2) ORDER BY xid, id LIMIT $3) AS o) AS n
-            WHERE n.before < 4000000 OR n.before IS NULL),
+            WHERE n.before < 4000000),
         moved AS (
             INSERT INTO webhook.history_%2$s (id, message_id, event, entity_type, entity_id, event_uid, profile, webhook_ids, payload,
                                               created_at, relation, changed, former, context)

@@ -34,6 +34,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -204,9 +205,9 @@ backfill_walk_wanted_sql(Relation rel, const BackfillKey *key, const char *condi
 	return sql.data;
 }
 
-/* Run one of these with the snapshot of the step, in the order of an index. */
+/* Run one of these, for at most max rows, with the snapshot of the step, in the order of an index. */
 static void
-backfill_walk_query(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
+backfill_walk_query(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int max)
 {
 	static const char *const off[] = {"enable_seqscan", "enable_bitmapscan", "enable_sort"};
 	int			nest_level = NewGUCNestLevel();
@@ -214,7 +215,7 @@ backfill_walk_query(const char *sql, int nargs, Oid *types, Datum *values, const
 
 	for (int i = 0; i < lengthof(off); i++)
 		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	result = SPI_execute_with_args(sql, nargs, types, values, nulls, true, 0);
+	result = SPI_execute_with_args(sql, nargs, types, values, nulls, true, max);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(result), sql);
 	AtEOXact_GUC(false, nest_level);
@@ -244,7 +245,7 @@ backfill_walk_find_rows(const BackfillJob *job, Relation rel, const BackfillKey 
 	run_as_table_owner(rel->rd_rel->relowner, backfill_walk_search_path("pg_catalog", key), &state);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	backfill_walk_query(sql, 2, types, values, job->position == NULL ? "n " : "  ");
+	backfill_walk_query(sql, 2, types, values, job->position == NULL ? "n " : "  ", max);
 	n = (int) SPI_processed;
 	old = MemoryContextSwitchTo(context);
 	*rows = palloc0(Max(n, 1) * sizeof(BackfillRow));
@@ -277,7 +278,10 @@ backfill_walk_condition_context(void *arg)
 	errcontext("condition of backfill " INT64_FORMAT, ((const BackfillJob *) arg)->id);
 }
 
-/* Mark the rows that meet the condition, with the privileges of the role that has set it. */
+/*
+ * Mark the rows that meet the condition, with the privileges of the role that
+ * has set it.  A function in it may not write, nor leave locks behind.
+ */
 static void
 backfill_walk_judge_rows(BackfillJob *job, Relation rel, const BackfillKey *key, BackfillRow *rows, int n)
 {
@@ -292,7 +296,10 @@ backfill_walk_judge_rows(BackfillJob *job, Relation rel, const BackfillKey *key,
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	error_context_stack = &callback;
-	backfill_walk_query(sql, 2, types, values, NULL);
+	XactReadOnly = true;
+	backfill_walk_query(sql, 2, types, values, NULL, n);
+	XactReadOnly = false;
+	LockReleaseSession(USER_LOCKMETHOD);
 	error_context_stack = callback.previous;
 
 	/* Both are in the same order. */

@@ -68,6 +68,7 @@ struct Signature
 	SignaturePart *parts;
 	int			nparts;
 	int			space;
+	int			nbodies;		/* parts that are the body */
 	SignatureHeader headers[SIGNATURE_MAX_HEADERS];
 	int			nheaders;
 	bool		standard;
@@ -118,6 +119,8 @@ signature_add_part(Signature *signature, PartKind kind, const char *text, size_t
 {
 	SignaturePart *part;
 
+	if (kind == PART_BODY && signature->nbodies++ == SIGNATURE_MAX_BODIES)
+		return "{body} is used too often";
 	if (signature->nparts == signature->space)
 	{
 		int			space = signature->space == 0 ? 16 : 2 * signature->space;

@@ -16,6 +16,8 @@
 
 #define SIGNATURE_MAX_TEXT		8192	/* bytes */
 #define SIGNATURE_MAX_HEADERS	10
+#define SIGNATURE_MAX_BODIES	8	/* uses of {body}, each of which takes
+									 * time */
 #define SIGNATURE_MAX_LINE		8192	/* of a header, with its name and NUL */
 
 /* A list of schemes and header templates, compiled. */

@@ -84,9 +84,11 @@ typedef struct BackfillRun
 	bool		begun;			/* have the writers ended that may not know
 								 * the webhook? */
 	bool		waits;			/* for them */
+	bool		anew;			/* ... since messages have been dropped */
 	List	   *writers;		/* VirtualTransactionId * */
 	int			rows;			/* of the next step */
-	int			max_queued;		/* deliveries in the worker's memory */
+	int			max_queued;		/* messages that the worker has read and not
+								 * finished */
 	int			uncounted;		/* messages since the stored ones were counted */
 	TimestampTz due_at;			/* the next step, by clock_now() */
 } BackfillRun;
@@ -94,6 +96,8 @@ typedef struct BackfillRun
 static DatabaseSlot *backfill_slot;
 static List *backfill_runs = NIL;	/* BackfillRun * */
 static MemoryContext backfill_context;	/* of a step */
+static int64 backfill_last_id = 0;	/* the latest message that has been
+									 * committed */
 
 
 /* ---------- transactions ---------- */
@@ -159,6 +163,15 @@ backfill_find_writers(BackfillRun *run, Oid relid)
 	MemoryContextSwitchTo(old);
 }
 
+/* The webhook was deactivated for a time: there may be others. */
+static void
+backfill_forget_writers(BackfillRun *run)
+{
+	list_free_deep(run->writers);
+	run->writers = NIL;
+	run->begun = run->waits = false;
+}
+
 /* Have all of them ended? */
 static bool
 backfill_writers_ended(BackfillRun *run, const BackfillJob *job)
@@ -196,7 +209,7 @@ backfill_writers_ended(BackfillRun *run, const BackfillJob *job)
 static bool
 backfill_worker_is_ready(const BackfillRun *run)
 {
-	return (int64) pg_atomic_read_u64(&backfill_slot->last_read) >= outbox_last_id() &&
+	return (int64) pg_atomic_read_u64(&backfill_slot->last_read) >= backfill_last_id &&
 		(int) pg_atomic_read_u32(&backfill_slot->queued) < run->max_queued;
 }
 
@@ -256,6 +269,7 @@ backfill_step_job(BackfillRun *run)
 	int64		started_at = clock_monotonic();
 	BackfillJob job;
 	BackfillStep step;
+	bool		done;
 
 	if (!backfill_job_load(run->id, &job, backfill_context))
 	{
@@ -268,7 +282,10 @@ backfill_step_job(BackfillRun *run)
 		/* Begin anew. */
 		job.position = NULL;
 		job.rows_sent = 0;
+		if (!run->anew)
+			backfill_forget_writers(run);
 	}
+	run->anew = job.dropped;
 	if (job.position == NULL && !backfill_writers_ended(run, &job))
 	{
 		backfill_wait_for(run, BACKFILL_INITIALIZING, NULL);
@@ -280,12 +297,13 @@ backfill_step_job(BackfillRun *run)
 		return true;
 	}
 	enable_timeout_after(STATEMENT_TIMEOUT, STEP_TIMEOUT_MS);
-	if (!backfill_walk(&job, backfill_step_rows(run, &job), &step))
+	done = backfill_walk(&job, backfill_step_rows(run, &job), &step);
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	if (!done)
 	{
 		run->due_at = TimestampTzPlusMilliseconds(clock_now(), RETRY_MS);
 		return false;
 	}
-	disable_timeout(STATEMENT_TIMEOUT, false);
 	backfill_plan(run, &job, &step, clock_monotonic() - started_at);
 	return true;
 }
@@ -326,6 +344,7 @@ static void
 backfill_step(BackfillRun *run)
 {
 	int64		started_at = clock_monotonic();
+	int64		drawn = outbox_last_id();	/* perhaps by a step that failed */
 	ErrorData  *volatile error = NULL;
 
 	PG_TRY();
@@ -333,7 +352,11 @@ backfill_step(BackfillRun *run)
 		if (!backfill_begin())
 			proc_exit(0);
 		if (backfill_step_job(run))
+		{
 			backfill_commit();
+			if (outbox_last_id() != drawn)
+				backfill_last_id = outbox_last_id();
+		}
 		else
 			backfill_abort();
 	}
@@ -408,8 +431,7 @@ backfill_list(void)
 		if (run->listed)
 			continue;
 
-		/* If it goes on later, there may be other writers. */
-		list_free_deep(run->writers);
+		backfill_forget_writers(run);
 		pfree(run);
 		backfill_runs = foreach_delete_current(backfill_runs, lc);
 	}

@@ -221,7 +221,12 @@ dead_letter_report_one(DeadLetters *letters, TimestampTz now)
 		letters->report_at = next;
 		return false;
 	}
-	dead_letter_raise(letters, last);
+
+	/*
+	 * If the clock has been set back, it is not known which ones that was
+	 * about.
+	 */
+	dead_letter_raise(letters, last > now ? DT_NOBEGIN : last);
 	return true;
 }
 

@@ -44,6 +44,7 @@
 #include "base/settings.h"
 #include "compat.h"
 #include "log/standby.h"
+#include "log/cursor.h"
 #include "send/attempt.h"
 #include "send/attempt_log.h"
 #include "send/dead_letter.h"
@@ -136,7 +137,7 @@ worker_report_activity(void)
 	else
 		activity = delivery_in_memory() > 0 ? WORKER_SENDING : WORKER_IDLE;
 	pg_atomic_write_u32(&worker_slot->in_flight, scheduler_in_flight());
-	pg_atomic_write_u32(&worker_slot->queued, delivery_in_memory());
+	pg_atomic_write_u32(&worker_slot->queued, cursor_outstanding());
 	attempt_log_totals(&delivered, &failed);
 	pg_atomic_write_u64(&worker_slot->delivered, worker_delivered_before + delivered);
 	pg_atomic_write_u64(&worker_slot->failed, worker_failed_before + failed);

@@ -184,16 +184,16 @@ end_test($receiver);
 
 $webhook = create('/rate');
 $job = sql("SELECT webhook.backfill($webhook, 'guest', rate => 1)");
-becomes("SELECT rows_sent FROM webhook.stat_progress_backfill WHERE job = $job", 1, 'X3: the first row');
+becomes("SELECT rows_sent > 0 FROM webhook.stat_progress_backfill WHERE job = $job", 't', 'X3: the first row');
 my $before = sent($job);
 let_pass(5);
 becomes("SELECT rows_sent > $before FROM webhook.stat_progress_backfill WHERE job = $job", 't', 'X3: rows are sent as time passes');
 cmp_ok(sent($job), '<', 60, 'X3: one a second and not all at once');
 sql("SELECT webhook.deactivate_webhook($webhook)");
 phase_becomes($job, 'paused', 'X3: a deactivated webhook pauses its backfill');
+becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook backfill'", 0, 'X3: the process ends when there is nothing to do');
 $before = sent($job);
 let_pass(5);
-becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook backfill'", 0, 'X3: the process ends when there is nothing to do');
 is(sent($job), $before, 'X3: nothing is sent meanwhile');
 sql("SELECT webhook.activate_webhook($webhook)");
 becomes("SELECT phase = 'sending rows' AND rows_sent > 0 FROM webhook.stat_progress_backfill WHERE job = $job", 't', 'X3: it goes on when the webhook is activated');

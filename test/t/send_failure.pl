@@ -414,6 +414,7 @@ becomes("SELECT active, failing_since IS NULL FROM webhook.get_webhooks('app')",
 $receiver->behave('/dead', status => 410, times => 30);
 emit_many(3, 32);
 becomes("SELECT failed, dead_letters, active FROM webhook.stat_webhooks WHERE webhook_id = $id", '31|31|t', 'X10: 410 deactivates nothing, where it is named');
+sql('CREATE TABLE flushed ()');		# and what the worker has committed before
 kill_worker();
 let_pass(1800);
 emit(40, 'c');

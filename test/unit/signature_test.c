@@ -146,6 +146,7 @@ test_bad_texts(void)
 		{"standard\nstandard", 2, "it is specified twice"},
 		{"github\ngithub", 2, "the header is specified twice"},
 		{"github\nx-hub-signature-256: {id}", 2, "the header is specified twice"},
+		{"X-A: {hmac_sha256_hex:{body}{body}{body}{body}{body}{body}{body}{body}{body}}", 1, "{body} is used too often"},
 		{"X: plain", 1, "the value has no placeholder"},
 		{"X:", 1, "the value has no placeholder"},
 		{": {id}", 1, "the header's name"},
