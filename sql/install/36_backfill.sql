@@ -69,25 +69,25 @@ CREATE FUNCTION webhook.backfill_key(relation oid) RETURNS TABLE (columns text[]
 AS $$
     SELECT array_agg(quote_ident(a.attname) ORDER BY k.n), array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY k.n),
            (SELECT string_agg(DISTINCT quote_ident(s.nspname), ', ')
-            FROM unnest(i.indclass) AS c (oid) JOIN pg_opclass AS o ON o.oid = c.oid
-                 JOIN pg_amop AS m ON m.amopfamily = o.opcfamily AND m.amoplefttype = o.opcintype AND m.amoprighttype = o.opcintype
-                 JOIN pg_operator AS p ON p.oid = m.amopopr JOIN pg_namespace AS s ON s.oid = p.oprnamespace
+            FROM unnest(i.indclass) AS c (oid) JOIN pg_catalog.pg_opclass AS o ON o.oid = c.oid
+                 JOIN pg_catalog.pg_amop AS m ON m.amopfamily = o.opcfamily AND m.amoplefttype = o.opcintype AND m.amoprighttype = o.opcintype
+                 JOIN pg_catalog.pg_operator AS p ON p.oid = m.amopopr JOIN pg_catalog.pg_namespace AS s ON s.oid = p.oprnamespace
             WHERE s.nspname <> 'pg_catalog')
     FROM (SELECT i.indrelid, i.indkey, i.indnkeyatts, i.indclass
-          FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS m ON m.oid = c.relam
+          FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
                LEFT JOIN webhook.watch AS w ON w.relation = i.indrelid
           WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND m.amname = 'btree'
             AND NOT EXISTS (SELECT FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, n)
-                            JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-                            JOIN pg_opclass AS o ON o.oid = i.indclass[k.n - 1]
+                            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                            JOIN pg_catalog.pg_opclass AS o ON o.oid = i.indclass[k.n - 1]
                             WHERE k.n <= i.indnkeyatts
                               AND (NOT a.attnotnull OR NOT o.opcdefault OR a.attcollation <> i.indcollation[k.n - 1]))
           ORDER BY i.indnkeyatts = 1 AND w.id IS NOT DISTINCT FROM
-                   (SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[0]) DESC,
+                   (SELECT a.attname::text FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[0]) DESC,
                    i.indisprimary DESC, i.indexrelid
           LIMIT 1) AS i
     CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k (attnum, n)
-    JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
     WHERE k.n <= i.indnkeyatts
     GROUP BY i.indclass;
 $$;

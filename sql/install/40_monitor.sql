@@ -220,7 +220,7 @@ CREATE VIEW webhook.unreported_failures AS
     WHERE (SELECT d.failed_at FROM webhook.delivery AS d
            WHERE d.webhook_id = w.webhook_id AND d.state = 'failed' AND d.attempts > 0 AND d.failed_at IS NOT NULL
            ORDER BY d.failed_at DESC LIMIT 1)
-          > COALESCE((SELECT max(n.created_at) FROM webhook.notification AS n
+          > COALESCE((SELECT pg_catalog.max(n.created_at) FROM webhook.notification AS n
                       WHERE n.webhook_id = w.webhook_id AND n.kind = 'message_failed'), '-infinity');
 COMMENT ON VIEW webhook.unreported_failures IS 'webhooks with messages whose failure no notification has reported';
 

@@ -64,7 +64,7 @@ AS $$
     SELECT p.part, sum(pg_total_relation_size(c.oid))::bigint
     FROM (VALUES ('outbox', '^outbox_\d$'), ('delivery', '^delivery$'), ('log', '^log(_1)?$'),
                  ('counters', '^(health|activity_.*)$'), ('history', '^history')) AS p (part, pattern)
-    JOIN pg_class AS c ON c.relname ~ p.pattern AND c.relnamespace = 'webhook'::regnamespace AND c.relkind = 'r'
+    JOIN pg_catalog.pg_class AS c ON c.relname ~ p.pattern AND c.relnamespace = 'webhook'::regnamespace AND c.relkind = 'r'
     GROUP BY p.part ORDER BY p.part;
 $$;
 COMMENT ON FUNCTION webhook.metrics_storage() IS 'what metrics() shows of the size of tables';

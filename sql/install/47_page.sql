@@ -13,7 +13,7 @@ COMMENT ON FUNCTION webhook.html(text) IS 'a text with which HTML shows just tha
 CREATE FUNCTION webhook.page_name(value text) RETURNS text
     LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 AS $$
-    SELECT '<bdi>' || webhook.html(CASE WHEN pg_catalog.length(value) > 200 THEN pg_catalog.left(value, 200) || '…' ELSE value END) || '</bdi>';
+    SELECT '<bdi>' || webhook.html(CASE WHEN pg_catalog.length(value) > 200 THEN pg_catalog.left(value, 200) || '...' ELSE value END) || '</bdi>';
 $$;
 COMMENT ON FUNCTION webhook.page_name(text) IS 'a name, or a short text, in a page';
 
@@ -28,7 +28,7 @@ COMMENT ON FUNCTION webhook.page_number(numeric) IS 'a number in a page';
 CREATE FUNCTION webhook.page_seconds(seconds double precision) RETURNS text
     LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 AS $$
-    SELECT CASE WHEN seconds IS NULL THEN '–'
+    SELECT CASE WHEN seconds IS NULL THEN '-'
                 WHEN seconds < 0.0095 THEN pg_catalog.round(seconds::numeric * 1000, 1) || ' ms'
                 WHEN seconds < 0.9995 THEN pg_catalog.round(seconds::numeric * 1000) || ' ms'
                 WHEN seconds < 9.95 THEN pg_catalog.round(seconds::numeric, 1) || ' s'
@@ -42,7 +42,7 @@ COMMENT ON FUNCTION webhook.page_seconds(double precision) IS 'a duration in a p
 CREATE FUNCTION webhook.page_time(value timestamptz) RETURNS text
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 AS $$
-    SELECT CASE WHEN value IS NULL THEN '–'
+    SELECT CASE WHEN value IS NULL THEN '-'
                 ELSE pg_catalog.format('<time datetime="%s">%s</time>',
                                        pg_catalog.to_char(value AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
                                        webhook.html(pg_catalog.to_char(value, 'FMDD Mon YYYY, HH24:MI:SS TZ'))) END;
@@ -264,7 +264,7 @@ COMMENT ON FUNCTION webhook.page_webhooks(oid, bigint) IS 'what the pages show o
 CREATE FUNCTION webhook.page_title(id bigint, app text, name text) RETURNS text
     LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 AS $$
-    SELECT webhook.page_name(coalesce(nullif(name, ''), app)) || ' <small>#' || id || CASE WHEN name <> '' THEN ' · ' || webhook.page_name(app) ELSE '' END || '</small>';
+    SELECT webhook.page_name(coalesce(nullif(name, ''), app)) || ' <small>#' || id || CASE WHEN name <> '' THEN ' &middot; ' || webhook.page_name(app) ELSE '' END || '</small>';
 $$;
 COMMENT ON FUNCTION webhook.page_title(bigint, text, text) IS 'how the pages call a webhook';
 
@@ -302,11 +302,11 @@ CREATE FUNCTION webhook.page_item(w record) RETURNS text
 AS $$
 BEGIN
     RETURN '<li><span><span class="badge ' || w.level || '">' || w.state || '</span></span><span><a href="?webhook_id=' || w.id || '">'
-        || webhook.page_title(w.id, w.app, w.name) || '</a><br><small>' || webhook.page_name(w.event) || ' → ' || webhook.page_name(w.method || ' ' || w.url)
+        || webhook.page_title(w.id, w.app, w.name) || '</a><br><small>' || webhook.page_name(w.event) || ' &rarr; ' || webhook.page_name(w.method || ' ' || w.url)
         || '</small></span><span class="num"><span>last success</span>' || webhook.page_ago(w.last_success_at)
         || '</span><span class="num"><span>delivered</span>' || webhook.page_number(w.delivered)
         || '</span><span class="num"><span>' || CASE WHEN w.active THEN 'waiting' ELSE 'buffered' END || '</span>'
-        || CASE WHEN w.estimated THEN '≈ ' ELSE '' END || webhook.page_number(w.pending + w.buffered) || '</span>'
+        || CASE WHEN w.estimated THEN '&asymp; ' ELSE '' END || webhook.page_number(w.pending + w.buffered) || '</span>'
         || CASE WHEN w.level IN ('bad', 'warn') THEN '<span class="why ' || w.level || '">' || webhook.page_why(w) || '</span>' ELSE '' END || E'</li>\n';
 END
 $$;
@@ -347,7 +347,7 @@ CREATE FUNCTION webhook.page_notifications(role oid, webhook_id bigint) RETURNS 
 AS $$
     SELECT '<section aria-labelledby="news"><h2 id="news">Notifications</h2><ul class="list">'
         || string_agg('<li><strong>' || webhook.html(n.kind) || '</strong> ' || webhook.page_name(n.message) || ' <small>' || webhook.page_ago(n.created_at)
-                      || CASE WHEN n.read_at IS NULL THEN ' · unread' ELSE '' END || '</small></li>', '' ORDER BY n.id DESC) || E'</ul></section>\n'
+                      || CASE WHEN n.read_at IS NULL THEN ' &middot; unread' ELSE '' END || '</small></li>', '' ORDER BY n.id DESC) || E'</ul></section>\n'
     FROM (SELECT m.* FROM webhook.notification AS m LEFT JOIN webhook.webhook AS w ON w.id = m.webhook_id
           WHERE CASE WHEN m.webhook_id IS NULL THEN $2 IS NULL AND has_any_column_privilege($1, 'webhook.notification', 'SELECT')
                      ELSE pg_has_role($1, w.owner::oid, 'USAGE') AND ($2 IS NULL OR m.webhook_id = $2) END
@@ -406,12 +406,12 @@ BEGIN
                     WHEN s.webhooks = 0 THEN 'There are no webhooks yet'
                     WHEN worker.level = 'warn' THEN 'Sending has to wait'
                     ELSE 'All is well' END;
-    RETURN webhook.page_document(CASE level WHEN 'ok' THEN title ELSE verdict || ' · ' || title END, level, 'none',
+    RETURN webhook.page_document(CASE level WHEN 'ok' THEN title ELSE verdict || ' - ' || title END, level, 'none',
         webhook.page_header('Webhooks of ' || webhook.page_name(current_database())) || '<main>'
         || '<div class="verdict ' || level || '" role="status"><strong>' || verdict || '.</strong>' || worker.words
         || CASE WHEN s.webhooks = 0 THEN ' The function webhook.create_webhook() makes one.' ELSE '' END || E'</div>\n'
         || '<dl class="tiles">' || webhook.page_totals(history)
-        || webhook.page_tile('waiting', CASE WHEN s.estimated THEN '≈ ' ELSE '' END || webhook.page_number(s.pending))
+        || webhook.page_tile('waiting', CASE WHEN s.estimated THEN '&asymp; ' ELSE '' END || webhook.page_number(s.pending))
         || webhook.page_tile('oldest waits', webhook.page_seconds(extract(epoch FROM s.oldest)::double precision),
                              CASE WHEN s.oldest > '5 min' THEN 'warn' ELSE 'ok' END)
         || webhook.page_tile('buffered', webhook.page_number(s.buffered), CASE WHEN s.buffered > 0 THEN 'warn' ELSE 'ok' END)
@@ -434,7 +434,7 @@ CREATE FUNCTION webhook.page_code(title text, code text) RETURNS text
     LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 AS $$
     SELECT CASE WHEN code <> '' THEN '<h3>' || title || '</h3><pre tabindex="0">'
-                || webhook.html(CASE WHEN pg_catalog.length(code) > 20000 THEN pg_catalog.left(code, 20000) || '…' ELSE code END) || E'</pre>\n' ELSE '' END;
+                || webhook.html(CASE WHEN pg_catalog.length(code) > 20000 THEN pg_catalog.left(code, 20000) || '...' ELSE code END) || E'</pre>\n' ELSE '' END;
 $$;
 COMMENT ON FUNCTION webhook.page_code(text, text) IS 'statements, headers or a body in a page';
 
@@ -443,8 +443,8 @@ CREATE FUNCTION webhook.page_requests(id bigint) RETURNS text
 AS $$
     SELECT string_agg('<details' || CASE WHEN l.nth = 1 THEN ' open' ELSE '' END || '><summary><span class="badge '
                || CASE WHEN l.outcome IN ('delivered', 'agreed') THEN 'ok' ELSE 'bad' END || '">' || coalesce(l.status || ' ', '') || webhook.html(l.outcome)
-               || '</span>' || webhook.page_name(l.event) || ' <small>' || webhook.page_ago(l.attempted_at) || ' · '
-               || webhook.page_seconds(extract(epoch FROM l.duration)::double precision) || ' · attempt ' || l.attempt || '</small></summary>'
+               || '</span>' || webhook.page_name(l.event) || ' <small>' || webhook.page_ago(l.attempted_at) || ' &middot; '
+               || webhook.page_seconds(extract(epoch FROM l.duration)::double precision) || ' &middot; attempt ' || l.attempt || '</small></summary>'
                || CASE WHEN l.error <> '' THEN '<p class="why">' || webhook.page_name(l.error) || '</p>' ELSE '' END
                || '<p class="soft">Message ' || l.message_id || ', sent ' || webhook.page_time(l.attempted_at) || coalesce(' to ' || webhook.page_name(l.remote_address), '')
                || coalesce(' by HTTP/' || webhook.html(nullif(l.http_version, '')), '') || '</p>'
@@ -463,9 +463,9 @@ CREATE FUNCTION webhook.page_undelivered(id bigint) RETURNS text
 AS $$
     SELECT string_agg('<li><span class="badge ' || CASE d.state WHEN 'failed' THEN 'bad' WHEN 'retrying' THEN 'warn' ELSE 'off' END || '">' || d.state
                || '</span> ' || webhook.page_name(d.event) || CASE WHEN d.entity_id IS NULL THEN '' ELSE ' ' || webhook.page_name(d.entity_id #>> '{}') END
-               || ' <small>' || d.message_id || ' · captured ' || webhook.page_ago(d.created_at) || ' · ' || d.attempts
+               || ' <small>' || d.message_id || ' &middot; captured ' || webhook.page_ago(d.created_at) || ' &middot; ' || d.attempts
                || CASE d.attempts WHEN 1 THEN ' attempt' ELSE ' attempts' END
-               || CASE WHEN d.next_attempt_at IS NULL THEN '' ELSE ' · next ' || webhook.page_ago(d.next_attempt_at) END || '</small>'
+               || CASE WHEN d.next_attempt_at IS NULL THEN '' ELSE ' &middot; next ' || webhook.page_ago(d.next_attempt_at) END || '</small>'
                || CASE WHEN d.last_error <> '' THEN '<br>' || webhook.page_name(d.last_error) ELSE '' END || E'</li>\n', '' ORDER BY d.id)
     FROM (SELECT * FROM webhook.delivery AS e WHERE e.webhook_id = $1 ORDER BY e.id LIMIT 20) AS d;
 $$;
@@ -475,7 +475,7 @@ COMMENT ON FUNCTION webhook.page_undelivered(bigint) IS 'the first deliveries of
 CREATE FUNCTION webhook.page_reactivation_link(id bigint) RETURNS text
     LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT '<p><a href="' || webhook.html(replace(current_setting('webhook.reactivation_url'), '{token}', n.token)) || '">Activate it again …</a></p>'
+    SELECT '<p><a href="' || webhook.html(replace(current_setting('webhook.reactivation_url'), '{token}', n.token)) || '">Activate it again ...</a></p>'
     FROM webhook.notification AS n
     WHERE n.webhook_id = $1 AND n.token IS NOT NULL AND current_setting('webhook.reactivation_url') ~ '^https?://'
     ORDER BY n.id DESC LIMIT 1;
@@ -512,7 +512,7 @@ DECLARE
     waiting  text := webhook.page_undelivered(w.id);
     requests text := webhook.page_requests(w.id);
 BEGIN
-    RETURN webhook.page_document(verdict || ' · ' || coalesce(nullif(w.name, ''), w.app), level, 'none',
+    RETURN webhook.page_document(verdict || ' - ' || coalesce(nullif(w.name, ''), w.app), level, 'none',
         webhook.page_header(webhook.page_title(w.id, w.app, w.name)) || '<main>'
         || '<div class="verdict ' || level || '" role="status"><strong>' || verdict || '.</strong>'
         || CASE w.state WHEN 'off' THEN 'Deactivated by hand ' || webhook.page_ago(w.deactivated_at) || '.'
@@ -520,7 +520,7 @@ BEGIN
         || CASE WHEN worker.level = 'ok' THEN '' ELSE '<br>' || worker.words END || E'</div>\n'
         || '<dl class="tiles">' || webhook.page_totals(ARRAY[w.id])
         || webhook.page_tile(CASE WHEN w.active THEN 'waiting' ELSE 'buffered' END,
-                             CASE WHEN w.estimated THEN '≈ ' ELSE '' END || webhook.page_number(w.pending + w.buffered))
+                             CASE WHEN w.estimated THEN '&asymp; ' ELSE '' END || webhook.page_number(w.pending + w.buffered))
         || webhook.page_tile('oldest waits', webhook.page_seconds(extract(epoch FROM w.oldest)::double precision))
         || webhook.page_tile('delivered in all', webhook.page_number(w.delivered))
         || CASE WHEN w.failed > 0 THEN webhook.page_tile('failed for good', webhook.page_number(w.failed), 'warn') ELSE '' END
@@ -574,7 +574,7 @@ BEGIN
     RETURN webhook.page_document('Activate ' || coalesce(nullif(w.name, ''), w.app), 'bad', 'self',
         webhook.page_header('Activate ' || webhook.page_title(w.id, w.app, w.name)) || '<main>'
         || '<div class="verdict bad" role="status"><strong>It is deactivated.</strong>' || webhook.page_why(w) || E'</div>\n'
-        || '<dl class="tiles">' || webhook.page_tile('buffered messages', CASE WHEN w.estimated THEN '≈ ' ELSE '' END || webhook.page_number(w.buffered))
+        || '<dl class="tiles">' || webhook.page_tile('buffered messages', CASE WHEN w.estimated THEN '&asymp; ' ELSE '' END || webhook.page_number(w.buffered))
         || webhook.page_tile('dropped', webhook.page_number(w.dropped), CASE WHEN w.dropped > 0 THEN 'warn' ELSE 'ok' END) || E'</dl>\n'
         || '<section aria-labelledby="choice"><h2 id="choice">Is the receiver ready again?</h2>'
         || '<p>It is <span class="soft">' || webhook.page_name(w.method || ' ' || w.url) || '</span>. Then choose what becomes of the buffered messages.</p>'

@@ -32,6 +32,7 @@
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "base/spi_statement.h"
 #include "send/activity_tables.h"

@@ -174,6 +174,7 @@ is(sql("SELECT failing_since IS NULL FROM webhook.stat_webhooks WHERE webhook_id
 
 # X5: no larger than webhook.max_payload_size
 
+sql("SELECT webhook.delete_webhook_by_id($small)");
 my $bytes = create('/bytes', ordering => "'strict'", batch_size => 100);
 sql("ALTER SYSTEM SET webhook.max_payload_size = '64kB'");
 $node->reload;

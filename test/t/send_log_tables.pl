@@ -95,6 +95,8 @@ sql(q{SELECT count(webhook.emit('slow', jsonb_build_object('n', n))) FROM genera
 becomes("SELECT buffered FROM webhook.get_webhooks() WHERE id = $slow", 2000, 'M9: buffered');
 sql("SELECT webhook.activate_webhook($slow, replay_events => true)");
 becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $slow", 2000, 'M9: and replayed');
+becomes("SELECT idx_tup_read >= 2000 FROM pg_stat_user_indexes WHERE schemaname = 'webhook' AND indexrelname = 'delivery_state_idx'",
+	't', 'M9: which the statistics show');
 $read = entries_read('delivery_state_idx');
 foreach my $n (1 .. 3)
 {
