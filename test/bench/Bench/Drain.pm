@@ -116,11 +116,11 @@ sub batches
 		my ($rate, $cpu) = _ceiling($nginx, HEADERS);
 		push @ceiling, $rate;
 		push @{ $cpu{ceiling} }, $cpu;
-		push @{ $cpu{single} }, _cpu_of($single, sub { _drain($single, $nginx, $messages) }) / $messages;
+		push @{ $cpu{single} }, _cpu_of($single, sub { drain($single, $nginx, $messages) }) / $messages;
 		push @{ $cpu{batches} }, _cpu_of($batched, sub { push @ours, _drain_batches($batched, $nginx, $backlog) }) / $backlog;
 	}
 	my %us = map { $_ => median(@{ $cpu{$_} }) } keys %cpu;
-	_add($report, 'P12', "messages/s in batches of 100, $backlog waiting, against single requests of bare libcurl",
+	add($report, 'P12', "messages/s in batches of 100, $backlog waiting, against single requests of bare libcurl",
 		median(@ours), median(@ceiling), '>= 4');
 	_add_cpu($report, "worker's CPU per message, single requests, against the ceiling's", $us{single}, $us{ceiling}, '<= 1.25');
 	_add_cpu($report, "worker's CPU per message, batches of 100, against the ceiling's", $us{batches}, $us{ceiling}, '<= 0.2');
