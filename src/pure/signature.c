@@ -204,7 +204,7 @@ signature_add_value(Signature *signature, const char *value)
 	bool		within = false; /* a function */
 	const char *problem = NULL;
 
-	while (*value != '\0' && problem == NULL)
+	while (problem == NULL && *value != '\0')
 	{
 		size_t		len = strcspn(value, "{}");
 
