@@ -75,7 +75,7 @@ $$;
 COMMENT ON FUNCTION webhook.backlog_estimate() IS
     'what has not been delivered, for each webhook, and since when; estimated if there is much of it';
 
--- Counts only webhooks of the caller: src/api/webhook_api.c.
+-- Counts only webhooks of the caller: src/api/pending_api.c.
 CREATE FUNCTION webhook.pending(webhook_id bigint DEFAULT NULL) RETURNS bigint
     LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'webhook_pending';

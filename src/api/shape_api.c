@@ -24,8 +24,10 @@
 #include "base/argument.h"
 #include "compat.h"
 #include "server/version.h"
-#include "shape/shape.h"
+#include "shape/form.h"
+#include "shape/mapping.h"
 #include "shape/shape_cache.h"
+#include "shape/template.h"
 #include "watch/entity.h"
 
 PG_FUNCTION_INFO_V1(webhook_set_field_mapping);
@@ -149,7 +151,7 @@ webhook_set_field_mapping(PG_FUNCTION_ARGS)
 
 	version_require();
 	if (mapping != NULL)
-		(void) shape_compile_mapping(mapping);
+		(void) mapping_compile(mapping);
 	if (PG_NARGS() > 4)
 		entity_type = argument_label(fcinfo, 4, "entity_type");
 	if (!PG_ARGISNULL(1))
@@ -207,7 +209,7 @@ shape_api_find_form(const char *integration, const char *entity_type, MemoryCont
 		return NULL;
 	old = MemoryContextSwitchTo(context);
 	d = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	form = shape_compile_form(DatumGetJsonbPCopy(d));
+	form = form_compile(DatumGetJsonbPCopy(d));
 	MemoryContextSwitchTo(old);
 	return form;
 }
@@ -245,7 +247,7 @@ shape_api_check_placeholders(const ShapeTemplate *template, const ShapeForm *for
 			shape_api_add_name(form->fields[i].name, &names);
 	else if (!entity_foreach_column(entity_type, shape_api_add_name, &names))
 		return;
-	unknown = shape_template_unknown(template, shape_api_is_known, names);
+	unknown = template_unknown(template, shape_api_is_known, names);
 	if (unknown != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
@@ -272,7 +274,7 @@ webhook_set_payload_template(PG_FUNCTION_ARGS)
 	key.integration = argument_label(fcinfo, 0, "integration");
 	key.target = argument_label(fcinfo, 1, "entity_type");
 	if (template != NULL)
-		compiled = shape_compile_template(template);
+		compiled = template_compile(template);
 
 	as_owner_begin(&state);
 	manage_require_integration(&state, key.integration);
@@ -298,7 +300,7 @@ webhook_set_form(PG_FUNCTION_ARGS)
 	key.integration = argument_label(fcinfo, 0, "integration");
 	key.target = argument_label(fcinfo, 1, "entity_type");
 	if (fields != NULL)
-		(void) shape_compile_form(fields);
+		(void) form_compile(fields);
 
 	as_owner_begin(&state);
 	manage_require_integration(&state, key.integration);
@@ -333,7 +335,7 @@ shape_api_type_names(const ShapeForm *form)
 	Datum	   *names = palloc(form->nfields * sizeof(Datum));
 
 	for (int i = 0; i < form->nfields; i++)
-		names[i] = CStringGetTextDatum(shape_type_name(form->fields[i].type));
+		names[i] = CStringGetTextDatum(form_type_name(form->fields[i].type));
 	return PointerGetDatum(construct_array(names, form->nfields, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
@@ -383,7 +385,7 @@ shape_api_finds_any(const char *query)
 static void
 shape_api_append_column(StringInfo sql, const ShapeField *field, bool empty)
 {
-	appendStringInfo(sql, " ADD COLUMN %s pg_catalog.%s", quote_identifier(field->name), shape_sql_type(field->type));
+	appendStringInfo(sql, " ADD COLUMN %s pg_catalog.%s", quote_identifier(field->name), form_sql_type(field->type));
 	if (field->default_text != NULL)
 		appendStringInfo(sql, " DEFAULT %s", quote_literal_cstr(field->default_text));
 	if (field->required && (field->default_text != NULL || empty))

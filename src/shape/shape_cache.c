@@ -23,8 +23,9 @@
 #include "base/container.h"
 #include "compat.h"
 #include "shape/json_field.h"
-#include "shape/shape.h"
+#include "shape/mapping.h"
 #include "shape/shape_cache.h"
+#include "shape/template.h"
 
 #define KEY_SIZE		1024	/* combinations with longer names are not
 								 * remembered */
@@ -63,11 +64,11 @@ static void
 shape_cache_add_row(ShapeSet *set, const char *kind, Jsonb *value)
 {
 	if (strcmp(kind, "form") == 0)
-		set->form = shape_compile_form(value);
+		set->form = form_compile(value);
 	else if (strcmp(kind, "template") == 0)
-		set->template = shape_compile_template(value);
+		set->template = template_compile(value);
 	else
-		set->mapping = shape_merge_mappings(set->mapping, shape_compile_mapping(value));
+		set->mapping = mapping_merge(set->mapping, mapping_compile(value));
 }
 
 /*
@@ -168,16 +169,16 @@ shape_cache_apply(const ShapeSet *set, const char *payload, bool mapping, ShapeF
 	}
 	document = json_field_document(pstrdup(payload));
 	if (set->form != NULL)
-		shape_apply_form(set->form, document, &out, faults);
+		form_apply(set->form, document, &out, faults);
 	if (mapped)
 	{
 		if (set->form != NULL)
 			document = json_field_document(out.data);
 		resetStringInfo(&out);
 		if (set->template != NULL)
-			shape_apply_template(set->template, document, &out);
+			template_apply(set->template, document, &out);
 		else
-			shape_apply_mapping(set->mapping, document, &out);
+			mapping_apply(set->mapping, document, &out);
 	}
 	*len = out.len;
 	return out.data;

@@ -8,7 +8,7 @@
 #ifndef WEBHOOK_SHAPE_CACHE_H
 #define WEBHOOK_SHAPE_CACHE_H
 
-#include "shape/shape.h"
+#include "shape/form.h"
 
 typedef struct ShapeSet ShapeSet;
 

@@ -23,7 +23,9 @@
 #include "utils/memutils.h"
 
 #include "fuzz.h"
-#include "shape/shape.h"
+#include "shape/form.h"
+#include "shape/mapping.h"
+#include "shape/template.h"
 
 PG_MODULE_MAGIC;
 
@@ -66,17 +68,17 @@ make(char kind, Jsonb *document, Jsonb *payload)
 		switch (kind)
 		{
 			case 'f':
-				shape_apply_form(shape_compile_form(document), payload, &out, NULL);
+				form_apply(form_compile(document), payload, &out, NULL);
 				break;
 			case 'm':
 				{
-					ShapeMapping *mapping = shape_compile_mapping(document);
+					ShapeMapping *mapping = mapping_compile(document);
 
-					shape_apply_mapping(shape_merge_mappings(mapping, mapping), payload, &out);
+					mapping_apply(mapping_merge(mapping, mapping), payload, &out);
 					break;
 				}
 			default:
-				shape_apply_template(shape_compile_template(document), payload, &out);
+				template_apply(template_compile(document), payload, &out);
 		}
 	}
 	PG_CATCH();
