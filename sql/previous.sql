@@ -157,6 +157,61 @@ DELETE FROM orders;
 SELECT event, payload ->> 'status' AS status, payload ->> 'total' AS total, changed, former, receivers(webhook_ids) FROM new_rows();
 SELECT drop_hooks();
 
+-- Each condition alone, so that no more of the rows is looked at than it reads, against PostgreSQL's own answer for the whole rows.
+CREATE TABLE changes (old jsonb, new jsonb);
+CREATE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND old IS NOT DISTINCT FROM new THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO changes VALUES (CASE TG_OP WHEN 'INSERT' THEN 'null' ELSE to_jsonb(old) END, CASE TG_OP WHEN 'DELETE' THEN 'null' ELSE to_jsonb(new) END);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON orders FOR EACH ROW EXECUTE FUNCTION note_change();
+CREATE PROCEDURE change_orders(condition text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hook('compared', 'orders.*', format('previous => ''row'', condition => %L', condition));
+    TRUNCATE changes;
+    INSERT INTO orders SELECT i, (ARRAY['new', 'paid', NULL])[1 + i % 3], i % 7, date '2026-01-01' + i,
+        (ARRAY['["v1", "x"]', '{"a": {"new": 1}}', '"v2"', '[1, 2, 3]', '[]', NULL])[1 + i % 6]::jsonb FROM generate_series(1, 30) i;
+    UPDATE orders SET status = CASE id % 4 WHEN 0 THEN 'paid' WHEN 1 THEN status ELSE 'new' END, total = total + id % 3 - 1;
+    UPDATE orders SET tags = CASE id % 3 WHEN 0 THEN '["v1"]'::jsonb ELSE tags || '["y"]' END;
+    DELETE FROM orders;
+END
+$$;
+CREATE TABLE compared (condition text, matches bigint, differences bigint);
+CREATE PROCEDURE compare_orders(condition text) LANGUAGE sql AS $$
+    WITH expected AS (
+        SELECT new, old FROM changes
+        WHERE jsonb_path_match_tz(jsonb_build_object('new', new, 'old', old), condition::jsonpath, silent => true)),
+    sent AS (
+        SELECT CASE event WHEN 'orders.delete' THEN 'null' ELSE payload::jsonb END AS new,
+            CASE event WHEN 'orders.delete' THEN payload::jsonb ELSE coalesce(former::jsonb, 'null') END AS old FROM new_rows())
+    INSERT INTO compared SELECT condition, (SELECT count(*) FROM sent),
+        (SELECT count(*) FROM (TABLE expected EXCEPT ALL TABLE sent) AS missing) + (SELECT count(*) FROM (TABLE sent EXCEPT ALL TABLE expected) AS surplus);
+    SELECT drop_hooks();
+$$;
+SELECT format('CALL change_orders(%L)', condition) AS change, format('CALL compare_orders(%L)', condition) AS compare FROM unnest(ARRAY[
+    '$.new.status == "paid" && $.old.status != "paid"', '$.new.status != $.old.status', '$.new.total > $.old.total + 0.5', '-$.new.total < 0 || !($.old.total > 3)',
+    '$.new.tags[last] == "y"', '$.new.tags[0 to 1] == $.old.tags[$.old.total to 9]', 'exists($.old.tags ? (@.a.new == $.new.total))', '$.new.tags.** == 1',
+    '$.new.tags.size() > 1 && ($.old.total > 2) is unknown', '$.new.status starts with "p"', '$.new.tags[*] like_regex "^v" flag "i"',
+    '$.new.placed.datetime() > "2026-01-10".datetime()', 'exists($.new.nothing) || $.new.status == null', 'strict $.old.status.type() == "string"',
+    '($.new.total + $.old.total) % 2 == 1 && $.new.status == "new"', '"new" == $.new.status', '$."new"."total".abs() == 3', '$.new.tags.keyvalue().key == "a"',
+    '$.old == null', '$.* == null', '$.new.* == "paid"', '$.new.total == 3 && $.old == null', 'exists($ ? (@.new.total > @.old.total))',
+    'exists($.new ? (@.total == 2))', '1 == 1']) AS condition \gexec
+TABLE compared;
+DROP TRIGGER note_change ON orders;
+
+-- A column that a condition does not read cannot prevent its evaluation: jsonb has no number with so many digits.
+ALTER TABLE orders ADD digits json;
+SELECT hook('some', 'orders.*', $$condition => '$.new.total > 2'$$) IS NULL AS none;
+INSERT INTO orders (id, total, digits) VALUES (100, 3, ('1' || repeat('0', 140000))::json), (101, 1, NULL);
+SELECT event, entity_id, receivers(webhook_ids) FROM new_rows();
+SELECT drop_hooks();
+ALTER TABLE orders DROP digits;
+DELETE FROM orders;
+
 -- What cannot be judged is no match, and does not disturb the statement.
 SELECT hook('broken', 'orders.*', $$condition => '$.new.tags.datetime() == "1".datetime() || $.new.total.double() > 0'$$) IS NULL AS none,
     hook('strict', 'orders.*', $$condition => 'strict $.new.tags.missing == 1'$$) IS NULL AS none;

@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog_event.h"
+#include "base/condition.h"
 #include "base/container.h"
 #include "base/run_as.h"
 
@@ -156,7 +157,10 @@ catalog_event_read_webhook(HeapTuple tuple, TupleDesc desc)
 		webhook->filter = DatumGetJsonbPCopy(d);
 	d = catalog_column(tuple, desc, Anum_webhook_condition, &isnull);
 	if (!isnull)
+	{
 		webhook->condition = DatumGetJsonPathPCopy(d);
+		webhook->condition_reads_all = !condition_columns(webhook->condition, &webhook->condition_columns);
+	}
 	d = catalog_column(tuple, desc, Anum_webhook_integration, &isnull);
 	if (!isnull)
 		webhook->integration = TextDatumGetCString(d);
@@ -278,6 +282,8 @@ typedef struct Merge
 	int			owners_space;
 	HTAB	   *columns;		/* names that are in event->columns */
 	int			columns_space;
+	HTAB	   *condition_columns;	/* in event->condition_columns */
+	int			condition_columns_space;
 	CatalogFilter filter;		/* or NULL */
 	void	   *arg;
 } Merge;
@@ -312,29 +318,43 @@ catalog_event_keyed_add(HTAB **hash, const char *name, const char *key, CatalogW
 	catalog_event_list_add(&entry->list, webhook);
 }
 
+/* Add the name of a column to an array that grows, unless it has been seen. */
+static void
+catalog_event_add_column(HTAB *seen, char *name, char ***columns, int *n, int *space)
+{
+	bool		found;
+
+	if (strlen(name) >= NAMEDATALEN)
+		return;					/* no column has this name */
+	hash_search(seen, name, HASH_ENTER, &found);
+	if (found)
+		return;
+	*columns = container_grow(*columns, *n, space, 4, sizeof(char *), CurrentMemoryContext);
+	(*columns)[(*n)++] = name;
+}
+
 /* Note what must be known of a row to find out whether it is for this webhook. */
 static void
 catalog_event_add_conditions(Merge *merge, const CatalogWebhook *webhook)
 {
 	CatalogEvent *event = merge->event;
+	ListCell   *cell;
 
 	event->asks_uid |= webhook->nuids > 0 || webhook->integration != NULL || webhook->uid_in_url;
 	event->any_change |= webhook->ncolumns == 0;
+	event->asks_filter |= webhook->filter != NULL;
 	event->asks_condition |= webhook->condition != NULL;
+	event->condition_reads_all |= webhook->condition_reads_all;
 	event->previous |= webhook->previous;
 	for (int i = 0; i < webhook->ncolumns && !event->any_change; i++)
-	{
-		bool		found;
-
-		if (strlen(webhook->columns[i]) >= NAMEDATALEN)
-			continue;			/* no column has this name */
-		hash_search(merge->columns, webhook->columns[i], HASH_ENTER, &found);
-		if (found)
-			continue;
-		event->columns = container_grow(event->columns, event->ncolumns, &merge->columns_space, 4, sizeof(char *),
-										CurrentMemoryContext);
-		event->columns[event->ncolumns++] = webhook->columns[i];
-	}
+		catalog_event_add_column(merge->columns, webhook->columns[i],
+								 &event->columns, &event->ncolumns, &merge->columns_space);
+	if (event->condition_reads_all)
+		return;
+	foreach(cell, webhook->condition_columns)
+		catalog_event_add_column(merge->condition_columns, lfirst(cell),
+								 &event->condition_columns, &event->ncondition_columns,
+								 &merge->condition_columns_space);
 }
 
 /* Add a webhook to an event. */
@@ -367,11 +387,14 @@ catalog_event_form(const CatalogWebhookList *webhooks, CatalogFilter filter, voi
 	event->plain = true;
 	merge.owners = container_hash("webhook owners seen", 16, sizeof(Oid), sizeof(Oid), CurrentMemoryContext);
 	merge.columns = container_name_hash("webhook columns seen", 16, NAMEDATALEN, NAMEDATALEN, CurrentMemoryContext);
+	merge.condition_columns = container_name_hash("condition columns seen", 16, NAMEDATALEN, NAMEDATALEN,
+												  CurrentMemoryContext);
 	for (int i = 0; i < webhooks->count; i++)
 		if (filter == NULL || filter(webhooks->items[i], arg))
 			catalog_event_merge_webhook(&merge, webhooks->items[i]);
 	hash_destroy(merge.owners);
 	hash_destroy(merge.columns);
+	hash_destroy(merge.condition_columns);
 
 	if (event->plain && event->wanted)
 	{

@@ -29,6 +29,8 @@ typedef struct CatalogWebhook
 	char	  **columns;
 	Jsonb	   *filter;			/* or NULL */
 	JsonPath   *condition;		/* or NULL */
+	List	   *condition_columns;	/* see condition.h */
+	bool		condition_reads_all;	/* not only these columns? */
 	int			previous;		/* CATALOG_CHANGED, CATALOG_FORMER or 0 */
 	char	   *integration;	/* or NULL */
 	bool		uid_in_url;		/* is the event UID part of its URL? */
@@ -54,7 +56,11 @@ typedef struct CatalogEvent
 									 * for any UID; or NULL */
 	ArrayType  *all_ids;		/* when plain */
 	bool		asks_uid;		/* does any webhook depend on the event UID? */
+	bool		asks_filter;	/* does any webhook have a filter? */
 	bool		asks_condition; /* does any webhook have a condition? */
+	bool		condition_reads_all;	/* do conditions read whole rows? */
+	int			ncondition_columns; /* else, the columns that they read */
+	char	  **condition_columns;
 	int			previous;		/* of all webhooks */
 	bool		any_change;		/* does any webhook want an update whatever
 								 * has changed? */

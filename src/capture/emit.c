@@ -146,6 +146,8 @@ webhook_emit(PG_FUNCTION_ARGS)
 	match.integration = active.integration;
 	match.event_uid = message.event_uid;
 	match.payload = message.payload;
+	if (event->asks_condition)
+		match.rows = match_condition_document(message.payload, NULL);
 	message.webhook_ids = match_webhooks(event, &match);
 	if (message.webhook_ids == NULL)
 		outbox_new_message_id(&message_id);

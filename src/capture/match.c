@@ -189,14 +189,6 @@ match_is_predicate(JsonPath *condition)
 }
 
 static bool
-match_condition_holds(const CatalogWebhook *webhook, Match *match)
-{
-	if (match->both == NULL)
-		match->both = match_condition_document(match->deletes ? NULL : match->payload, match->former);
-	return match_condition(webhook->condition, match->both);
-}
-
-static bool
 match_lists_contain(const CatalogWebhookList *const *lists, int64 id)
 {
 	for (int i = 0; i < MATCH_LISTS; i++)
@@ -253,7 +245,7 @@ match_list(const CatalogWebhookList *list, Match *match, Datum *ids, int n)
 		if (webhook->filter != NULL &&
 			(match->payload == NULL || !match_filter(webhook, match->payload, &match->parsed)))
 			continue;
-		if (webhook->condition != NULL && !match_condition_holds(webhook, match))
+		if (webhook->condition != NULL && !match_condition(webhook->condition, match->rows))
 			continue;
 		match->previous |= webhook->previous;
 		ids[n++] = Int64GetDatum(webhook->id);

@@ -32,13 +32,10 @@ typedef struct Match
 	TupleTableSlot *old;		/* set for an update, else NULL */
 	TupleTableSlot *new;
 	const char *event_uid;
-	const char *payload;
+	const char *payload;		/* only needed if there are filters */
 	Jsonb	   *parsed;			/* the payload, NULL until a filter needs it */
-	const char *former;			/* the payload before the change; only needed
-								 * if there are conditions */
-	bool		deletes;		/* is nothing there any more? */
-	Jsonb	   *both;			/* input of conditions, NULL until one needs
-								 * it */
+	Jsonb	   *rows;			/* what conditions are about; only needed if
+								 * there are any */
 	int			previous;		/* result: what the matched webhooks need of
 								 * the row before, see catalog.h */
 } Match;

@@ -35,11 +35,58 @@ report_former(Change *change, const WatchAudience *audience, int *len)
 	return evaluate_payload(change->table, audience, change->old, values, len);
 }
 
-/* Add what webhooks need of the row before; former is NULL if it is not known yet. */
 static void
-report_add_previous(Change *change, const WatchAudience *audience, WatchAction action, int previous,
-					char *former, int former_len, OutboxRow *message)
+report_set_payload(Change *change, const WatchAudience *audience, OutboxRow *message)
 {
+	if (message->payload == NULL)
+		message->payload = evaluate_payload(change->table, audience, change->new ? change->new : change->old,
+											change_values(change, 0), &message->payload_len);
+}
+
+/*
+ * What conditions are about.  Payloads that this takes are set in the message.
+ *
+ * Usually conditions read a few columns, and are true for few of the changes, so that
+ * most rows need not be converted as a whole.
+ */
+static Jsonb *
+report_rows(Change *change, const WatchAudience *audience, WatchAction action, OutboxRow *message)
+{
+	const Bitmapset *columns = audience->condition_columns[action];
+	TupleTableSlot *new = action == WATCH_DELETE ? NULL : change->new;
+	TupleTableSlot *old = action == WATCH_CREATE ? NULL : change->old;
+	StringInfoData buf;
+
+	if (change->table->json == NULL || audience->events[action]->condition_reads_all)
+	{
+		report_set_payload(change, audience, message);
+		if (old != NULL)
+			message->former = report_former(change, audience, &message->former_len);
+		return match_condition_document(action == WATCH_DELETE ? NULL : message->payload, message->former);
+	}
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "{\"new\":");
+	if (new != NULL)
+		evaluate_append_columns(change->table, audience, new, columns, &buf);
+	else
+		appendStringInfoString(&buf, "null");
+	appendStringInfoString(&buf, ",\"old\":");
+	if (old != NULL)
+		evaluate_append_columns(change->table, audience, old, columns, &buf);
+	else
+		appendStringInfoString(&buf, "null");
+	appendStringInfoChar(&buf, '}');
+	return match_parse_payload(buf.data);
+}
+
+/* Add what webhooks need of the row before, and remove what was only needed to find them. */
+static void
+report_set_previous(Change *change, const WatchAudience *audience, WatchAction action, int previous,
+					OutboxRow *message)
+{
+	const char *former = message->former;
+
+	message->former = NULL;
 	if (action == WATCH_CREATE || (action == WATCH_DELETE && !(previous & CATALOG_FORMER)) || previous == 0)
 		return;
 	if (change->old == NULL)
@@ -51,8 +98,7 @@ report_add_previous(Change *change, const WatchAudience *audience, WatchAction a
 	else if ((previous & CATALOG_FORMER) || change->table->json == NULL)
 	{
 		/* What has changed can be seen from it. */
-		message->former = former ? former : report_former(change, audience, &former_len);
-		message->former_len = former_len;
+		message->former = former ? former : report_former(change, audience, &message->former_len);
 	}
 	else
 		message->changed = evaluate_changed(change->table, audience, change->old, change->new, &message->changed_len);
@@ -69,8 +115,6 @@ report_append(Change *change, const WatchAudience *audience, WatchAction action,
 	Match		match = {part, change->integration.integration, change->only, audience->columns};
 	OutboxRow	message = {0};
 	pg_uuid_t	message_id;
-	char	   *former = NULL;
-	int			former_len = 0;
 
 	Assert(action < WATCH_NACTIONS);
 	Assert(change->ruled || !(part & MATCH_INTEGRATED));
@@ -82,19 +126,18 @@ report_append(Change *change, const WatchAudience *audience, WatchAction action,
 	if (match_lists(event, &match, lists) == 0)
 		return;
 
-	message.payload = evaluate_payload(table, audience, change->new ? change->new : change->old, values,
-									   &message.payload_len);
-	if (event->asks_condition && action != WATCH_CREATE && change->old != NULL)
-		former = report_former(change, audience, &former_len);
+	if (event->asks_filter)
+		report_set_payload(change, audience, &message);
+	if (event->asks_condition)
+		match.rows = report_rows(change, audience, action, &message);
 	match.payload = message.payload;
-	match.former = former;
-	match.deletes = action == WATCH_DELETE;
 	match.old = action == WATCH_UPDATE ? change->old : NULL;
 	match.new = change->new;
 	message.webhook_ids = match_webhooks(event, &match);
 	if (message.webhook_ids == NULL)
 		return;
-	report_add_previous(change, audience, action, match.previous, former, former_len, &message);
+	report_set_payload(change, audience, &message);
+	report_set_previous(change, audience, action, match.previous, &message);
 	message.relation = table->root;
 	message.event = table->event_names[action];
 	message.entity_type = table->entity_type;

@@ -60,7 +60,7 @@ audience_fill(const WatchedTable *table, Bitmapset *columns, TupleDesc desc, Wat
 	memset(audience, 0, sizeof(*audience));
 	audience->columns = columns;
 	npayload = audience_filter_columns(table->payload, table->npayload, columns, &payload);
-	audience->json = row_json_create(desc, payload, NULL, npayload);
+	audience->json = row_json_create(desc, payload, npayload);
 	audience->ncompare = audience_filter_columns(table->compare, table->ncompare, columns, &audience->compare);
 }
 
@@ -161,6 +161,17 @@ audience_is_subscribed(const WatchedTable *table, WatchAction action)
 	return false;
 }
 
+/* Add the columns of these names to a set. */
+static Bitmapset *
+audience_add_columns(Bitmapset *columns, TupleDesc desc, char **names, int n)
+{
+	for (int i = 0; i < n; i++)
+		for (int a = 0; a < desc->natts; a++)
+			if (!TupleDescAttr(desc, a)->attisdropped && strcmp(NameStr(TupleDescAttr(desc, a)->attname), names[i]) == 0)
+				columns = bms_add_member(columns, a + 1);
+	return columns;
+}
+
 /* Set the columns whose updates webhooks want, unless one wants all updates. */
 static void
 audience_set_update_columns(WatchedTable *table, TupleDesc desc)
@@ -172,11 +183,7 @@ audience_set_update_columns(WatchedTable *table, TupleDesc desc)
 		const CatalogEvent *event = table->audiences[i].events[WATCH_UPDATE];
 
 		table->any_update |= event->any_change;
-		for (int c = 0; c < event->ncolumns; c++)
-			for (int a = 0; a < desc->natts; a++)
-				if (!TupleDescAttr(desc, a)->attisdropped &&
-					strcmp(NameStr(TupleDescAttr(desc, a)->attname), event->columns[c]) == 0)
-					table->update_columns = bms_add_member(table->update_columns, a + 1);
+		table->update_columns = audience_add_columns(table->update_columns, desc, event->columns, event->ncolumns);
 	}
 }
 
@@ -190,6 +197,8 @@ audience_set_conditions(WatchedTable *table, TupleDesc desc)
 		{
 			const CatalogEvent *event = table->audiences[i].events[a];
 
+			table->audiences[i].condition_columns[a] =
+				audience_add_columns(NULL, desc, event->condition_columns, event->ncondition_columns);
 			if (event->asks_uid)
 				asked |= WATCH_BIT(WATCH_EVENT_UID);
 			if (event->by_integration != NULL)

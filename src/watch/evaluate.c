@@ -366,23 +366,33 @@ evaluate_warn_of_text(const WatchedTable *table, TupleDesc desc, AttrNumber attn
 					   format_type_be(TupleDescAttr(desc, attnum - 1)->atttypid))));
 }
 
-/* A row as JSON, or these columns of it. */
-static char *
-evaluate_json(WatchedTable *table, RowJson *json, TupleTableSlot *slot, const Bitmapset *columns, int *len)
+void
+evaluate_append_columns(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
+						const Bitmapset *columns, StringInfo buf)
 {
-	StringInfoData buf;
 	RunAs		state;
 	AttrNumber	as_text;
 
-	initStringInfo(&buf);
+	Assert(audience->json != NULL);
 	slot_getallattrs(slot);
 	if (table->calls_users)
 		run_as_table_owner(table->owner, table->search_path, &state);
-	as_text = row_json_append(json, &buf, slot->tts_values, slot->tts_isnull, columns);
+	as_text = row_json_append(audience->json, buf, slot->tts_values, slot->tts_isnull, columns);
 	if (table->calls_users)
 		run_as_end(&state);
 	if (as_text != InvalidAttrNumber)
 		evaluate_warn_of_text(table, slot->tts_tupleDescriptor, as_text);
+}
+
+/* A row as JSON, or these columns of it. */
+static char *
+evaluate_json(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot, const Bitmapset *columns,
+			  int *len)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	evaluate_append_columns(table, audience, slot, columns, &buf);
 	*len = buf.len;
 	return buf.data;
 }
@@ -394,7 +404,7 @@ evaluate_payload(WatchedTable *table, const WatchAudience *audience, TupleTableS
 	char	   *payload = values->text[WATCH_PAYLOAD];
 
 	if (table->json != NULL)
-		return evaluate_json(table, audience->json, slot, NULL, len);
+		return evaluate_json(table, audience, slot, NULL, len);
 	*len = payload ? strlen(payload) : 0;
 	return payload;
 }
@@ -412,7 +422,7 @@ evaluate_changed(WatchedTable *table, const WatchAudience *audience, TupleTableS
 		if (evaluate_column_changed(old, new, table->payload[i]))
 			changed = bms_add_member(changed, table->payload[i]);
 	if (changed != NULL)
-		return evaluate_json(table, audience->json, old, changed, len);
+		return evaluate_json(table, audience, old, changed, len);
 	*len = 2;
 	return pstrdup("{}");
 }

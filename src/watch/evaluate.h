@@ -61,6 +61,10 @@ extern char *evaluate_payload(WatchedTable *table, const WatchAudience *audience
 extern char *evaluate_changed(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *old,
 							  TupleTableSlot *new, int *len);
 
+/* Append these columns of the payload as a JSON object, for a table without payload function.  NULL: all. */
+extern void evaluate_append_columns(WatchedTable *table, const WatchAudience *audience, TupleTableSlot *slot,
+									const Bitmapset *columns, StringInfo buf);
+
 /* Text of a field that is a plain column, palloc'd; NULL if it is null or not a plain column. */
 extern char *evaluate_column(WatchedTable *table, TupleTableSlot *slot, WatchField field);
 

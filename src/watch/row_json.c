@@ -504,7 +504,7 @@ row_json_resolve_users(RowJsonColumn *column)
 }
 
 RowJson *
-row_json_create(TupleDesc desc, const AttrNumber *attnums, const char *const *names, int n)
+row_json_create(TupleDesc desc, const AttrNumber *attnums, int n)
 {
 	RowJson    *row = palloc0(offsetof(RowJson, columns) + n * sizeof(RowJsonColumn));
 
@@ -512,14 +512,13 @@ row_json_create(TupleDesc desc, const AttrNumber *attnums, const char *const *na
 	for (int i = 0; i < n; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, attnums[i] - 1);
-		const char *name = (names && names[i]) ? names[i] : NameStr(att->attname);
 
 		Assert(!att->attisdropped);
 		row->columns[i].index = attnums[i] - 1;
 		row_json_resolve_type(&row->columns[i], att->atttypid);
 		row->settings |= row->columns[i].settings;
 		row->calls_users |= row_json_resolve_users(&row->columns[i]);
-		row_json_set_prefix(&row->columns[i], name, i == 0);
+		row_json_set_prefix(&row->columns[i], NameStr(att->attname), i == 0);
 	}
 
 	/*

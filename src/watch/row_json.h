@@ -15,13 +15,8 @@
 /* Columns of a row type, with all catalog lookups done. */
 typedef struct RowJson RowJson;
 
-/*
- * Prepare to convert columns attnums[0..n-1] of desc, in this order.  If names and
- * names[i] are not NULL, names[i] is used as key instead of the column's name.
- * Palloc'd; does not refer to desc.
- */
-extern RowJson *row_json_create(TupleDesc desc, const AttrNumber *attnums,
-								const char *const *names, int n);
+/* Prepare to convert columns attnums[0..n-1] of desc, in this order.  Palloc'd; does not refer to desc. */
+extern RowJson *row_json_create(TupleDesc desc, const AttrNumber *attnums, int n);
 
 /*
  * Append "{...}" for a row given as arrays indexed by attnum - 1, with all columns or,

@@ -252,7 +252,7 @@ watch_set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, Tuple
 	}
 	if (!watch_is_expression(table, WATCH_PAYLOAD))
 	{
-		table->json = row_json_create(desc, table->payload, NULL, table->npayload);
+		table->json = row_json_create(desc, table->payload, table->npayload);
 		table->calls_users = row_json_calls_users(table->json);
 	}
 }

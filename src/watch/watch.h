@@ -55,6 +55,7 @@ typedef struct WatchAudience
 	const CatalogEvent *events[WATCH_NACTIONS];
 	Bitmapset  *columns;		/* NULL: all of them */
 	RowJson    *json;			/* payload from columns; NULL: by a function */
+	Bitmapset  *condition_columns[WATCH_NACTIONS];	/* that conditions read */
 	int			ncompare;		/* columns whose change causes a message about
 								 * an update */
 	AttrNumber *compare;
