@@ -46,30 +46,31 @@ limited()
 	shift
 	(exec $to_user timeout -k 10 "$limit" "$@") &
 	child=$!
-	echo $child >"$scratch/child.pid"
+	: >"$scratch/child.$child"
 	wait $child
 	set -- $?
-	child=
-	rm -f "$scratch/child.pid"
+	rm -f "$scratch/child.$child"
 	return "$1"
 }
 
 # End what limited() has started, also when it was started by a run that is dead.
-end_child()
+end_children()
 {
-	[ -f "$scratch/child.pid" ] || return
-	pid=$(cat "$scratch/child.pid")
-	rm -f "$scratch/child.pid"
-	if grep -qs "$scratch" "/proc/$pid/cmdline"
-	then
-		kill "$pid"
-		tries=0
-		while kill -0 "$pid" 2>/dev/null && [ $tries -lt 100 ]
-		do
-			tries=$((tries + 1))
-			sleep 0.1
-		done
-	fi
+	for file in "$scratch"/child.*
+	do
+		pid=${file##*.}
+		if grep -qs "$scratch" "/proc/$pid/cmdline"
+		then
+			kill "$pid"
+			tries=0
+			while kill -0 "$pid" 2>/dev/null && [ $tries -lt 100 ]
+			do
+				tries=$((tries + 1))
+				sleep 0.1
+			done
+		fi
+		rm -f "$file"
+	done
 }
 
 # can_enter directory: may the user whom the server runs as?  Before there is such a user, anybody stands for it.
@@ -155,7 +156,7 @@ end_scratch()
 	then
 		die "Another run, with process id $other, is under way in $scratch."
 	fi
-	end_child
+	end_children
 	stop_servers "$scratch"
 }
 
