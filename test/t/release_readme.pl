@@ -235,6 +235,40 @@ SKIP:
 	five_minutes('js', 'receiver.js', 'node');
 }
 
+# The receiver with the lines that unpack batches
+
+{
+	my ($program) = blocks('Five minutes', 'python');
+	my ($unpacks) = blocks('Webhooks', 'python');
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $database = 'batches';
+
+	$program =~ s/\b8080\b/$port/;
+	$program =~ s/^ +if ok and.*\n.*\n.*seen\.add.*\n/$unpacks/m or fail('the receiver has lines to replace');
+	$program =~ s/^import /import json, /;
+	append_to_file("$dir/receiver.py", $program);
+	create_database($database);
+	sql($database, q{CREATE TABLE orders (id integer PRIMARY KEY); SELECT webhook.watch('orders', 'order')});
+	sql($database, "SELECT webhook.create_webhook('shop', 'order.*', 'http://127.0.0.1:$port/hook', batch_size => 100, batch_wait => '1 s')");
+	my $receiver = start_program($port, "$dir/output", command => [ 'python3', "$dir/receiver.py" ],
+		WEBHOOK_SECRET => sql($database, 'SELECT webhook.get_secret(id) FROM webhook.webhook'));
+
+	sql($database, 'INSERT INTO orders SELECT generate_series(1, 10)');
+	ok($node->poll_query_until($database, 'SELECT delivered = 10 FROM webhook.stat_webhooks'), 'X5: the receiver accepts batches');
+	my $first = slurp_file("$dir/output");
+	is(join(',', map { decode_json($_)->{result}{id} } split(/\n/, $first)), '1,2,3,4,5,6,7,8,9,10', 'X5: ... and unpacks them');
+
+	# one of the messages again, in a batch of its own, and a new one
+	my $again = decode_json((split(/\n/, $first))[2])->{id};
+	sql($database, "SELECT webhook.redeliver(1, '$again')");
+	ok($node->poll_query_until($database, 'SELECT delivered = 11 FROM webhook.stat_webhooks'), 'X5: a repeat is accepted');
+	sql($database, 'INSERT INTO orders VALUES (11)');
+	ok($node->poll_query_until($database, 'SELECT delivered = 12 FROM webhook.stat_webhooks'), 'X5: ... and another message');
+	like(slurp_file("$dir/output"), qr/\A\Q$first\E\{.*"id": 11\}\}\n\z/, 'X5: ... but the work is done once');
+	$receiver->kill_kill;
+}
+
 # The outage on one screen: statements after "=> ", and what they return
 
 {
