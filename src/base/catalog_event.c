@@ -111,7 +111,8 @@ catalog_event_is_unwanted(HeapTuple tuple, TupleDesc desc)
 
 /*
  * What a webhook needs of the row before a change.  If payloads are converted before
- * they are sent, so is the former one, and what has changed shows afterwards.
+ * they are sent, the worker converts the former one as well, and what has changed is
+ * known only after that.
  */
 static int
 catalog_event_read_previous(const CatalogWebhook *webhook, HeapTuple tuple, TupleDesc desc)
@@ -232,7 +233,7 @@ catalog_event_find_webhooks(const char *name)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(SPI_result));
 }
 
-/* Take the webhooks that were found into the cache, and into the list. */
+/* Add the webhooks that were found to the cache and to the list. */
 static void
 catalog_event_take_webhooks(CatalogWebhookList *list)
 {
@@ -333,7 +334,7 @@ catalog_event_add_column(HTAB *seen, char *name, char ***columns, int *n, int *s
 	(*columns)[(*n)++] = name;
 }
 
-/* Note what must be known of a row to find out whether it is for this webhook. */
+/* Record what decides whether a row is for this webhook. */
 static void
 catalog_event_add_conditions(Merge *merge, const CatalogWebhook *webhook)
 {
@@ -426,8 +427,8 @@ catalog_event_get(const char *name)
 		return entry;
 
 	/*
-	 * If an invalidation arrives meanwhile, the cache has ceased to be valid
-	 * when we return, and this entry may be used once only.
+	 * If an invalidation arrives while the webhooks are read, the cache is no
+	 * longer valid when we return, and this entry is used only once.
 	 */
 	strlcpy(fresh.name, name, CATALOG_NAME_SIZE);
 	catalog_event_load(oids, name, &fresh.webhooks);

@@ -14,7 +14,7 @@
 
 #include "base/catalog.h"
 
-/* What messages about a change need of the row before it, a set of these. */
+/* What messages about a change contain of the row before it, as bits. */
 #define CATALOG_CHANGED		0x01	/* the values of the columns that changed */
 #define CATALOG_FORMER		0x02	/* all of it */
 

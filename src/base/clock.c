@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * clock.c
- *		The time by which deliveries are scheduled, and one that is never set.
+ *		Two clocks: the one that deliveries are scheduled by, and a monotonic one.
  *
  *-------------------------------------------------------------------------
  */

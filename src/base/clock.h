@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * clock.h
- *		The time by which deliveries are scheduled, and one that is never set.
+ *		Two clocks: the one that deliveries are scheduled by, and a monotonic one.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +16,7 @@
  */
 extern TimestampTz clock_now(void);
 
-/* Microseconds of a clock that nobody sets, the same one in all processes. */
+/* Monotonic time in microseconds, comparable between all processes of the server. */
 extern int64 clock_monotonic(void);
 
 #endif							/* WEBHOOK_CLOCK_H */

@@ -3,12 +3,12 @@
  * condition.c
  *		Which columns the condition of a webhook reads.
  *
- * Most conditions compare a few columns, as in $.new.state != $.old.state.  Then
- * the two rows need not be converted as a whole.
+ * Most conditions compare a few columns, as in $.new.state != $.old.state.  To
+ * evaluate them, only these columns of the two rows must be converted.
  *
- * This only knows the items of a jsonpath that every supported release of
- * PostgreSQL has.  For others, and those that depend on the whole document,
- * the answer is that all columns are read.
+ * Only items of a jsonpath that exist in every supported release of PostgreSQL
+ * are recognized.  For others, and for those that depend on the whole
+ * document, all columns are assumed to be read.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +21,7 @@
 static bool condition_walk(JsonPathItem *item, List **columns);
 
 
-/* After $: is it new or old, and then a column?  Sets *item to that. */
+/* Does $ begin a path such as $.new.column?  Records the column, and sets *item to it. */
 static bool
 condition_walk_root(JsonPathItem *item, List **columns)
 {
@@ -77,7 +77,7 @@ condition_walk_subscripts(JsonPathItem *item, List **columns)
 	return true;
 }
 
-/* Walk through the item, without those that follow it. */
+/* Walk through one item, but not those that follow it in its path. */
 static bool
 condition_walk_item(JsonPathItem *item, List **columns)
 {

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * context.c
- *		What a session says of its changes: who makes them, and their trace.
+ *		The context that a session gives its changes: who makes them, and their trace.
  *
  * Any role can set these settings, also for a transaction or a function.  A message
- * has the values of the moment of its change.
+ * contains the values at the time of its change.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +25,7 @@ static char *context_value = NULL;
 static char *context_traceparent = NULL;
 static char *context_tracestate = NULL;
 
-/* All of them, or NULL while that must be formed anew. */
+/* The result of context_current(), or NULL if it must be formed again. */
 static char *context_text = NULL;
 
 
@@ -107,7 +107,7 @@ context_append_string(StringInfo out, const char *key, const char *value)
 	escape_json(out, value);
 }
 
-/* A state without its trace means nothing. */
+/* A tracestate is meaningless without its traceparent. */
 static void
 context_form_text(StringInfo out)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * context.h
- *		What a session says of its changes: who makes them, and their trace.
+ *		The context that a session gives its changes: who makes them, and their trace.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,7 +11,7 @@
 /* Bytes of the setting webhook.context. */
 #define CONTEXT_MAX_LENGTH	4096
 
-/* The context of messages about what was there already; the header webhook-replay has the value. */
+/* The context of messages about existing rows; the header webhook-replay contains the value. */
 #define CONTEXT_REPLAY			"replay"
 #define CONTEXT_OF_BACKFILL		"{\"" CONTEXT_REPLAY "\":\"backfill\"}"
 
@@ -19,9 +19,9 @@
 extern void context_define_settings(void);
 
 /*
- * The settings of this moment as JSON, {"traceparent": ..., "tracestate": ...,
- * "context": ...}, with those that are set; NULL if none is.  Valid until one of them
- * is changed.
+ * The current settings as JSON, {"traceparent": ..., "tracestate": ..., "context":
+ * ...}, with those that are set; NULL if none is.  Valid until one of them is
+ * changed.
  */
 extern const char *context_current(void);
 

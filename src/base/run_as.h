@@ -42,7 +42,7 @@ extern void run_as_table_owner(Oid owner, const char *search_path, RunAs *saved)
 extern void run_as_webhook_owner(Oid owner, RunAs *saved);
 
 /*
- * Act as a role to evaluate an expression that it has written, with its privileges: a
+ * Act as a role, to evaluate an expression that it wrote with its own privileges: a
  * security-restricted operation with this search_path, and the settings of
  * pinned_settings.h.
  */

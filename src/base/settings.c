@@ -205,7 +205,6 @@ settings_check_request_origin(char **newval, void **extra, GucSource source)
 	return false;
 }
 
-/* Settings of requests. */
 static void
 settings_define_request(void)
 {
@@ -287,7 +286,6 @@ settings_define_request(void)
 							NULL, NULL, NULL);
 }
 
-/* Settings of failed deliveries. */
 static void
 settings_define_failure(void)
 {
@@ -379,7 +377,6 @@ settings_define_deactivation(void)
 							NULL, NULL, NULL);
 }
 
-/* Settings of transforms and integrations. */
 static void
 settings_define_integration(void)
 {
@@ -408,7 +405,7 @@ settings_define_integration(void)
 
 /*
  * Settings about capture.  No session should be able to change how its rows are
- * captured, unless an administrator looks for a fault.
+ * captured, except when an administrator tracks down a problem.
  */
 static void
 settings_define_capture(void)
@@ -423,7 +420,6 @@ settings_define_capture(void)
 							 NULL, NULL, NULL);
 }
 
-/* Settings of the background workers. */
 static void
 settings_define_worker(void)
 {

@@ -4,9 +4,10 @@
  *		Append rows to a table of the extension, without SQL.
  *
  * Triggers and constraints are not considered.  Rows are entered in all indexes
- * that are ready for it: while REINDEX CONCURRENTLY is running, the table has two
- * of each, and the new one must not lack what is written then.  Indexes that
- * somebody has added on expressions, or on some of the rows, are not maintained.
+ * that are ready for inserts: while REINDEX CONCURRENTLY is running, the table
+ * has two of each, and the new one must contain what is written meanwhile.  The
+ * extension has no indexes on expressions or with a predicate, and if somebody
+ * has added one, it is not maintained.
  *
  *-------------------------------------------------------------------------
  */

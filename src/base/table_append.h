@@ -11,7 +11,7 @@
 #include "executor/tuptable.h"
 #include "utils/rel.h"
 
-/* The table must be locked for writing, and a snapshot be active in case that a value has to be toasted. */
+/* The table must be locked for writing, and a snapshot must be active, because values may be toasted. */
 extern void table_append(Relation rel, TupleTableSlot **slots, int n);
 
 #endif							/* WEBHOOK_TABLE_APPEND_H */

@@ -17,12 +17,12 @@
  *
  * Rows that the worker inserts need no lock, since no session has seen them.
  *
- * All locks of the server share one table of fixed size, so a transaction that changes many
- * webhooks cannot have a lock for each of them.  After some tens it takes one
- * that covers all webhooks, in a mode that conflicts with the worker's but not with that
- * of other sessions.  So a session waits for nothing but the end of
- * the worker's transaction, and this, too, cannot be part of a deadlock.  Sessions
- * exclude each other by locking the row of the webhook, after the lock here.
+ * All locks of the server share one table of fixed size, so a transaction that changes
+ * many webhooks cannot take a lock for each of them.  After MAX_SESSION_LOCKS it takes
+ * one that covers all webhooks, in a mode that conflicts with the worker's but not with
+ * that of other sessions.  So a session waits only for the end of the worker's
+ * transaction, and this cannot be part of a deadlock either.  Sessions exclude each
+ * other by locking the row of the webhook, after the lock here.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,10 +42,10 @@
 /* Keeps our locks apart from those of pg_advisory_lock(), whose classes are 1 and 2. */
 #define WEBHOOK_LOCK_CLASS	0x5748
 
-/* Limit per transaction of the worker: all sessions share the lock table. */
+/* Maximum per transaction of the worker: all sessions share the lock table. */
 #define MAX_LOCKS			1000
 
-/* Limit per transaction of a session; after that it locks all webhooks. */
+/* Maximum per transaction of a session; after that it locks all webhooks. */
 #define MAX_SESSION_LOCKS	32
 
 /* No webhook has this id; its lock covers all of them. */
