@@ -164,8 +164,8 @@ form_is_date(const char *s, bool *time)
 }
 
 /*
- * The date and time of a moment, as form_is_date() accepts it: replace the date by
- * that in UTC if an offset says how far away that is.
+ * Convert a timestamp that form_is_date() accepts to a date in UTC.  Without an
+ * offset, it remains unchanged.
  */
 static void
 form_date_to_utc(char *s)

@@ -36,7 +36,7 @@ extern void json_field_append_escaped(StringInfo buf, const char *text, int len)
 
 /*
  * A JSON text as a document.  Escapes that json accepts and jsonb does not, of
- * the character zero and of half a surrogate pair, become U+FFFD in the text.
+ * the NUL character and of half a surrogate pair, become U+FFFD in the text.
  */
 extern Jsonb *json_field_document(char *text);
 

@@ -19,7 +19,7 @@ typedef struct ShapeMapping ShapeMapping;
  */
 extern ShapeMapping *mapping_compile(Jsonb *document);
 
-/* The entries of the second, which replace those of the first that have the same name.  Either may be NULL. */
+/* Merge two mappings: entries of the second replace those of the first with the same name.  Either may be NULL. */
 extern ShapeMapping *mapping_merge(ShapeMapping *first, ShapeMapping *second);
 
 /* Append the converted payload, as JSON text. */

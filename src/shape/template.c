@@ -28,7 +28,7 @@ typedef struct TemplatePiece
 	char	   *text;			/* JSON text, or NULL */
 	int			text_len;
 	JsonField  *field;			/* when text is NULL */
-	bool		inside;			/* the hole is inside of a string */
+	bool		inside;			/* the placeholder is inside a string */
 } TemplatePiece;
 
 struct ShapeTemplate
@@ -75,7 +75,7 @@ template_parse_placeholder(const PathHole *hole)
 	return field;
 }
 
-/* A string; text holds the JSON in front of it.  One that is a placeholder as a whole may become any value. */
+/* Compile a string; text holds the JSON before it.  A string that is just one placeholder may become any value. */
 static void
 template_compile_string(ShapeTemplate *template, StringInfo text, const char *s)
 {

@@ -19,7 +19,7 @@ typedef struct ShapeTemplate ShapeTemplate;
  */
 extern ShapeTemplate *template_compile(Jsonb *document);
 
-/* Names at the beginning of the paths in a template; stops and returns the name that known() does not know. */
+/* The first name, of those that the paths in a template begin with, for which known() returns false; else NULL. */
 extern const char *template_unknown(const ShapeTemplate *template,
 									bool (*known) (const char *name, void *arg), void *arg);
 
