@@ -270,10 +270,10 @@ entity_query_is_subselect(const char *sql)
 
 /*
  * Join a field that is a sub-select.  The planner evaluates a sub-select in WHERE for
- * every row of the table.  In FROM it becomes a join, which can begin with the row
- * of the other table, and lead to those of ours through an index.  If the sub-select
- * returns several rows for one of ours, which is an error when that one is
- * evaluated, ours is found as often.
+ * every row of the table.  In FROM it becomes a join, which can begin with the row of
+ * the other table, and lead to those of ours through an index.  If the sub-select
+ * returns several rows for one of ours, which would be an error in an expression, our
+ * row is returned several times.
  */
 static void
 entity_query_append_join(EntityQuery *query, WatchedTable *table, WatchField field, bool null_matters)

@@ -291,7 +291,7 @@ evaluate_query_at(WatchedTable *table, unsigned fields, TupleTableSlot *slot, Co
 	PopActiveSnapshot();
 }
 
-/* Evaluate fields by a query, and look for what is missing in the past, if there is one. */
+/* Evaluate fields by a query.  For a deleted row, what it does not find is looked up as of earlier commands. */
 static void
 evaluate_query(WatchedTable *table, unsigned fields, TupleTableSlot *slot, CommandId past, WatchValues *values)
 {

@@ -32,7 +32,7 @@ extern void evaluate_row(WatchedTable *table, TupleTableSlot *slot, CommandId pa
 /* Copy fields, which must be known, from the values of another row. */
 extern void evaluate_copy(const WatchValues *from, unsigned fields, WatchValues *to);
 
-/* The command id of a snapshot that shows the database just after this version of a row was written. */
+/* The command id of a snapshot that shows the database right after this version of a row was written. */
 extern CommandId evaluate_past(HeapTuple tuple);
 
 /* Do two rows differ in this column?  For the first one, they must have been deformed up to it. */

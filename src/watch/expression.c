@@ -42,7 +42,7 @@
 struct Expression
 {
 	MemoryContext context;		/* contains everything below */
-	SPIPlanPtr	plan;			/* the parsed expression; tells when it is out
+	SPIPlanPtr	plan;			/* the parsed expression; shows when it is out
 								 * of date */
 	CachedExpression *planned;	/* likewise, after planning; NULL if it was
 								 * known before not to be pure */
@@ -285,7 +285,7 @@ expression_get(WatchedTable *table, TupleDesc desc, WatchField field)
 		return expression;
 	new = expression_create(table, desc, field);
 
-	/* Planning may have called functions, and those have brought us here. */
+	/* Planning may call functions that lead back to this one. */
 	if (table->expression[field] != NULL)
 		MemoryContextDelete(table->expression[field]->context);
 	table->expression[field] = new;

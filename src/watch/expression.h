@@ -36,7 +36,7 @@ extern Oid	expression_type(WatchedTable *table, TupleDesc desc, WatchField field
  */
 extern bool expression_columns_known(const WatchedTable *table, WatchField field, const Bitmapset **columns);
 
-/* What queries find by that name; palloc'd.  The store may be NULL while a query is only parsed. */
+/* What queries find as EXPRESSION_ROW_NAME; palloc'd.  The store may be NULL while a query is only parsed. */
 extern EphemeralNamedRelation expression_row(TupleDesc desc, Tuplestorestate *store);
 
 extern void expression_init(void);

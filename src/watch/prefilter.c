@@ -8,7 +8,7 @@
  * subscribes to it.  To find out, both must be converted to text and looked up.
  * This is done once for each pair of values: the results are cached by the binary
  * representation of the values in the row.  So a bulk INSERT for an event without
- * webhooks costs hardly more than without trigger.
+ * webhooks costs hardly more than without the trigger.
  *
  * This works for plain columns of types that are common for UIDs.  Otherwise
  * capture.c has to decide.
@@ -258,7 +258,7 @@ prefilter_evaluate(WatchedTable *table, WatchAction action, TupleTableSlot *slot
 	return PREFILTER_UNWANTED;
 }
 
-/* Make sure that there are entries for this action, emptying them if they are out of date. */
+/* Allocate the entries for this action, or empty them if they are out of date. */
 static void
 prefilter_reset(Prefilter *prefilter, WatchAction action)
 {

@@ -13,20 +13,19 @@
  * security-restricted operation, so that it cannot be used to obtain the
  * privileges of a role that changes a row.  It sees the completed statement.
  *
- * Starting a query costs several times what it takes to look up a row by its key.
- * So a query that has been started for one row of a statement goes on with the
- * next one: the row in the tuplestore is replaced, and the executor fetches one more
- * row.  That is right as long as nothing has changed that its snapshot does
- * not show.  All that changes or locks rows in this transaction uses a command id
- * first; so if no further one has been used since the query was started, nothing
- * has been changed in this transaction, and the rows that are captured were locked
- * before the snapshot was taken, which payment.c depends on.  Otherwise the query
- * is started anew.
+ * Starting a query costs several times what it takes to look up a row by its key.  So a
+ * query that has been started for one row of a statement is reused for the next one:
+ * the row in the tuplestore is replaced, and the executor fetches one more row.  That
+ * is correct as long as nothing has changed that its snapshot does not show.  Whatever
+ * changes or locks rows in this transaction first uses a command id.  So if none has
+ * been used since the query was started, nothing has been changed in this transaction,
+ * and the rows that are captured were locked before the snapshot was taken, which
+ * payment.c depends on.  Otherwise the query is started again.
  *
- * A query goes on only while a command is finishing, when row triggers
- * fire, or while COPY is running.  The end of that is the end of its queries (see RowQueryPhase).
- * So is the beginning of any utility command: a query holds its relations open, and they could
- * not be altered or dropped by a trigger.  An error drops the queries together
+ * Queries are reused only while a command is finishing, when row triggers fire, or
+ * while COPY is running, and they end with that phase (see RowQueryPhase).  The
+ * beginning of any utility command ends them, too: a query keeps its relations open, so
+ * that a trigger could not alter or drop them.  An error drops the queries together
  * with the subtransaction whose resources they are.
  *
  *-------------------------------------------------------------------------
@@ -92,7 +91,7 @@ typedef struct RunningQuery
 	RowReceiver receiver;
 } RunningQuery;
 
-/* A time during which queries go on; they are nested as commands are. */
+/* A phase during which queries are reused.  Phases are nested as commands are. */
 typedef struct RowQueryPhase
 {
 	struct RowQueryPhase *outer;
@@ -290,7 +289,7 @@ row_query_end(RunningQuery *running)
 	MemoryContextDelete(running->context);
 }
 
-/* ---------- queries that go on ---------- */
+/* ---------- reuse ---------- */
 
 static void
 row_query_begin_phase(RowQueryPhase *phase)
@@ -321,7 +320,7 @@ row_query_end_all(RowQueryPhase *phase)
 	}
 }
 
-/* The query that was started for an earlier row and can go on, or NULL. */
+/* The query that was started for an earlier row, if it can be reused; else NULL. */
 static RunningQuery *
 row_query_find(const RowQuery *query)
 {

@@ -156,7 +156,7 @@ watch_has_field(const WatchedTable *table, WatchField field)
 	return table->field_column[field] != 0 || watch_is_expression(table, field);
 }
 
-/* Can this action be that one for a receiver?  An update can, because of "deleted" or "paid". */
+/* Can a receiver see an action as the effective one?  An update can be anything, because of "deleted" or "paid". */
 static inline bool
 watch_may_become(const WatchedTable *table, WatchAction action, WatchAction effective)
 {

@@ -225,7 +225,7 @@ watch_api_check_result(SPIPlanPtr plan)
 				 errmsg("more than one value")));
 }
 
-/* Text could be cast to boolean, but a value that is none would make all writes to the table fail. */
+/* Text could be cast to boolean, but an invalid value would make writes to the table fail. */
 static void
 watch_api_check_boolean(const char *query, Oid rowtype)
 {
