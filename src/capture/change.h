@@ -25,8 +25,8 @@ typedef struct Change
 	TupleTableSlot *new;		/* NULL for a deleted row */
 	CommandId	past;			/* of a deleted row, see evaluate_past() */
 	struct DeferredRow *deferred;	/* the one that is being captured, or NULL */
-	int64		only;			/* for this webhook alone, which is sent what
-								 * is there already; 0: for all */
+	int64		only;			/* only for this webhook, which is sent
+								 * existing rows; 0: for all */
 
 	WatchValues values;			/* of the row that messages describe: the new
 								 * one, or the deleted one */
@@ -34,8 +34,8 @@ typedef struct Change
 
 	/* what the active integration is sent, see payment_decide() */
 	bool		ruled;
-	bool		nothing_but_payment;	/* nothing if only what says that it
-										 * is paid has changed */
+	bool		nothing_but_payment;	/* skip the change if only payment has
+										 * changed */
 	WatchAction ruling;			/* WATCH_NACTIONS: nothing */
 	ActiveIntegration integration;
 

@@ -10,9 +10,9 @@
  * positions for.  Then the rest of them, and all messages of later rows, get
  * new positions, so that they remain in order.
  *
- * Memory is bounded: above a limit, the further changes of a transaction are not
- * deferred.  They are captured without the event that is missing, and if payment
- * is an expression, their payments are recorded before those of deferred rows.
+ * Memory is bounded: beyond a limit, further changes of a transaction are not
+ * deferred.  They are captured without the missing event, and if payment is an
+ * expression, their payments are recorded before those of deferred rows.
  *
  *-------------------------------------------------------------------------
  */

@@ -18,10 +18,10 @@
  * is in the table and its unique indexes, under its lock; an error later in the
  * statement drops the message together with the row.
  *
- * The trigger itself captures what does not pass here: partitions, where an
+ * The trigger itself captures what does not pass through here: partitions, where an
  * UPDATE can be two halves; COPY and logical replication, which do not start the
- * executor; rows with user-defined expressions and functions, which must see
- * the completed statement.
+ * executor; rows with user-defined expressions and functions, which must see the
+ * completed statement.
  *
  * This depends on how the executor keeps the compiled conditions of triggers,
  * so it is left out of a build for a release of PostgreSQL that it was not tested

@@ -41,7 +41,7 @@ match_columns(const CatalogWebhook *webhook, const Bitmapset *visible, TupleTabl
 	return false;
 }
 
-/* In PG_CATCH(): forget an error that is about a value, rather than some general failure. */
+/* In PG_CATCH(): discard an error that is about a value, and rethrow any other. */
 static void
 match_ignore_data_error(MemoryContext context)
 {
@@ -110,7 +110,7 @@ match_condition_document(const char *new, const char *old)
 	return match_parse_payload(psprintf("{\"new\":%s,\"old\":%s}", new != NULL ? new : "null", old != NULL ? old : "null"));
 }
 
-/* Most errors, as a comparison of a string with a number, do not end the evaluation: the result is unknown, a null. */
+/* Most errors, such as comparing a string with a number, do not end the evaluation: the result is unknown, a null. */
 static bool
 match_jsonpath(JsonPath *condition, Jsonb *document, bool *unknown)
 {

@@ -27,7 +27,7 @@ typedef struct Match
 {
 	MatchPart	part;
 	const char *integration;	/* the active one, or NULL */
-	int64		only;			/* the webhook that it is for at most; 0: any */
+	int64		only;			/* if not 0, no other webhook is considered */
 	const Bitmapset *visible;	/* columns that may be compared; NULL: all */
 	TupleTableSlot *old;		/* set for an update, else NULL */
 	TupleTableSlot *new;
@@ -37,7 +37,7 @@ typedef struct Match
 	Jsonb	   *rows;			/* what conditions are about; only needed if
 								 * there are any */
 	int			previous;		/* result: what the matched webhooks need of
-								 * the row before, see catalog.h */
+								 * the row before, see catalog_event.h */
 } Match;
 
 /*

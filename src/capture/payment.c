@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * payment.c
- *		What payments mean for integrations, and what those know of them.
+ *		What payments mean for integrations, and the record of what those know.
  *
  * An event's override can say that becoming paid is not sent as an update, or
  * (only_paid) that unpaid entities do not exist for the integration.
@@ -165,7 +165,7 @@ payment_decide(Change *change)
 	facts = payment_facts(change);
 	plan = payment_rule_plan(&facts);
 
-	/* What receivers know of it is nothing that this webhook alone could say. */
+	/* One webhook alone cannot make all receivers forget the entity. */
 	if (change->only != 0)
 		plan.record &= PAYMENT_REMEMBER;
 	Assert(plan.record == 0 || facts.recorded);

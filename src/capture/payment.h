@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * payment.h
- *		What payments mean for integrations, and what those know of them.
+ *		What payments mean for integrations, and the record of what those know.
  *
  *-------------------------------------------------------------------------
  */

@@ -44,7 +44,8 @@ report_set_payload(Change *change, const WatchAudience *audience, OutboxRow *mes
 }
 
 /*
- * What conditions are about.  Payloads that this takes are set in the message.
+ * The document that conditions are evaluated on.  Payloads that it contains are set
+ * in the message.
  *
  * Usually conditions read a few columns, and are true for few of the changes, so that
  * most rows need not be converted as a whole.
@@ -79,7 +80,7 @@ report_rows(Change *change, const WatchAudience *audience, WatchAction action, O
 	return match_parse_payload(buf.data);
 }
 
-/* Add what webhooks need of the row before, and remove what was only needed to find them. */
+/* Add what webhooks need of the row before, and remove what was only needed for matching. */
 static void
 report_set_previous(Change *change, const WatchAudience *audience, WatchAction action, int previous,
 					OutboxRow *message)
@@ -97,7 +98,7 @@ report_set_previous(Change *change, const WatchAudience *audience, WatchAction a
 	}
 	else if ((previous & CATALOG_FORMER) || change->table->json == NULL)
 	{
-		/* What has changed can be seen from it. */
+		/* The worker derives what has changed from it. */
 		message->former = former ? former : report_former(change, audience, &message->former_len);
 	}
 	else
@@ -243,8 +244,8 @@ report_existing(Change *change, bool integrated)
 		return;
 
 	/*
-	 * Payment is decided only for an integration, as the decision is recorded
-	 * as what that knows.
+	 * Decide on payment only if an integration subscribes: the decision is
+	 * recorded as what receivers know.
 	 */
 	if (integrated)
 	{

@@ -14,8 +14,8 @@
 extern void report_change(Change *change);
 
 /*
- * The same for a row that is there already, as if it had just been created, for the
- * webhook change->only; integrated is whether that belongs to an integration.
+ * The same for an existing row, as if it had just been created, for the webhook
+ * change->only; integrated: does that belong to an integration?
  */
 extern void report_existing(Change *change, bool integrated);
 

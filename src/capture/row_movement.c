@@ -6,9 +6,9 @@
  * Such a row reaches the triggers as a DELETE and an INSERT.  The deleted tuple
  * says that it was moved; the inserted one does not, and may never come: a
  * trigger on the new partition can drop the row.  The next INSERT may then be of
- * another row, as MERGE and WITH can insert in the same command.  Only for an
- * UPDATE and nothing else is it certain that all rows that it inserts were moved;
- * otherwise the ids are compared.
+ * another row, as MERGE and WITH can insert in the same command.  Only in a plain
+ * UPDATE is it certain that all inserted rows were moved; otherwise the ids are
+ * compared.
  *
  * A row trigger does not know which command it fires for.  AFTER ROW triggers
  * fire while the executor finishes their command, so an ExecutorFinish hook
@@ -73,7 +73,10 @@ row_movement_free(MovingRow *row)
 static void
 row_movement_abandon(MovingRow *row)
 {
-	/* That may run commands, whose end must not find the row on the list. */
+	/*
+	 * This may run commands, which must not find the row on the list when
+	 * they end.
+	 */
 	row_movement_detach(row);
 	capture_row_copy(&row->copy, NULL);
 	row_movement_free(row);
@@ -142,8 +145,8 @@ row_movement_complete(WatchedTable *table, HeapTuple inserted, TupleTableSlot *s
 	if (same)
 	{
 		/*
-		 * Capturing may run commands, whose end must not find the row on the
-		 * list.
+		 * Capturing may run commands, which must not find the row on the list
+		 * when they end.
 		 */
 		row_movement_detach(row);
 		if (capture_row_wanted(&change))

@@ -17,7 +17,7 @@ typedef struct MovingRow MovingRow;
 /* Rows deleted from one partition and not yet inserted into another, the innermost command's first. */
 extern MovingRow *row_movement_rows;
 
-/* Is any? */
+/* Is there such a row? */
 static inline bool
 row_movement_pending(void)
 {
