@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * challenge.c
- *		Let an endpoint prove that it wants what is sent there.
+ *		Have an endpoint prove that it wants to receive messages.
  *
  * The states are those of handshake.c.  A nonce is valid for one question and one
- * answer, so that nobody can answer by what was seen before.
+ * answer, so an earlier answer cannot be replayed.
  *
  *-------------------------------------------------------------------------
  */
@@ -84,7 +84,7 @@ challenge_skip(ChallengeText *rest, const char *text)
 	return true;
 }
 
-/* The same for the nonce, without telling by the time that it takes how much of it is right. */
+/* The same for the nonce, in constant time: the duration must not reveal how much of it is right. */
 static bool
 challenge_skip_nonce(ChallengeText *rest, const char *nonce)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * challenge.h
- *		Let an endpoint prove that it wants what is sent there.
+ *		Have an endpoint prove that it wants to receive messages.
  *
  * Pure: OpenSSL only, no backend state.
  *
@@ -39,8 +39,8 @@ extern bool challenge_needed(const Challenge *challenge, const char *url);
 extern void challenge_ask(Challenge *challenge, const char *url, const unsigned char *nonce);
 
 /*
- * It has answered by a 2xx with this body: the nonce, or {"challenge": "nonce"}.
- * False: it is something else.
+ * It has responded with a 2xx and this body: the nonce, or {"challenge":
+ * "nonce"}.  False: it is something else.
  */
 extern bool challenge_answer(Challenge *challenge, const char *body, size_t len, int64_t now);
 

@@ -25,7 +25,7 @@
 
 #include "pure/handshake.h"
 
-/* More requests per minute than that are no limit. */
+/* A higher rate, in requests per minute, counts as no limit. */
 #define MAX_RATE	100000000
 
 static bool

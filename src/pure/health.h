@@ -26,7 +26,7 @@ typedef struct Health
 {
 	int			failures;		/* in a row since the last success */
 	int64_t		failing_since;	/* the first of them */
-	bool		failing;		/* one probe at a time, all else waits */
+	bool		failing;		/* one probe at a time, everything else waits */
 	int			probes;			/* attempts on the schedule so far, while
 								 * failing */
 	int64_t		next_probe_at;
@@ -53,7 +53,7 @@ typedef struct HealthFailure
 								 * included */
 	bool		probe;			/* it was the probe of a failing endpoint */
 	bool		gone;			/* the receiver said 410 */
-	bool		handshake;		/* it does not agree that anything is sent; no
+	bool		handshake;		/* the endpoint has refused permission; no
 								 * delivery has been tried */
 	int64_t		retry_after;	/* microseconds, 0 if the receiver did not say */
 	uint32_t	random;

@@ -4,9 +4,9 @@
  *		Histograms of durations.
  *
  * The bounds are the same for requests, which take milliseconds, and for
- * deliveries, which can take a day: then one table and one function serve both.
- * They grow by a factor of two or three, so a quantile computed from them is about
- * right.
+ * deliveries, which can take a day: then one table and one function serve both.  Up
+ * to a minute they grow by a factor of two to three, above that by four to six, so
+ * a quantile computed from them is an estimate.
  *
  *-------------------------------------------------------------------------
  */

@@ -15,7 +15,7 @@
 typedef struct JsonMembers
 {
 	const char *text;
-	const char *at;				/* where the next member is looked for */
+	const char *at;				/* where to look for the next member */
 } JsonMembers;
 
 /* Both are parts of the text; the key includes its quotes. */

@@ -22,7 +22,7 @@
  */
 #include "pure/payment_rule.h"
 
-/* How it is found out whether the integration knows the entity. */
+/* How to find out whether the integration knows the entity. */
 typedef enum PaymentKnown
 {
 	KNOWN_BY_ACTION,			/* unless the row is created */
@@ -114,8 +114,7 @@ payment_rule_plan(const PaymentFacts *facts)
 	PaymentPlan plan = {0};
 
 	/*
-	 * Nothing but payment can have changed, so nothing has to be found out
-	 * about the rest.
+	 * Nothing but payment can have changed, so the rest need not be compared.
 	 */
 	if (facts->notified && facts->ignores_payment && facts->paid)
 		return plan;

@@ -34,8 +34,8 @@ typedef enum PaymentMove
 typedef struct PaymentFacts
 {
 	PaymentAction action;		/* what happens to the row */
-	bool		notified;		/* nothing does, notify_payment() was called:
-								 * an update */
+	bool		notified;		/* nothing: notify_payment() was called, which
+								 * counts as an update */
 	PaymentMove move;
 	bool		hides_unpaid;	/* unpaid entities do not exist for the
 								 * integration */

@@ -29,8 +29,8 @@ result_of_success(Health *health)
 }
 
 /*
- * A receiver that refuses single messages works, also 410 is about the message
- * then; if it was failing, this was its probe.
+ * A receiver that refuses single messages works, so even 410 is about the
+ * message; if it was failing, this was its probe.
  */
 static ResultDecision
 result_of_refusal(Health *health)
@@ -96,7 +96,7 @@ result_is_divisible(const AttemptResult *result)
 	}
 }
 
-/* What cannot be prepared is no fault of the receiver's: it follows its own schedule. */
+/* A payload that cannot be prepared is not the receiver's fault: the delivery follows its own schedule. */
 static ResultDecision
 result_of_preparation(const RetrySchedule *schedule, const HealthFailure *failure)
 {

@@ -68,8 +68,8 @@ typedef struct ResultDecision
 	bool		judged;			/* the result says something about the
 								 * endpoint */
 	int64_t		delay;			/* microseconds, with RESULT_RETRY */
-	int			warn;			/* percent of the schedule that have elapsed
-								 * without a success, to be reported; or 0 */
+	int			warn;			/* percentage of the schedule to report as
+								 * elapsed without a success, or 0 */
 } ResultDecision;
 
 /* The statuses with which a webhook's deliveries fail at once. */

@@ -58,7 +58,7 @@ extern bool signature_has_header(const Signature *signature, const char *name);
 extern SignatureKey *signature_key_create(const Signature *signature, const char *secret);
 extern void signature_key_free(SignatureKey *key);
 
-/* The headers besides that of Standard Webhooks. */
+/* The number of headers, not counting that of Standard Webhooks. */
 extern int	signature_headers(const Signature *signature);
 
 /*

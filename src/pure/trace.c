@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * trace.c
- *		Trace context, as W3C's recommendation defines it.
+ *		Trace context, as defined by the W3C recommendation.
  *
  * A traceparent is version, trace id, parent id and flags, in lower-case
  * hexadecimal digits: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01.

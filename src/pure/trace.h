@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * trace.h
- *		Trace context, as W3C's recommendation defines it.
+ *		Trace context, as defined by the W3C recommendation.
  *
  *-------------------------------------------------------------------------
  */
