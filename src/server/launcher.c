@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.c
- *		The launcher: sees to it that each database is served.
+ *		The launcher: makes sure that every database is served.
  *
  * The launcher sleeps on its latch.  It is set by backends that create the
  * extension or commit something in a database without a worker, by DDL on databases,
@@ -50,7 +50,7 @@
 #define BACKOFF_MIN				(1 * USECS_PER_SEC)
 #define BACKOFF_MAX				(60 * USECS_PER_SEC)
 
-/* Is there a slot of a database that the last scan did not find, or that cannot be served? */
+/* Is there a slot for a database that the last scan did not find, or that cannot be served? */
 static bool launcher_scan_wanted = false;
 
 
@@ -146,8 +146,8 @@ launcher_tend_new_slot(DatabaseSlot *slot)
 }
 
 /*
- * A database without a worker: is there something to do?  While nothing is sent,
- * only what is unknown is looked at.
+ * Check whether a database without a worker needs one.  With webhook.dispatch =
+ * off, only a database whose visit is due does.
  */
 static int64
 launcher_tend_resting_slot(DatabaseSlot *slot, int64 now)
@@ -272,7 +272,7 @@ launcher_warn_out_of_slots(void)
 	warned = true;
 }
 
-/* Let all databases that have no worker try again what waits because of the setting. */
+/* webhook.allowed_networks has changed: let databases without a worker retry what it has blocked. */
 static void
 launcher_note_networks(void)
 {
@@ -281,7 +281,10 @@ launcher_note_networks(void)
 	{
 		DatabaseSlot *slot = shmem_slot(i);
 
-		/* A worker that is about to leave may not read the settings any more. */
+		/*
+		 * Set for all: a worker that is about to leave may not see the new
+		 * setting.
+		 */
 		slot->networks_changed = true;
 		if (slot->state == DATABASE_RESTING)
 			pg_atomic_write_u32(&slot->wake_requested, 1);

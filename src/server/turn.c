@@ -11,12 +11,12 @@
  *
  * A worker that has been asked to leave starts no more requests, and leaves when the
  * last one has ended, so that nothing is sent twice.  That can take as long as
- * webhook.timeout.  After a moment it does not count any more, so that receivers that
- * hang do not delay other databases.  So there can be up to twice as many workers,
- * if the server has background worker slots for them.
+ * webhook.timeout.  After LEAVE_PATIENCE it is no longer counted, so that receivers
+ * that hang do not delay other databases.  So there can be up to twice as many
+ * workers, if the server has background worker slots for them.
  *
- * If the server has no free slot for a worker, there are turns, too, with as many
- * workers as we have.
+ * If the server has no free slot for a worker, databases take turns, too, with the
+ * workers that there are.
  *
  * Only a few workers may be checking whether their database has the extension, so
  * that on a server with many databases they do not use up all background worker
@@ -62,7 +62,7 @@ typedef struct Census
 {
 	int			workers;		/* running, or still starting */
 	int			leaving;		/* of these, will make room soon */
-	int			overdue;		/* of these, are not counted any more */
+	int			overdue;		/* of these, are no longer counted */
 	int			probes;			/* of these, are checking for the extension */
 	int			ready;			/* databases that wait for a worker */
 } Census;
@@ -192,7 +192,7 @@ turn_ask_to_leave(DatabaseSlot *slot, bool leave, int64 now)
 		SetLatch(slot->latch);
 }
 
-/* Have as many workers leave as are needed for those that can be started soon. */
+/* Ask workers to leave for those that can be started soon. */
 static void
 turn_make_room(const Census *census, int room, int64 now)
 {
@@ -203,7 +203,7 @@ turn_make_room(const Census *census, int room, int64 now)
 		turn_ask_to_leave(slot, true, now);
 }
 
-/* Nobody waits any more: workers that wait for the last responses can stay. */
+/* No database waits any more: workers that were asked to leave can stay. */
 static void
 turn_let_stay(int64 now)
 {

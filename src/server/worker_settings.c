@@ -26,7 +26,7 @@ static const struct
 {
 	const char *name;
 	const char *value;
-}			island_settings[] = {
+}			worker_settings_list[] = {
 
 	/* identity and name lookup */
 	{"role", "none"},
@@ -71,7 +71,7 @@ static const struct
 	{"lc_numeric", "C"},
 	{"lc_time", "C"},
 
-	/* of messages about webhooks themselves */
+	/* context of messages about webhooks themselves */
 	{"webhook.context", ""},
 	{"webhook.traceparent", ""},
 	{"webhook.tracestate", ""},
@@ -97,11 +97,11 @@ static const struct
 void
 worker_settings_before_connection(void)
 {
-	for (int i = 0; i < lengthof(island_settings); i++)
+	for (int i = 0; i < lengthof(worker_settings_list); i++)
 	{
 		/* Not all of them exist in every release. */
-		if (GetConfigOption(island_settings[i].name, true, false) != NULL)
-			SetConfigOption(island_settings[i].name, island_settings[i].value, PGC_SUSET, PGC_S_OVERRIDE);
+		if (GetConfigOption(worker_settings_list[i].name, true, false) != NULL)
+			SetConfigOption(worker_settings_list[i].name, worker_settings_list[i].value, PGC_SUSET, PGC_S_OVERRIDE);
 	}
 }
 

@@ -8,10 +8,10 @@
 #ifndef WEBHOOK_WORKER_SETTINGS_H
 #define WEBHOOK_WORKER_SETTINGS_H
 
-/* Must be called before the process connects to a database, which applies the settings of that. */
+/* Must be called before the process connects to a database, which would apply settings of lower priority. */
 extern void worker_settings_before_connection(void);
 
-/* Must be called when it is connected. */
+/* Must be called right after that. */
 extern void worker_settings_after_connection(void);
 
 #endif							/* WEBHOOK_WORKER_SETTINGS_H */
