@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * activity_api.c
- *		SQL functions for what is counted by outcome and by duration.
+ *		SQL functions on counts by outcome and by duration.
  *
- * Such counts are bigint[] without the zeros at their end, see activity.c; null is
- * as good as empty.  The functions depend on nothing but their arguments, so they
+ * Such counts are bigint[] without the zeros at their end, see activity.c; null
+ * counts as empty.  The functions depend on nothing but their arguments, so they
  * work with any version of the extension.
  *
  *-------------------------------------------------------------------------
@@ -21,7 +21,7 @@
 #include "http/http.h"
 #include "pure/histogram.h"
 
-/* Counts that are longer were not written by us. */
+/* Longer arrays were not written by us. */
 #define COUNTS_MAX	64
 
 typedef struct Counts

@@ -24,7 +24,7 @@ PG_FUNCTION_INFO_V1(webhook_describe_event);
 PG_FUNCTION_INFO_V1(webhook_openapi);
 
 
-/* The result of the last statement, a jsonb, in memory that outlives SPI's. */
+/* Copy the jsonb that the last statement returned to memory that outlives SPI's. */
 static Jsonb *
 describe_api_result(void)
 {

@@ -4,8 +4,9 @@
  *		metrics(): counters, histograms and state in the text format of Prometheus.
  *
  * What is shown comes from metrics_webhooks(), metrics_workers() and
- * metrics_storage() in SQL.  It is formatted here, as a thousand webhooks have forty
- * thousand samples, and texts of megabytes should not be copied around.
+ * metrics_storage() in SQL.  It is formatted here rather than in SQL: a thousand
+ * webhooks have forty thousand samples, and SQL would copy megabytes of text several
+ * times.
  *
  *-------------------------------------------------------------------------
  */

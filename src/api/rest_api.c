@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(webhook_get_attendees);
 PG_FUNCTION_INFO_V1(webhook_rest_hook_sample);
 
 
-/* The arguments that both functions have. */
+/* The arguments that get_events() and get_attendees() have in common. */
 typedef struct Question
 {
 	IntegrationKey key;
@@ -100,7 +100,7 @@ rest_api_field_names(char *text)
 	}
 }
 
-/* Read the arguments that both functions have; first is the number of argument "page". */
+/* Read the common arguments; first is the number of argument "page". */
 static void
 rest_api_read_arguments(FunctionCallInfo fcinfo, int first, Question *question)
 {
@@ -411,8 +411,8 @@ rest_api_append_messages(StringInfo out, const char *event)
 
 /*
  * rest_hook_sample(event) returns jsonb: what a subscription to this trigger
- * name would be sent.  Of an application event, which is no row of a table,
- * that is what was emitted last.
+ * name would be sent.  For an application event, which has no table, that is
+ * what was emitted last.
  */
 Datum
 webhook_rest_hook_sample(PG_FUNCTION_ARGS)
