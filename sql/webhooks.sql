@@ -297,6 +297,29 @@ SELECT previous_secret, previous_secret_until FROM webhook.webhook WHERE id = :c
 SELECT webhook.rotate_secret(:crm, secret => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
 
 --
+-- X8: how access tokens are requested; bad input is refused and secrets are not shown
+SELECT webhook.create_webhook('oauth', 'a.b', 'https://example.com/', oauth => '{"token_url": "https://auth.example.com/token",
+    "grant": "refresh_token", "client_id": "c", "client_secret": "s3cr3t", "refresh_token": "s3cr3t", "scope": "a b"}') AS oauth \gset
+SELECT oauth FROM webhook.get_webhooks('oauth');
+SELECT left(changes, 60) AS changes, r.code, r.message FROM (VALUES ('[]'), ('"https://example.com/"'), ('{}'), ('{"secret": "s3cr3t"}'), ('{"token_url": null}'), ('{"token_url": 1}'),
+    ('{"client_id": null}'), ('{"client_id": ""}'), ('{"client_id": "a\r\nb"}'), ('{"client_id": {}}'), ('{"client_secret": null}'), ('{"client_secret": "a\nb"}'),
+    ('{"client_secret": "***"}'), ('{"client_secret": "file:nobody/token"}'), ('{"grant": null}'), ('{"grant": "password"}'), ('{"grant": "refresh_token"}'),
+    ('{"refresh_token": "a"}'), ('{"grant": "refresh_token", "refresh_token": "***"}'), ('{"auth": "header"}'), ('{"scope": ["a"]}'),
+    ('{"token_url": "ftp://example.com/"}'), ('{"token_url": "https://a:b@example.com/"}'), ('{"token_url": "https://example.com/{entity_id}"}'),
+    ('{"token_url": "https://example.com/a b"}'), ('{"token_url": "https://10.1.2.3/token"}'),
+    ('{"token_url": "http://0x0a.1/"}'), ('{"token_url": "http://[::1]/"}'), ('{"token_url": "http://[::ffff:169.254.169.254]:80/latest"}'),
+    ('{"scope": "' || repeat('x', 4001) || '"}'), ('{"auth": "body", "audience": "b"}')) AS v (changes),
+    refused(format('SELECT webhook.update_webhook(%s, %L)', :oauth, jsonb_build_object('oauth', CASE jsonb_typeof(changes::jsonb) WHEN 'object' THEN
+        jsonb_strip_nulls('{"token_url": "https://auth.example.com/token", "grant": "client_credentials", "client_id": "c", "client_secret": "s"}'::jsonb || changes::jsonb)
+        ELSE changes::jsonb END))) AS r;
+SELECT code, message, hint FROM refused(format('SELECT webhook.update_webhook(%s, %L)', :oauth, '{"headers": {"authorization": "Bearer x"}}'));
+SELECT code, message, hint FROM refused(format('SELECT webhook.update_webhook(%s, %L)', :oauth, '{"signature": "Authorization: {hmac_sha256_hex:{body}}"}'));
+SELECT webhook.update_webhook(:oauth, '{"oauth": null, "headers": {"authorization": "Bearer x"}}');
+SELECT oauth FROM webhook.get_webhooks('oauth');
+SELECT code, message FROM refused($$SELECT webhook.create_webhook('oauth', 'a.b', 'http://h/', headers => '{"Authorization": "x"}', oauth =>
+    '{"token_url": "http://h/", "grant": "client_credentials", "client_id": "c", "client_secret": "s"}')$$);
+SELECT webhook.delete_webhook_by_id(:oauth);
+
 -- X9: signatures that others expect; what the secret may be depends on them
 --
 SELECT webhook.create_webhook('signed', 'a.b', 'http://h/', signature => E' github \n\nX-Id: {id}', secret => 'any text') AS signed \gset

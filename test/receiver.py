@@ -34,6 +34,8 @@ wins.  Without any, the answer is 200 "ok".  What cannot be read as described is
     allowed_origin=VALUE  send it as WebHook-Allowed-Origin in answers to OPTIONS ("same": the origin that was asked for)
     allowed_rate=VALUE    ... and as WebHook-Allowed-Rate
     challenge=HOW         answer a challenge by its nonce (nonce), by JSON with it (json), or by another text
+    token=N               answer like a token server of OAuth 2: "token1", "token2", ..., which last N seconds
+    rotate=1              ... with a new refresh token each time ("refresh1", ...), after which only that one is accepted
     headers=N             send N bytes of further headers
     informational=N       send N interim answers (103) first
     delay=MS              wait before answering
@@ -86,7 +88,7 @@ REASONS = {200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently
 
 # Behaviours that can stand in a query string, and what their values are.
 KEYS = {"status": int, "body": str, "size": int, "location": str, "retry_after": str,
-        "allowed_origin": str, "allowed_rate": str, "challenge": str, "headers": int,
+        "allowed_origin": str, "allowed_rate": str, "challenge": str, "token": int, "rotate": int, "headers": int,
         "informational": int, "delay": int, "fail": int, "refuse": str, "max_body": int, "hang": str, "drip": int, "endless": int, "gzip_bomb": int,
         "broken": str, "reset": int, "close": int, "drop_next": int,
         "stray": str, "excess": str}
@@ -188,6 +190,7 @@ class Rules:
     def __init__(self):
         self.by_path = {}
         self.attempts = collections.Counter()
+        self.tokens = collections.Counter()
         self.changed = asyncio.Event()
 
     def set(self, rule):
@@ -201,6 +204,7 @@ class Rules:
     def reset(self):
         self.by_path.clear()
         self.attempts.clear()
+        self.tokens.clear()
         self.announce()
 
     def announce(self):
@@ -230,6 +234,8 @@ class Rules:
         behaviour.update(self.at_run_time(request.path) or {})
         if "fail" in behaviour:
             self.apply_fail(request, behaviour)
+        if "token" in behaviour:
+            self.apply_token(request, behaviour)
         if "refuse" in behaviour:
             self.apply_to(behaviour["refuse"].encode() in request.body, behaviour, 422)
         if "max_body" in behaviour:
@@ -242,6 +248,18 @@ class Rules:
             behaviour.setdefault("status", status)
         else:
             behaviour.clear()
+
+    def apply_token(self, request, behaviour):
+        form = dict(urllib.parse.parse_qsl(request.body.decode()))
+        number = self.tokens[request.path]
+        if behaviour.get("rotate") and number > 0 and form.get("refresh_token") != "refresh%d" % number:
+            behaviour.update(status=400, body='{"error": "invalid_grant"}')
+            return
+        self.tokens[request.path] += 1
+        answer = {"access_token": "token%d" % (number + 1), "token_type": "Bearer", "expires_in": behaviour["token"]}
+        if behaviour.get("rotate"):
+            answer["refresh_token"] = "refresh%d" % (number + 1)
+        behaviour["body"] = json.dumps(answer)
 
     def apply_fail(self, request, behaviour):
         message = (request.path, request.headers.get("webhook-id") or request.body)

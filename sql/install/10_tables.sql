@@ -45,12 +45,26 @@ CREATE TABLE webhook.webhook (
     no_retry              integer[],
     signature             text,
     challenge             boolean NOT NULL DEFAULT false,
-    activated_at          timestamptz     -- again, by a user; agreements from before are void
+    activated_at          timestamptz,    -- again, by a user; agreements from before are void
+    oauth                 jsonb           -- how access tokens are requested
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';
 CREATE INDEX webhook_app_idx ON webhook.webhook (app);
 CREATE INDEX webhook_events_idx ON webhook.webhook USING gin (events) WITH (fastupdate = off);     -- who subscribes to a trigger name
+
+-- Refresh tokens that replace the configured ones.  Added to by the worker; the newest of a webhook counts, older ones are
+-- removed when no session holds the webhook's lock.
+CREATE TABLE webhook.refresh_token (
+    webhook_id bigint NOT NULL,
+    configured text NOT NULL,         -- what it replaces: a hash of that, the token URL and the client
+    token      text NOT NULL,
+    saved_at   timestamptz NOT NULL
+);
+CREATE INDEX refresh_token_webhook_idx ON webhook.refresh_token (webhook_id);
+CREATE INDEX refresh_token_configured_idx ON webhook.refresh_token (configured);
+ALTER TABLE webhook.refresh_token REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.refresh_token IS 'the latest refresh tokens, where token servers replace them; holds secrets';
 
 CREATE TABLE webhook.watch (
     relation    regclass PRIMARY KEY,
@@ -346,6 +360,7 @@ SELECT pg_catalog.pg_extension_config_dump('webhook.webhook',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = owner) AND (integration IS NULL OR EXISTS (SELECT'
     ' FROM webhook.integration AS i JOIN pg_catalog.pg_roles AS r ON r.oid = i.owner WHERE i.name = integration))');
 SELECT pg_catalog.pg_extension_config_dump('webhook.webhook_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook.refresh_token', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook.watch',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)');
 SELECT pg_catalog.pg_extension_config_dump('webhook.outbox_0', '');

@@ -31,6 +31,7 @@ CREATE FUNCTION webhook.create_webhook(
     condition      text DEFAULT NULL,
     batch_size     integer DEFAULT NULL,
     batch_wait     interval DEFAULT NULL,
+    oauth          jsonb DEFAULT NULL,
     signature      text DEFAULT NULL,
     no_retry       integer[] DEFAULT NULL,
     challenge      boolean DEFAULT false
@@ -38,7 +39,7 @@ CREATE FUNCTION webhook.create_webhook(
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, text, integer[], boolean)
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, jsonb, text, integer[], boolean)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 
 CREATE FUNCTION webhook.update_webhook(id bigint, changes jsonb) RETURNS void
@@ -83,6 +84,7 @@ RETURNS TABLE (
     condition           text,
     batch_size          integer,
     batch_wait          interval,
+    oauth               jsonb,
     signature           text,
     no_retry            integer[],
     challenge           boolean

@@ -12,7 +12,23 @@ CREATE TABLE webhook.granted AS
 ALTER TABLE webhook.webhook ADD COLUMN previous text, ADD COLUMN condition jsonpath;
 ALTER TABLE webhook.webhook ADD COLUMN batch_size integer, ADD COLUMN batch_wait interval, ADD COLUMN no_retry integer[];
 ALTER TABLE webhook.webhook ADD COLUMN signature text, ADD COLUMN challenge boolean NOT NULL DEFAULT false,
-    ADD COLUMN activated_at timestamptz;
+    ADD COLUMN activated_at timestamptz, ADD COLUMN oauth jsonb;
+
+-- Refresh tokens that replace the configured ones.  Added to by the worker; the newest of a webhook counts, older ones are
+-- removed when no session holds the webhook's lock.
+CREATE TABLE webhook.refresh_token (
+    webhook_id bigint NOT NULL,
+    configured text NOT NULL,         -- what it replaces: a hash of that, the token URL and the client
+    token      text NOT NULL,
+    saved_at   timestamptz NOT NULL
+);
+CREATE INDEX refresh_token_webhook_idx ON webhook.refresh_token (webhook_id);
+CREATE INDEX refresh_token_configured_idx ON webhook.refresh_token (configured);
+ALTER TABLE webhook.refresh_token REPLICA IDENTITY FULL;
+COMMENT ON TABLE webhook.refresh_token IS 'the latest refresh tokens, where token servers replace them; holds secrets';
+SELECT pg_catalog.pg_extension_config_dump('webhook.refresh_token', '');
+REVOKE ALL ON webhook.refresh_token FROM PUBLIC;
+
 ALTER TABLE webhook.delivery ADD COLUMN changed json, ADD COLUMN former json, ADD COLUMN context json;
 DO $$
 BEGIN
@@ -78,6 +94,7 @@ RETURNS TABLE (
     condition           text,
     batch_size          integer,
     batch_wait          interval,
+    oauth               jsonb,
     signature           text,
     no_retry            integer[],
     challenge           boolean
@@ -213,6 +230,7 @@ CREATE FUNCTION webhook.create_webhook(
     condition      text DEFAULT NULL,
     batch_size     integer DEFAULT NULL,
     batch_wait     interval DEFAULT NULL,
+    oauth          jsonb DEFAULT NULL,
     signature      text DEFAULT NULL,
     no_retry       integer[] DEFAULT NULL,
     challenge      boolean DEFAULT false
@@ -220,7 +238,7 @@ CREATE FUNCTION webhook.create_webhook(
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, text, integer[], boolean)
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, jsonb, text, integer[], boolean)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 REVOKE ALL ON FUNCTION webhook.create_webhook FROM PUBLIC;
 

@@ -47,6 +47,7 @@ extern Datum check_rate_limit(const Field *field, Datum value);
 extern Datum check_max_in_flight(const Field *field, Datum value);
 extern Datum check_batch_size(const Field *field, Datum value);
 extern Datum check_batch_wait(const Field *field, Datum value);
+extern Datum check_oauth(const Field *field, Datum value);
 extern Datum check_signature(const Field *field, Datum value);
 extern Datum check_certificate(const Field *field, Datum value);
 extern Datum check_private_key(const Field *field, Datum value);

@@ -21,6 +21,7 @@
 
 #include "api/check.h"
 #include "api/fields.h"
+#include "api/oauth.h"
 #include "api/secret.h"
 #include "base/argument.h"
 
@@ -138,6 +139,10 @@ static const Field fields_table[FIELD_COUNT] =
 	[FIELD_BATCH_WAIT] = {
 		"batch_wait", INTERVALOID, false, NULL, INVALID, check_batch_wait,
 		"Specify an interval between 0 and 1 hour, without months or years, or NULL."
+	},
+	[FIELD_OAUTH] = {
+		"oauth", JSONBOID, false, NULL, INVALID, check_oauth,
+		OAUTH_HINT
 	},
 	[FIELD_SIGNATURE] = {
 		"signature", TEXTOID, false, NULL, INVALID, check_signature,

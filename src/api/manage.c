@@ -70,6 +70,7 @@ manage_delete_webhook(int64 id)
 		"DELETE FROM webhook.activity_minute_1 WHERE webhook_id = $1",
 		"DELETE FROM webhook.activity_hour WHERE webhook_id = $1",
 		"DELETE FROM webhook.activity_hour_1 WHERE webhook_id = $1",
+		"DELETE FROM webhook.refresh_token WHERE webhook_id = $1",
 		"DELETE FROM webhook.withheld WHERE webhook_id = $1",
 		"DELETE FROM webhook.notification WHERE webhook_id = $1",
 		"DELETE FROM webhook.backfill WHERE webhook_id = $1",

@@ -25,6 +25,7 @@
 #include "api/fields.h"
 #include "api/manage.h"
 #include "api/name_hints.h"
+#include "api/oauth.h"
 #include "api/secret.h"
 #include "base/argument.h"
 #include "base/clock.h"
@@ -139,6 +140,7 @@ webhook_create_webhook(PG_FUNCTION_ARGS)
 	signature = webhook_api_text(values[FIELD_SIGNATURE], nulls[FIELD_SIGNATURE]);
 	values[FIELD_SECRET] = secret_for_signature(values[FIELD_SECRET], signature);
 	secret_require_signature(TextDatumGetCString(values[FIELD_SECRET]), signature, DatumGetJsonbP(values[FIELD_HEADERS]));
+	oauth_require_no_authorization(nulls[FIELD_OAUTH], signature, DatumGetJsonbP(values[FIELD_HEADERS]));
 
 	types[FIELD_COUNT] = REGROLEOID;
 	values[FIELD_COUNT] = ObjectIdGetDatum(GetUserId());
@@ -243,12 +245,15 @@ webhook_api_store_changes(int64 id, const Changes *changes)
 		nulls[n] = changes->values[i].isnull;
 		appendStringInfo(&sql, "%s = $%d, ", field_name(i), ++n);
 	}
+	if (changes->changed[FIELD_OAUTH])
+		oauth_forget_replaced(id, changes->values[FIELD_OAUTH].value, changes->values[FIELD_OAUTH].isnull);
 	if (changes->changed[FIELD_SECRET] || changes->changed[FIELD_SIGNATURE])
 		appendStringInfoString(&sql, "previous_secret = NULL, previous_secret_until = NULL, ");
 	appendStringInfoString(&sql,
 						   "updated_at = pg_catalog.now() WHERE id = $1"
 						   " RETURNING client_cert IS NOT NULL, client_key IS NOT NULL, previous IS NULL, previous, format, method,"
-						   " batch_size IS NOT NULL, batch_wait IS NOT NULL, url, secret, COALESCE(signature, 'standard'), headers");
+						   " batch_size IS NOT NULL, batch_wait IS NOT NULL, url, secret, COALESCE(signature, 'standard'), headers,"
+						   " oauth IS NULL");
 	as_owner_execute(sql.data, SPI_OK_UPDATE_RETURNING, n, types, values, nulls);
 	webhook_api_check_client_pair(DatumGetBool(as_owner_result(1)), DatumGetBool(as_owner_result(2)));
 	webhook_api_check_previous(as_owner_result(4), DatumGetBool(as_owner_result(3)), as_owner_result(5),
@@ -257,6 +262,8 @@ webhook_api_store_changes(int64 id, const Changes *changes)
 							  as_owner_result(6), as_owner_result(9));
 	secret_require_signature(TextDatumGetCString(as_owner_result(10)), TextDatumGetCString(as_owner_result(11)),
 							 DatumGetJsonbP(as_owner_result(12)));
+	oauth_require_no_authorization(DatumGetBool(as_owner_result(13)), TextDatumGetCString(as_owner_result(11)),
+								   DatumGetJsonbP(as_owner_result(12)));
 }
 
 /* What a new secret may be depends on the signatures, which may change as well. */
@@ -363,6 +370,8 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 		" w.created_at, w.updated_at, w.owner, w.columns, w.filter, w.transform, w.ordering,"
 		" w.retry_schedule, w.timeout, w.rate_limit, w.max_in_flight, w.client_cert, w.ca_cert,"
 		" w.handshake, w.previous, w.condition::text, w.batch_size, w.batch_wait,"
+		" (SELECT jsonb_object_agg(o.key, CASE WHEN o.key IN ('client_secret', 'refresh_token') THEN '\"***\"' ELSE o.value END)"
+		"  FROM jsonb_each(w.oauth) AS o),"
 		" COALESCE(w.signature, 'standard'), w.no_retry, w.challenge"
 		" FROM webhook.webhook w JOIN webhook.stat_webhooks s ON s.webhook_id = w.id"
 		" WHERE ($1 IS NULL OR w.app = $1)"

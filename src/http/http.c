@@ -611,8 +611,9 @@ http_outcome_name(HttpOutcome outcome)
 		[HTTP_INVALID] = "invalid",
 		[HTTP_AGREED] = "agreed",
 		[HTTP_NOT_AGREED] = "not_agreed",
+		[HTTP_OAUTH] = "oauth",
 	};
 
-	ASSERT(outcome >= 0 && outcome <= HTTP_NOT_AGREED);
+	ASSERT(outcome >= 0 && outcome <= HTTP_OAUTH);
 	return names[outcome];
 }

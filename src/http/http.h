@@ -38,7 +38,9 @@ typedef enum HttpOutcome
 	HTTP_INVALID,				/* the request could not be built */
 	HTTP_AGREED,				/* set by the caller for a handshake
 								 * (handshake.h) */
-	HTTP_NOT_AGREED
+	HTTP_NOT_AGREED,
+	HTTP_OAUTH					/* set by the caller: there is no access
+								 * token, or the receiver has refused it */
 } HttpOutcome;
 
 /*

@@ -21,7 +21,6 @@
 #define HTTP_PORT		80
 #define HTTPS_PORT		443
 #define MAX_PORT		65535
-#define MAX_HOST_LENGTH 254		/* a full domain name and its final dot */
 
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -177,7 +176,7 @@ url_is_ipv6_literal(Span host)
 static bool
 url_is_host_name(Span host)
 {
-	if (host.len > MAX_HOST_LENGTH || !url_is_alnum(host.start[0]))
+	if (host.len > URL_MAX_HOST || !url_is_alnum(host.start[0]))
 		return false;
 	for (size_t i = 0; i < host.len; i++)
 	{
@@ -331,6 +330,28 @@ url_check(const char *url)
 
 	error = url_parse_origin(url, &origin);
 	return error != NULL ? error : url_check_path_and_query(origin.rest);
+}
+
+void
+url_host(const char *url, char *out, size_t size)
+{
+	Origin		origin;
+	bool		bracket;
+
+	out[0] = '\0';
+	if (url_parse_origin(url, &origin) != NULL)
+		return;
+	bracket = origin.host.start[0] == '[';
+	snprintf(out, size, "%.*s", (int) origin.host.len - 2 * bracket, origin.host.start + bracket);
+}
+
+size_t
+url_encode(const char *value, char *out, size_t size)
+{
+	Writer		writer = {.out = out,.size = size};
+
+	url_put_encoded(&writer, value, false);
+	return url_finish(&writer);
 }
 
 size_t

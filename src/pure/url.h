@@ -33,6 +33,13 @@ typedef struct UrlValues
  */
 extern const char *url_check(const char *url);
 
+/* Copy the host of an acceptable URL, an IPv6 address without its brackets. */
+#define URL_MAX_HOST			254 /* a full domain name and its final dot */
+extern void url_host(const char *url, char *out, size_t size);
+
+/* Percent-encode everything but unreserved characters.  Returns the length, or 0 if it does not fit in size. */
+extern size_t url_encode(const char *value, char *out, size_t size);
+
 /*
  * Fill in the placeholders, percent-encoding everything but unreserved
  * characters (those of "." and "..", too).  out has size bytes; returns the length, or 0 when it does not

@@ -21,6 +21,7 @@
 #include "pure/retry.h"
 #include "send/attempt.h"
 #include "send/attempt_log.h"
+#include "send/authorize.h"
 #include "send/batch.h"
 #include "send/dead_letter.h"
 #include "send/deactivation.h"
@@ -32,7 +33,9 @@
 #include "send/request.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
+#include "send/token.h"
 
+#define STATUS_GONE			410
 #define STATUS_TOO_LARGE	413
 
 static Http *attempt_http;
@@ -67,7 +70,7 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	AttemptResult described = {0};
 
 	described.delivered = result->outcome == HTTP_DELIVERED;
-	described.agreed = result->outcome == HTTP_AGREED;
+	described.agreed = result->outcome == HTTP_AGREED || delivery->attempt.again;
 	described.test = message_is_test(delivery->message);
 	described.unprepared = delivery->prepared.error != NULL && !delivery->probe;
 	described.active = endpoint->config.active;
@@ -79,7 +82,7 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	described.failure.now = now;
 	described.failure.attempts = delivery->attempts + 1;
 	described.failure.probe = delivery->probe;
-	described.failure.gone = result->status == 410;
+	described.failure.gone = result->status == STATUS_GONE && delivery->attempt.question != QUESTION_TOKEN;
 	described.failure.handshake = delivery->attempt.question != QUESTION_NONE;
 	described.final = delivery->attempt.question == QUESTION_NONE &&
 		result_is_final(&endpoint->config.no_retry, result->status);
@@ -108,7 +111,7 @@ static void
 attempt_settle_delivery(Delivery *delivery, const ResultDecision *decision, const HttpResult *result, TimestampTz now)
 {
 	/* The answer to a handshake is not an error. */
-	const char *error = result->outcome == HTTP_AGREED ? NULL : result->error;
+	const char *error = result->outcome == HTTP_AGREED || delivery->attempt.again ? NULL : result->error;
 
 	if (decision->key == RESULT_BLOCK_KEY)
 		attempt_block_key(delivery);
@@ -174,16 +177,22 @@ attempt_settle_deliveries(Delivery *delivery, const ResultDecision *decision, co
 	Request    *request = delivery->attempt.request;
 	Delivery  **deliveries = request != NULL ? request->deliveries : &delivery;
 	int			n = request != NULL ? request->ndeliveries : 1;
+	bool		again = delivery->attempt.again;
 
 	for (int i = 0; i < n; i++)
+	{
 		deliveries[i]->attempt.request = NULL;
+		deliveries[i]->authorized_again = again;
+	}
 	if (decision->delivery == RESULT_SPLIT)
 		batch_split(request, result->status == STATUS_TOO_LARGE);
+	else if (decision->delivery == RESULT_SEND && n > 1)
+		batch_send_again(request);
 	else
 		for (int i = 0; i < n; i++)
 		{
 			/* A handshake is no attempt to deliver. */
-			deliveries[i]->attempts += deliveries[i]->attempt.question != QUESTION_NONE ? 0 : 1;
+			deliveries[i]->attempts += deliveries[i]->attempt.question != QUESTION_NONE || again ? 0 : 1;
 			attempt_settle_delivery(deliveries[i], decision, result, now);
 		}
 	if (request != NULL)
@@ -197,6 +206,7 @@ attempt_end(Delivery *delivery, const HttpResult *result, TimestampTz now)
 	Endpoint   *endpoint = delivery->endpoint;
 	AttemptResult described = attempt_describe(delivery, result, now);
 	ResultDecision decision;
+	bool		was_failing = endpoint->state.health.failing;
 
 	attempt_log_attempt(delivery, delivery->attempt.request, result, now, !described.test && !described.agreed);
 	decision = result_decide(&endpoint->state.health, endpoint_schedule(endpoint), &described);
@@ -206,6 +216,8 @@ attempt_end(Delivery *delivery, const HttpResult *result, TimestampTz now)
 		endpoint_batch_accepted(endpoint, described.messages);
 	if (decision.warn > 0)
 		deactivation_warn(endpoint, decision.warn);
+	if (delivery->attempt.question == QUESTION_TOKEN && !was_failing && endpoint->state.health.failing)
+		deactivation_report_token(endpoint, result->error);
 	if (decision.endpoint == RESULT_DEACTIVATE)
 		deactivation_order(endpoint, described.failure.gone ? "gone" : "failing", delivery->attempt.configured_at);
 	attempt_settle_deliveries(delivery, &decision, result, now);
@@ -229,9 +241,21 @@ attempt_results(TimestampTz now)
 	while (http_result(attempt_http, &result))
 	{
 		Delivery   *delivery = result.owner;
-		Endpoint   *endpoint = delivery->endpoint;
+		Endpoint   *endpoint;
 
-		if (delivery->attempt.question != QUESTION_NONE)
+		if (authorize_take_answer(&result, now))
+		{
+			http_release(attempt_http, result.transfer);
+			continue;
+		}
+		endpoint = delivery->endpoint;
+		delivery->attempt.again = authorize_again(delivery, &result, now);
+		if (delivery->attempt.again)
+		{
+			result.outcome = HTTP_OAUTH;
+			result.error = "the receiver has refused the access token, and gets another one";
+		}
+		else if (delivery->attempt.question != QUESTION_NONE)
 			question_answered(endpoint, delivery->attempt.question, &result);
 		attempt_note_long_wait(&result, now);
 		attempt_end(delivery, &result, now);
@@ -327,6 +351,7 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 	Batch		batch = {.content.current = -1};
 
 	Assert(delivery->attempt.request == NULL);
+	delivery->attempt.again = false;
 	delivery->attempt.sent_at = now;
 	delivery->attempt.configured_at = delivery->endpoint->config.updated_at;
 	if (delivery->withheld != NULL || delivery->prepared.result == PREPARATION_HOLD)
@@ -385,6 +410,35 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 		culprit->batch_max = 1;
 }
 
+/* There is no access token: the delivery fails as if it had asked for one itself. */
+static void
+attempt_denied(Delivery *delivery, TimestampTz now)
+{
+	HttpResult	result;
+
+	token_failure(delivery->endpoint->config.token, &result);
+	delivery->attempt.again = false;
+	delivery->attempt.sent_at = now;
+	delivery->attempt.configured_at = delivery->endpoint->config.updated_at;
+	delivery->attempt.question = QUESTION_TOKEN;
+	attempt_end(delivery, &result, now);
+}
+
+/* Send the next delivery of this endpoint, or whatever must precede it. */
+static void
+attempt_send_next(Endpoint *endpoint, Delivery *delivery, TimestampTz now)
+{
+	Authorization authorization = authorize_endpoint(endpoint, now);
+
+	if (authorization == AUTHORIZATION_AWAITED)
+		return;
+	if (authorization == AUTHORIZATION_READY)
+		attempt_send_delivery(delivery, now);
+	else
+		attempt_denied(delivery, now);
+	scheduler_enter(endpoint);
+}
+
 void
 attempt_send(TimestampTz now)
 {
@@ -401,7 +455,7 @@ attempt_send(TimestampTz now)
 		 */
 		if (!endpoint->config.exists || (!endpoint_is_sendable(endpoint) && !message_is_test(delivery->message)))
 			continue;
-		attempt_send_delivery(delivery, now);
-		scheduler_enter(endpoint);
+		attempt_send_next(endpoint, delivery, now);
 	}
+	authorize_start(attempt_http, now);
 }

@@ -30,6 +30,7 @@
 #include "send/activity_tables.h"
 #include "send/attempt_log.h"
 #include "send/log_tables.h"
+#include "send/token.h"
 
 /* A longer body is cut off in the log. */
 #define LOG_BODY_MAX	(64 * 1024)
@@ -205,13 +206,21 @@ attempt_log_messages(const Request *request)
 	return request != NULL ? request->ndeliveries : 1;
 }
 
-/* Request NULL: it could not be built. */
+/* Is the failed request one for a token?  Then its contents are not shown. */
+static bool
+attempt_log_asks_token(const Delivery *delivery)
+{
+	return delivery->attempt.question == QUESTION_TOKEN && delivery->endpoint->config.token != NULL;
+}
+
+/* Request NULL: it could not be built, or was one for a token. */
 static LogEntry *
 attempt_log_create_entry(const Delivery *delivery, const Request *request, const HttpResult *result)
 {
 	const Message *message = delivery->message;
 	const Endpoint *endpoint = delivery->endpoint;
-	const char *url = request ? request->url.data : endpoint->config.url;
+	const char *url = request ? request->url.data : attempt_log_asks_token(delivery) ?
+		token_url(endpoint->config.token) : endpoint->config.url;
 	const char *configured = endpoint->config.exists ? endpoint->config.shown_headers : "";
 	const char *error = result->error[0] == '\0' && delivery->prepared.faults != NULL &&
 		delivery->attempt.question == QUESTION_NONE ?
@@ -236,7 +245,8 @@ attempt_log_create_entry(const Delivery *delivery, const Request *request, const
 	entry->attempted_at = delivery->attempt.sent_at;
 	entry->message_id = message->message_id;
 	entry->attempt = delivery->attempts + 1;
-	entry->method = request != NULL ? request->http.method : request_method(delivery->endpoint->config.method);
+	entry->method = request != NULL ? request->http.method :
+		request_method(attempt_log_asks_token(delivery) ? "POST" : endpoint->config.method);
 	entry->status = result->status;
 	entry->duration_us = result->duration_us;
 	entry->outcome = http_outcome_name(result->outcome);

@@ -196,20 +196,13 @@ batch_return_keys(const Request *request)
 }
 
 void
-batch_split(const Request *request, bool too_large)
+batch_send_again(const Request *request)
 {
-	int			n = request->ndeliveries;
-
-	Assert(n > 1);
-	if (too_large)
-		endpoint_batch_refused(request->deliveries[0]->endpoint, n);
 	batch_return_keys(request);
-	for (int i = n - 1; i >= 0; i--)
+	for (int i = request->ndeliveries - 1; i >= 0; i--)
 	{
 		Delivery   *delivery = request->deliveries[i];
 
-		if (!too_large)
-			delivery->batch_max = (n + 1) / 2;
 		spill_keep(delivery);
 		if (delivery->attempt.follows)
 		{
@@ -220,4 +213,18 @@ batch_split(const Request *request, bool too_large)
 			queue_ready_first(delivery);
 		delivery->attempt.follows = false;
 	}
+}
+
+void
+batch_split(const Request *request, bool too_large)
+{
+	int			n = request->ndeliveries;
+
+	Assert(n > 1);
+	if (too_large)
+		endpoint_batch_refused(request->deliveries[0]->endpoint, n);
+	else
+		for (int i = 0; i < n; i++)
+			request->deliveries[i]->batch_max = (n + 1) / 2;
+	batch_send_again(request);
 }

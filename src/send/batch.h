@@ -27,6 +27,9 @@ extern void batch_choose(Batch *batch, Delivery *delivery);
 /* The request has been built from the first messages of the batch: it is sent for their deliveries, now. */
 extern void batch_start(const Batch *batch, Request *request, TimestampTz now);
 
+/* The same deliveries are to be sent again, in their order. */
+extern void batch_send_again(const Request *request);
+
 /*
  * The receiver has refused a request: send its deliveries again before all
  * others, in smaller batches.  too_large: it is the size that was refused;

@@ -33,7 +33,7 @@
 static MemoryContext deactivation_context;
 static TimestampTz deactivation_try_at = DT_NOBEGIN;
 static List *deactivation_pending = NIL;	/* of Endpoint; also those with a
-											 * warning */
+											 * warning, or without a token */
 
 /* Does the list contain more than what had to be postponed for want of a lock? */
 static bool deactivation_has_new = false;
@@ -59,6 +59,15 @@ void
 deactivation_warn(Endpoint *endpoint, int percent)
 {
 	endpoint->pending.warning = percent;
+	deactivation_list(endpoint);
+}
+
+void
+deactivation_report_token(Endpoint *endpoint, const char *problem)
+{
+	if (endpoint->pending.token_problem != NULL)
+		pfree(endpoint->pending.token_problem);
+	endpoint->pending.token_problem = MemoryContextStrdup(deactivation_context, problem);
 	deactivation_list(endpoint);
 }
 
@@ -176,6 +185,13 @@ deactivation_apply(Endpoint *endpoint)
 
 	if (!notify_possible() || !webhook_lock_try(endpoint->id))
 		return false;
+	if (endpoint->pending.token_problem != NULL)
+	{
+		if (endpoint->config.exists)
+			notify_token(endpoint, endpoint->pending.token_problem);
+		pfree(endpoint->pending.token_problem);
+		endpoint->pending.token_problem = NULL;
+	}
 	if (reason != NULL)
 	{
 		bool		done = endpoint->config.exists && endpoint->config.active && deactivation_write(endpoint);
@@ -185,7 +201,7 @@ deactivation_apply(Endpoint *endpoint)
 			deactivation_cancel(endpoint);
 		probe_plan(endpoint);
 	}
-	else if (endpoint->config.exists && endpoint->config.active)
+	else if (endpoint->pending.warning > 0 && endpoint->config.exists && endpoint->config.active)
 		notify_warning(endpoint, endpoint->pending.warning);
 	endpoint->pending.warning = 0;
 	return true;

@@ -15,6 +15,9 @@ extern void deactivation_init(MemoryContext context);
 /* Warn that this percentage of its schedule has elapsed without a success. */
 extern void deactivation_warn(Endpoint *endpoint, int percent);
 
+/* It begins to fail, as there is no access token. */
+extern void deactivation_report_token(Endpoint *endpoint, const char *problem);
+
 /*
  * Deactivate it with the next transaction, and send nothing there until then.
  * as_of: updated_at of the configuration that has failed; a newer one is left

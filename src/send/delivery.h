@@ -61,6 +61,9 @@ typedef struct Delivery
 								 * its request; 0: as many as the endpoint
 								 * allows */
 
+	bool		authorized_again;	/* this attempt is made again, as the
+									 * receiver refused its access token */
+
 	struct						/* the latest attempt */
 	{
 		TimestampTz sent_at;
@@ -68,6 +71,8 @@ typedef struct Delivery
 									 * last changed */
 		Question	question;	/* asks the endpoint whether it may be sent
 								 * anything */
+		bool		again;		/* it will be made once more, as the receiver
+								 * has refused the access token */
 		bool		member;		/* of a batch, but not its first one */
 		bool		follows;	/* ... and it has been held by its key until
 								 * then */

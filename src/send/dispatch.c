@@ -113,7 +113,8 @@ dispatch_is_held_up(const Delivery *delivery, TimestampTz now)
 	if (delivery->phase == PHASE_SENDING)
 		return scheduler_is_slow(delivery, now);
 	return delivery->phase != PHASE_READY || endpoint->queue.slow > 0 || endpoint->queue.list == LIST_LATER ||
-		endpoint->queue.list == LIST_HELD || endpoint->queue.in_flight >= scheduler_allowed(endpoint);
+		endpoint->queue.list == LIST_HELD || endpoint->state.awaits_token ||
+		endpoint->queue.in_flight >= scheduler_allowed(endpoint);
 }
 
 /* A delivery that has held up the oldest message for long, or NULL. */

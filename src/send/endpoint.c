@@ -27,6 +27,7 @@
 #include "log/xid_set.h"
 #include "pure/url.h"
 #include "send/endpoint.h"
+#include "send/token.h"
 
 #define DEFAULT_MAX_IN_FLIGHT	20
 #define MAX_IDLE_ENDPOINTS		2000
@@ -43,13 +44,15 @@ static SpiStatement endpoint_load_statement = {
 	" (EXTRACT(epoch FROM timeout) * 1000)::bigint, max_in_flight, client_cert, client_key, ca_cert,"
 	" active, buffering,"
 	" ARRAY(SELECT CASE btrim(value, E' \\t') WHEN '' THEN key || ';' ELSE key || ': ' || value END FROM jsonb_each_text(headers)),"
-	" ARRAY(SELECT key || ': ***' FROM jsonb_each_text(headers)),"
+	" ARRAY(SELECT key || ': ***' FROM jsonb_each_text(headers) UNION ALL SELECT 'Authorization: ***' WHERE oauth IS NOT NULL),"
 	" CASE WHEN retry_schedule IS NOT NULL THEN"
 	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END,"
 	" deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
 	" integration, transform, handshake, discarded, previous,"
 	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint, no_retry, signature, challenge,"
-	" activated_at"
+	" activated_at, CASE WHEN oauth IS NOT NULL THEN ARRAY(SELECT COALESCE(oauth ->> o.name, '')"
+	"  FROM unnest('{token_url,grant,client_id,client_secret,refresh_token,scope,audience,auth}'::text[])"
+	"   WITH ORDINALITY AS o (name, n) ORDER BY o.n) END"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
@@ -91,6 +94,7 @@ enum
 	Anum_config_signature,
 	Anum_config_challenge,
 	Anum_config_activated_at,
+	Anum_config_oauth,
 };
 
 static SpiStatement endpoint_changed_at_statement = {
@@ -101,6 +105,19 @@ static SpiStatement endpoint_changed_at_statement = {
 static SpiStatement endpoint_health_statement = {
 	"SELECT failures, failing_since, probes, next_probe_at, warned FROM webhook.current_health WHERE webhook_id = $1",
 	1, {INT8OID}
+};
+
+/* The elements of the last one. */
+enum
+{
+	OAUTH_TOKEN_URL,
+	OAUTH_GRANT,
+	OAUTH_CLIENT_ID,
+	OAUTH_CLIENT_SECRET,
+	OAUTH_REFRESH_TOKEN,
+	OAUTH_SCOPE,
+	OAUTH_AUDIENCE,
+	OAUTH_AUTH,
 };
 
 /* Its columns. */
@@ -346,6 +363,51 @@ endpoint_load_activation(Endpoint *endpoint)
 	endpoint->config.activated_at = activated_at;
 }
 
+/* A secret for the token server, which may be in a file; NULL if there is none. */
+static char *
+endpoint_resolve_credential(Endpoint *endpoint, char *text, const char *what)
+{
+	char	   *value = endpoint_resolve_file(endpoint, text, what);
+
+	if (*text == '\0')
+		return NULL;
+	if (*value == '\0')
+		endpoint_set_problem(endpoint, what, "it is empty");
+	else if (strlen(value) > TOKEN_MAX_PART)
+		endpoint_set_problem(endpoint, what, "it is too long");
+	for (char *c = value; *c != '\0'; c++)
+		if ((unsigned char) *c < ' ' || *c == 0x7f)
+			endpoint_set_problem(endpoint, what, "it contains a control character");
+	return value;
+}
+
+/* This is the last that is taken from the row, since the token may be in another one. */
+static void
+endpoint_load_token(Endpoint *endpoint)
+{
+	bool		isnull;
+	Datum		d = spi_statement_value(0, Anum_config_oauth, &isnull);
+	char	  **parts;
+	TokenSettings settings = {0};
+
+	if (isnull)
+		return;
+	(void) catalog_strings(d, isnull, &parts);
+	settings.token_url = parts[OAUTH_TOKEN_URL];
+	settings.client_id = parts[OAUTH_CLIENT_ID];
+	settings.client_secret = endpoint_resolve_credential(endpoint, parts[OAUTH_CLIENT_SECRET], "client_secret");
+	settings.refresh_token = endpoint_resolve_credential(endpoint, parts[OAUTH_REFRESH_TOKEN], "refresh_token");
+	settings.refresh_reference = settings.refresh_token != NULL ? parts[OAUTH_REFRESH_TOKEN] : NULL;
+	settings.scope = parts[OAUTH_SCOPE][0] != '\0' ? parts[OAUTH_SCOPE] : NULL;
+	settings.audience = parts[OAUTH_AUDIENCE][0] != '\0' ? parts[OAUTH_AUDIENCE] : NULL;
+	settings.in_body = strcmp(parts[OAUTH_AUTH], "body") == 0;
+	settings.client_cert = endpoint->config.client_cert;
+	settings.client_key = endpoint->config.client_key;
+	settings.ca_cert = endpoint->config.ca_cert;
+	if (endpoint->config.problem == NULL)
+		endpoint->config.token = token_take(&settings);
+}
+
 /* Take the configuration from the row that SPI has just returned. */
 static void
 endpoint_load_row(Endpoint *endpoint)
@@ -354,6 +416,7 @@ endpoint_load_row(Endpoint *endpoint)
 	Datum		d;
 	TimestampTz updated_at;
 	char	  **shown;
+	int			nshown;
 	StringInfoData buf;
 
 	endpoint->config.owner = DatumGetObjectId(spi_statement_value(0, Anum_config_owner, &isnull));
@@ -375,12 +438,12 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint->config.nheaders = catalog_strings(d, isnull, &endpoint->config.headers);
 	endpoint_resolve_headers(endpoint);
 	d = spi_statement_value(0, Anum_config_shown_headers, &isnull);
-	catalog_strings(d, isnull, &shown);
+	nshown = catalog_strings(d, isnull, &shown);
 	endpoint->config.shown_headers = "";
-	if (endpoint->config.nheaders > 0)
+	if (nshown > 0)
 	{
 		initStringInfo(&buf);
-		for (int i = 0; i < endpoint->config.nheaders; i++)
+		for (int i = 0; i < nshown; i++)
 			appendStringInfo(&buf, "%s\n", shown[i]);
 		endpoint->config.shown_headers = buf.data;
 	}
@@ -412,6 +475,7 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint->state.challenge.wanted = DatumGetBool(spi_statement_value(0, Anum_config_challenge, &isnull));
 	endpoint_load_activation(endpoint);
 	endpoint_set_pace(endpoint);
+	endpoint_load_token(endpoint);
 }
 
 /* Go on from where the health of the endpoint was left. */
@@ -449,6 +513,7 @@ endpoint_refresh(Endpoint *endpoint)
 {
 	uint64		generation = catalog_generation();
 	bool		was_active = endpoint->config.active;
+	Token	   *former_token = endpoint->config.token;
 	Datum		values[1];
 
 	if (endpoint->config.generation == generation)
@@ -470,6 +535,7 @@ endpoint_refresh(Endpoint *endpoint)
 	endpoint->config.problem = endpoint->config.integration = endpoint->config.transform = NULL;
 	endpoint->config.previous = PREVIOUS_NONE;
 	endpoint->config.batch_size = 0;
+	endpoint->config.token = NULL;
 	if (endpoint->config.exists)
 	{
 		MemoryContext old = MemoryContextSwitchTo(endpoint->config.context);
@@ -486,6 +552,10 @@ endpoint_refresh(Endpoint *endpoint)
 			endpoint->state.health.ramp = 1;
 		}
 	}
+	token_release(former_token);	/* only now, as it may be the same */
+	if (endpoint->config.token != former_token)
+		endpoint->state.awaits_token = endpoint->state.token_denied = false;
+
 	/* What was wrong may have been put right by the next attempt. */
 	endpoint->config.generation = endpoint->config.problem != NULL ? 0 : generation;
 }
@@ -553,11 +623,13 @@ endpoint_trim(void)
 	{
 		if (endpoint->queue.in_memory > 0 || endpoint->stats.dirty || endpoint->spill.backlog ||
 			endpoint->state.in_probe_queue || endpoint->spill.drop_pending || endpoint->pending.warning > 0 ||
+			endpoint->pending.token_problem != NULL ||
 			endpoint->pending.deactivate != NULL || endpoint->spill.suspend_pending || endpoint->queue.next_send_at > now)
 			continue;
 		endpoint_free_signature(endpoint);
 		handshake_forget(&endpoint->state.handshake);
 		challenge_forget(&endpoint->state.challenge);
+		token_release(endpoint->config.token);
 		xid_set_release(endpoint->config.discarded);
 		if (endpoint->stats.last_error != NULL)
 			free(endpoint->stats.last_error);

@@ -92,6 +92,7 @@ typedef struct EndpointConfig
 	TimestampTz previous_key_until;
 	bool		own_schedule;
 	RetrySchedule schedule;		/* when own_schedule */
+	struct Token *token;		/* which requests must have, or NULL */
 	FinalStatuses no_retry;		/* these are not retried */
 	long		timeout_ms;		/* 0: the setting's */
 	int			max_in_flight;
@@ -156,6 +157,8 @@ typedef struct EndpointState
 	int			batch_limit;	/* of the size, as larger ones were refused;
 								 * 0: none */
 	int			batch_successes;	/* batches of this size since then */
+	bool		awaits_token;	/* ... before anything is sent */
+	bool		token_denied;	/* what it has waited for failed */
 	pairingheap_node probe_node;
 } EndpointState;
 
@@ -174,6 +177,8 @@ typedef struct EndpointPending
 {
 	int			warning;		/* percent; 0: none */
 	const char *deactivate;		/* why it will be deactivated, or NULL */
+	char	   *token_problem;	/* why there is no access token, to be
+								 * reported; or NULL */
 	TimestampTz deactivate_as_of;	/* ... while this is when its
 									 * configuration was last changed */
 } EndpointPending;

@@ -26,6 +26,7 @@
 
 #include "base/catalog.h"
 #include "base/settings.h"
+#include "base/webhook_lock.h"
 #include "compat.h"
 #include "log/cursor.h"
 #include "log/history.h"
@@ -33,6 +34,7 @@
 #include "log/standby.h"
 #include "send/activity_tables.h"
 #include "send/attempt_log.h"
+#include "send/authorize.h"
 #include "send/backfill_start.h"
 #include "send/dead_letter.h"
 #include "send/deactivation.h"
@@ -46,6 +48,7 @@
 #include "send/recall.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
+#include "send/token.h"
 #include "send/trim.h"
 #include "send/withheld.h"
 #include "server/version.h"
@@ -504,9 +507,29 @@ jobs_run_transaction(TimestampTz now)
 	pgstat_report_stat(false);
 }
 
+/*
+ * Save refresh tokens that have replaced others.  Nothing else in the database may
+ * keep this from being committed, hence the transaction of its own.
+ */
+static void
+jobs_save_tokens(void)
+{
+	if (!token_unsaved())
+		return;
+	jobs_begin_transaction();
+	if (catalog_oids() != NULL && version_fits())
+	{
+		webhook_lock_begin();
+		token_save();
+	}
+	jobs_commit_transaction(true);
+	authorize_saved();
+}
+
 void
 jobs_run(TimestampTz now)
 {
+	jobs_save_tokens();
 	if (jobs_first_due(now) <= now)
 		jobs_run_transaction(now);
 }
@@ -582,6 +605,7 @@ jobs_clock_set_back(TimestampTz before, TimestampTz now)
 	withheld_clock_set_back(now);
 	notify_clock_set_back(now);
 	trim_plan();
+	token_clock_set_back(now);
 }
 
 bool
@@ -589,6 +613,7 @@ jobs_record_rest(void)
 {
 	bool		all = true;
 
+	jobs_save_tokens();
 	jobs_begin_transaction();
 	if (catalog_oids() != NULL && version_fits() && home_is_current())
 	{

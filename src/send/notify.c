@@ -196,6 +196,12 @@ notify_warning(const Endpoint *endpoint, int percent)
 }
 
 void
+notify_token(const Endpoint *endpoint, const char *problem)
+{
+	notify_raise(endpoint, "oauth", psprintf("%s is failing: %s", notify_describe(endpoint), problem), NULL, NULL, NULL);
+}
+
+void
 notify_form(const Endpoint *endpoint, const char *faults)
 {
 	char	   *message = psprintf("%s: %s", notify_describe(endpoint), faults);

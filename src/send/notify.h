@@ -26,6 +26,9 @@ extern bool notify_possible(void);
 /* This percentage of the schedule has elapsed without a success. */
 extern void notify_warning(const Endpoint *endpoint, int percent);
 
+/* There is no access token for it. */
+extern void notify_token(const Endpoint *endpoint, const char *problem);
+
 /* A payload does not fit the form of the webhook's integration.  Reported once while the notification exists. */
 extern void notify_form(const Endpoint *endpoint, const char *faults);
 

@@ -14,7 +14,8 @@ typedef enum Question
 {
 	QUESTION_NONE,
 	QUESTION_HANDSHAKE,
-	QUESTION_CHALLENGE
+	QUESTION_CHALLENGE,
+	QUESTION_TOKEN				/* asked of the token server, see authorize.c */
 } Question;
 
 /* What must be asked before anything is sent to this endpoint? */

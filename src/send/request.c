@@ -24,6 +24,7 @@
 #include "pure/url.h"
 #include "send/delivery.h"
 #include "send/request.h"
+#include "send/token.h"
 
 #define USER_AGENT_HEADER	"User-Agent: webhook/" WEBHOOK_VERSION " (PostgreSQL)"
 
@@ -330,6 +331,12 @@ request_finish(Request *request, const Endpoint *endpoint, bool has_body)
 	request->own_headers = http->nheaders;
 	for (int i = 0; i < endpoint->config.nheaders; i++)
 		request_append_line(request, wire_from_server(endpoint->config.headers[i]));
+	request->token = 0;
+	if (endpoint->config.token != NULL)
+	{
+		request_append_line(request, token_header(endpoint->config.token));
+		request->token = token_number(endpoint->config.token);
+	}
 	request_point_at_lines(request);
 
 	request->certificates[0] = request_own_copy(endpoint->config.client_cert);
@@ -507,6 +514,8 @@ request_fill(const Endpoint *endpoint, Question question, RequestBatch *batch, T
 			case QUESTION_CHALLENGE:
 				request_fill_challenge(request, endpoint, batch->messages[0], now);
 				break;
+			case QUESTION_TOKEN:
+				pg_unreachable();
 		}
 	}
 	PG_CATCH();

@@ -26,6 +26,7 @@ typedef struct Request
 	int			deliveries_space;
 	int			own_headers;	/* of those, not from the webhook's
 								 * configuration: shown in the log */
+	uint64		token;			/* the number of its access token, or 0 */
 	const char **headers;
 	int			headers_space;
 	char	   *certificates[3];	/* PEM or NULL */

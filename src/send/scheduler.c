@@ -248,6 +248,27 @@ scheduler_request_ended(Delivery *delivery)
 	Assert(delivery->endpoint->queue.slow >= 0 && delivery->endpoint->queue.slow <= delivery->endpoint->queue.in_flight);
 }
 
+bool
+scheduler_has_connection(void)
+{
+	return scheduler_requests < webhook_max_connections && scheduler_room_for_first() > 0;
+}
+
+void
+scheduler_reserve_connection(void)
+{
+	scheduler_requests++;
+	scheduler_doubtful++;
+}
+
+void
+scheduler_release_connection(void)
+{
+	Assert(scheduler_requests > 0 && scheduler_doubtful > 0);
+	scheduler_requests--;
+	scheduler_doubtful--;
+}
+
 void
 scheduler_charge(Endpoint *endpoint, TimestampTz now)
 {

@@ -30,6 +30,14 @@ extern Endpoint *scheduler_next(TimestampTz now);
 extern bool scheduler_waits_for_batch(Endpoint *endpoint, TimestampTz now);
 extern void scheduler_hurry(bool hurry);
 
+/*
+ * For requests that are not deliveries, and may well take long: is a connection free?
+ * They count among those in flight.
+ */
+extern bool scheduler_has_connection(void);
+extern void scheduler_reserve_connection(void);
+extern void scheduler_release_connection(void);
+
 /* A request has been sent: with a rate limit, when may the next one be? */
 extern void scheduler_charge(Endpoint *endpoint, TimestampTz now);
 

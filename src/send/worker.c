@@ -58,6 +58,7 @@
 #include "send/queue.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
+#include "send/token.h"
 #include "send/trim.h"
 #include "server/launch.h"
 #include "server/shmem.h"
@@ -101,7 +102,7 @@ worker_sleep_ms(TimestampTz now)
 	long		ms;
 
 	if (worker_may_send())
-		until = Min(until, dispatch_next_event(now));
+		until = Min(until, Min(dispatch_next_event(now), token_next_event()));
 	ms = until <= now ? 0 : (long) ((until - now + 999) / 1000);
 	return http_ms >= 0 ? Min(ms, http_ms) : ms;
 }
@@ -385,6 +386,7 @@ worker_init_sending(void)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "webhook deliveries", ALLOCSET_DEFAULT_SIZES);
 
+	token_init();
 	endpoint_init();
 	delivery_init(context);
 	probe_init(context);

@@ -1,6 +1,6 @@
 # Secrets in the database appear nowhere: not in the log of requests, in errors, in statistics or in the server's log.
 #
-# Mission: W14, W6, X9, X13.
+# Mission: W14, W6, X8, X9, X13.
 
 use strict;
 use warnings;
@@ -36,6 +36,15 @@ sql(q{CREATE ROLE other; GRANT USAGE ON SCHEMA webhook TO other; GRANT EXECUTE O
 	GRANT SELECT ON webhook.stat_webhooks, webhook.stat_workers, webhook.undelivered, webhook.withheld TO other;
 	CREATE TABLE thing (id integer PRIMARY KEY); SELECT webhook.watch('thing', 'thing')});
 
+# The argument of a webhook whose token server is the receiver.
+sub oauth
+{
+	my ($path) = @_;
+
+	return q('{"grant": "refresh_token", "client_id": "shop", "client_secret": "s3cr3t", "refresh_token": "s3cr3t-0", "token_url": ")
+	  . $receiver->url($path) . q("}');
+}
+
 # While a request is under way
 
 my $id = create($receiver->url('/held'));
@@ -65,6 +74,31 @@ foreach my $webhook (@ids)
 	unlike($log, $anywhere, "W14: nor the log of webhook $webhook") or diag($log);
 	like($log, qr/Authorization: \*\*\*/, 'W14: which shows that there is one');
 }
+
+# Of what is said to a token server, and by it
+
+my %answers = (
+	'/granted' => { body => '{"access_token": "s3cr3t-a", "refresh_token": "s3cr3t-1"}' },
+	'/denied' => { status => 400, body => '{"error": "s3cr3t", "error_description": "the secret s3cr3t is wrong"}', location => '/s3cr3t' },
+	'/invalid' => { body => '{"access_token": "s3cr3t', headers => 10 },
+	'/no-server' => { reset => 1 });
+foreach my $path (sort keys %answers)
+{
+	$receiver->behave($path, %{ $answers{$path} });
+	my $webhook = create($receiver->url('/api'), headers => q('{"X-Key": "s3cr3t"}'), oauth => oauth($path), event => "'thing.token'");
+
+	push @ids, $webhook;
+	sql(q{SELECT webhook.emit('thing.token', '{}')});
+	my $log = log_of($webhook);
+	unlike($log, $anywhere, "W14: $path: nor does the log of tokens") or diag($log);
+	$path eq '/granted' ? like($log, qr/Authorization: \*\*\*/, 'W14: which shows that there is one')
+	  : like($log, qr/no access token/, "W14: $path: which shows that there is none");
+}
+is(($receiver->requests('/api'))[0]{headers}{authorization}, 'Bearer s3cr3t-a', 'X8: one token was sent');
+$node->poll_query_until('postgres', "SELECT count(*) >= 3 FROM webhook.notification WHERE kind = 'oauth'") or BAIL_OUT('no notification');
+is(sql('SELECT token FROM webhook.refresh_token'), 's3cr3t-1', 'X8: a refresh token is saved');
+my ($status, $stdout, $stderr) = $node->psql('postgres', 'SET ROLE other; SELECT * FROM webhook.refresh_token');
+like($stderr, qr/permission denied/, 'W14: where no role can read it');
 foreach my $what ('webhook.get_webhooks()', 'webhook.stat_webhooks', 'webhook.undelivered', 'webhook.notification', 'webhook.stat_workers')
 {
 	unlike(sql("SELECT string_agg(x::text, '') FROM $what AS x"), $anywhere, "W14: nor $what");
@@ -83,6 +117,10 @@ my %refusals = (
 	'a private key that is none' => [ "secret => 'whsk_czNjcjN0'", '22023' ],
 	'a header with a line break' => [ q(headers => '{"Authorization": "Bearer s3cr3t\\r\\nHost: x"}'), '22023' ],
 	'a header that is no string' => [ q(headers => '{"Authorization": ["s3cr3t"]}'), '22023' ],
+	'a client secret with a line break' => [ q(oauth => '{"token_url": "https://h/", "grant": "client_credentials", "client_id": "a", "client_secret": "s3cr3t\\n"}'), '22023' ],
+	'a client secret without a grant' => [ q(oauth => '{"token_url": "https://h/", "client_id": "a", "client_secret": "s3cr3t"}'), '22023' ],
+	'a refresh token that is no string' => [ q(oauth => '{"refresh_token": ["s3cr3t"]}'), '22023' ],
+	'a password in a token URL' => [ q(oauth => '{"token_url": "https://a:s3cr3t@h/"}'), '22023' ],
 	'no object' => [ q(headers => '["s3cr3t"]'), '22023' ],
 	'a key that is none' => [ "client_cert => 's3cr3t', client_key => 's3cr3t'", '22023' ],
 	'a key of another kind' => [ "client_key => '-----BEGIN s3cr3t----- -----END'", '22023' ],

@@ -1,7 +1,7 @@
 # The whole table of special addresses: first, middle and last of each range, in every spelling, as a name and as a name
 # that changes, through every format.  The receiver listens at each of them and gets nothing, until they are allowed.
 #
-# Mission: W9, R7, W7.
+# Mission: W9, R7, W7, X8.
 
 use strict;
 use warnings;
@@ -171,6 +171,28 @@ subscribe('name', map { ([ "name$_.test", $all[$_] ], [ "name$_.test.", $all[$_]
 emit('name', 1);
 all_refused('name', 2 * @all, 'names, with and without a dot behind');
 is(requests_so_far(), 0, 'R7: the receiver at these addresses sees no request');
+
+# Token URLs: addresses are refused at once, names when they are resolved
+
+is(sql("CREATE FUNCTION accepted(host text) RETURNS boolean LANGUAGE plpgsql AS \$\$
+	BEGIN
+		PERFORM webhook.create_webhook('token', 'literal', 'https://example.com/', oauth => jsonb_build_object(
+			'token_url', 'http://' || host || '/token', 'grant', 'client_credentials', 'client_id', 'a', 'client_secret', 'b'));
+		RETURN true;
+	EXCEPTION WHEN invalid_parameter_value THEN
+		RETURN false;
+	END \$\$;
+	SELECT string_agg(host, ' ') FILTER (WHERE accepted(host)) FROM unnest('{" . join(',', map { $_->[0] } @literals) . "}'::text[]) AS host"),
+	'', 'R7: token URLs: none of the spellings is accepted');
+sql("SELECT count(webhook.create_webhook('token', 'token', 'http://ready.test/', name => host, retry_schedule => '{0,1d}', oauth =>
+		jsonb_build_object('token_url', url, 'grant', 'client_credentials', 'client_id', 'a', 'client_secret', 'b')))
+	   FROM unnest('{" . join(',', map { "name$_.test" } 0 .. $#all) . "}'::text[], '{" .
+	join(',', map { "http://name$_.test:" . (is_v6($all[$_]) ? $receiver_v6 : $receiver_v4)->port . '/token' } 0 .. $#all) . "}'::text[]) AS h (host, url)");
+emit('token', 1);
+is(sql("SELECT l.outcome, l.error LIKE 'no access token: address % is not allowed by webhook.allowed_networks', count(DISTINCT w.name)
+	  FROM webhook.webhook w JOIN webhook.last_attempts l ON l.webhook_id = w.id WHERE w.app = 'token' GROUP BY 1, 2"),
+	'oauth|t|' . @all, 'R7: token URLs: each name is refused');
+is(requests_so_far(), 0, 'R7: token URLs: the receiver sees no request');
 
 # Rebinding: a public address for the first attempt, the forbidden one for the second.  The worker is restarted in
 # between, so that it looks the names up again.

@@ -384,6 +384,22 @@ test_long_headers(void)
 	free(text);
 }
 
+static void
+test_parts(void)
+{
+	char		out[URL_MAX_HOST + 1];
+
+	url_host("https://example.com:8443/a", out, sizeof(out));
+	is_text(out, "example.com", "X8: a host with a port");
+	url_host("http://[2001:db8::1]/", out, sizeof(out));
+	is_text(out, "2001:db8::1", "X8: an IPv6 address without brackets");
+	url_host("ftp://example.com/", out, sizeof(out));
+	is_text(out, "", "X8: no host of another scheme");
+	is_int(url_encode("a b&\xc3\xa4=.~", out, sizeof(out)), 19, "X8: a value of a form");
+	is_text(out, "a%20b%26%C3%A4%3D.~", "X8: percent-encoded");
+	is_int(url_encode("abc", out, 3), 0, "X8: or not, if it does not fit");
+}
+
 int
 main(void)
 {
@@ -399,5 +415,6 @@ main(void)
 	test_reserved_headers();
 	test_bad_headers();
 	test_long_headers();
+	test_parts();
 	return done();
 }

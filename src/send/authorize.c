@@ -1,0 +1,127 @@
+/*-------------------------------------------------------------------------
+ *
+ * authorize.c
+ *		Endpoints to which access tokens are sent.
+ *
+ * An endpoint without a usable token has it requested (token.c), and leaves the
+ * scheduler until there is an answer.  If that is an error, its first delivery fails
+ * by it, which is judged like an unanswered question (question.h): no attempt is
+ * lost, and the endpoint is failing until a probe gets a token.
+ *
+ * A receiver that answers 401 may not accept a token any more, though its time has not
+ * passed.  Then another one is requested and the delivery sent again, once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "send/authorize.h"
+#include "send/request.h"
+#include "send/scheduler.h"
+#include "send/token.h"
+
+#define STATUS_UNAUTHORIZED		401
+
+/* For authorize_wake_endpoint(). */
+static const Token *authorize_answered;
+static bool authorize_denied;
+
+
+Authorization
+authorize_endpoint(Endpoint *endpoint, TimestampTz now)
+{
+	Token	   *token = endpoint->config.token;
+	bool		denied = endpoint->state.token_denied;
+
+	endpoint->state.awaits_token = endpoint->state.token_denied = false;
+	if (token == NULL)
+		return AUTHORIZATION_READY;
+	if (token_usable(token, now))
+	{
+		token_use(token);
+		return AUTHORIZATION_READY;
+	}
+	if (denied || token_failed_lately(token, now))
+		return AUTHORIZATION_DENIED;
+	token_want(token);
+	endpoint->state.awaits_token = true;
+	return AUTHORIZATION_AWAITED;
+}
+
+static void
+authorize_wake_endpoint(Endpoint *endpoint)
+{
+	if (!endpoint->state.awaits_token || endpoint->config.token != authorize_answered)
+		return;
+	endpoint->state.awaits_token = false;
+	endpoint->state.token_denied = authorize_denied && endpoint->queue.nready > 0;
+	scheduler_enter(endpoint);
+}
+
+/* Let all endpoints go on that have waited for this token. */
+static void
+authorize_wake(const Token *token, bool denied)
+{
+	authorize_answered = token;
+	authorize_denied = denied;
+	endpoint_foreach(authorize_wake_endpoint);
+}
+
+static void
+authorize_granted(Token *token)
+{
+	authorize_wake(token, false);
+}
+
+static void
+authorize_settle(Token *token, const HttpResult *result, TimestampTz now)
+{
+	TokenOutcome outcome = token_answered(token, result, now);
+
+	scheduler_release_connection();
+	if (outcome != TOKEN_GRANTED_UNSAVED)
+		authorize_wake(token, outcome == TOKEN_DENIED);
+}
+
+void
+authorize_start(Http *http, TimestampTz now)
+{
+	Token	   *token;
+
+	while (scheduler_has_connection() && (token = token_next_request(now)) != NULL)
+	{
+		char		error[256] = "";
+		HttpResult	result = {.outcome = HTTP_INVALID,.error = error,.headers = "",.body = ""};
+
+		scheduler_reserve_connection();
+		if (!http_start(http, token_request(token), error))
+			authorize_settle(token, &result, now);
+	}
+}
+
+bool
+authorize_take_answer(const HttpResult *result, TimestampTz now)
+{
+	Token	   *token = token_of_request(result->owner);
+
+	if (token == NULL)
+		return false;
+	authorize_settle(token, result, now);
+	return true;
+}
+
+bool
+authorize_again(const Delivery *delivery, const HttpResult *result, TimestampTz now)
+{
+	const Request *request = delivery->attempt.request;
+	Token	   *token = delivery->endpoint->config.token;
+
+	return result->status == STATUS_UNAUTHORIZED && token != NULL && request->token != 0 &&
+		!delivery->authorized_again && token_refused(token, request->token, now);
+}
+
+void
+authorize_saved(void)
+{
+	token_saved(authorize_granted);
+}

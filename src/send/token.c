@@ -1,0 +1,701 @@
+/*-------------------------------------------------------------------------
+ *
+ * token.c
+ *		OAuth 2 access tokens in the worker.
+ *
+ * Webhooks with the same settings share a token, and there is one request for it at a
+ * time.  It is kept in memory only: to request another one after a restart costs
+ * one request.  While it is in use it is renewed when most of its time has passed;
+ * if that fails, it is used until its end.
+ *
+ * A server may replace the refresh token with each answer, after which it accepts
+ * the old one no more.  So the new one is saved at once, in a transaction of its own,
+ * and the access token that came with it is not sent before that has been
+ * committed: who has seen a token knows that it can be renewed after a crash.  Between
+ * the server's answer and the commit nothing can help but a server that accepts the
+ * old one for a while.  It remains in the configuration, and is not used as long as
+ * there is one that has replaced it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <openssl/evp.h>
+
+#include "catalog/pg_type.h"
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/container.h"
+#include "base/settings.h"
+#include "base/spi_statement.h"
+#include "base/webhook_lock.h"
+#include "base/wire.h"
+#include "pure/hmac.h"
+#include "pure/token_answer.h"
+#include "pure/url.h"
+#include "send/token.h"
+
+/* It is renewed when this much of its time has passed, but not more often than this. */
+#define RENEW_PERCENT		80
+#define MIN_RENEW_US		USECS_PER_SEC
+
+/* After a failed renewal of a token that can still be used. */
+#define RENEW_AGAIN_US		(10 * USECS_PER_SEC)
+
+/* A failure is that of all who ask within this time, and a receiver can have a token renewed this often. */
+#define FAILURE_US			USECS_PER_SEC
+#define REFUSED_US			USECS_PER_SEC
+
+#define MAX_HEADERS			4
+#define MAX_ERROR			400
+#define MAX_RETRY_AFTER		128
+#define MAX_ENCODED			(3 * TOKEN_ANSWER_MAX_TOKEN)	/* of any part, in UTF-8 */
+
+StaticAssertDecl(3 * 2 * TOKEN_MAX_PART <= MAX_ENCODED, "a part of the settings can become too long for a request");
+
+typedef struct TokenKey
+{
+	unsigned char digest[HMAC_MAX_BYTES];
+} TokenKey;
+
+typedef enum TokenState
+{
+	TOKEN_IDLE,
+	TOKEN_WANTED,				/* in token_wanted */
+	TOKEN_IN_FLIGHT,			/* in token_in_flight */
+	TOKEN_UNSAVED				/* in token_to_save */
+} TokenState;
+
+struct Token
+{
+	TokenKey	key;			/* hash key */
+	int			users;
+	TokenState	state;
+	dlist_node	node;			/* in the list of its state */
+	MemoryContext context;
+	TokenSettings settings;
+	char		configured[2 * HMAC_MAX_BYTES + 1]; /* identifies what the
+													 * current refresh token
+													 * has replaced, "" with
+													 * another grant */
+	char	   *refresh_token;	/* the current one */
+
+	char	   *header;			/* with the token, or NULL */
+	uint64		number;
+	TimestampTz fetched_at;
+	int64		lifetime;		/* microseconds */
+	bool		used;			/* since then */
+	TimestampTz renew_at;		/* if it is used */
+	TimestampTz refused_at;		/* by a receiver; 0: never */
+
+	MemoryContext request_context;	/* while in flight */
+	HttpRequest request;
+	const char *headers[MAX_HEADERS];
+
+	struct						/* of the last request */
+	{
+		TimestampTz at;			/* 0: it has not failed */
+		int			status;
+		int64		duration_us;
+		char		error[MAX_ERROR];
+		char		retry_after[MAX_RETRY_AFTER];	/* a header line, or "" */
+	}			failure;
+};
+
+static HTAB *token_table;
+static dlist_head token_wanted = DLIST_STATIC_INIT(token_wanted);
+static dlist_head token_in_flight = DLIST_STATIC_INIT(token_in_flight);
+static dlist_head token_to_save = DLIST_STATIC_INIT(token_to_save);
+static uint64 token_last_number = 0;
+
+/* No token must be renewed before. */
+static TimestampTz token_look_at = DT_NOEND;
+
+static SpiStatement token_load_statement = {
+	"SELECT token FROM webhook.refresh_token WHERE configured = $1 ORDER BY saved_at DESC LIMIT 1",
+	1, {TEXTOID}
+};
+
+static SpiStatement token_users_statement = {
+	"SELECT id FROM webhook.webhook WHERE oauth ->> 'refresh_token' = $1 AND oauth ->> 'token_url' = $2"
+	" AND oauth ->> 'client_id' = $3",
+	3, {TEXTOID, TEXTOID, TEXTOID}
+};
+
+static SpiStatement token_delete_statement = {
+	"DELETE FROM webhook.refresh_token WHERE webhook_id = $1",
+	1, {INT8OID}
+};
+
+static SpiStatement token_insert_statement = {
+	"INSERT INTO webhook.refresh_token (webhook_id, configured, token, saved_at)"
+	" VALUES ($1, $2, $3, pg_catalog.clock_timestamp())",
+	3, {INT8OID, TEXTOID, TEXTOID}
+};
+
+
+void
+token_init(void)
+{
+	token_table = container_hash("webhook tokens", 64, sizeof(TokenKey), sizeof(Token), TopMemoryContext);
+}
+
+/* ---------- tokens and their settings ---------- */
+
+/* A hash of texts, each with its NUL; one that is missing differs from "". */
+static void
+token_hash(const char *const *texts, int n, unsigned char *out)
+{
+	Hmac	   *hmac = hmac_create(HMAC_SHA256, "webhook", strlen("webhook"));
+	bool		done = hmac != NULL && hmac_begin(hmac);
+
+	for (int i = 0; i < n && done; i++)
+		done = hmac_add(hmac, texts[i] != NULL ? "+" : "-", 1) &&
+			(texts[i] == NULL || hmac_add(hmac, texts[i], strlen(texts[i]) + 1));
+	done = done && hmac_finish(hmac, out);
+	hmac_free(hmac);
+	if (!done)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not compute a hash")));
+}
+
+static TokenKey
+token_key(const TokenSettings *settings)
+{
+	const char *texts[] = {
+		settings->token_url, settings->client_id, settings->client_secret, settings->refresh_token,
+		settings->refresh_reference, settings->scope, settings->audience, settings->client_cert,
+		settings->client_key, settings->ca_cert, settings->in_body ? "body" : "basic"
+	};
+	TokenKey	key;
+
+	token_hash(texts, lengthof(texts), key.digest);
+	return key;
+}
+
+static void
+token_identify_refresh(Token *token)
+{
+	const char *texts[] = {token->settings.token_url, token->settings.client_id, token->settings.refresh_token};
+	unsigned char digest[HMAC_MAX_BYTES];
+
+	token->configured[0] = '\0';
+	if (token->settings.refresh_token == NULL)
+		return;
+	token_hash(texts, lengthof(texts), digest);
+	for (int i = 0; i < lengthof(digest); i++)
+		snprintf(token->configured + 2 * i, 3, "%02x", digest[i]);
+}
+
+static char *
+token_copy(const char *text)
+{
+	return text != NULL ? pstrdup(text) : NULL;
+}
+
+static void
+token_copy_settings(Token *token, const TokenSettings *settings)
+{
+	MemoryContext old = MemoryContextSwitchTo(token->context);
+
+	token->settings.token_url = token_copy(settings->token_url);
+	token->settings.client_id = token_copy(settings->client_id);
+	token->settings.client_secret = token_copy(settings->client_secret);
+	token->settings.refresh_token = token_copy(settings->refresh_token);
+	token->settings.refresh_reference = token_copy(settings->refresh_reference);
+	token->settings.scope = token_copy(settings->scope);
+	token->settings.audience = token_copy(settings->audience);
+	token->settings.client_cert = token_copy(settings->client_cert);
+	token->settings.client_key = token_copy(settings->client_key);
+	token->settings.ca_cert = token_copy(settings->ca_cert);
+	token->settings.in_body = settings->in_body;
+	MemoryContextSwitchTo(old);
+}
+
+/* The one that has replaced the configured refresh token, if that has been replaced. */
+static void
+token_load_refresh(Token *token)
+{
+	Datum		values[] = {CStringGetTextDatum(token->configured)};
+	const char *current = token->settings.refresh_token;
+
+	if (current == NULL)
+		return;
+	if (spi_statement_execute(&token_load_statement, values, NULL) > 0)
+		current = spi_statement_text(0, 1);
+	token->refresh_token = MemoryContextStrdup(token->context, current);
+}
+
+Token *
+token_take(const TokenSettings *settings)
+{
+	TokenKey	key = token_key(settings);
+	bool		found;
+	Token	   *token = hash_search(token_table, &key, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		memset((char *) token + sizeof(TokenKey), 0, sizeof(Token) - sizeof(TokenKey));
+		token->context = AllocSetContextCreate(TopMemoryContext, "webhook token", ALLOCSET_SMALL_SIZES);
+		token_copy_settings(token, settings);
+		token_identify_refresh(token);
+		token_load_refresh(token);
+	}
+	token->users++;
+	return token;
+}
+
+/* Forget a token that no webhook has; but what has been requested is awaited, and saved. */
+static void
+token_free_unused(Token *token)
+{
+	if (token->users > 0 || token->state == TOKEN_IN_FLIGHT || token->state == TOKEN_UNSAVED)
+		return;
+	if (token->state == TOKEN_WANTED)
+		dlist_delete(&token->node);
+	MemoryContextDelete(token->context);
+	hash_search(token_table, &token->key, HASH_REMOVE, NULL);
+}
+
+void
+token_release(Token *token)
+{
+	if (token == NULL)
+		return;
+	Assert(token->users > 0);
+	token->users--;
+	token_free_unused(token);
+}
+
+const char *
+token_url(const Token *token)
+{
+	return token->settings.token_url;
+}
+
+/* ---------- use ---------- */
+
+bool
+token_usable(const Token *token, TimestampTz now)
+{
+	return token->header != NULL && token->state != TOKEN_UNSAVED && now < token->fetched_at + token->lifetime;
+}
+
+const char *
+token_header(const Token *token)
+{
+	Assert(token->header != NULL);
+	return token->header;
+}
+
+uint64
+token_number(const Token *token)
+{
+	return token->number;
+}
+
+void
+token_use(Token *token)
+{
+	if (token->used)
+		return;
+	token->used = true;
+	token_look_at = Min(token_look_at, token->renew_at);
+}
+
+void
+token_want(Token *token)
+{
+	if (token->state != TOKEN_IDLE)
+		return;
+	token->state = TOKEN_WANTED;
+	dlist_push_tail(&token_wanted, &token->node);
+}
+
+static void
+token_forget(Token *token)
+{
+	if (token->header == NULL)
+		return;
+	explicit_bzero(token->header, strlen(token->header));
+	pfree(token->header);
+	token->header = NULL;
+}
+
+bool
+token_refused(Token *token, uint64 number, TimestampTz now)
+{
+	/* It has been renewed, or is about to be. */
+	if (token->number != number || token->header == NULL)
+		return true;
+	if (token->refused_at != 0 && now < token->refused_at + REFUSED_US)
+		return false;
+	token->refused_at = now;
+	token_forget(token);
+	return true;
+}
+
+/* ---------- requests ---------- */
+
+static void
+token_append_pair(StringInfo body, const char *name, const char *value)
+{
+	static char encoded[MAX_ENCODED + 1];
+
+	if (value == NULL)
+		return;
+	(void) url_encode(wire_from_server(value), encoded, sizeof(encoded));
+	appendStringInfo(body, "%s%s=%s", body->len > 0 ? "&" : "", name, encoded);
+	explicit_bzero(encoded, sizeof(encoded));
+}
+
+/* The name and the password of basic authentication are percent-encoded first, which the standard demands. */
+static char *
+token_basic_header(const TokenSettings *settings)
+{
+	StringInfoData pair;
+	StringInfoData header;
+	char		encoded[MAX_ENCODED + 1];
+
+	initStringInfo(&pair);
+	(void) url_encode(wire_from_server(settings->client_id), encoded, sizeof(encoded));
+	appendStringInfo(&pair, "%s:", encoded);
+	(void) url_encode(wire_from_server(settings->client_secret), encoded, sizeof(encoded));
+	appendStringInfoString(&pair, encoded);
+	initStringInfo(&header);
+	appendStringInfoString(&header, "Authorization: Basic ");
+	enlargeStringInfo(&header, pair.len / 3 * 4 + 5);	/* with a NUL */
+	header.len += EVP_EncodeBlock((unsigned char *) header.data + header.len, (unsigned char *) pair.data, pair.len);
+	return header.data;
+}
+
+static void
+token_build_request(Token *token)
+{
+	const TokenSettings *settings = &token->settings;
+	HttpRequest *request = &token->request;
+	bool		basic = settings->client_secret != NULL && !settings->in_body;
+	StringInfoData body;
+
+	initStringInfo(&body);
+	token_append_pair(&body, "grant_type", token->refresh_token != NULL ? "refresh_token" : "client_credentials");
+	token_append_pair(&body, "refresh_token", token->refresh_token);
+	token_append_pair(&body, "scope", settings->scope);
+	token_append_pair(&body, "audience", settings->audience);
+	if (!basic)
+		token_append_pair(&body, "client_id", settings->client_id);
+	if (settings->in_body)
+		token_append_pair(&body, "client_secret", settings->client_secret);
+
+	memset(request, 0, sizeof(*request));
+	token->headers[request->nheaders++] = "Content-Type: application/x-www-form-urlencoded";
+	token->headers[request->nheaders++] = "Accept: application/json";
+	token->headers[request->nheaders++] = "User-Agent: webhook/" WEBHOOK_VERSION " (PostgreSQL)";
+	if (basic)
+		token->headers[request->nheaders++] = token_basic_header(settings);
+	Assert(request->nheaders <= MAX_HEADERS);
+	request->method = "POST";
+	request->url = settings->token_url;
+	request->headers = token->headers;
+	request->body = body.data;
+	request->body_len = body.len;
+	request->timeout_ms = webhook_timeout;
+	request->max_response = TOKEN_ANSWER_MAX;
+	request->client_cert = settings->client_cert;
+	request->client_key = settings->client_key;
+	request->ca_cert = settings->ca_cert;
+	request->owner = token;
+}
+
+const HttpRequest *
+token_request(Token *token)
+{
+	Assert(token->state == TOKEN_IN_FLIGHT);
+	return &token->request;
+}
+
+/* Is another token being requested with the same refresh token, which may be replaced? */
+static bool
+token_shares_refresh(const Token *token)
+{
+	dlist_head *lists[] = {&token_in_flight, &token_to_save};
+
+	if (token->refresh_token == NULL)
+		return false;
+	for (int i = 0; i < lengthof(lists); i++)
+	{
+		dlist_iter	iter;
+
+		dlist_foreach(iter, lists[i])
+		{
+			if (strcmp(dlist_container(Token, node, iter.cur)->configured, token->configured) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* List those that must be renewed. */
+static void
+token_find_due(TimestampTz now)
+{
+	HASH_SEQ_STATUS status;
+	Token	   *token;
+
+	if (now < token_look_at)
+		return;
+	token_look_at = DT_NOEND;
+	hash_seq_init(&status, token_table);
+	while ((token = hash_seq_search(&status)) != NULL)
+	{
+		/* When its end has come, it is not renewed before somebody asks. */
+		if (token->state != TOKEN_IDLE || !token->used || !token_usable(token, now))
+			continue;
+		if (token->renew_at <= now)
+			token_want(token);
+		else
+			token_look_at = Min(token_look_at, token->renew_at);
+	}
+}
+
+Token *
+token_next_request(TimestampTz now)
+{
+	dlist_iter	iter;
+
+	token_find_due(now);
+	dlist_foreach(iter, &token_wanted)
+	{
+		Token	   *token = dlist_container(Token, node, iter.cur);
+		MemoryContext old;
+
+		if (token_shares_refresh(token))
+			continue;
+		token->request_context = AllocSetContextCreate(token->context, "webhook token request", ALLOCSET_SMALL_SIZES);
+		old = MemoryContextSwitchTo(token->request_context);
+		token_build_request(token);
+		MemoryContextSwitchTo(old);
+		dlist_delete(&token->node);
+		dlist_push_tail(&token_in_flight, &token->node);
+		token->state = TOKEN_IN_FLIGHT;
+		return token;
+	}
+	return NULL;
+}
+
+Token *
+token_of_request(const void *owner)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &token_in_flight)
+	{
+		Token	   *token = dlist_container(Token, node, iter.cur);
+
+		if (token == owner)
+			return token;
+	}
+	return NULL;
+}
+
+/* ---------- answers ---------- */
+
+static void
+token_note_failure(Token *token, const HttpResult *result, const char *problem, TimestampTz now)
+{
+	char		retry_after[MAX_RETRY_AFTER - sizeof("Retry-After: \r\n")];
+
+	token->failure.at = now;
+	token->failure.status = result->status;
+	token->failure.duration_us = result->duration_us;
+	snprintf(token->failure.error, sizeof(token->failure.error), "no access token: %s", problem);
+	token->failure.retry_after[0] = '\0';
+	if (http_header(result, "Retry-After", retry_after, sizeof(retry_after)))
+		snprintf(token->failure.retry_after, sizeof(token->failure.retry_after), "Retry-After: %s\r\n", retry_after);
+	token->renew_at = now + RENEW_AGAIN_US;
+}
+
+/* A token of the same origin must use this one, too. */
+static void
+token_replace_refresh(Token *token, const char *refresh_token)
+{
+	HASH_SEQ_STATUS status;
+	Token	   *other;
+
+	hash_seq_init(&status, token_table);
+	while ((other = hash_seq_search(&status)) != NULL)
+	{
+		if (other->refresh_token == NULL || strcmp(other->configured, token->configured) != 0)
+			continue;
+		explicit_bzero(other->refresh_token, strlen(other->refresh_token));
+		pfree(other->refresh_token);
+		other->refresh_token = MemoryContextStrdup(other->context, refresh_token);
+	}
+}
+
+static void
+token_accept(Token *token, const TokenAnswer *answer, TimestampTz now)
+{
+	MemoryContext old = MemoryContextSwitchTo(token->context);
+
+	token_forget(token);
+	token->header = psprintf("Authorization: Bearer %s", answer->access_token);
+	MemoryContextSwitchTo(old);
+	token->number = ++token_last_number;
+	token->fetched_at = now;
+	token->lifetime = answer->lifetime * USECS_PER_SEC;
+	token->renew_at = now + Max(MIN_RENEW_US, token->lifetime / 100 * RENEW_PERCENT);
+	token->used = false;
+	token->failure.at = 0;
+	if (token->refresh_token == NULL || answer->refresh_token[0] == '\0' ||
+		strcmp(answer->refresh_token, token->refresh_token) == 0)
+		return;
+	token_replace_refresh(token, answer->refresh_token);
+	token->state = TOKEN_UNSAVED;
+	dlist_push_tail(&token_to_save, &token->node);
+}
+
+TokenOutcome
+token_answered(Token *token, const HttpResult *result, TimestampTz now)
+{
+	static TokenAnswer answer;
+	TokenOutcome outcome = TOKEN_DENIED;
+	const char *problem = result->error;
+	const char *code;
+
+	Assert(token->state == TOKEN_IN_FLIGHT);
+	dlist_delete(&token->node);
+	token->state = TOKEN_IDLE;
+	MemoryContextDelete(token->request_context);
+	token->request_context = NULL;
+
+	if (result->outcome == HTTP_DELIVERED)
+	{
+		problem = token_answer_read(result->body, result->body_len, &answer);
+		if (problem == NULL)
+			token_accept(token, &answer, now);
+		else
+			problem = psprintf("the answer cannot be used, %s", problem);
+		explicit_bzero(&answer, sizeof(answer));
+	}
+	else if ((code = token_answer_error(result->body, result->body_len)) != NULL)
+		problem = psprintf("%s, %s", result->error, code);
+	if (problem != NULL)
+		token_note_failure(token, result, problem, now);
+	if (token->used)
+		token_look_at = Min(token_look_at, token->renew_at);
+	if (problem == NULL)
+		outcome = token->state == TOKEN_UNSAVED ? TOKEN_GRANTED_UNSAVED : TOKEN_GRANTED;
+	token_free_unused(token);
+	return outcome;
+}
+
+bool
+token_failed_lately(const Token *token, TimestampTz now)
+{
+	return token->failure.at != 0 && now < token->failure.at + FAILURE_US && token->state == TOKEN_IDLE;
+}
+
+void
+token_failure(const Token *token, HttpResult *result)
+{
+	memset(result, 0, sizeof(*result));
+	result->outcome = HTTP_OAUTH;
+	result->status = token->failure.status;
+	result->error = token->failure.error;
+	result->duration_us = token->failure.duration_us;
+	result->headers = token->failure.retry_after;
+	result->headers_len = strlen(token->failure.retry_after);
+	result->body = result->detail.address = result->detail.version = "";
+}
+
+TimestampTz
+token_next_event(void)
+{
+	return token_look_at;
+}
+
+/* ---------- the database ---------- */
+
+bool
+token_unsaved(void)
+{
+	return !dlist_is_empty(&token_to_save);
+}
+
+/* For all webhooks that are configured alike: any of them may be the last one that is left. */
+static void
+token_save_one(const Token *token)
+{
+	Datum		like[] = {
+		CStringGetTextDatum(token->settings.refresh_reference),
+		CStringGetTextDatum(token->settings.token_url),
+		CStringGetTextDatum(token->settings.client_id)
+	};
+	Datum		values[] = {0, CStringGetTextDatum(token->configured), CStringGetTextDatum(token->refresh_token)};
+	int			n = (int) spi_statement_execute(&token_users_statement, like, NULL);
+	int64	   *ids = palloc(Max(n, 1) * sizeof(int64));
+	bool		isnull;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = DatumGetInt64(spi_statement_value(i, 1, &isnull));
+	for (int i = 0; i < n; i++)
+	{
+		values[0] = Int64GetDatum(ids[i]);
+
+		/* A session that holds the lock may have deleted the rows. */
+		if (webhook_lock_try(ids[i]))
+			spi_statement_execute(&token_delete_statement, values, NULL);
+		spi_statement_execute(&token_insert_statement, values, NULL);
+	}
+	pfree(ids);
+}
+
+void
+token_save(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &token_to_save)
+	{
+		token_save_one(dlist_container(Token, node, iter.cur));
+	}
+}
+
+void
+token_saved(void (*callback) (Token *token))
+{
+	while (!dlist_is_empty(&token_to_save))
+	{
+		Token	   *token = dlist_container(Token, node, dlist_pop_head_node(&token_to_save));
+
+		token->state = TOKEN_IDLE;
+		if (token->users > 0)
+			callback(token);
+		else
+			token_free_unused(token);
+	}
+}
+
+void
+token_clock_set_back(TimestampTz now)
+{
+	HASH_SEQ_STATUS status;
+	Token	   *token;
+
+	hash_seq_init(&status, token_table);
+	while ((token = hash_seq_search(&status)) != NULL)
+	{
+		token->fetched_at = Min(token->fetched_at, now);
+		token->renew_at = Min(token->renew_at, now + Max(MIN_RENEW_US, token->lifetime / 100 * RENEW_PERCENT));
+		token->refused_at = Min(token->refused_at, now);
+		token->failure.at = Min(token->failure.at, now);
+	}
+	token_look_at = now;
+}

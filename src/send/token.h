@@ -1,0 +1,105 @@
+/*-------------------------------------------------------------------------
+ *
+ * token.h
+ *		OAuth 2 access tokens in the worker.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_TOKEN_H
+#define WEBHOOK_TOKEN_H
+
+#include "datatype/timestamp.h"
+
+#include "http/http.h"
+
+typedef struct Token Token;
+
+#define TOKEN_MAX_PART	4000	/* bytes of a part of the settings, but
+								 * certificates and the URL */
+
+/* What a token is requested with; NULL for what there is none of. */
+typedef struct TokenSettings
+{
+	const char *token_url;
+	const char *client_id;
+	const char *client_secret;
+	const char *refresh_token;	/* NULL: the grant is client_credentials */
+	const char *refresh_reference;	/* the same as it is configured, perhaps
+									 * the name of a file */
+	const char *scope;
+	const char *audience;
+	const char *client_cert;	/* PEM, as are the next two */
+	const char *client_key;
+	const char *ca_cert;
+	bool		in_body;		/* credentials are sent in the body, not in a
+								 * header */
+} TokenSettings;
+
+extern void token_init(void);
+
+/*
+ * The token for these settings, which all webhooks that have the same ones share.
+ * In a transaction, with SPI connected.
+ */
+extern Token *token_take(const TokenSettings *settings);
+extern void token_release(Token *token);
+
+extern const char *token_url(const Token *token);
+
+/* Can it be sent now?  Then this is the header, and its number: each token of the worker has another one. */
+extern bool token_usable(const Token *token, TimestampTz now);
+extern const char *token_header(const Token *token);
+extern uint64 token_number(const Token *token);
+
+/* It is being sent: have it renewed in time. */
+extern void token_use(Token *token);
+
+/* Request it, unless that is done already. */
+extern void token_want(Token *token);
+
+/*
+ * A receiver has refused the token of this number, so that another one is needed.
+ * False if that has happened just now: another one would not help.
+ */
+extern bool token_refused(Token *token, uint64 number, TimestampTz now);
+
+/*
+ * The next token that must be requested now; it is in flight then, and its request valid
+ * until token_answered().  NULL: none.
+ */
+extern Token *token_next_request(TimestampTz now);
+extern const HttpRequest *token_request(Token *token);
+
+/* The token whose request this is the owner of, or NULL. */
+extern Token *token_of_request(const void *owner);
+
+typedef enum TokenOutcome
+{
+	TOKEN_GRANTED,
+	TOKEN_GRANTED_UNSAVED,		/* it can be used when token_saved() says so */
+	TOKEN_DENIED
+} TokenOutcome;
+
+/* Its request has ended.  It may have been freed, if nobody has it any more. */
+extern TokenOutcome token_answered(Token *token, const HttpResult *result, TimestampTz now);
+
+/* The last failure, as the result of an attempt; false if there was none, or it was long ago. */
+extern bool token_failed_lately(const Token *token, TimestampTz now);
+extern void token_failure(const Token *token, HttpResult *result);
+
+/* When must a token be renewed, though nobody waits for it?  DT_NOEND: none. */
+extern TimestampTz token_next_event(void);
+
+/*
+ * Are there refresh tokens to be saved?  The second function does it, in a transaction
+ * with SPI connected.  When that has been committed, the third one must be called, which
+ * calls back for each token that can be used now.
+ */
+extern bool token_unsaved(void);
+extern void token_save(void);
+extern void token_saved(void (*callback) (Token *token));
+
+/* The clock has been set back. */
+extern void token_clock_set_back(TimestampTz now);
+
+#endif							/* WEBHOOK_TOKEN_H */
