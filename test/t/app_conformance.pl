@@ -1,8 +1,8 @@
 # Every delivery is verified by libraries that others wrote: standardwebhooks, svix, cloudevents, and those of GitHub, Stripe
 # and Shopify from the npm registry, in the versions of test/conformance/package-lock.json; by Debian's package webhook; and
-# compared by ajv with what describe_format() and describe_event() say of it.
+# compared by ajv with what describe_format() and describe_event() say of it.  Access tokens come from oauth2-mock-server.
 #
-# Mission: W6, W7, X5, X9, X14, I4.
+# Mission: W6, W7, X5, X8, X9, X14, I4.
 
 use strict;
 use warnings;
@@ -24,7 +24,7 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 # The packages go to a directory of this run; nothing is written to the sources or to a home directory.
 Needs::skip_all('node and npm are not installed')
   if system('node --version >/dev/null 2>&1 && npm --version >/dev/null 2>&1');
-copy("$source/$_", "$dir/$_") or die "could not copy $_: $!" foreach qw(package.json package-lock.json receiver.js openapi.mjs);
+copy("$source/$_", "$dir/$_") or die "could not copy $_: $!" foreach qw(package.json package-lock.json receiver.js openapi.mjs oauth.mjs);
 if (system("cd '$dir' && HOME='$dir' npm_config_cache='$dir/cache' npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1"))
 {
 	my $log = slurp_file("$dir/npm.log");
@@ -550,5 +550,40 @@ SKIP:
 		'X9: without Standard Webhooks');
 	$server->kill_kill;
 }
+
+# A token server
+
+sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
+append_to_file("$dir/oauth", '');
+open(my $oauth, '|-', 'node', "$dir/oauth.mjs", "$dir/oauth") or die "could not start node: $!";
+foreach (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
+{
+	last if -s "$dir/oauth.port";
+	usleep(10_000);
+}
+my ($token_port, $api_port) = split(/\s+/, slurp_file("$dir/oauth.port"));
+foreach ([ '/credentials', '"grant": "client_credentials", "scope": "one two"' ],
+	[ '/body', '"grant": "client_credentials", "auth": "body"' ],
+	[ '/refresh', '"grant": "refresh_token", "refresh_token": "any"' ],
+	[ '/once', '"grant": "client_credentials", "scope": "once"' ])
+{
+	WebhookTest::create_webhook($node, app => "'oauth'", event => "'note.*'", url => "'http://127.0.0.1:$api_port$_->[0]'",
+		oauth => qq('{"token_url": "http://127.0.0.1:$token_port/token", "client_id": "shop", "client_secret": "s&3", $_->[1]}'));
+}
+foreach (1 .. 2)
+{
+	sql(q{SELECT webhook.emit('note.token', '{}')});
+	WebhookTest::wait_until_delivered($node);
+}
+my @notes = map { decode_json($_) } split(/\n/, slurp_file("$dir/oauth"));
+my @sent = grep { exists $_->{accepted} } @notes;
+is(join(' ', map { my $path = $_; join(',', $path, map { $_->{accepted} ? 'yes' : 'no' } grep { $_->{path} eq $path } @sent) }
+		qw(/credentials /body /refresh /once)),
+	'/credentials,yes,yes /body,yes,yes /refresh,yes,yes /once,yes,no,yes', 'X8: the tokens of oauth2-mock-server are verified by jose');
+is((grep { $_->{path} eq '/credentials' } @sent)[0]{scope}, 'one two', 'X8: they have the scope');
+is(join(' ', sort map { "$_->{grant}:$_->{client}" } grep { exists $_->{grant} } @notes),
+	'client_credentials:shop:s%263 client_credentials:shop:s%263 client_credentials:shop:s%263 client_credentials:shop:s&3 refresh_token:shop:s%263',
+	'X8: each is requested once, and another one after the 401');
+close($oauth);
 
 done_testing();
