@@ -30,6 +30,7 @@ my %benchmarks = (
 	C35 => \&Bench::Look::pages,
 	C41 => \&Bench::Look::backlog,
 	TURNS => \&Bench::Turns::databases_in_turn,
+	AUTH => \&Bench::Drain::authorization,
 	SIGN => \&Bench::Drain::signing,
 	I13 => \&Bench::Drain::mapping);
 

@@ -12,6 +12,8 @@ use Bench::Cluster;
 use Bench::Guests;
 use Bench::Nginx;
 use Bench::Report qw(median rounds);
+use IO::Socket::INET;
+use POSIX ();
 use Time::HiRes qw(sleep time);
 
 use constant CEILING_CONCURRENCY => 64;
@@ -80,6 +82,54 @@ sub _expect_signature
 	my $signatures = $cluster->sql(q{SELECT count(*) FROM webhook.get_webhooks() AS w, webhook.get_webhook_log(w.id) AS l
 		WHERE l.request_headers LIKE '%webhook-signature: v1,%'});
 	die "$kind: $signatures of ten requests in the log are signed\n" if $signatures != ($kind eq 'signed' ? 10 : 0);
+}
+
+# P1 with an access token against the same header without OAuth, and with GitHub's signature against Standard Webhooks'.
+sub authorization
+{
+	my $report = shift;
+	my $nginx = Bench::Nginx->new;
+	my $cluster = _cluster();
+	my ($port, $pid) = _token_server();
+	my %changes = (
+		header   => '"signature": "standard", "oauth": null, "headers": {"Authorization": "Bearer ' . 'x' x 40 . '"}',
+		token    => qq("headers": {}, "oauth": {"token_url": "http://127.0.0.1:$port/", "grant": "client_credentials", "client_id": "a", "client_secret": "b"}),
+		standard => '"oauth": null, "headers": {}, "signature": "standard"',
+		github   => '"oauth": null, "headers": {}, "signature": "github"');
+	my %rates;
+
+	_create_webhook($cluster, $nginx);
+	for (1 .. rounds(3))
+	{
+		for my $kind (qw(header token standard github))
+		{
+			$cluster->sql("SELECT webhook.update_webhook(id, '{$changes{$kind}}') FROM webhook.get_webhooks()");
+			push @{ $rates{$kind} }, drain($cluster, $nginx, $messages);
+		}
+	}
+	kill('TERM', $pid);
+	waitpid($pid, 0);
+	my %rate = map { $_ => median(@{ $rates{$_} }) } keys %rates;
+	add($report, 'AUTH', 'deliveries/s with an access token, against a header', $rate{token}, $rate{header}, '>= 0.95');
+	add($report, 'AUTH', "deliveries/s with GitHub's signature, against Standard Webhooks", $rate{github}, $rate{standard}, '>= 0.95');
+}
+
+# A server that answers everything by the same token; its port and process.
+sub _token_server
+{
+	my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5) or die "could not listen: $!\n";
+	my $pid = fork() // die "could not fork: $!\n";
+	return ($listen->sockport, $pid) if $pid;
+
+	local $SIG{TERM} = 'DEFAULT';
+	my $body = '{"access_token": "' . 'x' x 40 . '", "token_type": "Bearer", "expires_in": 3600}';
+	while (my $client = $listen->accept)
+	{
+		my $request = '';
+		while ($request !~ /\r\n\r\n.*grant_type=/s) { sysread($client, $request, 4096, length($request)) or last; }
+		print $client "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ", length($body), "\r\n\r\n$body";
+	}
+	POSIX::_exit(0);
 }
 
 # P2: a thousand webhooks on fifty hosts; every message is for one of them.
