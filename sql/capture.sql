@@ -90,7 +90,7 @@ END
 $$;
 SELECT * FROM new_messages();
 
--- Nobody listens to replication, or to a trigger that is switched off.
+-- Replicated rows, and those of a table whose trigger is disabled, are not captured.
 SET session_replication_role = replica;
 INSERT INTO guest VALUES (40, 'replicated', NULL);
 RESET session_replication_role;
@@ -109,7 +109,7 @@ SELECT webhook.watch('attendee', 'attendee', exclude => '{event}');
 UPDATE attendee SET added = 8, event = 'f' WHERE id = 50;
 UPDATE attendee SET event = 'g' WHERE id = 50;
 SELECT * FROM new_messages();
--- A setting that names a column which is gone: the statement fails, and says why.
+-- A setting that refers to a dropped column: the statement fails, and the error says why.
 SELECT webhook.watch('attendee', 'attendee', event_uid => 'event');
 ALTER TABLE attendee RENAME COLUMN event TO occasion;
 SELECT r.* FROM refused_in('DELETE FROM attendee WHERE id = 50') AS r;
@@ -186,7 +186,7 @@ ALTER TABLE secured ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY mine ON secured FOR ALL USING (tenant = current_user) WITH CHECK (true);
 GRANT ALL ON secured TO regress_capture_user;
 SELECT webhook.watch('secured', 'secured', event_uid => '(SELECT e.uid FROM secured_event AS e WHERE e.id = ref)');
--- A user who has no right on the table that the expression reads, nor on anything of ours.
+-- A role with no privileges on the table that the expression reads, nor on any object of the extension.
 SET ROLE regress_capture_user;
 INSERT INTO secured VALUES (1, 'regress_capture_user', 1), (2, 'another', 1);
 UPDATE secured SET tenant = 'another';
@@ -195,7 +195,7 @@ RESET ROLE;
 SELECT event, entity_id, uid, payload FROM new_messages();
 
 --
--- Event UIDs by a join: of rows that are deleted together with the event, too
+-- Event UIDs by a join, also of rows that are deleted together with the event
 --
 CREATE TABLE event (id integer PRIMARY KEY, uid text, account text);
 CREATE TABLE ticket (id integer PRIMARY KEY, event_id integer REFERENCES event ON DELETE CASCADE);
@@ -209,7 +209,7 @@ DELETE FROM event WHERE id = 1;
 DELETE FROM event WHERE id = 2;
 DELETE FROM ticket;
 SELECT event, entity_id, uid, profile, webhooks FROM new_messages();
--- All in one transaction: the event was never seen by anybody else.
+-- All in one transaction, so no other one has ever seen the event.
 BEGIN;
 INSERT INTO event VALUES (3, 'gala', 'acme');
 INSERT INTO ticket VALUES (5, 3);
@@ -218,7 +218,7 @@ DELETE FROM event;
 COMMIT;
 SELECT event, entity_id, uid, profile, webhooks FROM new_messages();
 
--- E5, I6: a row that goes to another event belongs to the new one alone.
+-- E5, I6: a row that moves to another event belongs to the new one only.
 SELECT webhook.create_webhook('capture', 'visitor.*', 'http://127.0.0.1:9/', name => 'old', event_uids => 'old') > 0,
        webhook.create_webhook('capture', 'visitor.*', 'http://127.0.0.1:9/', name => 'new', event_uids => 'new') > 0;
 CREATE TABLE visitor (id integer PRIMARY KEY, event text);
@@ -244,7 +244,7 @@ UPDATE thing SET price = NULL WHERE id = 2;
 UPDATE thing SET price = 1 WHERE id = 2;
 DELETE FROM thing;
 SELECT event, entity_id, webhooks, payload FROM new_messages();
--- What json takes and jsonb refuses does no harm; a filter sees what jsonb can hold of it, if it can.
+-- What json accepts and jsonb rejects does no harm; a filter sees as much of it as jsonb can hold.
 INSERT INTO thing VALUES (3, 1, 'x', '"\u0000"'), (4, 1, 'x', '1e1000000');
 SELECT event, entity_id, webhooks, payload FROM new_messages();
 -- In the transaction that creates, changes and deletes it, and after a rollback of that.
@@ -292,14 +292,14 @@ INSERT INTO thing VALUES (20, 1, 'ok'), (21, 1, 'null');
 UPDATE thing SET extra = '1' WHERE id = 20;
 DELETE FROM thing WHERE id = 20;
 SELECT event, entity_id, webhooks, payload FROM new_messages();
--- An error in it is an error of the statement; caught, it leaves nothing behind.
+-- An error in one is an error of the statement; if it is caught, nothing remains.
 SELECT r.* FROM refused_in($$INSERT INTO thing VALUES (22, 1, 'good'), (23, 1, 'fail'), (24, 1, 'good')$$) AS r;
 SELECT count(*) FROM thing WHERE id > 21;
 DROP FUNCTION thing_payload(thing);
 SELECT r.* FROM refused_in($$INSERT INTO thing VALUES (25, 1, 'good')$$) AS r;
 SELECT * FROM new_messages();
 
--- One that writes to a watched table itself, and another trigger that does; the order is that of the changes.
+-- A function that writes to a watched table itself, and another trigger that does; the order is that of the changes.
 CREATE TABLE history (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, thing integer);
 CREATE FUNCTION noting_payload(thing) RETURNS jsonb LANGUAGE sql AS $$
     INSERT INTO history (thing) VALUES ($1.id);
@@ -376,7 +376,7 @@ UPDATE part SET area = 2 WHERE id = 6;
 UPDATE part SET area = 1 WHERE id = 6;
 COMMIT;
 SELECT event, entity_id, uid, payload FROM new_messages();
--- Its new partition's trigger swallows one of them: that one is deleted, as the next change or the commit shows.
+-- The new partition's trigger drops one of the rows: it is captured as deleted, by the next change or at commit.
 CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.name = 'error' THEN
@@ -391,7 +391,7 @@ SELECT count(*) FROM new_messages();
 UPDATE part SET area = 2 WHERE id BETWEEN 10 AND 12;
 SELECT event, entity_id, uid, payload FROM new_messages();
 SELECT id, area FROM part ORDER BY 1;
--- The same where the command inserts another row as well: that is not the one that moved, unless it has its id.
+-- The same where the command inserts another row as well: it is not taken for the one that moved, unless it has the same id.
 TRUNCATE part;
 INSERT INTO part VALUES (10, 1, 'swallow'), (11, 1, 'move'), (12, 1, 'new id');
 SELECT count(*) FROM new_messages();
@@ -435,7 +435,7 @@ EXCEPTION WHEN division_by_zero THEN
 END
 $$;
 SELECT event, entity_id, uid, payload FROM new_messages();
--- The partition that it left is dropped in the same transaction.
+-- The partition that the row left is dropped in the same transaction.
 BEGIN;
 INSERT INTO part VALUES (16, 1, 'swallow');
 UPDATE part SET area = 2 WHERE id = 16;
@@ -447,7 +447,7 @@ INSERT INTO part VALUES (20, 3, 'quiet');
 SELECT * FROM new_messages();
 
 -- W15: a guest before its event, in one transaction: the event UID is found when the transaction ends; what a
--- savepoint took back is not told, and the order is that of the changes.
+-- savepoint rolled back is not sent, and the order is that of the changes.
 CREATE TABLE late_event (id integer PRIMARY KEY, uid text);
 CREATE TABLE early_guest (id integer PRIMARY KEY, event_id integer, name text);
 SELECT webhook.watch('late_event', 'late_event', event_uid => 'uid');
@@ -472,7 +472,7 @@ DELETE FROM early_guest WHERE id = 1;
 COMMIT;
 SELECT event, entity_id, uid, payload FROM new_messages();
 
--- Deleted again before the event comes: who hears of the guest hears that it has gone.
+-- Deleted again before the event is inserted: receivers that were sent the guest are sent its deletion.
 BEGIN;
 INSERT INTO early_guest VALUES (5, 10, 'Eve');
 DELETE FROM early_guest WHERE id = 5;
@@ -480,7 +480,7 @@ INSERT INTO late_event VALUES (10, 'LATE');
 COMMIT;
 SELECT event, entity_id, uid FROM new_messages();
 
--- Privileges are granted in between, so the guest becomes more messages than was foreseen: each webhook is still sent
+-- Privileges are granted in between, so the guest becomes more messages than were reserved: each webhook is still sent
 -- them in order, and what its owner may read.
 CREATE ROLE regress_capture_one;
 CREATE ROLE regress_capture_two;

@@ -1,4 +1,4 @@
--- What a session says of its changes is stored with them.  Proves X6 as far as the outbox shows it;
+-- The context of a session is stored with its changes.  Proves X6 as far as the outbox shows it;
 -- webhook.dispatch = off in the test cluster keeps the messages there.
 CREATE SCHEMA context_test;
 SET search_path = context_test, public;
@@ -15,7 +15,7 @@ SELECT webhook.create_webhook('context', '*', 'http://127.0.0.1:9/', event_uids 
 INSERT INTO event VALUES ('a', 'A');
 INSERT INTO guest VALUES (1, 'a', 'none');
 
--- The value of the moment of the change counts, also with SET LOCAL and savepoints.
+-- The value at the time of the change counts, also with SET LOCAL and savepoints.
 SET webhook.context = '{"user": "Zoë"}';
 INSERT INTO guest VALUES (2, 'a', 'session');
 BEGIN;
@@ -59,13 +59,13 @@ SET webhook.context = '{"by":"session"}';
 SELECT webhook.emit('app.sent', '{}', event_uid => 'a') IS NULL AS none, webhook.fire_webhook(:manual, '1') IS NULL AS none;
 SELECT event, context FROM new_rows();
 
--- A tracestate without its trace means nothing.
+-- A tracestate is meaningless without its traceparent.
 RESET webhook.context;
 SET webhook.tracestate = 'a=b';
 UPDATE guest SET name = 'state only' WHERE id = 1;
 SELECT context FROM new_rows();
 
--- What is refused, when it is set.
+-- Invalid values are rejected when they are set.
 SELECT name, left(value, 60) AS value, r.* FROM (VALUES
     ('context', '{'), ('context', 'x'), ('context', '1 2'), ('context', '"' || repeat('x', 4095) || '"'),
     ('traceparent', 'x'), ('traceparent', '00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01'),

@@ -1,5 +1,5 @@
 -- emit(): application events.
--- Proves M5, R6 and the writing half of E1, E5, I6, W1 and W8 for messages that are no row.
+-- Proves M5, R6 and the writing half of E1, E5, I6, W1 and W8 for messages without a row.
 CREATE SCHEMA emit_test;
 SET search_path = emit_test;
 \set helpers `echo "$WEBHOOK_HELPERS"`
@@ -11,7 +11,7 @@ CREATE FUNCTION new_messages(OUT event text, OUT type text, OUT entity_id json, 
     SELECT event, entity_type, entity_id, event_uid, profile, receivers(webhook_ids), left(payload::text, 300) FROM new_rows()
 $$;
 
--- Nobody asks for it: an id, but nothing is written.
+-- No webhook subscribes: an id, but nothing is written.
 SELECT length(webhook.emit('optin_finalized', '{}')) AS length_of_id;
 SELECT * FROM new_messages();
 
@@ -21,7 +21,7 @@ SELECT webhook.create_webhook('emit', 'order.*', 'http://127.0.0.1:9/', name => 
 SELECT webhook.create_webhook('emit', 'order.*', 'http://127.0.0.1:9/', name => 'large', filter => '{"size": "L"}') > 0;
 SELECT webhook.create_webhook('emit', 'order.*', 'http://127.0.0.1:9/', name => 'price', columns => '{price}') > 0;
 
--- M5: the example of the first product, as it is but for the order of the keys, which jsonb does not keep.
+-- M5: the example of the first product, except for the order of the keys, which jsonb does not preserve.
 SELECT webhook.emit('optin_finalized', '{"id":371,"optinsetup_id":60,"subscriber_id":6049065,"fields":[{"id":1,"value":"max.muster@example.com"}],"lists":[{"id":1,"value":1},{"id":3,"value":0}],"activate_at":"2025-11-11 09:27:29"}') AS message_id \gset
 SELECT message_id::text = :'message_id' AS same_id,
        payload::jsonb = '{"id":371,"optinsetup_id":60,"subscriber_id":6049065,"fields":[{"id":1,"value":"max.muster@example.com"}],"lists":[{"id":1,"value":1},{"id":3,"value":0}],"activate_at":"2025-11-11 09:27:29"}' AS same_payload,
@@ -39,7 +39,7 @@ SELECT count(webhook.emit('Order.Paid', '"order.paid"'));
 SELECT count(webhook.emit('webhooks', '1.50'));
 SELECT * FROM new_messages();
 
--- JSON is passed on without the blanks that are not inside of strings.
+-- JSON is passed on without blanks outside strings.
 SELECT count(webhook.emit('x', '{"a b": " \" \\ , : ", "c": [1, 2, {"d" : null}], "ü\u00e9\t\u2028": true}'));
 SELECT * FROM new_messages();
 SELECT count(webhook.emit('x', jsonb_build_object('big', repeat('x y', 350000))));
@@ -84,7 +84,7 @@ SELECT count(*), count(DISTINCT o.payload) AS different, bool_and(o.payload::int
 SELECT count(webhook.emit(repeat('n', 200), '{}'));
 SELECT length(event) FROM new_messages();
 
--- Any of the characters anywhere.
+-- Each allowed character at any position.
 SELECT count(webhook.emit(name, '{}')) FROM unnest(ARRAY['.a', 'a.', 'a..b', '_', '1.2']) AS name;
 SELECT event, type FROM new_messages();
 

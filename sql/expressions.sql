@@ -1,5 +1,5 @@
--- Expressions of watch(): which are evaluated, when, how often, as whom and with what in sight.
--- Proves C34 (nothing is evaluated that nobody asks for), W14 (with the rights of the table's owner), W15 (any existing schema).
+-- Expressions of watch(): which are evaluated, when, how often, as which role, and what they see.
+-- Proves C34 (nothing is evaluated that no webhook needs), W14 (with the privileges of the table's owner), W15 (any existing schema).
 \set SHOW_CONTEXT never
 CREATE SCHEMA expressions_test;
 SET search_path = expressions_test;
@@ -10,7 +10,7 @@ CREATE FUNCTION new_messages(OUT event text, OUT entity_id text, OUT uid text, O
     SELECT event, entity_id::text, event_uid, payload::text FROM new_rows()
 $$;
 
--- C34: an expression that fails whenever it is evaluated is harmless until a webhook asks for it.
+-- C34: an expression that fails whenever it is evaluated is harmless until a webhook needs it.
 CREATE FUNCTION fail(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '% was asked for', $1; END $$;
 CREATE TABLE guest (id integer PRIMARY KEY, name text, note text, gone timestamptz);
 SELECT webhook.watch('guest', 'guest', event_uid => 'fail(''event'')', profile => 'fail(''profile'')', paid => 'fail(''payment'')::boolean');
@@ -38,7 +38,7 @@ SELECT code, message FROM refused($$UPDATE guest SET name = 'Ann', note = 'gala'
 SELECT webhook.clear_event_override('gala'), webhook.delete_integration('test');
 SELECT * FROM new_messages();
 
--- An update of columns that nobody wants is still a delete, or moves to another id.
+-- An update of columns that no webhook wants can still be a delete, or change the id.
 SELECT webhook.update_webhook(:hook, '{"url": "http://127.0.0.1:9/{event_uid}", "columns": ["note"]}');
 SELECT webhook.watch('guest', 'guest', event_uid => $$'event of ' || name$$, deleted => 'gone IS NOT NULL');
 UPDATE guest SET name = 'Bob';
@@ -48,7 +48,7 @@ UPDATE guest SET id = 2;
 SELECT event, entity_id, uid FROM new_messages();
 SELECT webhook.update_webhook(:hook, '{"columns": null}');
 
--- W14: what is evaluated in place was looked up as the owner of the table, whoever changes the row; a right that is gone counts at once.
+-- W14: functions evaluated in place are looked up as the owner of the table, whichever role changes the row; a revoked privilege counts at once.
 CREATE ROLE expressions_owner;
 CREATE ROLE expressions_clerk;
 GRANT USAGE, CREATE ON SCHEMA expressions_test TO expressions_owner;
@@ -71,7 +71,7 @@ GRANT EXECUTE ON FUNCTION secret TO expressions_owner;
 UPDATE guest SET name = 'Fay';
 SELECT event, uid FROM new_messages();
 
--- A function that is replaced, altered or gone.
+-- A function that is replaced, altered or dropped.
 CREATE OR REPLACE FUNCTION secret(text) RETURNS text LANGUAGE internal IMMUTABLE AS 'lower';
 UPDATE guest SET name = 'Gus';
 CREATE OR REPLACE FUNCTION secret(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'sql ' || $1 $$;
@@ -88,7 +88,7 @@ ALTER FUNCTION no_secret(text) RENAME TO secret;
 UPDATE guest SET name = 'Kim';
 SELECT event, uid FROM new_messages();
 
--- An error is one of the statement.
+-- An error in one is an error of the statement.
 SELECT webhook.watch('guest', 'guest', event_uid => '(1 / length(name))::text');
 SELECT code, message FROM refused($$UPDATE guest SET name = ''$$);
 UPDATE guest SET name = 'Lea';
@@ -112,7 +112,7 @@ COPY seat FROM stdin;
 13	2	Oda
 \.
 SELECT event, entity_id, uid FROM new_messages();
--- Also inside of a savepoint that is rolled back, and if a trigger changes the tables that the sub-select reads.
+-- Also inside a savepoint that is rolled back, and if a trigger changes the tables that the sub-select reads.
 CREATE OR REPLACE FUNCTION count_it() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     BEGIN
@@ -150,7 +150,7 @@ END
 $$;
 SELECT event, entity_id, uid FROM new_messages();
 
--- The same values as before the session began to keep anything: all rows of a bulk statement, by either way.
+-- Reused queries give the same values as new ones: all rows of a bulk statement, captured either way.
 SELECT webhook.watch('seat', 'seat', id => $$'seat ' || id$$, event_uid => '(SELECT p.name FROM place p WHERE p.id = place)', columns => '{id}', deleted => $$guest = 'gone'$$);
 TRUNCATE seat;
 INSERT INTO seat SELECT i, 1 + i % 3, 'Ray' FROM generate_series(1, 3000) AS i;

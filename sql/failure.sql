@@ -1,4 +1,4 @@
--- What is done about failures, as far as it needs no receiver: webhook.dispatch is off here.
+-- How failures are handled, as far as no receiver is needed: webhook.dispatch is off here.
 --
 -- Mission: M3 M7 M8 M9, E6 E7, W10 W11 W12; R6: bad input.
 
@@ -36,7 +36,7 @@ SELECT webhook.update_webhook(:id, '{"rate_limit": 0}');
 SELECT webhook.update_webhook(:id, '{"retry_schedule": ["0", "-5 s"]}');
 SELECT webhook.update_webhook(:id, '{"max_in_flight": 0}');
 
--- Nothing that is not there, or somebody else's (M3, E6, W11)
+-- Webhooks that do not exist, or belong to another role (M3, E6, W11)
 
 SELECT webhook.activate_webhook(0);
 SELECT webhook.deactivate_webhook(-1);
@@ -65,7 +65,7 @@ SELECT * FROM webhook.undelivered;
 SELECT * FROM webhook.stat_webhooks;
 RESET ROLE;
 
--- What is seen of what waits (W12)
+-- What is shown of pending messages (W12)
 
 SET ROLE failure_owner;
 SELECT webhook.emit('thing.done', '{"n": 1}', 'a') AS message \gset
@@ -81,7 +81,7 @@ SELECT column_name, data_type FROM information_schema.columns
     WHERE table_schema = 'webhook' AND table_name = 'notification' ORDER BY ordinal_position;
 SELECT count(*) FROM webhook.notification WHERE webhook_id = :id;
 
--- Deliveries as the worker would leave them: one of each state, of an active webhook and of one that is off (M9)
+-- Deliveries as the worker would leave them: one of each state, of an active webhook and of a deactivated one (M9)
 
 INSERT INTO webhook.delivery (webhook_id, id, message_id, event, entity_id, payload, created_at, order_key, attempts, state,
                               next_attempt_at, last_error)
@@ -124,7 +124,7 @@ RESET ROLE;
 SELECT dropped, buffered FROM webhook.stat_webhooks WHERE webhook_id = :id;
 SELECT count(*) FROM webhook.delivery WHERE webhook_id = :id;
 
--- Tokens (M8): they work once, for whoever has them, until the webhook is switched on in another way
+-- Tokens (M8): they work once, for any role, until the webhook is activated in another way
 
 SET ROLE failure_owner;
 SELECT webhook.deactivate_webhook(:id, buffer_events => true);
@@ -144,7 +144,7 @@ SELECT webhook.reactivate('secret-two');
 RESET ROLE;
 SELECT kind, token FROM webhook.notification WHERE webhook_id = :id ORDER BY id;
 
--- A test call needs a record, or has an empty object (E6)
+-- A test call shows a record, or an empty object if there is none (E6)
 
 SET ROLE failure_owner;
 SELECT webhook.test_webhook(:id) ~ '^[0-9a-f-]{36}$' AS message_id;
@@ -152,7 +152,7 @@ RESET ROLE;
 SELECT event, entity_type, entity_id, payload, webhook_ids = ARRAY[:id::bigint] AS this_one_alone
     FROM webhook.outbox ORDER BY id DESC LIMIT 1;
 
--- C26: of two types that have this id the one that is named, also one that the webhook does not subscribe to
+-- C26: if two types have this id, the type that is specified, even if the webhook does not subscribe to it
 CREATE TABLE failure_event (id int PRIMARY KEY, title text);
 CREATE TABLE failure_guest (id int PRIMARY KEY, name text);
 CREATE TABLE failure_user (id int PRIMARY KEY, login text);
@@ -170,7 +170,7 @@ SELECT webhook.test_webhook(:types, '1', 'nothing');
 SELECT webhook.delete_webhook_by_id(:types);
 DROP TABLE failure_event, failure_guest, failure_user;
 
--- The log is for its owner, ten entries at the most (E7)
+-- The log is visible to the webhook's owner, and has at most ten entries (E7)
 
 INSERT INTO webhook.log (webhook_id, seq, attempted_at, message_id, event, attempt, method, url, duration, outcome)
     SELECT :id, i, now() + CASE i WHEN 20 THEN interval '1 s' ELSE '0' END, gen_random_uuid(), 'thing.done', i, 'POST',
@@ -183,7 +183,7 @@ SET ROLE failure_owner;
 SELECT string_agg(attempt::text, ' ') AS newest_first FROM webhook.get_webhook_log(:id);
 RESET ROLE;
 
--- Looking costs no scan of a large outbox that has been dealt with (W12)
+-- Monitoring does not scan a large outbox that has been processed (W12)
 
 INSERT INTO webhook.outbox_0 (id, xid, message_id, event, webhook_ids, payload, created_at)
     SELECT i, '3', gen_random_uuid(), 'thing.done', ARRAY[:id::bigint], '{}', now() FROM generate_series(1, 20000) i;
@@ -194,7 +194,7 @@ SELECT count(*) AS this FROM webhook.stat_webhooks WHERE webhook_id = :id;
 SELECT pg_stat_get_xact_tuples_returned('webhook.outbox_0'::regclass) < 20000 AS no_scan;
 COMMIT;
 
--- Everything goes with the webhook
+-- Everything is deleted with the webhook
 
 SET ROLE failure_owner;
 SELECT webhook.delete_webhook_by_id(:id);

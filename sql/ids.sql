@@ -3,7 +3,7 @@
 SET client_min_messages = warning;
 CREATE SCHEMA ids_test;
 SET search_path = ids_test;
--- Two sessions that have nothing in common.
+-- Two sessions with entirely different settings.
 CREATE FUNCTION foreign_settings() RETURNS void LANGUAGE sql AS $$
     SELECT set_config('datestyle', 'German', false), set_config('timezone', 'Asia/Tokyo', false),
            set_config('intervalstyle', 'iso_8601', false), set_config('extra_float_digits', '-3', false),
@@ -28,7 +28,7 @@ CREATE TABLE keyed (
 INSERT INTO keyed VALUES ('2026-01-02', '2026-01-02 03:04:05.678', '2026-01-02 03:04:05+00', '-1 day 02:03:04', 0.1, 1e-7,
     '\x00ff41', '12:00:00+02', '[2026-01-02 00:00:00+00,)', '{2026-01-02,2026-02-01}', 'found', 'ab', 'green',
     1.50, true, 1.5, 0);
--- Each column as the id, the event UID and the profile.  The row is changed in sessions of either kind, and found again.
+-- Each column as the id, the event UID and the profile.  The row is changed in sessions of either kind, and found by its id.
 \set ECHO none
 SELECT s FROM unnest('{a_day,a_timestamp,an_instant,an_interval,a_float,a_real,some_bytes,a_time,a_range,some_days,a_table,
     padded,a_colour,a_number,a_bool,some_money}'::text[]) WITH ORDINALITY AS c (name, n), LATERAL (VALUES

@@ -26,7 +26,7 @@ $$;
 CREATE TABLE guest (id integer PRIMARY KEY, name text, event text, notes text);
 SELECT webhook.watch('guest', 'guest', event_uid => 'event');
 
--- P5: nobody subscribes, or nobody for this event.
+-- P5: no webhook subscribes, or none for this event.
 SELECT trigger_calls($$INSERT INTO guest VALUES (1, 'unheard', 'party')$$) AS calls;
 SELECT webhook.create_webhook('inline', 'guest.create', 'http://127.0.0.1:9/', event_uids => 'ball') AS hook \gset
 SELECT trigger_calls($$INSERT INTO guest VALUES (2, 'unheard', 'party'), (3, 'heard', 'ball'), (4, 'unheard', NULL)$$) AS calls;
@@ -34,7 +34,7 @@ SELECT trigger_calls($$UPDATE guest SET name = 'unheard, too'$$) AS calls, trigg
 SELECT * FROM new_messages();
 SELECT webhook.delete_webhook_by_id(:hook);
 
--- Somebody does.
+-- A webhook does.
 SELECT webhook.create_webhook('inline', '*', 'http://127.0.0.1:9/{event_uid}') AS hook \gset
 SELECT trigger_calls($$INSERT INTO guest SELECT i, 'guest', 'party' FROM generate_series(1, 3) AS i$$) AS calls;
 SELECT trigger_calls($$UPDATE guest SET name = 'changed' WHERE id < 3$$) AS calls;
@@ -42,7 +42,7 @@ SELECT trigger_calls($$INSERT INTO guest VALUES (3, 'on conflict'), (4, 'new') O
 SELECT trigger_calls($$WITH gone AS (DELETE FROM guest WHERE id = 4 RETURNING *) INSERT INTO guest SELECT 5, name FROM gone$$) AS calls;
 SELECT trigger_calls($$DELETE FROM guest WHERE id = 5$$) AS calls;
 SELECT * FROM new_messages();
--- The setting has the trigger capture them; only a superuser can change it.
+-- With the setting off, the trigger captures them; only a superuser can change it.
 SET webhook.inline_capture = off;
 SELECT trigger_calls($$INSERT INTO guest VALUES (5, 'slow'), (6, 'slow')$$) AS calls, trigger_calls($$DELETE FROM guest WHERE id > 4$$) AS calls;
 RESET webhook.inline_capture;
@@ -51,12 +51,12 @@ SET ROLE pg_monitor;
 SET webhook.inline_capture = off;
 RESET ROLE;
 
--- What others wrote runs in the trigger, when the statement has done its work.
+-- User-defined functions run in the trigger, when the statement has completed.
 CREATE TABLE seat (id integer PRIMARY KEY, guest integer);
 SELECT webhook.watch('seat', 'seat', event_uid => '(SELECT count(*)::text FROM inline_test.seat AS s WHERE s.guest = seat.guest)');
 SELECT trigger_calls($$INSERT INTO seat VALUES (1, 1), (2, 1), (3, 2)$$) AS calls;
 SELECT o.entity_id::text, o.event_uid FROM webhook.outbox AS o WHERE o.id > (SELECT id FROM last_message) ORDER BY o.id;
--- C34: not where nobody asks for it, where only columns are changed that nobody subscribes to, or where the row itself says it all.
+-- C34: they do not, if no webhook needs them, if no webhook subscribes to the columns that change, or if they depend on the row alone.
 SELECT webhook.update_webhook(:hook, '{"url": "http://127.0.0.1:9/"}');
 SELECT trigger_calls($$INSERT INTO seat VALUES (4, 1)$$) AS calls;
 SELECT webhook.update_webhook(:hook, '{"url": "http://127.0.0.1:9/{event_uid}", "columns": ["name"]}');
@@ -76,7 +76,7 @@ SELECT trigger_calls($$INSERT INTO visit VALUES (1, 'hall'), (12, 'hall')$$) AS 
     trigger_calls($$DELETE FROM visit$$) AS calls;
 SELECT * FROM new_messages();
 
--- E2: a trigger of the application changes rows that the same statement changes; what came first is told first.
+-- E2: a trigger of the application changes rows that the same statement changes; messages are in the order of the changes.
 CREATE FUNCTION mark() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE guest SET notes = 'after ' || NEW.id WHERE id IN (NEW.id, NEW.id + 1);
@@ -88,11 +88,11 @@ UPDATE guest SET name = 'twice' WHERE id < 3;
 SELECT * FROM new_messages();
 DROP TRIGGER mark ON guest;
 
--- E5: an error later in the statement takes the messages along, and is not said to be ours.
+-- E5: an error later in the statement rolls the messages back, and does not have our error context.
 CREATE TABLE ticket (id integer PRIMARY KEY, guest integer REFERENCES guest);
 CREATE TABLE slow_ticket (id integer PRIMARY KEY, guest integer REFERENCES guest);
 SELECT webhook.watch('ticket', 'ticket'), webhook.watch('slow_ticket', 'ticket');
--- A condition of somebody else leaves all to the trigger.
+-- If the trigger has another condition, the trigger captures all rows.
 DROP TRIGGER "00_webhook_capture" ON slow_ticket;
 CREATE TRIGGER "00_webhook_capture" AFTER INSERT OR UPDATE OR DELETE ON slow_ticket FOR EACH ROW WHEN (true) EXECUTE FUNCTION webhook.capture();
 INSERT INTO ticket VALUES (1, 1), (2, 99);
@@ -107,7 +107,7 @@ $$;
 SELECT trigger_calls($$INSERT INTO ticket VALUES (6, 1)$$) AS calls, trigger_calls($$INSERT INTO slow_ticket VALUES (6, 1)$$) AS calls;
 SELECT * FROM new_messages();
 
--- The same changes in both ways, with values stored out of line, generated and dropped columns, and columns that are left out.
+-- The same changes both ways, with values stored out of line, generated, dropped and excluded columns.
 DO $$
 DECLARE
     name text;

@@ -1,4 +1,4 @@
--- Integrations: who has which, where they count, what payment means.
+-- Integrations: which role owns them, for which events they are active, and what payment means.
 -- Proves I7 I8 I9 I10 I11 I12, E5 and I6 for webhooks of integrations, R6.
 CREATE SCHEMA integrations_test;
 SET search_path = integrations_test;
@@ -23,7 +23,7 @@ SELECT name, description, owner = current_user::regrole AS mine, profiles, api_p
        api_key_age < '1 hour' AS young, api_key_too_old
 FROM webhook.get_integrations();
 
--- The key is nowhere to be found, only its hash.
+-- The key is not stored anywhere, only its hash.
 SELECT count(*) FROM webhook.integration AS i WHERE i::text LIKE '%' || right(:'crm_key', 48) || '%';
 SELECT api_key_hash = sha256(convert_to(:'crm_key', 'UTF8')) AS hashed FROM webhook.integration WHERE name = 'crm';
 SELECT webhook.rotate_api_key('crm') AS new_key \gset
@@ -79,7 +79,7 @@ SELECT name, active_profiles FROM webhook.get_integrations();
 INSERT INTO guest (name, event_uid, profile) VALUES ('f', 'e1', 'conferences');
 UPDATE guest SET name = 'f2' WHERE name = 'f';
 SELECT sent();
--- In one transaction, rolled back: nobody hears of it, and afterwards all is as it was.
+-- In one transaction, rolled back: nothing is sent, and afterwards everything is as before.
 BEGIN;
 SELECT webhook.activate_integration('conferences', 'crm');
 INSERT INTO guest (name, event_uid, profile) VALUES ('g', 'e1', 'conferences');
@@ -90,11 +90,11 @@ SELECT sent();
 SELECT webhook.deactivate_integration('conferences'), webhook.deactivate_integration('conferences') AS again;
 INSERT INTO guest (name, event_uid, profile) VALUES ('i', 'e1', 'conferences');
 SELECT sent();
--- At most one: a key of the table, whoever writes to it.
+-- At most one: the table has a key, whichever way it is written to.
 SELECT webhook.activate_integration('conferences', 'crm');
 SELECT * FROM refused($$INSERT INTO webhook.active_integration VALUES ('conferences', 'news')$$);
 
--- An application event knows its event and profile, too.
+-- Application events have an event and a profile, too.
 SELECT webhook.emit('guest.checked_in', '{"name": "j"}', event_uid => 'e1', profile => 'conferences') <> '' AS emitted;
 SELECT sent();
 
@@ -111,7 +111,7 @@ SELECT sent();
 SELECT webhook.clear_event_override('e2'), webhook.clear_event_override('e2') AS again;
 INSERT INTO guest (name, event_uid, profile) VALUES ('o', 'e2', 'conferences');
 SELECT sent();
--- C21: every override is seen, those of events without an integration under no name.
+-- C21: every override is shown, those of events without an integration under no name.
 SELECT name, override_events, webhooks FROM webhook.get_integrations();
 SELECT * FROM refused($$SELECT webhook.override_event(NULL)$$);
 SELECT * FROM refused($$SELECT webhook.override_event('e1', 'nobody')$$);
@@ -133,7 +133,7 @@ UPDATE guest SET paid = false;
 UPDATE guest SET name = name || '!';
 SELECT sent();
 
--- Only paid ones: the receiver never hears of a guest that it does not know.
+-- Only paid ones: the receiver is never sent anything about a guest that it does not know.
 DELETE FROM guest;
 SELECT count(*) > 0 AS told FROM sent();
 INSERT INTO guest (name, event_uid) VALUES ('unpaid', 'strict');
@@ -166,7 +166,7 @@ UPDATE guest SET name = 'both!';
 UPDATE guest SET paid = false;
 SELECT sent();
 DELETE FROM guest;
--- From event to event: what its integration knows of a guest is what counts, whether a column says what is paid or another table.
+-- From event to event: what counts is whether the integration knows the guest, whether payment is a column or in another table.
 CREATE TABLE walker (id integer PRIMARY KEY, event_uid text, profile text, paid boolean, n integer);
 CREATE TABLE walker_payment (walker integer PRIMARY KEY);
 SELECT webhook.connect_profile('crm', 'q'), webhook.connect_profile('crm', 'r');
@@ -188,7 +188,7 @@ UPDATE walker SET event_uid = NULL, n = 8;
 UPDATE walker SET event_uid = 'both', paid = NULL, n = 9;
 DELETE FROM walker;
 SELECT * FROM walked(1, 9);
--- At random: created when unknown, updated and deleted when known, and known in the end is who is to be.
+-- At random: created when unknown, updated and deleted when known, and in the end exactly the right guests are known.
 CREATE PROCEDURE walk(first integer, last integer) LANGUAGE plpgsql AS $$
 BEGIN
     FOR i IN first .. last LOOP
@@ -227,7 +227,7 @@ SELECT * FROM known(701, 1200);
 SELECT entity_id, event_uid FROM webhook.paid_entity WHERE entity_type = 'walker'
 EXCEPT SELECT id::text, event_uid FROM walker WHERE paid AND event_uid IN ('strict', 'both');
 SELECT webhook.unwatch('walker'), webhook.delete_webhook_by_id(:walk_id), webhook.disconnect_profile('crm', 'q'), webhook.disconnect_profile('crm', 'r');
--- Also when nobody listens to anything but creations.
+-- Also if webhooks subscribe to nothing but creations.
 SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('free');
 SELECT webhook.update_webhook(:crm_id, '{"event": "guest.create"}'), webhook.update_webhook(:e9_id, '{"event": "guest.create"}');
 SELECT count(*) > 0 AS told FROM sent();
@@ -237,7 +237,7 @@ UPDATE guest SET name = 'x';
 SELECT sent();
 
 --
--- Deleting: what belongs to it goes, with it what was chosen for an event (C21).
+-- Deleting: everything that belongs to an integration is deleted, including overrides of events (C21).
 --
 SELECT webhook.disconnect_profile('crm', 'conferences'), webhook.disconnect_profile('crm', 'conferences') AS again;
 SELECT name, profiles, active_profiles FROM webhook.get_integrations();
@@ -246,7 +246,7 @@ SELECT app FROM webhook.get_webhooks() ORDER BY app;
 SELECT event_uid, integration FROM webhook.event_override ORDER BY 1;
 SELECT count(*) AS known_to_be_paid FROM webhook.paid_entity;
 SELECT name, override_events FROM webhook.get_integrations();
--- C21: made again, it works as if it had never been there.
+-- C21: created again, it works as if it had never existed.
 SELECT webhook.create_integration('crm') <> '' AS created;
 SELECT webhook.connect_profile('crm', 'conferences'), webhook.activate_integration('conferences', 'crm');
 SELECT webhook.create_webhook('again', 'guest.*', 'http://127.0.0.1:1/', integration => 'crm') <> 0 AS created;
@@ -257,7 +257,7 @@ SELECT webhook.delete_integration('crm'), webhook.clear_event_override('e3');
 SELECT webhook.delete_integration('news');
 SELECT count(*) AS integrations FROM webhook.get_integrations();
 
--- Another role's integration does not exist, and its choices stay.
+-- Another role's integration does not exist, and its overrides remain.
 CREATE ROLE integrations_test_a;
 CREATE ROLE integrations_test_b;
 GRANT USAGE ON SCHEMA webhook, integrations_test TO integrations_test_a, integrations_test_b;

@@ -19,12 +19,12 @@ SELECT webhook.watch('guest', 'guest', exclude => '{id}', event_uid => 'event');
 INSERT INTO guest VALUES (1, 'a'), (2, 'b');
 UPDATE guest SET id = 30 WHERE id = 2;
 DELETE FROM guest WHERE id = 30;
--- One statement may pass a key on.
+-- One statement may give a key to another row.
 INSERT INTO guest VALUES (2, 'b');
 UPDATE guest SET id = g.id FROM (VALUES ('b', 3), ('a', 2)) AS g (code, id) WHERE g.code = guest.code AND guest.id = 2;
 UPDATE guest SET id = 2, code = 'new' WHERE id = 1;
 SELECT * FROM new_messages(:everything);
--- Who subscribes to creations only is sent those.
+-- A webhook that subscribes to creations only is sent those.
 UPDATE guest SET id = 4 WHERE id = 2;
 UPDATE guest SET code = 'not sent' WHERE id = 4;
 SELECT * FROM new_messages(:creations);
@@ -33,7 +33,7 @@ UPDATE guest SET code = 'NOT SENT' WHERE id = 4;
 UPDATE guest SET code = 'other' WHERE id = 4;
 UPDATE guest SET day = day + 1 WHERE id = 4;
 SELECT * FROM new_messages(:creations);
--- C6: another primary key is an error until watch() is called again; another name of its column is none, nor is its order.
+-- C6: another primary key is an error until watch() is called again; renaming its column is not, nor is another order.
 SELECT webhook.watch('guest', 'guest');
 ALTER TABLE guest DROP CONSTRAINT guest_pkey, ADD PRIMARY KEY (id, day);
 UPDATE guest SET code = 'refused' WHERE id = 4;
@@ -62,13 +62,13 @@ UPDATE ticket SET uid = 'c';
 UPDATE ticket SET gone = false, uid = 'd';
 UPDATE ticket SET uid = 'e', event = 'ball';
 SELECT * FROM new_messages(:everything);
--- Deleted as it goes to another event: those who were sent it are told.
+-- Deleted while it moves to another event: webhooks that were sent the row are sent its deletion.
 UPDATE ticket SET event = 'gala';
 SELECT count(*) FROM new_messages();
 UPDATE ticket SET gone = true, event = 'ball';
 SELECT * FROM new_messages(:gala);
 
--- C20: the same where only the paid are sent, and another table says who has paid.
+-- C20: the same where only paid guests are sent, and payments are in another table.
 CREATE TABLE attendee (n integer PRIMARY KEY, uid text NOT NULL UNIQUE, gone boolean DEFAULT false, event text DEFAULT 'strict', mail text);
 CREATE TABLE payment (attendee integer);
 SELECT webhook.watch('attendee', 'attendee', id => 'uid', event_uid => 'event', deleted => 'gone', paid => 'EXISTS (SELECT FROM payment p WHERE p.attendee = n)');
@@ -81,7 +81,7 @@ UPDATE attendee SET uid = 'y' WHERE n = 2;
 SELECT * FROM new_messages(:crm);
 SELECT entity_id, event_uid FROM webhook.paid_entity WHERE entity_type = 'attendee';
 
--- C27: payment alone is not sent where an override says so; other changes that come with it are.
+-- C27: payment alone is not sent if an override says so; other changes in the same update are.
 CREATE TABLE payer (id integer PRIMARY KEY, event text, status text, mail text);
 SELECT webhook.watch('payer', 'payer', event_uid => 'event', paid => $$status = 'paid'$$);
 SELECT webhook.override_event('quiet', 'crm'), webhook.override_event('loud', 'crm', send_on_payment => true);
@@ -118,7 +118,7 @@ RELEASE s;
 UPDATE seat SET name = 'changed' WHERE id = 11;
 DELETE FROM event;
 COMMIT;
--- The event is older than its guests, or has got another name since.
+-- The event is older than its guests, or has been renamed since.
 INSERT INTO event VALUES (2, 'gala'), (3, 'ball');
 INSERT INTO session VALUES (2, 2), (3, 3);
 BEGIN;
@@ -130,7 +130,7 @@ COMMIT;
 SELECT * FROM new_messages(:seats);
 SELECT webhook.delete_webhook_by_id(:gala), webhook.delete_webhook_by_id(:seats), webhook.delete_webhook_by_id(:creations);
 
--- Copies kept by entity_id, of random changes: all that there is, and what an integration is sent that minds payment.
+-- Copies kept by entity_id, under random changes: of everything, and of what an integration with only_paid is sent.
 CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
@@ -182,7 +182,7 @@ EXCEPTION WHEN unique_violation THEN
     NULL;
 END
 $$;
--- What a receiver has in the end; an update or delete of what it does not know, or a create of what it knows, is a fault.
+-- What a receiver has in the end; an update or delete of an unknown entity, or a create of a known one, is an error.
 CREATE TABLE copy (hook bigint, type text, id text, payload jsonb, PRIMARY KEY (hook, type, id));
 CREATE TABLE fault (hook bigint, type text, event text, id text);
 CREATE FUNCTION receive(hook bigint) RETURNS void LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
--- Manual triggers: one entity, fired by a person, for one webhook.
+-- Manual triggers: one entity, fired by a user, for one webhook.
 -- Proves I1 (event.manual, guest.manual), I3, and of W15 the ids of all kinds of tables.
 CREATE SCHEMA manual_test;
 SET search_path = manual_test;
@@ -53,7 +53,7 @@ SELECT webhook.fire_webhook(:guest_hook, '1') <> '' AS fired;
 ROLLBACK;
 SELECT count(*) FROM sent;
 
--- What json takes and jsonb refuses keeps no filter from looking at the rest.
+-- What json accepts and jsonb rejects does not keep a filter from seeing the rest.
 CREATE TABLE note (id int PRIMARY KEY, body json);
 SELECT webhook.watch('note', 'note');
 INSERT INTO note VALUES (1, '"\u0000"'), (2, '1e1000000');

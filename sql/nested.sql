@@ -1,5 +1,5 @@
--- Expressions and payload functions that write to the table they are asked about, which brings the row trigger into itself.
--- And those that send messages, change settings or call themselves; what of it a transform may do.
+-- Expressions and payload functions that write to the table they are evaluated for, so that the row trigger calls itself.
+-- Also those that send messages, change settings or call themselves, and which of that a transform may do.
 -- Proves W15 (any existing schema), I17 and R6 (what a table's owner writes cannot harm the server).
 CREATE SCHEMA nested_test;
 SET search_path = nested_test;
@@ -11,7 +11,7 @@ CREATE FUNCTION new_messages(OUT event text, OUT entity_id text, OUT payload tex
 $$;
 SELECT webhook.create_webhook('nested', 'seat.*', 'http://127.0.0.1:9/{event_uid}') > 0;
 
--- Two partitions with columns in another order; who takes a seat is told to the neighbours.
+-- Two partitions with columns in another order; taking a seat updates the neighbours.
 CREATE TABLE seat (id integer PRIMARY KEY, guest text, news text) PARTITION BY RANGE (id);
 CREATE TABLE seat_low (news text, id integer NOT NULL, guest text);
 CREATE TABLE seat_high (guest text, news text, id integer NOT NULL);
@@ -43,7 +43,7 @@ SELECT webhook.watch('seat', 'seat', event_uid => 'uid_of(seat)', exclude => '{n
 UPDATE seat SET guest = 'Cyd', news = NULL WHERE id = 98;
 SELECT * FROM new_messages();
 
--- One that watches the table with other settings, which count from the next row on.
+-- One that watches the table with other settings, which apply from the next row on.
 CREATE TABLE place (id integer PRIMARY KEY, name text);
 CREATE FUNCTION watch_anew(place) RETURNS json LANGUAGE plpgsql AS $$
 BEGIN
@@ -79,7 +79,7 @@ SELECT webhook.watch('place', 'seat', event_uid => 'unwatch_it(place)');
 INSERT INTO place VALUES (8, 'eight'), (9, 'nine');
 SELECT * FROM new_messages();
 
--- Payload functions that send messages and change settings: theirs come first, and the row is told as it was asked for.
+-- Payload functions that send messages and change settings: their messages come first, and the row is sent with the original settings.
 CREATE FUNCTION attempt(command text, OUT code text, OUT message text) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE command;
@@ -107,12 +107,12 @@ SELECT webhook.watch('ticket', 'seat', payload => 'tell(ticket)');
 INSERT INTO ticket VALUES (1, 'plain');
 SELECT * FROM new_messages();
 SELECT url, (SELECT count(*) FROM webhook.shape WHERE integration = 'nested') AS mappings FROM webhook.get_webhooks('nested', 'seat.manual') WHERE id = :manual;
--- To fire at the entity in question is to ask the function for its payload again: an endless recursion, and nothing is stored of it.
+-- Firing at the same entity calls the payload function again: an endless recursion, of which nothing is stored.
 SELECT * FROM attempt($$INSERT INTO ticket VALUES (2, 'fire')$$);
 SELECT * FROM new_messages();
 TABLE ticket;
 
--- Those that call themselves without an end: by name, by an expression, and by writing to the table.
+-- Those that call themselves without end: by name, by an expression, and by writing to the table.
 CREATE FUNCTION endless(ticket) RETURNS json LANGUAGE plpgsql AS $$
 BEGIN
     CASE $1.name
@@ -129,12 +129,12 @@ SELECT name, a.* FROM unnest(ARRAY['itself', 'insert']) AS name, attempt(format(
 SELECT webhook.watch('ticket', 'seat', event_uid => '(endless(ticket)->>''id'')');
 SELECT name, a.* FROM unnest(ARRAY['itself', 'insert']) AS name, attempt(format('INSERT INTO ticket VALUES (100, %L)', name)) AS a;
 SELECT * FROM new_messages();
--- The server and the session are as before; one that comes to an end is told from the inside out.
+-- The server and the session are as before; messages of a recursion that ends are appended from the inside out.
 INSERT INTO ticket VALUES (100, 'update');
 SELECT * FROM new_messages();
 TABLE ticket;
 
--- W3: what an expression writes when a row is told at the end of the transaction has places in the log of its own.
+-- W3: what an expression writes when a row is captured at the end of the transaction has its own positions in the log.
 CREATE TABLE late (id integer PRIMARY KEY, uid text);
 CREATE TABLE visitor (id integer PRIMARY KEY, late integer);
 CREATE TABLE trace (id serial PRIMARY KEY);

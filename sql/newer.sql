@@ -16,7 +16,7 @@ SELECT version AS loaded FROM pg_get_loaded_modules() WHERE module_name = 'webho
 \endif
 SELECT :'loaded' = :'version' AS same_version;
 
--- A row that was there is only read, also if it is locked.  Each new one is a create.
+-- An existing row is only read, even if it is locked.  Each new one is a create.
 INSERT INTO guest VALUES (1, 'Ada');
 \if :has_19
 INSERT INTO guest VALUES (1, 'not taken'), (2, 'Grace') ON CONFLICT (id) DO SELECT RETURNING id, name \g /dev/null
@@ -34,7 +34,7 @@ VACUUM FULL guest;
 \endif
 UPDATE guest SET name = name || ' H.' WHERE id = 2;
 
--- So it is with our own tables.
+-- The same for our own tables.
 \if :has_19
 REPACK webhook.outbox_0;
 REPACK webhook.outbox_1;

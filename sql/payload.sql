@@ -1,4 +1,4 @@
--- The payload of a message equals row_to_json() to the byte, for every kind of column, with settings that are always the same.
+-- The payload of a message equals row_to_json() byte for byte, for every kind of column, whatever the settings of the session.
 -- Proves E3, I2 and W15 for types; webhook.dispatch = off in the test cluster keeps the messages in the outbox.
 SET client_min_messages = warning;
 SET timezone = 'Europe/Rome';
@@ -95,7 +95,7 @@ ALTER TABLE t ADD COLUMN added text DEFAULT 'has a "missing" value';
 SELECT webhook.watch('t', 'thing');
 SELECT webhook.create_webhook('payload test', 'thing.*', 'http://127.0.0.1:9/', format => 'rest') > 0 AS created;
 
--- The newest message (messages are in the outbox when their transaction has committed) against the row it came from.  Shows nothing but the verdict unless they differ.
+-- The newest message (messages are in the outbox when their transaction has committed) against the row it came from.  Shows only the result unless they differ.
 CREATE FUNCTION check_payload(row_id bigint) RETURNS text LANGUAGE plpgsql
     SET timezone = 'UTC' SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 SET lc_monetary = 'C' AS $$
 DECLARE
@@ -125,7 +125,7 @@ VALUES (2, true, 12, -34, 1.5, 1e-7, 123.4500, 7.1, 'text', 'varchar', 'char', '
         '{q,r}', ROW('Bonn', 53111, '{}'), 'red', '{red,green}', 'odd');
 SELECT check_payload(2);
 
--- Numbers at their limits; what JSON cannot say is quoted.
+-- Numbers at their limits; what JSON cannot represent is quoted.
 INSERT INTO t (id, i2, i4, f4, f8, n, m) VALUES
     (-9223372036854775808, -32768, -2147483648, '-Infinity', 'NaN', 'NaN', '-92233720368547758.08');
 SELECT check_payload(-9223372036854775808);
@@ -155,7 +155,7 @@ RESET bytea_output;
 RESET extra_float_digits;
 SET timezone = 'Europe/Rome';
 
--- Strings: everything that has to be escaped, at every offset of a word.
+-- Strings: everything that must be escaped, at every offset of a word.
 INSERT INTO t (id, t, v, c, name) VALUES (30, '', '', '', '');
 SELECT check_payload(30);
 INSERT INTO t (id, t, v, c)
@@ -176,13 +176,13 @@ SELECT check_payload(40);
 ALTER TABLE t ALTER big SET STORAGE EXTERNAL;
 INSERT INTO t (id, big) VALUES (41, repeat('0123456789"', 100000 / 11));
 SELECT check_payload(41);
--- An update that leaves them alone carries them all the same.
+-- An update that does not change them still contains them.
 UPDATE t SET i4 = 7 WHERE id = 40;
 SELECT check_payload(40);
 UPDATE t SET i4 = 8 WHERE id = 41;
 SELECT check_payload(41);
 
--- Columns that come and go after the watch.
+-- Columns that are added and dropped after watch().
 ALTER TABLE t ADD COLUMN late integer;
 UPDATE t SET late = 5 WHERE id = 2;
 SELECT check_payload(2);

@@ -1,4 +1,4 @@
--- What a message has of the row before the change, and conditions over both rows.
+-- What a message contains of the row before the change, and conditions over both rows.
 -- Proves X1 and X2 as far as the outbox shows them; webhook.dispatch = off in the test cluster keeps the messages there.
 CREATE SCHEMA previous_test;
 SET search_path = previous_test, public;
@@ -40,7 +40,7 @@ DELETE FROM thing;
 SELECT event, payload, changed, former, receivers(webhook_ids) FROM new_rows();
 SELECT drop_hooks();
 
--- With one kind of webhook only, a message has no more than that needs.
+-- With one kind of webhook only, a message contains no more than that needs.
 SELECT hook('changed', 'thing.*', $$previous => 'changed'$$) IS NULL AS none;
 INSERT INTO thing (id, name, price) VALUES (1, 'a', 1.50), (2, 'b', NULL);
 UPDATE thing SET price = 2, name = 'c' WHERE id = 1;
@@ -48,7 +48,7 @@ UPDATE thing SET name = NULL, price = 0 WHERE id = 2;
 DELETE FROM thing;
 SELECT event, changed, former FROM new_rows();
 
--- What is not sent is not in it, and its change is no change.
+-- Excluded columns are not in it, and changing them alone is no change.
 INSERT INTO thing VALUES (1, 'a', 'new', 1, 'n', 'x');
 UPDATE thing SET secret = 'y';
 UPDATE thing SET secret = 'z', status = 'old';
@@ -71,7 +71,7 @@ UPDATE thing SET status = 'x', name = 'f';
 COMMIT;
 SELECT payload ->> 'name' AS name, changed FROM new_rows();
 
--- An id that changes is the end of one entity and the beginning of another.
+-- Changing the id is the end of one entity and the beginning of another.
 SELECT hook('row', 'thing.*', $$previous => 'row'$$) IS NULL AS none;
 UPDATE thing SET id = 7, note = NULL, status = NULL;
 SELECT event, entity_id, changed, former ->> 'name' AS former_name FROM new_rows();
@@ -104,7 +104,7 @@ SELECT event, payload, changed FROM new_rows();
 SELECT drop_hooks();
 DROP TABLE part;
 
--- A payload that a function makes: what was before is made by it, too.
+-- With a payload function, the former payload is also its result.
 CREATE TABLE made (id integer PRIMARY KEY, first text, last text);
 CREATE FUNCTION made_payload(made) RETURNS jsonb LANGUAGE sql STABLE AS
     $$ SELECT jsonb_build_object('id', $1.id, 'full', concat_ws(' ', $1.first, $1.last)) $$;
@@ -117,7 +117,7 @@ SELECT event, payload, changed, former FROM new_rows();
 SELECT drop_hooks();
 DROP TABLE made CASCADE;
 
--- E2, W15: each owner gets what it may read of the row before.
+-- E2, W15: each owner gets what it may read of the former row.
 CREATE ROLE previous_owner;
 GRANT USAGE ON SCHEMA webhook, previous_test TO previous_owner;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO previous_owner;
@@ -157,7 +157,7 @@ DELETE FROM orders;
 SELECT event, payload ->> 'status' AS status, payload ->> 'total' AS total, changed, former, receivers(webhook_ids) FROM new_rows();
 SELECT drop_hooks();
 
--- Each condition alone, so that no more of the rows is looked at than it reads, against PostgreSQL's own answer for the whole rows.
+-- Each condition alone, so that only the columns that it reads are converted, against PostgreSQL's own result for the whole rows.
 CREATE TABLE changes (old jsonb, new jsonb);
 CREATE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -212,7 +212,7 @@ SELECT drop_hooks();
 ALTER TABLE orders DROP digits;
 DELETE FROM orders;
 
--- What cannot be judged is no match, and does not disturb the statement.
+-- A condition that cannot be evaluated does not match, and the statement does not fail.
 SELECT hook('broken', 'orders.*', $$condition => '$.new.tags.datetime() == "1".datetime() || $.new.total.double() > 0'$$) IS NULL AS none,
     hook('strict', 'orders.*', $$condition => 'strict $.new.tags.missing == 1'$$) IS NULL AS none;
 SELECT condition_errors AS before FROM webhook.stat_workers WHERE database = current_database() \gset
@@ -228,13 +228,13 @@ SELECT webhook.emit('orders.shipped', '{"weight": 4}') IS NULL, webhook.emit('or
 SELECT event, payload, receivers(webhook_ids) FROM new_rows();
 SELECT drop_hooks();
 
--- So have manual triggers.
+-- So do manual triggers.
 SELECT hook('manual', 'orders.manual', $$condition => '$.new.status == "paid"'$$) AS manual \gset
 SELECT r.* FROM refused(format('SELECT webhook.fire_webhook(%s, ''2'')', :manual)) AS r;
 SELECT drop_hooks();
 DROP TABLE orders;
 
--- What is refused.
+-- What is rejected.
 SELECT args, r.* FROM unnest(ARRAY[
     $$previous => 'all'$$, $$previous => ''$$,
     $$previous => 'row', format => 'rest'$$, $$previous => 'changed', format => 'thin'$$,

@@ -1,4 +1,4 @@
--- Random mappings, templates and forms on random records: each is refused with an error that says why, or makes JSON.
+-- Random mappings, templates and forms on random records: each is rejected with an error that says why, or produces JSON.
 -- Proves R5 (the parsers of mapping and template as a whole; their pure parts are fuzzed in test/fuzz) and R6 for I13, I14, I15.
 SET client_min_messages = warning;
 CREATE SCHEMA random_test;
@@ -56,7 +56,7 @@ CREATE FUNCTION random_form() RETURNS jsonb LANGUAGE sql VOLATILE AS $$
     FROM generate_series(0, floor(random() * 3)::int) AS i
 $$;
 
--- What must not be: an error that is none of ours, or no JSON.
+-- What must not happen: an error that is not ours, or invalid JSON.
 CREATE TABLE problem (input text, message text);
 CREATE TABLE tally (kind text PRIMARY KEY, accepted int NOT NULL DEFAULT 0, refused int NOT NULL DEFAULT 0);
 INSERT INTO tally VALUES ('form'), ('mapping'), ('template');

@@ -25,7 +25,7 @@ SELECT webhook.watch('person', 'user', id => 'login');
 INSERT INTO person VALUES (1, 'ann', '2000-02-29');
 SELECT * FROM sent();
 
--- The event over two joins.
+-- The event by two joins.
 CREATE TABLE event (id int PRIMARY KEY, uid text, organiser text);
 CREATE TABLE session (id int PRIMARY KEY, event_id int REFERENCES event ON DELETE CASCADE);
 CREATE TABLE registration (id int PRIMARY KEY, session_id int REFERENCES session ON DELETE CASCADE, name text);
@@ -35,11 +35,11 @@ SELECT webhook.watch('registration', 'registration',
 INSERT INTO event VALUES (1, 'e1', 'p1');
 INSERT INTO session VALUES (10, 1);
 INSERT INTO registration VALUES (100, 10, 'Ann');
--- Deleted from above: the event is found all the same.
+-- Deleted by cascade: the event is still found.
 DELETE FROM event;
 SELECT * FROM sent();
 
--- A soft delete is a delete, taking it back a create.
+-- A soft delete is a delete, undoing it a create.
 CREATE TABLE booking (id int PRIMARY KEY, note text, deleted_at timestamptz);
 SELECT webhook.watch('booking', 'booking', deleted => 'deleted_at IS NOT NULL', exclude => '{deleted_at}');
 INSERT INTO booking VALUES (1, 'a');
@@ -50,7 +50,7 @@ UPDATE booking SET deleted_at = now();
 DELETE FROM booking;
 SELECT event, payload FROM sent();
 
--- Payments in another table, whose trigger says so.
+-- Payments in another table, whose trigger calls notify_payment().
 CREATE TABLE guest (id int PRIMARY KEY, name text);
 CREATE TABLE payment (id int PRIMARY KEY, guest_id int REFERENCES guest, amount int);
 SELECT webhook.watch('guest', 'guest', paid => 'EXISTS (SELECT FROM payment p WHERE p.guest_id = guest.id)');
@@ -72,7 +72,7 @@ DELETE FROM payment;
 SELECT o.event, o.entity_id, (SELECT string_agg(w.app, ',' ORDER BY w.app) FROM webhook.webhook AS w WHERE w.id = ANY (o.webhook_ids)) AS apps
 FROM webhook.outbox AS o WHERE o.entity_type = 'guest' ORDER BY o.id;
 SELECT count(*) FROM sent();
--- I12: the receiver hears of a guest once that it is paid, however often, when and by what that is noticed.
+-- I12: the receiver is sent once that a guest has paid, however often, when and in whichever way that is reported.
 CREATE FUNCTION told(OUT entity_id text, OUT heard text) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
     SELECT o.entity_id::text, string_agg(substr(o.event, 7), ' ' ORDER BY o.id) FROM new_rows() AS o
     WHERE (SELECT id FROM webhook.get_webhooks('paid')) = ANY (o.webhook_ids) GROUP BY 1 ORDER BY 1
@@ -87,7 +87,7 @@ INSERT INTO payment VALUES (40, 4, 50);
 INSERT INTO payment VALUES (41, 4, 50);
 COMMIT;
 INSERT INTO payment VALUES (42, 4, 1);
--- Taken back before it was told.
+-- Revoked before it was reported.
 BEGIN;
 SAVEPOINT s;
 INSERT INTO payment VALUES (50, 5, 50);
@@ -97,21 +97,21 @@ DELETE FROM payment WHERE id = 51;
 INSERT INTO payment VALUES (52, 5, 50);
 COMMIT;
 SELECT * FROM told();
--- Said by the application, in another transaction, after the guest was changed or not.
+-- Reported by the application in another transaction, with or without a change of the guest before.
 ALTER TABLE payment DISABLE TRIGGER tell_payment;
 INSERT INTO payment VALUES (60, 6, 50), (70, 7, 50);
 UPDATE guest SET name = upper(name) WHERE id = 6;
 SELECT webhook.notify_payment('guest', '6'), webhook.notify_payment('guest', '7'), webhook.notify_payment('guest', '7');
 SELECT * FROM told();
 ALTER TABLE payment ENABLE TRIGGER tell_payment;
--- The payment goes first, and then the guest; one who never paid.
+-- The payment is deleted first, and then the guest; a guest that never paid.
 BEGIN;
 DELETE FROM payment WHERE guest_id = 7;
 DELETE FROM guest WHERE id = 7;
 COMMIT;
 DELETE FROM guest WHERE id = 8;
 SELECT * FROM told();
--- What was told before unpaid guests were left out is known, too.
+-- Guests that were sent before only_paid was set are known, too.
 SELECT webhook.override_event('gala', 'recipes');
 INSERT INTO guest VALUES (10, 'guest 10');
 INSERT INTO payment VALUES (100, 10, 50);
@@ -156,7 +156,7 @@ UPDATE visit SET door = 'moved' WHERE id = 4;
 SELECT event, entity_id, payload FROM sent();
 DROP TABLE moving;
 
--- Secret columns are left out, and a change of them alone is nobody's business; other columns may be listed instead.
+-- Secret columns are excluded, and a change of them alone sends nothing; the other columns can be listed instead.
 CREATE TABLE account (id int PRIMARY KEY, name text, password text, token text);
 SELECT webhook.watch('account', 'account', exclude => '{password,token}');
 INSERT INTO account VALUES (1, 'ann', 'hunter2', 't');
@@ -164,7 +164,7 @@ UPDATE account SET password = 'hunter3';
 UPDATE account SET name = 'Ann';
 UPDATE account SET name = 'Ann';
 SELECT event, payload FROM sent();
--- Renamed, it would not be left out any more; dropped, it is not missed.
+-- Renamed, it would no longer be excluded, so that is an error; dropped, it does no harm.
 ALTER TABLE account RENAME password TO passphrase;
 SELECT * FROM refused($r$UPDATE account SET name = 'ANN'$r$);
 SELECT webhook.watch('account', 'account', exclude => '{passphrase,token}');
@@ -172,7 +172,7 @@ ALTER TABLE account DROP passphrase;
 UPDATE account SET name = 'ANN';
 SELECT event, payload FROM sent();
 
--- Row-level security: expressions run as the table's owner; whoever changes a row needs no right to see it.
+-- Row-level security: expressions run as the table's owner; the role that changes a row need not be able to see it.
 CREATE ROLE recipes_test_clerk;
 GRANT USAGE ON SCHEMA recipes_test TO recipes_test_clerk;
 CREATE TABLE case_file (id int PRIMARY KEY, clerk text, text text);
@@ -189,7 +189,7 @@ RESET ROLE;
 INSERT INTO case_file VALUES (2, 'another', 'y');
 SELECT event, entity_id, event_uid FROM sent();
 
--- A view cannot be watched: watch its tables, with a function that makes what the view shows.
+-- A view cannot be watched: watch its tables, with a function that returns what the view shows.
 CREATE VIEW account_view AS SELECT id, name FROM account;
 SELECT * FROM refused($$SELECT webhook.watch('account_view', 'account')$$);
 CREATE FUNCTION account_payload(account) RETURNS json LANGUAGE sql STABLE AS $$SELECT to_json(v) FROM recipes_test.account_view AS v WHERE v.id = $1.id$$;
@@ -207,7 +207,7 @@ SELECT webhook.create_webhook('recipes', 'Odd_1.manual', 'http://127.0.0.1:1/') 
 SELECT webhook.fire_webhook(:odd_hook, '1') <> '' AS fired;
 SELECT event, entity_id, payload FROM sent();
 
--- A trigger that writes to another watched table: both are told, in the order in which they happened.
+-- A trigger that writes to another watched table: both changes are sent, in the order in which they happened.
 CREATE FUNCTION add_note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO recipes_test.booking VALUES (NEW.id, 'for ' || NEW.name);
@@ -223,7 +223,7 @@ SELECT event, payload FROM sent();
 CREATE TABLE item (id int PRIMARY KEY, label text, price int, event text, old boolean DEFAULT false);
 SELECT webhook.watch('item', 'item', event_uid => 'event', deleted => 'old', exclude => '{old}');
 INSERT INTO item VALUES (1, 'a', 5, 'e1');
--- A new column is in the payload from then on; a column that was retyped is shown as what it is now.
+-- A new column is in the payload from then on; a column with another type is sent with its new type.
 ALTER TABLE item ADD extra text DEFAULT 'new', ALTER price TYPE numeric(8,2);
 UPDATE item SET price = 6;
 ALTER TABLE item DROP label;
@@ -237,7 +237,7 @@ ALTER TABLE thing SET SCHEMA "Box ""office""";
 UPDATE "Box ""office""".thing SET cost = 9;
 SELECT event, event_uid, payload FROM sent();
 ALTER TABLE "Box ""office""".thing SET SCHEMA recipes_test;
--- A column that a setting needs is gone or has another name: an error instead of a wrong message, until watch() is called again.
+-- A column that a setting needs is dropped or renamed: an error instead of a wrong message, until watch() is called again.
 ALTER TABLE thing RENAME event TO event_code;
 SELECT r.code, r.hint <> '' AS hinted FROM refused('UPDATE thing SET cost = 10') AS r;
 SELECT webhook.watch('thing', 'item', event_uid => 'event_code', deleted => 'old', exclude => '{old}');
@@ -246,13 +246,13 @@ ALTER TABLE thing DROP old;
 SELECT r.code, r.hint <> '' AS hinted FROM refused('UPDATE thing SET cost = 11') AS r;
 SELECT webhook.watch('thing', 'item', event_uid => 'event_code');
 UPDATE thing SET cost = 11;
--- The key changes: an error until it is said that the ids may (C6).
+-- The key is replaced: an error until watch() is called again (C6).
 ALTER TABLE thing DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (id, event_code);
 SELECT r.* FROM refused('UPDATE thing SET cost = 12') AS r;
 SELECT webhook.watch('thing', 'item', event_uid => 'event_code');
 UPDATE thing SET cost = 12;
 SELECT event, entity_id, event_uid, payload FROM sent();
--- It goes, and nothing says what identifies a row: an error instead of a message about no entity.
+-- It is dropped, and nothing identifies a row: an error instead of a message about no entity.
 ALTER TABLE thing DROP CONSTRAINT thing_pkey;
 SELECT r.* FROM refused('UPDATE thing SET cost = 13') AS r;
 SELECT webhook.watch('thing', 'item', id => 'event_code || id');

@@ -1,4 +1,4 @@
--- Webhooks that name a column follow when it gets another name.  Proves C8, E5 and X2.
+-- Webhooks that refer to a column follow when it is renamed.  Proves C8, E5 and X2.
 SET client_min_messages = notice;
 CREATE SCHEMA renamed_test;
 SET search_path = renamed_test;

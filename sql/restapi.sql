@@ -31,7 +31,7 @@ FROM generate_series(1, 200) AS i;
 UPDATE guest SET gone = true WHERE n % 10 = 0;
 
 --
--- I16, I2: what the API shows is what was sent last, all of it and nothing else.
+-- I16, I2: the API returns exactly what was sent last.
 --
 CREATE VIEW last_sent AS
     SELECT DISTINCT ON (o.entity_id #>> '{}') o.entity_id #>> '{}' AS uid, o.event, o.event_uid, o.payload::jsonb AS payload
@@ -55,7 +55,7 @@ SELECT jsonb_array_length(webhook.get_attendees(:'key', page => 2147483647)->'da
 
 -- Fields
 SELECT webhook.get_events(:'key', 'e1', fields => ' title , uid');
--- What json accepts and jsonb does not must not keep a page of others from being seen.
+-- What json accepts and jsonb does not must not make a whole page fail.
 UPDATE guest SET j = '["\u0000", "a\\u0000", "\ud83d\ude00", "\ud83d", "\ude00", "\u00E9", "\uDBff\u0041"]', t = '\u0000' WHERE n = (SELECT max(n) FROM guest WHERE event_uid = 'e1' AND NOT gone);
 SELECT webhook.get_attendees(:'key', 'e1', page_size => 1000) #>> '{meta,total}' = count(*)::text AS all_of_them FROM guest WHERE event_uid = 'e1' AND NOT gone;
 SELECT d->>'j' AS j, d->>'t' AS t FROM jsonb_array_elements(webhook.get_attendees(:'key', 'e1', page_size => 1000)->'data') AS d WHERE d->>'t' = '\u0000';
@@ -65,12 +65,12 @@ SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, page_size => 1001
 SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, page => NULL)', :'key'));
 SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, fields => ''a,,b'')', :'key'));
 SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, fields => '''')', :'key'));
--- C31: what is no field is refused, whether there is a row or not.
+-- C31: unknown fields are rejected, whether there is a row or not.
 SELECT * FROM refused(format('SELECT webhook.get_events(%L, fields => ''title, nope'')', :'key'));
 SELECT * FROM refused(format('SELECT webhook.get_events(%L, ''nobody'', fields => ''nope'')', :'key'));
 SELECT * FROM refused(format('SELECT webhook.get_attendees(%L, fields => ''secret'')', :'key'));
 
--- The caller needs no right but to call; the key's integration shows what its owner may select.
+-- The caller needs no privilege but EXECUTE; the key's integration shows what its owner may select.
 CREATE ROLE restapi_test_caller;
 CREATE ROLE restapi_test_owner;
 GRANT USAGE ON SCHEMA webhook TO restapi_test_caller, restapi_test_owner;
@@ -97,7 +97,7 @@ REVOKE ALL ON event FROM restapi_test_owner;
 REVOKE ALL (uid, title, profile) ON event FROM restapi_test_owner;
 DROP ROLE restapi_test_caller, restapi_test_owner;
 
--- A wrong key: always the same, whatever is wrong with it.
+-- A wrong key: always the same error, whatever is wrong with it.
 SELECT DISTINCT r.* FROM unnest(ARRAY[NULL, '', 'x', :'key' || '0', left(:'key', -1), translate(:'key', '0123456789', '1234567890'),
     left(:'key', 21) || translate(substr(:'key', 22), '0123456789', '1234567890'), repeat('x', 1000000)]) AS k,
     refused(format('SELECT webhook.get_attendees(%L)', k)) AS r;
@@ -123,7 +123,7 @@ SELECT webhook.set_field_mapping('[{"name": "t", "mapped_to": "title"}, {"name":
        webhook.set_field_mapping('[{"name": "v", "value": 2}]', 'api', profile => 'shown', entity_type => 'event'),
        webhook.set_field_mapping('[{"name": "t", "value": "hidden"}, {"name": "w", "value": 3}]', 'api', event_uid => 'e2', entity_type => 'event');
 SELECT webhook.get_events(:'key')->'data' AS mapped, webhook.get_events(:'key', 'e1', fields => 't')->'data' AS field;
--- C31: a field that a mapping has for some of them is a field; one that is not sent under this name is none.
+-- C31: a field that a mapping has for some entities is a field; a name that is not sent is none.
 SELECT webhook.get_events(:'key', 'e1', fields => 'w')->'data' AS of_another_event;
 SELECT * FROM refused(format('SELECT webhook.get_events(%L, fields => ''title'')', :'key'));
 -- C24: a mapping belongs to an entity type, guests if none is named.
@@ -178,13 +178,13 @@ INSERT INTO guest (uid, event_uid) VALUES ('00000000-0000-0000-0000-000000000001
 UPDATE guest SET t = 'x' WHERE uid = '00000000-0000-0000-0000-000000000001';
 INSERT INTO payment VALUES ('00000000-0000-0000-0000-000000000001', 10);
 UPDATE guest SET t = 'y' WHERE uid = '00000000-0000-0000-0000-000000000001';
--- The payment goes first, by cascade, and still the receiver hears of the deletion once.
+-- The payment is deleted first, by cascade, and still the receiver is sent the deletion once.
 BEGIN;
 DELETE FROM guest WHERE uid = '00000000-0000-0000-0000-000000000001';
 COMMIT;
 SELECT * FROM sent;
 SELECT webhook.notify_payment('guest', '00000000-0000-0000-0000-000000000001'), webhook.notify_payment('nobody', '1');
--- C9: to whom an unpaid guest does not exist, the API does not show it, nor does a manual action or a test send it.
+-- C9: where unpaid guests do not exist for a receiver, the API does not show them, nor does a manual action or a test send them.
 INSERT INTO guest (uid, event_uid) VALUES ('00000000-0000-0000-0000-000000000002', 'e2'), ('00000000-0000-0000-0000-000000000003', 'e2'),
     ('00000000-0000-0000-0000-000000000004', 'e1');
 INSERT INTO payment VALUES ('00000000-0000-0000-0000-000000000002', 10);
@@ -209,7 +209,7 @@ SELECT :'answer'::json->>'app' AS app, :'answer'::json->>'event' AS event, :'ans
        (SELECT w.format || ' ' || w.active FROM webhook.get_webhooks('zapier') AS w WHERE w.id = (:'answer'::json->>'id')::bigint) AS webhook;
 SELECT jsonb_array_length(webhook.rest_hook_sample('guest.create')) AS samples, webhook.rest_hook_sample('guest.update')->0 ? 'event_uid' AS an_attendee,
        webhook.rest_hook_sample('unheard_of') AS none;
--- An application event is no row: an example, until one was sent to a webhook of the caller.
+-- An application event has no row: an example, until one was sent to a webhook of the caller.
 SELECT e AS event, jsonb_array_length(s) AS samples, s->0->'subscriber_id' AS subscriber
 FROM unnest('{optin_finalized,optout_finalized,profilemanager_finalized}'::text[]) AS e, webhook.rest_hook_sample(e) AS s;
 SELECT webhook.create_webhook('mailing', 'optin_finalized,seminar.booked', 'http://127.0.0.1:1/') AS mailing_id \gset

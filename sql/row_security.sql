@@ -49,7 +49,7 @@ SET app.tenant = 'nobody';
 SELECT webhook.notify_payment('guest', '1');
 RESET ROLE;
 SELECT event, entity_id, event_uid, :gala = ANY (webhook_ids) AS gala, :paid = ANY (webhook_ids) AS paid FROM webhook.outbox ORDER BY id;
--- The policies still apply to the owner, also where a function has just been planned without them.
+-- The policies still apply to the owner, even if a function has just been planned without them.
 SET ROLE rls_shop;
 SELECT count(*), event_uid(1) FROM guest;
 RESET ROLE;
@@ -57,7 +57,7 @@ SELECT webhook.get_events(:'key') -> 'meta' AS events, webhook.get_attendees(:'k
 SELECT webhook.fire_webhook(:gala, '1') <> '' AS fired, webhook.test_webhook(:gala) <> '' AS tested;
 SELECT event, payload FROM webhook.outbox WHERE event IN ('guest.manual', 'guest.test') ORDER BY 1;
 
--- Policies of another role's table apply to the owner: that is refused, and what is refused says what to do.
+-- Policies of another role's table apply to the owner: that is rejected, with a hint.
 SET ROLE rls_other;
 CREATE TABLE venue (id integer, uid text);
 ALTER TABLE venue ENABLE ROW LEVEL SECURITY;
@@ -65,7 +65,7 @@ CREATE POLICY own ON venue USING (uid = current_setting('app.tenant', true));
 GRANT SELECT ON venue TO rls_shop;
 SET ROLE rls_shop;
 SELECT webhook.watch('guest', 'guest', event_uid => '(SELECT v.uid FROM venue v WHERE v.id = event_id)');
--- It may become so later, and be mended.
+-- The same later on, and the remedy.
 SET ROLE rls_other;
 ALTER TABLE venue DISABLE ROW LEVEL SECURITY;
 SET ROLE rls_shop;

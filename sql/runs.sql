@@ -1,4 +1,4 @@
--- Several messages in one row of the outbox: none is lost, none is out of place, whatever the transaction does.
+-- Several messages in one row of the outbox: none is lost or out of order, whatever the transaction does.
 -- Proves P4 and P11 as far as rows and index entries are saved, W1, W3, W16.
 SET client_min_messages = warning;
 CREATE SCHEMA runs_test;
@@ -18,7 +18,7 @@ CREATE FUNCTION out_of_place() RETURNS bigint LANGUAGE sql AS $$
 $$;
 SELECT webhook.create_webhook('runs', '*', 'http://127.0.0.1:9/') AS hook \gset
 
--- One row for as many as fit into a page.
+-- One row for as many messages as fit into a page.
 CREATE TABLE thing (id integer PRIMARY KEY, event text, name text);
 SELECT webhook.watch('thing', 'thing', event_uid => 'event');
 INSERT INTO thing SELECT i, 'event', 'name' FROM generate_series(1, 2000) AS i;
@@ -29,7 +29,7 @@ FROM webhook.outbox;
 SELECT count(*) BETWEEN 10 AND 40 AS few_rows, max(size) < current_setting('block_size')::integer AS in_a_page, out_of_place() FROM stored;
 SELECT count(*) = 2000 AS all_seen FROM webhook.outbox_unread();
 
--- What differs, and what is not there.
+-- Fields that differ, and fields that are null.
 TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 BEGIN;
 INSERT INTO thing VALUES (-1, 'a', 'first'), (-2, NULL, 'no event'), (-3, 'b', NULL), (-4, 'a', E'"quoted"\n\\ \u00e9\U0001F600');
@@ -39,14 +39,14 @@ COMMIT;
 SELECT event, entity_type, entity_id, event_uid, profile, payload, webhook_ids = ARRAY[:hook::bigint] AS webhook, relation FROM webhook.outbox ORDER BY id;
 SELECT cardinality(ids) AS messages, out_of_place() FROM stored ORDER BY first;
 
--- W1, W3: savepoints that are kept, rolled back, and fill a batch of their own; large messages between small ones; rows that are told at
--- the end of the transaction in the place that they drew.
+-- W1, W3: savepoints that are kept, rolled back, and fill a batch of their own; large messages between small ones; rows that are captured at
+-- the end of the transaction at the position that they reserved.
 TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 CREATE TABLE event (id integer PRIMARY KEY, uid text);
 CREATE TABLE guest (id integer PRIMARY KEY, event integer, notes text);
 SELECT webhook.watch('guest', 'guest', event_uid => '(SELECT e.uid FROM runs_test.event AS e WHERE e.id = guest.event)');
 SELECT webhook.create_webhook('runs', 'guest.*', 'http://127.0.0.1:9/', event_uids => 'LATE') > 0;
--- What has been written and not been rolled back.
+-- What has been written and not rolled back.
 CREATE TABLE expected (nth serial, what text);
 CREATE PROCEDURE work(depth integer, steps integer) LANGUAGE plpgsql AS $$
 BEGIN
@@ -87,7 +87,7 @@ FROM expected;
 SELECT bool_and(event_uid = 'LATE') AS found_late FROM webhook.outbox WHERE event LIKE 'guest%';
 SELECT out_of_place(), bool_or(cardinality(ids) > 10) AS long_runs FROM stored;
 
--- W16: a dump brings a row of which a part had been dealt with: adopt() sends the rest.
+-- W16: a dump contains a row of which some messages had been processed: adopt() sends the others.
 TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 SELECT count(webhook.emit('runs.dumped', to_jsonb(i), entity_id => 'e' || i)) FROM generate_series(1, 20) AS i;
 SELECT id + 7 AS middle, xid FROM webhook.outbox_0 \gset
@@ -112,7 +112,7 @@ SELECT webhook.run_followers('uid', NULL, '\x010604');
 SELECT webhook.run_followers(NULL, NULL, ('\x010604' || repeat('00', 32) || 'ffffffff')::bytea);
 SELECT webhook.run_followers(NULL, NULL, ('\x010604' || repeat('00', 32) || '00000005' || '6162')::bytea);
 SELECT webhook.run_followers(NULL, NULL, ('\x010604' || repeat('00', 32) || '00000001' || 'fc')::bytea);
--- Nor are random changes of bytes more than an error.
+-- Neither do random changes of bytes cause more than an error.
 CREATE FUNCTION reads(more bytea) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM f FROM webhook.run_followers('uid', 'profile', more) AS f;
@@ -128,7 +128,7 @@ SELECT count(DISTINCT r) AS outcomes FROM generate_series(1, 20000) AS i,
     LATERAL (SELECT set_byte(once.more, (i % length(once.more)), (random() * 255)::integer)) AS twice (more),
     LATERAL (SELECT reads(substring(twice.more, 1, CASE WHEN i % 3 = 0 THEN i % 262 ELSE 262 END))) AS result (r);
 
--- W2: what comes from a database with another encoding, here LATIN1 and EUC_JP, is converted.
+-- W2: rows from a database with another encoding, here LATIN1 and EUC_JP, are converted.
 SELECT (f).event_uid, (f).entity_id, (f).profile FROM webhook.run_followers('für alle', NULL,
     ('\x01081a' || repeat('00', 32) || '00000005' || '22fc6265' || '22' || '00000002' || '61fc')::bytea) AS f;
 SELECT (f).event_uid, (f).entity_id FROM webhook.run_followers('für alle', NULL,

@@ -1,12 +1,12 @@
--- Who wants a change is found out by little where only event UIDs and integrations decide, and remembered.
--- Proves E5, I6, I10, I11 and I12 along that way: it must never come to another result than the long way does.
+-- The prefilter: where only event UIDs and integrations decide which webhooks want a change, the result is cached.
+-- Proves E5, I6, I10, I11 and I12 for it: its result must never differ from that of the full evaluation.
 SET client_min_messages = warning;
 CREATE SCHEMA screen_test;
 SET search_path = screen_test;
 TRUNCATE webhook.outbox_0, webhook.outbox_1, webhook.outbox_2, webhook.outbox_3;
 SELECT setseed(0.4);
 
--- The same rows twice: the fields of "short" are plain columns, those of "long" are expressions, which go the long way.
+-- The same rows twice: the fields of "short" are plain columns, those of "long" are expressions, which the prefilter cannot use.
 CREATE TYPE flavour AS ENUM ('sweet', 'sour');
 CREATE DOMAIN tag AS varchar(200);
 CREATE TABLE short (id bigint PRIMARY KEY, uid text, profile tag, paid boolean, gone boolean, n int2, u uuid, f flavour);
@@ -20,7 +20,7 @@ CREATE FUNCTION some_uid() RETURNS text LANGUAGE sql VOLATILE AS $$
 CREATE FUNCTION some_profile() RETURNS text LANGUAGE sql VOLATILE AS $$
     SELECT CASE (random() * 4)::int WHEN 0 THEN NULL WHEN 1 THEN repeat('é', 60) ELSE 'profile' || (random() * 4)::int END $$;
 
--- Messages that one table has and the other has not; the outbox is empty afterwards.  The order in which a statement finds
+-- Messages of one table that the other one lacks; the outbox is empty afterwards.  The order in which a statement finds
 -- several rows depends on when a table was vacuumed; what counts is that of each row's messages.
 CREATE FUNCTION differences() RETURNS TABLE (messages boolean, differences bigint) LANGUAGE plpgsql AS $$
 BEGIN
@@ -51,7 +51,7 @@ BEGIN
 END
 $$;
 
--- Nobody asks for the event; some do, for creations or deletions only.
+-- No webhook subscribes to the event; some do, to creations or deletions only.
 SELECT webhook.create_webhook('a', 'short.*,long.*', 'http://127.0.0.1:9/', event_uids => 'another') > 0;
 SELECT change(100);
 SELECT * FROM differences();
@@ -62,7 +62,7 @@ SELECT webhook.create_webhook('c', 'short.delete,long.delete', 'http://127.0.0.1
 SELECT change(300);
 SELECT * FROM differences();
 
--- Integrations: none in force, of a profile, of events, with payment.
+-- Integrations: none active, for a profile, for events, with payment.
 SELECT webhook.create_integration('one') <> '', webhook.create_integration('two') <> '';
 SELECT webhook.connect_profile(i, p) FROM unnest(ARRAY['one', 'two']) i, unnest(ARRAY['profile0', 'profile1', 'profile2', 'profile3', repeat('é', 60)]) p;
 SELECT webhook.create_webhook('d', 'short.*,long.*', 'http://127.0.0.1:9/', integration => 'one') > 0;
@@ -91,7 +91,7 @@ SELECT webhook.clear_event_override('event3'), webhook.activate_integration('pro
 SELECT change(300);
 SELECT * FROM differences();
 
--- One pair of values, and no other that would make it be forgotten.
+-- One pair of values, and no other that would replace it in the cache.
 CREATE FUNCTION same(n integer) RETURNS void LANGUAGE sql AS $$
     INSERT INTO short VALUES (n, 'event9', 'profile3', false, false); INSERT INTO long VALUES (n, 'event9', 'profile3', false, false) $$;
 SELECT same(1001);
@@ -106,7 +106,7 @@ SELECT same(1005);
 SELECT event, entity_id::text FROM webhook.outbox ORDER BY id;
 SELECT * FROM differences();
 
--- Other types: small integers, UUIDs, and what is left to the long way.
+-- Other types: small integers, UUIDs, and those that the prefilter does not support.
 SELECT webhook.create_webhook('n', 'short.update,long.update', 'http://127.0.0.1:9/', event_uids => '7, 00000000-0000-0000-0000-000000000007, sour') > 0;
 CREATE FUNCTION by_type(field text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

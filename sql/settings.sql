@@ -58,7 +58,7 @@ SELECT webhook.watch('fast', 'fast', event_uid => 'tz', profile => 'iv'),
 SELECT webhook.create_webhook('settings', '*', 'http://127.0.0.1:9/{event_uid}') AS hook \gset
 -- Profiles matter to integrations only.
 SELECT webhook.create_integration('asks') <> '' AS asks, webhook.create_webhook('settings', 'cast_used.*', 'http://127.0.0.1:9/', integration => 'asks') > 0 AS created;
--- A filter on what settings change.
+-- A filter on a value whose text depends on settings.
 SELECT webhook.create_webhook('settings', 'fast.create,parted.create', 'http://127.0.0.1:9/', filter => '{"iv": "1 year -2 days +03:04:05.6", "dom": "1 day", "by": "\\x00ff41",
     "f8": 0.30000000000000004, "tz": "2026-05-31T22:30:00.5+00:00", "m": "$1,234.50", "oc": "settings_test.template"}') AS filtered \gset
 CREATE FUNCTION settings_test.write(kind text) RETURNS void LANGUAGE plpgsql AS $$
@@ -84,7 +84,7 @@ SELECT event, count(*), count(DISTINCT (entity_id::text, event_uid, profile, pay
     count(*) FILTER (WHERE :filtered = ANY (webhook_ids)) AS filtered FROM webhook.outbox WHERE entity_type IN ('fast', 'cast_used', 'by_function', 'parted') GROUP BY 1 ORDER BY 1;
 SELECT entity_id, event_uid, profile, payload FROM webhook.outbox WHERE event IN ('cast_used.create', 'by_function.create') ORDER BY id LIMIT 2;
 
--- Reading: the API, samples, tests and manual actions, whoever asks.
+-- Reading: the API, samples, tests and manual actions, in any session.
 CREATE TABLE event (uid char(6) PRIMARY KEY, starts timestamptz, span interval, ratio double precision, profile interval);
 CREATE TABLE guest (id timestamptz PRIMARY KEY, event char(6), span interval, ratio double precision, at timestamptz);
 SELECT webhook.watch('event', 'event', event_uid => 'uid', profile => 'profile'), webhook.watch('guest', 'guest', event_uid => 'event', profile => '(SELECT e.profile FROM event e WHERE e.uid = event)');
@@ -92,7 +92,7 @@ INSERT INTO event VALUES ('GALA', '2026-05-31 22:30+00', '1 day', 0.1::float8 + 
 INSERT INTO guest VALUES ('2026-05-31 22:30+00', 'GALA', '1 day', 0.1::float8 + 0.2, '2026-05-31 22:30+00');
 SELECT webhook.create_integration('settings') AS key \gset
 SELECT webhook.connect_profile('settings', '1 day', true);
--- C10: a date of a moment is the date in UTC.
+-- C10: the date of a timestamp is the date in UTC.
 SELECT webhook.set_form('settings', 'guest', '[{"name": "at", "type": "date"}, {"name": "span", "type": "text"}, {"name": "ratio", "type": "number"}]');
 SELECT webhook.set_form('settings', 'event', (SELECT jsonb_agg(jsonb_build_object('name', 'd' || i, 'type', 'date', 'default', d)) FROM unnest('{2026-01-01,
     2026-01-01T00:30:00,2026-01-01T00:30:00Z,2026-01-01 00:30+01,2026-01-01T00:30:00.5+0100,2026-12-31T23:30:00-00:30,2026-03-01T00:00:00+05:30,

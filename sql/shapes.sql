@@ -1,4 +1,4 @@
--- Mappings, templates and forms: what is refused, and what forms make of tables.
+-- Mappings, templates and forms: what is rejected, and how forms compare with tables.
 -- Proves I15 (check_form, configure_form) and R6 for I13, I14, I15; what is sent is tested in test/t/shape_payloads.pl.
 CREATE SCHEMA shapes_test;
 SET search_path = shapes_test;
@@ -52,7 +52,7 @@ SELECT template, r.* FROM (VALUES ('"{{firstname"'), ('{"a": ["{{firstname}}", "
     refused(format('SELECT webhook.set_payload_template(''shapes'', ''guest'', %L)', template)) AS r;
 SELECT * FROM refused($$SELECT webhook.set_payload_template('nobody', 'guest', '{}')$$);
 SELECT * FROM refused($$SELECT webhook.set_payload_template('shapes', NULL, '{}')$$);
--- What is not watched may have any fields.
+-- Entity types that are not watched may have any fields.
 SELECT webhook.set_payload_template('shapes', 'subscriber', '"{{whatever}}"');
 SELECT webhook.set_payload_template('shapes', 'subscriber', NULL);
 
@@ -81,7 +81,7 @@ SELECT * FROM webhook.check_form('shapes', 'guest');
 INSERT INTO guest (id, firstname) VALUES (1, 'Ada');
 SELECT * FROM guest \gx
 SELECT columns FROM webhook.watch WHERE entity_type = 'guest';
--- The form is what a template can name.
+-- A template can refer to the fields of the form.
 SELECT * FROM refused($$SELECT webhook.set_payload_template('shapes', 'guest', '"{{id}}"')$$);
 SELECT webhook.set_payload_template('shapes', 'guest', '"{{seats}}"');
 
@@ -95,7 +95,7 @@ SELECT webhook.configure_form('shapes', 'member');
 SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'member' AND table_schema = 'shapes_test' ORDER BY ordinal_position;
 SELECT webhook.unwatch('member');
 
--- C25: what is required and can be null is reported, and becomes NOT NULL where no row is in the way.
+-- C25: required columns that can be null are reported, and become NOT NULL unless a row prevents it.
 CREATE TABLE required (id int PRIMARY KEY, has_null text, has_none text, has_default text, optional text);
 SELECT webhook.watch('required', 'required');
 SELECT webhook.set_form('shapes', 'required', '[{"name": "has_null", "type": "text", "required": true, "on_missing": "hold"},

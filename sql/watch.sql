@@ -1,4 +1,4 @@
--- watch() and unwatch(): every argument, calling it again, and everything that is refused.
+-- watch() and unwatch(): every argument, repeated calls, and everything that is rejected.
 -- Proves R6 for both, and the part of I1, W14 and W15 that is about settings.
 CREATE ROLE regress_watch_owner;
 CREATE ROLE regress_watch_other;
@@ -40,19 +40,19 @@ SELECT webhook.watch('guest', 'attendee', payload => 'guest_payload(guest)');
 SELECT * FROM settings WHERE relation = 'guest'::regclass;
 SELECT count(*) FROM triggers WHERE tgrelid = 'guest'::regclass;
 
--- Stopping, and stopping what is not watched.
+-- Unwatching, also a table that is not watched.
 SELECT webhook.unwatch('keyless'), webhook.unwatch('keyless'), webhook.unwatch(relation => '"Odd ""table"""');
 SELECT * FROM settings ORDER BY entity_type;
 SELECT * FROM triggers;
 
--- The settings of a table that was dropped go with the next call; a dropped table takes its trigger along.
+-- The settings of a dropped table are deleted by the next call; its trigger is dropped with it.
 SELECT webhook.watch('keyless', 'thing', id => 'number');
 DROP TABLE keyless;
 SELECT webhook.watch('event', 'event');
 SELECT count(*) FROM webhook.watch;
 CREATE TABLE keyless (name text, number integer);
 
--- Inside of a transaction that is rolled back.
+-- Inside a transaction that is rolled back.
 BEGIN;
 SELECT webhook.watch('keyless', 'thing', id => 'number');
 SELECT webhook.unwatch('event');
@@ -145,7 +145,7 @@ SELECT r.* FROM unnest(ARRAY[
     $$SELECT webhook.watch('guest', 'x', payload => '4294967295')$$,
     $$SELECT webhook.watch('event', 'x', payload => 'guest_payload(guest)')$$]) AS command, refused(command) AS r;
 
--- Another's table: not even locked.
+-- Another role's table: not even locked.
 ALTER TABLE keyless OWNER TO regress_watch_owner;
 SET ROLE regress_watch_other;
 SELECT r.* FROM unnest(ARRAY[
@@ -155,17 +155,17 @@ SET ROLE regress_watch_owner;
 SELECT webhook.watch('keyless', 'mine', id => 'number');
 RESET ROLE;
 
--- The trigger function is of no use elsewhere.
+-- The trigger function cannot be used on other tables.
 CREATE TRIGGER wrong BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION webhook.capture();
 SELECT r.* FROM refused($$INSERT INTO event VALUES (1)$$) AS r;
 DROP TRIGGER wrong ON event;
 SELECT r.* FROM refused($$SELECT webhook.capture()$$) AS r;
 
--- Still what it was before all this.
+-- The settings are still those from before.
 SELECT * FROM settings ORDER BY entity_type;
 SELECT * FROM triggers;
 
--- A partition may have settings of its own below a watched table; unwatch() leaves it the parent's trigger.
+-- A partition of a watched table may have settings of its own; unwatch() leaves the parent's trigger in place.
 CREATE TABLE log (id integer PRIMARY KEY, name text) PARTITION BY RANGE (id);
 CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (0) TO (10);
 SELECT webhook.watch('log', 'log');

@@ -1,4 +1,4 @@
--- Creating, listing, changing, switching and deleting webhooks, and everything that is refused.
+-- Creating, listing, changing, activating, deactivating and deleting webhooks, and everything that is rejected.
 -- Proves M1 M2 M4, E4 E5 E7, I4 I5 I6, R6, and the part of M3, W14 and I17 (which functions may transform) that needs no
 -- receiver; what a transform does is tested in test/t/shape_payloads.pl.
 CREATE SCHEMA webhooks_test;
@@ -53,7 +53,7 @@ SELECT app, event FROM webhook.get_webhooks(event => 'guest.delete');
 SELECT app, event FROM webhook.get_webhooks(event => 'guest.delete, event.*');
 SELECT app, event FROM webhook.get_webhooks('billing', '*');
 SELECT app, event FROM webhook.get_webhooks('billing', 'guest.create');
--- C28: whoever would be sent it is found, also by a pattern.
+-- C28: all webhooks that would be sent the event are found, also those with a pattern.
 SELECT webhook.create_webhook('pattern', e, 'http://h/') <> 0 AS created FROM unnest('{guest.*,*,guest.manual,guest_x.*,webhook.*}'::text[]) AS e;
 SELECT n AS name, (SELECT string_agg(w.event, ' ' ORDER BY w.id) FROM webhook.get_webhooks('pattern', n) AS w) AS found
 FROM unnest('{guest.create,guest.*,guest.manual,guest_x.create,*,webhook.failing,guest,ticket.x}'::text[]) AS n;
@@ -182,7 +182,7 @@ SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('named'
 SELECT f, r.* FROM unnest('{f_several,f_text,nope,nowhere.f_one,a.b.c.d,""}'::text[]) AS f,
     refused(format('SELECT webhook.create_webhook(''a'', ''b'', ''http://h/'', transform => %L)', f)) AS r;
 
--- C29: what is probably misspelt is taken, with a notice.
+-- C29: names that are probably misspelt are accepted, with a notice.
 CREATE TABLE guest (id int PRIMARY KEY, email text, name text);
 SELECT webhook.watch('guest', 'guest');
 SET client_min_messages = notice;
@@ -251,8 +251,8 @@ SELECT left(changes, 60) AS changes, r.*
 SELECT md5(string_agg(w::text, '' ORDER BY id)) = :'state' AS nothing_changed FROM webhook.webhook w;
 
 --
--- Switching off and on (M3), without a receiver: the rows that a worker would have buffered are put there by hand
--- (buffered, for it drops them otherwise, at a time of its own)
+-- Deactivating and activating (M3), without a receiver: the rows that a worker would have buffered are inserted by hand
+-- (while buffering, or the worker would drop them at any time)
 --
 SELECT webhook.deactivate_webhook(:crm, true), webhook.deactivate_webhook(:crm, true);
 SELECT active, deactivation_reason, deactivated_at = now() AS deactivated FROM webhook.get_webhooks('crm');
@@ -369,13 +369,13 @@ RESET ROLE;
 SELECT name FROM webhook.get_webhooks('team');
 -- Neither the role nor the settings of the caller change.
 SELECT current_user = session_user AS role_restored, current_setting('search_path') AS search_path;
--- Nothing is granted to everybody.
+-- Nothing is granted to PUBLIC.
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook FROM regress_webhook_bob;
 SET ROLE regress_webhook_bob;
 SELECT code, message FROM refused('SELECT * FROM webhook.get_webhooks()');
 RESET ROLE;
 
--- Objects in front of the search_path, or temporary ones, are not used instead of ours.
+-- Objects in schemas that are first in search_path, or temporary ones, are not used instead of ours.
 CREATE TEMP TABLE webhook (id bigint);
 CREATE FUNCTION webhooks_test.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT '2000-01-01'::timestamptz $$;
 SET search_path = webhooks_test, pg_catalog;
@@ -406,7 +406,7 @@ SELECT (SELECT count(*) FROM webhook.webhook WHERE id = :crm) AS webhooks,
 SELECT code FROM refused(format('SELECT webhook.delete_webhook_by_id(%s)', :crm));
 SELECT app, webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks();
 
--- Every function of the schema has a comment, and nobody but its owner has rights.
+-- Every function of the schema has a comment, and only its owner has privileges.
 SELECT p.oid::regprocedure FROM pg_proc p
  WHERE pronamespace = 'webhook'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
 SELECT p.oid::regprocedure FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
