@@ -416,7 +416,7 @@ check_condition(const Field *field, Datum value)
 	if (VARSIZE(DatumGetJsonPathP(value)) > MAX_FILTER_SIZE)
 		check_refuse(field, "it is too large");
 	if (check_has_variable(DatumGetCString(DirectFunctionCall1(jsonpath_out, value))))
-		check_refuse(field, "it uses a variable, and there are none");
+		check_refuse(field, "it uses a variable, but there are none");
 	if (!match_is_predicate(DatumGetJsonPathP(value)))
 		check_refuse(field, "it is not a predicate, which is true or false");
 	return value;

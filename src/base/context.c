@@ -57,7 +57,7 @@ context_check_traceparent(char **newval, void **extra, GucSource source)
 
 	if (problem == NULL)
 		return true;
-	GUC_check_errdetail("The value is no traceparent: %s.", problem);
+	GUC_check_errdetail("The value is not a traceparent: %s.", problem);
 	GUC_check_errhint("Specify version, trace id, parent id and flags in lower-case hexadecimal digits, such as "
 					  "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\".");
 	return false;
@@ -70,7 +70,7 @@ context_check_tracestate(char **newval, void **extra, GucSource source)
 
 	if (problem == NULL)
 		return true;
-	GUC_check_errdetail("The value is no tracestate: %s.", problem);
+	GUC_check_errdetail("The value is not a tracestate: %s.", problem);
 	GUC_check_errhint("Specify a list such as \"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE\".");
 	return false;
 }

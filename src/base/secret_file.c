@@ -229,7 +229,7 @@ secret_file_read(const char *reference, Oid role, char **problem)
 	}
 	if (strlen(content) != len)
 	{
-		*problem = psprintf("file \"%s\" contains a byte 0", name);
+		*problem = psprintf("file \"%s\" contains a NUL byte", name);
 		return NULL;
 	}
 	while (len > 0 && (content[len - 1] == '\n' || content[len - 1] == '\r'))

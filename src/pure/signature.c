@@ -193,7 +193,7 @@ static const char *
 signature_add_end(Signature *signature)
 {
 	if (signature->parts[signature->nparts - 1].kind == PART_BEGIN)
-		return "it has a function of nothing";
+		return "it has a function without an argument";
 	return signature_add_part(signature, PART_END, NULL, 0, NULL);
 }
 

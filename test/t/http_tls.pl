@@ -96,7 +96,7 @@ sub send_to
 
 my %client = (ca_cert => pem('ca.crt'), client_cert => pem('client.crt'), client_key => pem('client.key'));
 
-# A libcurl without OpenSSL has no certificates for single webhooks, and says so
+# A libcurl without OpenSSL does not support certificates of single webhooks, and the error says so
 
 my ($status, $probe, $refusal) = $node->psql('postgres',
 	"SELECT webhook.create_webhook('probe', 'probe', 'http://127.0.0.1:9/', ca_cert => " . pem('ca.crt') . ')',
@@ -267,7 +267,7 @@ symlink('../bob/token', "$secrets/alice/theirs") or die $!;
 symlink('../bob', "$secrets/alice/their_directory") or die $!;
 symlink('loop', "$secrets/alice/loop") or die $!;
 symlink("$secrets/team/token", "$secrets/alice/ours") or die $!;
-foreach my $case ([ 'zero', 'contains a byte 0' ], [ 'huge', 'Invalid argument' ], [ 'directory', 'Invalid argument' ],
+foreach my $case ([ 'zero', 'contains a NUL byte' ], [ 'huge', 'Invalid argument' ], [ 'directory', 'Invalid argument' ],
 	[ 'pipe', 'Invalid argument' ], [ 'locked', 'Permission denied' ], [ 'token/x', 'Not a directory' ], [ 'theirs', 'Permission denied' ],
 	[ 'their_directory/token', 'Permission denied' ], [ 'loop', 'Too many levels' ], [ 'outside', 'Permission denied' ])
 {

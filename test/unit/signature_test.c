@@ -172,7 +172,7 @@ test_bad_texts(void)
 		{"X: {hmac_sha256_hex}", 1, "it has an unknown placeholder"},
 		{"X: {md5:{body}}", 1, "it has an unknown function"},
 		{"X: {:{body}}", 1, "it has an unknown function"},
-		{"X: {hmac_sha256_hex:}", 1, "it has a function of nothing"},
+		{"X: {hmac_sha256_hex:}", 1, "it has a function without an argument"},
 		{"X: {hmac_sha256_hex:{hmac_sha1_hex:{body}}}", 1, "a function cannot"},
 		{"X: {body}", 1, "{body} can be used"},
 		{"A: {id}\nB: {id}\nC: {id}\nD: {id}\nE: {id}\nF: {id}\nG: {id}\nH: {id}\nI: {id}\nJ: {id}\nK: {id}", 11, "there are too many"},
