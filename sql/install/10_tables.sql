@@ -37,7 +37,7 @@ CREATE TABLE webhook.webhook (
     created_at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
     handshake             boolean NOT NULL DEFAULT false,
-    discarded             pg_snapshot,    -- what had been written when it was switched on without its buffer
+    discarded             pg_snapshot,    -- what had been written when it was activated without its buffer
     previous              text,
     condition             jsonpath,
     batch_size            integer,
@@ -51,7 +51,7 @@ CREATE TABLE webhook.webhook (
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';
 CREATE INDEX webhook_app_idx ON webhook.webhook (app);
-CREATE INDEX webhook_events_idx ON webhook.webhook USING gin (events) WITH (fastupdate = off);     -- who subscribes to a trigger name
+CREATE INDEX webhook_events_idx ON webhook.webhook USING gin (events) WITH (fastupdate = off);     -- webhooks that subscribe to a trigger name
 
 -- Refresh tokens that replace the configured ones.  Added to by the worker; the newest of a webhook counts, older ones are
 -- removed when no session holds the webhook's lock.
@@ -80,7 +80,7 @@ CREATE TABLE webhook.watch (
     search_path text NOT NULL,
     numbers     jsonb,          -- attribute numbers of the columns in columns and exclude, to detect renaming; with key '' those of
                                 -- the primary key if that is the id, to detect that it is replaced
-    name        text            -- of the relation, to detect that another one gets it
+    name        text            -- of the relation, to detect that another relation has taken it
 );
 COMMENT ON TABLE webhook.watch IS 'the watched tables and their settings';
 
@@ -92,7 +92,7 @@ COMMENT ON TABLE webhook.watch IS 'the watched tables and their settings';
 -- deleted in a database with a publication for all tables.
 --
 -- The outbox and the cursor are written without firing triggers, so they must not have a unique key: pg_repack copies
--- tables that have one, and uses a trigger to find out what is written meanwhile.
+-- tables that have one, and records by a trigger what is written meanwhile.
 CREATE SEQUENCE webhook.outbox_id_seq AS bigint CACHE 1;
 DO $$
 BEGIN
@@ -112,10 +112,10 @@ BEGIN
                 payload     json,
                 created_at  timestamptz NOT NULL,
                 relation    regclass,
-                more        bytea,      -- the messages behind the first
+                more        bytea,      -- the messages after the first
                 changed     json,       -- former values of the columns that changed, if a webhook wants them, or
                 former      json,       -- the whole payload before the change
-                context     json        -- what the session says of the change: webhook.context and its trace
+                context     json        -- the session's context of the change: webhook.context and its trace
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off, toast_tuple_target = %2$s);
             CREATE INDEX outbox_%1$s_xid_id_idx ON webhook.outbox_%1$s (xid, id);
             ALTER TABLE webhook.outbox_%1$s REPLICA IDENTITY FULL;

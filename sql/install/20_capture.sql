@@ -60,7 +60,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.watched_numbers(regclass, text, text[], text[]) IS 'attribute numbers of columns that the settings of a table refer to';
 
--- A watched table that has been renamed may have been replaced by the one that has its name now.
+-- A watched table that has been renamed may have been replaced by the table that now has its name.
 CREATE VIEW webhook.changed_table AS
     SELECT * FROM (
         SELECT k.relation, k.entity_type, COALESCE(k.name, k.relation::text) AS name, t.name AS new_name,

@@ -43,7 +43,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.withheld_from(regrole, text[]) IS 'the watched tables whose rows, or some columns, are not sent to webhooks of a role';
 
--- For create_webhook() and update_webhook().  A table whose rows would come with the event * only is no mistake of the caller.
+-- For create_webhook() and update_webhook().  A table that the webhook subscribes to only by the event * is not reported.
 CREATE FUNCTION webhook.check_withheld(webhook_id bigint) RETURNS text
     LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -60,7 +60,7 @@ $$;
 COMMENT ON FUNCTION webhook.check_withheld(bigint)
     IS 'brings webhook.withheld up to date for a webhook; returns why its owner gets no rows of a table that its events name';
 
--- For the worker.  What is less than before is not reported; what cannot be judged now stays as it is, and the result is true.
+-- For the worker.  What is no longer withheld is not reported; what cannot be checked now stays as it is, and the result is true.
 -- The bootstrap superuser (10) may see everything.  It is among the owners so that the worker looks at each watched table: only
 -- then is it notified of the table's changes.
 CREATE FUNCTION webhook.note_withheld() RETURNS boolean

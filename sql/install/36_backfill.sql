@@ -93,7 +93,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.backfill_key(oid) IS 'columns and types of the key by which a backfill reads a table, and the schemas of its operators';
 
--- Up to so many messages of a webhook that are not delivered.
+-- The number of undelivered messages of a webhook, at most the second argument.
 CREATE FUNCTION webhook.backfill_waiting(webhook_id bigint, maximum bigint) RETURNS bigint
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$

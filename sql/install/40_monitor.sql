@@ -21,8 +21,8 @@ CREATE FUNCTION webhook.outbox_backlog(
 COMMENT ON FUNCTION webhook.outbox_backlog(boolean) IS
     'how many messages in the outbox have not been processed, for each webhook that there are any for; exact or, if there are many, estimated';
 
--- The same with what is stored, in constant time whatever waits.  A large delivery table is sampled, and for each webhook as
--- many rows are counted by the index as 10,000 for all of them allow.
+-- The same including stored rows, in constant time however many are pending.  A large delivery table is sampled, and for each
+-- webhook rows are counted by the index, up to its share of 10,000 for all of them.
 CREATE FUNCTION webhook.backlog_estimate() RETURNS TABLE (webhook_id bigint, unread bigint, waiting bigint, retrying bigint,
     oldest timestamptz, estimated boolean, failed bigint)
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -181,7 +181,7 @@ CREATE VIEW webhook.undelivered AS
     FROM (SELECT webhook.outbox_unread() AS m) AS o, pg_catalog.unnest((o.m).webhook_ids) AS w (id)
     JOIN webhook.webhook AS h ON h.id = w.id
     WHERE (h.active OR h.buffering) AND NOT COALESCE(pg_catalog.pg_visible_in_snapshot((o.m).xid, h.discarded), false)
-      -- not a join, for which all rows would be read first
+      -- not a join, which would read all rows first
       AND (SELECT d.id FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = (o.m).id) IS NULL;
 COMMENT ON VIEW webhook.undelivered IS 'one row per unfinished delivery';
 
@@ -206,7 +206,7 @@ CREATE VIEW webhook.stat_webhooks AS
     LEFT JOIN webhook.backlog_estimate() AS b ON b.webhook_id = h.id;
 COMMENT ON VIEW webhook.stat_webhooks IS 'per webhook: what was delivered, what failed, what is pending';
 
--- For src/send/dead_letter.c: webhooks with messages that failed after the last notification of such.  The webhooks are found by
+-- For src/send/dead_letter.c: webhooks with messages that failed after the last notification about failed messages.  The webhooks are found by
 -- skipping from one to the next in the index.
 CREATE VIEW webhook.unreported_failures AS
     WITH RECURSIVE w AS (

@@ -1,6 +1,6 @@
 -- The history: messages that were moved here when their partition of the outbox was emptied, see src/log/history.c.
 --
--- Eight tables in turn; with the outbox's own indexes a message could not be found by anything that people ask for.  The newest row
+-- Eight tables in turn; the outbox's own indexes do not support the searches that users need.  The newest row
 -- of history_part is the table that is being filled; a table without a row there is empty.  No unique keys, see 10_tables.sql.
 DO $$
 BEGIN
@@ -92,7 +92,7 @@ $$;
 COMMENT ON FUNCTION webhook.move_to_history(smallint, smallint, integer) IS
     'moves some rows of a partition of the outbox to a table of the history; true if there are no more';
 
--- Truncates the tables that are too old or too much, and returns the one to be filled.  Waits for no lock.
+-- Truncates the tables that are too old or exceed the size, and returns the one to be filled.  Waits for no lock.
 CREATE FUNCTION webhook.trim_history(retention interval, max_size bigint, moment timestamptz, OUT part smallint, OUT shortened boolean)
     RETURNS record
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp

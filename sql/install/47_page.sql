@@ -1,5 +1,5 @@
--- HTML pages: complete documents without scripts and without anything from elsewhere.  Whatever comes from data goes through
--- html(), and a Content-Security-Policy forbids what should get past it.
+-- HTML pages: complete documents without scripts and without anything from elsewhere.  All data is escaped by
+-- html(), and a Content-Security-Policy blocks whatever might get past it.
 
 CREATE FUNCTION webhook.html(value text) RETURNS text
     LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
@@ -268,7 +268,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.page_title(bigint, text, text) IS 'how the pages call a webhook';
 
--- Why it does not deliver, and what will come of it.
+-- Why it does not deliver, and what will happen next.
 CREATE FUNCTION webhook.page_why(w record) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -367,7 +367,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.page_totals(bigint[]) IS 'what webhooks did in the last hour, as HTML';
 
--- The history of many webhooks is added up if somebody sees some of them only; if all, there is a sum already.
+-- For a role that sees only some webhooks, their history is added up; for all of them there is a sum already.
 CREATE FUNCTION webhook.page_overview(role oid) RETURNS text
     LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -556,7 +556,7 @@ END
 $$;
 COMMENT ON FUNCTION webhook.page_for(bigint, oid) IS 'what status_page() returns to a role';
 
--- As reactivate(), for whoever has the token.
+-- As reactivate(), for any role that has the token.
 CREATE FUNCTION webhook.page_for_token(token text) RETURNS text
     LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -5,7 +5,7 @@
 -- that was copied as a template is recognized by the database OID in its position.  In both cases the worker sends nothing
 -- until adopt() has been called to decide what happens to the messages.
 
--- Transaction id 0 precedes all positions, so the message is not taken for one that was written here.
+-- Transaction id 0 precedes all positions, so the message is not mistaken for one that was written here.
 CREATE FUNCTION webhook.mark_restored_message() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$

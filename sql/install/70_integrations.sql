@@ -168,7 +168,7 @@ AS 'MODULE_PATHNAME', 'webhook_get_integrations';
 COMMENT ON FUNCTION webhook.get_integrations()
     IS 'lists the integrations of the current role, with the age of their API keys; a row without a name has events without integration';
 
--- For get_integrations().  A row without a name is about the events of a role that have no integration.
+-- For get_integrations().  A row without a name has the role's events without an integration.
 CREATE FUNCTION webhook.integrations_for(role oid, max_key_age integer)
 RETURNS TABLE (
     name               text,

@@ -52,7 +52,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.pattern_translates(text) IS 'does a regular expression mean the same in JSON Schema?';
 
--- What the checks of a domain say, as far as JSON Schema can say it; others are left out.  A condition is split where AND
+-- The checks of a domain, as far as JSON Schema can express them; others are left out.  A condition is split where AND
 -- connects its parts, if that is all it consists of.
 CREATE FUNCTION webhook.domain_schema(domain oid) RETURNS jsonb
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp

@@ -288,7 +288,7 @@ REVOKE ALL ON FUNCTION webhook.get_webhook_log FROM PUBLIC;
 
 CREATE INDEX delivery_dead_idx ON webhook.delivery (webhook_id, failed_at) WHERE state = 'failed';
 CREATE INDEX notification_webhook_idx ON webhook.notification (webhook_id, kind, created_at);
--- For src/send/dead_letter.c: webhooks with messages that failed after the last notification of such.  The webhooks are found by
+-- For src/send/dead_letter.c: webhooks with messages that failed after the last notification about failed messages.  The webhooks are found by
 -- skipping from one to the next in the index.
 CREATE VIEW webhook.unreported_failures AS
     WITH RECURSIVE w AS (
@@ -447,8 +447,8 @@ CREATE FUNCTION webhook.outbox_backlog(
 COMMENT ON FUNCTION webhook.outbox_backlog(boolean) IS
     'how many messages in the outbox have not been processed, for each webhook that there are any for; exact or, if there are many, estimated';
 
--- The same with what is stored, in constant time whatever waits.  A large delivery table is sampled, and for each webhook as
--- many rows are counted by the index as 10,000 for all of them allow.
+-- The same including stored rows, in constant time however many are pending.  A large delivery table is sampled, and for each
+-- webhook rows are counted by the index, up to its share of 10,000 for all of them.
 CREATE FUNCTION webhook.backlog_estimate() RETURNS TABLE (webhook_id bigint, unread bigint, waiting bigint, retrying bigint,
     oldest timestamptz, estimated boolean, failed bigint)
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -606,7 +606,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.watched_numbers(regclass, text, text[], text[]) IS 'attribute numbers of columns that the settings of a table refer to';
 
--- For get_integrations().  A row without a name is about the events of a role that have no integration.
+-- For get_integrations().  A row without a name has the role's events without an integration.
 CREATE FUNCTION webhook.integrations_for(role oid, max_key_age integer)
 RETURNS TABLE (
     name               text,
@@ -743,7 +743,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.withheld_from(regrole, text[]) IS 'the watched tables whose rows, or some columns, are not sent to webhooks of a role';
 
--- For create_webhook() and update_webhook().  A table whose rows would come with the event * only is no mistake of the caller.
+-- For create_webhook() and update_webhook().  A table that the webhook subscribes to only by the event * is not reported.
 CREATE FUNCTION webhook.check_withheld(webhook_id bigint) RETURNS text
     LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -760,7 +760,7 @@ $$;
 COMMENT ON FUNCTION webhook.check_withheld(bigint)
     IS 'brings webhook.withheld up to date for a webhook; returns why its owner gets no rows of a table that its events name';
 
--- For the worker.  What is less than before is not reported; what cannot be judged now stays as it is, and the result is true.
+-- For the worker.  What is no longer withheld is not reported; what cannot be checked now stays as it is, and the result is true.
 -- The bootstrap superuser (10) may see everything.  It is among the owners so that the worker looks at each watched table: only
 -- then is it notified of the table's changes.
 CREATE FUNCTION webhook.note_withheld() RETURNS boolean
@@ -800,7 +800,7 @@ $$;
 COMMENT ON FUNCTION webhook.note_withheld()
     IS 'brings webhook.withheld up to date and reports what is new in it; true: some tables are locked';
 
--- A watched table that has been renamed may have been replaced by the one that has its name now.
+-- A watched table that has been renamed may have been replaced by the table that now has its name.
 CREATE VIEW webhook.changed_table AS
     SELECT * FROM (
         SELECT k.relation, k.entity_type, COALESCE(k.name, k.relation::text) AS name, t.name AS new_name,
@@ -1071,7 +1071,7 @@ CREATE OR REPLACE VIEW webhook.undelivered AS
     FROM (SELECT webhook.outbox_unread() AS m) AS o, pg_catalog.unnest((o.m).webhook_ids) AS w (id)
     JOIN webhook.webhook AS h ON h.id = w.id
     WHERE (h.active OR h.buffering) AND NOT COALESCE(pg_catalog.pg_visible_in_snapshot((o.m).xid, h.discarded), false)
-      -- not a join, for which all rows would be read first
+      -- not a join, which would read all rows first
       AND (SELECT d.id FROM webhook.delivery AS d WHERE d.webhook_id = w.id AND d.id = (o.m).id) IS NULL;
 
 CREATE OR REPLACE VIEW webhook.stat_webhooks AS
@@ -1299,7 +1299,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.pattern_translates(text) IS 'does a regular expression mean the same in JSON Schema?';
 
--- What the checks of a domain say, as far as JSON Schema can say it; others are left out.  A condition is split where AND
+-- The checks of a domain, as far as JSON Schema can express them; others are left out.  A condition is split where AND
 -- connects its parts, if that is all it consists of.
 CREATE FUNCTION webhook.domain_schema(domain oid) RETURNS jsonb
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -1891,7 +1891,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.backfill_key(oid) IS 'columns and types of the key by which a backfill reads a table, and the schemas of its operators';
 
--- Up to so many messages of a webhook that are not delivered.
+-- The number of undelivered messages of a webhook, at most the second argument.
 CREATE FUNCTION webhook.backfill_waiting(webhook_id bigint, maximum bigint) RETURNS bigint
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -2068,8 +2068,8 @@ CREATE FUNCTION webhook.metrics() RETURNS text
 COMMENT ON FUNCTION webhook.metrics() IS
     'counters, histograms and state of the webhooks of the current role, or of all for a role that may read stat_webhooks, in the text format of Prometheus';
 
--- HTML pages: complete documents without scripts and without anything from elsewhere.  Whatever comes from data goes through
--- html(), and a Content-Security-Policy forbids what should get past it.
+-- HTML pages: complete documents without scripts and without anything from elsewhere.  All data is escaped by
+-- html(), and a Content-Security-Policy blocks whatever might get past it.
 
 CREATE FUNCTION webhook.html(value text) RETURNS text
     LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
@@ -2338,7 +2338,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.page_title(bigint, text, text) IS 'how the pages call a webhook';
 
--- Why it does not deliver, and what will come of it.
+-- Why it does not deliver, and what will happen next.
 CREATE FUNCTION webhook.page_why(w record) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2437,7 +2437,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.page_totals(bigint[]) IS 'what webhooks did in the last hour, as HTML';
 
--- The history of many webhooks is added up if somebody sees some of them only; if all, there is a sum already.
+-- For a role that sees only some webhooks, their history is added up; for all of them there is a sum already.
 CREATE FUNCTION webhook.page_overview(role oid) RETURNS text
     LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2626,7 +2626,7 @@ END
 $$;
 COMMENT ON FUNCTION webhook.page_for(bigint, oid) IS 'what status_page() returns to a role';
 
--- As reactivate(), for whoever has the token.
+-- As reactivate(), for any role that has the token.
 CREATE FUNCTION webhook.page_for_token(token text) RETURNS text
     LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2699,7 +2699,7 @@ COMMENT ON COLUMN webhook.stat_webhooks_history.latencies IS 'the histogram of d
 
 -- The history: messages that were moved here when their partition of the outbox was emptied, see src/log/history.c.
 --
--- Eight tables in turn; with the outbox's own indexes a message could not be found by anything that people ask for.  The newest row
+-- Eight tables in turn; the outbox's own indexes do not support the searches that users need.  The newest row
 -- of history_part is the table that is being filled; a table without a row there is empty.  No unique keys, see 10_tables.sql.
 DO $$
 BEGIN
@@ -2791,7 +2791,7 @@ $$;
 COMMENT ON FUNCTION webhook.move_to_history(smallint, smallint, integer) IS
     'moves some rows of a partition of the outbox to a table of the history; true if there are no more';
 
--- Truncates the tables that are too old or too much, and returns the one to be filled.  Waits for no lock.
+-- Truncates the tables that are too old or exceed the size, and returns the one to be filled.  Waits for no lock.
 CREATE FUNCTION webhook.trim_history(retention interval, max_size bigint, moment timestamptz, OUT part smallint, OUT shortened boolean)
     RETURNS record
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
