@@ -1,4 +1,4 @@
-# What one looks at instead of reading: the history of counters, metrics for Prometheus, the pages.
+# What operators look at: the history of counters, metrics for Prometheus, the pages.
 #
 # Mission: X11, X12, M8, W12, W14; goals: P7, P10, P17.
 
@@ -79,7 +79,7 @@ becomes("SELECT event FROM webhook.get_webhook_log($well) LIMIT 1", 'well.test',
 sql("SELECT webhook.deactivate_webhook($well), webhook.activate_webhook($well)");
 history_becomes($well, 'sum(delivered), sum(attempts)', '32|32', 'X11: neither tests nor activation change it');
 
-# What is not written down, but follows from it, survives.
+# Sums that are not stored, but follow from what is, survive.
 my $before = sql("TABLE webhook.stat_webhooks_history");
 $node->restart;
 is(sql("TABLE webhook.stat_webhooks_history"), $before, 'X11: it survives a restart');
@@ -87,7 +87,7 @@ send_to('well', 3);
 history_becomes($well, 'sum(delivered)', 35, 'X11: and goes on');
 becomes("SELECT sum(delivered), sum(failed), sum(attempts) FROM webhook.activity(0, 'minute')", '35|0|37', 'X11: for all as well');
 
-# While a snapshot is held, and for as long as wanted: tables are emptied in turn, and have no dead rows.
+# While a snapshot is held, for any length of time: tables are emptied in turn, and have no dead rows.
 my $report = WebhookTest::session($node);
 $report->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_xact_id()');
 my $delivered = 35;
@@ -117,7 +117,7 @@ is(sql("SELECT count(*) FROM webhook.activity_minute WHERE webhook_id = $well") 
 
 # ---------- metrics ----------
 
-# What is wrong with a text in the format of Prometheus; nothing.
+# The errors in a text in the format of Prometheus; none if it is valid.
 sub metrics_faults
 {
 	my (%type, %seen, %last, @faults);

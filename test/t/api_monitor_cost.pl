@@ -1,4 +1,4 @@
-# What an operator looks at often must cost little.
+# Monitoring must be cheap.
 #
 # Mission: W12, C41.
 
@@ -67,11 +67,11 @@ foreach my $look ('SELECT webhook.pending_estimate()', 'SELECT webhook.oldest_pe
 is(sql('SELECT count(*) FROM (SELECT * FROM webhook.undelivered LIMIT 300) AS u'), 300, 'C41: as many as are asked for');
 is(sql("SELECT count(*), count(DISTINCT message_id) FROM webhook.undelivered WHERE webhook_id = $many"), '97000|97000', 'C41: or all');
 
-# A look keeps no lock, for which the worker could not empty a table.
+# Looking holds no lock that would keep the worker from truncating a table.
 is(sql(q{BEGIN; SELECT webhook.pending() > 0; SELECT count(*) > 0 FROM webhook.undelivered; SELECT count(*) > 0 FROM webhook.stat_webhooks;
 		SELECT count(*) FROM pg_locks WHERE relation::regclass::text ~ '^webhook\.outbox_\d'; COMMIT}), "t\nt\nt\n0", 'C41: nothing is locked');
 
-# A role counts what is its own.
+# A role counts its own messages.
 sql('CREATE ROLE stranger; GRANT USAGE ON SCHEMA webhook TO stranger');
 sql('GRANT EXECUTE ON FUNCTION webhook.pending_estimate, webhook.oldest_pending_age TO stranger');
 is(sql("SET ROLE stranger; SELECT webhook.pending_estimate(), webhook.pending_estimate($many), webhook.oldest_pending_age() IS NULL"),
@@ -93,7 +93,7 @@ foreach my $left (40000, 6000)
 		'C41: and the oldest is found');
 }
 
-# So with the buffer of a webhook, and one beside it that has little.
+# The same with the buffer of a webhook, next to a webhook with few messages.
 sql("SELECT webhook.deactivate_webhook($many, true)");
 sql(qq{INSERT INTO webhook.delivery (webhook_id, id, message_id, event, created_at, order_key, attempts, state)
 		SELECT CASE WHEN i % 1000 = 0 THEN $some ELSE $many END, -i, gen_random_uuid(), 'thing.many', now(), 0, 0, 'waiting' FROM generate_series(1, 100000) i});
@@ -104,7 +104,7 @@ is(sql("SELECT webhook.pending($some)"), 6100, 'W12: exactly, if that is wanted'
 is(sql("SELECT webhook.activate_webhook($many, true)"), 105900, 'W12: and so is what is replayed');
 sql("DELETE FROM webhook.delivery; SELECT webhook.delete_webhook_by_id($many), webhook.delete_webhook_by_id($some)");
 
-# What has been processed is passed for good, even if nothing follows it and a transaction is open that began before.
+# Processed messages are not read again, even if none follows them and an older transaction is still open.
 sql("BEGIN; SELECT webhook.emit('thing.few', '{}'); PREPARE TRANSACTION 'open'");
 sql("SELECT count(webhook.emit('thing.few', '{}', n::text)) FROM generate_series(1, 99990) n");
 sql('SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()');

@@ -89,7 +89,7 @@ WebhookTest::create_webhook(
 	format => "'rest'",
 	url => "'" . $receiver->url('/plain') . "'");
 
-# Put what has arrived at a path since the last call into table received.
+# Insert what has arrived at a path since the last call into table received.
 sub load
 {
 	my ($path) = @_;
@@ -100,7 +100,7 @@ sub load
 	return scalar @new;
 }
 
-# Send every row again, and compare what arrived with what the API says.  id is the member that identifies the entity;
+# Send every row again, and compare what arrived with what the API returns.  id is the member that identifies the entity;
 # events have a uid where a mapping is for guests alone.
 sub compare
 {

@@ -1,6 +1,6 @@
 # Every delivery is verified by libraries that others wrote: standardwebhooks, svix, cloudevents, and those of GitHub, Stripe
 # and Shopify from the npm registry, in the versions of test/conformance/package-lock.json; by Debian's package webhook; and
-# compared by ajv with what describe_format() and describe_event() say of it.  Access tokens come from oauth2-mock-server.
+# validated by ajv against describe_format() and describe_event().  Access tokens come from oauth2-mock-server.
 #
 # Mission: W6, W7, X5, X8, X9, X14, I4.
 
@@ -34,7 +34,7 @@ if (system("cd '$dir' && HOME='$dir' npm_config_cache='$dir/cache' npm ci --igno
 	die "npm ci failed: $log";
 }
 
-# Libraries that compute in JavaScript take their time for bodies of a megabyte.
+# Libraries that compute in JavaScript are slow with bodies of a megabyte.
 my $node = WebhookTest::start_node('conformance', "webhook.timeout = '2min'");
 my @formats = qw(entity rest standard cloudevents cloudevents-binary thin);
 
@@ -57,7 +57,7 @@ chomp(my $port = slurp_file("$ledger.port"));
 my %verify;		# by path: secrets and public keys
 my $taken = 0;
 
-# A webhook; what the receiver needs to verify it is noted.
+# Create a webhook; what the receiver needs to verify it is recorded.
 sub subscribe
 {
 	my ($path, %arguments) = @_;
@@ -428,7 +428,7 @@ my %loose = map { $_->{path} =~ m{^/(plain/2|\w+)} ? ($1 => 1) : () } grep { $_-
 is(join(' ', sort keys %loose), 'plain/2', 'X14: which allows other keys only where a transform may add them');
 openapi();
 
-# X14: what nobody could be sent is refused
+# X14: what could not be sent to any webhook is rejected
 
 my $plain = sql("SELECT min(id) FROM webhook.get_webhooks('shape')");
 WebhookTest::fails_with($node, "SELECT webhook.describe_event('no.such')", 'P0002', 'event "no.such" is unknown', 'X14: unknown event');
@@ -444,7 +444,7 @@ is($node->safe_psql('postgres', "SET ROLE poor; SELECT string_agg(k, ' ' ORDER B
 	'visitor.create visitor.delete visitor.update', 'X14: and its own webhooks');
 is($node->safe_psql('postgres', "SELECT webhook.openapi('no such app') -> 'webhooks'"), '{}', 'X14: an app without webhooks');
 
-# X9: signatures that others expect, with the text of the secret as their key; a library says 1 for each secret it accepts
+# X9: signatures that others expect, with the text of the secret as their key; a library returns 1 for each secret that it accepts
 
 sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
 my $shopify = q('{"X-Shopify-Topic": "guests/create", "X-Shopify-API-Version": "2025-01", "X-Shopify-Shop-Domain": "a.myshopify.com"}');
@@ -511,7 +511,7 @@ sql(q{SELECT webhook.emit('note.grace', '{}')});
 is_deeply((answers('/stripe/entity', arrived()))[0], [ [ 1, 0, 0 ] ], 'X9: Stripe: after it the new one only');
 close($pipe);
 
-# Debian's package, with the rules that its users write for GitHub
+# Debian's package, with rules as its users write them for GitHub
 
 SKIP:
 {

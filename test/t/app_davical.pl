@@ -1,8 +1,8 @@
 # DAViCal, a CalDAV server that was not written for webhook: calendar items are events, their attendees are guests.
 #
 # Its database is made by its own script and its tables stay as they are; its pages run in PHP's built-in server.  A
-# trigger of this test beside ours writes down every row that DAViCal touches, and what the receivers must get is
-# computed from that alone, to the byte.
+# trigger of this test records every row that DAViCal touches, in addition to ours, and what the receivers must get is
+# computed from these records alone, byte for byte.
 #
 # Mission: I1 I6, E1 E2 E3, W1 W3, W15 (composite key, key to the event, another schema's owner).
 
@@ -118,7 +118,7 @@ sub calendar
 	return join("\r\n", @lines, 'END:VEVENT', 'END:VCALENDAR', '');
 }
 
-# People: DAViCal's users are made as its base-data.sql makes the administrator.
+# People: DAViCal's users are created as base-data.sql creates the administrator.
 
 sql(qq{
 	INSERT INTO usr (user_no, active, email_ok, updated, username, password, fullname, email)

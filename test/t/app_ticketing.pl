@@ -1,5 +1,5 @@
 # A ticketing system under a random workload of several sessions: what seven receivers got, against a ledger that triggers of
-# its own have kept.
+# this test keep.
 #
 # test/fixtures/ticketing.sql has the tables, the ledger, and what the sessions do; it says what is peculiar to such schemas.
 # The comparison is made for each entity, in order and to the byte, in five formats; the sixth receiver is a shop that for
@@ -133,7 +133,7 @@ is( sql(q{SELECT string_agg(kind, ' ' ORDER BY kind) FROM (SELECT DISTINCT audie
 	join(' ', map { my $type = $_; map { "$type.$_" } qw(create delete update) } qw(all.event all.option all.reservation all.ticket shop.ticket)),
 	'every action on every type of entity');
 
-# By format, how many there are, and one of them.
+# The number of them for each format, and an example.
 sub count_by_format
 {
 	return map { my ($format, $count, $example) = split /\|/, $_, 3; $format => { count => $count, example => $example } }

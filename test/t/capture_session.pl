@@ -1,5 +1,5 @@
-# What sessions do to themselves and to each other: statements that are cancelled half-way, old snapshots, settings
-# that no longer name anything, locks that are held for long.
+# Sessions and their neighbours: statements that are cancelled half-way, old snapshots, settings
+# that refer to nothing any more, locks that are held for long.
 #
 # Mission: W1 W5 W14 W16 I8 I14 I15; goals: R6; cases: C44.
 
@@ -35,7 +35,7 @@ sub start_waiting
 	return;
 }
 
-# W1: a session that was cancelled while it read who subscribes to what reads it again.
+# W1: a session that was cancelled while it read the subscriptions reads them again.
 
 sql('CREATE TABLE guest (id int PRIMARY KEY, name text, password text)');
 sql(q{SELECT webhook.watch('guest', 'guest', exclude => '{password}')});
@@ -128,7 +128,7 @@ foreach my $role ('alice', 'bob')
 	sql("SET ROLE $role; SELECT webhook.create_integration('of_$role'); SELECT webhook.connect_profile('of_$role', 'conferences')");
 }
 
-# I10, W14: two roles that choose at the same moment: the second one may not replace what the first has chosen.
+# I10, W14: two roles that activate at the same moment: the second one may not replace the choice of the first.
 
 foreach my $choice ([ "webhook.activate_integration('conferences', 'of_%s')", 'webhook.active_integration' ],
 	[ "webhook.override_event('E1', 'of_%s')", 'webhook.event_override' ])
@@ -170,7 +170,7 @@ foreach my $second ([ 'alice', qr/^$/, '2' ], [ 'bob', qr/permission denied for 
 	sql(q{DELETE FROM webhook.shape WHERE kind = 'event'});
 }
 
-# I14, I7: shapes are remembered as they are, not as an old snapshot shows them.
+# I14, I7: shapes are cached as they are, not as an old snapshot shows them.
 
 sql(q{SELECT webhook.watch('event', 'event', event_uid => 'uid', profile => '''conferences''')});
 my $key = sql(q{SELECT webhook.create_integration('crm')});
@@ -194,7 +194,7 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": null}]', 'I15: 
 sql(q{UPDATE event SET uid = '-1.5e+05'});
 is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I15: "-1.5e+05" is one');
 
-# I15: configure_form() lets no one wait for a session whose role does not own the table.
+# I15: configure_form() by a role that does not own the table makes no other session wait.
 
 {
 	my $reader = session();
@@ -274,7 +274,7 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 	sql("SELECT webhook.delete_webhook_by_id($mine)");
 }
 
-# W14: a webhook whose owner was dropped gets nothing any more.
+# W14: a webhook whose owner was dropped is sent nothing any more.
 
 {
 	my $session = session();
@@ -297,7 +297,7 @@ WebhookTest::fails_with($node, q{SELECT webhook.create_webhook('a', 'a.b', 'http
 WebhookTest::fails_with($node, q{SELECT webhook.connect_profile('of_alice', repeat(U&'\00fc', 150))},
 	'22023', 'invalid value for argument "profile"', 'I8: so is such a profile');
 
-# M2: a list of many webhooks looks at the outbox once, not once for each of them.
+# M2: listing many webhooks reads the outbox once, not once for each of them.
 
 sql(q{SELECT webhook.create_webhook('many', 'many.' || i, 'http://127.0.0.1:9/') FROM generate_series(1, 20) AS i});
 is(sql(q{BEGIN; SET LOCAL track_functions = 'all'; SELECT count(*) > 20 FROM webhook.get_webhooks();
@@ -322,7 +322,7 @@ is(sql(q{BEGIN; SET LOCAL track_functions = 'all'; SELECT count(*) > 20 FROM web
 		'W15: no trigger is left');
 }
 
-# I10: what is remembered of event UIDs does not grow with a transaction.  (PostgreSQL 13 does not show its memory.)
+# I10: the cache of event UIDs does not grow with a transaction.  (PostgreSQL 13 does not show its memory.)
 
 sql(q{CREATE TABLE crowd (id int PRIMARY KEY, uid text); SELECT webhook.watch('crowd', 'crowd', event_uid => 'uid');
 	SELECT webhook.override_event('X', 'of_alice')});
@@ -427,7 +427,7 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	is(sql("SELECT owner FROM webhook.get_webhooks() WHERE id = $waiting"), 'alice', 'W14: a member of both roles may');
 }
 
-# W15: the row trigger sees no value of a virtual column.
+# W15: the row trigger cannot see the value of a virtual column.
 
 SKIP:
 {
@@ -441,7 +441,7 @@ SKIP:
 	}
 }
 
-# W15: a partition that is attached is watched like the others, one that is detached not any more.
+# W15: a partition that is attached is watched like the others, one that is detached is not.
 
 {
 	my $told = q{SELECT string_agg(event, ' ' ORDER BY id) FROM webhook.outbox WHERE event ~ '^(room|part)[.]'};

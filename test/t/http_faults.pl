@@ -1,7 +1,7 @@
 # Receivers that misbehave in every way we know of: what the log says, and that the next delivery works.
 #
 # Each fault has a webhook; all get the same message at once.  The receiver behaves badly once, then well, so that the
-# retry, made by setting the clock, is the proof that nothing is left behind.
+# retry, made by setting the clock, proves that no state remains.
 #
 # Mission: W4 W5 W9, E7; goals: R3; cases: C1.
 
@@ -19,7 +19,7 @@ use constant MAX_GROWTH_KB => 4096;
 my $node = WebhookTest::start_node('faults', "webhook.max_response_size = '10kB'", "webhook.clock_offset = '0'");
 my $receiver = WebhookTest::Receiver->start;
 
-# Certificates: an authority of our own, and what can be wrong with a certificate.
+# Certificates: an authority of our own, and everything that can be wrong with a certificate.
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
@@ -152,7 +152,7 @@ WebhookTest::wait_until_delivered($node);
 becomes("SELECT count(*) FROM webhook.stat_webhooks WHERE delivered = 1", scalar(@faults), 'R3: the next delivery works, for all of them');
 is(sql("SELECT count(*) FROM webhook.stat_webhooks WHERE delivered = 1"), scalar(@faults), 'R3: each has succeeded once');
 
-# A kept connection that the receiver closes as the next request comes
+# A kept-alive connection that the receiver closes as the next request arrives
 
 my $drop = WebhookTest::create_webhook($node, app => "'drop'", event => "'drop'", ordering => "'strict'", url => "'" . $receiver->url('/drop') . "'");
 $receiver->behave('/drop', drop_next => 1, times => 1);

@@ -167,7 +167,7 @@ $changes = start_changes(8, 250);
 $changes->finish or BAIL_OUT('pgbench failed');
 check_ledger('live', repeats => 1);
 
-# The table of positions is truncated now and then; the position can be seen with any snapshot all the same.
+# The table of positions is truncated now and then; still, the position can be seen with any snapshot.
 
 for (my $i = 0; $i < 60 && sql(q{SELECT pg_relation_filenode('webhook.cursor')}) == $file; $i++)
 {

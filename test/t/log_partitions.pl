@@ -204,7 +204,7 @@ complete('after the crash');
 emptied('after the crash');
 
 # REINDEX CONCURRENTLY: for some time there are two indexes, and then another one has the name.  It is held up by an older
-# snapshot after it has read the table, so what is written then has to be entered in both.
+# snapshot after it has read the table, so what is written then must be entered in both.
 
 $writer = WebhookTest::session($node, on_error_stop => 0);
 $writer->query_safe('INSERT INTO thing VALUES (-40001)');
@@ -246,7 +246,7 @@ fill('created again');
 complete('created again');
 emptied('created again');
 
-# X4: what leaves the outbox is kept when that is asked for, once, whatever crashes
+# X4: messages that leave the outbox are kept if that is configured, once, whatever crashes
 
 sub kept
 {
@@ -288,7 +288,7 @@ foreach my $search ([ "entity_id = '$entity'", 'entity' ], [ "message_id = '$id'
 		qr/history_0_$search->[1]_idx.*history_7_$search->[1]_idx/s, "X4: by index: $search->[0]");
 }
 
-# A table that somebody reads is removed later; the limit on the size
+# A table that a session reads is truncated later; the limit on the size
 
 my $reader = WebhookTest::session($node);
 $reader->query_safe('BEGIN; SELECT count(*) FROM webhook.message_history');
@@ -305,7 +305,7 @@ becomes('SELECT sum(pg_total_relation_size(oid)) < 4 * 1024 * 1024 FROM pg_class
 	'X4: the size is limited');
 is(sql("SELECT count(*) FROM webhook.message_history WHERE entity_id = '$expected'"), 1, 'X4: the latest are kept');
 
-# Messages that are too old go, all of them if nothing is kept any more
+# Messages that are too old are removed, all of them if nothing is kept any more
 
 sql(q{ALTER SYSTEM SET webhook.history_max_size = 0});
 $node->reload;

@@ -42,7 +42,7 @@ sql(q{
 });
 my $url = $receiver->url('/volume');
 
-# Of the million most are for a webhook that does not exist any more by then: they are read and processed like
+# Most of the million are for a webhook that has been deleted by then: they are read and processed like
 # all others, but the receiver of the tests need not count to a million.
 WebhookTest::create_webhook($node, app => "'few'", event => "'thing.create'", filter => q{'{"name": "sent"}'}, url => "'$url'");
 my $gone = WebhookTest::create_webhook($node, app => "'gone'", event => "'thing.create'", url => "'$url'");

@@ -33,7 +33,7 @@ sub arrived_ids
 	return [ sort { $a <=> $b } map { decode_json($_->{body})->{entity_id} } arrived(@_) ];
 }
 
-# Two tables of an application, as they are.
+# Two unmodified tables of an application.
 
 sql(q{
 	CREATE TABLE event (id integer PRIMARY KEY, uid text NOT NULL UNIQUE, title text, starts date);

@@ -23,10 +23,10 @@ sub none
 	return;
 }
 
-# Parts of functions that have a search_path, which are inlined there; nobody else may execute them.
+# Parts of functions that have a search_path, which are inlined there; no other role may execute them.
 my $inlined = '(html|page_name|page_number|page_seconds|page_time|page_ago|page_style|page_header|page_code|page_tile|page_title|page_activity_sections|metrics_label)';
 
-# What is there after CREATE EXTENSION
+# What exists after CREATE EXTENSION
 
 my $ours = "webhook'::regnamespace";
 none("SELECT oid::regprocedure FROM pg_proc p WHERE pronamespace = '$ours AND prosecdef

@@ -1,4 +1,4 @@
-# The grants that the README gives for an application, an operator and a monitor: enough, and no more.
+# The grants that the README gives for an application, an operator and a monitor: sufficient, and no more.
 #
 # Mission: W14, W12.
 
@@ -57,7 +57,7 @@ may_not('app', $_) foreach ('SELECT * FROM webhook.webhook', 'SELECT * FROM webh
 	'SELECT * FROM webhook.undelivered', 'SELECT * FROM webhook.notification', 'SELECT * FROM webhook.outbox_unread()',
 	'SELECT * FROM webhook.log', 'TRUNCATE webhook.cursor', "SELECT nextval('webhook.outbox_id_seq')");
 
-# A monitor sees how things are, and no secret
+# A monitor sees the state of everything, and no secret
 
 sql("INSERT INTO webhook.notification (webhook_id, kind, message, token) VALUES ($id, 'test', 'a message', 't0ken')");
 $receiver->behave('/app', status => 503);
@@ -74,7 +74,7 @@ may_not('monitor', $_) foreach ('SELECT token FROM webhook.notification', 'SELEC
 	'SELECT payload FROM webhook.outbox', "SELECT webhook.get_secret($id)", "SELECT webhook.deactivate_webhook($id)",
 	"SELECT webhook.emit('x.y', '{}')", 'DELETE FROM webhook.notification');
 
-# A role that manages integrations has the API keys; one that uses a key, or reports payments, has nothing else
+# A role that manages integrations gets API keys; one that uses a key, or reports payments, can do nothing else
 
 my $key = may('organiser', "SELECT webhook.create_integration('crm')");
 may('organiser', "SELECT $_") foreach ("webhook.connect_profile('crm', 'p', true)", "webhook.activate_integration('p', 'crm')",

@@ -61,7 +61,7 @@ sql($grants, q{
 	SELECT webhook.watch('crm.guest', 'guest', event_uid => 'event_uid');
 });
 
-# When it is created
+# When a webhook is created
 
 WebhookTest::fails_with($node,
 	"SET ROLE nobody; SELECT webhook.create_webhook('n', 'guest.create', 'https://example.com/')",
@@ -80,7 +80,7 @@ my $reader = subscribe('reader', 'guest.*');
 my $partial = subscribe('partial', 'guest.*');
 my $member = subscribe('member', 'guest.*');
 
-# When it is matched
+# When a message is matched
 
 sql(q{INSERT INTO crm.guest VALUES (1, 'EV', 'Ada', 100)});
 my $ada = '{"event_uid":"EV","id":1,"name":"Ada","salary":100}';

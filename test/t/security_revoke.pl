@@ -13,7 +13,7 @@ use WebhookTest qw(sql becomes);
 my $node = WebhookTest::start_node('revoke');
 my $receiver = WebhookTest::Receiver->start;
 
-# Off: messages are captured and wait.
+# With dispatch off, messages are captured and wait.
 sub dispatch
 {
 	my ($value) = @_;

@@ -9,7 +9,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WebhookTest qw(sql);
 
-# The server logs everything it has to say, but not the statements of its users, who may write what they like.
+# The server logs everything but the statements of its users, which may contain anything.
 my $node = WebhookTest::start_node('secrets', 'log_statement = none', 'log_min_error_statement = panic',
 	'log_min_messages = debug2', "webhook.timeout = '2s'");
 my $receiver = WebhookTest::Receiver->start;

@@ -1,4 +1,4 @@
-# Backfill: what is in a table already goes to one webhook, in order with what changes meanwhile.
+# Backfill: existing rows of a table are sent to one webhook, in order with concurrent changes.
 #
 # WEBHOOK_BACKFILL_ROUNDS is the number of rounds in which a process is killed in the middle.
 #
@@ -61,7 +61,7 @@ sub finishes
 	return;
 }
 
-# ---------- the rows, and nobody else gets them ----------
+# ---------- the rows, and no other webhook gets them ----------
 
 sql(q{
 	CREATE TABLE guest (id integer PRIMARY KEY, name text NOT NULL, gone boolean NOT NULL DEFAULT false);
@@ -144,7 +144,7 @@ sql(q{CREATE TABLE keyless (id integer); SELECT webhook.watch('keyless', 'keyles
 my $keyless = create('/keyless', event => "'keyless.*'");
 WebhookTest::fails_with($node, "SELECT webhook.backfill($keyless, 'keyless')", '55000', 'table "keyless" has no key', 'X3: no key');
 
-# An integration that knows only what is paid, where payment is a column and where it is an expression.
+# An integration with only_paid, where payment is a column and where it is an expression.
 sql(q{
 	SELECT webhook.create_integration('shop');
 	SELECT webhook.connect_profile('shop', 'p');
@@ -207,7 +207,7 @@ becomes("SELECT rows_sent > 0 FROM webhook.stat_progress_backfill WHERE job = $j
 end_test($receiver);
 is(sql('SELECT count(*) FROM webhook.stat_progress_backfill'), 0, 'X3: a deleted webhook has no backfills');
 
-# What cannot be sent is not read.
+# Rows are not read while they cannot be sent.
 sql("INSERT INTO guest SELECT i, 'guest ' || i FROM generate_series(1001, 60000) AS i");
 $webhook = create('/down');
 $receiver->behave('/down', status => 503);
@@ -217,7 +217,7 @@ cmp_ok(sent($job), '<', 30000, 'X3: which is limited');
 end_test($receiver);
 sql('DELETE FROM guest WHERE id > 1000');
 
-# A row that is locked is waited for, without keeping others from theirs.
+# A step waits for a locked row without blocking other sessions.
 $webhook = create('/locked');
 my $session = WebhookTest::session($node);
 $session->query_safe('BEGIN; UPDATE guest SET name = \'locked\' WHERE id = 500');
@@ -271,7 +271,7 @@ foreach my $name (sort keys %scripts)
 	push @script_options, '-f', $node->basedir . "/$name";
 }
 
-# Sessions that write until they are killed.  An error ends a session, and when all have ended they begin anew.
+# Sessions that write until they are killed.  An error ends a session, and when all have ended they are started again.
 sub start_load
 {
 	my @output = ('', '');
@@ -288,7 +288,7 @@ sub end_prepared
 	return;
 }
 
-# What a receiver has that keeps a copy by the id of the entity.
+# The copy of a receiver that keeps one by entity id.
 sub copy
 {
 	my ($path) = @_;

@@ -13,7 +13,7 @@ use WebhookTest qw(sql becomes let_pass kill_worker end_test);
 my $node = WebhookTest::start_node('batches', 'restart_after_crash = on');
 my $receiver = WebhookTest::Receiver->start;
 
-# Messages of each request for a path that was answered like this, as arrays; "?" instead of what is no array.
+# Messages of each request for a path that was answered like this, as arrays; "?" for a body that is not an array.
 sub batches
 {
 	my ($path) = @_;
@@ -41,7 +41,7 @@ sub create
 	return $receiver->webhook($path, event => "'item.*'", batch_size => 10, retry_schedule => "'{1 min,1 min}'", max_in_flight => 1, %more);
 }
 
-# Items with these numbers, in one transaction, of so many groups.
+# Insert items with these numbers, in one transaction, in this many groups.
 sub insert
 {
 	my ($from, $to, $groups) = @_;
@@ -68,7 +68,7 @@ sql(q{
 	SELECT webhook.watch('item', 'item', id => '"group"');
 });
 
-# X5: what is there goes, up to the size; in the order of the log for each entity, and for all with strict order
+# X5: all that is ready is sent together, up to the size; in the order of the log for each entity, and for all with strict order
 
 my %webhook = map { $_ => create("/$_", ordering => "'$_'") } qw(entity strict none);
 with_dispatch_off(sub { insert(1, 35, 5) });

@@ -1,4 +1,4 @@
-# Webhooks that are deactivated and reactivated in unusual ways: those that subscribe to just that, many at once, two people
+# Webhooks that are deactivated and reactivated in unusual ways: those that subscribe to deactivations, many at once, two users
 # with the same token, a rate limit meanwhile, the extension dropped under them.
 #
 # Mission: M7 M8 M9, W5 W10 W11 W12 W16; goals: R4.

@@ -57,7 +57,7 @@ is(sql("SELECT string_agg(kind || ' ' || (token IS NOT NULL), ',' ORDER BY id) F
 like(sql("SELECT message FROM webhook.notification WHERE webhook_id = $id ORDER BY id LIMIT 1"),
 	qr/50%/, 'M8: the warning says how far it is');
 
-# M8: the notification as a message, to other webhooks of this owner alone
+# M8: the notification as a message, only to other webhooks of the same owner
 
 $receiver->arrives('/news', 3, 'M8: it is sent to a webhook that subscribes to it');
 my ($news) = grep { $_->{result}{kind} eq 'deactivated' } map { decode_json($_->{body}) } $receiver->requests('/news');

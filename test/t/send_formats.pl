@@ -119,7 +119,7 @@ foreach my $format (@formats)
 	is(join(',', grep { /^x-(empty|blank)$/ } sort keys %{ $request->{headers} }), 'x-blank,x-empty', "I5: $format: headers without a value");
 }
 
-# X1: what was before is beside what is, in each format with a place for it
+# X1: the former values are next to the payload, in each format with a place for them
 
 sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('formats')");
 my @with_previous = qw(entity standard cloudevents);
@@ -160,7 +160,7 @@ like($first->{body}, qr/^\{"entity_id":2,"entity_type":"guest","action_type":"up
 like(($receiver->requests('/row-entity'))[-1]{body}, qr/^\{"entity_id":2,"entity_type":"guest","action_type":"delete","previous":\{/,
 	'X1: a deletion has it after the action');
 
-# X1, M9, W6: it is kept with what waits, for as long as that does, and with what is sent once more
+# X1, M9, W6: they are stored with a waiting message, and sent again with a redelivered one
 
 my $kept = sql("SELECT id FROM webhook.get_webhooks('previous') WHERE url LIKE '%/changed-entity'");
 sql("SELECT webhook.deactivate_webhook($kept, buffer_events => true)");
@@ -175,7 +175,7 @@ is(sql("SELECT webhook.redeliver($kept, '$replayed[2]{headers}{'webhook-id'}')")
 WebhookTest::wait_until_delivered($node);
 is(($receiver->requests('/changed-entity'))[-1]{body}, $replayed[2]{body}, 'X1, W6: with the same former values');
 
-# X6: who made the change, and its trace, travel with it
+# X6: the context of a change and its trace are sent with it
 
 my $parent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 WebhookTest::create_webhook($node, app => "'context'", event => "'app.*'", format => "'$_'", url => "'" . $receiver->url("/context-$_") . "'",

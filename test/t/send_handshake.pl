@@ -1,4 +1,4 @@
-# A receiver is asked for permission before anything is sent to it, and its answer obeyed: the abuse protection of
+# A receiver is asked for permission before anything is sent to it, and its answer is respected: the abuse protection of
 # CloudEvents' webhooks, and challenges.
 #
 # Mission: W7, W10, W12, X13; M7, M8, E6 and W9 for the handshake itself.

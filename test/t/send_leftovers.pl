@@ -1,4 +1,4 @@
-# Nothing is left behind: no message that will never be sent, no row that belongs to nothing, no text that a dump
+# No leftovers: no message that will never be sent, no row that belongs to nothing, no text that a dump
 # could not be restored with.
 #
 # Mission: M4, W2 W4 W5 W10; goals: R1 R3.

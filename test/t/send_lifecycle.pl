@@ -1,4 +1,4 @@
-# Webhooks that are changed, deleted, deactivated and activated while requests are under way or a replay is; schedules with
+# Webhooks that are changed, deleted, deactivated and activated during requests or a replay; schedules with
 # extreme values.
 #
 # Mission: M3 M4 M7 M9, W2 W3 W4 W5 W11.

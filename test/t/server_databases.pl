@@ -133,7 +133,7 @@ sql('ALTER DATABASE four IS_TEMPLATE false');
 wait_until_served('four');
 sql('DROP DATABASE four');
 
-# Roles that may not
+# Roles without the privileges
 
 sql('CREATE ROLE stranger; CREATE ROLE creator CREATEDB');
 $pid = wait_until_served('one');
