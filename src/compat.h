@@ -68,6 +68,13 @@
 #define webhook_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, (nevents))
 #endif
 
+/* Since 17, LockHeldByMe() can look for stronger modes, too. */
+#if PG_VERSION_NUM >= 170000
+#define webhook_lock_held_by_me(tag, mode) LockHeldByMe((tag), (mode), false)
+#else
+#define webhook_lock_held_by_me(tag, mode) LockHeldByMe((tag), (mode))
+#endif
+
 /* A new tuple descriptor must be finalized since 19. */
 #if PG_VERSION_NUM < 190000
 #define TupleDescFinalize(desc) ((void) (desc))

@@ -20,6 +20,7 @@
 #include "base/argument.h"
 #include "base/as_owner.h"
 #include "base/clock.h"
+#include "base/webhook_lock.h"
 #include "log/xid_set.h"
 #include "server/version.h"
 
@@ -99,6 +100,7 @@ activation_activate(int64 id, bool was_active, bool replay_events)
 	bool		replay;
 	int64		dropped = 0;
 
+	Assert(webhook_lock_is_held(id));
 	manage_require_owner(id);
 	as_owner_execute_for_id("SELECT buffering FROM webhook.webhook WHERE id = $1", SPI_OK_SELECT, id);
 	was_buffering = DatumGetBool(as_owner_result(1));
@@ -124,6 +126,7 @@ activation_deactivate(int64 id, bool buffer_events)
 	Oid			types[] = {INT8OID, BOOLOID, TIMESTAMPTZOID};
 	Datum		values[] = {Int64GetDatum(id), BoolGetDatum(buffer_events), TimestampTzGetDatum(clock_now())};
 
+	Assert(webhook_lock_is_held(id));
 	as_owner_execute("UPDATE webhook.webhook SET active = false, buffering = $2,"
 					 " deactivated_at = COALESCE(deactivated_at, $3),"
 					 " deactivation_reason = COALESCE(deactivation_reason, 'manual'),"

@@ -77,6 +77,7 @@ manage_delete_webhook(int64 id)
 		"DELETE FROM webhook.webhook WHERE id = $1"
 	};
 
+	Assert(webhook_lock_is_held(id));
 	for (int i = 0; i < lengthof(commands); i++)
 		as_owner_execute_for_id(commands[i], SPI_OK_DELETE, id);
 }

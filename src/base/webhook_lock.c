@@ -38,6 +38,7 @@
 #include "base/clock.h"
 #include "base/container.h"
 #include "base/webhook_lock.h"
+#include "compat.h"
 
 /* Keeps our locks apart from those of pg_advisory_lock(), whose classes are 1 and 2. */
 #define WEBHOOK_LOCK_CLASS	0x5748
@@ -102,6 +103,18 @@ webhook_lock_wait(int64 webhook_id)
 		webhook_lock_set_tag(&tag, ALL_WEBHOOKS);
 		(void) LockAcquire(&tag, ShareLock, false, false);
 	}
+}
+
+bool
+webhook_lock_is_held(int64 webhook_id)
+{
+	LOCKTAG		tag;
+
+	webhook_lock_set_tag(&tag, webhook_id);
+	if (webhook_lock_held_by_me(&tag, ExclusiveLock))
+		return true;
+	webhook_lock_set_tag(&tag, ALL_WEBHOOKS);
+	return webhook_lock_held_by_me(&tag, ShareLock);
 }
 
 void

@@ -17,6 +17,9 @@
  */
 extern void webhook_lock_wait(int64 webhook_id);
 
+/* Is it held by this transaction?  For assertions. */
+extern bool webhook_lock_is_held(int64 webhook_id);
+
 /* Must be called at the end of every transaction. */
 extern void webhook_lock_at_eoxact(void);
 

@@ -199,6 +199,7 @@ worker_wait(long ms)
 	WaitEvent	events[3];
 	int			n;
 
+	Assert(!IsTransactionState());
 	if (wait_event == 0)
 		wait_event = webhook_wait_event("WebhookSend");
 	n = WaitEventSetWait(worker_wait_set, ms, events, lengthof(events), wait_event);

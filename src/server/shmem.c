@@ -265,6 +265,7 @@ shmem_wait_for_change(long timeout)
 {
 	static uint32 wait_event = 0;
 
+	Assert(!LWLockHeldByMe(shmem_lwlock));
 	if (wait_event == 0)
 		wait_event = webhook_wait_event("WebhookHold");
 	ConditionVariableTimedSleep(&shmem_header->changed, timeout, wait_event);

@@ -24,6 +24,7 @@
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/inval.h"
@@ -210,6 +211,7 @@ expression_parse(Expression *expression, const WatchedTable *table, TupleDesc de
 	Query	   *query;
 	Node	   *node;
 
+	Assert(GetUserId() == table->owner);
 	if (SPI_register_relation(expression_row(CreateTupleDescCopy(desc), NULL)) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "SPI_register_relation failed");
 	plan = SPI_prepare(psprintf("SELECT %s FROM \"%s\" AS %s", table->field_expression[field], EXPRESSION_ROW_NAME,

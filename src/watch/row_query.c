@@ -43,6 +43,7 @@
 #include "utils/plancache.h"
 #include "utils/queryenvironment.h"
 #include "utils/resowner.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
@@ -227,7 +228,8 @@ row_query_start(WatchedTable *table, RowQuery *query)
 	QueryEnvironment *environment;
 	MemoryContext old;
 
-	Assert(GetUserId() == table->owner);
+	Assert(GetUserId() == table->owner && InSecurityRestrictedOperation());
+	Assert(!row_security);
 	running->query = query;
 	running->context = context;
 	running->owner = CurrentResourceOwner;
