@@ -38,7 +38,7 @@ PG_FUNCTION_INFO_V1(webhook_rest_hook_sample);
 
 
 /* The arguments that get_events() and get_attendees() have in common. */
-typedef struct Question
+typedef struct RestArguments
 {
 	IntegrationKey key;
 	EntityFilter filter;
@@ -46,7 +46,7 @@ typedef struct Question
 	int64		page_size;
 	List	   *fields;			/* names; NIL: all */
 	bool		mapping;
-} Question;
+} RestArguments;
 
 static const char *
 rest_api_optional_text(FunctionCallInfo fcinfo, int n)
@@ -102,13 +102,13 @@ rest_api_field_names(char *text)
 
 /* Read the common arguments; first is the number of argument "page". */
 static void
-rest_api_read_arguments(FunctionCallInfo fcinfo, int first, Question *question)
+rest_api_read_arguments(FunctionCallInfo fcinfo, int first, RestArguments *args)
 {
-	question->page = rest_api_bounded_argument(fcinfo, first, "page", PG_INT32_MAX);
-	question->page_size = rest_api_bounded_argument(fcinfo, first + 1, "page_size", MAX_PAGE_SIZE);
+	args->page = rest_api_bounded_argument(fcinfo, first, "page", PG_INT32_MAX);
+	args->page_size = rest_api_bounded_argument(fcinfo, first + 1, "page_size", MAX_PAGE_SIZE);
 	if (!PG_ARGISNULL(first + 2))
-		question->fields = rest_api_field_names(text_to_cstring(PG_GETARG_TEXT_PP(first + 2)));
-	question->mapping = !DatumGetBool(argument_required(fcinfo, first + 3, "ignore_fields_mapping"));
+		args->fields = rest_api_field_names(text_to_cstring(PG_GETARG_TEXT_PP(first + 2)));
+	args->mapping = !DatumGetBool(argument_required(fcinfo, first + 3, "ignore_fields_mapping"));
 }
 
 /* Append the requested members of an object. */
@@ -168,7 +168,7 @@ rest_api_add_column(const char *name, void *arg)
 
 /* Add the names that the integration uses for fields of the entity type, for any event and profile. */
 static List *
-rest_api_add_shape_names(List *names, const Question *question, bool forms)
+rest_api_add_shape_names(List *names, const RestArguments *args, bool forms)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, BOOLOID};
 	Datum		values[3];
@@ -177,8 +177,8 @@ rest_api_add_shape_names(List *names, const Question *question, bool forms)
 	uint64		n;
 	RunAs		state;
 
-	values[0] = CStringGetTextDatum(question->key.integration);
-	values[1] = CStringGetTextDatum(question->filter.entity_type);
+	values[0] = CStringGetTextDatum(args->key.integration);
+	values[1] = CStringGetTextDatum(args->filter.entity_type);
 	values[2] = BoolGetDatum(forms);
 	as_owner_begin(&state);
 	n = as_owner_execute("SELECT e.entry->>'name' FROM webhook.shape AS s, jsonb_array_elements(CASE"
@@ -202,7 +202,7 @@ rest_api_add_shape_names(List *names, const Question *question, bool forms)
  * are none, the columns of their table are used, unless it has a payload function.
  */
 static void
-rest_api_check_fields(const Question *question, List *payloads)
+rest_api_check_fields(const RestArguments *args, List *payloads)
 {
 	List	   *names = NIL;
 	StringInfoData list;
@@ -210,14 +210,14 @@ rest_api_check_fields(const Question *question, List *payloads)
 
 	foreach(lc, payloads)
 		names = rest_api_add_names(names, lfirst(lc));
-	if (question->mapping)
-		names = rest_api_add_shape_names(names, question, payloads == NIL);
-	if (payloads == NIL && !entity_foreach_column(question->filter.entity_type, rest_api_add_column, &names))
+	if (args->mapping)
+		names = rest_api_add_shape_names(names, args, payloads == NIL);
+	if (payloads == NIL && !entity_foreach_column(args->filter.entity_type, rest_api_add_column, &names))
 		return;
 	initStringInfo(&list);
 	foreach(lc, names)
 		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", strVal(lfirst(lc)));
-	foreach(lc, question->fields)
+	foreach(lc, args->fields)
 	{
 		if (names != NIL && !list_member(names, makeString(lfirst(lc))))
 			ereport(ERROR,
@@ -230,7 +230,7 @@ rest_api_check_fields(const Question *question, List *payloads)
 
 /* The payloads of the page, in the integration's shape. */
 static List *
-rest_api_shaped_payloads(const Question *question, List *rows)
+rest_api_shaped_payloads(const RestArguments *args, List *rows)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List	   *result = NIL;
@@ -242,13 +242,13 @@ rest_api_shaped_payloads(const Question *question, List *rows)
 	foreach(lc, rows)
 	{
 		const OutboxRow *row = lfirst(lc);
-		const ShapeSet *set = shape_cache_get(question->key.integration, row->entity_type,
+		const ShapeSet *set = shape_cache_get(args->key.integration, row->entity_type,
 											  row->profile, row->event_uid);
 		char	   *payload = row->payload ? unconstify(char *, row->payload) : pstrdup("null");
 		int			len;
 
 		if (set != NULL)
-			payload = shape_cache_apply(set, payload, question->mapping, NULL, &len);
+			payload = shape_cache_apply(set, payload, args->mapping, NULL, &len);
 		json_field_replace_impossible(payload);
 		result = lappend(result, payload);
 	}
@@ -257,21 +257,21 @@ rest_api_shaped_payloads(const Question *question, List *rows)
 }
 
 static Datum
-rest_api_answer(Question *question)
+rest_api_answer(RestArguments *args)
 {
 	StringInfoData out;
 	List	   *payloads;
 	ListCell   *lc;
 	int64		total;
 
-	question->filter.profiles = question->key.profiles;
-	question->filter.only_paid = payment_only_events();
-	question->filter.reader = question->key.owner;
-	total = entity_count(&question->filter);
-	payloads = entity_list(&question->filter, (question->page - 1) * question->page_size, question->page_size);
-	payloads = rest_api_shaped_payloads(question, payloads);
-	if (question->fields != NIL)
-		rest_api_check_fields(question, payloads);
+	args->filter.profiles = args->key.profiles;
+	args->filter.only_paid = payment_only_events();
+	args->filter.reader = args->key.owner;
+	total = entity_count(&args->filter);
+	payloads = entity_list(&args->filter, (args->page - 1) * args->page_size, args->page_size);
+	payloads = rest_api_shaped_payloads(args, payloads);
+	if (args->fields != NIL)
+		rest_api_check_fields(args, payloads);
 
 	initStringInfo(&out);
 	appendStringInfoString(&out, "{\"data\":[");
@@ -279,8 +279,8 @@ rest_api_answer(Question *question)
 	{
 		if (out.data[out.len - 1] != '[')
 			appendStringInfoChar(&out, ',');
-		if (question->fields != NIL)
-			rest_api_append_fields(&out, lfirst(lc), question->fields);
+		if (args->fields != NIL)
+			rest_api_append_fields(&out, lfirst(lc), args->fields);
 		else
 			appendStringInfoString(&out, lfirst(lc));
 	}
@@ -295,14 +295,14 @@ rest_api_answer(Question *question)
 Datum
 webhook_get_events(PG_FUNCTION_ARGS)
 {
-	Question	question = {0};
+	RestArguments args = {0};
 
 	version_require();
-	integration_of_key(rest_api_optional_text(fcinfo, 0), &question.key);
-	question.filter.entity_type = "event";
-	question.filter.event_uid = rest_api_optional_text(fcinfo, 1);
-	rest_api_read_arguments(fcinfo, 2, &question);
-	return rest_api_answer(&question);
+	integration_of_key(rest_api_optional_text(fcinfo, 0), &args.key);
+	args.filter.entity_type = "event";
+	args.filter.event_uid = rest_api_optional_text(fcinfo, 1);
+	rest_api_read_arguments(fcinfo, 2, &args);
+	return rest_api_answer(&args);
 }
 
 /*
@@ -312,15 +312,15 @@ webhook_get_events(PG_FUNCTION_ARGS)
 Datum
 webhook_get_attendees(PG_FUNCTION_ARGS)
 {
-	Question	question = {0};
+	RestArguments args = {0};
 
 	version_require();
-	integration_of_key(rest_api_optional_text(fcinfo, 0), &question.key);
-	question.filter.entity_type = "guest";
-	question.filter.event_uid = rest_api_optional_text(fcinfo, 1);
-	question.filter.entity_id = rest_api_optional_text(fcinfo, 2);
-	rest_api_read_arguments(fcinfo, 3, &question);
-	return rest_api_answer(&question);
+	integration_of_key(rest_api_optional_text(fcinfo, 0), &args.key);
+	args.filter.entity_type = "guest";
+	args.filter.event_uid = rest_api_optional_text(fcinfo, 1);
+	args.filter.entity_id = rest_api_optional_text(fcinfo, 2);
+	rest_api_read_arguments(fcinfo, 3, &args);
+	return rest_api_answer(&args);
 }
 
 /* ---------- samples for REST hooks ---------- */

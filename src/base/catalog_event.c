@@ -235,7 +235,7 @@ catalog_event_find_webhooks(const char *name)
 
 /* Add the webhooks that were found to the cache and to the list. */
 static void
-catalog_event_take_webhooks(CatalogWebhookList *list)
+catalog_event_add_webhooks(CatalogWebhookList *list)
 {
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 	MemoryContext old = MemoryContextSwitchTo(catalog_event_context);
@@ -270,7 +270,7 @@ catalog_event_load(const CatalogOids *oids, const char *name, CatalogWebhookList
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	catalog_event_find_webhooks(name);
-	catalog_event_take_webhooks(list);
+	catalog_event_add_webhooks(list);
 	SPI_finish();
 	run_as_end(&state);
 }
