@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "base/proxy_settings.h"
 #include "base/settings.h"
 #include "capture/capture.h"
 #include "capture/inline_capture.h"
@@ -27,6 +28,7 @@ PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
+	proxy_settings_define();
 	settings_init();
 	capture_init();
 

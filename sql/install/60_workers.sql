@@ -18,7 +18,8 @@ CREATE FUNCTION webhook.worker_states(
     OUT since      timestamptz,
     OUT restart_at timestamptz,
     OUT last_error text,
-    OUT condition_errors bigint
+    OUT condition_errors bigint,
+    OUT proxy_failing_since timestamptz
 ) RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'webhook_worker_states';
@@ -26,7 +27,7 @@ COMMENT ON FUNCTION webhook.worker_states() IS 'since when the databases are in 
 
 CREATE VIEW webhook.stat_workers AS
     SELECT d.datname AS database, s.pid, s.state, s.activity, s.in_flight, s.delivered, s.failed, t.restart_at, t.last_error, t.since,
-           t.condition_errors
+           t.condition_errors, t.proxy_failing_since
       FROM webhook.worker_slots() AS s
       LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.database
       LEFT JOIN webhook.worker_states() AS t ON t.database = s.database;

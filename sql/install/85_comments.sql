@@ -73,7 +73,7 @@ COMMENT ON COLUMN webhook.message_history.webhook_ids IS 'the webhooks that it w
 
 COMMENT ON COLUMN webhook.notification.id IS 'id of the notification';
 COMMENT ON COLUMN webhook.notification.webhook_id IS 'the webhook that it is about, if there is one';
-COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, message_failed, history, withheld, form, watched_table, api_key_age';
+COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, message_failed, history, proxy, withheld, form, watched_table, api_key_age';
 COMMENT ON COLUMN webhook.notification.message IS 'what has happened, for people';
 COMMENT ON COLUMN webhook.notification.token IS 'for webhook.reactivate(), once; null when it is of no use any more';
 COMMENT ON COLUMN webhook.notification.created_at IS 'when it happened';
@@ -90,6 +90,7 @@ COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is st
 COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended; shown in its own database only';
 COMMENT ON COLUMN webhook.stat_workers.since IS 'since when it has been in this state';
 COMMENT ON COLUMN webhook.stat_workers.condition_errors IS 'how often since the server was started a condition could not be judged for a change';
+COMMENT ON COLUMN webhook.stat_workers.proxy_failing_since IS 'since when deliveries have been waiting for webhook.proxy; null: it works, or there is none';
 
 COMMENT ON COLUMN webhook.withheld.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.withheld.relation IS 'the watched table';

@@ -157,7 +157,8 @@ CREATE FUNCTION webhook.worker_states(
     OUT since      timestamptz,
     OUT restart_at timestamptz,
     OUT last_error text,
-    OUT condition_errors bigint
+    OUT condition_errors bigint,
+    OUT proxy_failing_since timestamptz
 ) RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'webhook_worker_states';
@@ -167,7 +168,7 @@ INSERT INTO webhook.granted
     SELECT 'worker_states', g.grantee, g.is_grantable FROM webhook.granted AS g WHERE g.proname OPERATOR(pg_catalog.=) 'worker_slots';
 CREATE OR REPLACE VIEW webhook.stat_workers AS
     SELECT d.datname AS database, s.pid, s.state, s.activity, s.in_flight, s.delivered, s.failed, t.restart_at, t.last_error, t.since,
-           t.condition_errors
+           t.condition_errors, t.proxy_failing_since
       FROM webhook.worker_slots() AS s
       LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.database
       LEFT JOIN webhook.worker_states() AS t ON t.database = s.database;
@@ -1137,7 +1138,7 @@ COMMENT ON COLUMN webhook.undelivered.created_at IS 'when the message was captur
 
 COMMENT ON COLUMN webhook.notification.id IS 'id of the notification';
 COMMENT ON COLUMN webhook.notification.webhook_id IS 'the webhook that it is about, if there is one';
-COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, message_failed, history, withheld, form, watched_table, api_key_age';
+COMMENT ON COLUMN webhook.notification.kind IS 'failing, deactivated, message_failed, history, proxy, withheld, form, watched_table, api_key_age';
 COMMENT ON COLUMN webhook.notification.message IS 'what has happened, for people';
 COMMENT ON COLUMN webhook.notification.token IS 'for webhook.reactivate(), once; null when it is of no use any more';
 COMMENT ON COLUMN webhook.notification.created_at IS 'when it happened';
@@ -1154,6 +1155,7 @@ COMMENT ON COLUMN webhook.stat_workers.restart_at IS 'when the next worker is st
 COMMENT ON COLUMN webhook.stat_workers.last_error IS 'why the last worker has ended; shown in its own database only';
 COMMENT ON COLUMN webhook.stat_workers.since IS 'since when it has been in this state';
 COMMENT ON COLUMN webhook.stat_workers.condition_errors IS 'how often since the server was started a condition could not be judged for a change';
+COMMENT ON COLUMN webhook.stat_workers.proxy_failing_since IS 'since when deliveries have been waiting for webhook.proxy; null: it works, or there is none';
 
 COMMENT ON COLUMN webhook.withheld.webhook_id IS 'id of the webhook';
 COMMENT ON COLUMN webhook.withheld.relation IS 'the watched table';

@@ -112,9 +112,8 @@ int			webhook_partition_size = DEFAULT_PARTITION_SIZE_KB;
 static NetguardList settings_parsed_networks;
 static RetrySchedule settings_parsed_schedule;
 
-/* Allocate memory for the assign hook's argument; on failure sets the error and returns NULL. */
-static void *
-settings_allocate_extra(Size size)
+void *
+settings_allocate_extra(size_t size)
 {
 	void	   *extra = webhook_guc_malloc(size);
 

@@ -37,6 +37,9 @@ extern int	webhook_partition_size; /* kilobytes, of a full partition of the
 /* Define the settings; called once from _PG_init. */
 extern void settings_init(void);
 
+/* For check hooks: allocate memory for the assign hook's argument; on failure sets the error and returns NULL. */
+extern void *settings_allocate_extra(size_t size);
+
 /*
  * The parsed forms.  The pointers stay valid; a configuration reload changes
  * what they point to.

@@ -38,6 +38,7 @@
 #include "http/http.h"
 #include "http/mux.h"
 #include "http/outcome.h"
+#include "http/proxy_fault.h"
 #include "http/transfer.h"
 #include "pure/assertion.h"
 #include "pure/curlbuild.h"
@@ -199,6 +200,7 @@ http_destroy(Http *http)
 	/* This closes the connections, which still needs the mux. */
 	curl_multi_cleanup(http->multi);
 	mux_destroy(http->mux);
+	free(http->route.names);
 	free(http);
 	curl_global_cleanup();
 }
@@ -270,6 +272,8 @@ http_start(Http *http, const HttpRequest *request, char *error)
 	transfer_begin(transfer, request);
 
 	rc = transfer_set_request_options(transfer);
+	if (rc == CURLE_OK)
+		rc = route_set_options(transfer);
 	if (rc != CURLE_OK)
 	{
 		snprintf(error, START_ERROR_MAX, "%.*s", START_ERROR_MAX - 1, outcome_curl_words(transfer, rc));
@@ -418,7 +422,8 @@ http_send_again(Http *http, Transfer *transfer, CURLcode code)
 		return false;
 
 	http_remove(http, transfer);
-	return transfer_begin_again(transfer, left, duration, outcome_stale_connection(transfer, code)) &&
+	return route_set_options(transfer) == CURLE_OK &&
+		transfer_begin_again(transfer, left, duration, outcome_stale_connection(transfer, code)) &&
 		curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK;
 }
 
@@ -439,6 +444,28 @@ http_expect_silence(Http *http, Transfer *transfer)
 		return;
 	curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd);
 	mux_expect_silence(http->mux, fd);
+}
+
+/*
+ * A request through the proxy may need further ones, see route.c.  Returns false if it has
+ * ended.
+ */
+static bool
+http_next_stage(Http *http, Transfer *transfer, HttpOutcome *outcome)
+{
+	RouteStage	next = route_next_stage(transfer, *outcome);
+	curl_off_t	duration = 0;
+
+	if (next == transfer->route.stage)
+		return false;
+	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &duration);
+	http_remove(http, transfer);
+	if (route_enter_stage(transfer, next, *outcome, duration) == CURLE_OK &&
+		curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK)
+		return true;
+	outcome_set_error(transfer, "libcurl could not be set up for the proxy");
+	*outcome = HTTP_INVALID;
+	return false;
 }
 
 static const char *
@@ -495,6 +522,48 @@ http_describe(const Transfer *transfer, HttpDetail *detail)
 	detail->tls_us = http_time(transfer, CURLINFO_APPCONNECT_TIME_T);
 }
 
+/*
+ * What has become of a finished request; false if it goes on.  A check of the proxy has
+ * nothing else to say than whether the verdict remains.
+ */
+static bool
+http_judge(Http *http, Transfer *transfer, CURLcode code, HttpResult *result)
+{
+	long		status = 0;
+
+	if (transfer->route.stage == ROUTE_CHECKING)
+	{
+		result->outcome = route_check_failed(code) ? proxy_fault_silent(transfer) : transfer->route.verdict;
+		result->status = transfer->route.status;
+		return true;
+	}
+	outcome_discard_foreign_message(transfer, code);
+	if (http_send_again(http, transfer, code))
+		return false;
+	if (transfer->route.stage != ROUTE_PROXIED || transfer->sent)
+		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	transfer->route.status = (int) status;
+	if (!proxy_fault_judge(transfer, code, &result->outcome))
+		result->outcome = outcome_judge(transfer, code, (int) status);
+	result->status = (int) status;
+	return !http_next_stage(http, transfer, &result->outcome);
+}
+
+/* How it went; of a check, nothing is said. */
+static void
+http_measure(Transfer *transfer, HttpResult *result)
+{
+	result->duration_us = transfer->spent_before;
+	if (transfer->route.stage == ROUTE_CHECKING)
+	{
+		memset(&result->detail, 0, sizeof(result->detail));
+		result->detail.address = result->detail.version = "";
+		return;
+	}
+	result->duration_us += http_time(transfer, CURLINFO_TOTAL_TIME_T);
+	http_describe(transfer, &result->detail);
+}
+
 bool
 http_result(Http *http, HttpResult *result)
 {
@@ -502,7 +571,6 @@ http_result(Http *http, HttpResult *result)
 	CURLcode	code;
 	Transfer   *transfer;
 	int			left;
-	long		status = 0;
 
 	do
 	{
@@ -518,24 +586,23 @@ http_result(Http *http, HttpResult *result)
 			return false;
 		}
 		ASSERT(message->msg == CURLMSG_DONE && transfer->state == TRANSFER_RUNNING);
-		outcome_discard_foreign_message(transfer, code);
-	} while (http_send_again(http, transfer, code));
+	} while (!http_judge(http, transfer, code, result));
 	http_expect_silence(http, transfer);
-	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 
 	result->owner = transfer->request.owner;
 	result->transfer = transfer;
-	result->outcome = outcome_judge(transfer, code, (int) status);
-	result->status = (int) status;
+	result->url = transfer->request.url;
+	result->proxied = transfer->route.stage == ROUTE_PROXIED || transfer->route.stage == ROUTE_CHECKING;
+	result->proxy_fault = transfer->proxy_fault;
 	result->headers = transfer->headers.data ? transfer->headers.data : "";
 	result->headers_len = transfer->headers.len;
 	result->body = transfer->body.data ? transfer->body.data : "";
 	result->body_len = transfer->body.len;
 	result->error = transfer->error;
-	result->duration_us = transfer->spent_before + http_time(transfer, CURLINFO_TOTAL_TIME_T);
-	http_describe(transfer, &result->detail);
+	http_measure(transfer, result);
 
 	http_remove(http, transfer);
+	route_end(transfer);
 	transfer->state = TRANSFER_FINISHED;
 	http->running--;
 	ASSERT(http->running == http_count_running(http));
@@ -558,6 +625,30 @@ void
 http_forget_connections(Http *http)
 {
 	mux_shutdown_idle(http->mux);
+}
+
+bool
+http_use_proxy(Http *http, const HttpProxy *proxy)
+{
+	if (!route_change(http, proxy))
+		return false;
+	http_forget_connections(http);
+	return true;
+}
+
+bool
+http_is_proxied(const Http *http, const char *url)
+{
+	CURLU	   *parsed;
+	bool		proxied;
+
+	if (http->route.server.scheme == PROXY_NONE)
+		return false;
+	parsed = curl_url();
+	proxied = parsed != NULL && curl_url_set(parsed, CURLUPART_URL, url, CURLU_PATH_AS_IS) == CURLUE_OK &&
+		route_is_proxied(&http->route, parsed);
+	curl_url_cleanup(parsed);
+	return proxied;
 }
 
 bool
@@ -612,8 +703,9 @@ http_outcome_name(HttpOutcome outcome)
 		[HTTP_AGREED] = "agreed",
 		[HTTP_NOT_AGREED] = "not_agreed",
 		[HTTP_OAUTH] = "oauth",
+		[HTTP_PROXY] = "proxy",
 	};
 
-	ASSERT(outcome >= 0 && outcome <= HTTP_OAUTH);
+	ASSERT(outcome >= 0 && outcome <= HTTP_PROXY);
 	return names[outcome];
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "pure/netguard.h"
+#include "pure/proxy.h"
 
 typedef struct Http Http;
 
@@ -39,9 +40,27 @@ typedef enum HttpOutcome
 	HTTP_AGREED,				/* set by the caller for a handshake
 								 * (handshake.h) */
 	HTTP_NOT_AGREED,
-	HTTP_OAUTH					/* set by the caller: there is no access
+	HTTP_OAUTH,					/* set by the caller: there is no access
 								 * token, or the receiver has refused it */
+	HTTP_PROXY					/* the proxy's fault, see HttpProxyFault */
 } HttpOutcome;
+
+/* With HTTP_PROXY: whom does it concern? */
+typedef enum HttpProxyFault
+{
+	HTTP_PROXY_DOWN,			/* everybody: it cannot be reached, or rejects
+								 * our credentials */
+	HTTP_PROXY_REFUSED			/* this host, to which it does not connect */
+} HttpProxyFault;
+
+/* The proxy, and which hosts do without. */
+typedef struct HttpProxy
+{
+	const ProxyServer *server;
+	const ProxyExceptions *exceptions;
+	bool		resolve_here;	/* resolve names here, not there */
+	const char *ca_file;		/* of an HTTPS proxy; "": the system's */
+} HttpProxy;
 
 /*
  * One request.  All strings must stay valid and unchanged until its result has
@@ -62,6 +81,8 @@ typedef struct HttpRequest
 	const char *client_key;
 	const char *ca_cert;		/* replaces the system's certificate
 								 * authorities */
+	bool		connect_only;	/* send nothing; it succeeds if the receiver
+								 * can be connected to */
 	void	   *owner;			/* returned in the result */
 } HttpRequest;
 
@@ -94,7 +115,10 @@ typedef struct HttpResult
 {
 	void	   *owner;
 	void	   *transfer;		/* for http_release */
+	const char *url;			/* of the request */
 	HttpOutcome outcome;
+	bool		proxied;		/* the proxy has been asked to connect */
+	HttpProxyFault proxy_fault; /* with HTTP_PROXY */
 	int			status;			/* 0 when there was no response */
 	const char *headers;		/* header lines as received, CRLF between,
 								 * NUL-terminated */
@@ -139,6 +163,15 @@ extern void http_release(Http *http, void *transfer);
 
 /* Close idle connections, so that a new list of allowed networks applies to the next request. */
 extern void http_forget_connections(Http *http);
+
+/*
+ * Use this proxy for all requests from now on; returns false if it has been in use.
+ * No connection that was opened before is used again.
+ */
+extern bool http_use_proxy(Http *http, const HttpProxy *proxy);
+
+/* Does a request with this URL go through it? */
+extern bool http_is_proxied(const Http *http, const char *url);
 
 /*
  * Copy the value of a response header, the last one of that name, without

@@ -55,8 +55,20 @@ outcome_request_begun(const Transfer *transfer)
 {
 	long		sent = 0;
 
+	/* The size includes that of the request to the proxy. */
+	if (transfer->route.stage == ROUTE_PROXIED)
+		return transfer->sent;
 	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
 	return sent > 0;
+}
+
+bool
+outcome_tunnelled(const Transfer *transfer)
+{
+	long		status = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return transfer->sent || (status >= 200 && status < 300);
 }
 
 static const char *
@@ -72,6 +84,8 @@ outcome_phase(const Transfer *transfer)
 		return sent < (curl_off_t) transfer->request.body_len ?
 			"sending the request" : "waiting for the response";
 	}
+	if (transfer->route.stage == ROUTE_PROXIED)
+		return outcome_tunnelled(transfer) ? "negotiating TLS" : "waiting for the proxy to connect";
 	if (!transfer->socket_opened)
 		return "resolving the host name";
 	return transfer->connected ? "negotiating TLS" : "connecting";
@@ -126,7 +140,8 @@ outcome_judge_no_connection(Transfer *transfer, CURLcode code)
 	outcome_request_host(transfer, host, sizeof(host));
 	if (code == CURLE_COULDNT_RESOLVE_HOST)
 	{
-		outcome_set_error(transfer, "could not resolve host \"%s\"", host);
+		outcome_set_error(transfer, "could not resolve host \"%s\"%s", host,
+						  transfer->route.stage == ROUTE_RESOLVING ? ", which is left to the proxy with webhook.proxy_resolve = proxy" : "");
 		return HTTP_UNRESOLVED;
 	}
 

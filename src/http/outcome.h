@@ -10,7 +10,7 @@
 
 #include "http/transfer.h"
 
-/* Classify the end of a request; sets transfer->error. */
+/* Classify the end of a request that is not the proxy's fault; sets transfer->error. */
 extern HttpOutcome outcome_judge(Transfer *transfer, CURLcode code, int status);
 
 /* To be called first, when a request has ended: forget a message of libcurl about another connection. */
@@ -24,6 +24,9 @@ extern bool outcome_not_taken(const Transfer *transfer, CURLcode code);
  * be more of them.
  */
 extern bool outcome_stale_connection(const Transfer *transfer, CURLcode code);
+
+/* Has the proxy connected to the host? */
+extern bool outcome_tunnelled(const Transfer *transfer);
 
 /* libcurl's message for this request, or its generic one for the code. */
 extern const char *outcome_curl_words(const Transfer *transfer, CURLcode code);

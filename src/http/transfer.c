@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,20 @@ transfer_address_allowed(Transfer *transfer, const struct sockaddr *addr, sockle
 	return false;
 }
 
+/* libcurl would connect to this address, but only the addresses are wanted. */
+static void
+transfer_note_address(Transfer *transfer, const struct sockaddr *addr, socklen_t len)
+{
+	RouteAddresses *found = &transfer->route.found;
+	const void *bytes = addr->sa_family == AF_INET ?
+		(const void *) &((const struct sockaddr_in *) addr)->sin_addr :
+		(const void *) &((const struct sockaddr_in6 *) addr)->sin6_addr;
+
+	if (transfer_address_allowed(transfer, addr, len) && found->count < ROUTE_MAX_ADDRESSES &&
+		inet_ntop(addr->sa_family, bytes, found->addresses[found->count], INET6_ADDRSTRLEN) != NULL)
+		found->count++;
+}
+
 static curl_socket_t
 transfer_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
@@ -129,7 +144,13 @@ transfer_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a
 	int			fd;
 
 	(void) purpose;
-	if (!transfer_address_allowed(transfer, &addr->addr, addr->addrlen))
+	if (transfer->route.stage == ROUTE_RESOLVING)
+	{
+		transfer_note_address(transfer, &addr->addr, addr->addrlen);
+		return CURL_SOCKET_BAD;
+	}
+	/* The proxy is the administrator's choice. */
+	if (transfer->route.stage == ROUTE_DIRECT && !transfer_address_allowed(transfer, &addr->addr, addr->addrlen))
 		return CURL_SOCKET_BAD;
 
 #ifdef SOCK_CLOEXEC
@@ -174,7 +195,12 @@ transfer_on_connected(void *arg, char *remote, char *local, int remote_port, int
 	(void) remote_port;
 	(void) local_port;
 	transfer->times_sent++;
-	if (inet_pton(AF_INET, remote, &v4.sin_addr) == 1)
+	transfer->sent = true;
+	if (transfer->route.stage == ROUTE_PROXIED || transfer->route.stage == ROUTE_CHECKING)
+		ok = true;
+	else if (transfer->route.stage == ROUTE_RESOLVING)
+		ok = false;
+	else if (inet_pton(AF_INET, remote, &v4.sin_addr) == 1)
 		ok = transfer_address_allowed(transfer, (struct sockaddr *) &v4, sizeof(v4));
 	else if (inet_pton(AF_INET6, remote, &v6.sin6_addr) == 1)
 		ok = transfer_address_allowed(transfer, (struct sockaddr *) &v6, sizeof(v6));
@@ -194,6 +220,8 @@ transfer_on_header(char *data, size_t size, size_t nitems, void *arg)
 	Transfer   *transfer = arg;
 	size_t		len = size * nitems;
 
+	if (transfer->route.stage == ROUTE_CHECKING)
+		return len;
 	transfer->header_bytes += len;
 	if (transfer->header_bytes > transfer->request.max_response)
 	{
@@ -234,6 +262,10 @@ transfer_on_body(char *data, size_t size, size_t nitems, void *arg)
 	Transfer   *transfer = arg;
 	size_t		len = size * nitems;
 	size_t		room = transfer->request.max_response - transfer->body.len;
+
+	/* It answers, which is all that was asked. */
+	if (transfer->route.stage == ROUTE_CHECKING)
+		return 0;
 
 	/* The log shows the beginning of a body that is too long. */
 	transfer->too_large = len > room;
@@ -323,14 +355,14 @@ transfer_set_client_certificate(Transfer *transfer)
 	return rc;
 }
 
-/* Set the constant options of a handle that has been reset. */
-static CURLcode
+CURLcode
 transfer_start_over(Transfer *transfer)
 {
 	transfer->method[0] = '\0';
 	free(transfer->url);
 	transfer->url = NULL;
 	transfer->own_certificates = false;
+	memset(&transfer->route, 0, offsetof(RouteState, older));
 	return transfer_set_constant_options(transfer);
 }
 
@@ -490,6 +522,11 @@ transfer_set_request_options(Transfer *transfer)
 		(rc = transfer_set_method_and_body(transfer)) != CURLE_OK ||
 		(rc = transfer_set_headers(transfer)) != CURLE_OK)
 		return rc;
+	if (request->connect_only)
+	{
+		SET(CURLOPT_CONNECT_ONLY, 1L);
+		transfer->worn = true;
+	}
 	SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
 	return CURLE_OK;
 }
@@ -554,6 +591,7 @@ transfer_renew_handle(Transfer *transfer)
 		return false;
 	transfer->times_sent = 0;
 	transfer->resent = 0;
+	transfer->worn = false;
 	return true;
 }
 
@@ -595,7 +633,7 @@ transfer_take(Http *http, const char *url)
 	if (http->nfree == 0)
 		return transfer_create(http);
 	transfer = transfer_take_free(http, url);
-	if ((transfer->times_sent > 1 || transfer->resent > 0) && !transfer_renew_handle(transfer))
+	if ((transfer->times_sent > 1 || transfer->resent > 0 || transfer->worn) && !transfer_renew_handle(transfer))
 	{
 		transfer_put_back(transfer);
 		return NULL;
@@ -617,8 +655,7 @@ transfer_put_back(Transfer *transfer)
 	http->nfree++;
 }
 
-/* Discard the response. */
-static void
+void
 transfer_discard_response(Transfer *transfer)
 {
 	transfer->fd = -1;
@@ -628,6 +665,7 @@ transfer_discard_response(Transfer *transfer)
 	transfer->headers_done = false;
 	transfer->socket_opened = false;
 	transfer->connected = false;
+	transfer->sent = false;
 	transfer->forbidden = false;
 	transfer->too_large = false;
 	transfer->out_of_memory = false;

@@ -14,6 +14,7 @@
 
 #include "http/http.h"
 #include "http/mux.h"
+#include "http/route.h"
 
 #define TRANSFER_METHOD_MAX		8
 
@@ -57,6 +58,9 @@ typedef struct Transfer
 	char		method[TRANSFER_METHOD_MAX];	/* CURLOPT_CUSTOMREQUEST, ""
 												 * when unset */
 	bool		own_certificates;
+	bool		worn;			/* it has options that the next request must
+								 * not have */
+	RouteState	route;
 
 	/* written by the callbacks */
 	int			fd;				/* socket that it waits for, or waited for
@@ -67,9 +71,11 @@ typedef struct Transfer
 	bool		headers_done;
 	bool		socket_opened;
 	bool		connected;		/* TCP; the TLS handshake comes next */
+	bool		sent;			/* sending the request has begun */
 	bool		forbidden;
 	bool		too_large;
 	bool		out_of_memory;
+	HttpProxyFault proxy_fault;
 	char		address[INET6_ADDRSTRLEN];	/* the forbidden one */
 
 	char		curl_error[CURL_ERROR_SIZE];
@@ -81,6 +87,7 @@ struct Http
 	CURLM	   *multi;
 	Mux		   *mux;
 	const NetguardList *allowed;
+	Route		route;
 	Transfer   *all;
 	Transfer   *free[TRANSFER_FREE_LISTS];
 	int			nfree;
@@ -97,6 +104,12 @@ struct Http
 extern Transfer *transfer_take(Http *http, const char *url);
 extern void transfer_put_back(Transfer *transfer);
 extern void transfer_destroy(Transfer *transfer);
+
+/* Set the constant options of a handle that is new or has been reset. */
+extern CURLcode transfer_start_over(Transfer *transfer);
+
+/* Forget what has been received, and how. */
+extern void transfer_discard_response(Transfer *transfer);
 
 /* Prepare a transfer for this request. */
 extern void transfer_begin(Transfer *transfer, const HttpRequest *request);

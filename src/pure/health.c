@@ -57,11 +57,27 @@ health_start_failing(Health *health, int probes)
 	health->probes = probes;
 }
 
+/* It is tried as long as it takes: whether the proxy connects to it is not in the receiver's hands. */
+static HealthAction
+health_refused(Health *health, const HealthFailure *failure)
+{
+	if (health->failing_since == 0)
+		health->failing_since = failure->now;
+	if (!health->failing)
+		health_start_failing(health, 0);
+	else if (!failure->probe)
+		return HEALTH_WAIT;
+	health->next_probe_at = failure->now + HEALTH_REFUSED_US;
+	return HEALTH_WAIT;
+}
+
 HealthAction
 health_failure(Health *health, const RetrySchedule *schedule, const HealthFailure *failure,
 			   int64_t * delay, int *warn)
 {
 	*warn = 0;
+	if (failure->refused)
+		return health_refused(health, failure);
 	health->failures++;
 	if (health->failing_since == 0)
 		health->failing_since = failure->now;

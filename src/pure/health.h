@@ -22,6 +22,9 @@
 /* Minimum number of consecutive failures for an exhausted schedule to deactivate an endpoint. */
 #define HEALTH_MIN_FAILURES		2
 
+/* How long until the next probe, when the proxy does not connect to the endpoint's host. */
+#define HEALTH_REFUSED_US		((int64_t) 60 * 1000 * 1000)
+
 typedef struct Health
 {
 	int			failures;		/* in a row since the last success */
@@ -55,6 +58,8 @@ typedef struct HealthFailure
 	bool		gone;			/* the receiver said 410 */
 	bool		handshake;		/* the endpoint has refused permission; no
 								 * delivery has been tried */
+	bool		refused;		/* the proxy does not connect to its host; no
+								 * delivery has been tried */
 	int64_t		retry_after;	/* microseconds, 0 if the receiver did not say */
 	uint32_t	random;
 } HealthFailure;
@@ -62,6 +67,7 @@ typedef struct HealthFailure
 /*
  * An attempt has failed.  A failed handshake is a problem of the endpoint rather than
  * a delivery, so the endpoint is failing at once.  *delay is set with HEALTH_RETRY.
+ * The same if the proxy refuses to connect to its host, but then it is not deactivated.
  * *warn is set to 50 or 90 if this percentage of the schedule has just been exceeded
  * without any success, else to 0.
  */

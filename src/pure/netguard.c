@@ -167,8 +167,9 @@ netguard_allows_ipv6(const NetguardList *allowed, const unsigned char *addr)
 		!netguard_in_ranges(netguard_refused_ipv6, lengthof(netguard_refused_ipv6), addr);
 }
 
-bool
-netguard_allows(const NetguardList *allowed, const struct sockaddr *addr, socklen_t len)
+/* Copy the bytes of an address; returns its family, or AF_UNSPEC if it is none of ours. */
+static int
+netguard_address_bytes(const struct sockaddr *addr, socklen_t len, unsigned char *bytes)
 {
 	/*
 	 * Copied because the caller's buffer need not be aligned for what it
@@ -179,20 +180,49 @@ netguard_allows(const NetguardList *allowed, const struct sockaddr *addr, sockle
 	sa_family_t family;
 
 	if (len < offsetof(struct sockaddr, sa_family) + sizeof(family))
-		return false;
+		return AF_UNSPEC;
 	memcpy(&family, (const char *) addr + offsetof(struct sockaddr, sa_family), sizeof(family));
 
 	if (family == AF_INET && len >= sizeof(ipv4))
 	{
 		memcpy(&ipv4, addr, sizeof(ipv4));
-		return netguard_allows_ipv4(allowed, (const unsigned char *) &ipv4.sin_addr);
+		memcpy(bytes, &ipv4.sin_addr, IPV4_BYTES);
+		return AF_INET;
 	}
 	if (family == AF_INET6 && len >= sizeof(ipv6))
 	{
 		memcpy(&ipv6, addr, sizeof(ipv6));
-		return netguard_allows_ipv6(allowed, ipv6.sin6_addr.s6_addr);
+		memcpy(bytes, &ipv6.sin6_addr, IPV6_BYTES);
+		return AF_INET6;
 	}
-	return false;
+	return AF_UNSPEC;
+}
+
+bool
+netguard_allows(const NetguardList *allowed, const struct sockaddr *addr, socklen_t len)
+{
+	unsigned char bytes[IPV6_BYTES];
+
+	switch (netguard_address_bytes(addr, len, bytes))
+	{
+		case AF_INET:
+			return netguard_allows_ipv4(allowed, bytes);
+		case AF_INET6:
+			return netguard_allows_ipv6(allowed, bytes);
+		default:
+			return false;
+	}
+}
+
+bool
+netguard_lists(const NetguardList *list, const struct sockaddr *addr, socklen_t len)
+{
+	unsigned char bytes[IPV6_BYTES];
+	int			family = netguard_address_bytes(addr, len, bytes);
+
+	if (family == AF_INET6 && netguard_bits_match(bytes, netguard_mapped_prefix, MAPPED_BITS))
+		return netguard_in_list(list, AF_INET, bytes + IPV6_BYTES - IPV4_BYTES);
+	return family != AF_UNSPEC && netguard_in_list(list, family, bytes);
 }
 
 /* Read the digits after the slash; -1 if they are not a number up to max. */

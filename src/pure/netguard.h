@@ -47,4 +47,7 @@ extern bool netguard_parse(const char *text, NetguardList *list,
  */
 extern bool netguard_allows(const NetguardList *allowed, const struct sockaddr *addr, socklen_t len);
 
+/* Is addr in one of these networks?  A mapped address is the IPv4 address that it maps. */
+extern bool netguard_lists(const NetguardList *list, const struct sockaddr *addr, socklen_t len);
+
 #endif							/* WEBHOOK_NETGUARD_H */

@@ -136,6 +136,8 @@ result_decide(Health *health, const RetrySchedule *schedule, const AttemptResult
 	 */
 	if (result->agreed || !result->active)
 		return result_without_judgement(RESULT_WAIT, RESULT_PASS_KEY);
+	if (result->no_proxy)
+		return result_without_judgement(RESULT_RETRY, RESULT_BLOCK_KEY);
 	if (result_is_divisible(result) && result->sendable)
 		return result_without_judgement(RESULT_SPLIT, RESULT_KEEP_KEY);
 	if (result->unprepared)

@@ -19,6 +19,7 @@ typedef struct AttemptResult
 	bool		agreed;			/* it was a handshake, and the endpoint may be
 								 * sent to now */
 	bool		test;			/* it was a test call */
+	bool		no_proxy;		/* the proxy does not work */
 	bool		unprepared;		/* no request was made: the payload could not
 								 * be shaped or transformed */
 	bool		final;			/* the receiver has refused it for good, see

@@ -25,6 +25,7 @@
 #include "send/batch.h"
 #include "send/dead_letter.h"
 #include "send/deactivation.h"
+#include "send/egress.h"
 #include "send/order_key.h"
 #include "send/prepare.h"
 #include "send/probe.h"
@@ -79,6 +80,8 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	described.sendable = endpoint_is_sendable(endpoint) && (delivery->probe || !endpoint->state.health.failing);
 	if (described.delivered || described.agreed)
 		return described;
+	described.no_proxy = result->outcome == HTTP_PROXY && result->proxy_fault == HTTP_PROXY_DOWN;
+	described.failure.refused = result->outcome == HTTP_PROXY;
 	described.failure.now = now;
 	described.failure.attempts = delivery->attempts + 1;
 	described.failure.probe = delivery->probe;
@@ -191,8 +194,12 @@ attempt_settle_deliveries(Delivery *delivery, const ResultDecision *decision, co
 	else
 		for (int i = 0; i < n; i++)
 		{
-			/* A handshake is no attempt to deliver. */
-			deliveries[i]->attempts += deliveries[i]->attempt.question != QUESTION_NONE || again ? 0 : 1;
+			/*
+			 * A handshake is no attempt to deliver, and nothing has left if
+			 * it was the proxy.
+			 */
+			if (deliveries[i]->attempt.question == QUESTION_NONE && !again && result->outcome != HTTP_PROXY)
+				deliveries[i]->attempts++;
 			attempt_settle_delivery(deliveries[i], decision, result, now);
 		}
 	if (request != NULL)
@@ -218,6 +225,8 @@ attempt_end(Delivery *delivery, const HttpResult *result, TimestampTz now)
 		deactivation_warn(endpoint, decision.warn);
 	if (delivery->attempt.question == QUESTION_TOKEN && !was_failing && endpoint->state.health.failing)
 		deactivation_report_token(endpoint, result->error);
+	if (described.failure.refused && decision.endpoint == RESULT_FAILING)
+		deactivation_warn_of_refusal(endpoint);
 	if (decision.endpoint == RESULT_DEACTIVATE)
 		deactivation_order(endpoint, described.failure.gone ? "gone" : "failing", delivery->attempt.configured_at);
 	attempt_settle_deliveries(delivery, &decision, result, now);
@@ -233,6 +242,44 @@ attempt_note_long_wait(HttpResult *result, TimestampTz now)
 		result->error = psprintf("%s, Retry-After counts as %d hours", result->error, RETRY_MAX_AFTER_SECONDS / 3600);
 }
 
+/* Everything that would go through the proxy waits in the table. */
+static void
+attempt_put_held_aside(Endpoint *endpoint)
+{
+	if (egress_holds(endpoint))
+		spill_endpoint(endpoint);
+}
+
+static void
+attempt_answered(Delivery *delivery, HttpResult *result, TimestampTz now)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+
+	delivery->attempt.again = authorize_again(delivery, result, now);
+	if (delivery->attempt.again)
+	{
+		result->outcome = HTTP_OAUTH;
+		result->error = "the receiver has refused the access token, and gets another one";
+	}
+	else if (delivery->attempt.question != QUESTION_NONE)
+		question_answered(endpoint, delivery->attempt.question, result);
+	attempt_note_long_wait(result, now);
+	attempt_end(delivery, result, now);
+	scheduler_enter(endpoint);
+}
+
+/* Of a delivery, or a request for an access token. */
+static void
+attempt_take_result(HttpResult *result, TimestampTz now)
+{
+	bool		proxy_failed = egress_note(result, now);
+
+	if (!authorize_take_answer(result, now))
+		attempt_answered(result->owner, result, now);
+	if (proxy_failed)
+		endpoint_foreach(attempt_put_held_aside);
+}
+
 void
 attempt_results(TimestampTz now)
 {
@@ -240,27 +287,11 @@ attempt_results(TimestampTz now)
 
 	while (http_result(attempt_http, &result))
 	{
-		Delivery   *delivery = result.owner;
-		Endpoint   *endpoint;
-
-		if (authorize_take_answer(&result, now))
-		{
-			http_release(attempt_http, result.transfer);
-			continue;
-		}
-		endpoint = delivery->endpoint;
-		delivery->attempt.again = authorize_again(delivery, &result, now);
-		if (delivery->attempt.again)
-		{
-			result.outcome = HTTP_OAUTH;
-			result.error = "the receiver has refused the access token, and gets another one";
-		}
-		else if (delivery->attempt.question != QUESTION_NONE)
-			question_answered(endpoint, delivery->attempt.question, &result);
-		attempt_note_long_wait(&result, now);
-		attempt_end(delivery, &result, now);
+		if (result.owner != NULL)
+			attempt_take_result(&result, now);
+		else if (egress_probed(&result))
+			recall_reset_due();
 		http_release(attempt_http, result.transfer);
-		scheduler_enter(endpoint);
 	}
 }
 
@@ -444,6 +475,7 @@ attempt_send(TimestampTz now)
 {
 	Endpoint   *endpoint;
 
+	egress_probe(now);
 	scheduler_wake(now);
 	while ((endpoint = scheduler_next(now)) != NULL)
 	{

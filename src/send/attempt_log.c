@@ -291,7 +291,7 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 	attempt_log_mark(endpoint, result->outcome != HTTP_DELIVERED);
 	if (!counts)
 		return;
-	if (delivery->attempt.question == QUESTION_NONE)
+	if (delivery->attempt.question == QUESTION_NONE && result->outcome != HTTP_PROXY)
 	{
 		endpoint->stats.attempts++;
 		activity_attempt(&endpoint->stats.activity, result->outcome, result->duration_us);

@@ -72,6 +72,13 @@ deactivation_report_token(Endpoint *endpoint, const char *problem)
 }
 
 void
+deactivation_warn_of_refusal(Endpoint *endpoint)
+{
+	endpoint->pending.refused = true;
+	deactivation_list(endpoint);
+}
+
+void
 deactivation_order(Endpoint *endpoint, const char *reason, TimestampTz as_of)
 {
 	/*
@@ -201,9 +208,15 @@ deactivation_apply(Endpoint *endpoint)
 			deactivation_cancel(endpoint);
 		probe_plan(endpoint);
 	}
-	else if (endpoint->pending.warning > 0 && endpoint->config.exists && endpoint->config.active)
-		notify_warning(endpoint, endpoint->pending.warning);
+	else if (endpoint->config.exists && endpoint->config.active)
+	{
+		if (endpoint->pending.warning > 0)
+			notify_warning(endpoint, endpoint->pending.warning);
+		if (endpoint->pending.refused && endpoint->stats.last_error != NULL)
+			notify_proxy_refusal(endpoint, endpoint->stats.last_error);
+	}
 	endpoint->pending.warning = 0;
+	endpoint->pending.refused = false;
 	return true;
 }
 

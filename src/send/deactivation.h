@@ -13,6 +13,7 @@
 extern void deactivation_init(MemoryContext context);
 
 /* Warn that this percentage of its schedule has elapsed without a success. */
+extern void deactivation_warn_of_refusal(Endpoint *endpoint);
 extern void deactivation_warn(Endpoint *endpoint, int percent);
 
 /* It begins to fail, as there is no access token. */

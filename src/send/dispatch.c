@@ -20,6 +20,7 @@
 #include "log/cursor.h"
 #include "send/attempt_log.h"
 #include "send/dispatch.h"
+#include "send/egress.h"
 #include "send/order_key.h"
 #include "send/probe.h"
 #include "send/queue.h"
@@ -82,7 +83,7 @@ dispatch_to(Message *message, Endpoint *endpoint)
 	if (endpoint->state.health.failing && !endpoint->state.in_probe_queue)
 		probe_plan(endpoint);
 	if (endpoint->spill.backlog || endpoint->state.health.failing || endpoint->pending.deactivate != NULL ||
-		order_key_blocked(endpoint->id, order_key))
+		order_key_blocked(endpoint->id, order_key) || egress_holds(endpoint))
 		spill_write_later(delivery_create(message, endpoint, order_key), DELIVERY_WAITING, 0, NULL);
 	else
 		queue_add(delivery_create(message, endpoint, order_key));
@@ -113,7 +114,7 @@ dispatch_is_held_up(const Delivery *delivery, TimestampTz now)
 	if (delivery->phase == PHASE_SENDING)
 		return scheduler_is_slow(delivery, now);
 	return delivery->phase != PHASE_READY || endpoint->queue.slow > 0 || endpoint->queue.list == LIST_LATER ||
-		endpoint->queue.list == LIST_HELD || endpoint->state.awaits_token ||
+		endpoint->queue.list == LIST_HELD || endpoint->queue.list == LIST_PROXY || endpoint->state.awaits_token ||
 		endpoint->queue.in_flight >= scheduler_allowed(endpoint);
 }
 
@@ -220,5 +221,5 @@ dispatch_next_event(TimestampTz now)
 	if (oldest != NULL)
 		next = Min(next, Max(TimestampTzPlusMilliseconds(oldest->read_at, HELD_UP_MS),
 							 TimestampTzPlusMilliseconds(now, LOOK_AGAIN_MS)));
-	return Min(next, queue_next_prepare());
+	return Min(Min(next, queue_next_prepare()), egress_next_probe());
 }

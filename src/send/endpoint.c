@@ -473,6 +473,7 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint_load_no_retry(endpoint);
 	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, Anum_config_handshake, &isnull));
 	endpoint->state.challenge.wanted = DatumGetBool(spi_statement_value(0, Anum_config_challenge, &isnull));
+	endpoint->state.route_known = 0;
 	endpoint_load_activation(endpoint);
 	endpoint_set_pace(endpoint);
 	endpoint_load_token(endpoint);
@@ -623,7 +624,7 @@ endpoint_trim(void)
 	{
 		if (endpoint->queue.in_memory > 0 || endpoint->stats.dirty || endpoint->spill.backlog ||
 			endpoint->state.in_probe_queue || endpoint->spill.drop_pending || endpoint->pending.warning > 0 ||
-			endpoint->pending.token_problem != NULL ||
+			endpoint->pending.token_problem != NULL || endpoint->pending.refused ||
 			endpoint->pending.deactivate != NULL || endpoint->spill.suspend_pending || endpoint->queue.next_send_at > now)
 			continue;
 		endpoint_free_signature(endpoint);

@@ -43,6 +43,7 @@ typedef enum SchedulerList
 								 * in flight */
 	LIST_TURN,					/* may send */
 	LIST_LATER,					/* its rate limit says when */
+	LIST_PROXY,					/* its proxy does not work */
 	LIST_HELD					/* slow ones wait until there are fewer slow
 								 * requests */
 } SchedulerList;
@@ -159,6 +160,9 @@ typedef struct EndpointState
 	int			batch_successes;	/* batches of this size since then */
 	bool		awaits_token;	/* ... before anything is sent */
 	bool		token_denied;	/* what it has waited for failed */
+	uint64		route_known;	/* for which settings is the next one valid?
+								 * 0: none */
+	bool		proxied;		/* its requests go through the proxy */
 	pairingheap_node probe_node;
 } EndpointState;
 
@@ -176,6 +180,7 @@ typedef struct EndpointSpill
 typedef struct EndpointPending
 {
 	int			warning;		/* percent; 0: none */
+	bool		refused;		/* by the proxy */
 	const char *deactivate;		/* why it will be deactivated, or NULL */
 	char	   *token_problem;	/* why there is no access token, to be
 								 * reported; or NULL */

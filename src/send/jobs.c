@@ -39,6 +39,7 @@
 #include "send/dead_letter.h"
 #include "send/deactivation.h"
 #include "send/dispatch.h"
+#include "send/egress.h"
 #include "send/home.h"
 #include "send/jobs.h"
 #include "send/log_tables.h"
@@ -365,6 +366,12 @@ jobs_next_dead_letters(TimestampTz now)
 }
 
 static TimestampTz
+jobs_next_egress(TimestampTz now)
+{
+	return egress_next_report();
+}
+
+static TimestampTz
 jobs_next_key_ages(TimestampTz now)
 {
 	return notify_next_key_ages();
@@ -421,6 +428,7 @@ static const struct
 	{jobs_next_read, jobs_read},
 	{jobs_next_prepare, jobs_prepare},
 	{jobs_next_dead_letters, dead_letter_report},
+	{jobs_next_egress, egress_report},
 	{jobs_next_key_ages, jobs_key_ages},
 	{jobs_next_backfill, jobs_backfill},
 	{jobs_never, jobs_tidy},
@@ -583,11 +591,12 @@ jobs_leave(TimestampTz now)
 {
 	bool		ours = home_state() == HOME_OURS;
 	bool		all_sent = !ours || (webhook_dispatch && jobs_all_sent(now));
+	TimestampTz due_at = Min(recall_next_event(), Min(dead_letter_next(), egress_next_probe()));
 
 	/* What has been committed since is marked as well. */
 	if (!all_sent)
 		shmem_mark_unfinished(jobs_slot);
-	shmem_mark_left(jobs_slot, ours && all_sent ? Min(recall_next_event(), dead_letter_next()) : DT_NOEND,
+	shmem_mark_left(jobs_slot, ours && all_sent ? due_at : DT_NOEND,
 					ours ? 0 : BLOCKED_REST_MS * INT64CONST(1000));
 }
 
@@ -602,6 +611,7 @@ jobs_clock_set_back(TimestampTz before, TimestampTz now)
 	probe_clock_set_back(before - now);
 	deactivation_clock_set_back();
 	dead_letter_clock_set_back();
+	egress_clock_set_back(now);
 	withheld_clock_set_back(now);
 	notify_clock_set_back(now);
 	trim_plan();

@@ -68,6 +68,11 @@ static SpiStatement notify_history_statement = {
 	2, {TEXTOID, TIMESTAMPTZOID}
 };
 
+static SpiStatement notify_proxy_statement = {
+	"INSERT INTO webhook.notification (kind, message, created_at) VALUES ('proxy', $1, $2) RETURNING id",
+	2, {TEXTOID, TIMESTAMPTZOID}
+};
+
 static SpiStatement notify_key_ages_statement = {
 	"SELECT webhook.note_key_ages($1)",
 	1, {INT4OID}
@@ -260,23 +265,53 @@ notify_message_failed(const Endpoint *endpoint, const FailureNotice *notice)
 				notify_failure_message(notify_message(endpoint, id, kind, message, NULL, NULL, NULL), notice));
 }
 
+/* Send the NOTIFY for a row that concerns no webhook, which has just been inserted. */
+static void
+notify_send_general(const char *kind, const char *message)
+{
+	StringInfoData json;
+	bool		isnull;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"id\":" INT64_FORMAT ",\"kind\":\"%s\"",
+					 DatumGetInt64(spi_statement_value(0, 1, &isnull)), kind);
+	notify_append_pair(&json, "message", message);
+	appendStringInfoChar(&json, '}');
+	Async_Notify(CHANNEL, json.data);
+}
+
 void
 notify_history(void)
 {
 	char	   *message = psprintf("messages have been removed from the history before webhook.history_retention had passed, "
 								   "as they took more than webhook.history_max_size, %d MB", webhook_history_max_size);
 	Datum		values[] = {CStringGetTextDatum(message), TimestampTzGetDatum(clock_now())};
-	StringInfoData json;
-	bool		isnull;
 
-	if (!notify_possible() || spi_statement_execute(&notify_history_statement, values, NULL) == 0)
-		return;
-	initStringInfo(&json);
-	appendStringInfo(&json, "{\"id\":" INT64_FORMAT ",\"kind\":\"history\"",
-					 DatumGetInt64(spi_statement_value(0, 1, &isnull)));
-	notify_append_pair(&json, "message", message);
-	appendStringInfoChar(&json, '}');
-	Async_Notify(CHANNEL, json.data);
+	if (notify_possible() && spi_statement_execute(&notify_history_statement, values, NULL) > 0)
+		notify_send_general("history", message);
+}
+
+bool
+notify_proxy(const char *error)
+{
+	Datum		safe = spi_statement_safe_text(error, strlen(error));
+	char	   *message = psprintf("deliveries wait for the proxy: %s", TextDatumGetCString(safe));
+	Datum		values[] = {CStringGetTextDatum(message), TimestampTzGetDatum(clock_now())};
+
+	if (!notify_possible())
+		return false;
+	if (spi_statement_execute(&notify_proxy_statement, values, NULL) > 0)
+		notify_send_general("proxy", message);
+	return true;
+}
+
+void
+notify_proxy_refusal(const Endpoint *endpoint, const char *error)
+{
+	Datum		safe = spi_statement_safe_text(error, strlen(error));
+
+	notify_raise(endpoint, "proxy", psprintf("%s waits: %s", notify_describe(endpoint), TextDatumGetCString(safe)),
+				 NULL, NULL, NULL);
 }
 
 static char *

@@ -60,6 +60,10 @@ extern void notify_message_failed(const Endpoint *endpoint, const FailureNotice 
 /* Messages were removed from the history before their time.  Reported once an hour at most. */
 extern void notify_history(void);
 
+/* The proxy does not work; false: call it again later.  And: it does not connect to this webhook's host. */
+extern bool notify_proxy(const char *error);
+extern void notify_proxy_refusal(const Endpoint *endpoint, const char *error);
+
 /*
  * When is it time to check the ages of API keys?  The second function raises a
  * notification for each that has become too old.

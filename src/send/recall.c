@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "send/attempt_log.h"
 #include "send/delivery_table.h"
+#include "send/egress.h"
 #include "send/order_key.h"
 #include "send/probe.h"
 #include "send/queue.h"
@@ -194,9 +195,9 @@ recall_load_backlog(Endpoint *endpoint)
 
 /* Is it time to read on? */
 static bool
-recall_wants_backlog(const Endpoint *endpoint)
+recall_wants_backlog(Endpoint *endpoint)
 {
-	return endpoint->queue.in_memory < recall_backlog_rows(endpoint);
+	return !egress_holds(endpoint) && endpoint->queue.in_memory < recall_backlog_rows(endpoint);
 }
 
 /*
@@ -310,7 +311,8 @@ recall_load_due(TimestampTz now)
 		recall_due_after.at = rows[i].next_attempt_at;
 		recall_due_after.webhook_id = rows[i].webhook_id;
 		recall_due_after.id = rows[i].message->id;
-		if (recall_is_in_memory(&rows[i]) || !endpoint_is_working(endpoint))
+		/* When the proxy works again, they are all looked at anew. */
+		if (recall_is_in_memory(&rows[i]) || !endpoint_is_working(endpoint) || egress_holds(endpoint))
 			pfree(rows[i].message);
 		else
 			recall_restore(&rows[i], endpoint);

@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/settings.h"
+#include "send/egress.h"
 #include "send/question.h"
 #include "send/scheduler.h"
 
@@ -37,6 +38,7 @@
 
 static dlist_head scheduler_turns = DLIST_STATIC_INIT(scheduler_turns); /* LIST_TURN */
 static dlist_head scheduler_later = DLIST_STATIC_INIT(scheduler_later); /* LIST_LATER */
+static dlist_head scheduler_waiting = DLIST_STATIC_INIT(scheduler_waiting); /* LIST_PROXY */
 static dlist_head scheduler_held = DLIST_STATIC_INIT(scheduler_held);	/* LIST_HELD */
 static dlist_head scheduler_quick = DLIST_STATIC_INIT(scheduler_quick); /* oldest first */
 static int	scheduler_requests = 0;
@@ -56,10 +58,15 @@ scheduler_allowed(const Endpoint *endpoint)
 static void
 scheduler_list_endpoint(Endpoint *endpoint, SchedulerList queue)
 {
-	dlist_head *head = queue == LIST_TURN ? &scheduler_turns : queue == LIST_LATER ? &scheduler_later : &scheduler_held;
+	dlist_head *const heads[] = {
+		[LIST_TURN] = &scheduler_turns,
+		[LIST_LATER] = &scheduler_later,
+		[LIST_PROXY] = &scheduler_waiting,
+		[LIST_HELD] = &scheduler_held
+	};
 
 	endpoint->queue.list = queue;
-	dlist_push_tail(head, &endpoint->queue.turn);
+	dlist_push_tail(heads[queue], &endpoint->queue.turn);
 }
 
 void
@@ -153,10 +160,20 @@ scheduler_waits_for_batch(Endpoint *endpoint, TimestampTz now)
 	return scheduler_batch_at(endpoint) > now;
 }
 
+/* Does it wait for the proxy?  A test does not: whoever calls it wants to know. */
+static bool
+scheduler_waits_for_proxy(Endpoint *endpoint)
+{
+	return egress_holds(endpoint) && endpoint->queue.nready > 0 &&
+		!message_is_test(dlist_head_element(Delivery, phase_node, &endpoint->queue.ready)->message);
+}
+
 /* Where does an endpoint with something to send have to wait?  LIST_TURN: nowhere. */
 static SchedulerList
 scheduler_must_wait(Endpoint *endpoint, TimestampTz now)
 {
+	if (scheduler_waits_for_proxy(endpoint))
+		return LIST_PROXY;
 	if (scheduler_send_at(endpoint) > now)
 		return LIST_LATER;
 	if (scheduler_is_doubtful(endpoint) && scheduler_room_for_doubtful() <= 0 &&
@@ -196,6 +213,16 @@ scheduler_wake(TimestampTz now)
 		Endpoint   *endpoint = dlist_container(Endpoint, queue.turn, iter.cur);
 
 		if (scheduler_send_at(endpoint) <= now)
+		{
+			scheduler_leave(endpoint);
+			scheduler_enter(endpoint);
+		}
+	}
+	dlist_foreach_modify(iter, &scheduler_waiting)
+	{
+		Endpoint   *endpoint = dlist_container(Endpoint, queue.turn, iter.cur);
+
+		if (!scheduler_waits_for_proxy(endpoint))
 		{
 			scheduler_leave(endpoint);
 			scheduler_enter(endpoint);

@@ -50,12 +50,14 @@
 #include "send/dead_letter.h"
 #include "send/deactivation.h"
 #include "send/dispatch.h"
+#include "send/egress.h"
 #include "send/format.h"
 #include "send/home.h"
 #include "send/jobs.h"
 #include "send/prepare.h"
 #include "send/probe.h"
 #include "send/queue.h"
+#include "send/recall.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
 #include "send/token.h"
@@ -186,6 +188,8 @@ worker_handle_interrupts(void)
 			jobs_note_networks();
 		pfree(networks);
 		http_forget_connections(worker_http);
+		if (egress_reload())
+			recall_reset_due();
 		endpoint_forget_all();
 		trim_plan();
 	}
@@ -418,6 +422,7 @@ worker_run(const WorkerArgs *args)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not initialize libcurl")));
 	before_shmem_exit(worker_destroy_http, (Datum) 0);
+	egress_init(worker_http, worker_slot);
 	worker_init_sending();
 	jobs_init(worker_slot, worker_turn_context);
 

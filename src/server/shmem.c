@@ -111,6 +111,7 @@ shmem_init_slot(DatabaseSlot *slot)
 	pg_atomic_init_u64(&slot->failed, 0);
 	pg_atomic_init_u64(&slot->last_read, 0);
 	pg_atomic_init_u32(&slot->queued, 0);
+	pg_atomic_init_u64(&slot->proxy_failing_since, 0);
 	pg_atomic_init_u64(&slot->condition_errors, 0);
 }
 

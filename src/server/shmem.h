@@ -110,6 +110,7 @@ typedef struct DatabaseSlot
 	pg_atomic_uint64 last_read; /* greatest id of the messages that it has
 								 * read */
 	pg_atomic_uint32 queued;	/* deliveries in its memory */
+	pg_atomic_uint64 proxy_failing_since;	/* TimestampTz; 0: it works */
 
 	/* written by all sessions: conditions that could not be judged */
 	pg_atomic_uint64 condition_errors;

@@ -18,7 +18,7 @@
 #include "server/shmem.h"
 
 #define WORKER_SLOTS_COLUMNS	7
-#define WORKER_STATES_COLUMNS	5
+#define WORKER_STATES_COLUMNS	6
 
 PG_FUNCTION_INFO_V1(webhook_worker_slots);
 PG_FUNCTION_INFO_V1(webhook_worker_states);
@@ -161,6 +161,8 @@ stat_workers_state_tuple(DatabaseSlot *slot, TupleDesc desc)
 	values[3] = PointerGetDatum(cstring_to_text(copy.last_error));
 	nulls[3] = copy.last_error[0] == '\0' || copy.database != MyDatabaseId;
 	values[4] = Int64GetDatum(pg_atomic_read_u64(&slot->condition_errors));
+	values[5] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&slot->proxy_failing_since));
+	nulls[5] = values[5] == 0;
 	return stat_workers_form_row(desc, WORKER_STATES_COLUMNS, values, nulls);
 }
 
@@ -209,7 +211,7 @@ webhook_worker_slots(PG_FUNCTION_ARGS)
 }
 
 /*
- * worker_states() → (database, since, restart_at, last_error, condition_errors)
+ * worker_states() → (database, since, restart_at, last_error, condition_errors, proxy_failing_since)
  */
 Datum
 webhook_worker_states(PG_FUNCTION_ARGS)

@@ -1,11 +1,13 @@
 # The whole table of special addresses: first, middle and last of each range, in every spelling, as a name and as a name
 # that changes, through every format.  The receiver listens at each of them and gets nothing, until they are allowed.
 #
-# Mission: W9, R7, W7, X8.
+# Mission: W9, R7, W7, X7, X8.
 
 use strict;
 use warnings;
 
+use IO::Select;
+use IO::Socket::INET;
 use PrivateNetwork;
 use PostgreSQL::Test::Utils;
 use Socket qw(AF_INET AF_INET6 inet_ntop inet_pton);
@@ -193,6 +195,35 @@ is(sql("SELECT l.outcome, l.error LIKE 'no access token: address % is not allowe
 	  FROM webhook.webhook w JOIN webhook.last_attempts l ON l.webhook_id = w.id WHERE w.app = 'token' GROUP BY 1, 2"),
 	'oauth|t|' . @all, 'R7: token URLs: each name is refused');
 is(requests_so_far(), 0, 'R7: token URLs: the receiver sees no request');
+
+# Through a proxy, which is not even connected to: addresses are never left to it, and names are if that is asked for.
+
+my $proxy = IO::Socket::INET->new(Listen => 1000, LocalAddr => '127.0.0.1') or die $!;
+my @all_formats = splice(@formats, 1);
+
+sub set_proxy
+{
+	my ($url, $resolve) = @_;
+
+	sql("ALTER SYSTEM SET webhook.proxy = '$url'");
+	sql("ALTER SYSTEM SET webhook.proxy_resolve = '$resolve'");
+	$node->reload;
+	becomes("SELECT current_setting('webhook.proxy') || current_setting('webhook.proxy_resolve')", $url . $resolve, 'the proxy is set');
+	return;
+}
+
+set_proxy('http://127.0.0.1:' . $proxy->sockport, 'proxy');
+subscribe('literal_proxied', @literals);
+emit('literal_proxied', 1);
+all_refused('literal_proxied', scalar(@literals), 'through a proxy, each spelling');
+set_proxy('http://127.0.0.1:' . $proxy->sockport, 'local');
+subscribe('name_proxied', map { [ "name$_.test", $all[$_] ] } 0 .. $#all);
+emit('name_proxied', 1);
+all_refused('name_proxied', scalar(@all), 'through a proxy, names that are resolved here');
+ok(!IO::Select->new($proxy)->can_read(0), 'R7: the proxy has not been connected to');
+is(requests_so_far(), 0, 'R7: the receiver sees no request either');
+set_proxy('', 'local');
+push @formats, @all_formats;
 
 # Rebinding: a public address for the first attempt, the forbidden one for the second.  The worker is restarted in
 # between, so that it looks the names up again.

@@ -188,6 +188,27 @@ test_handshake(void)
 		   "W7, M7: with a single attempt at once");
 }
 
+static void
+test_refused_by_proxy(void)
+{
+	Health		health = {0};
+	HealthFailure failure = failure_of(1, false);
+	int64_t		delay;
+	int			warn;
+
+	failure.refused = true;
+	set_schedule("0, 1s");
+	is_int(health_failure(&health, &schedule, &failure, &delay, &warn), HEALTH_WAIT, "X7: what the proxy refuses waits");
+	ok(health.failing && health.failures == 0, "X7: the endpoint is failing, without a failure");
+	failure.probe = true;
+	for (int i = 0; i < 10; i++)
+		is_int(health_failure(&health, &schedule, &failure, &delay, &warn), HEALTH_WAIT, "X7: it is never deactivated for that");
+	is_int(health.next_probe_at, failure.now + HEALTH_REFUSED_US, "X7: it is tried again after the same time");
+	failure.refused = false;
+	is_int(health_failure(&health, &schedule, &failure, &delay, &warn), HEALTH_WAIT, "X7: then the receiver fails: its schedule begins");
+	is_int(health_failure(&health, &schedule, &failure, &delay, &warn), HEALTH_DEACTIVATE, "X7, M7: and ends");
+}
+
 int
 main(void)
 {
@@ -199,5 +220,6 @@ main(void)
 	test_warnings();
 	test_retry_after();
 	test_handshake();
+	test_refused_by_proxy();
 	return done();
 }
