@@ -31,6 +31,7 @@ my %benchmarks = (
 	C41 => \&Bench::Look::backlog,
 	TURNS => \&Bench::Turns::databases_in_turn,
 	AUTH => \&Bench::Drain::authorization,
+	PROXY => \&Bench::Drain::proxied,
 	SIGN => \&Bench::Drain::signing,
 	I13 => \&Bench::Drain::mapping);
 

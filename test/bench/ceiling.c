@@ -121,6 +121,7 @@ make_handle(const char *url, const char *body, size_t len, struct curl_slist *he
 {
 	CURL	   *easy = curl_easy_init();
 	CURLU	   *parsed = curl_url();	/* else it is parsed for every request */
+	const char *proxy = getenv("CEILING_PROXY");
 
 	if (easy == NULL || parsed == NULL)
 		die("out of memory");
@@ -133,9 +134,10 @@ make_handle(const char *url, const char *body, size_t len, struct curl_slist *he
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");	/* else the environment is
-													 * searched */
+	curl_easy_setopt(easy, CURLOPT_PROXY, proxy != NULL ? proxy : "");
+	curl_easy_setopt(easy, CURLOPT_NOPROXY, proxy != NULL ? "" : "*");	/* else the environment
+																		 * is searched */
+	curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, proxy != NULL ? 1L : 0L);
 	return easy;
 }
 

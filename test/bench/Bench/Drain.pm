@@ -52,6 +52,46 @@ sub ceiling_ratio
 	_pg_net($report, $cluster, $nginx, median(@ceiling)) if Bench::Cluster::pg_net();
 }
 
+# P1 through a proxy, and the same of the ceiling: tinyproxy, by CONNECT.
+sub proxied
+{
+	my $report = shift;
+	my $program = "$ENV{BENCH_FILES}/proxies/usr/bin/tinyproxy";
+
+	return $report->note('   PROXY: left out, as tinyproxy is missing; make test fetches it') if !-x $program;
+	my $nginx = Bench::Nginx->new;
+	my $cluster = _cluster();
+	my ($pid, $url) = _start_proxy($program);
+	my (@ours, @ceiling);
+
+	_create_webhook($cluster, $nginx);
+	$cluster->set('webhook.proxy', $url);
+	for (1 .. rounds(3))
+	{
+		local $ENV{CEILING_PROXY} = $url;
+		push @ceiling, _ceiling($nginx);
+		push @ours, drain($cluster, $nginx, $messages);
+	}
+	kill 'KILL', $pid;
+	waitpid $pid, 0;
+	add($report, 'PROXY', 'deliveries/s through a proxy, one webhook', median(@ours), median(@ceiling), '>= 0.8');
+}
+
+sub _start_proxy
+{
+	my ($program) = @_;
+	my $conf = "$ENV{BENCH_SCRATCH}/tinyproxy.conf";
+	my $port = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')->sockport;
+
+	open my $out, '>', $conf or die "$conf: $!\n";
+	print $out "Listen 127.0.0.1\nPort $port\nTimeout 600\nMaxClients 1000\nLogLevel Critical\n";
+	close $out;
+	my $pid = fork // die "fork: $!\n";
+	exec $program, '-d', '-c', $conf if $pid == 0;
+	sleep 0.05 while !IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port");
+	return ($pid, "http://127.0.0.1:$port");
+}
+
 # What signing costs: P1 with the product, and with the same object files linked without it.
 sub signing
 {
