@@ -338,6 +338,10 @@ emit(1, 'k');
 becomes(proxy_notifications(), $told + 1, 'X7: a proxy whose certificate nobody vouches for is not used');
 set('webhook.proxy_ca_file' => "$dir/relay.crt");
 $receiver->arrives('/tls', 1, 'X7: with its authority, it is');
+my $secure = WebhookTest::Receiver->start(tls => [ "$dir/relay.crt", "$dir/relay.key" ]);
+$secure->webhook('/secure', event => "'other.done'", ca_cert => "'" . slurp_file("$dir/relay.crt") . "'");
+sql("SELECT webhook.emit('other.done', '{}')");
+$secure->arrives('/secure', 1, 'X7: TLS to the receiver, within TLS to the proxy');
 close($relay);
 
 # Nobody has been told the passwords, and the environment's proxies count for nothing.
