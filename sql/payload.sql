@@ -224,6 +224,20 @@ INSERT INTO map VALUES (7, 'POINT(1 2)', NULL, ROW ('d', 'MEMORY'));
 SELECT event, payload FROM webhook.outbox WHERE payload::text ~ '^{"id":\d,"g"' ORDER BY id;
 SELECT webhook.unwatch('map'), webhook.unwatch('second_map');
 
+-- Composite types within each other: the schema of one with too many fields says so (X14).
+CREATE TYPE level0 AS (a integer, b integer);
+DO $$
+BEGIN
+    FOR i IN 1 .. 12 LOOP
+        EXECUTE format('CREATE TYPE level%s AS (x level%s, y level%2$s)', i, i - 1);
+    END LOOP;
+END
+$$;
+CREATE TABLE deep (id integer PRIMARY KEY, v level12, w level1);
+SELECT webhook.watch('deep', 'deep');
+SELECT c.p -> 'v' AS v, c.p #> '{w,required}' AS w FROM (SELECT webhook.describe_event('deep.create') #> '{properties,result,properties}') AS c (p);
+SELECT webhook.unwatch('deep');
+
 SELECT webhook.unwatch('t');
 SELECT count(webhook.delete_webhook_by_id(id)) FROM webhook.get_webhooks('payload test');
 DROP SCHEMA payload CASCADE;

@@ -1,4 +1,5 @@
--- The catalogue: what webhooks are sent, for developers of receivers.  See src/api/describe_api.c.
+-- The catalogue: what webhooks are sent, for developers of receivers.  See src/api/describe_api.c.  Functions that are called for
+-- each table or column are in PL/pgSQL, which plans their queries once for a session.
 
 CREATE FUNCTION webhook.describe_event(event text, webhook_id bigint DEFAULT NULL) RETURNS jsonb
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -14,31 +15,38 @@ COMMENT ON FUNCTION webhook.openapi(text)
 
 -- The same schema, or null.
 CREATE FUNCTION webhook.nullable_schema(schema jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN NOT $1 ?| '{type,const,enum,anyOf}' THEN $1
+BEGIN
+    RETURN CASE WHEN NOT $1 ?| '{type,const,enum,anyOf}' THEN $1
                 WHEN jsonb_typeof($1 -> 'type') = 'string' AND NOT $1 ?| '{const,enum,anyOf}'
                 THEN jsonb_set($1, '{type}', jsonb_build_array($1 -> 'type', 'null'))
                 WHEN $1 - 'anyOf' = '{}' THEN jsonb_build_object('anyOf', ($1 -> 'anyOf') || '{"type": "null"}'::jsonb)
                 ELSE jsonb_build_object('anyOf', jsonb_build_array($1, '{"type": "null"}'::jsonb)) END;
+END
 $$;
 COMMENT ON FUNCTION webhook.nullable_schema(jsonb) IS 'a JSON Schema that accepts null in addition';
 
 CREATE FUNCTION webhook.any_schema(schemas jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    RETURN (
     SELECT CASE WHEN bool_or(d.schema = '{}') THEN '{}'
                 WHEN count(*) = 1 THEN (array_agg(d.schema))[1]
                 ELSE jsonb_build_object('anyOf', jsonb_agg(d.schema ORDER BY d.schema::text)) END
-    FROM (SELECT DISTINCT e.schema FROM jsonb_array_elements($1) AS e (schema)) AS d;
+    FROM (SELECT DISTINCT e.schema FROM jsonb_array_elements($1) AS e (schema)) AS d);
+END
 $$;
 COMMENT ON FUNCTION webhook.any_schema(jsonb) IS 'a JSON Schema that accepts what any of these does';
 
 CREATE FUNCTION webhook.object_schema(properties jsonb, required jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT jsonb_build_object('type', 'object', 'properties', COALESCE($1, '{}'), 'required', COALESCE($2, '[]'),
+BEGIN
+    RETURN jsonb_build_object('type', 'object', 'properties', COALESCE($1, '{}'), 'required', COALESCE($2, '[]'),
                               'additionalProperties', false);
+END
 $$;
 COMMENT ON FUNCTION webhook.object_schema(jsonb, jsonb) IS 'the JSON Schema of an object';
 
@@ -55,8 +63,10 @@ COMMENT ON FUNCTION webhook.pattern_translates(text) IS 'does a regular expressi
 -- The checks of a domain, as far as JSON Schema can express them; others are left out.  A condition is split where AND
 -- connects its parts, if that is all it consists of.
 CREATE FUNCTION webhook.domain_schema(domain oid) RETURNS jsonb
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    RETURN (
     WITH checks AS (
         SELECT d.condition, regexp_replace(d.condition, '''(?:[^'']|'''')*''', '', 'g') AS bare
         FROM pg_catalog.pg_constraint AS c
@@ -112,9 +122,28 @@ AS $$
     SELECT CASE WHEN count(*) = 0 THEN '{}'
                 WHEN count(*) = count(DISTINCT e.key) THEN jsonb_object_agg(e.key, e.value)
                 ELSE jsonb_build_object('allOf', jsonb_agg(DISTINCT k.schema)) END
-    FROM keywords AS k CROSS JOIN LATERAL jsonb_each(k.schema) AS e;
+    FROM keywords AS k CROSS JOIN LATERAL jsonb_each(k.schema) AS e);
+END
 $$;
 COMMENT ON FUNCTION webhook.domain_schema(oid) IS 'the checks of a domain in JSON Schema, as far as they can be expressed';
+
+-- The fields of composite types within each other can double with each level, so they are counted first, up to a maximum.
+CREATE FUNCTION webhook.type_size(type oid, maximum integer) RETURNS bigint
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE fields AS (
+        SELECT $1 AS type
+        UNION ALL
+        SELECT n.type
+        FROM fields AS f JOIN pg_catalog.pg_type AS t ON t.oid = f.type
+             CROSS JOIN LATERAL (
+                 SELECT a.atttypid FROM pg_catalog.pg_attribute AS a
+                 WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+                 UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd'
+                 UNION ALL SELECT t.typelem WHERE t.typelem <> 0 AND t.typlen = -1) AS n (type))
+    SELECT count(*) FROM (SELECT FROM fields LIMIT $2) AS f;
+$$;
+COMMENT ON FUNCTION webhook.type_size(oid, integer) IS 'how many values one value of a type consists of, all levels counted';
 
 -- Values as src/watch/row_json.c writes them.  PostgreSQL does not enforce the dimensions of an array.
 CREATE FUNCTION webhook.type_schema(type oid, modifier integer) RETURNS jsonb
@@ -166,6 +195,8 @@ BEGIN
             RETURN jsonb_build_object('type', 'array',
                 'items', CASE WHEN schema = '{}' THEN schema
                               ELSE jsonb_build_object('anyOf', jsonb_build_array(schema, '{"type": "array"}'::jsonb)) END);
+        WHEN t.typtype = 'c' AND webhook.type_size(type, 1000) >= 1000 THEN
+            RETURN '{"type": "object", "$comment": "its fields are too many"}';
         WHEN t.typtype = 'c' THEN
             RETURN webhook.columns_schema(t.typrelid, false, NULL, NULL);
         WHEN t.typtype = 'e' THEN
@@ -182,8 +213,10 @@ COMMENT ON FUNCTION webhook.type_schema(oid, integer) IS 'the JSON Schema of val
 
 -- Rows of a table, or else values of its type, which need not comply with its constraints.
 CREATE FUNCTION webhook.columns_schema(relation oid, stored boolean, included text[], excluded text[]) RETURNS jsonb
-    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    RETURN (
     SELECT webhook.object_schema(
         jsonb_object_agg(a.attname,
             CASE WHEN $2 AND (a.attnotnull OR t.typtype = 'd' AND t.typnotnull)
@@ -197,15 +230,19 @@ AS $$
          CROSS JOIN LATERAL (SELECT webhook.type_schema(a.atttypid, a.atttypmod)) AS s (schema)
          CROSS JOIN LATERAL (SELECT col_description($1, a.attnum)) AS d (description)
     WHERE c.oid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND NOT ($2 AND a.attgenerated = 'v')
-      AND ($3 IS NULL OR a.attname = ANY ($3)) AND ($4 IS NULL OR a.attname <> ALL ($4));
+      AND ($3 IS NULL OR a.attname = ANY ($3)) AND ($4 IS NULL OR a.attname <> ALL ($4)));
+END
 $$;
 COMMENT ON FUNCTION webhook.columns_schema(oid, boolean, text[], text[]) IS 'the JSON Schema of rows with these columns';
 
 -- What is captured of a watched table for a role: the payload, and the id as an integer or text.
 CREATE FUNCTION webhook.captured_schemas(entity_type text, role oid)
 RETURNS TABLE (relation regclass, problem text, payload jsonb, entity_id jsonb)
-    LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT w.relation, webhook.access_problem($2, w.relation),
            CASE WHEN w.payload IS NULL
                 THEN webhook.columns_schema(w.relation, true, NULLIF(w.columns, '{}'), w.exclude || webhook.access_hidden($2, w.relation))
@@ -229,6 +266,7 @@ AS $$
     FROM webhook.watch AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.relation
     WHERE w.entity_type = $1
     ORDER BY w.relation;
+END
 $$;
 COMMENT ON FUNCTION webhook.captured_schemas(text, oid) IS 'the JSON Schemas of what is captured of an entity type for a role';
 
@@ -248,8 +286,10 @@ COMMENT ON FUNCTION webhook.field_schema(jsonb, text) IS 'the JSON Schema of a f
 -- Values that do not fit are replaced by the default.  A field that is held back without a value is never null, but in
 -- deletions and former values.
 CREATE FUNCTION webhook.form_schema(fields jsonb, complete boolean) RETURNS jsonb
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    RETURN (
     SELECT webhook.object_schema(
         jsonb_object_agg(f.field ->> 'name',
             CASE WHEN COALESCE(f.field -> 'default', 'null') <> 'null'
@@ -265,7 +305,8 @@ AS $$
              WHEN t.typname = 'date' THEN '{"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}'
              WHEN t.typcategory = 'D' THEN '{"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)"}'
              WHEN t.typcategory = 'S' THEN '{"type": "string"}'
-             ELSE '{}' END::jsonb) AS s (schema);
+             ELSE '{}' END::jsonb) AS s (schema));
+END
 $$;
 COMMENT ON FUNCTION webhook.form_schema(jsonb, boolean) IS 'the JSON Schema of payloads in a form';
 
@@ -301,8 +342,10 @@ COMMENT ON FUNCTION webhook.template_schema(jsonb, jsonb) IS 'the JSON Schema of
 -- The mapping of an account counts for all messages; those of profiles and events, which may be set without integration, for
 -- some.  The constants of mappings without an integration may be another role's.
 CREATE FUNCTION webhook.mapping_schema(integration text, entity_type text, payload jsonb) RETURNS jsonb
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    RETURN (
     WITH mappings AS (
         SELECT s.kind = 'account' AS always, s.integration IS NOT NULL AS known,
                CASE WHEN jsonb_typeof(s.value) = 'object' THEN s.value -> $2 WHEN $2 = 'guest' THEN s.value END AS entries
@@ -322,32 +365,38 @@ AS $$
                bool_or(m.always) AS always
         FROM merged AS m HAVING count(*) > 0)
     SELECT COALESCE((SELECT CASE WHEN m.always THEN m.schema ELSE webhook.any_schema(jsonb_build_array(m.schema, $3)) END
-                     FROM mapped AS m), $3);
+                     FROM mapped AS m), $3));
+END
 $$;
 COMMENT ON FUNCTION webhook.mapping_schema(text, text, jsonb) IS 'the JSON Schema of what the mappings of an integration make of a payload';
 
 CREATE FUNCTION webhook.shaped_schema(integration text, entity_type text, payload jsonb, complete boolean) RETURNS jsonb
-    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    RETURN (
     WITH form AS (
         SELECT COALESCE((SELECT webhook.form_schema(s.value, $4) FROM webhook.shape AS s
                          WHERE s.integration = $1 AND s.kind = 'form' AND s.target = $2), $3) AS schema)
     SELECT COALESCE((SELECT webhook.template_schema(s.value, f.schema) FROM webhook.shape AS s
                      WHERE s.integration = $1 AND s.kind = 'template' AND s.target = $2),
                     webhook.mapping_schema($1, $2, f.schema), f.schema)
-    FROM form AS f;
+    FROM form AS f);
+END
 $$;
 COMMENT ON FUNCTION webhook.shaped_schema(text, text, jsonb, boolean) IS 'the JSON Schema of what an integration makes of a payload';
 
 -- The values before a change: the whole payload, or those of its members that have changed.
 CREATE FUNCTION webhook.previous_schema(previous text, action text, payload jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN $1 = 'row' AND $2 IN ('update', 'delete') THEN $3
         WHEN $1 = 'changed' AND $2 = 'update' AND $3 ? 'anyOf' THEN jsonb_build_object('anyOf', (
             SELECT jsonb_agg(webhook.previous_schema($1, $2, a.schema)) FROM jsonb_array_elements($3 -> 'anyOf') AS a (schema)))
         WHEN $1 = 'changed' AND $2 = 'update' THEN $3 - 'required' END;
+END
 $$;
 COMMENT ON FUNCTION webhook.previous_schema(text, text, jsonb) IS 'the JSON Schema of former values; null if there are none';
 
@@ -512,9 +561,10 @@ AS $$
         FROM (SELECT DISTINCT w.owner FROM webhooks AS w) AS o CROSS JOIN webhook.watch AS t GROUP BY 1, 2),
     subscribed AS (
         SELECT w.id, w.method, w.batch_size, t.entity_type || '.' || a.action AS event
-        FROM webhooks AS w JOIN watched AS t ON t.owner = w.owner AND t.readable
+        FROM webhooks AS w CROSS JOIN LATERAL unnest(w.events) AS e (event)
+             JOIN watched AS t ON t.owner = w.owner AND t.readable
              CROSS JOIN unnest('{create,update,delete}'::text[]) AS a (action)
-        WHERE webhook.subscribes(w.events, t.entity_type || '.' || a.action)
+        WHERE e.event = '*' OR right(e.event, 2) = '.*' AND starts_with(t.entity_type || '.' || a.action, left(e.event, -1))
         UNION
         SELECT w.id, w.method, w.batch_size, e.event
         FROM webhooks AS w CROSS JOIN LATERAL unnest(w.events) AS e (event)
