@@ -60,7 +60,7 @@ override with_llvm = no
 EXTRA_CLEAN = src/*.o src/*/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
 # Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
-own_goals = help test test-bare test-neighbours test-pages test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
+own_goals = help test test-bare test-neighbours test-pages test-metrics test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
 	matrix lint format dist deb
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(own_goals),$(MAKECMDGOALS)),all),)
@@ -136,6 +136,10 @@ test-neighbours:
 test-pages:
 	@sh $(src_top)/test/run browser
 
+# The metrics and the alerts with Debian's Prometheus, which is unpacked and not installed.
+test-metrics:
+	@sh $(src_top)/test/run metrics
+
 # The tests that take long: 50 rounds of killing under load.
 test-chaos:
 	@TESTS=server_crash WEBHOOK_CHAOS_ROUNDS=$${WEBHOOK_CHAOS_ROUNDS:-50} sh $(src_top)/test/run tap
@@ -199,4 +203,4 @@ dist:
 
 endif
 
-.PHONY: installing help test test-bare test-neighbours test-pages test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist deb
+.PHONY: installing help test test-bare test-neighbours test-pages test-metrics test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench matrix lint format dist deb
