@@ -29,8 +29,27 @@ CREATE FUNCTION webhook.histogram_quantile(histogram bigint[], quantile double p
 COMMENT ON FUNCTION webhook.histogram_quantile(bigint[], double precision) IS
     'the duration, in seconds, below which this part of the values of a histogram lies; about right';
 
--- Rows are differences between the counters in successive rows; the newest counters are those of the webhook itself.  The first
--- row of webhooks from before the history was introduced has no time.
+-- The counters of a webhook in the order of seq; the last ones are those of the webhook itself.  Without search_path, so that it
+-- can be inlined.
+CREATE FUNCTION webhook.activity_counters(id bigint, period text)
+RETURNS TABLE (recorded_at timestamptz, seq bigint, delivered bigint, failed bigint, attempts bigint, dropped bigint,
+               outcomes bigint[], durations bigint[], latencies bigint[], duration_us bigint, latency_us bigint)
+    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+AS $$
+    SELECT m.recorded_at, m.seq, m.delivered, m.failed, m.attempts, m.dropped, m.outcomes, m.durations, m.latencies, m.duration_us, m.latency_us
+    FROM (SELECT * FROM webhook.activity_minute UNION ALL SELECT * FROM webhook.activity_minute_1) AS m WHERE m.webhook_id = $1 AND $2 = 'minute'
+    UNION ALL
+    SELECT h.recorded_at, h.seq, h.delivered, h.failed, h.attempts, h.dropped, h.outcomes, h.durations, h.latencies, h.duration_us, h.latency_us
+    FROM (SELECT * FROM webhook.activity_hour UNION ALL SELECT * FROM webhook.activity_hour_1) AS h WHERE h.webhook_id = $1 AND $2 = 'hour'
+    UNION ALL
+    (SELECT c.recorded_at, c.seq, c.delivered, c.failed, c.attempts, c.dropped, c.outcomes, c.durations, c.latencies, c.duration_us, c.latency_us
+     FROM (SELECT * FROM webhook.health UNION ALL SELECT * FROM webhook.health_1) AS c
+     WHERE c.webhook_id = $1 ORDER BY c.seq DESC LIMIT 1);
+$$;
+COMMENT ON FUNCTION webhook.activity_counters(bigint, text) IS
+    'the counters of a webhook at the end of each minute or hour in which anything was done';
+
+-- Rows are differences between the counters in successive rows; the first row of webhooks from before the history was introduced has no time.
 CREATE FUNCTION webhook.activity(id bigint, period text)
 RETURNS TABLE (since timestamptz, delivered bigint, failed bigint, attempts bigint, dropped bigint, outcomes bigint[],
                durations bigint[], latencies bigint[], duration_us bigint, latency_us bigint)
@@ -49,15 +68,7 @@ AS $$
                  lag(a.outcomes) OVER w AS outcomes_before, lag(a.durations) OVER w AS durations_before,
                  lag(a.latencies) OVER w AS latencies_before, lag(a.duration_us) OVER w AS duration_us_before,
                  lag(a.latency_us) OVER w AS latency_us_before
-          FROM (SELECT m.* FROM webhook.activity_minute AS m WHERE m.webhook_id = $1 AND $2 = 'minute'
-                UNION ALL SELECT m.* FROM webhook.activity_minute_1 AS m WHERE m.webhook_id = $1 AND $2 = 'minute'
-                UNION ALL SELECT h.* FROM webhook.activity_hour AS h WHERE h.webhook_id = $1 AND $2 = 'hour'
-                UNION ALL SELECT h.* FROM webhook.activity_hour_1 AS h WHERE h.webhook_id = $1 AND $2 = 'hour'
-                UNION ALL
-                (SELECT c.webhook_id, c.recorded_at, c.recorded_at, c.seq, c.delivered, c.failed, c.attempts, c.dropped,
-                        c.outcomes, c.durations, c.latencies, c.duration_us, c.latency_us
-                 FROM (SELECT * FROM webhook.health UNION ALL SELECT * FROM webhook.health_1) AS c
-                 WHERE c.webhook_id = $1 ORDER BY c.seq DESC LIMIT 1)) AS a
+          FROM webhook.activity_counters($1, $2) AS a
           WINDOW w AS (ORDER BY a.seq)) AS d
     WHERE d.recorded_at > now() - CASE WHEN $2 = 'minute' THEN interval '2 hours' ELSE interval '14 days' END
       AND (d.delivered, d.failed, d.attempts, d.dropped) IS DISTINCT FROM

@@ -1,66 +1,35 @@
 -- HTML pages: complete documents without scripts and without anything from elsewhere.  All data is escaped by
--- html(), and a Content-Security-Policy blocks whatever might get past it.
+-- html(), and a Content-Security-Policy blocks whatever might get past it.  Texts: src/api/page_text.c.
 
 CREATE FUNCTION webhook.html(value text) RETURNS text
-    LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
-AS $$
-    SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(
-        coalesce(value, ''), '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;');
-$$;
+    LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_html';
 COMMENT ON FUNCTION webhook.html(text) IS 'a text with which HTML shows just that text';
 
 -- Names can be in any language; <bdi> keeps those written from right to left from moving what is around them.
 CREATE FUNCTION webhook.page_name(value text) RETURNS text
-    LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
-AS $$
-    SELECT '<bdi>' || webhook.html(CASE WHEN pg_catalog.length(value) > 200 THEN pg_catalog.left(value, 200) || '...' ELSE value END) || '</bdi>';
-$$;
+    LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_page_name';
 COMMENT ON FUNCTION webhook.page_name(text) IS 'a name, or a short text, in a page';
 
 CREATE FUNCTION webhook.page_number(value numeric) RETURNS text
-    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
-AS $$
-    SELECT CASE WHEN value >= 10000000 THEN pg_catalog.to_char(value / 1000000, 'FM999G999G990D0') || ' M'
-                ELSE pg_catalog.to_char(coalesce(value, 0), 'FM999G999G999G999G990') END;
-$$;
+    LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_page_number';
 COMMENT ON FUNCTION webhook.page_number(numeric) IS 'a number in a page';
 
 CREATE FUNCTION webhook.page_seconds(seconds double precision) RETURNS text
-    LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
-AS $$
-    SELECT CASE WHEN seconds IS NULL THEN '-'
-                WHEN seconds < 0.0095 THEN pg_catalog.round(seconds::numeric * 1000, 1) || ' ms'
-                WHEN seconds < 0.9995 THEN pg_catalog.round(seconds::numeric * 1000) || ' ms'
-                WHEN seconds < 9.95 THEN pg_catalog.round(seconds::numeric, 1) || ' s'
-                WHEN seconds < 100 THEN pg_catalog.round(seconds::numeric) || ' s'
-                WHEN seconds < 5400 THEN pg_catalog.round(seconds::numeric / 60) || ' min'
-                WHEN seconds < 172800 THEN pg_catalog.round(seconds::numeric / 3600) || ' h'
-                ELSE pg_catalog.round(seconds::numeric / 86400) || ' days' END;
-$$;
+    LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_page_seconds';
 COMMENT ON FUNCTION webhook.page_seconds(double precision) IS 'a duration in a page';
 
 CREATE FUNCTION webhook.page_time(value timestamptz) RETURNS text
-    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
-AS $$
-    SELECT CASE WHEN value IS NULL THEN '-'
-                ELSE pg_catalog.format('<time datetime="%s">%s</time>',
-                                       pg_catalog.to_char(value AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-                                       webhook.html(pg_catalog.to_char(value, 'FMDD Mon YYYY, HH24:MI:SS TZ'))) END;
-$$;
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_page_time';
 COMMENT ON FUNCTION webhook.page_time(timestamptz) IS 'a time with its zone in a page';
 
 CREATE FUNCTION webhook.page_ago(value timestamptz) RETURNS text
-    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
-AS $$
-    SELECT CASE WHEN value IS NULL THEN 'never'
-                ELSE pg_catalog.format('<time datetime="%s" title="%s">%s</time>',
-                                       pg_catalog.to_char(value AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-                                       webhook.html(pg_catalog.to_char(value, 'FMDD Mon YYYY, HH24:MI:SS TZ')),
-                                       CASE WHEN value > pg_catalog.now() + interval '1 second'
-                                            THEN 'in ' || webhook.page_seconds(extract(epoch FROM value - pg_catalog.now())::double precision)
-                                            WHEN value > pg_catalog.now() - interval '1 second' THEN 'now'
-                                            ELSE webhook.page_seconds(extract(epoch FROM pg_catalog.now() - value)::double precision) || ' ago' END) END;
-$$;
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'webhook_page_ago';
 COMMENT ON FUNCTION webhook.page_ago(timestamptz) IS 'how long ago something was, or when it will be, in a page';
 
 CREATE FUNCTION webhook.page_style() RETURNS text
@@ -86,10 +55,10 @@ p{margin:.3rem 0}a{color:var(--link)}small,.soft{color:var(--soft);font-size:.87
 .verdict .soft,.verdict small{color:var(--text)}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.2rem,1fr));gap:.6rem;margin:0 0 1rem;padding:0}
 .tiles div{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.6rem .8rem}
-.tiles dt{color:var(--soft);font-size:.82rem}.tiles dd{margin:0;font-size:1.3rem;line-height:1.3;font-weight:650;font-variant-numeric:tabular-nums;white-space:nowrap}
+.tiles dt{color:var(--soft);font-size:.82rem}.tiles dd{margin:0;font-size:1.25rem;line-height:1.3;font-weight:650;font-variant-numeric:tabular-nums}.tiles small{font-size:.78rem;font-weight:400;white-space:nowrap}
 .tiles .bad dd{color:var(--bad)}.tiles .warn dd{color:var(--warn)}
 section{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.9rem 1.1rem;margin:0 0 1rem}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:0 1rem}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:.9rem 1.2rem}
 figure{margin:0}figcaption{display:flex;flex-wrap:wrap;gap:0 1rem;font-size:.87rem;color:var(--soft)}
 svg{display:block;width:100%;height:7.5rem;margin:.3rem 0 .1rem;border-bottom:1px solid var(--line);background:linear-gradient(var(--line),var(--line)) 0 0/100% 1px no-repeat,linear-gradient(var(--line),var(--line)) 0 50%/100% 1px no-repeat}
 .axis{display:flex;justify-content:space-between;font-size:.78rem;color:var(--soft);font-variant-numeric:tabular-nums}
@@ -110,7 +79,7 @@ summary .badge{margin-right:.4rem}
 form{margin:.8rem 0 0}button{font:inherit;font-weight:650;border-radius:.5rem;border:1px solid var(--link);padding:.6rem 1.1rem;min-height:2.75rem;background:var(--card);color:var(--link);cursor:pointer;width:100%;max-width:28rem}
 button.first{background:var(--link);color:var(--card)}
 :focus-visible{outline:3px solid var(--mark);outline-offset:2px}
-@media (max-width:46rem){.hooks li{grid-template-columns:repeat(3,minmax(0,1fr))}.hooks li>:first-child,.hooks li>:nth-child(2),.why{grid-column:1/-1}.verdict strong{font-size:1.25rem}.facts{grid-template-columns:minmax(0,1fr)}.facts dd{margin-bottom:.4rem}}
+@media (max-width:58rem){.hooks li{grid-template-columns:repeat(3,minmax(0,1fr))}.hooks li>:first-child,.hooks li>:nth-child(2),.why{grid-column:1/-1}.verdict strong{font-size:1.25rem}.facts{grid-template-columns:minmax(0,1fr)}.facts dd{margin-bottom:.4rem}}
 @media print{body{background:#fff}section{break-inside:avoid}}
 $css$;
 $$;
@@ -146,82 +115,19 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.page_tile(text, text, text) IS 'one number of a page';
 
--- What one or several webhooks did in one period, 120 minutes or 336 hours up to now; those in which nothing was done are left out.
-CREATE FUNCTION webhook.page_activity(ids bigint[], period text)
-RETURNS TABLE (slot integer, delivered bigint, failed bigint, durations bigint[], latencies bigint[])
-    LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE WHEN $2 = 'minute' THEN 119 - floor(extract(epoch FROM date_trunc('minute', now()) - a.since) / 60)
-                ELSE 335 - floor((extract(epoch FROM now()) - extract(epoch FROM a.since)) / 3600) END::integer,
-           sum(a.delivered)::bigint, sum(a.attempts - coalesce(a.outcomes[1], 0))::bigint,
-           webhook.counts_sum(a.durations), webhook.counts_sum(a.latencies)
-    FROM unnest($1) AS i (id) CROSS JOIN LATERAL webhook.activity(i.id, $2) AS a
-    GROUP BY 1;
-$$;
-COMMENT ON FUNCTION webhook.page_activity(bigint[], text) IS 'the history of webhooks for the plots of a page';
+-- For minutes the last two hours, for hours the last 14 days; tiles about the last hour come with the minutes only.
+CREATE FUNCTION webhook.page_history(ids bigint[], period text, OUT tiles text, OUT plots text) RETURNS record
+    LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_page_history';
+COMMENT ON FUNCTION webhook.page_history(bigint[], text) IS 'what webhooks did, and how long it took, as tiles and plots';
 
--- Two plots: how many, as stacked bars; and how long, from p50 to p99 on a logarithmic scale.  Their texts are HTML, not SVG, so
--- that they have the same size on any screen.
-CREATE FUNCTION webhook.page_plots(ids bigint[], period text) RETURNS text
-    LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION webhook.page_history_sections(minutes text, hours text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
-DECLARE
-    slots    integer := CASE period WHEN 'minute' THEN 120 ELSE 336 END;
-    highest  bigint;
-    slowest  double precision;
-    good     text;
-    poor     text;
-    spread   text;
-    medians  text;
-    sent     numeric;
-    troubled numeric;
-    p50      double precision;
-    p99      double precision;
-    axis     text;
-BEGIN
-    SELECT max(a.delivered + a.failed), coalesce(sum(a.delivered), 0), coalesce(sum(a.failed), 0),
-           max(webhook.histogram_quantile(a.latencies, 0.99)),
-           webhook.histogram_quantile(webhook.counts_sum(a.latencies), 0.5), webhook.histogram_quantile(webhook.counts_sum(a.latencies), 0.99)
-      INTO highest, sent, troubled, slowest, p50, p99
-      FROM webhook.page_activity(ids, period) AS a WHERE a.slot BETWEEN 0 AND slots - 1;
-    highest := greatest(highest, 1);
-    slowest := greatest(slowest, 0.1);
-    SELECT string_agg(format('M%s 100h.8v-%sh-.8z', a.slot, round(100.0 * a.delivered / highest, 2)), '') FILTER (WHERE a.delivered > 0),
-           string_agg(format('M%s %sh.8v-%sh-.8z', a.slot, round(100 - 100.0 * a.delivered / highest, 2),
-                             greatest(2, round(100.0 * a.failed / highest, 2))), '') FILTER (WHERE a.failed > 0),
-           string_agg(format('M%s %sh.8V%sh-.8z', a.slot, a.y50, least(a.y50 - 1.5, a.y99)), '') FILTER (WHERE a.y50 IS NOT NULL),
-           string_agg(format('M%s %sh.8v3h-.8z', a.slot, a.y50 - 1.5), '') FILTER (WHERE a.y50 IS NOT NULL)
-      INTO good, poor, spread, medians
-      FROM (SELECT b.slot, b.delivered, b.failed,
-                   round(98 - 96 * CASE WHEN b.p50 > 0.0005 THEN ln(b.p50 / 0.0005) / ln(slowest / 0.0005) WHEN b.p50 >= 0 THEN 0 END::numeric, 2) AS y50,
-                   round(98 - 96 * CASE WHEN b.p99 > 0.0005 THEN ln(b.p99 / 0.0005) / ln(slowest / 0.0005) ELSE 0 END::numeric, 2) AS y99
-            FROM (SELECT c.*, webhook.histogram_quantile(c.latencies, 0.5) AS p50, webhook.histogram_quantile(c.latencies, 0.99) AS p99
-                  FROM webhook.page_activity(ids, period) AS c WHERE c.slot BETWEEN 0 AND slots - 1) AS b ORDER BY b.slot) AS a;
-    axis := CASE period WHEN 'minute' THEN '<div class="axis"><span>2 hours ago</span><span>1 hour ago</span><span>now</span></div>'
-                        ELSE '<div class="axis"><span>14 days ago</span><span>7 days ago</span><span>now</span></div>' END;
-    RETURN format('<div class="pair"><figure><figcaption><span class="key k1">%1$s delivered</span><span class="key k2">%2$s failed attempts</span>'
-                  '</figcaption><div class="axis"><span>%3$s per %4$s</span></div>'
-                  '<svg viewBox="0 0 %5$s 100" preserveAspectRatio="none" role="img" aria-label="Deliveries per %4$s: %1$s delivered, %2$s failed attempts, at most %3$s per %4$s">'
-                  '<path class="f1" d="%6$s"/><path class="f2" d="%7$s"/></svg>%8$s</figure>',
-                  webhook.page_number(sent), webhook.page_number(troubled), webhook.page_number(highest), period, slots,
-                  coalesce(good, ''), coalesce(poor, ''), axis)
-        || format('<figure><figcaption><span class="key k3">median %1$s</span><span class="key k4">up to p99 %2$s</span>'
-                  '</figcaption><div class="axis"><span>%3$s from change to delivery</span></div>'
-                  '<svg viewBox="0 0 %4$s 100" preserveAspectRatio="none" role="img" aria-label="Time from the change to its delivery: median %1$s, p99 %2$s">'
-                  '<path class="f4" d="%5$s"/><path class="f3" d="%6$s"/></svg>%7$s</figure></div>',
-                  webhook.page_seconds(p50), webhook.page_seconds(p99), webhook.page_seconds(slowest), slots,
-                  coalesce(spread, ''), coalesce(medians, ''), axis);
-END
+    SELECT E'<section aria-labelledby="minutes"><h2 id="minutes">The last two hours</h2>\n' || minutes || E'</section>\n'
+        || E'<section aria-labelledby="hours"><h2 id="hours">The last 14 days</h2>\n' || hours || E'</section>\n';
 $$;
-COMMENT ON FUNCTION webhook.page_plots(bigint[], text) IS 'what webhooks did, and how long it took, as pictures';
-
-CREATE FUNCTION webhook.page_activity_sections(ids bigint[]) RETURNS text
-    LANGUAGE sql STABLE STRICT PARALLEL UNSAFE
-AS $$
-    SELECT E'<section aria-labelledby="minutes"><h2 id="minutes">The last two hours</h2>\n' || webhook.page_plots(ids, 'minute') || E'</section>\n'
-        || E'<section aria-labelledby="hours"><h2 id="hours">The last 14 days</h2>\n' || webhook.page_plots(ids, 'hour') || E'</section>\n';
-$$;
-COMMENT ON FUNCTION webhook.page_activity_sections(bigint[]) IS 'the pictures of a page';
+COMMENT ON FUNCTION webhook.page_history_sections(text, text) IS 'the pictures of a page';
 
 -- The webhooks that a role may see, or one of them, with what their state means.  gives_up_at is when the schedule of one that
 -- fails will be used up, if every probe fails.
@@ -312,6 +218,28 @@ END
 $$;
 COMMENT ON FUNCTION webhook.page_item(record) IS 'a row of page_webhooks() in a list';
 
+-- For what comes after the first hundred.
+CREATE FUNCTION webhook.page_line(w record) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN '<li><span class="badge ' || w.level || '">' || w.state || '</span> <a href="?webhook_id=' || w.id || '">'
+        || webhook.page_title(w.id, w.app, w.name) || E'</a></li>\n';
+END
+$$;
+COMMENT ON FUNCTION webhook.page_line(record) IS 'a row of page_webhooks() in a short list';
+
+CREATE FUNCTION webhook.page_list(title text, id text, items text, more text, more_count bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN items IS NULL THEN ''
+                ELSE '<section aria-labelledby="' || id || '"><h2 id="' || id || '">' || title || '</h2><ul class="hooks">' || items || '</ul>'
+                     || CASE WHEN more IS NULL THEN ''
+                             ELSE '<details><summary>' || webhook.page_number(more_count) || ' more</summary><ul class="list">' || more || '</ul></details>' END
+                     || E'</section>\n' END;
+$$;
+COMMENT ON FUNCTION webhook.page_list(text, text, text, text, bigint) IS 'a list of webhooks as a section of a page';
+
 -- The worker of this database.  Its error may contain values of messages, so it is for roles that may read stat_workers.
 CREATE FUNCTION webhook.page_worker(role oid, OUT level text, OUT words text) RETURNS record
     LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -356,17 +284,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.page_notifications(oid, bigint) IS 'the latest notifications that a role may see, of one webhook or all, as HTML';
 
-CREATE FUNCTION webhook.page_totals(ids bigint[]) RETURNS text
-    LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT webhook.page_tile('delivered, 1 h', webhook.page_number(sum(a.delivered)))
-        || webhook.page_tile('failures, 1 h', webhook.page_number(sum(a.failed)), CASE WHEN sum(a.failed) > 0 THEN 'warn' ELSE 'ok' END)
-        || webhook.page_tile('latency, median', webhook.page_seconds(webhook.histogram_quantile(webhook.counts_sum(a.latencies), 0.5)))
-        || webhook.page_tile('latency, p99', webhook.page_seconds(webhook.histogram_quantile(webhook.counts_sum(a.latencies), 0.99)))
-    FROM webhook.page_activity($1, 'minute') AS a WHERE a.slot >= 60;
-$$;
-COMMENT ON FUNCTION webhook.page_totals(bigint[]) IS 'what webhooks did in the last hour, as HTML';
-
 -- For a role that sees only some webhooks, their history is added up; for all of them there is a sum already.
 CREATE FUNCTION webhook.page_overview(role oid) RETURNS text
     LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -374,8 +291,9 @@ AS $$
 DECLARE
     worker   record := webhook.page_worker(role);
     s        record;
-    history  bigint[];
-    problems text := '';
+    ids      bigint[];
+    minutes  record;
+    hours    record;
     verdict  text;
     level    text;
     title    text := 'Webhooks of ' || current_database();
@@ -384,16 +302,21 @@ BEGIN
            count(*) FILTER (WHERE w.state = 'unsure') AS unsure, count(*) FILTER (WHERE w.state = 'late') AS late,
            count(*) FILTER (WHERE w.active) AS active, sum(w.pending) AS pending, sum(w.buffered) AS buffered, max(w.oldest) AS oldest,
            bool_or(w.estimated) AS estimated,
-           string_agg(webhook.page_item(w), '' ORDER BY w.level = 'bad' DESC, w.level = 'warn' DESC, w.last_failure_at DESC NULLS LAST, w.id)
-               FILTER (WHERE w.level IN ('bad', 'warn')) AS troubled,
-           string_agg(webhook.page_item(w), '' ORDER BY w.nth) FILTER (WHERE w.level IN ('ok', 'off') AND w.nth <= 100) AS others,
-           string_agg(webhook.page_item(w), '' ORDER BY w.nth) FILTER (WHERE w.level IN ('ok', 'off') AND w.nth > 100) AS rest,
-           count(*) FILTER (WHERE w.level IN ('ok', 'off') AND w.nth > 100) AS rest_count,
-           (array_agg(w.id ORDER BY greatest(w.last_success_at, w.last_failure_at) DESC NULLS LAST, w.id))[1:100] AS ids
+           string_agg(webhook.page_item(w), '' ORDER BY w.nth) FILTER (WHERE w.troubled AND w.nth <= 100) AS troubled,
+           string_agg(webhook.page_line(w), '' ORDER BY w.nth) FILTER (WHERE w.troubled AND w.nth > 100) AS troubled_more,
+           count(*) FILTER (WHERE w.troubled) - 100 AS troubled_count,
+           string_agg(webhook.page_item(w), '' ORDER BY w.nth) FILTER (WHERE NOT w.troubled AND w.nth <= 100) AS others,
+           string_agg(webhook.page_line(w), '' ORDER BY w.nth) FILTER (WHERE NOT w.troubled AND w.nth > 100) AS others_more,
+           count(*) FILTER (WHERE NOT w.troubled) - 100 AS others_count,
+           array_agg(w.id) AS ids
       INTO s
-      FROM (SELECT p.*, row_number() OVER (PARTITION BY p.level IN ('ok', 'off') ORDER BY p.level = 'off', lower(p.app), lower(p.name), p.id) AS nth
-            FROM webhook.page_webhooks(role, NULL) AS p) AS w;
-    history := CASE WHEN s.webhooks = (SELECT count(*) FROM webhook.webhook) THEN '{0}' ELSE coalesce(s.ids, '{}') END;
+      FROM (SELECT p.*, t.troubled, row_number() OVER (PARTITION BY t.troubled ORDER BY p.level IN ('warn', 'off'),
+                   CASE WHEN t.troubled THEN p.last_failure_at END DESC NULLS LAST, lower(p.app), lower(p.name), p.id) AS nth
+            FROM webhook.page_webhooks(role, NULL) AS p
+            CROSS JOIN LATERAL (SELECT p.level IN ('bad', 'warn')) AS t (troubled)) AS w;
+    ids := CASE WHEN s.webhooks = (SELECT count(*) FROM webhook.webhook) THEN '{0}' ELSE coalesce(s.ids, '{}') END;
+    minutes := webhook.page_history(ids, 'minute');
+    hours := webhook.page_history(ids, 'hour');
 
     level := CASE WHEN worker.level = 'bad' OR s.deactivated + s.failing > 0 THEN 'bad'
                   WHEN worker.level = 'warn' OR s.unsure + s.late > 0 THEN 'warn' ELSE 'ok' END;
@@ -410,20 +333,15 @@ BEGIN
         webhook.page_header('Webhooks of ' || webhook.page_name(current_database())) || '<main>'
         || '<div class="verdict ' || level || '" role="status"><strong>' || verdict || '.</strong>' || worker.words
         || CASE WHEN s.webhooks = 0 THEN ' The function webhook.create_webhook() makes one.' ELSE '' END || E'</div>\n'
-        || '<dl class="tiles">' || webhook.page_totals(history)
+        || '<dl class="tiles">' || minutes.tiles
         || webhook.page_tile('waiting', CASE WHEN s.estimated THEN '&asymp; ' ELSE '' END || webhook.page_number(s.pending))
         || webhook.page_tile('oldest waits', webhook.page_seconds(extract(epoch FROM s.oldest)::double precision),
                              CASE WHEN s.oldest > '5 min' THEN 'warn' ELSE 'ok' END)
         || webhook.page_tile('buffered', webhook.page_number(s.buffered), CASE WHEN s.buffered > 0 THEN 'warn' ELSE 'ok' END)
         || webhook.page_tile('active', webhook.page_number(s.active) || ' <small>of ' || webhook.page_number(s.webhooks) || '</small>') || E'</dl>\n'
-        || CASE WHEN s.troubled IS NULL THEN ''
-                ELSE '<section aria-labelledby="trouble"><h2 id="trouble">What needs attention</h2><ul class="hooks">' || s.troubled || E'</ul></section>\n' END
-        || webhook.page_activity_sections(history)
-        || CASE WHEN s.others IS NULL THEN ''
-                ELSE '<section aria-labelledby="others"><h2 id="others">' || CASE WHEN s.troubled IS NULL THEN 'Webhooks' ELSE 'The other webhooks' END
-                     || '</h2><ul class="hooks">' || s.others || '</ul>'
-                     || CASE WHEN s.rest IS NULL THEN '' ELSE '<details><summary>' || s.rest_count || ' more</summary><ul class="hooks">' || s.rest || '</ul></details>' END
-                     || E'</section>\n' END
+        || webhook.page_list('What needs attention', 'trouble', s.troubled, s.troubled_more, s.troubled_count)
+        || webhook.page_history_sections(minutes.plots, hours.plots)
+        || webhook.page_list(CASE WHEN s.troubled IS NULL THEN 'Webhooks' ELSE 'The other webhooks' END, 'others', s.others, s.others_more, s.others_count)
         || coalesce(webhook.page_notifications(role, NULL), '')
         || '</main>');
 END
@@ -446,8 +364,8 @@ AS $$
                || '</span>' || webhook.page_name(l.event) || ' <small>' || webhook.page_ago(l.attempted_at) || ' &middot; '
                || webhook.page_seconds(extract(epoch FROM l.duration)::double precision) || ' &middot; attempt ' || l.attempt || '</small></summary>'
                || CASE WHEN l.error <> '' THEN '<p class="why">' || webhook.page_name(l.error) || '</p>' ELSE '' END
-               || '<p class="soft">Message ' || l.message_id || ', sent ' || webhook.page_time(l.attempted_at) || coalesce(' to ' || webhook.page_name(l.remote_address), '')
-               || coalesce(' by HTTP/' || webhook.html(nullif(l.http_version, '')), '') || '</p>'
+               || '<p class="soft">Message ' || l.message_id || ', sent ' || webhook.page_time(l.attempted_at) || CASE WHEN l.remote_address <> '' THEN ' to ' || webhook.page_name(l.remote_address) ELSE '' END
+               || CASE WHEN l.http_version <> '' THEN ' by HTTP/' || webhook.html(l.http_version) ELSE '' END || '</p>'
                || webhook.page_code('Request', l.method || ' ' || l.url || E'\n' || coalesce(l.request_headers, ''))
                || webhook.page_code('Body', l.request_body)
                || webhook.page_code('Answer', 'Status ' || l.status || E'\n' || coalesce(l.response_headers, ''))
@@ -511,6 +429,8 @@ DECLARE
                                   WHEN 'nothing yet' THEN 'Nothing has been sent yet' ELSE 'All is well' END;
     waiting  text := webhook.page_undelivered(w.id);
     requests text := webhook.page_requests(w.id);
+    minutes  record := webhook.page_history(ARRAY[w.id], 'minute');
+    hours    record := webhook.page_history(ARRAY[w.id], 'hour');
 BEGIN
     RETURN webhook.page_document(verdict || ' - ' || coalesce(nullif(w.name, ''), w.app), level, 'none',
         webhook.page_header(webhook.page_title(w.id, w.app, w.name)) || '<main>'
@@ -518,7 +438,7 @@ BEGIN
         || CASE w.state WHEN 'off' THEN 'Deactivated by hand ' || webhook.page_ago(w.deactivated_at) || '.'
                         ELSE coalesce(nullif(webhook.page_why(w), ''), 'Last success ' || webhook.page_ago(w.last_success_at) || '.') END
         || CASE WHEN worker.level = 'ok' THEN '' ELSE '<br>' || worker.words END || E'</div>\n'
-        || '<dl class="tiles">' || webhook.page_totals(ARRAY[w.id])
+        || '<dl class="tiles">' || minutes.tiles
         || webhook.page_tile(CASE WHEN w.active THEN 'waiting' ELSE 'buffered' END,
                              CASE WHEN w.estimated THEN '&asymp; ' ELSE '' END || webhook.page_number(w.pending + w.buffered))
         || webhook.page_tile('oldest waits', webhook.page_seconds(extract(epoch FROM w.oldest)::double precision))
@@ -528,11 +448,12 @@ BEGIN
         || '<section aria-labelledby="facts"><h2 id="facts">The webhook</h2><dl class="facts"><dt>Sends</dt><dd>' || webhook.page_name(w.event)
         || '</dd><dt>To</dt><dd>' || webhook.page_name(w.method || ' ' || w.url) || '</dd><dt>Last success</dt><dd>' || webhook.page_time(w.last_success_at)
         || '</dd><dt>Last failure</dt><dd>' || webhook.page_time(w.last_failure_at) || E'</dd></dl></section>\n'
-        || webhook.page_activity_sections(ARRAY[w.id])
+        || CASE level WHEN 'ok' THEN '' ELSE webhook.page_calls(w) END
+        || webhook.page_history_sections(minutes.plots, hours.plots)
         || '<section aria-labelledby="requests"><h2 id="requests">The last ten requests</h2>' || coalesce(requests, '<p>There are none.</p>') || E'</section>\n'
         || CASE WHEN waiting IS NULL THEN ''
                 ELSE '<section aria-labelledby="waiting"><h2 id="waiting">Not delivered, the oldest first</h2><ul class="list">' || waiting || E'</ul></section>\n' END
-        || webhook.page_calls(w) || coalesce(webhook.page_notifications(role, w.id), '') || '</main>');
+        || CASE level WHEN 'ok' THEN webhook.page_calls(w) ELSE '' END || coalesce(webhook.page_notifications(role, w.id), '') || '</main>');
 END
 $$;
 COMMENT ON FUNCTION webhook.page_webhook(record, oid) IS 'the page about a row of page_webhooks()';

@@ -25,6 +25,7 @@ my %benchmarks = (
 	P10 => \&Bench::Idle::cost_of_nothing,
 	P14 => \&Bench::Backfill::beside_live_messages,
 	P16 => \&Bench::Capture::former_values,
+	P17 => \&Bench::Look::many_webhooks,
 	P18 => \&Bench::Capture::expressions,
 	HELD => \&Bench::Drain::held_snapshot,
 	C35 => \&Bench::Look::pages,

@@ -91,8 +91,11 @@ sql(q{SELECT made_up(n, 1, n % 100 = 0) FROM generate_series(7, 1000) AS n});
 page('thousand', 'status_page()');
 $node->stop;
 
+# The directory for temporary files may belong to root, and the path of Chromium's socket must be short.
+local $ENV{TMPDIR} = PostgreSQL::Test::Utils::tempdir_short();
+local $ENV{HOME} = $dir;
 my ($said, $errors);
 my $done = IPC::Run::run([ 'node', "$dir/look.js", $chromium, @pages ], '>', \$said, '2>', \$errors);
 ok($done, 'X12: the browser has looked at ' . scalar(@pages) . ' pages') or diag($errors);
-is($said, '', 'X12, M8: and has found nothing wrong');
+is($done ? $said : 'nothing', '', 'X12, M8: and has found nothing wrong');
 done_testing();

@@ -24,7 +24,7 @@ sub none
 }
 
 # Parts of functions that have a search_path, which are inlined there; no other role may execute them.
-my $inlined = '(html|page_name|page_number|page_seconds|page_time|page_ago|page_style|page_header|page_code|page_tile|page_title|page_activity_sections|metrics_label)';
+my $inlined = '(page_style|page_header|page_code|page_tile|page_title|page_list|page_history_sections|activity_counters|metrics_label)';
 
 # What exists after CREATE EXTENSION
 

@@ -52,7 +52,8 @@ sub refusing
 {
 	my ($database, $name) = @_;
 	my %working = map { $_ => 1 } qw(access_hidden access_problem attempt_outcomes counts_add counts_subtract emit histogram_bounds
-		histogram_quantile notify_payment outbox_backlog outbox_unread run_followers worker_slots worker_states);
+		histogram_quantile html notify_payment outbox_backlog outbox_unread page_ago page_history page_name page_number page_seconds
+		page_time run_followers worker_slots worker_states);
 
 	$node->safe_psql($database, q{
 		CREATE OR REPLACE FUNCTION refuses(command text) RETURNS boolean LANGUAGE plpgsql AS $$

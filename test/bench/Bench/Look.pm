@@ -1,5 +1,6 @@
 # C35: what a page of the API costs with 100,000 guests whose event and profile are expressions.
 # C41: what it costs to look at a long backlog, and what the drain loses by it.
+# P17: status_page() and metrics() with 1,000 webhooks that have been sending for two weeks.
 
 package Bench::Look;
 
@@ -70,6 +71,40 @@ sub pages
 			baseline => '',
 			value    => $ms,
 			goal     => '< 50');
+	}
+}
+
+sub many_webhooks
+{
+	my $report = shift;
+	my $cluster = Bench::Cluster->new;
+	my $counts = 'ARRAY[i, 0, 0, i / 9], ARRAY[0, 0, i, i / 9, 1], ARRAY[0, 0, 0, i, i / 8, 1]';
+
+	$cluster->sql(
+		q{SELECT count(webhook.create_webhook('app ' || i % 40, 'guest.*', 'https://host' || i || '.example.com/', name => 'webhook ' || i))
+			FROM generate_series(1, 1000) AS i},
+		"INSERT INTO webhook.activity_minute SELECT w, date_trunc('minute', now()) - (126 - i) * interval '1 min', now(), i, i, 0, i + i / 9, 0, $counts, 0, 0
+			FROM generate_series(0, 1000) AS w, generate_series(1, 125) AS i",
+		"INSERT INTO webhook.activity_hour SELECT w, date_trunc('hour', now()) - (337 - i) * interval '1 hour', now(), i, i, 0, i + i / 9, 0, $counts, 0, 0
+			FROM generate_series(0, 1000) AS w, generate_series(1, 336) AS i",
+		"INSERT INTO webhook.health (webhook_id, seq, delivered, attempts, recorded_at, outcomes, durations, latencies, last_success_at, failing_since)
+			SELECT w, i, i, i + i / 9, date_trunc('minute', now()), $counts, now(), CASE WHEN w % 100 = 0 THEN now() END
+			FROM generate_series(0, 1000) AS w, generate_series(400, 400) AS i",
+		'VACUUM ANALYZE');
+	for my $look ('status_page()', 'metrics()')
+	{
+		my %ms = ('first of a session' => best($cluster, "SELECT octet_length(webhook.$look)"), 'again' => best_again($cluster, "SELECT octet_length(webhook.$look)"));
+
+		for my $when ('first of a session', 'again')
+		{
+			$report->add(
+				id       => 'P17',
+				what     => "$look of 1,000 webhooks, $when, ms",
+				ours     => sprintf('%.1f', $ms{$when}),
+				baseline => '',
+				value    => $ms{$when},
+				goal     => '< 100');
+		}
 	}
 }
 
