@@ -82,3 +82,7 @@ SELECT webhook.get_events(:'crm_key', fields => 'uid,name', ignore_fields_mappin
 SELECT webhook.get_events(:'newsletter_key') AS none_for_the_newsletter;
 
 SELECT name, profiles, api_profiles, active_profiles, webhooks, api_key_too_old FROM webhook.get_integrations();
+
+\echo '--- All of this as a document, for version control; a copy of the database can be configured with it.'
+SELECT webhook.export_config(true) - 'settings' AS document \gset
+SELECT count(*) AS differences FROM webhook.apply_config(:'document');

@@ -46,7 +46,8 @@ CREATE TABLE webhook.webhook (
     signature             text,
     challenge             boolean NOT NULL DEFAULT false,
     activated_at          timestamptz,    -- again, by a user; agreements from before are void
-    oauth                 jsonb           -- how access tokens are requested
+    oauth                 jsonb,          -- how access tokens are requested
+    managed_by            text            -- the document that it was configured by, see apply_config()
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';
@@ -80,7 +81,8 @@ CREATE TABLE webhook.watch (
     search_path text NOT NULL,
     numbers     jsonb,          -- attribute numbers of the columns in columns and exclude, to detect renaming; with key '' those of
                                 -- the primary key if that is the id, to detect that it is replaced
-    name        text            -- of the relation, to detect that another relation has taken it
+    name        text,           -- of the relation, to detect that another relation has taken it
+    managed_by  text
 );
 COMMENT ON TABLE webhook.watch IS 'the watched tables and their settings';
 

@@ -11,7 +11,8 @@ CREATE TABLE webhook.integration (
     created_at         timestamptz NOT NULL DEFAULT pg_catalog.now(),
     previous_api_key_id    text,
     previous_api_key_hash  bytea,
-    previous_api_key_until timestamptz
+    previous_api_key_until timestamptz,
+    managed_by             text
 );
 COMMENT ON TABLE webhook.integration IS 'the integrations; only hashes of their API keys are stored';
 
@@ -40,7 +41,8 @@ CREATE TABLE webhook.event_override (
     integration     text REFERENCES webhook.integration ON UPDATE CASCADE ON DELETE CASCADE,
     send_on_payment boolean NOT NULL,
     only_paid       boolean NOT NULL,
-    owner           regrole NOT NULL
+    owner           regrole NOT NULL,
+    managed_by      text
 );
 COMMENT ON TABLE webhook.event_override IS 'events that do not use the integration of their profile';
 
@@ -60,6 +62,7 @@ CREATE TABLE webhook.shape (
     target      text NOT NULL CHECK ((target = '') = (kind = 'account')),
     value       jsonb NOT NULL,
     owner       regrole NOT NULL,
+    managed_by  text,       -- without an integration, else that is managed
     CHECK (integration IS NOT NULL OR kind IN ('profile', 'event'))
 );
 CREATE UNIQUE INDEX shape_idx ON webhook.shape (COALESCE(integration, ''), kind, target);

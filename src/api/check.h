@@ -23,6 +23,8 @@ struct Field
 	int			sqlstate;		/* of errors */
 	Datum		(*check) (const Field *field, Datum value);
 	const char *hint;			/* what is allowed */
+	const char *secrets;		/* NULL: none; "": the value; "*": the members
+								 * of the object; "a,b": these of them */
 };
 
 /* A checker is passed a value of the field's type, not null, and returns the value to store. */

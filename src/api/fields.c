@@ -53,7 +53,7 @@ static const Field fields_table[FIELD_COUNT] =
 	[FIELD_HEADERS] = {
 		"headers", JSONBOID, false, "{}", INVALID, check_headers,
 		"Specify a JSON object of at most 100 request headers, such as {\"Authorization\": \"Bearer ...\"}, "
-		"with strings of printable characters as values."
+		"with strings of printable characters as values.", "*"
 	},
 	[FIELD_FORMAT] = {
 		"format", TEXTOID, false, "entity", INVALID, check_format,
@@ -85,7 +85,7 @@ static const Field fields_table[FIELD_COUNT] =
 	},
 	[FIELD_SECRET] = {
 		"secret", TEXTOID, false, NULL, INVALID, check_secret,
-		SECRET_HINT
+		SECRET_HINT, ""
 	},
 	[FIELD_RETRY_SCHEDULE] = {
 		"retry_schedule", INTERVALARRAYOID, false, NULL, INVALID, check_retry_schedule,
@@ -109,7 +109,7 @@ static const Field fields_table[FIELD_COUNT] =
 	},
 	[FIELD_CLIENT_KEY] = {
 		"client_key", TEXTOID, false, NULL, INVALID, check_private_key,
-		"Specify a private key in PEM format (-----BEGIN PRIVATE KEY-----), together with client_cert."
+		"Specify a private key in PEM format (-----BEGIN PRIVATE KEY-----), together with client_cert.", ""
 	},
 	[FIELD_CA_CERT] = {
 		"ca_cert", TEXTOID, false, NULL, INVALID, check_certificate,
@@ -142,7 +142,7 @@ static const Field fields_table[FIELD_COUNT] =
 	},
 	[FIELD_OAUTH] = {
 		"oauth", JSONBOID, false, NULL, INVALID, check_oauth,
-		OAUTH_HINT
+		OAUTH_HINT, "client_secret,refresh_token"
 	},
 	[FIELD_SIGNATURE] = {
 		"signature", TEXTOID, false, NULL, INVALID, check_signature,
@@ -168,6 +168,20 @@ Oid
 field_column_type(FieldId id)
 {
 	return fields_table[id].type;
+}
+
+void
+field_describe(FieldId id, StringInfo buf)
+{
+	const Field *field = &fields_table[id];
+
+	if (field->required)
+		appendStringInfoString(buf, "\"required\": true");
+	else
+		appendStringInfo(buf, field->type == TEXTOID && field->default_text ? "\"default\": \"%s\"" : "\"default\": %s",
+						 field->default_text ? field->default_text : "null");
+	if (field->secrets != NULL)
+		appendStringInfo(buf, ", \"secrets\": \"%s\"", field->secrets);
 }
 
 int

@@ -8,6 +8,7 @@
 #ifndef WEBHOOK_FIELDS_H
 #define WEBHOOK_FIELDS_H
 
+#include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 
 /* In the order of the arguments of create_webhook(). */
@@ -63,6 +64,9 @@ extern int	field_find(const char *name, size_t len);
 
 /* Type of the column, and of the argument unless that is text. */
 extern Oid	field_column_type(FieldId id);
+
+/* Append the members of a JSON object that webhook_fields() has for this field. */
+extern void field_describe(FieldId id, StringInfo buf);
 
 /*
  * Check a value of the argument's type, and convert it to the value to store.  Null

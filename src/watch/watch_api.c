@@ -465,13 +465,17 @@ watch_api_store_settings(Datum *values, bool *nulls)
 	TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID};
 
 	/* Also delete settings of tables that have been dropped. */
-	as_owner_execute("DELETE FROM webhook.watch AS w WHERE w.relation = $1 OR NOT EXISTS "
+	as_owner_execute("DELETE FROM webhook.watch AS w WHERE NOT EXISTS "
 					 "(SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = w.relation)",
-					 SPI_OK_DELETE, 1, types, values, nulls);
+					 SPI_OK_DELETE, 0, NULL, NULL, NULL);
 	as_owner_execute("INSERT INTO webhook.watch VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
 					 " webhook.watched_numbers($1, $3, $8, $9),"
 					 " (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c"
-					 "  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1))",
+					 "  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1))"
+					 " ON CONFLICT (relation) DO UPDATE SET (entity_type, id, event_uid, profile, paid, deleted, columns, exclude,"
+					 "  payload, search_path, numbers, name) = ROW (excluded.entity_type, excluded.id, excluded.event_uid,"
+					 "  excluded.profile, excluded.paid, excluded.deleted, excluded.columns, excluded.exclude, excluded.payload,"
+					 "  excluded.search_path, excluded.numbers, excluded.name)",
 					 SPI_OK_INSERT, NARGS, types, values, nulls);
 }
 

@@ -1,6 +1,6 @@
 # The story of test/story.sql, with what the receivers get.
 #
-# Mission: I1 I2 I3 I7 I8 I10 I11 I12 I13 I16.
+# Mission: I1 I2 I3 I7 I8 I10 I11 I12 I13 I16 X15.
 
 use strict;
 use warnings;
@@ -8,7 +8,7 @@ use warnings;
 use File::Basename qw(dirname);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WebhookTest;
+use WebhookTest qw(sql);
 
 my $node = WebhookTest::start_node('story');
 my $receiver = WebhookTest::Receiver->start;
@@ -42,6 +42,17 @@ like($output, qr/"total": 1/, 'the API has one guest of the conference');
 like($output, qr/\Q{"data": [{"uid": "CONF-26", "name": "PostgreSQL Day"}, {"uid": "EXPO-26", "name": "Database Expo"}], "meta": {"total": 2}}\E/,
 	'and the events of the profile it may see');
 like($output, qr/\Q{"data": [], "meta": {"total": 0}}\E/, 'an integration without API access sees nothing');
+
+# X15: another database with the same tables, configured with the document.
+my $document = sql(q{SELECT webhook.export_config(true)});
+my ($tables) = slurp_file($story) =~ /^(CREATE TABLE event .*?)^INSERT/ms;
+$node->safe_psql('postgres', 'CREATE DATABASE copy');
+$node->safe_psql('copy', "CREATE EXTENSION webhook; $tables");
+$node->psql('copy', 'SELECT object FROM webhook.apply_config(:\'document\', true); SELECT object FROM webhook.apply_config(:\'document\')',
+	extra_params => [ '-v', "document=$document" ], on_error_stop => 1, stdout => \my $objects, stderr => \$errors);
+my @objects = split(/\n/, $objects);
+is(scalar(@objects), 2 * 15, 'X15: what a document will create is announced, then created') or diag($objects, $errors);
+is($node->safe_psql('copy', 'SELECT webhook.export_config(true)'), $document, 'X15: the copy has the same configuration');
 
 $node->stop;
 done_testing();

@@ -1,6 +1,6 @@
 # Secrets in the database appear nowhere: not in the log of requests, in errors, in statistics or in the server's log.
 #
-# Mission: W14, W6, X8, X9, X13.
+# Mission: W14, W6, X8, X9, X13, X15.
 
 use strict;
 use warnings;
@@ -103,6 +103,13 @@ foreach my $what ('webhook.get_webhooks()', 'webhook.stat_webhooks', 'webhook.un
 {
 	unlike(sql("SELECT string_agg(x::text, '') FROM $what AS x"), $anywhere, "W14: nor $what");
 }
+unlike(sql('SELECT webhook.export_config()'), $anywhere, 'X15: nor a document, unless it is asked for them');
+my $other_secret = q[jsonb_set(webhook.export_config(), '{webhooks,0}', webhook.export_config() #> '{webhooks,0}' || '{"secret": "s3cr3t 2"}')];
+my ($changed) = $node->psql('postgres', "SELECT * FROM webhook.apply_config($other_secret)", stderr => \my $refusal);
+like($refusal, qr/ERROR:  webhooks\[0\]: invalid value for argument "secret"/, 'X15: an invalid secret in a document is refused');
+unlike($refusal =~ s/^LINE.*//msr, $anywhere, 'X15: and not repeated');
+unlike(sql(q[SELECT string_agg(d::text, '') FROM webhook.apply_config(replace(webhook.export_config(true)::text, 'Bearer s3cr3t', 'Basic s3cr3t')::jsonb, true) AS d]),
+	$anywhere, 'X15: nor what a document would change');
 unlike(sql("SET ROLE other; SELECT string_agg(x::text, '') FROM pg_stat_activity AS x"), $anywhere, 'W14: nor the activity of others');
 is(sql("SET ROLE other; SELECT count(*) FROM webhook.get_webhook_log($id)"), 0, 'W14: nor the log of others');
 
