@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "api/page_text.h"
+#include "compat.h"
 
 #define NAME_LENGTH		200		/* characters of a name that are shown */
 
