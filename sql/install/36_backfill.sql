@@ -1,9 +1,10 @@
--- Backfill: what a watched table contains, for one webhook.  See src/send/backfill.c.
+-- Backfill: what a watched table contains, for one webhook.  See src/send/backfill.c.  A replay, of what the history contains
+-- (45_replay.sql), is a job as well, one without a table.
 
 CREATE TABLE webhook.backfill (
     job            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     webhook_id     bigint NOT NULL,
-    relation       regclass NOT NULL,
+    relation       regclass,                -- null: a replay
     role           regrole NOT NULL,        -- which called backfill(): the condition is evaluated with its privileges
     condition      text,
     search_path    text NOT NULL,           -- for the condition
@@ -15,9 +16,18 @@ CREATE TABLE webhook.backfill (
     rows_sent      bigint NOT NULL DEFAULT 0,
     started_at     timestamptz NOT NULL,
     finished_at    timestamptz,
-    last_error     text
+    last_error     text,
+    since          timestamptz,             -- of a replay, as all that follows: what is repeated
+    until          timestamptz,
+    event          text,
+    entity_id      text,
+    snapshot       pg_snapshot,             -- what is in the outbox and visible in this goes to the history first
+    epoch          bigint,                  -- set when that has been done: what comes to the history later is not repeated
+    replayed_to    bigint,                  -- messages with ids up to this one are finished, or stored in webhook.delivery
+    last_id        bigint,                  -- the id of the last message; null: it is not known
+    CHECK (relation IS NOT NULL OR since IS NOT NULL)
 );
-COMMENT ON TABLE webhook.backfill IS 'the jobs that backfill() has made, and how far they are';
+COMMENT ON TABLE webhook.backfill IS 'the jobs that backfill() and replay() have made, and how far they are';
 CREATE INDEX backfill_webhook_id_idx ON webhook.backfill (webhook_id);
 CREATE TRIGGER config_changed AFTER INSERT ON webhook.backfill
     FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
@@ -35,22 +45,22 @@ COMMENT ON FUNCTION webhook.backfill(bigint, regclass, text, integer) IS
 CREATE FUNCTION webhook.cancel_backfill(job bigint) RETURNS boolean
     LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'webhook_cancel_backfill';
-COMMENT ON FUNCTION webhook.cancel_backfill(bigint) IS 'ends a backfill; false if it has ended already';
+COMMENT ON FUNCTION webhook.cancel_backfill(bigint) IS 'ends a backfill or a replay; false if it has ended already';
 
 CREATE VIEW webhook.stat_progress_backfill AS
     SELECT b.job, b.webhook_id, b.relation,
            CASE WHEN b.finished_at IS NULL AND NOT w.active THEN 'paused' ELSE b.phase END AS phase,
            b.rows_estimated, b.rows_sent, b.started_at, b.finished_at, b.last_error
     FROM webhook.backfill AS b JOIN webhook.webhook AS w ON w.id = b.webhook_id;
-COMMENT ON VIEW webhook.stat_progress_backfill IS 'per backfill: how far it is';
-COMMENT ON COLUMN webhook.stat_progress_backfill.job IS 'what backfill() returned';
+COMMENT ON VIEW webhook.stat_progress_backfill IS 'per backfill and replay: how far it is';
+COMMENT ON COLUMN webhook.stat_progress_backfill.job IS 'what backfill() returned; for cancel_backfill()';
 COMMENT ON COLUMN webhook.stat_progress_backfill.webhook_id IS 'the webhook that the rows are sent to';
-COMMENT ON COLUMN webhook.stat_progress_backfill.relation IS 'the table';
+COMMENT ON COLUMN webhook.stat_progress_backfill.relation IS 'the table; null: it is a replay of the history';
 COMMENT ON COLUMN webhook.stat_progress_backfill.phase IS
     'initializing, sending rows, waiting for process, lock or backlog, paused; at last finished, cancelled or failed';
-COMMENT ON COLUMN webhook.stat_progress_backfill.rows_estimated IS 'rows that meet the condition, as the planner estimated at the beginning';
-COMMENT ON COLUMN webhook.stat_progress_backfill.rows_sent IS 'rows of which there is a message; less are delivered as long as there is a backlog';
-COMMENT ON COLUMN webhook.stat_progress_backfill.started_at IS 'when backfill() was called';
+COMMENT ON COLUMN webhook.stat_progress_backfill.rows_estimated IS 'rows that meet the condition, as the planner estimated at the beginning; of a replay, what that returned';
+COMMENT ON COLUMN webhook.stat_progress_backfill.rows_sent IS 'rows of which there is a message, fewer are delivered as long as there is a backlog; of a replay, messages that are delivered, or stored because they must be retried';
+COMMENT ON COLUMN webhook.stat_progress_backfill.started_at IS 'when backfill() or replay() was called';
 COMMENT ON COLUMN webhook.stat_progress_backfill.finished_at IS 'when it finished, failed or was cancelled; null until then';
 COMMENT ON COLUMN webhook.stat_progress_backfill.last_error IS 'why it failed, or why the last step must be repeated';
 
@@ -59,7 +69,7 @@ CREATE VIEW webhook.backfill_to_do AS
     SELECT b.job, b.webhook_id, b.relation::oid AS relation, b.role::oid AS role, b.condition, b.search_path, b.rate, b.phase, b.position,
            b.rows_sent, w.integration IS NOT NULL AS integrated, w.batch_size, w.discarded, b.discarded::text IS DISTINCT FROM w.discarded::text AS dropped, w.xmin AS webhook_xmin
     FROM webhook.backfill AS b JOIN webhook.webhook AS w ON w.id = b.webhook_id
-    WHERE b.finished_at IS NULL AND w.active;
+    WHERE b.relation IS NOT NULL AND b.finished_at IS NULL AND w.active;
 COMMENT ON VIEW webhook.backfill_to_do IS 'backfills that have not ended, of active webhooks';
 
 -- The key by which a table is read: if its ids are a column with a unique index, that, else the primary key, else another unique

@@ -20,8 +20,10 @@ BEGIN
                 relation    regclass,
                 changed     json,
                 former      json,
-                context     json
+                context     json,
+                epoch       bigint      -- of the latest replay that had begun before; null: of none that has not ended
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+            CREATE INDEX history_%1$s_id_idx ON webhook.history_%1$s (id);
             CREATE INDEX history_%1$s_message_idx ON webhook.history_%1$s ((message_id::text));
             CREATE INDEX history_%1$s_entity_idx ON webhook.history_%1$s USING hash ((entity_id #>> '{}'));   -- ids may be long
             CREATE INDEX history_%1$s_event_idx ON webhook.history_%1$s (event);
@@ -42,32 +44,51 @@ ALTER TABLE webhook.history_part REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.history_part IS 'the tables of the history that are not empty, and since when they have been filled';
 SELECT pg_catalog.pg_extension_config_dump('webhook.history_part', '');
 
+-- Of a partition of the outbox, these have been moved: what is visible in "done", and what is visible in "through", or
+-- everything if that is null, up to the position (xid, id).
 CREATE TABLE webhook.history_moved (
     partition smallint NOT NULL,
     xid       xid8 NOT NULL,
-    id        bigint NOT NULL
+    id        bigint NOT NULL,
+    done      pg_snapshot,
+    through   pg_snapshot
 );
 ALTER TABLE webhook.history_moved REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.history_moved IS 'how far a partition of the outbox has been moved to the history';
 
--- Moves rows of the outbox, of which each can contain several messages, and returns whether that was all.
-CREATE FUNCTION webhook.move_to_history(partition smallint, part smallint, maximum integer) RETURNS boolean
-    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
+CREATE SEQUENCE webhook.history_epoch_seq AS bigint;
+COMMENT ON SEQUENCE webhook.history_epoch_seq IS 'the number of the latest replay that has begun';
+SELECT pg_catalog.pg_extension_config_dump('webhook.history_epoch_seq', '');
+
+-- Moves rows of the outbox, of which each can contain several messages, and returns whether that was all.  With a snapshot only
+-- what is visible in that, which must have been processed or be about to be; without, the partition is drained.
+CREATE FUNCTION webhook.move_to_history(partition smallint, part smallint, maximum integer, snapshot pg_snapshot) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
     place webhook.history_moved;
+    start webhook.history_moved;
     moved bigint;
 BEGIN
-    SELECT * INTO place FROM webhook.history_moved AS m WHERE m.partition = $1;
+    SELECT * INTO start FROM webhook.history_moved AS m WHERE m.partition = $1;
+    place := start;
+    IF place.partition IS NULL THEN
+        place := ($1, '0', 0, NULL, $4);
+    ELSIF place.id = 0 THEN
+        place.through := $4;
+    END IF;
     EXECUTE format($sql$
         WITH next AS MATERIALIZED (
             SELECT n.* FROM (SELECT o.*, sum(COALESCE(pg_column_size(o.payload), 0)) OVER (ORDER BY o.xid, o.id)
                                          - COALESCE(pg_column_size(o.payload), 0) AS before
-                             FROM (SELECT * FROM webhook.outbox_%1$s WHERE (xid, id) > ($1, $2) ORDER BY xid, id LIMIT $3) AS o) AS n
+                             FROM (SELECT * FROM webhook.outbox_%1$s
+                                   WHERE (xid, id) > ($1, $2) AND pg_visible_in_snapshot(xid, $4) IS NOT TRUE
+                                     AND pg_visible_in_snapshot(xid, $5) IS NOT FALSE
+                                   ORDER BY xid, id LIMIT $3) AS o) AS n
             WHERE n.before < 4000000),
         moved AS (
             INSERT INTO webhook.history_%2$s (id, message_id, event, entity_type, entity_id, event_uid, profile, webhook_ids, payload,
-                                              created_at, relation, changed, former, context)
+                                              created_at, relation, changed, former, context, epoch)
             SELECT COALESCE(f.id, n.id), COALESCE(f.message_id, n.message_id), n.event, n.entity_type,
                    CASE WHEN f.id IS NULL THEN n.entity_id ELSE f.entity_id END,
                    CASE WHEN f.id IS NULL THEN n.event_uid ELSE f.event_uid END,
@@ -75,21 +96,30 @@ BEGIN
                    CASE WHEN f.id IS NULL THEN n.payload ELSE f.payload END,
                    COALESCE(f.created_at, n.created_at), n.relation,
                    CASE WHEN f.id IS NULL THEN n.changed ELSE f.changed END,
-                   CASE WHEN f.id IS NULL THEN n.former ELSE f.former END, n.context
+                   CASE WHEN f.id IS NULL THEN n.former ELSE f.former END, n.context,
+                   (SELECT max(b.epoch) FROM webhook.backfill AS b WHERE b.finished_at IS NULL)
             FROM next AS n CROSS JOIN LATERAL webhook.run_followers(n.event_uid, n.profile, n.more) AS f)
         SELECT n.xid, n.id, (SELECT count(*) FROM next) FROM next AS n ORDER BY n.xid DESC, n.id DESC LIMIT 1
-        $sql$, $1, $2) INTO place.xid, place.id, moved USING COALESCE(place.xid, '0'), COALESCE(place.id, 0), $3;
+        $sql$, $1, $2) INTO start.xid, start.id, moved USING place.xid, place.id, $3, place.done, place.through;
     IF moved IS NULL THEN
-        RETURN true;
+        IF place.through IS NULL THEN
+            RETURN true;
+        END IF;
+        -- This is all of the snapshot: it is a pass of its own.
+        place := ($1, '0', 0, place.through, NULL);
+    ELSE
+        place.xid := start.xid;
+        place.id := start.id;
     END IF;
-    UPDATE webhook.history_moved AS m SET xid = place.xid, id = place.id WHERE m.partition = $1;
+    UPDATE webhook.history_moved AS m SET xid = place.xid, id = place.id, done = place.done, through = place.through WHERE m.partition = $1;
     IF NOT FOUND THEN
-        INSERT INTO webhook.history_moved (partition, xid, id) VALUES ($1, place.xid, place.id);
+        INSERT INTO webhook.history_moved (partition, xid, id, done, through)
+            VALUES (place.partition, place.xid, place.id, place.done, place.through);
     END IF;
-    RETURN false;
+    RETURN place.id = 0 AND place.done::text IS NOT DISTINCT FROM $4::text;
 END
 $$;
-COMMENT ON FUNCTION webhook.move_to_history(smallint, smallint, integer) IS
+COMMENT ON FUNCTION webhook.move_to_history(smallint, smallint, integer, pg_snapshot) IS
     'moves some rows of a partition of the outbox to a table of the history; true if there are no more';
 
 -- Truncates the tables that are too old or exceed the size, and returns the one to be filled.  Waits for no lock.
@@ -143,22 +173,36 @@ $$;
 COMMENT ON FUNCTION webhook.trim_history(interval, bigint, timestamptz) IS
     'removes what is too old, or too much, from the history; returns the table that is to be filled, and whether messages were removed before their time';
 
-CREATE VIEW webhook.message_history AS
-    SELECT h.message_id::text AS message_id, h.event, h.entity_type, h.entity_id #>> '{}' AS entity_id, h.event_uid, h.payload,
-           h.created_at, h.webhook_ids
-    FROM (SELECT * FROM webhook.history_0 UNION ALL SELECT * FROM webhook.history_1 UNION ALL
-          SELECT * FROM webhook.history_2 UNION ALL SELECT * FROM webhook.history_3 UNION ALL
-          SELECT * FROM webhook.history_4 UNION ALL SELECT * FROM webhook.history_5 UNION ALL
-          SELECT * FROM webhook.history_6 UNION ALL SELECT * FROM webhook.history_7) AS h
+CREATE VIEW webhook.history_rows AS
+    SELECT * FROM webhook.history_0 UNION ALL SELECT * FROM webhook.history_1 UNION ALL
+    SELECT * FROM webhook.history_2 UNION ALL SELECT * FROM webhook.history_3 UNION ALL
+    SELECT * FROM webhook.history_4 UNION ALL SELECT * FROM webhook.history_5 UNION ALL
+    SELECT * FROM webhook.history_6 UNION ALL SELECT * FROM webhook.history_7;
+COMMENT ON VIEW webhook.history_rows IS 'the messages that have been moved to the history';
+
+-- For replay(), too.
+CREATE VIEW webhook.captured AS
+    SELECT h.id, h.message_id, h.event, h.entity_type, h.entity_id, h.event_uid, h.profile, h.webhook_ids, h.payload, h.created_at,
+           h.relation, h.former, h.context
+    FROM webhook.history_rows AS h
     UNION ALL
-    SELECT COALESCE((r.m).message_id, r.message_id)::text, r.event, r.entity_type,
-           CASE WHEN (r.m).id IS NULL THEN r.entity_id ELSE (r.m).entity_id END #>> '{}',
+    SELECT COALESCE((r.m).id, r.id), COALESCE((r.m).message_id, r.message_id), r.event, r.entity_type,
+           CASE WHEN (r.m).id IS NULL THEN r.entity_id ELSE (r.m).entity_id END,
            CASE WHEN (r.m).id IS NULL THEN r.event_uid ELSE (r.m).event_uid END,
+           CASE WHEN (r.m).id IS NULL THEN r.profile ELSE (r.m).profile END, r.webhook_ids,
            CASE WHEN (r.m).id IS NULL THEN r.payload ELSE (r.m).payload END,
-           COALESCE((r.m).created_at, r.created_at), r.webhook_ids
+           COALESCE((r.m).created_at, r.created_at), r.relation,
+           CASE WHEN (r.m).id IS NULL THEN r.former ELSE (r.m).former END, r.context
     FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m
           FROM (SELECT 0 AS partition, * FROM webhook.outbox_0 UNION ALL SELECT 1, * FROM webhook.outbox_1 UNION ALL
                 SELECT 2, * FROM webhook.outbox_2 UNION ALL SELECT 3, * FROM webhook.outbox_3) AS o
           LEFT JOIN webhook.history_moved AS h ON h.partition = o.partition
-          WHERE ((o.xid, o.id) > (h.xid, h.id)) IS NOT FALSE) AS r;
+          WHERE (pg_catalog.pg_visible_in_snapshot(o.xid, h.done)
+                 OR ((o.xid, o.id) <= (h.xid, h.id) AND pg_catalog.pg_visible_in_snapshot(o.xid, h.through) IS NOT FALSE)) IS NOT TRUE) AS r;
+COMMENT ON VIEW webhook.captured IS 'the messages in the history, and those in the outbox that have not been moved there';
+
+CREATE VIEW webhook.message_history AS
+    SELECT c.message_id::text AS message_id, c.event, c.entity_type, c.entity_id #>> '{}' AS entity_id, c.event_uid, c.payload,
+           c.created_at, c.webhook_ids
+    FROM webhook.captured AS c;
 COMMENT ON VIEW webhook.message_history IS 'the messages that are kept, and those still in the outbox';

@@ -1847,12 +1847,13 @@ REVOKE ALL ON FUNCTION webhook.describe_event, webhook.openapi, webhook.nullable
     webhook.body_schema, webhook.batch_schema, webhook.subscribes, webhook.event_schema, webhook.event_operation,
     webhook.openapi_document FROM PUBLIC;
 
--- Backfill: what a watched table contains, for one webhook.  See src/send/backfill.c.
+-- Backfill: what a watched table contains, for one webhook.  See src/send/backfill.c.  A replay, of what the history contains
+-- (45_replay.sql), is a job as well, one without a table.
 
 CREATE TABLE webhook.backfill (
     job            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     webhook_id     bigint NOT NULL,
-    relation       regclass NOT NULL,
+    relation       regclass,                -- null: a replay
     role           regrole NOT NULL,        -- which called backfill(): the condition is evaluated with its privileges
     condition      text,
     search_path    text NOT NULL,           -- for the condition
@@ -1864,9 +1865,18 @@ CREATE TABLE webhook.backfill (
     rows_sent      bigint NOT NULL DEFAULT 0,
     started_at     timestamptz NOT NULL,
     finished_at    timestamptz,
-    last_error     text
+    last_error     text,
+    since          timestamptz,             -- of a replay, as all that follows: what is repeated
+    until          timestamptz,
+    event          text,
+    entity_id      text,
+    snapshot       pg_snapshot,             -- what is in the outbox and visible in this goes to the history first
+    epoch          bigint,                  -- set when that has been done: what comes to the history later is not repeated
+    replayed_to    bigint,                  -- messages with ids up to this one are finished, or stored in webhook.delivery
+    last_id        bigint,                  -- the id of the last message; null: it is not known
+    CHECK (relation IS NOT NULL OR since IS NOT NULL)
 );
-COMMENT ON TABLE webhook.backfill IS 'the jobs that backfill() has made, and how far they are';
+COMMENT ON TABLE webhook.backfill IS 'the jobs that backfill() and replay() have made, and how far they are';
 CREATE INDEX backfill_webhook_id_idx ON webhook.backfill (webhook_id);
 CREATE TRIGGER config_changed AFTER INSERT ON webhook.backfill
     FOR EACH STATEMENT EXECUTE FUNCTION webhook.config_changed();
@@ -1884,22 +1894,22 @@ COMMENT ON FUNCTION webhook.backfill(bigint, regclass, text, integer) IS
 CREATE FUNCTION webhook.cancel_backfill(job bigint) RETURNS boolean
     LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'webhook_cancel_backfill';
-COMMENT ON FUNCTION webhook.cancel_backfill(bigint) IS 'ends a backfill; false if it has ended already';
+COMMENT ON FUNCTION webhook.cancel_backfill(bigint) IS 'ends a backfill or a replay; false if it has ended already';
 
 CREATE VIEW webhook.stat_progress_backfill AS
     SELECT b.job, b.webhook_id, b.relation,
            CASE WHEN b.finished_at IS NULL AND NOT w.active THEN 'paused' ELSE b.phase END AS phase,
            b.rows_estimated, b.rows_sent, b.started_at, b.finished_at, b.last_error
     FROM webhook.backfill AS b JOIN webhook.webhook AS w ON w.id = b.webhook_id;
-COMMENT ON VIEW webhook.stat_progress_backfill IS 'per backfill: how far it is';
-COMMENT ON COLUMN webhook.stat_progress_backfill.job IS 'what backfill() returned';
+COMMENT ON VIEW webhook.stat_progress_backfill IS 'per backfill and replay: how far it is';
+COMMENT ON COLUMN webhook.stat_progress_backfill.job IS 'what backfill() returned; for cancel_backfill()';
 COMMENT ON COLUMN webhook.stat_progress_backfill.webhook_id IS 'the webhook that the rows are sent to';
-COMMENT ON COLUMN webhook.stat_progress_backfill.relation IS 'the table';
+COMMENT ON COLUMN webhook.stat_progress_backfill.relation IS 'the table; null: it is a replay of the history';
 COMMENT ON COLUMN webhook.stat_progress_backfill.phase IS
     'initializing, sending rows, waiting for process, lock or backlog, paused; at last finished, cancelled or failed';
-COMMENT ON COLUMN webhook.stat_progress_backfill.rows_estimated IS 'rows that meet the condition, as the planner estimated at the beginning';
-COMMENT ON COLUMN webhook.stat_progress_backfill.rows_sent IS 'rows of which there is a message; less are delivered as long as there is a backlog';
-COMMENT ON COLUMN webhook.stat_progress_backfill.started_at IS 'when backfill() was called';
+COMMENT ON COLUMN webhook.stat_progress_backfill.rows_estimated IS 'rows that meet the condition, as the planner estimated at the beginning; of a replay, what that returned';
+COMMENT ON COLUMN webhook.stat_progress_backfill.rows_sent IS 'rows of which there is a message, fewer are delivered as long as there is a backlog; of a replay, messages that are delivered, or stored because they must be retried';
+COMMENT ON COLUMN webhook.stat_progress_backfill.started_at IS 'when backfill() or replay() was called';
 COMMENT ON COLUMN webhook.stat_progress_backfill.finished_at IS 'when it finished, failed or was cancelled; null until then';
 COMMENT ON COLUMN webhook.stat_progress_backfill.last_error IS 'why it failed, or why the last step must be repeated';
 
@@ -1908,7 +1918,7 @@ CREATE VIEW webhook.backfill_to_do AS
     SELECT b.job, b.webhook_id, b.relation::oid AS relation, b.role::oid AS role, b.condition, b.search_path, b.rate, b.phase, b.position,
            b.rows_sent, w.integration IS NOT NULL AS integrated, w.batch_size, w.discarded, b.discarded::text IS DISTINCT FROM w.discarded::text AS dropped, w.xmin AS webhook_xmin
     FROM webhook.backfill AS b JOIN webhook.webhook AS w ON w.id = b.webhook_id
-    WHERE b.finished_at IS NULL AND w.active;
+    WHERE b.relation IS NOT NULL AND b.finished_at IS NULL AND w.active;
 COMMENT ON VIEW webhook.backfill_to_do IS 'backfills that have not ended, of active webhooks';
 
 -- The key by which a table is read: if its ids are a column with a unique index, that, else the primary key, else another unique
@@ -2702,8 +2712,10 @@ BEGIN
                 relation    regclass,
                 changed     json,
                 former      json,
-                context     json
+                context     json,
+                epoch       bigint      -- of the latest replay that had begun before; null: of none that has not ended
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+            CREATE INDEX history_%1$s_id_idx ON webhook.history_%1$s (id);
             CREATE INDEX history_%1$s_message_idx ON webhook.history_%1$s ((message_id::text));
             CREATE INDEX history_%1$s_entity_idx ON webhook.history_%1$s USING hash ((entity_id #>> '{}'));   -- ids may be long
             CREATE INDEX history_%1$s_event_idx ON webhook.history_%1$s (event);
@@ -2724,32 +2736,51 @@ ALTER TABLE webhook.history_part REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.history_part IS 'the tables of the history that are not empty, and since when they have been filled';
 SELECT pg_catalog.pg_extension_config_dump('webhook.history_part', '');
 
+-- Of a partition of the outbox, these have been moved: what is visible in "done", and what is visible in "through", or
+-- everything if that is null, up to the position (xid, id).
 CREATE TABLE webhook.history_moved (
     partition smallint NOT NULL,
     xid       xid8 NOT NULL,
-    id        bigint NOT NULL
+    id        bigint NOT NULL,
+    done      pg_snapshot,
+    through   pg_snapshot
 );
 ALTER TABLE webhook.history_moved REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.history_moved IS 'how far a partition of the outbox has been moved to the history';
 
--- Moves rows of the outbox, of which each can contain several messages, and returns whether that was all.
-CREATE FUNCTION webhook.move_to_history(partition smallint, part smallint, maximum integer) RETURNS boolean
-    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
+CREATE SEQUENCE webhook.history_epoch_seq AS bigint;
+COMMENT ON SEQUENCE webhook.history_epoch_seq IS 'the number of the latest replay that has begun';
+SELECT pg_catalog.pg_extension_config_dump('webhook.history_epoch_seq', '');
+
+-- Moves rows of the outbox, of which each can contain several messages, and returns whether that was all.  With a snapshot only
+-- what is visible in that, which must have been processed or be about to be; without, the partition is drained.
+CREATE FUNCTION webhook.move_to_history(partition smallint, part smallint, maximum integer, snapshot pg_snapshot) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
     place webhook.history_moved;
+    start webhook.history_moved;
     moved bigint;
 BEGIN
-    SELECT * INTO place FROM webhook.history_moved AS m WHERE m.partition = $1;
+    SELECT * INTO start FROM webhook.history_moved AS m WHERE m.partition = $1;
+    place := start;
+    IF place.partition IS NULL THEN
+        place := ($1, '0', 0, NULL, $4);
+    ELSIF place.id = 0 THEN
+        place.through := $4;
+    END IF;
     EXECUTE format($sql$
         WITH next AS MATERIALIZED (
             SELECT n.* FROM (SELECT o.*, sum(COALESCE(pg_column_size(o.payload), 0)) OVER (ORDER BY o.xid, o.id)
                                          - COALESCE(pg_column_size(o.payload), 0) AS before
-                             FROM (SELECT * FROM webhook.outbox_%1$s WHERE (xid, id) > ($1, $2) ORDER BY xid, id LIMIT $3) AS o) AS n
+                             FROM (SELECT * FROM webhook.outbox_%1$s
+                                   WHERE (xid, id) > ($1, $2) AND pg_visible_in_snapshot(xid, $4) IS NOT TRUE
+                                     AND pg_visible_in_snapshot(xid, $5) IS NOT FALSE
+                                   ORDER BY xid, id LIMIT $3) AS o) AS n
             WHERE n.before < 4000000),
         moved AS (
             INSERT INTO webhook.history_%2$s (id, message_id, event, entity_type, entity_id, event_uid, profile, webhook_ids, payload,
-                                              created_at, relation, changed, former, context)
+                                              created_at, relation, changed, former, context, epoch)
             SELECT COALESCE(f.id, n.id), COALESCE(f.message_id, n.message_id), n.event, n.entity_type,
                    CASE WHEN f.id IS NULL THEN n.entity_id ELSE f.entity_id END,
                    CASE WHEN f.id IS NULL THEN n.event_uid ELSE f.event_uid END,
@@ -2757,21 +2788,30 @@ BEGIN
                    CASE WHEN f.id IS NULL THEN n.payload ELSE f.payload END,
                    COALESCE(f.created_at, n.created_at), n.relation,
                    CASE WHEN f.id IS NULL THEN n.changed ELSE f.changed END,
-                   CASE WHEN f.id IS NULL THEN n.former ELSE f.former END, n.context
+                   CASE WHEN f.id IS NULL THEN n.former ELSE f.former END, n.context,
+                   (SELECT max(b.epoch) FROM webhook.backfill AS b WHERE b.finished_at IS NULL)
             FROM next AS n CROSS JOIN LATERAL webhook.run_followers(n.event_uid, n.profile, n.more) AS f)
         SELECT n.xid, n.id, (SELECT count(*) FROM next) FROM next AS n ORDER BY n.xid DESC, n.id DESC LIMIT 1
-        $sql$, $1, $2) INTO place.xid, place.id, moved USING COALESCE(place.xid, '0'), COALESCE(place.id, 0), $3;
+        $sql$, $1, $2) INTO start.xid, start.id, moved USING place.xid, place.id, $3, place.done, place.through;
     IF moved IS NULL THEN
-        RETURN true;
+        IF place.through IS NULL THEN
+            RETURN true;
+        END IF;
+        -- This is all of the snapshot: it is a pass of its own.
+        place := ($1, '0', 0, place.through, NULL);
+    ELSE
+        place.xid := start.xid;
+        place.id := start.id;
     END IF;
-    UPDATE webhook.history_moved AS m SET xid = place.xid, id = place.id WHERE m.partition = $1;
+    UPDATE webhook.history_moved AS m SET xid = place.xid, id = place.id, done = place.done, through = place.through WHERE m.partition = $1;
     IF NOT FOUND THEN
-        INSERT INTO webhook.history_moved (partition, xid, id) VALUES ($1, place.xid, place.id);
+        INSERT INTO webhook.history_moved (partition, xid, id, done, through)
+            VALUES (place.partition, place.xid, place.id, place.done, place.through);
     END IF;
-    RETURN false;
+    RETURN place.id = 0 AND place.done::text IS NOT DISTINCT FROM $4::text;
 END
 $$;
-COMMENT ON FUNCTION webhook.move_to_history(smallint, smallint, integer) IS
+COMMENT ON FUNCTION webhook.move_to_history(smallint, smallint, integer, pg_snapshot) IS
     'moves some rows of a partition of the outbox to a table of the history; true if there are no more';
 
 -- Truncates the tables that are too old or exceed the size, and returns the one to be filled.  Waits for no lock.
@@ -2825,25 +2865,170 @@ $$;
 COMMENT ON FUNCTION webhook.trim_history(interval, bigint, timestamptz) IS
     'removes what is too old, or too much, from the history; returns the table that is to be filled, and whether messages were removed before their time';
 
-CREATE VIEW webhook.message_history AS
-    SELECT h.message_id::text AS message_id, h.event, h.entity_type, h.entity_id #>> '{}' AS entity_id, h.event_uid, h.payload,
-           h.created_at, h.webhook_ids
-    FROM (SELECT * FROM webhook.history_0 UNION ALL SELECT * FROM webhook.history_1 UNION ALL
-          SELECT * FROM webhook.history_2 UNION ALL SELECT * FROM webhook.history_3 UNION ALL
-          SELECT * FROM webhook.history_4 UNION ALL SELECT * FROM webhook.history_5 UNION ALL
-          SELECT * FROM webhook.history_6 UNION ALL SELECT * FROM webhook.history_7) AS h
+CREATE VIEW webhook.history_rows AS
+    SELECT * FROM webhook.history_0 UNION ALL SELECT * FROM webhook.history_1 UNION ALL
+    SELECT * FROM webhook.history_2 UNION ALL SELECT * FROM webhook.history_3 UNION ALL
+    SELECT * FROM webhook.history_4 UNION ALL SELECT * FROM webhook.history_5 UNION ALL
+    SELECT * FROM webhook.history_6 UNION ALL SELECT * FROM webhook.history_7;
+COMMENT ON VIEW webhook.history_rows IS 'the messages that have been moved to the history';
+
+-- For replay(), too.
+CREATE VIEW webhook.captured AS
+    SELECT h.id, h.message_id, h.event, h.entity_type, h.entity_id, h.event_uid, h.profile, h.webhook_ids, h.payload, h.created_at,
+           h.relation, h.former, h.context
+    FROM webhook.history_rows AS h
     UNION ALL
-    SELECT COALESCE((r.m).message_id, r.message_id)::text, r.event, r.entity_type,
-           CASE WHEN (r.m).id IS NULL THEN r.entity_id ELSE (r.m).entity_id END #>> '{}',
+    SELECT COALESCE((r.m).id, r.id), COALESCE((r.m).message_id, r.message_id), r.event, r.entity_type,
+           CASE WHEN (r.m).id IS NULL THEN r.entity_id ELSE (r.m).entity_id END,
            CASE WHEN (r.m).id IS NULL THEN r.event_uid ELSE (r.m).event_uid END,
+           CASE WHEN (r.m).id IS NULL THEN r.profile ELSE (r.m).profile END, r.webhook_ids,
            CASE WHEN (r.m).id IS NULL THEN r.payload ELSE (r.m).payload END,
-           COALESCE((r.m).created_at, r.created_at), r.webhook_ids
+           COALESCE((r.m).created_at, r.created_at), r.relation,
+           CASE WHEN (r.m).id IS NULL THEN r.former ELSE (r.m).former END, r.context
     FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m
           FROM (SELECT 0 AS partition, * FROM webhook.outbox_0 UNION ALL SELECT 1, * FROM webhook.outbox_1 UNION ALL
                 SELECT 2, * FROM webhook.outbox_2 UNION ALL SELECT 3, * FROM webhook.outbox_3) AS o
           LEFT JOIN webhook.history_moved AS h ON h.partition = o.partition
-          WHERE ((o.xid, o.id) > (h.xid, h.id)) IS NOT FALSE) AS r;
+          WHERE (pg_catalog.pg_visible_in_snapshot(o.xid, h.done)
+                 OR ((o.xid, o.id) <= (h.xid, h.id) AND pg_catalog.pg_visible_in_snapshot(o.xid, h.through) IS NOT FALSE)) IS NOT TRUE) AS r;
+COMMENT ON VIEW webhook.captured IS 'the messages in the history, and those in the outbox that have not been moved there';
+
+CREATE VIEW webhook.message_history AS
+    SELECT c.message_id::text AS message_id, c.event, c.entity_type, c.entity_id #>> '{}' AS entity_id, c.event_uid, c.payload,
+           c.created_at, c.webhook_ids
+    FROM webhook.captured AS c;
 COMMENT ON VIEW webhook.message_history IS 'the messages that are kept, and those still in the outbox';
+
+-- Replay: what the history contains, for one webhook.  See src/send/replay.c.
+
+-- Would the webhook be sent this message now?  "events" are trigger names, separated by commas; null: all.
+CREATE FUNCTION webhook.replay_matches(webhook_id bigint, events text, webhook_ids bigint[], event text, event_uid text, profile text,
+                                       payload json, former json, of_row boolean) RETURNS boolean
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_replay_matches';
+COMMENT ON FUNCTION webhook.replay_matches(bigint, text, bigint[], text, text, text, json, json, boolean) IS
+    'whether a message that has been captured is one that a webhook subscribes to now';
+
+CREATE FUNCTION webhook.replay_count(webhook_id bigint, since timestamptz, until timestamptz, events text, entity_id text,
+                                     OUT messages bigint, OUT first_id bigint, OUT last_id bigint) RETURNS record
+    LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+    -- Null as a parameter would be planned for.
+    EXECUTE 'SELECT count(*), min(c.id), max(c.id) FROM webhook.captured AS c WHERE c.created_at >= $2'
+            || CASE WHEN until IS NOT NULL THEN ' AND c.created_at < $3' ELSE '' END
+            || CASE WHEN entity_id IS NOT NULL THEN ' AND c.entity_id #>> ''{}'' = $5' ELSE '' END
+            -- What a backfill has sent to another webhook is no change.
+            || ' AND (c.context ->> ''replay'' IS NULL OR $1 = ANY (c.webhook_ids)) AND webhook.replay_matches($1, $4, c.webhook_ids, c.event, c.event_uid, c.profile, c.payload, c.former,'
+               ' c.relation IS NOT NULL)'
+        INTO messages, first_id, last_id USING webhook_id, since, until, events, entity_id;
+END
+$$;
+COMMENT ON FUNCTION webhook.replay_count(bigint, timestamptz, timestamptz, text, text) IS
+    'how many messages a replay would send, and the ids of the first and the last one';
+
+CREATE FUNCTION webhook.replay(webhook_id bigint, since timestamptz, until timestamptz DEFAULT NULL, event text DEFAULT NULL,
+                               entity_id text DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_replay';
+COMMENT ON FUNCTION webhook.replay(bigint, timestamptz, timestamptz, text, text) IS
+    'sends messages of the history to one webhook again, or those of some trigger names or of one entity; returns how many, see stat_progress_backfill';
+
+-- For the worker.  A webhook has one replay at a time.
+CREATE VIEW webhook.replay_to_do AS
+    SELECT DISTINCT ON (b.webhook_id) b.job, b.webhook_id, b.snapshot::text AS snapshot, b.epoch, b.replayed_to, b.rows_sent
+    FROM webhook.backfill AS b JOIN webhook.webhook AS w ON w.id = b.webhook_id
+    WHERE b.relation IS NULL AND b.finished_at IS NULL AND w.active
+    ORDER BY b.webhook_id, b.job;
+COMMENT ON VIEW webhook.replay_to_do IS 'replays that have not ended, of active webhooks';
+
+-- The next messages of the history, in the order of their ids, until there are so many that the webhook must be sent.  Of the others
+-- there is only what is needed to look for deliveries that wait for them.  No row: that was all.
+CREATE FUNCTION webhook.replay_next(job bigint, after bigint, maximum integer)
+    RETURNS TABLE (id bigint, wanted boolean, entity_type text, entity_id text, message_id uuid, event text, event_uid text, profile text,
+                   payload json, created_at timestamptz, relation oid, changed json, former json, context json)
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE ROWS 100 SET search_path = pg_catalog, pg_temp SET jit = off
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    j     webhook.backfill;
+    rows  refcursor;
+    m     record;
+    sent  integer := 0;
+BEGIN
+    SELECT * INTO j FROM webhook.backfill AS b WHERE b.job = $1;
+    j.last_id := COALESCE(j.last_id, 9223372036854775807);
+    IF j.entity_id IS NULL THEN
+        OPEN rows FOR
+            SELECT h.*, d.state FROM (SELECT * FROM webhook.history_rows AS h WHERE h.id > $2 AND h.id <= j.last_id ORDER BY h.id LIMIT 1000) AS h
+            LEFT JOIN webhook.delivery AS d ON d.webhook_id = j.webhook_id AND d.id = h.id
+            ORDER BY h.id;
+    ELSE
+        OPEN rows FOR
+            SELECT h.*, d.state FROM (
+                SELECT * FROM (SELECT * FROM webhook.history_rows AS h WHERE h.entity_id #>> '{}' = j.entity_id OFFSET 0) AS h
+                WHERE h.id > $2 AND h.id <= j.last_id ORDER BY h.id LIMIT 1000) AS h
+            LEFT JOIN webhook.delivery AS d ON d.webhook_id = j.webhook_id AND d.id = h.id
+            ORDER BY h.id;
+    END IF;
+    LOOP
+        FETCH rows INTO m;
+        EXIT WHEN NOT FOUND;
+        id := m.id;
+        entity_type := m.entity_type;
+        entity_id := m.entity_id::text;
+        wanted := (m.epoch < j.epoch) IS NOT FALSE AND m.created_at >= j.since AND (m.created_at < j.until) IS NOT FALSE
+            AND (m.state = 'failed') IS NOT FALSE AND (m.context ->> 'replay' IS NULL OR j.webhook_id = ANY (m.webhook_ids))
+            AND webhook.replay_matches(j.webhook_id, j.event, m.webhook_ids, m.event, m.event_uid, m.profile, m.payload, m.former,
+                                       m.relation IS NOT NULL);
+        IF wanted THEN
+            message_id := m.message_id;
+            event := m.event;
+            event_uid := m.event_uid;
+            profile := m.profile;
+            payload := m.payload;
+            created_at := m.created_at;
+            relation := m.relation;
+            changed := m.changed;
+            former := m.former;
+            context := m.context;
+            sent := sent + 1;
+        ELSE
+            payload := NULL;
+            changed := NULL;
+            former := NULL;
+            context := NULL;
+        END IF;
+        RETURN NEXT;
+        EXIT WHEN sent >= $3;
+    END LOOP;
+    CLOSE rows;
+END
+$$;
+COMMENT ON FUNCTION webhook.replay_next(bigint, bigint, integer) IS 'the messages of the history after an id, and whether a replay sends them';
+
+-- The id of the last message about an entity that a replay may have to send; 0: none.  It does not change once the replay has begun.
+CREATE FUNCTION webhook.replay_last_id(job bigint, entity_type text, entity_id json) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
+    SET enable_seqscan = off
+AS $$
+DECLARE
+    j      webhook.backfill;
+    entity text := $3 #>> '{}';
+BEGIN
+    SELECT * INTO j FROM webhook.backfill AS b WHERE b.job = $1;
+    IF j.entity_id <> entity THEN
+        RETURN 0;
+    END IF;
+    RETURN (SELECT COALESCE(max(h.id), 0) FROM webhook.history_rows AS h
+            WHERE h.entity_id #>> '{}' = entity AND h.entity_type IS NOT DISTINCT FROM $2
+              AND (h.id <= j.last_id) IS NOT FALSE AND (h.epoch < j.epoch) IS NOT FALSE
+              AND h.created_at >= j.since AND (h.created_at < j.until) IS NOT FALSE);
+END
+$$;
+COMMENT ON FUNCTION webhook.replay_last_id(bigint, text, json) IS
+    'the id of the last message about an entity that a replay may have to send';
 
 COMMENT ON COLUMN webhook.message_history.message_id IS 'id of the message, the header webhook-id';
 COMMENT ON COLUMN webhook.message_history.event IS 'trigger name';
@@ -2854,8 +3039,11 @@ COMMENT ON COLUMN webhook.message_history.payload IS 'the record as it was captu
 COMMENT ON COLUMN webhook.message_history.created_at IS 'when it was captured';
 COMMENT ON COLUMN webhook.message_history.webhook_ids IS 'the webhooks that it was for';
 REVOKE ALL ON webhook.history_0, webhook.history_1, webhook.history_2, webhook.history_3, webhook.history_4, webhook.history_5,
-    webhook.history_6, webhook.history_7, webhook.history_part, webhook.history_moved, webhook.message_history FROM PUBLIC;
-REVOKE ALL ON FUNCTION webhook.move_to_history, webhook.trim_history FROM PUBLIC;
+    webhook.history_6, webhook.history_7, webhook.history_part, webhook.history_moved, webhook.history_rows, webhook.captured,
+    webhook.message_history, webhook.replay_to_do FROM PUBLIC;
+REVOKE ALL ON SEQUENCE webhook.history_epoch_seq FROM PUBLIC;
+REVOKE ALL ON FUNCTION webhook.move_to_history, webhook.trim_history, webhook.replay_matches, webhook.replay_count, webhook.replay,
+    webhook.replay_next, webhook.replay_last_id FROM PUBLIC;
 
 -- The configuration as a document.
 

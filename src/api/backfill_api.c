@@ -27,14 +27,12 @@
 #include "base/clock.h"
 #include "capture/backfill_walk.h"
 #include "server/version.h"
+#include "server/wakeup.h"
 #include "watch/access.h"
 #include "watch/watch.h"
 
 #define CONDITION_MAX	10000
 #define RATE_MAX		1000000
-
-/* Ended jobs are shown for this long. */
-#define KEEP_INTERVAL	"30 days"
 
 PG_FUNCTION_INFO_V1(webhook_backfill);
 PG_FUNCTION_INFO_V1(webhook_cancel_backfill);
@@ -201,8 +199,7 @@ backfill_api_insert(int64 id, Oid relation, const char *condition, const char *s
 	RunAs		state;
 
 	as_owner_begin(&state);
-	as_owner_execute("DELETE FROM webhook.backfill WHERE finished_at < pg_catalog.now() - interval '" KEEP_INTERVAL "'",
-					 SPI_OK_DELETE, 0, NULL, NULL, NULL);
+	as_owner_execute(BACKFILL_FORGET_OLD, SPI_OK_DELETE, 0, NULL, NULL, NULL);
 	as_owner_execute("INSERT INTO webhook.backfill (webhook_id, relation, role, condition, search_path, rate, phase,"
 					 " rows_estimated, started_at, discarded)"
 					 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT discarded FROM webhook.webhook WHERE id = $1))"
@@ -286,6 +283,7 @@ webhook_cancel_backfill(PG_FUNCTION_ARGS)
 	backfill_api_require_job(&state, job);
 	cancelled = as_owner_execute("UPDATE webhook.backfill SET phase = $2, finished_at = $3 WHERE job = $1 AND finished_at IS NULL",
 								 SPI_OK_UPDATE, lengthof(types), types, values, NULL) > 0;
+	wakeup_reload_at_commit();
 	as_owner_end(&state);
 	PG_RETURN_BOOL(cancelled);
 }

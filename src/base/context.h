@@ -14,6 +14,7 @@
 /* The context of messages about existing rows; the header webhook-replay contains the value. */
 #define CONTEXT_REPLAY			"replay"
 #define CONTEXT_OF_BACKFILL		"{\"" CONTEXT_REPLAY "\":\"backfill\"}"
+#define CONTEXT_OF_REPLAY		"{\"" CONTEXT_REPLAY "\":\"replay\"}"
 
 /* Define the settings. */
 extern void context_define_settings(void);

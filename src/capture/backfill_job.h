@@ -20,6 +20,10 @@
 #define BACKFILL_CANCELLED		"cancelled"
 #define BACKFILL_FAILED			"failed"
 
+/* Ended jobs are shown for some time; this forgets older ones. */
+#define BACKFILL_FORGET_OLD \
+	"DELETE FROM webhook.backfill WHERE finished_at < pg_catalog.now() - interval '30 days'"
+
 /* A job that has not ended, of an active webhook. */
 typedef struct BackfillJob
 {

@@ -245,7 +245,7 @@ match_list(const CatalogWebhookList *list, Match *match, Datum *ids, int n)
 		if (webhook->filter != NULL &&
 			(match->payload == NULL || !match_filter(webhook, match->payload, &match->parsed)))
 			continue;
-		if (webhook->condition != NULL && !match_condition(webhook->condition, match->rows))
+		if (webhook->condition != NULL && match->rows != NULL && !match_condition(webhook->condition, match->rows))
 			continue;
 		match->previous |= webhook->previous;
 		ids[n++] = Int64GetDatum(webhook->id);

@@ -34,8 +34,9 @@ typedef struct Match
 	const char *event_uid;
 	const char *payload;		/* only needed if there are filters */
 	Jsonb	   *parsed;			/* the payload, NULL until a filter needs it */
-	Jsonb	   *rows;			/* what conditions are about; only needed if
-								 * there are any */
+	Jsonb	   *rows;			/* what conditions are about; NULL: it is not
+								 * known, or there are none, and they count as
+								 * true */
 	int			previous;		/* result: what the matched webhooks need of
 								 * the row before, see catalog_event.h */
 } Match;

@@ -23,6 +23,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "storage/lmgr.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -54,8 +55,8 @@ static SpiStatement history_used_statement = {
 };
 
 static SpiStatement history_move_statement = {
-	"SELECT webhook.move_to_history($1, $2, $3)",
-	3, {INT2OID, INT2OID, INT4OID}
+	"SELECT webhook.move_to_history($1, $2, $3, $4::pg_snapshot)",
+	4, {INT2OID, INT2OID, INT4OID, TEXTOID}
 };
 
 static SpiStatement history_forget_statement = {
@@ -104,22 +105,35 @@ history_lock_part(void)
 	return OidIsValid(relid) && ConditionalLockRelationOid(relid, RowExclusiveLock);
 }
 
-bool
-history_move(int partition, TimestampTz now)
+/* Move some rows: of a drained partition, or those that are visible in a snapshot. */
+static bool
+history_move_rows(int partition, const char *snapshot, TimestampTz now)
 {
-	Datum		values[3] = {Int16GetDatum((int16) partition)};
+	Datum		values[4] = {Int16GetDatum((int16) partition)};
 	bool		isnull;
 
-	if (webhook_history_retention == 0)
-		return true;
 	if (history_part < 0)
 		(void) history_turn(now);
 	if (!history_lock_part())
 		return false;
 	values[1] = Int16GetDatum((int16) history_part);
 	values[2] = Int32GetDatum(HISTORY_ROWS);
-	spi_statement_execute(&history_move_statement, values, NULL);
+	values[3] = snapshot ? CStringGetTextDatum(snapshot) : (Datum) 0;
+	spi_statement_execute(&history_move_statement, values, snapshot ? NULL : "   n");
 	return DatumGetBool(spi_statement_value(0, 1, &isnull));
+}
+
+bool
+history_move(int partition, TimestampTz now)
+{
+	return webhook_history_retention == 0 || history_move_rows(partition, NULL, now);
+}
+
+bool
+history_move_visible(int partition, const char *snapshot, TimestampTz now)
+{
+	Assert(webhook_history_retention > 0);
+	return history_move_rows(partition, snapshot, now);
 }
 
 void

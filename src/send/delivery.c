@@ -23,6 +23,7 @@
 #include "send/order_key.h"
 #include "send/prepare.h"
 #include "send/probe.h"
+#include "send/replay_run.h"
 #include "send/request.h"
 #include "send/scheduler.h"
 #include "send/withheld.h"
@@ -307,6 +308,10 @@ delivery_forget(Delivery *delivery)
 	delivery_finished_id = Max(delivery_finished_id, delivery->message->id);
 	if (delivery->row.exists)
 		delivery_forget_row(endpoint->id, delivery->message->id);
+	if (delivery->replayed && delivery->row.exists)
+		replay_run_put_back(endpoint, delivery->message->id);
+	else if (delivery->replayed)
+		replay_run_finish(endpoint, delivery->message->id);
 	if (delivery->row.last_error != NULL)
 		pfree(delivery->row.last_error);
 	prepare_forget(delivery);

@@ -51,6 +51,10 @@ typedef struct Delivery
 	int			attempts;		/* made so far */
 	bool		probe;			/* it shows whether a failing endpoint works
 								 * again */
+	bool		replayed;		/* it was read from the history, where it
+								 * remains: it has no row, see replay.c */
+	bool		behind_replay;	/* it waits for messages of its entity that
+								 * are replayed */
 	char	   *withheld;		/* why its webhook's owner may not be sent it
 								 * any more, or NULL */
 	struct OrderKey *key;		/* NULL for order_key 0, and once it has been

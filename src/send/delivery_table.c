@@ -274,7 +274,7 @@ delivery_table_insert(const Delivery *delivery)
 void
 delivery_table_store(const Delivery *delivery)
 {
-	if (delivery->row.exists)
+	if (delivery->row.exists && !delivery->replayed)
 		delivery_table_update(delivery);
 	else
 		delivery_table_insert(delivery);

@@ -25,6 +25,7 @@
 #include "send/probe.h"
 #include "send/queue.h"
 #include "send/recall.h"
+#include "send/replay_run.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
 
@@ -85,6 +86,13 @@ dispatch_to(Message *message, Endpoint *endpoint)
 	if (endpoint->spill.backlog || endpoint->state.health.failing || endpoint->pending.deactivate != NULL ||
 		order_key_blocked(endpoint->id, order_key) || egress_holds(endpoint))
 		spill_write_later(delivery_create(message, endpoint, order_key), DELIVERY_WAITING, 0, NULL);
+	else if (replay_run_holds(endpoint, order_key, message))
+	{
+		Delivery   *delivery = delivery_create(message, endpoint, order_key);
+
+		delivery->behind_replay = true;
+		spill_write_later(delivery, DELIVERY_WAITING, 0, NULL);
+	}
 	else
 		queue_add(delivery_create(message, endpoint, order_key));
 }

@@ -174,6 +174,8 @@ typedef struct EndpointSpill
 								 * there */
 	bool		suspend_pending;	/* its retrying rows are to become waiting */
 	bool		drop_pending;	/* its rows are to be deleted */
+	struct ReplayRun *replay;	/* what it is sent again, or NULL; written by
+								 * replay_run.c */
 } EndpointSpill;
 
 /* Pending warnings and deactivation.  Written by deactivation.c. */

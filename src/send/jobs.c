@@ -47,6 +47,8 @@
 #include "send/probe.h"
 #include "send/queue.h"
 #include "send/recall.h"
+#include "send/replay.h"
+#include "send/replay_run.h"
 #include "send/scheduler.h"
 #include "send/spill.h"
 #include "send/token.h"
@@ -254,7 +256,7 @@ jobs_find_orphans(TimestampTz now)
 static bool
 jobs_save_due(TimestampTz now)
 {
-	return cursor_moved() || spill_save_due(now) || deactivation_save_due(now);
+	return cursor_moved() || spill_save_due(now) || replay_run_unsaved() || deactivation_save_due(now);
 }
 
 static TimestampTz
@@ -274,6 +276,7 @@ static void
 jobs_save(TimestampTz now)
 {
 	spill_save();
+	replay_run_save();
 	deactivation_save();
 }
 
@@ -316,6 +319,19 @@ jobs_note_withheld(TimestampTz now)
 {
 	if (withheld_next_note(now) <= now)
 		withheld_note(now);
+}
+
+static TimestampTz
+jobs_next_replay(TimestampTz now)
+{
+	return jobs_may_begin() ? replay_next(now) : DT_NOEND;
+}
+
+static void
+jobs_replay(TimestampTz now)
+{
+	if (jobs_may_begin())
+		replay_turn(now);
 }
 
 static TimestampTz
@@ -424,6 +440,7 @@ static const struct
 	{jobs_next_trim, jobs_trim},
 	{jobs_next_networks, jobs_retry_forbidden},
 	{withheld_next_note, jobs_note_withheld},
+	{jobs_next_replay, jobs_replay},
 	{jobs_next_load, jobs_load},
 	{jobs_next_read, jobs_read},
 	{jobs_next_prepare, jobs_prepare},
@@ -573,7 +590,8 @@ static bool
 jobs_all_sent(TimestampTz now)
 {
 	return !jobs_more_to_read && !shmem_wakeup_pending(jobs_slot) && jobs_standbys_have_all &&
-		cursor_outstanding() == 0 && delivery_in_memory() == 0 && !recall_due(now) && !backfill_start_running();
+		cursor_outstanding() == 0 && delivery_in_memory() == 0 && !recall_due(now) && !backfill_start_running() &&
+		!replay_under_way();
 }
 
 bool
@@ -628,6 +646,7 @@ jobs_record_rest(void)
 	if (catalog_oids() != NULL && version_fits() && home_is_current())
 	{
 		spill_save();
+		replay_run_save();
 		deactivation_save();
 		all = attempt_log_save_all();
 		if (cursor_moved())

@@ -29,6 +29,7 @@
 #include "send/probe.h"
 #include "send/queue.h"
 #include "send/recall.h"
+#include "send/replay_run.h"
 
 /* Rows read in one go: of one endpoint, of those that are due, to choose a probe from. */
 #define BACKLOG_ROWS		200
@@ -183,7 +184,8 @@ recall_load_backlog(Endpoint *endpoint)
 	{
 		endpoint->spill.backlog_read = rows[i].message->id;
 		/* A row that follows one to be retried is read by its key. */
-		if (recall_is_in_memory(&rows[i]) || order_key_blocked(endpoint->id, rows[i].order_key))
+		if (recall_is_in_memory(&rows[i]) || order_key_blocked(endpoint->id, rows[i].order_key) ||
+			replay_run_holds(endpoint, rows[i].order_key, rows[i].message))
 			pfree(rows[i].message);
 		else
 			recall_restore(&rows[i], endpoint);
@@ -197,7 +199,8 @@ recall_load_backlog(Endpoint *endpoint)
 static bool
 recall_wants_backlog(Endpoint *endpoint)
 {
-	return !egress_holds(endpoint) && endpoint->queue.in_memory < recall_backlog_rows(endpoint);
+	return !egress_holds(endpoint) &&
+		endpoint->queue.in_memory - replay_run_in_memory(endpoint) < recall_backlog_rows(endpoint);
 }
 
 /*
@@ -272,6 +275,13 @@ recall_load_followers(TimestampTz now)
 			key->blocked = false;
 			order_key_release(key);
 		}
+		else if (replay_run_holds(endpoint, key->tag.order_key, row.message))
+		{
+			/* A message that is replayed will lead to it. */
+			pfree(row.message);
+			key->blocked = false;
+			order_key_release(key);
+		}
 		else if (recall_is_in_memory(&row))
 		{
 			/* It has not been deleted or written yet, for want of a lock. */
@@ -332,10 +342,12 @@ recall_load_probe(Endpoint *endpoint)
 	StoredDelivery *rows = palloc(PROBE_CANDIDATES * sizeof(StoredDelivery));
 	int			n = delivery_table_read_probes(endpoint->id, PROBE_CANDIDATES, recall_context, rows);
 	int			best = -1;
+	int			nheld = 0;
 
 	for (int i = 0; i < n; i++)
-		if (!recall_is_in_memory(&rows[i]) &&
-			(best < 0 || rows[i].attempts < rows[best].attempts))
+		if (replay_run_holds(endpoint, rows[i].order_key, rows[i].message))
+			nheld++;
+		else if (!recall_is_in_memory(&rows[i]) && (best < 0 || rows[i].attempts < rows[best].attempts))
 			best = i;
 	for (int i = 0; i < n; i++)
 		if (i != best)
@@ -345,7 +357,7 @@ recall_load_probe(Endpoint *endpoint)
 		endpoint->state.probing = true;
 		recall_restore(&rows[best], endpoint)->probe = true;
 	}
-	else if (n == 0 && endpoint->queue.in_memory == 0)
+	else if (n == nheld && endpoint->queue.in_memory == 0)
 	{
 		/* Nothing is left to test it with: assume that it works. */
 		memset(&endpoint->state.health, 0, sizeof(endpoint->state.health));

@@ -24,6 +24,7 @@
 #include "send/probe.h"
 #include "send/queue.h"
 #include "send/recall.h"
+#include "send/replay_run.h"
 #include "send/spill.h"
 #include "send/trim.h"
 
@@ -338,7 +339,7 @@ spill_needs_backlog(const Delivery *delivery)
 {
 	const Endpoint *endpoint = delivery->endpoint;
 
-	if (delivery->row.next_state != DELIVERY_WAITING || delivery->phase != PHASE_TO_WRITE)
+	if (delivery->row.next_state != DELIVERY_WAITING || delivery->phase != PHASE_TO_WRITE || delivery->behind_replay)
 		return false;
 	return endpoint->spill.backlog ||
 		(endpoint_is_working(endpoint) && !order_key_blocked(endpoint->id, delivery->order_key));
@@ -402,6 +403,9 @@ spill_write_row(Delivery *delivery)
 			blocker_watch(endpoint->id, endpoint->config.updated_at);
 		}
 		delivery_table_store(delivery);
+		if (delivery->replayed)
+			replay_run_finish(endpoint, delivery->message->id);
+		delivery->replayed = false;
 		if (delivery->row.next_state == DELIVERY_FAILED)
 			trim_note_failed(clock_now());
 		spill_schedule_read(delivery);

@@ -19,6 +19,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -31,6 +32,7 @@
 #include "base/container.h"
 #include "base/spi_statement.h"
 #include "capture/match.h"
+#include "pure/json_members.h"
 #include "send/notify.h"
 #include "send/withheld.h"
 #include "watch/access.h"
@@ -320,6 +322,54 @@ withheld_reason(Oid role, const Message *message, bool *unknown)
 
 	*unknown = entry->unknown;
 	return entry->access == ACCESS_COLUMNS ? withheld_hidden_part(entry, message) : entry->problem;
+}
+
+/* The name that a key of a JSON object is. */
+static char *
+withheld_key_name(const JsonMember *member)
+{
+	text	   *array = cstring_to_text(psprintf("[%.*s]", (int) member->key_len, member->key));
+
+	return TextDatumGetCString(DirectFunctionCall2(json_array_element_text, PointerGetDatum(array), Int32GetDatum(0)));
+}
+
+/* A JSON object without the members that the role may not read. */
+static char *
+withheld_visible_members(const WithheldAccess *entry, char *json)
+{
+	StringInfoData result;
+	JsonMembers members;
+	JsonMember	member;
+
+	if (json == NULL || json[0] != '{' || withheld_hidden_in(entry, json) == NULL)
+		return json;
+	initStringInfo(&result);
+	members = json_members(json);
+	while (json_members_next(&members, &member))
+	{
+		if (!bms_is_member(get_attnum(entry->key.relid, withheld_key_name(&member)), entry->readable))
+			continue;
+		appendStringInfoChar(&result, result.len == 0 ? '{' : ',');
+		appendBinaryStringInfo(&result, member.key, (int) member.key_len);
+		appendStringInfoChar(&result, ':');
+		appendBinaryStringInfo(&result, member.value, (int) member.value_len);
+	}
+	appendStringInfoString(&result, result.len == 0 ? "{}" : "}");
+	return result.data;
+}
+
+void
+withheld_remove_hidden(Oid role, Message *message)
+{
+	const WithheldAccess *entry = withheld_access(role, message->relation);
+
+	if (entry->unknown || entry->access != ACCESS_COLUMNS)
+		return;
+	if (entry->event_uid_hidden)
+		message->event_uid = NULL;
+	message->payload = withheld_visible_members(entry, message->payload);
+	message->former = withheld_visible_members(entry, message->former);
+	message->changed = withheld_visible_members(entry, message->changed);
 }
 
 bool

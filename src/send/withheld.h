@@ -27,6 +27,12 @@ extern void withheld_check_webhook(int64 webhook_id);
  */
 extern const char *withheld_reason(Oid role, const Message *message, bool *unknown);
 
+/*
+ * Remove from a message what such a role may not see, where it is part of a JSON object.  The texts that
+ * remain are as they were, or palloc'd.
+ */
+extern void withheld_remove_hidden(Oid role, Message *message);
+
 /* Has a change of privileges or settings made them invalid since the last call? */
 extern bool withheld_changed(void);
 

@@ -6,6 +6,7 @@ use warnings;
 use Bench::Backfill;
 use Bench::Capture;
 use Bench::Drain;
+use Bench::History;
 use Bench::Idle;
 use Bench::Latency;
 use Bench::Look;
@@ -24,6 +25,7 @@ my %benchmarks = (
 	P12 => \&Bench::Drain::batches,
 	P10 => \&Bench::Idle::cost_of_nothing,
 	P14 => \&Bench::Backfill::beside_live_messages,
+	P15 => \&Bench::History::cost_and_search,
 	P16 => \&Bench::Capture::former_values,
 	P17 => \&Bench::Look::many_webhooks,
 	P18 => \&Bench::Capture::expressions,

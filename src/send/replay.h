@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * replay.h
+ *		Messages of the history that are sent to one webhook again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WEBHOOK_REPLAY_H
+#define WEBHOOK_REPLAY_H
+
+#include "datatype/timestamp.h"
+
+/* When has replay_turn() something to do?  It must be called in a transaction, before messages are dispatched. */
+extern TimestampTz replay_next(TimestampTz now);
+extern void replay_turn(TimestampTz now);
+
+/* Is there a replay that has not ended, and does not pause? */
+extern bool replay_under_way(void);
+
+#endif							/* WEBHOOK_REPLAY_H */
