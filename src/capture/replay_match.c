@@ -18,8 +18,10 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "base/argument.h"
 #include "base/catalog_event.h"
 #include "capture/match.h"
+#include "server/version.h"
 #include "watch/active_integration.h"
 
 PG_FUNCTION_INFO_V1(webhook_replay_matches);
@@ -69,7 +71,7 @@ replay_match_text(FunctionCallInfo fcinfo, int n)
 static void
 replay_match_set(FunctionCallInfo fcinfo, const CatalogEvent *event, const char *name, bool was_for, Match *match)
 {
-	bool		of_row = PG_GETARG_BOOL(8);
+	bool		of_row = DatumGetBool(argument_required(fcinfo, 8, "of_row"));
 	char	   *former;
 
 	match->payload = replay_match_text(fcinfo, 6);
@@ -88,14 +90,19 @@ replay_match_set(FunctionCallInfo fcinfo, const CatalogEvent *event, const char 
 Datum
 webhook_replay_matches(PG_FUNCTION_ARGS)
 {
-	int64		id = PG_GETARG_INT64(0);
-	char	   *patterns = replay_match_text(fcinfo, 1);
-	bool		was_for = replay_match_was_for(PG_GETARG_ARRAYTYPE_P(2), id);
-	char	   *name = replay_match_text(fcinfo, 3);
+	int64		id;
+	char	   *patterns;
+	bool		was_for;
+	char	   *name;
 	const CatalogEvent *event;
 	Match		match = {MATCH_ALL};
 	ActiveIntegration active = {0};
 
+	version_require();
+	id = DatumGetInt64(argument_required(fcinfo, 0, "webhook_id"));
+	patterns = replay_match_text(fcinfo, 1);
+	was_for = replay_match_was_for(DatumGetArrayTypeP(argument_required(fcinfo, 2, "webhook_ids")), id);
+	name = TextDatumGetCString(argument_required(fcinfo, 3, "event"));
 	if (replay_match_ends_with(name, ".test") || (patterns != NULL && !replay_match_event(patterns, name)))
 		PG_RETURN_BOOL(false);
 

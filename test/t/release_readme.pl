@@ -29,6 +29,8 @@ mkdir "$secrets/postgres";
 append_to_file("$secrets/postgres/shop-token", 'Bearer s3cr3t');
 
 my $node = WebhookTest::start_node('readme', "webhook.secrets_directory = '$secrets'");
+sql('postgres', q{ALTER SYSTEM SET webhook.history_retention = '1 d'});
+$node->reload;
 my $receiver = WebhookTest::Receiver->start;
 
 # Chapters have sections, and sections have blocks of code: [ language, text ].  What comes before the first heading is the
@@ -385,6 +387,9 @@ foreach my $n (grep { !$tried{ $chapters[$_]{title} } } 0 .. $#chapters)
 		}
 	}
 }
+sql('postgres', 'ALTER SYSTEM RESET webhook.history_retention');
+$node->reload;
+$node->poll_query_until('postgres', q{SELECT current_setting('webhook.history_retention') = '0'}) or fail('the history is off again');
 is(scalar(@elsewhere), 2, 'two examples need pg_partman or another server') or diag(@elsewhere);
 runs('five_python', $_, 'Appendix: grants') foreach blocks('Appendix: grants', 'sql');
 
