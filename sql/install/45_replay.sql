@@ -8,17 +8,46 @@ CREATE FUNCTION webhook.replay_matches(webhook_id bigint, events text, webhook_i
 COMMENT ON FUNCTION webhook.replay_matches(bigint, text, bigint[], text, text, text, json, json, boolean) IS
     'whether a message that has been captured is one that a webhook subscribes to now';
 
+-- What a webhook may be judged by of a message that has been captured.  If it was not for this webhook, that is what the owner may
+-- read now: filters and conditions must not find out the rest.  Of a table that does not exist any more that is nothing.
+CREATE FUNCTION webhook.replay_visible(webhook webhook.webhook, webhook_ids bigint[], relation oid, INOUT payload json, INOUT former json,
+                                       OUT allowed boolean) RETURNS record
+    LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hidden text[];
+BEGIN
+    allowed := true;
+    IF relation IS NULL OR webhook.id = ANY (webhook_ids) THEN
+        RETURN;
+    END IF;
+    allowed := EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)
+        AND COALESCE(webhook.access_problem(webhook.owner, relation::regclass) = '', true);
+    IF NOT allowed THEN
+        RETURN;
+    END IF;
+    hidden := webhook.access_hidden(webhook.owner, relation::regclass);
+    IF hidden IS NOT NULL THEN
+        payload := (SELECT json_object_agg(e.key, e.value) FROM json_each(payload) AS e WHERE e.key <> ALL (hidden));
+        former := (SELECT json_object_agg(e.key, e.value) FROM json_each(former) AS e WHERE e.key <> ALL (hidden));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION webhook.replay_visible(webhook.webhook, bigint[], oid, json, json) IS
+    'what a webhook may be judged by of a message that has been captured';
+
 CREATE FUNCTION webhook.replay_count(webhook_id bigint, since timestamptz, until timestamptz, events text, entity_id text,
                                      OUT messages bigint, OUT first_id bigint, OUT last_id bigint) RETURNS record
     LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 BEGIN
     -- Null as a parameter would be planned for.
-    EXECUTE 'SELECT count(*), min(c.id), max(c.id) FROM webhook.captured AS c WHERE c.created_at >= $2'
+    EXECUTE 'SELECT count(*), min(c.id), max(c.id) FROM webhook.captured AS c JOIN webhook.webhook AS w ON w.id = $1'
+            ' CROSS JOIN LATERAL webhook.replay_visible(w, c.webhook_ids, c.relation, c.payload, c.former) AS v WHERE v.allowed AND c.created_at >= $2'
             || CASE WHEN until IS NOT NULL THEN ' AND c.created_at < $3' ELSE '' END
             || CASE WHEN entity_id IS NOT NULL THEN ' AND c.entity_id #>> ''{}'' = $5' ELSE '' END
             -- What a backfill has sent to another webhook is no change.
-            || ' AND (c.context ->> ''replay'' IS NULL OR $1 = ANY (c.webhook_ids)) AND webhook.replay_matches($1, $4, c.webhook_ids, c.event, c.event_uid, c.profile, c.payload, c.former,'
+            || ' AND (c.context ->> ''replay'' IS NULL OR $1 = ANY (c.webhook_ids)) AND webhook.replay_matches($1, $4, c.webhook_ids, c.event, c.event_uid, c.profile, v.payload, v.former,'
                ' c.relation IS NOT NULL)'
         INTO messages, first_id, last_id USING webhook_id, since, until, events, entity_id;
 END
@@ -52,11 +81,14 @@ AS $$
 #variable_conflict use_column
 DECLARE
     j     webhook.backfill;
+    w     webhook.webhook;
     rows  refcursor;
     m     record;
+    v     record;
     sent  integer := 0;
 BEGIN
     SELECT * INTO j FROM webhook.backfill AS b WHERE b.job = $1;
+    SELECT * INTO w FROM webhook.webhook AS k WHERE k.id = j.webhook_id;
     j.last_id := COALESCE(j.last_id, 9223372036854775807);
     IF j.entity_id IS NULL THEN
         OPEN rows FOR
@@ -77,9 +109,10 @@ BEGIN
         id := m.id;
         entity_type := m.entity_type;
         entity_id := m.entity_id::text;
-        wanted := (m.epoch < j.epoch) IS NOT FALSE AND m.created_at >= j.since AND (m.created_at < j.until) IS NOT FALSE
+        SELECT * INTO v FROM webhook.replay_visible(w, m.webhook_ids, m.relation, m.payload, m.former);
+        wanted := v.allowed AND (m.epoch < j.epoch) IS NOT FALSE AND m.created_at >= j.since AND (m.created_at < j.until) IS NOT FALSE
             AND (m.state = 'failed') IS NOT FALSE AND (m.context ->> 'replay' IS NULL OR j.webhook_id = ANY (m.webhook_ids))
-            AND webhook.replay_matches(j.webhook_id, j.event, m.webhook_ids, m.event, m.event_uid, m.profile, m.payload, m.former,
+            AND webhook.replay_matches(j.webhook_id, j.event, m.webhook_ids, m.event, m.event_uid, m.profile, v.payload, v.former,
                                        m.relation IS NOT NULL);
         IF wanted THEN
             message_id := m.message_id;

@@ -154,7 +154,7 @@ COMMENT ON FUNCTION webhook.unmask_secrets(jsonb, jsonb) IS 'the opposite, with 
 CREATE FUNCTION webhook.config_settings() RETURNS TABLE (name text, value text)
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT s.name, regexp_replace(current_setting(s.name), '//[^/@]*@', '//***@') FROM pg_catalog.pg_settings AS s
+    SELECT s.name, regexp_replace(current_setting(s.name), '//[^[:space:],]*@', '//***@', 'g') FROM pg_catalog.pg_settings AS s
     WHERE s.name LIKE 'webhook.%' AND s.context IN ('postmaster', 'sighup') AND s.source <> 'default' AND s.name <> 'webhook.clock_offset';
 $$;
 COMMENT ON FUNCTION webhook.config_settings() IS 'the settings in postgresql.conf that do not have their default';
@@ -575,10 +575,10 @@ AS $$
            OR (i.kind IN ('watch', 'integration', 'event', 'webhook', 'mapping') AND i.old_value <> i.new_value)
         UNION ALL
         SELECT format('setting %s', s.key), 'differs', format('document: %s, server: %s', s.value #>> '{}', COALESCE(
-                   regexp_replace(current_setting(s.key, true), '//[^/@]*@', '//***@'), 'unknown'))
+                   regexp_replace(current_setting(s.key, true), '//[^[:space:],]*@', '//***@', 'g'), 'unknown'))
         FROM jsonb_each(COALESCE(NULLIF($3 -> 'settings', 'null'), '{}')) AS s
         WHERE s.key LIKE 'webhook.%' AND pg_has_role($4::name, 'pg_read_all_settings', 'USAGE')
-          AND s.value #>> '{}' IS DISTINCT FROM regexp_replace(current_setting(s.key, true), '//[^/@]*@', '//***@')) AS d
+          AND s.value #>> '{}' IS DISTINCT FROM regexp_replace(current_setting(s.key, true), '//[^[:space:],]*@', '//***@', 'g')) AS d
     ORDER BY d.object COLLATE "C", d.action;
 $$;
 COMMENT ON FUNCTION webhook.config_difference(jsonb, jsonb, jsonb, text) IS 'what a document has changed, for people';

@@ -593,6 +593,7 @@ http_result(Http *http, HttpResult *result)
 	result->transfer = transfer;
 	result->url = transfer->request.url;
 	result->proxied = transfer->route.stage == ROUTE_PROXIED || transfer->route.stage == ROUTE_CHECKING;
+	result->older_route = transfer->route.older;
 	result->proxy_fault = transfer->proxy_fault;
 	result->headers = transfer->headers.data ? transfer->headers.data : "";
 	result->headers_len = transfer->headers.len;

@@ -118,6 +118,8 @@ typedef struct HttpResult
 	const char *url;			/* of the request */
 	HttpOutcome outcome;
 	bool		proxied;		/* the proxy has been asked to connect */
+	bool		older_route;	/* ... or not, by settings that have changed
+								 * since */
 	HttpProxyFault proxy_fault; /* with HTTP_PROXY */
 	int			status;			/* 0 when there was no response */
 	const char *headers;		/* header lines as received, CRLF between,

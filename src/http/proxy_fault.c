@@ -78,6 +78,13 @@ proxy_fault_by_status(Transfer *transfer, int status)
 
 	snprintf(reason, sizeof(reason), "HTTP status %d", status);
 
+	/*
+	 * It has connected to another host, so this answer is about this one: a
+	 * proxy may ask for credentials, or limit requests, for some hosts only.
+	 */
+	if (transfer->http->route.proven && status < 500)
+		return proxy_fault_refused(transfer, reason);
+
 	/* tinyproxy answers 401 to a wrong password. */
 	if (status == STATUS_PROXY_AUTHENTICATION || status == STATUS_UNAUTHORIZED)
 	{
@@ -147,8 +154,13 @@ proxy_fault_judge(Transfer *transfer, CURLcode code, HttpOutcome *outcome)
 	long		status = 0;
 	long		reply = CURLPX_OK;
 
-	if (transfer->route.stage != ROUTE_PROXIED || code == CURLE_OK || outcome_tunnelled(transfer))
+	if (transfer->route.stage != ROUTE_PROXIED)
 		return false;
+	if (code == CURLE_OK || outcome_tunnelled(transfer))
+	{
+		transfer->http->route.proven |= !transfer->route.older;
+		return false;
+	}
 	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &status);
 	if (status >= 300)
 	{

@@ -32,9 +32,6 @@
 #define ROUTE_NAMES			256
 #define ROUTE_NAME_MS		30000
 
-/* How long a proxy that works may take to answer a request to itself. */
-#define ROUTE_CHECK_MS		5000L
-
 #define SET(option, value) \
 	do { \
 		CURLcode	rc_ = curl_easy_setopt(transfer->easy, (option), (value)); \
@@ -392,12 +389,13 @@ route_outdate_transfers(Http *http)
 {
 	for (Transfer *transfer = http->all; transfer != NULL; transfer = transfer->next_all)
 	{
+		/* Its handle has options of the other proxy. */
+		transfer->worn = true;
 		if (transfer->state != TRANSFER_RUNNING)
 			continue;
 		if (!transfer->route.older)
 			http->route.older++;
 		transfer->route.older = true;
-		transfer->worn = true;
 		curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, 1L);
 	}
 }
@@ -415,6 +413,7 @@ route_change(Http *http, const HttpProxy *proxy)
 	snprintf(route->ca_file, sizeof(route->ca_file), "%s", proxy->ca_file);
 	proxy_address(&route->server, route->url, sizeof(route->url));
 	route->generation++;
+	route->proven = false;
 	route_outdate_transfers(http);
 	return true;
 }

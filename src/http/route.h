@@ -18,6 +18,9 @@
 
 struct Transfer;
 
+/* How long a proxy that works may take to answer a request to itself. */
+#define ROUTE_CHECK_MS		5000L
+
 /* What libcurl is doing for a transfer. */
 typedef enum RouteStage
 {
@@ -53,6 +56,7 @@ typedef struct Route
 	char		url[PROXY_MAX_SHOWN];	/* of the proxy, without credentials */
 	unsigned int generation;	/* increases when any of these changes */
 	int			older;			/* running transfers that began before it did */
+	bool		proven;			/* has this proxy connected to any host? */
 	RouteName  *names;			/* addresses found lately; NULL: none yet */
 } Route;
 

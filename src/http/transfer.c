@@ -697,6 +697,8 @@ transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent, bool ow
 bool
 transfer_allow_more(Transfer *transfer, long ms)
 {
-	return curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, transfer->request.timeout_ms + ms) == CURLE_OK &&
+	long		timeout_ms = transfer->route.stage == ROUTE_CHECKING ? ROUTE_CHECK_MS : transfer->request.timeout_ms;
+
+	return curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, timeout_ms + ms) == CURLE_OK &&
 		curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS + ms) == CURLE_OK;
 }

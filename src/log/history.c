@@ -105,16 +105,20 @@ history_lock_part(void)
 	return OidIsValid(relid) && ConditionalLockRelationOid(relid, RowExclusiveLock);
 }
 
-/* Move some rows: of a drained partition, or those that are visible in a snapshot. */
+/*
+ * Move some rows: of a drained partition, or those that are visible in a snapshot.  Returns whether that was all;
+ * *locked says that a session prevents it.
+ */
 static bool
-history_move_rows(int partition, const char *snapshot, TimestampTz now)
+history_move_rows(int partition, const char *snapshot, TimestampTz now, bool *locked)
 {
 	Datum		values[4] = {Int16GetDatum((int16) partition)};
 	bool		isnull;
 
 	if (history_part < 0)
 		(void) history_turn(now);
-	if (!history_lock_part())
+	*locked = !history_lock_part();
+	if (*locked)
 		return false;
 	values[1] = Int16GetDatum((int16) history_part);
 	values[2] = Int32GetDatum(HISTORY_ROWS);
@@ -126,14 +130,16 @@ history_move_rows(int partition, const char *snapshot, TimestampTz now)
 bool
 history_move(int partition, TimestampTz now)
 {
-	return webhook_history_retention == 0 || history_move_rows(partition, NULL, now);
+	bool		locked;
+
+	return webhook_history_retention == 0 || history_move_rows(partition, NULL, now, &locked);
 }
 
 bool
-history_move_visible(int partition, const char *snapshot, TimestampTz now)
+history_move_visible(int partition, const char *snapshot, TimestampTz now, bool *locked)
 {
 	Assert(webhook_history_retention > 0);
-	return history_move_rows(partition, snapshot, now);
+	return history_move_rows(partition, snapshot, now, locked);
 }
 
 void

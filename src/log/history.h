@@ -22,7 +22,7 @@ extern bool history_move(int partition, TimestampTz now);
  * The same for those of any partition that are visible in a snapshot, given as text,
  * which must be one of a time before this transaction.
  */
-extern bool history_move_visible(int partition, const char *snapshot, TimestampTz now);
+extern bool history_move_visible(int partition, const char *snapshot, TimestampTz now, bool *locked);
 
 /* It has been truncated. */
 extern void history_note_truncated(int partition);

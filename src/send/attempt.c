@@ -476,6 +476,7 @@ attempt_send(TimestampTz now)
 	Endpoint   *endpoint;
 
 	egress_probe(now);
+	authorize_start(attempt_http, now);
 	scheduler_wake(now);
 	while ((endpoint = scheduler_next(now)) != NULL)
 	{

@@ -87,14 +87,15 @@ void
 authorize_start(Http *http, TimestampTz now)
 {
 	Token	   *token;
+	char		error[256];
 
-	while (scheduler_has_connection() && (token = token_next_request(now)) != NULL)
+	token_find_due(now);
+	while (scheduler_has_connection() && (token = token_next_request(error, sizeof(error))) != NULL)
 	{
-		char		error[256] = "";
 		HttpResult	result = {.outcome = HTTP_INVALID,.error = error,.headers = "",.body = ""};
 
 		scheduler_reserve_connection();
-		if (!http_start(http, token_request(token), error))
+		if (error[0] != '\0' || !http_start(http, token_request(token), error))
 			authorize_settle(token, &result, now);
 	}
 }

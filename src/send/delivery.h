@@ -87,6 +87,7 @@ typedef struct Delivery
 	struct						/* its row in webhook.delivery; see spill.c */
 	{
 		bool		exists;
+		bool		was_retrying;	/* ... and is DELIVERY_RETRYING there */
 		bool		write_pending;	/* listed to be written, perhaps while
 									 * sending */
 		bool		blocks_key; /* no lock on its webhook yet: later ones must

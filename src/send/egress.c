@@ -41,17 +41,11 @@ static TimestampTz egress_probe_at = DT_NOEND;
 static int64 egress_probe_interval;
 static bool egress_probing = false;
 static char egress_probe_url[PROXY_MAX_HOST + 32];
+static char egress_next_url[PROXY_MAX_HOST + 32];	/* of another webhook that
+													 * waits; "": none */
 static char egress_error[512];
 static TimestampTz egress_report_at = DT_NOEND;
 
-
-void
-egress_init(Http *http, DatabaseSlot *slot)
-{
-	egress_http = http;
-	egress_slot = slot;
-	(void) egress_reload();
-}
 
 static bool
 egress_is_reported(void)
@@ -67,8 +61,9 @@ egress_forget_failure(void)
 	pg_atomic_write_u64(&egress_slot->proxy_failing_since, 0);
 }
 
-bool
-egress_reload(void)
+/* Returns whether the settings have changed. */
+static bool
+egress_use_settings(void)
 {
 	HttpProxy	proxy = {
 		.server = proxy_settings_server(),
@@ -80,10 +75,45 @@ egress_reload(void)
 	if (!http_use_proxy(egress_http, &proxy))
 		return false;
 	egress_generation++;
-	if (!egress_down)
+	return true;
+}
+
+void
+egress_init(Http *http, DatabaseSlot *slot)
+{
+	egress_http = http;
+	egress_slot = slot;
+	(void) egress_use_settings();
+
+	/* What an earlier worker has reported holds only for a proxy. */
+	if (proxy_settings_server()->scheme == PROXY_NONE)
+		egress_forget_failure();
+}
+
+bool
+egress_reload(void)
+{
+	bool		was_down = egress_down;
+
+	if (!egress_use_settings())
 		return false;
 	egress_forget_failure();
-	return true;
+	return was_down;
+}
+
+/* Set out to a URL that has the proxy connect to the same host and port. */
+static void
+egress_set_probe_url(const char *url, char out[PROXY_MAX_HOST + 32])
+{
+	bool		https = pg_strncasecmp(url, "https:", 6) == 0;
+	const char *start = strstr(url, "://") + 3;
+	int			len = strcspn(start, "/?#");
+	const char *colon = NULL;
+
+	for (const char *c = start + len; c > start && c[-1] != ']' && colon == NULL; c--)
+		if (c[-1] == ':')
+			colon = c;
+	snprintf(out, PROXY_MAX_HOST + 32, "http://%.*s%s/", len, start, https && colon == NULL ? ":443" : "");
 }
 
 bool
@@ -96,23 +126,9 @@ egress_holds(Endpoint *endpoint)
 		endpoint->state.proxied = http_is_proxied(egress_http, endpoint->config.url);
 		endpoint->state.route_known = egress_generation;
 	}
+	if (endpoint->state.proxied && egress_next_url[0] == '\0')
+		egress_set_probe_url(endpoint->config.url, egress_next_url);
 	return endpoint->state.proxied;
-}
-
-/* A URL that has the proxy connect to the same host and port. */
-static void
-egress_set_probe_url(const char *url)
-{
-	bool		https = pg_strncasecmp(url, "https:", 6) == 0;
-	const char *start = strstr(url, "://") + 3;
-	int			len = strcspn(start, "/?#");
-	const char *colon = NULL;
-
-	for (const char *c = start + len; c > start && c[-1] != ']' && colon == NULL; c--)
-		if (c[-1] == ':')
-			colon = c;
-	snprintf(egress_probe_url, sizeof(egress_probe_url), "http://%.*s%s/", len, start,
-			 https && colon == NULL ? ":443" : "");
 }
 
 static void
@@ -128,7 +144,8 @@ egress_fail(const char *url, const char *error, TimestampTz now)
 	if (egress_down)
 		return false;
 	egress_down = true;
-	egress_set_probe_url(url);
+	egress_set_probe_url(url, egress_probe_url);
+	egress_next_url[0] = '\0';
 	egress_probe_interval = EGRESS_FIRST_PROBE_MS;
 	egress_plan_probe(now);
 	if (egress_is_reported())
@@ -152,7 +169,7 @@ egress_recover(void)
 bool
 egress_note(const HttpResult *result, TimestampTz now)
 {
-	if (!result->proxied)
+	if (!result->proxied || result->older_route)
 		return false;
 	if (result->outcome == HTTP_PROXY && result->proxy_fault == HTTP_PROXY_DOWN)
 		return egress_fail(result->url, result->error, now);
@@ -178,6 +195,16 @@ egress_probe(TimestampTz now)
 	if (egress_probe_at > now)
 		return;
 	egress_plan_probe(now);
+
+	/*
+	 * Ask for another host each time: this one may be what the proxy objects
+	 * to.
+	 */
+	if (!egress_probing && egress_next_url[0] != '\0')
+	{
+		strcpy(egress_probe_url, egress_next_url);
+		egress_next_url[0] = '\0';
+	}
 	request.url = egress_probe_url;
 	if (!egress_probing)
 		egress_probing = http_start(egress_http, &request, error);
@@ -187,7 +214,7 @@ bool
 egress_probed(const HttpResult *result)
 {
 	egress_probing = false;
-	if (!egress_down || (result->outcome == HTTP_PROXY && result->proxy_fault == HTTP_PROXY_DOWN))
+	if (!egress_down || result->older_route || (result->outcome == HTTP_PROXY && result->proxy_fault == HTTP_PROXY_DOWN))
 		return false;
 	egress_recover();
 	return true;

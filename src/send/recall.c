@@ -139,6 +139,7 @@ recall_restore(StoredDelivery *row, Endpoint *endpoint)
 {
 	Delivery   *delivery = delivery_restore(row->message, endpoint, row->order_key, row->attempts);
 
+	delivery->row.was_retrying = row->state == DELIVERY_RETRYING;
 	queue_add(delivery);
 	return delivery;
 }

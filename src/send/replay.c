@@ -32,6 +32,7 @@
 #include "log/history.h"
 #include "log/message.h"
 #include "send/delivery.h"
+#include "send/egress.h"
 #include "send/order_key.h"
 #include "send/queue.h"
 #include "send/recall.h"
@@ -46,7 +47,7 @@
 #define REPLAY_MAX_IN_MEMORY	1000
 #define REPLAY_MAX_BYTES		(8 * 1024 * 1024)
 
-/* How long to wait for a session that has locked the job. */
+/* How long to wait for a session that has locked the job or the history. */
 #define REPLAY_RETRY_MS	100
 
 static uint64 replay_seen = 0;	/* generations that the replays were loaded
@@ -130,7 +131,7 @@ replay_prepare(ReplayRun *run, TimestampTz now)
 		return;
 	if (run->partition < WEBHOOK_PARTITIONS)
 	{
-		if (history_move_visible(run->partition, run->snapshot, now))
+		if (history_move_visible(run->partition, run->snapshot, now, &run->locked))
 			run->partition++;
 		return;
 	}
@@ -166,7 +167,7 @@ replay_room(const ReplayRun *run)
 static bool
 replay_wants_more(const ReplayRun *run)
 {
-	return !run->end && endpoint_is_working(run->endpoint) &&
+	return !run->end && endpoint_is_working(run->endpoint) && !egress_holds(run->endpoint) &&
 		delivery_load() < REPLAY_MAX_IN_MEMORY && delivery_own_bytes() < REPLAY_MAX_BYTES && replay_room(run) > 0;
 }
 
@@ -359,6 +360,13 @@ replay_read(ReplayRun *run)
 	run->end = n == 0;
 	for (i = 0; i < n && replay_deliver(run, &messages[i]); i++)
 		 /* go on */ ;
+
+	/*
+	 * The row of the first one can only be deleted when a session has
+	 * released the webhook.
+	 */
+	if (i == 0 && n > 0)
+		run->locked = true;
 	for (i++; i < n; i++)
 		pfree(messages[i].message);
 	pfree(messages);

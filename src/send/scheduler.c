@@ -278,7 +278,7 @@ scheduler_request_ended(Delivery *delivery)
 bool
 scheduler_has_connection(void)
 {
-	return scheduler_requests < webhook_max_connections && scheduler_room_for_first() > 0;
+	return scheduler_requests < webhook_max_connections && (scheduler_requests == 0 || scheduler_room_for_first() > 0);
 }
 
 void

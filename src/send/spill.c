@@ -181,7 +181,7 @@ spill_put_all_aside(Endpoint *endpoint)
 			continue;
 		first = Min(first, delivery->message->id);
 		/* A row that has been due would not be read again as such. */
-		if (delivery->row.exists && delivery->attempts == 0)
+		if (delivery->row.exists && !delivery->row.was_retrying && delivery->attempts == 0)
 		{
 			queue_release_key(delivery);
 			delivery_forget(delivery);

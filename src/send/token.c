@@ -441,8 +441,7 @@ token_shares_refresh(const Token *token)
 	return false;
 }
 
-/* List those that must be renewed. */
-static void
+void
 token_find_due(TimestampTz now)
 {
 	HASH_SEQ_STATUS status;
@@ -464,23 +463,46 @@ token_find_due(TimestampTz now)
 	}
 }
 
+/* Build the request of a token.  False, and the error, if it contains characters that do not exist in UTF-8. */
+static bool
+token_try_build_request(Token *token, char *error, size_t size)
+{
+	MemoryContext old = MemoryContextSwitchTo(token->request_context);
+	volatile bool built = false;
+
+	PG_TRY();
+	{
+		token_build_request(token);
+		built = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(token->request_context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		strlcpy(error, edata->message, size);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	return built;
+}
+
 Token *
-token_next_request(TimestampTz now)
+token_next_request(char *error, size_t size)
 {
 	dlist_iter	iter;
 
-	token_find_due(now);
 	dlist_foreach(iter, &token_wanted)
 	{
 		Token	   *token = dlist_container(Token, node, iter.cur);
-		MemoryContext old;
 
 		if (token_shares_refresh(token))
 			continue;
 		token->request_context = AllocSetContextCreate(token->context, "webhook token request", ALLOCSET_SMALL_SIZES);
-		old = MemoryContextSwitchTo(token->request_context);
-		token_build_request(token);
-		MemoryContextSwitchTo(old);
+		if (token_try_build_request(token, error, size))
+			error[0] = '\0';
 		dlist_delete(&token->node);
 		dlist_push_tail(&token_in_flight, &token->node);
 		token->state = TOKEN_IN_FLIGHT;

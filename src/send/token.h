@@ -63,11 +63,15 @@ extern void token_want(Token *token);
  */
 extern bool token_refused(Token *token, uint64 number, TimestampTz now);
 
+/* Want those that must be renewed now. */
+extern void token_find_due(TimestampTz now);
+
 /*
- * The next token that must be requested now; it is in flight then, and its request valid
- * until token_answered().  NULL: none.
+ * The next token that is wanted; it is in flight then, and its request valid until
+ * token_answered().  If there is none because of an error, that is set, else empty.  NULL: no
+ * token.
  */
-extern Token *token_next_request(TimestampTz now);
+extern Token *token_next_request(char *error, size_t size);
 extern const HttpRequest *token_request(Token *token);
 
 /* The token whose request this is the owner of, or NULL. */

@@ -141,6 +141,19 @@ phase_becomes(latest_job(), 'finished', 'X4: a replay of a role that may read so
 WebhookTest::wait_until_delivered($node);
 is($count, scalar(grep { $_->{entity_type} eq 'guest' } messages('/seller', 'replay')), 'X4: is complete');
 unlike(join('', $receiver->bodies('/seller')), qr/note/, 'X4: without the others');
+
+# What a replay sends, and even how many messages there are, says nothing about what the role may not read.
+my $gone = $receiver->webhook('/gone', event => "'gone.*'");
+sql($_) foreach 'CREATE TABLE gone (id integer PRIMARY KEY)', q{SELECT webhook.watch('gone', 'gone')}, 'INSERT INTO gone VALUES (1)', 'DROP TABLE gone';
+WebhookTest::wait_until_delivered($node);
+is(replayed($gone, $all, 'X4: a replay of a dropped table ends'), 1, 'X4: it sends what was for the webhook');
+foreach ([ q{'guest.update'}, q{'{"note": "secret"}'}, 'a filter over a hidden column' ], [ q{'gone.*'}, 'NULL', 'a table that does not exist any more' ])
+{
+	my ($events, $filter, $what) = @$_;
+	my $nosy = sql($as_seller, "SELECT webhook.create_webhook('nosy', $events, '" . $receiver->url('/nosy') . "', filter => $filter)");
+
+	is(sql($as_seller, "SELECT webhook.replay($nosy, $all)"), 0, "X4: nothing is found out by $what");
+}
 sql('REVOKE SELECT ON guest FROM seller; REVOKE SELECT (id, n) ON guest FROM seller');
 $receiver->reset;
 sql($as_seller, "SELECT webhook.replay($sellers, $all)");
