@@ -195,10 +195,12 @@ sub written
 {
 	my $before = sql('SELECT pg_current_wal_insert_lsn()');
 
-	sql('SELECT 1') foreach 1 .. 30;
+	sql('SELECT 1') foreach 1 .. 10;
 	return sql("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '$before')");
 }
-is((sort { $a <=> $b } map { written() } 1 .. 3)[0], 0, 'P10: a worker that has nothing to do writes nothing');
+my @written = written();
+push @written, written() while $written[-1] > 0 && @written < 10;
+is($written[-1], 0, 'P10: a worker that has nothing to do writes nothing') or diag("@written");
 
 unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal|was terminated/, 'R1: nothing has crashed');
 
