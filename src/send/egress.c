@@ -41,8 +41,6 @@ static TimestampTz egress_probe_at = DT_NOEND;
 static int64 egress_probe_interval;
 static bool egress_probing = false;
 static char egress_probe_url[PROXY_MAX_HOST + 32];
-static char egress_next_url[PROXY_MAX_HOST + 32];	/* of another webhook that
-													 * waits; "": none */
 static char egress_error[512];
 static TimestampTz egress_report_at = DT_NOEND;
 
@@ -101,9 +99,9 @@ egress_reload(void)
 	return was_down;
 }
 
-/* Set out to a URL that has the proxy connect to the same host and port. */
+/* A URL that has the proxy connect to the same host and port. */
 static void
-egress_set_probe_url(const char *url, char out[PROXY_MAX_HOST + 32])
+egress_set_probe_url(const char *url)
 {
 	bool		https = pg_strncasecmp(url, "https:", 6) == 0;
 	const char *start = strstr(url, "://") + 3;
@@ -113,7 +111,7 @@ egress_set_probe_url(const char *url, char out[PROXY_MAX_HOST + 32])
 	for (const char *c = start + len; c > start && c[-1] != ']' && colon == NULL; c--)
 		if (c[-1] == ':')
 			colon = c;
-	snprintf(out, PROXY_MAX_HOST + 32, "http://%.*s%s/", len, start, https && colon == NULL ? ":443" : "");
+	snprintf(egress_probe_url, sizeof(egress_probe_url), "http://%.*s%s/", len, start, https && colon == NULL ? ":443" : "");
 }
 
 bool
@@ -126,8 +124,6 @@ egress_holds(Endpoint *endpoint)
 		endpoint->state.proxied = http_is_proxied(egress_http, endpoint->config.url);
 		endpoint->state.route_known = egress_generation;
 	}
-	if (endpoint->state.proxied && egress_next_url[0] == '\0')
-		egress_set_probe_url(endpoint->config.url, egress_next_url);
 	return endpoint->state.proxied;
 }
 
@@ -144,8 +140,7 @@ egress_fail(const char *url, const char *error, TimestampTz now)
 	if (egress_down)
 		return false;
 	egress_down = true;
-	egress_set_probe_url(url, egress_probe_url);
-	egress_next_url[0] = '\0';
+	egress_set_probe_url(url);
 	egress_probe_interval = EGRESS_FIRST_PROBE_MS;
 	egress_plan_probe(now);
 	if (egress_is_reported())
@@ -195,16 +190,6 @@ egress_probe(TimestampTz now)
 	if (egress_probe_at > now)
 		return;
 	egress_plan_probe(now);
-
-	/*
-	 * Ask for another host each time: this one may be what the proxy objects
-	 * to.
-	 */
-	if (!egress_probing && egress_next_url[0] != '\0')
-	{
-		strcpy(egress_probe_url, egress_next_url);
-		egress_next_url[0] = '\0';
-	}
 	request.url = egress_probe_url;
 	if (!egress_probing)
 		egress_probing = http_start(egress_http, &request, error);
