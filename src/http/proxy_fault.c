@@ -6,9 +6,11 @@
  * What concerns the proxy as a whole must not be caused by a webhook: a role could
  * stop all deliveries by the URL of one.  So only what does not depend on the
  * host counts as that: there is no connection, or it rejects our credentials.
+ * With these settings it must not have connected to any host before, since some
+ * proxies ask for credentials, or limit requests, for certain hosts only.
  *
  *	5xx, SOCKS5 "unreachable"	the proxy has tried: the receiver's fault
- *	401, 407, 429				the proxy does not serve us at all
+ *	401, 407, 429				the proxy does not serve us at all, if it never has
  *	any other status			it does not want to connect to this host
  *
  *-------------------------------------------------------------------------
@@ -78,10 +80,6 @@ proxy_fault_by_status(Transfer *transfer, int status)
 
 	snprintf(reason, sizeof(reason), "HTTP status %d", status);
 
-	/*
-	 * It has connected to another host, so this answer is about this one: a
-	 * proxy may ask for credentials, or limit requests, for some hosts only.
-	 */
 	if (transfer->http->route.proven && status < 500)
 		return proxy_fault_refused(transfer, reason);
 

@@ -476,6 +476,8 @@ attempt_send(TimestampTz now)
 	Endpoint   *endpoint;
 
 	egress_probe(now);
+
+	/* Tokens first: deliveries may take all connections. */
 	authorize_start(attempt_http, now);
 	scheduler_wake(now);
 	while ((endpoint = scheduler_next(now)) != NULL)

@@ -548,6 +548,9 @@ jobs_save_tokens(void)
 		token_save();
 	}
 	jobs_commit_transaction(true);
+
+	/* After a failover the former refresh token may be worth nothing. */
+	standby_note_read();
 	authorize_saved();
 }
 

@@ -1,5 +1,5 @@
 # Requests through a proxy: tinyproxy, the same behind TLS, and microsocks, all with a user and password.  What the proxy
-# does wrong is told once and costs no attempt; what it says of a receiver is the receiver's fault.
+# does wrong is reported once and costs no attempt; what it says of a receiver is the receiver's fault.
 #
 # Mission: X7, W2, W4, W9; goals: R7.
 
@@ -198,9 +198,9 @@ sql("SELECT pg_terminate_backend($pid, 60000)");
 becomes("SELECT pid IS DISTINCT FROM $pid AND pid IS NOT NULL FROM webhook.stat_workers WHERE database = 'postgres'", 't', 'X7: another worker is started');
 sql("CREATE TABLE thing (id int PRIMARY KEY); INSERT INTO thing VALUES (1); SELECT webhook.watch('thing', 'thing')");
 my $test = sql("SELECT webhook.test_webhook($order)");
-becomes("SELECT outcome FROM webhook.last_attempts WHERE webhook_id = $order AND message_id = '$test'", 'proxy', 'X7: a test tells it at once');
+becomes("SELECT outcome FROM webhook.last_attempts WHERE webhook_id = $order AND message_id = '$test'", 'proxy', 'X7: a test shows it at once');
 let_pass(60);
-becomes(proxy_notifications(), 1, 'X7: it is told once');
+becomes(proxy_notifications(), 1, 'X7: it is reported once');
 start_tinyproxy(password => 'pass');
 let_pass(60);
 $receiver->arrives('/order', 21, 'X7: when it is back, all arrive');
@@ -234,6 +234,19 @@ fails_and_recovers('a wrong password', qr/rejects the user or password/,
 fails_and_recovers('no password', qr/asks for a user and password/,
 	sub { set('webhook.proxy' => "http://127.0.0.1:$http_port"); becomes('SHOW webhook.proxy', "http://127.0.0.1:$http_port", 'set'); },
 	sub { set('webhook.proxy' => "http://user:pass\@127.0.0.1:$http_port"); becomes('SHOW webhook.proxy', "http://user:***\@127.0.0.1:$http_port", 'set'); });
+
+# When it has connected before, such an answer may concern one host only.
+my $before = $receiver->count('/order');
+stop('tinyproxy');
+start_tinyproxy(password => 'another');
+emit(101, 'k');
+becomes("SELECT count(*) FROM webhook.notification WHERE kind = 'proxy' AND webhook_id = $order", 1, 'X7: 407 for a host, after others were connected: a notification');
+is(sql("SELECT proxy_failing_since IS NULL FROM webhook.stat_workers WHERE database = 'postgres'"), 't', 'X7: ... and only its webhook waits');
+stop('tinyproxy');
+start_tinyproxy(password => 'pass');
+let_pass(60);
+$receiver->arrives('/order', $before + 1, 'X7: ... until it is connected');
+
 sql("SELECT webhook.update_webhook($order, '{\"timeout\": \"500 ms\"}')");
 fails_and_recovers('a proxy that hangs', qr/does not answer/,
 	sub { kill('STOP', $running{tinyproxy}); set('webhook.timeout' => '9s'); becomes('SHOW webhook.timeout', '9s', 'connections are closed'); },
