@@ -2829,8 +2829,12 @@ BEGIN
         SELECT h.part, h.since, lead(h.since) OVER (ORDER BY h.since) AS until INTO oldest
             FROM webhook.history_part AS h ORDER BY h.since LIMIT 1;
         EXIT WHEN oldest.part IS NULL;
-        too_big := max_size > 0 AND oldest.until IS NOT NULL
-            AND (SELECT sum(pg_total_relation_size(('webhook.history_' || p)::regclass)) FROM generate_series(0, 7) AS p) > max_size;
+        -- A table that outgrew its part, because a session read it, is kept until others hold a good deal.
+        SELECT max_size > 0 AND oldest.until IS NOT NULL AND sum(s.size) > max_size
+               AND sum(s.size) FILTER (WHERE s.part <> oldest.part) > max_size / 2 INTO too_big
+            FROM (SELECT p AS part, pg_total_relation_size(t) AS size
+                  FROM generate_series(0, 7) AS p CROSS JOIN LATERAL (SELECT ('webhook.history_' || p)::regclass) AS r (t)
+                  WHERE pg_relation_size(t) > 0) AS s;
         EXIT WHEN NOT (retention = '0' OR oldest.until <= moment - retention OR too_big) IS TRUE;
         BEGIN
             EXECUTE format('LOCK TABLE webhook.history_%s IN ACCESS EXCLUSIVE MODE NOWAIT', oldest.part);

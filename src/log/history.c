@@ -32,15 +32,26 @@
 #include "log/history.h"
 #include "webhook.h"
 
-/* Rows of the outbox, of at most a page each, that are moved in one transaction. */
+/*
+ * Rows of the outbox that are moved in one transaction, and what they take in the history at most, roughly: a row is
+ * at most a page, but holds up to a hundred messages and more, which move_to_history() stores as rows with indexes.
+ */
 #define HISTORY_ROWS	50
+#define HISTORY_MOVE_MB	4
 
-/* How often to look for what is too old or too much. */
+/* How often to look for what is too old or too much, if not much is moved meanwhile. */
 #define HISTORY_TRIM_MS	1000
+
+/* The tables of the ring, as in trim_history(): each gets such a part of what may be kept. */
+#define HISTORY_TABLES	8
 
 static int	history_part = -1;	/* the table that is being filled; -1: not
 								 * known */
 static TimestampTz history_trimmed_at = DT_NOBEGIN;
+static int	history_moves = 0;	/* since then */
+
+/* Were messages removed before their time, which nobody has been told yet? */
+static bool history_shortened = false;
 
 /* Is there anything in the history?  Where none is kept, it is read once for that. */
 static bool history_used = true;
@@ -66,7 +77,7 @@ static SpiStatement history_forget_statement = {
 
 
 /* An error, or a session, may have undone or changed what we know: read it again. */
-static bool
+static void
 history_turn(TimestampTz now)
 {
 	Datum		values[] = {Float8GetDatum(webhook_history_retention),
@@ -75,25 +86,29 @@ history_turn(TimestampTz now)
 	Datum		part;
 
 	history_trimmed_at = now;
+	history_moves = 0;
 	history_part = -1;
 	history_used = webhook_history_retention > 0 || spi_statement_execute(&history_used_statement, NULL, NULL) > 0;
 	if (!history_used)
-		return false;
+		return;
 	spi_statement_execute(&history_trim_statement, values, NULL);
 	part = spi_statement_value(0, 1, &isnull);
 	if (!isnull)
 		history_part = DatumGetInt16(part);
-	return DatumGetBool(spi_statement_value(0, 2, &isnull));
+	history_shortened |= DatumGetBool(spi_statement_value(0, 2, &isnull));
 }
 
 bool
 history_trim(TimestampTz now)
 {
-	if (webhook_history_retention == 0 && !history_used)
-		return false;
-	if (now < TimestampTzPlusMilliseconds(history_trimmed_at, HISTORY_TRIM_MS) && now >= history_trimmed_at)
-		return false;
-	return history_turn(now);
+	bool		shortened;
+
+	if ((webhook_history_retention > 0 || history_used) &&
+		(now >= TimestampTzPlusMilliseconds(history_trimmed_at, HISTORY_TRIM_MS) || now < history_trimmed_at))
+		history_turn(now);
+	shortened = history_shortened;
+	history_shortened = false;
+	return shortened;
 }
 
 /* The worker does not wait for a session that has locked the table. */
@@ -103,6 +118,13 @@ history_lock_part(void)
 	Oid			relid = get_relname_relid(psprintf("history_%d", history_part), get_namespace_oid(WEBHOOK_SCHEMA, false));
 
 	return OidIsValid(relid) && ConditionalLockRelationOid(relid, RowExclusiveLock);
+}
+
+/* Only whole tables are removed: none is to grow much beyond its part before the next look. */
+static bool
+history_part_may_be_full(void)
+{
+	return webhook_history_max_size > 0 && history_moves * HISTORY_MOVE_MB >= webhook_history_max_size / HISTORY_TABLES;
 }
 
 /*
@@ -115,14 +137,15 @@ history_move_rows(int partition, const char *snapshot, TimestampTz now, bool *lo
 	Datum		values[4] = {Int16GetDatum((int16) partition)};
 	bool		isnull;
 
-	if (history_part < 0)
-		(void) history_turn(now);
+	if (history_part < 0 || history_part_may_be_full())
+		history_turn(now);
 	*locked = !history_lock_part();
 	if (*locked)
 		return false;
 	values[1] = Int16GetDatum((int16) history_part);
 	values[2] = Int32GetDatum(HISTORY_ROWS);
 	values[3] = snapshot ? CStringGetTextDatum(snapshot) : (Datum) 0;
+	history_moves++;
 	spi_statement_execute(&history_move_statement, values, snapshot ? NULL : "   n");
 	return DatumGetBool(spi_statement_value(0, 1, &isnull));
 }

@@ -29,7 +29,7 @@ extern void history_note_truncated(int partition);
 
 /*
  * Remove what is too old or too much.  Returns true if messages were removed before
- * their time, because of webhook.history_max_size.
+ * their time since the last call, because of webhook.history_max_size.
  */
 extern bool history_trim(TimestampTz now);
 

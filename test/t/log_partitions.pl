@@ -310,6 +310,7 @@ is(sql("SELECT count(*) FROM webhook.message_history WHERE entity_id = '$expecte
 sql(q{ALTER SYSTEM SET webhook.history_max_size = 0});
 $node->reload;
 emptied('time');
+is(sql(moved() . ' > 0'), 't', 'X4: the size never takes the whole history');
 $WebhookTest::clock = 0;
 let_pass(2 * 86400);
 becomes('SELECT count(*) > 1 FROM webhook.history_part', 't', 'X4: another table for another day');
