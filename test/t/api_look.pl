@@ -1,4 +1,4 @@
-# What operators look at: the history of counters, metrics for Prometheus, the pages.
+# What operators look at: activity over time, metrics for Prometheus, the pages.
 #
 # Mission: X11, X12, M8, W12, W14; goals: P7, P10, P17.
 
@@ -47,12 +47,12 @@ sub history_becomes
 	return;
 }
 
-is(sql('SELECT count(*) FROM webhook.stat_webhooks_history'), 0, 'X11: without activity there is no history');
+is(sql('SELECT count(*) FROM webhook.stat_webhooks_history'), 0, 'X11: without activity stat_webhooks_history is empty');
 send_to('well', 20);
 send_to('bad', 1);
-history_becomes($well, 'sum(delivered), sum(failed), sum(attempts)', '20|0|20', 'X11: deliveries are in the history');
+history_becomes($well, 'sum(delivered), sum(failed), sum(attempts)', '20|0|20', 'X11: deliveries are counted by the minute');
 history_becomes($well, 'DISTINCT outcomes ->> $$delivered$$ IS NOT NULL', 't', 'X11: attempts by outcome');
-history_becomes($bad, 'sum(delivered), sum((outcomes ->> $$server_error$$)::integer), count(outcomes -> $$delivered$$)', '0|2|0', 'X11: failures, too');
+history_becomes($bad, 'sum(delivered), sum((outcomes ->> $$server_error$$)::integer), count(outcomes -> $$delivered$$)', '0|2|0', 'X11: so are failures');
 is( sql("SELECT bool_and(duration_p50 BETWEEN '0' AND duration_p90 AND duration_p99 BETWEEN duration_p90 AND '30s'
 			AND latency_p50 BETWEEN '0' AND latency_p90 AND latency_p99 BETWEEN latency_p90 AND '1min')
 		 FROM webhook.stat_webhooks_history WHERE webhook_id = $well"), 't', 'X11: percentiles of durations and of latencies');
@@ -68,7 +68,7 @@ is(total(), '20|0|22', 'X11: all webhooks together');
 let_pass(120);
 send_to('well', 5);
 history_becomes($well, 'count(*) >= 2, sum(delivered)', 't|25', 'X11: a later minute has a row of its own');
-history_becomes($well, '(array_agg(delivered ORDER BY since DESC))[1]', 5, 'X11: with what was done in it');
+history_becomes($well, '(array_agg(delivered ORDER BY since DESC))[1]', 5, 'X11: which has only what was done in it');
 let_pass(3600);
 send_to('well', 7);
 history_becomes($well, 'count(*) >= 2, sum(delivered)', 't|32', 'X11: so has a later hour', 'hour');
@@ -79,15 +79,15 @@ becomes("SELECT event FROM webhook.get_webhook_log($well) LIMIT 1", 'well.test',
 sql("SELECT webhook.deactivate_webhook($well), webhook.activate_webhook($well)");
 history_becomes($well, 'sum(delivered), sum(attempts)', '32|32', 'X11: neither tests nor activation change it');
 
-# Sums that are not stored, but follow from what is, survive.
+# What is not stored but computed from stored counters survives a restart.
 my $before = sql("TABLE webhook.stat_webhooks_history");
 $node->restart;
 is(sql("TABLE webhook.stat_webhooks_history"), $before, 'X11: it survives a restart');
 send_to('well', 3);
-history_becomes($well, 'sum(delivered)', 35, 'X11: and goes on');
-becomes("SELECT sum(delivered), sum(failed), sum(attempts) FROM webhook.activity(0, 'minute')", '35|0|37', 'X11: for all as well');
+history_becomes($well, 'sum(delivered)', 35, 'X11: counting goes on after it');
+becomes("SELECT sum(delivered), sum(failed), sum(attempts) FROM webhook.activity(0, 'minute')", '35|0|37', 'X11: so does that of all webhooks');
 
-# While a snapshot is held, for any length of time: tables are emptied in turn, and have no dead rows.
+# While a snapshot is held, for any length of time, the tables are truncated in turn and have no dead rows.
 my $report = WebhookTest::session($node);
 $report->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_xact_id()');
 my $delivered = 35;
@@ -100,16 +100,16 @@ foreach my $round (1 .. 7)
 }
 is(sql('SELECT (SELECT count(*) FROM webhook.activity_minute WHERE webhook_id = 0) + (SELECT count(*) FROM webhook.activity_minute_1 WHERE webhook_id = 0) BETWEEN 3 AND 8'),
 	't', 'X11, P7: minutes of more than four hours ago are gone');
-history_becomes($well, 'sum(delivered)', $delivered, 'X11: the hours know of them', 'hour');
+history_becomes($well, 'sum(delivered)', $delivered, 'X11: the hours still contain them', 'hour');
 is(sql(q{SELECT sum(n_dead_tup) FROM pg_stat_all_tables WHERE schemaname = 'webhook' AND relname ~ '^(activity|health)'}), 0, 'P7: no dead rows');
 $report->query_safe('COMMIT');
 $report->quit;
 
-# What is shown ends with its time, whether it has been removed or not.
+# Old rows are not shown, whether they have been removed or not.
 sql(q{UPDATE webhook.health SET recorded_at = recorded_at - interval '1 day'; UPDATE webhook.health_1 SET recorded_at = recorded_at - interval '1 day'});
 sql("UPDATE webhook.$_ SET recorded_at = recorded_at - interval '1 day'") foreach qw(activity_minute activity_minute_1);
-history_becomes($well, 'count(*)', 0, 'X11: two hours are shown');
-history_becomes($well, 'count(*) > 0', 't', 'X11: or days', 'hour');
+history_becomes($well, 'count(*)', 0, 'X11: minutes are shown for two hours');
+history_becomes($well, 'count(*) > 0', 't', 'X11: hours are shown for days', 'hour');
 sql("SELECT webhook.delete_webhook_by_id($well)");
 is(sql("SELECT count(*) FROM webhook.activity_minute WHERE webhook_id = $well") + sql("SELECT count(*) FROM webhook.activity_hour WHERE webhook_id = $well"),
 	0, 'M4: the history goes with the webhook');
@@ -117,7 +117,7 @@ is(sql("SELECT count(*) FROM webhook.activity_minute WHERE webhook_id = $well") 
 
 # ---------- metrics ----------
 
-# The errors in a text in the format of Prometheus; none if it is valid.
+# The faults of a text in the format of Prometheus; an empty string if it is valid.
 sub metrics_faults
 {
 	my (%type, %seen, %last, @faults);
@@ -162,9 +162,9 @@ sub metric
 my $odd = create('odd', name => q{'a "quoted"\ name'});
 send_to('odd', 3);
 becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $odd", 3, 'X11: three deliveries');
-is(sql(q{SELECT webhook.metrics_label('app', E'two\nlines')}), 'app="two\nlines"', 'X11: ends of lines are escaped');
+is(sql(q{SELECT webhook.metrics_label('app', E'two\nlines')}), 'app="two\nlines"', 'X11: newlines are escaped');
 my $metrics = sql('SELECT webhook.metrics()');
-is(metrics_faults($metrics), '', 'X11: the format of metrics()');
+is(metrics_faults($metrics), '', 'X11: the format of metrics() is valid');
 my $labels = qq{webhook_id="$odd",app="odd",name="a \\"quoted\\"\\\\ name"};
 is(metric($metrics, "webhook_deliveries_total{$labels,result=\"delivered\"}"), 3, 'X11: deliveries, and labels are escaped');
 is(metric($metrics, "webhook_attempts_total{$labels,outcome=\"delivered\"}"), 3, 'X11: attempts');
@@ -181,12 +181,12 @@ sql(q{CREATE ROLE one; CREATE ROLE other; CREATE ROLE monitor; GRANT USAGE ON SC
 my $url = $receiver->url('/hostile');
 my $hostile = sql(qq{SET ROLE one; SELECT webhook.create_webhook('<script>alert(1)</script>', 'guest.*', '$url', name => '</title>"''&')});
 like(sql('SET ROLE one; SELECT webhook.metrics()'), qr/webhook_id="$hostile"/, 'W14: a role sees its webhooks');
-unlike(sql('SET ROLE one; SELECT webhook.metrics()'), qr/webhook_id="$odd"/, 'W14: and no others');
-like(sql('SET ROLE monitor; SELECT webhook.metrics()'), qr/webhook_id="$odd"/, 'X11: who may read stat_webhooks sees all');
+unlike(sql('SET ROLE one; SELECT webhook.metrics()'), qr/webhook_id="$odd"/, 'W14: and no others in metrics()');
+like(sql('SET ROLE monitor; SELECT webhook.metrics()'), qr/webhook_id="$odd"/, 'X11: a role that may read stat_webhooks sees all');
 
 # ---------- the pages ----------
 
-# Elements and attributes of a page, without its style: texts must not add any.
+# Elements of a page, without its style: texts must not add any.
 sub tags { my ($page) = @_; $page =~ s/<style>.*?<\/style>//s; return sort { $a cmp $b } keys %{ { map { lc($_) => 1 } $page =~ /<\/?([^\s>]+)/g } } }
 
 my $known = join('|', qw(html head meta title link body header main h1 h2 h3 small time div strong dl dt dd section figure figcaption span svg path
@@ -198,27 +198,27 @@ sub page_is_sound
 	like($page, qr/^<!DOCTYPE html>\n<html lang="en">.*<\/html>$/s, "X12: $name: a complete document");
 	is(join(' ', grep { !/^(?:$known)$/ } tags($page)), '', "X12: $name: no elements but its own");
 	like($page, qr/<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src &#39;sha256-[^ ;]+&#39;;/, "X12: $name: nothing else may be loaded or run");
-	unlike($page, qr/<[^>]*\s(?:on\w+|src|style)=/, "X12: $name: no code, nothing from elsewhere");
+	unlike($page, qr/<[^>]*\s(?:on\w+|src|style)=/, "X12: $name: no scripts, nothing from other hosts");
 	return $page;
 }
 
 my $page = page_is_sound(sql('SELECT webhook.status_page()'), 'all webhooks');
-like($page, qr/1 webhook is deactivated/, 'X12: it begins with what is wrong');
-like($page, qr/because all attempts failed: <bdi>HTTP status 503/, 'X12: and why');
+like($page, qr/1 webhook is deactivated/, 'X12: the page begins with what is wrong');
+like($page, qr/because all attempts failed: <bdi>HTTP status 503/, 'X12: and says why');
 like($page, qr/&lt;script&gt;alert\(1\)/, 'X12: names are escaped');
 $page = page_is_sound(sql("SELECT webhook.status_page($bad)"), 'one webhook');
 like($page, qr/<h2 id="requests">.*<pre tabindex="0">Status 503\n/s, 'X12: the last requests are shown in full');
-like($page, qr/SELECT webhook\.activate_webhook\($bad, replay_events =&gt; true\);/, 'X12: and what can be done');
+like($page, qr/SELECT webhook\.activate_webhook\($bad, replay_events =&gt; true\);/, 'X12: and what can be done about a failing webhook');
 page_is_sound(sql('SET ROLE other; SELECT webhook.status_page()'), 'no webhooks');
-like(sql('SET ROLE other; SELECT webhook.status_page()'), qr/There are no webhooks yet/, 'W14: other roles see none');
-like(sql("SET ROLE other; SELECT webhook.status_page($odd)"), qr/There is no such webhook/, 'W14: nor one of them');
+like(sql('SET ROLE other; SELECT webhook.status_page()'), qr/There are no webhooks yet/, 'W14: other roles see no webhooks');
+like(sql("SET ROLE other; SELECT webhook.status_page($odd)"), qr/There is no such webhook/, 'W14: nor the page of one of them');
 like(sql("SET ROLE monitor; SELECT webhook.status_page($odd)"), qr/There is no such webhook/, 'W14: nor does a monitor see requests');
 
-# The page behind the link of a notification changes nothing.
+# The page that the link of a notification leads to changes nothing.
 my $token = sql("SELECT token FROM webhook.notification WHERE webhook_id = $bad AND token IS NOT NULL");
 $page = page_is_sound(sql("SELECT webhook.reactivation_page('$token')"), 'reactivation');
-is(() = $page =~ /<form method="post"><input type="hidden" name="token" value="\Q$token\E"/g, 2, 'M8: two buttons');
-like($page, qr/form-action &#39;self&#39;/, 'M8: which the policy allows');
+is(() = $page =~ /<form method="post"><input type="hidden" name="token" value="\Q$token\E"/g, 2, 'M8: the page has two buttons');
+like($page, qr/form-action &#39;self&#39;/, 'M8: which its Content-Security-Policy allows');
 is(sql("SELECT active FROM webhook.webhook WHERE id = $bad"), 'f', 'M8: the page changes nothing');
 $receiver->behave('/bad');
 
@@ -232,24 +232,24 @@ my $http = HTTP::Tiny->new(proxy => undef, http_proxy => undef, max_redirect => 
 my $answer = $http->get("$address/");
 like($answer->{content}, qr/1 webhook is deactivated/, 'X12: the page is served');
 is($answer->{headers}{refresh}, 5, 'X12: and refreshed');
-like($http->get("$address/?webhook_id=$bad")->{content}, qr/The last ten requests/, 'X12: also that of one webhook');
-is($http->get("$address/?webhook_id=1;x")->{status}, 503, 'R6: nonsense is refused');
+like($http->get("$address/?webhook_id=$bad")->{content}, qr/The last ten requests/, 'X12: so is the page of one webhook');
+is($http->get("$address/?webhook_id=1;x")->{status}, 503, 'R6: an invalid id is refused');
 is(metrics_faults($http->get("$address/metrics")->{content}), '', 'X11: the metrics are served');
-like($http->get("$address/reactivate?token=$token")->{content}, qr/<button/, 'M8: so is the page behind the link');
+like($http->get("$address/reactivate?token=$token")->{content}, qr/<button/, 'M8: so is the page that the link leads to');
 is(sql("SELECT active FROM webhook.webhook WHERE id = $bad"), 'f', 'M8: a GET changes nothing');
 is($http->post_form("$address/reactivate", [ token => $token, replay_events => 'true' ])->{status}, 303, 'M8: a POST activates');
-is(sql("SELECT active FROM webhook.webhook WHERE id = $bad"), 't', 'M8: the webhook');
-is($http->post_form("$address/reactivate", [ token => $token, replay_events => 'true' ])->{status}, 409, 'M8: once');
+is(sql("SELECT active FROM webhook.webhook WHERE id = $bad"), 't', 'M8: the webhook is active');
+is($http->post_form("$address/reactivate", [ token => $token, replay_events => 'true' ])->{status}, 409, 'M8: the token works once');
 $server->kill_kill;
 like(sql("SELECT webhook.reactivation_page('$token')"), qr/There is nothing to activate/, 'M8: the token has been used');
 page_is_sound(sql("SELECT webhook.reactivation_page('<b>')"), 'reactivation without a token');
 
-# Many webhooks: the sizes are bounded, and no table is read as a whole but that of the webhooks.
+# Many webhooks: sizes are bounded, and no table but webhook.webhook is read as a whole.
 sql("SELECT count(webhook.create_webhook('app ' || n % 20, 'none', '$url')) FROM generate_series(1, 1000) n");
 $metrics = sql('SELECT webhook.metrics()');
-is(metrics_faults($metrics), '', 'X11: the format with many webhooks');
-is(metric($metrics, 'webhook_active{app="app 7"}'), 50, 'X11: more than a thousand are shown by app');
-cmp_ok(length($metrics), '<', 500_000, 'X11: so there are not many');
+is(metrics_faults($metrics), '', 'X11: the format with many webhooks is valid');
+is(metric($metrics, 'webhook_active{app="app 7"}'), 50, 'X11: more than a thousand webhooks are aggregated by app');
+cmp_ok(length($metrics), '<', 500_000, 'X11: so the size is bounded');
 cmp_ok(length(page_is_sound(sql('SELECT webhook.status_page()'), 'many webhooks')), '<', 2_000_000, 'P17: the page with many webhooks is bounded');
 sql(q{INSERT INTO webhook.activity_minute SELECT w, now() - i * interval '1 min', now(), i, i, 0, i, 0, '{1}', '{1}', '{1}', 0, 0
 	FROM generate_series(900, 1000) w, generate_series(1, 100) i; ANALYZE webhook.activity_minute;
@@ -263,9 +263,9 @@ foreach my $look ('webhook.status_page()', "webhook.status_page($odd)", 'webhook
 	cmp_ok((split /\n/, $rows)[-1], '<', 5000, "P17: $look reads no table of the history as a whole");
 }
 
-# A role that has some of them, more than a hundred: 101 times 100.
+# A role that owns more than a hundred of them: 101 times 100.
 sql(q{UPDATE webhook.webhook SET owner = 'other' WHERE id BETWEEN 900 AND 1000});
-like(sql('SET ROLE other; SELECT webhook.status_page()'), qr/>10,100 delivered</, 'X12: the plots add up all that a role has');
+like(sql('SET ROLE other; SELECT webhook.status_page()'), qr/>10,100 delivered</, 'X12: the plots add up all webhooks of the role');
 
 $node->stop;
 $receiver->stop;

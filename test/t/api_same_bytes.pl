@@ -1,8 +1,8 @@
-# The API gives for an entity what its webhook was sent: get_events() and get_attendees() against what arrived at the
+# The API returns what a webhook was sent for an entity: get_events() and get_attendees() against what arrived at the
 # receiver in format rest, for random rows of all kinds of types, in every shape.
 #
-# The API returns jsonb, which has its own order of keys and spacing; the body that arrived is converted to
-# the same form by PostgreSQL, and then the two are compared byte by byte: digits, escapes and all.
+# The API returns jsonb, which has its own order of keys and spacing.  The body that arrived is converted to
+# jsonb, and then the two are compared byte by byte.
 #
 # Mission: I2 I13 I14 I15 I16.
 
@@ -100,7 +100,7 @@ sub load
 	return scalar @new;
 }
 
-# Send every row again, and compare what arrived with what the API returns.  id is the member that identifies the entity;
+# Send every row again, and compare what arrived with what the API returns.  id is the key of the member that identifies the entity;
 # events have a uid where a mapping is for guests alone.
 sub compare
 {
@@ -113,7 +113,7 @@ sub compare
 	cmp_ok(load($path), '>', $rows / 2, "$what: the receiver got them");
 	my $arguments = $ignore_mapping ? ', ignore_fields_mapping => true' : '';
 
-	# The API first: each of its entities must have arrived, whatever else arrived at a webhook of no integration.
+	# The API first: each of its entities must have arrived.  A webhook without integration may have received others.
 	is( sql(qq{
 		WITH api AS (
 			SELECT d FROM api_key, generate_series(1, 5) AS page,
@@ -124,13 +124,13 @@ sub compare
 			FROM api LEFT JOIN received AS r ON coalesce(r.body::jsonb->>'$id', r.body::jsonb->>'uid') = coalesce(api.d->>'$id', api.d->>'uid'))
 		SELECT count(*) > $rows / 2, count(*) FILTER (WHERE convert_to(sent, 'UTF8') = convert_to(given, 'UTF8')) = count(*),
 			coalesce(min(given || ' but sent: ' || sent) FILTER (WHERE sent <> given), '') FROM pair}),
-		't|t|', "$what: the same bytes from the API as at the receiver");
+		't|t|', "$what: the API returns the bytes that the receiver got");
 	is( sql(qq{
 		SELECT count(*) FROM received WHERE kind = '/crm' AND coalesce(body::jsonb->>'$id', body::jsonb->>'uid') NOT IN (
 			SELECT coalesce(d->>'$id', d->>'uid') FROM api_key, generate_series(1, 5) AS page,
 				jsonb_array_elements(webhook.get_attendees(key, page => page, page_size => 37)->'data') AS d
 			UNION ALL SELECT coalesce(d->>'$id', d->>'uid') FROM api_key, jsonb_array_elements(webhook.get_events(key)->'data') AS d)}),
-		0, "$what: nothing arrived that the API does not know");
+		0, "$what: nothing arrived that the API does not return");
 	return;
 }
 

@@ -1,6 +1,6 @@
 # DAViCal, a CalDAV server that was not written for webhook: calendar items are events, their attendees are guests.
 #
-# Its database is made by its own script and its tables stay as they are; its pages run in PHP's built-in server.  A
+# Its own script creates the database, and its tables are not changed; its pages run in PHP's built-in server.  A
 # trigger of this test records every row that DAViCal touches, in addition to ours, and what the receivers must get is
 # computed from these records alone, byte for byte.
 #
@@ -21,7 +21,7 @@ use WebhookTest;
 my $davical = '/usr/share/davical';
 my $password = 'secret';
 
-# Skipping this must be a decision, not an accident.
+# It is skipped only on request, not because a package is missing.
 plan skip_all => 'WEBHOOK_WITHOUT_DAVICAL is set' if $ENV{WEBHOOK_WITHOUT_DAVICAL};
 foreach my $file ("$davical/dba/create-database.sh", '/usr/share/awl/dba/awl-tables.sql')
 {
@@ -57,8 +57,8 @@ sub create_database
 	return;
 }
 
-# DAViCal looks for its configuration in /etc/davical/<name of the server>-conf.php, so we call ours by a name that
-# leads somewhere else, and back to an ordinary one when the configuration has been found.
+# DAViCal looks for its configuration in /etc/davical/<name of the server>-conf.php.  So we use a name that
+# leads to ours, and an ordinary one once the configuration has been found.
 sub start_server
 {
 	my $dir = abs_path(PostgreSQL::Test::Utils::tempdir());
@@ -69,7 +69,7 @@ sub start_server
 		"<?php\n"
 		  . "\$_SERVER['SERVER_NAME'] = \$c->domain_name = 'localhost';\n"
 		  . "\$c->pg_connect[] = 'host=@{[ $node->host ]} port=@{[ $node->port ]} dbname=davical user=davical_app';\n");
-	# DAViCal sends mail to attendees; not here.
+	# DAViCal sends mail to attendees, except here.
 	my $process = IPC::Run::start(
 		[   'php', '-d', "auto_prepend_file=$dir/prepend.php", '-d', 'sendmail_path=/bin/true',
 			'-S', "127.0.0.1:$port", '-t', "$davical/htdocs" ],
@@ -118,7 +118,7 @@ sub calendar
 	return join("\r\n", @lines, 'END:VEVENT', 'END:VCALENDAR', '');
 }
 
-# People: DAViCal's users are created as base-data.sql creates the administrator.
+# Users, created as base-data.sql creates the administrator.
 
 sql(qq{
 	INSERT INTO usr (user_no, active, email_ok, updated, username, password, fullname, email)
@@ -130,7 +130,7 @@ sql(qq{
 });
 caldav_ok("$_ has a calendar", 'MKCALENDAR', $_, "/$_/calendar/") foreach 'organizer', 'ada';
 
-# What happens to the two tables, row by row.  "updates that change nothing" are no messages.
+# An audit of both tables, row by row, without updates that change nothing, which send no message.
 
 sql(q{
 	CREATE TABLE public.audit (
@@ -165,7 +165,7 @@ sql(q{
 		event_uid => '(SELECT i.uid FROM calendar_item i WHERE i.dav_id = calendar_attendee.dav_id)');
 });
 
-# Which webhook gets what, by the path of its URL: trigger names, and the UIDs of its events.
+# The webhooks by the path of their URL: trigger names, and UIDs of events.
 my %webhooks = (
 	'/all'     => { event => 'event.*,guest.*' },
 	'/second'  => { event => 'event.*,guest.*', uids => [ 'second@example.net', 'unknown@example.net' ] },
@@ -199,7 +199,7 @@ is(caldav('PUT', 'organizer', $first, calendar('first@example.net', 'No'), 'If-N
 caldav_ok('an event deleted', 'DELETE', 'organizer', $second);
 caldav_ok('another one deleted', 'DELETE', 'organizer', $third);
 
-# What the receivers should have received, and have
+# Compare what the receivers got with the audit
 
 my @audit = map { [ split /\t/, $_, -1 ] } split /\n/, $node->safe_psql(
 	'davical',
@@ -232,10 +232,10 @@ sub wanted
 	return qr/^(?:$names)$/;
 }
 
-# Make sure that the comparison below is not one of nothing with nothing.
+# Make sure that there is something to compare.
 foreach my $what ('event new', 'event update', 'event delete', 'guest new', 'guest delete')
 {
-	ok(scalar(grep { "$_->[0] $_->[1]" eq $what } @audit), "DAViCal did this: $what");
+	ok(scalar(grep { "$_->[0] $_->[1]" eq $what } @audit), "DAViCal did a $what");
 }
 ok(!(grep { $_->[5] eq '' } @audit), 'every row belongs to an event with a UID');
 cmp_ok(scalar(grep { $_->[0] eq 'event' && $_->[1] eq 'new' } @audit),
@@ -253,7 +253,7 @@ foreach my $path (sort keys %webhooks)
 	is_deeply(by_entity(@received), by_entity(@{ $expected{$path} }), "W3: $path, each entity in order");
 }
 
-# Entity type and id as they are written in a body.
+# Entity type and id as written in a body.
 sub entity
 {
 	my ($body) = @_;
@@ -262,7 +262,7 @@ sub entity
 	return "$2 $1";
 }
 
-# The bodies of each entity, in their order.
+# The bodies of each entity, in order.
 sub by_entity
 {
 	my %bodies;

@@ -2,8 +2,8 @@
 # this test keep.
 #
 # test/fixtures/ticketing.sql has the tables, the ledger, and what the sessions do; it says what is peculiar to such schemas.
-# The comparison is made for each entity, in order and to the byte, in five formats; the sixth receiver is a shop that for
-# every third event is sent paid tickets only, the seventh is sent every fourth event.
+# Each entity is compared, in order and byte by byte, in five formats.  The sixth receiver is a shop that for
+# every third event is sent paid tickets only; the seventh is sent every fourth event.
 #
 # WEBHOOK_TICKETING_CHANGES is the number of changes, WEBHOOK_TICKETING_SEED the seed of the random numbers.
 #
@@ -74,7 +74,7 @@ WebhookTest::create_webhook($node, app => "'fourth'", event => "'*'", event_uids
 sub script
 {
 	my ($number, $changes) = @_;
-	# Nothing that is sent depends on these.
+	# What is sent must not depend on these.
 	my @settings = (
 		"SET datestyle = 'German'; SET timezone = 'Asia/Kathmandu'; SET intervalstyle = 'iso_8601'",
 		"SET extra_float_digits = -3; SET timezone = 'America/New_York'",
@@ -105,7 +105,7 @@ sub script
 	return join(";\n", @script, '');
 }
 
-# Events to begin with.
+# Some events to start with.
 sql(map { "SET ticketing.organiser = $_; SELECT setseed(0.$_); SELECT count(ticketing.seats_first()) FROM generate_series(1, 6);\n" } 1 .. $organisers);
 
 my @errors;
@@ -118,7 +118,7 @@ my @running = map {
 } 0 .. $sessions - 1;
 IPC::Run::finish($_) foreach @running;
 
-# A transaction that conflicts with another one is rolled back, as in production; nothing else may go wrong.
+# A transaction that conflicts with another one is rolled back, as in production; no other error may occur.
 my @lines = grep { /ERROR/ } map { split /\n/, slurp_file($_) } @errors;
 my @unexpected = grep { !/deadlock detected|could not serialize|violates foreign key constraint|current transaction is aborted|(savepoint|prepared transaction) .* does not exist/ } @lines;
 is(join("\n", @unexpected), '', 'W15: no statement of the application fails because it is watched');
@@ -128,7 +128,7 @@ sql("COPY ledger.request (line) FROM '$receiver->{ledger}' (FORMAT csv, DELIMITE
 sql("REFRESH MATERIALIZED VIEW ledger.$_") foreach 'received', 'difference', 'fault';
 diag(sql(q{SELECT count(*) || ' messages, ' || (SELECT count(*) FROM ledger.request) || ' requests' FROM ledger.message}), ', ', scalar(@lines), ' errors');
 
-# Make sure that the comparison below is not one of nothing with nothing.
+# Make sure that there is something to compare.
 is( sql(q{SELECT string_agg(kind, ' ' ORDER BY kind) FROM (SELECT DISTINCT audience || '.' || type || '.' || action AS kind FROM ledger.message) AS k}),
 	join(' ', map { my $type = $_; map { "$type.$_" } qw(create delete update) } qw(all.event all.option all.reservation all.ticket shop.ticket)),
 	'every action on every type of entity');
@@ -145,9 +145,9 @@ my %fault = count_by_format('fault');
 
 foreach my $format (sort(keys %paths), 'shop', 'fourth')
 {
-	is($difference{$format}{count} // 0, 0, "W3, W7, W15: $format: what the ledger says of each entity, in order, and nothing else")
+	is($difference{$format}{count} // 0, 0, "W3, W7, W15: $format: for each entity the messages of the ledger, in order, and no others")
 	  or diag($difference{$format}{example});
-	# To a webhook for certain events an entity that moves to another one is not deleted.
+	# An entity that moves to another event is not deleted for a webhook for certain events.
 	next if $format eq 'fourth';
 	is($fault{$format}{count} // 0, 0, "C7, W15: $format: a copy kept by the ids equals the tables")
 	  or diag($fault{$format}{example});

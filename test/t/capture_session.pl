@@ -1,5 +1,5 @@
-# Sessions and their neighbours: statements that are cancelled half-way, old snapshots, settings
-# that refer to nothing any more, locks that are held for long.
+# Concurrent sessions: statements that are cancelled half-way, old snapshots, settings
+# that refer to dropped objects, locks that are held for a long time.
 #
 # Mission: W1 W5 W14 W16 I8 I14 I15; goals: R6; cases: C44.
 
@@ -14,7 +14,7 @@ my $node = WebhookTest::start_node('session', "webhook.retry_schedule = '0, 300m
 	'restart_after_crash = off');
 my $receiver = WebhookTest::Receiver->start;
 
-# The tests' framework of PostgreSQL 13 has no pg_version().
+# PostgreSQL 13's test framework has no pg_version().
 my $release = sql('SHOW server_version_num');
 
 # A session that runs more than one query.
@@ -49,13 +49,13 @@ WebhookTest::create_webhook($node, app => "'app'", event => "'guest.*'", url => 
 	$locker->query_safe('COMMIT');
 	$writer->query("SET statement_timeout = 0; INSERT INTO guest VALUES (2)");
 	is($writer->query('SELECT id FROM guest'), '2', 'W1: the statement after the cancelled one works');
-	ok($receiver->wait_for_count(1, '/guest'), 'W1: and is sent');
+	ok($receiver->wait_for_count(1, '/guest'), 'W1: and its message is sent');
 	$locker->quit;
 	$writer->quit;
 }
 
-# W5: writing to a table whose settings name a renamed column is an error, and stops
-# no one else.
+# W5: writing to a table whose settings name a renamed column is an error, which
+# affects no other table.
 
 {
 	sql('CREATE TABLE other (id int PRIMARY KEY)', q{; SELECT webhook.watch('other', 'other')});
@@ -63,9 +63,9 @@ WebhookTest::create_webhook($node, app => "'app'", event => "'guest.*'", url => 
 	my $all = WebhookTest::create_webhook($node, app => "'app'", event => "'*'", url => "'" . $receiver->url('/all') . "'");
 
 	WebhookTest::fails_with($node, 'INSERT INTO guest VALUES (3)', '42703', 'watched column "password" has been renamed to "pw"',
-		'W14: rows of the table itself are refused');
+		'W14: writing to the table itself is an error');
 	sql('INSERT INTO other VALUES (1)');
-	ok($receiver->wait_for_count(1, '/all'), 'W5: a renamed column of one table does not stop the others');
+	ok($receiver->wait_for_count(1, '/all'), 'W5: a renamed column of one table does not affect others');
 	sql(q{SELECT webhook.watch('guest', 'guest', exclude => '{pw}')});
 	sql('INSERT INTO guest VALUES (3)');
 	ok($receiver->wait_for_count(2, '/all'), 'W5: the table works again when it is watched with the new name');
@@ -164,13 +164,13 @@ foreach my $second ([ 'alice', qr/^$/, '2' ], [ 'bob', qr/permission denied for 
 	$other->query('SELECT 1');
 	is(sql(q{SELECT value -> 'guest' -> 0 ->> 'value' FROM webhook.shape WHERE kind = 'event'}), $value,
 		"I13: $role sets a mapping that alice sets at the same moment");
-	like($other->{stderr}, $error, 'W14: without an error, but for the right to do so');
+	like($other->{stderr}, $error, 'W14: without an error other than missing privileges');
 	$first->quit;
 	$other->quit;
 	sql(q{DELETE FROM webhook.shape WHERE kind = 'event'});
 }
 
-# I14, I7: shapes are cached as they are, not as an old snapshot shows them.
+# I14, I7: the current shapes are cached, not those that an old snapshot shows.
 
 sql(q{SELECT webhook.watch('event', 'event', event_uid => 'uid', profile => '''conferences''')});
 my $key = sql(q{SELECT webhook.create_integration('crm')});
@@ -187,7 +187,7 @@ sql(q{SELECT webhook.connect_profile('crm', 'conferences', true); TRUNCATE event
 	sql(q{SELECT webhook.set_field_mapping(NULL, 'crm', entity_type => 'event')});
 }
 
-# I15: what PostgreSQL accepts as a number, but JSON does not, is not a number.
+# I15: numbers that PostgreSQL accepts and JSON does not are no numbers.
 
 sql(q{SELECT webhook.set_form('crm', 'event', '[{"name": "uid", "type": "number"}]')});
 is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": null}]', 'I15: "1.e5" is no number');
@@ -205,7 +205,7 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 		'42501', 'must be owner of table event', 'W14: another role is refused before it waits for the lock');
 	$reader->quit;
 	sql(q{CREATE TABLE gone (id int PRIMARY KEY); SELECT webhook.watch('gone', 'event'); DROP TABLE gone});
-	is(sql(q{SELECT webhook.configure_form('crm', 'event')}), '0', 'I15: a table that was dropped is passed over');
+	is(sql(q{SELECT webhook.configure_form('crm', 'event')}), '0', 'I15: a table that has been dropped is skipped');
 }
 
 # W5, I7: a session that deletes an integration and does not commit does not make the worker wait.
@@ -220,19 +220,19 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 	sql(q{SELECT webhook.activate_integration('conferences', 'crm'); UPDATE event SET uid = '2'});
 	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM webhook.undelivered WHERE state = 'retrying'});
 	$deleter->query_safe(q{BEGIN; SELECT webhook.delete_integration('crm')});
-	ok($receiver->wait_for_count(2, '/dead'), 'W5: the next attempt is made, its result has to be kept');
+	ok($receiver->wait_for_count(2, '/dead'), 'W5: the next attempt is made, and its result must be stored');
 	foreach my $n (1 .. 5)
 	{
 		sql("SELECT webhook.emit('thing.done', '{}')");
 		ok($receiver->wait_for_count($n, '/healthy'), 'W5: another webhook gets its messages');
 	}
 	$deleter->query_safe('COMMIT');
-	is(sql(q{SELECT count(*) FROM webhook.webhook WHERE integration = 'crm'}), '0', 'I7: the webhook is gone');
+	is(sql(q{SELECT count(*) FROM webhook.webhook WHERE integration = 'crm'}), '0', 'I7: the webhook is deleted');
 	$deleter->quit;
 }
 
-# W14, W2: what belongs to a dropped role or table has its OID only, which would mean another
-# one where a dump is restored.
+# W14, W2: what belongs to a dropped role or table refers to an OID, which may be that of
+# another one where a dump is restored.
 
 {
 	my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
@@ -254,10 +254,10 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 	is($node->safe_psql('restored', q{SELECT (SELECT count(*) FROM webhook.integration WHERE name = 'of_carol'),
 			(SELECT count(*) FROM webhook.watch WHERE entity_type = 'gone')}), '0|0', 'W14: so are its integrations, and dropped tables');
 	is($node->safe_psql('restored', q{SELECT (SELECT count(*) FROM webhook.integration WHERE name = 'of_alice'),
-			(SELECT count(*) FROM webhook.watch WHERE entity_type = 'guest')}), '1|1', 'W2: all others are there');
+			(SELECT count(*) FROM webhook.watch WHERE entity_type = 'guest')}), '1|1', 'W2: all others are restored');
 }
 
-# W14: pending() counts for a role's own webhooks; another role's does not exist for it.
+# W14: pending() counts for a role's own webhooks; those of other roles do not exist for it.
 
 {
 	my $mine = sql(q{SET ROLE alice; SELECT webhook.create_webhook('alice', 'sale.closed', '}, $receiver->url('/alice'),
@@ -265,12 +265,12 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 
 	$receiver->behave('/alice', status => 503);
 	sql(q{SELECT webhook.emit('sale.closed', '{}')});
-	is(sql("SET ROLE alice; SELECT webhook.pending($mine), webhook.pending()"), '1|1', 'W14: its owner sees what is pending');
+	is(sql("SET ROLE alice; SELECT webhook.pending($mine), webhook.pending()"), '1|1', 'W14: the owner sees what is pending');
 	is(sql("SELECT webhook.pending($mine), webhook.pending() > 0"), '1|t', 'W14: so does a superuser');
 	is(sql("SET ROLE bob; SELECT webhook.pending($mine), webhook.pending(), webhook.pending(4711)"), '0|0|0',
-		'W14: another role sees nothing, as of a webhook that does not exist');
+		'W14: another role sees nothing, as with a webhook that does not exist');
 	WebhookTest::fails_with($node, "SET ROLE bob; SELECT webhook.buffered($mine)", '42501', 'permission denied',
-		'W14: nor does it by the function behind activate_webhook()');
+		'W14: nor does it through the function that activate_webhook() calls');
 	sql("SELECT webhook.delete_webhook_by_id($mine)");
 }
 
@@ -283,10 +283,10 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 	sql('CREATE ROLE dave; GRANT alice TO dave');
 	sql(q{SET ROLE dave; SELECT webhook.create_webhook('dave', 'party.over', '}, $receiver->url('/dave'), q{')});
 	$session->query_safe($emit);
-	ok($receiver->wait_for_count(1, '/dave'), 'W14: the webhook is sent events of the application');
+	ok($receiver->wait_for_count(1, '/dave'), 'W14: the webhook is sent emitted events');
 	sql('DROP ROLE dave');
 	$session->query_safe($emit);
-	is(sql(q{SELECT count(*) FROM webhook.outbox WHERE event = 'party.over'}), '1', 'W14: but not when its owner was dropped');
+	is(sql(q{SELECT count(*) FROM webhook.outbox WHERE event = 'party.over'}), '1', 'W14: but not after its owner has been dropped');
 	$session->quit;
 }
 
@@ -295,7 +295,7 @@ is(sql("SELECT webhook.get_events('$key') -> 'data'"), '[{"uid": -150000}]', 'I1
 WebhookTest::fails_with($node, q{SELECT webhook.create_webhook('a', 'a.b', 'http://127.0.0.1/', event_uids => repeat(U&'\00fc', 150))},
 	'22023', 'An event UID is longer than 255 bytes', 'I6: an event UID of 300 bytes is refused');
 WebhookTest::fails_with($node, q{SELECT webhook.connect_profile('of_alice', repeat(U&'\00fc', 150))},
-	'22023', 'invalid value for argument "profile"', 'I8: so is such a profile');
+	'22023', 'invalid value for argument "profile"', 'I8: so is a profile of 300 bytes');
 
 # M2: listing many webhooks reads the outbox once, not once for each of them.
 
@@ -303,7 +303,7 @@ sql(q{SELECT webhook.create_webhook('many', 'many.' || i, 'http://127.0.0.1:9/')
 is(sql(q{BEGIN; SET LOCAL track_functions = 'all'; SELECT count(*) > 20 FROM webhook.get_webhooks();
 		SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'outbox_backlog'; COMMIT}), "t\n1", 'M2: get_webhooks() scales');
 
-# W15: a partition and the table above it can be watched in either order; the nearer settings count.
+# W15: a partition and its parent can be watched in either order; the partition's own settings take precedence.
 
 {
 	sql(q{CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY LIST (id);
@@ -313,10 +313,10 @@ is(sql(q{BEGIN; SET LOCAL track_functions = 'all'; SELECT count(*) > 20 FROM web
 	WebhookTest::create_webhook($node, app => "'parts'", event => "'first.*,any.*,second.*'", url => "'" . $receiver->url('/parts') . "'");
 	sql('INSERT INTO parted VALUES (1), (2), (3)');
 	is(sql(q{SELECT string_agg(event, ' ' ORDER BY id) FROM webhook.outbox WHERE event ~ '^(first|any|second)'}),
-		'first.create second.create any.create', 'W15: each partition has its own settings, or those of the table above');
+		'first.create second.create any.create', 'W15: each partition has its own settings, or those of its parent');
 	sql(q{SELECT webhook.unwatch('part1'), webhook.unwatch('parted'); DELETE FROM parted; INSERT INTO parted VALUES (1), (2), (3)});
 	is(sql(q{SELECT string_agg(event, ' ' ORDER BY id) FROM webhook.outbox WHERE event ~ '^(first|any|second)'}),
-		'first.create second.create any.create second.delete second.create', 'W15: a partition is still watched when the table above it is not');
+		'first.create second.create any.create second.delete second.create', 'W15: a partition is still watched when its parent is not');
 	sql(q{SELECT webhook.unwatch('part2')});
 	is(sql(q{SELECT count(*) FROM pg_trigger WHERE tgname = '00_webhook_capture' AND tgrelid::regclass::text ~ '^part'}), '0',
 		'W15: no trigger is left');
@@ -334,7 +334,7 @@ is(sql(q{BEGIN; INSERT INTO crowd SELECT i, 'U' || i FROM generate_series(1, 350
 sql(q{INSERT INTO crowd VALUES (0, 'X')});
 ok($receiver->wait_for_count(1, '/crowd'), 'I10: the event with the override is sent');
 
-# I15, W14: a column that configure_form() has added is one of those that watch() was given, also when it is renamed.
+# I15, W14: a column that configure_form() has added is one of the columns given to watch(), also when it is renamed.
 
 sql(q{CREATE TABLE member (id int PRIMARY KEY, secret text); SELECT webhook.watch('member', 'member', columns => '{id}');
 	SELECT webhook.set_form('of_alice', 'member', '[{"name": "city", "type": "text"}]');
@@ -343,7 +343,7 @@ WebhookTest::create_webhook($node, app => "'app'", event => "'member.create'", u
 WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watched column "city" has been renamed to "town"',
 	'I15: a renamed column of the form is noticed');
 
-# W15: a session goes on when a cast to json that it has used is dropped, and takes a new one.
+# W15: a session that has used a cast to json goes on when that is dropped, and uses a new one.
 
 {
 	my $writer = session();
@@ -356,16 +356,16 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 		format => "'rest'");
 	$writer->query_safe(q{INSERT INTO feeling VALUES (1, 'well')});
 	sql('DROP FUNCTION mood_json CASCADE');
-	is($writer->query_safe(q{INSERT INTO feeling VALUES (2, 'well') RETURNING id}), '2', 'W15: the cast is dropped, the session goes on');
+	is($writer->query_safe(q{INSERT INTO feeling VALUES (2, 'well') RETURNING id}), '2', 'W15: the session goes on after the cast has been dropped');
 	sql(q{CREATE FUNCTION mood_json(mood) RETURNS json LANGUAGE sql AS 'SELECT json_build_object($1::text, 1)'}, ";$cast");
 	$writer->query_safe(q{INSERT INTO feeling VALUES (3, 'well')});
-	ok($receiver->wait_for_count(3, '/feeling'), 'W15: all three are sent');
+	ok($receiver->wait_for_count(3, '/feeling'), 'W15: all three messages are sent');
 	is(join(' ', map { $_->{body} } $receiver->requests('/feeling')),
-		'{"id":1,"mood":["well"]} {"id":2,"mood":"well"} {"id":3,"mood":{"well" : 1}}', 'W15: each by the cast of its time');
+		'{"id":1,"mood":["well"]} {"id":2,"mood":"well"} {"id":3,"mood":{"well" : 1}}', 'W15: each uses the cast that existed then');
 	$writer->quit;
 }
 
-# W14: a table that has the OID of one which was watched and dropped is not watched.
+# W14: a table with the OID of a watched table that was dropped is not watched.
 
 {
 	sql(q{CREATE TABLE dropped (id int PRIMARY KEY); SELECT webhook.watch('dropped', 'dropped'); DROP TABLE dropped;
@@ -374,10 +374,10 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	my $webhook = WebhookTest::create_webhook($node, app => "'app'", event => "'dropped.*'", url => "'" . $receiver->url('/stranger') . "'");
 
 	WebhookTest::fails_with($node, "SELECT webhook.test_webhook($webhook, '42')", 'P0002', 'has no entity "42" to test with',
-		'W14: no row of it is found');
-	is(sql(q{SELECT webhook.rest_hook_sample('dropped.create')}), '[]', 'W14: nor shown as a sample');
+		'W14: its rows are not found by test_webhook()');
+	is(sql(q{SELECT webhook.rest_hook_sample('dropped.create')}), '[]', 'W14: nor shown as samples');
 	sql(q{SELECT webhook.watch('stranger', 'dropped')});
-	is(sql(q{SELECT webhook.rest_hook_sample('dropped.create')}), '[{"id": 42}]', 'W15: until it is watched');
+	is(sql(q{SELECT webhook.rest_hook_sample('dropped.create')}), '[{"id": 42}]', 'W15: they are once the table is watched');
 }
 
 # W14, M7, M8: a webhook whose owner is dropped is deactivated, nothing is sent any more, and it can be rescued.
@@ -400,26 +400,26 @@ WebhookTest::fails_with($node, 'INSERT INTO member VALUES (1)', '42703', 'watche
 	ok($node->poll_query_until('postgres', "SELECT NOT active AND deactivation_reason = 'owner' FROM webhook.webhook WHERE id = $waiting"),
 		'W14: it is deactivated, with a reason of its own');
 	like(sql("SELECT message FROM webhook.notification WHERE webhook_id = $waiting AND kind = 'deactivated'"),
-		qr/was deactivated: its owner, the role with OID \d+, does not exist any more; pending messages are kept/, 'M8: and a notification');
+		qr/was deactivated: its owner, the role with OID \d+, does not exist any more; pending messages are kept/, 'M8: and there is a notification');
 	is(sql("SELECT count(*) FROM webhook.get_webhooks('erin') WHERE owner::text = owner::oid::text"), '2',
-		'W14: a superuser sees the number of the role');
+		'W14: a superuser sees the OID of the role');
 	foreach my $id ($waiting, $buffered)
 	{
 		WebhookTest::fails_with($node, "SELECT webhook.activate_webhook($id, true)", '55000',
 			'the owner of webhook \d+ no longer exists', 'W14: it cannot be activated');
 	}
 	WebhookTest::fails_with($node, qq{SELECT webhook.update_webhook($waiting, '{"owner": "nobody"}')}, '42704', 'invalid value for argument "owner"',
-		'W14: nor be given to a role that does not exist');
+		'W14: nor given to a role that does not exist');
 	$receiver->behave('/erin');
 	sql(qq{SELECT webhook.update_webhook($_, '{"owner": "frank"}')}) foreach $waiting, $buffered;
-	is(sql("SELECT owner FROM webhook.get_webhooks('erin')"), "frank\nfrank", 'W14: but to another');
-	is($receiver->count('/erin') . $receiver->count('/frank'), '10', 'W14: nothing was sent since');
-	is(sql("SELECT webhook.activate_webhook($waiting, true), webhook.activate_webhook($buffered, true)"), '1|1', 'M9: what waited is kept');
+	is(sql("SELECT owner FROM webhook.get_webhooks('erin')"), "frank\nfrank", 'W14: but it can be given to another role');
+	is($receiver->count('/erin') . $receiver->count('/frank'), '10', 'W14: nothing has been sent since');
+	is(sql("SELECT webhook.activate_webhook($waiting, true), webhook.activate_webhook($buffered, true)"), '1|1', 'M9: waiting messages are kept');
 	ok($receiver->wait_for_count(2, '/erin'), 'M9: and sent for the new owner');
-	ok($receiver->wait_for_count(1, '/frank'), 'M9: so is what was buffered');
+	ok($receiver->wait_for_count(1, '/frank'), 'M9: so are buffered ones');
 
 	WebhookTest::fails_with($node, qq{SET ROLE alice; SELECT webhook.update_webhook($waiting, '{"owner": "alice"}')}, 'P0002',
-		'does not exist', 'W14: no role takes the webhook of another');
+		'does not exist', 'W14: no role can take over the webhook of another');
 	sql('GRANT frank TO alice');
 	WebhookTest::fails_with($node, qq{SET ROLE alice; SELECT webhook.update_webhook($waiting, '{"owner": "bob"}')}, '42501',
 		'must be member of role "bob"', 'W14: nor gives one to a role that it is not a member of');
@@ -450,13 +450,13 @@ SKIP:
 		SELECT webhook.watch('room', 'room'); SELECT webhook.watch('room1', 'part')});
 	WebhookTest::create_webhook($node, app => "'rooms'", event => "'room.*,part.*'", url => "'" . $receiver->url('/room') . "'");
 	WebhookTest::fails_with($node, 'ALTER TABLE room ATTACH PARTITION room1 FOR VALUES IN (1)', '42710', 'already exists',
-		'W15: one that is watched cannot be attached');
+		'W15: a watched table cannot be attached');
 	sql(q{SELECT webhook.unwatch('room1'); ALTER TABLE room ATTACH PARTITION room1 FOR VALUES IN (1); INSERT INTO room VALUES (1)});
-	is(sql($told), 'room.create', 'W15: after unwatch() it is, and has the settings of the table above');
+	is(sql($told), 'room.create', 'W15: after unwatch() it can, and has the settings of its parent');
 	sql(q{ALTER TABLE room DETACH PARTITION room1; DELETE FROM room1});
-	is(sql($told), 'room.create', 'W15: when it is detached it is not watched');
+	is(sql($told), 'room.create', 'W15: a detached partition is not watched');
 	sql(q{SELECT webhook.watch('room1', 'part'); INSERT INTO room1 VALUES (1)});
-	is(sql($told), 'room.create part.create', 'W15: until it is watched itself');
+	is(sql($told), 'room.create part.create', 'W15: until watch() is called for it');
 }
 
 # I16: a payload with a character that jsonb cannot hold does not make the page fail.
@@ -469,7 +469,7 @@ SKIP:
 		INSERT INTO note VALUES (1, '"a\u0000b\\\\u0000c"'), (2, '{}')});
 	my $shown = "d ->> 'body' = 'a' || chr(65533) || E'b\\\\u0000c'";
 	is(sql("SELECT $shown, webhook.get_events('$nul') -> 'meta' ->> 'total' FROM (SELECT webhook.get_events('$nul') -> 'data' -> 0) AS a (d)"),
-		't|2', 'I16: U+FFFD stands for NUL, an escaped backslash stays');
+		't|2', 'I16: NUL is replaced by U+FFFD, an escaped backslash is kept');
 	is(sql("SELECT count(*) FROM jsonb_array_elements(webhook.rest_hook_sample('event.create')) AS d WHERE $shown"),
 		1, 'M10: in samples, too');
 }

@@ -1,7 +1,7 @@
-# Receivers that misbehave in every way we know of: what the log says, and that the next delivery works.
+# Receivers that misbehave in every known way: what the log says, and that the next delivery works.
 #
-# Each fault has a webhook; all get the same message at once.  The receiver behaves badly once, then well, so that the
-# retry, made by setting the clock, proves that no state remains.
+# There is a webhook for each fault; all get the same message.  The receiver misbehaves once, then behaves, so that the
+# retry, triggered by setting the clock, proves that no state is left behind.
 #
 # Mission: W4 W5 W9, E7; goals: R3; cases: C1.
 
@@ -19,7 +19,7 @@ use constant MAX_GROWTH_KB => 4096;
 my $node = WebhookTest::start_node('faults', "webhook.max_response_size = '10kB'", "webhook.clock_offset = '0'");
 my $receiver = WebhookTest::Receiver->start;
 
-# Certificates: an authority of our own, and everything that can be wrong with a certificate.
+# Certificates: a certificate authority, and certificates with every possible fault.
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
@@ -140,7 +140,7 @@ my $failures = grep { ($_->[2] // '') ne 'delivered' } @faults;
 is(sql('SELECT count(*) FROM webhook.undelivered'), $failures, 'R3: what failed will be retried');
 is(sql("SELECT bool_and(active) FROM webhook.get_webhooks('faults')"), 't', 'W5: no webhook is deactivated by one failure');
 
-# The next attempt of each succeeds, of those that could not be reached after their URL has been corrected.
+# The next attempt of each succeeds; URLs that cannot be reached are corrected before.
 
 foreach my $i (0 .. $#faults)
 {
@@ -150,7 +150,7 @@ foreach my $i (0 .. $#faults)
 let_pass(4400);
 WebhookTest::wait_until_delivered($node);
 becomes("SELECT count(*) FROM webhook.stat_webhooks WHERE delivered = 1", scalar(@faults), 'R3: the next delivery works, for all of them');
-is(sql("SELECT count(*) FROM webhook.stat_webhooks WHERE delivered = 1"), scalar(@faults), 'R3: each has succeeded once');
+is(sql("SELECT count(*) FROM webhook.stat_webhooks WHERE delivered = 1"), scalar(@faults), 'R3: each delivery has succeeded once');
 
 # A kept-alive connection that the receiver closes as the next request arrives
 
@@ -161,7 +161,7 @@ WebhookTest::wait_until_delivered($node);
 becomes("SELECT string_agg(outcome || ' ' || attempt, ',') FROM webhook.get_webhook_log($drop)", 'delivered 1,delivered 1,delivered 1',
 	'R3: a connection closed under a request costs no attempt');
 
-# A response without a request is not taken for that of the next request; what is silent between requests is used again
+# An unsolicited response is not taken for that of the next request; a connection without one is reused
 
 foreach my $stray ([ 'plain', $receiver ], [ 'tls', $good ])
 {
@@ -171,21 +171,21 @@ foreach my $stray ([ 'plain', $receiver ], [ 'tls', $good ])
 
 	$from->behave("/stray.$name", stray => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", times => 1);
 	sql("SELECT webhook.emit('stray.$name', '0')");
-	ok($from->wait_for_count(1, '/_stray'), "C1: $name: the receiver has answered twice");
+	ok($from->wait_for_count(1, '/_stray'), "C1: $name: the receiver has responded twice");
 	$from->behave("/stray.$name", status => 503, times => 1);
 	sql("SELECT webhook.emit('stray.$name', '1')");
 	becomes("SELECT count(*) FROM webhook.get_webhook_log($id)", 2, "C1: $name: the next message is sent");
-	is(sql("SELECT outcome, status FROM webhook.get_webhook_log($id) LIMIT 1"), 'server_error|503', "C1: $name: its answer is its own");
+	is(sql("SELECT outcome, status FROM webhook.get_webhook_log($id) LIMIT 1"), 'server_error|503', "C1: $name: its response is its own");
 	let_pass(10);
 	WebhookTest::wait_until_delivered($node);
 	sql("SELECT webhook.emit('stray.$name', to_jsonb(n)) FROM generate_series(2, 6) n");
 	WebhookTest::wait_until_delivered($node);
 	is(join(' ', map { $_->{body} =~ /"result":(\d)/ } $from->requests("/stray.$name")), '0 1 1 2 3 4 5 6', "C1: $name: all of them arrive");
 	my %connections = map { $_->{connection} => 1 } ($from->requests("/stray.$name"))[-5 .. -1];
-	is(scalar(keys %connections), 1, "C1: $name: one connection is used again and again");
+	is(scalar(keys %connections), 1, "C1: $name: one connection is reused");
 }
 
-# HTTP/2: what goes wrong with one request, over a new connection and over one that is in use
+# HTTP/2: faults of one request, over a new connection and over one that has been used
 
 SKIP:
 {
@@ -223,7 +223,7 @@ SKIP:
 			app => "'http2'", event => "'http2.$i'", timeout => "'$timeout'", ordering => "'strict'", ca_cert => "'$ca'",
 			url => "'" . $http2->url($path) . "'");
 
-		# The first opens a connection, or finds one, the second is for one that has just been used.
+		# The first request opens a connection or finds one; the second uses one that has just been used.
 		sql("SELECT webhook.emit('http2.$i', '1')") if $i % 2;
 		ok($http2->wait_for_count(1, $path), "R3: HTTP/2: $name: a connection is there") if $i % 2;
 		$http2->behave($path, %$fault, times => 1) if %$fault;
@@ -243,9 +243,9 @@ SKIP:
 		is(join(' ', grep { !$seen{$_}++ } @got), $i % 2 ? '1 2 3' : '2 3', "R3: HTTP/2: $name: the next delivery works, in order");
 		$version_2++ unless grep { !$_->{stream} } $http2->requests($path);
 	}
-	is($version_2, scalar(@http2_faults), 'R3: HTTP/2: all of it was HTTP/2');
+	is($version_2, scalar(@http2_faults), 'R3: HTTP/2: all requests used HTTP/2');
 
-	# What may have been received is not sent again at once, neither over a new connection nor over one that was kept
+	# What may have been received is not sent again at once, neither over a new connection nor over a pooled one
 	foreach my $fault ({ goaway => 'seen' }, { cut => 'before' })
 	{
 		foreach my $kept (0, 1)
@@ -263,12 +263,12 @@ SKIP:
 			$fresh->behave('/taken', %$fault, times => 1);
 			sql("SELECT webhook.emit('taken', '2')");
 			becomes("SELECT outcome FROM webhook.get_webhook_log($id) ORDER BY attempted_at DESC LIMIT 1", 'reset', "$name: lost");
-			is($fresh->count('/taken'), $kept + 1, "$name: sent once");
+			is($fresh->count('/taken'), $kept + 1, "$name: it is sent once");
 			sql("SELECT webhook.delete_webhook_by_id($id)");
 		}
 	}
 
-	# A request that was refused is; one that fails after it with the same handle of libcurl is not
+	# A refused request is sent again at once; one that then fails with the same libcurl handle is not
 	my $refused = WebhookTest::create_webhook($node, app => "'refused'", event => "'refused'", ca_cert => "'$ca'",
 		url => "'" . $http2->url('/refused') . "'");
 	my $after = WebhookTest::create_webhook($node, app => "'refused'", event => "'after'", url => "'" . $receiver->url('/after') . "'");
@@ -277,14 +277,14 @@ SKIP:
 	$http2->behave('/refused', rst => 7, times => 1);
 	sql("SELECT webhook.emit('refused', '2')");
 	WebhookTest::wait_until_delivered($node);
-	is($http2->count('/refused'), 3, 'R3: HTTP/2: what was refused is sent again');
+	is($http2->count('/refused'), 3, 'R3: HTTP/2: a refused request is sent again');
 	$receiver->behave('/after', reset => 1, times => 1);
 	sql("SELECT webhook.emit('after', '3')");
-	becomes("SELECT outcome FROM webhook.get_webhook_log($after)", 'reset', 'R3: HTTP/2: what was lost after that is not');
+	becomes("SELECT outcome FROM webhook.get_webhook_log($after)", 'reset', 'R3: HTTP/2: one that is lost after that is not');
 	is($receiver->count('/after'), 1, 'R3: HTTP/2: it was sent once');
 	sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('refused')");
 
-	# Requests share a connection, but max_in_flight counts them; many at once in spite of connections that go away
+	# Requests share a connection, but count for max_in_flight; many at a time although connections are closed
 	my $few = WebhookTest::Receiver->start(tls => [ "$dir/good.crt", "$dir/good.key" ], http2 => 1, max_streams => 4);
 	my $id = WebhookTest::create_webhook($node, app => "'http2'", event => "'many'", ordering => "'none'", max_in_flight => 7,
 		ca_cert => "'$ca'", timeout => "'1 min'", url => "'" . $few->url('/many') . "'");
@@ -292,22 +292,22 @@ SKIP:
 	WebhookTest::wait_until_delivered($node);
 	$few->behave('/many', hold => 1);
 	sql("SELECT webhook.emit('many', to_jsonb(n)) FROM generate_series(1, 50) n");
-	ok($few->wait_for_count(1 + 7, '/many'), 'W10: HTTP/2: max_in_flight is made use of');
-	becomes("SELECT count(*) FROM webhook.undelivered WHERE state <> 'pending'", 50, 'W5: HTTP/2: what is held up is stored');
-	is($few->count('/many'), 1 + 7, 'W10: HTTP/2: and never overshot');
+	ok($few->wait_for_count(1 + 7, '/many'), 'W10: HTTP/2: max_in_flight is reached');
+	becomes("SELECT count(*) FROM webhook.undelivered WHERE state <> 'pending'", 50, 'W5: HTTP/2: messages that are held up are stored');
+	is($few->count('/many'), 1 + 7, 'W10: HTTP/2: max_in_flight is not exceeded');
 	my %requests_of;
 	push @{ $requests_of{ $_->{connection} } }, $_->{stream} foreach $few->requests('/many');
-	is(scalar(grep { @$_ > 1 + 4 } values %requests_of), 0, 'W10: HTTP/2: no more on one connection than the receiver wishes');
+	is(scalar(grep { @$_ > 1 + 4 } values %requests_of), 0, 'W10: HTTP/2: no more streams on one connection than the receiver allows');
 	cmp_ok(scalar(keys %requests_of), '<=', 7, 'W10: HTTP/2: no more connections than requests');
 	$few->behave('/many', goaway => 'unseen', times => 5);
 	WebhookTest::wait_until_delivered($node);
 	my %bodies = map { $_->{body} => 1 } $few->requests('/many');
 	is(scalar(keys %bodies), 51, 'W2: HTTP/2: all of them have arrived');
 	becomes("SELECT delivered, attempts FROM webhook.stat_webhooks WHERE webhook_id = $id", '51|51',
-		'W4: HTTP/2: connections that take leave have cost no attempt');
+		'W4: HTTP/2: connections that the receiver closes cost no attempt');
 }
 
-# All of it again and again: memory
+# All faults repeatedly: memory
 
 my ($first_pid, $first);
 foreach my $round (1 .. ROUNDS)
@@ -320,7 +320,7 @@ foreach my $round (1 .. ROUNDS)
 	WebhookTest::wait_until_delivered($node);
 	($first_pid, $first) = (worker_pid(), worker_memory()) if $round == 2;
 }
-is(worker_pid(), $first_pid, 'R3: the worker has survived it all');
+is(worker_pid(), $first_pid, 'R3: the worker has survived all faults');
 SKIP:
 {
 	skip 'the memory of a process cannot be told here', 1 unless defined $first;

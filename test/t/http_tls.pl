@@ -1,4 +1,4 @@
-# Two-way SSL, through SQL, with a server that requires it; and secrets in files.
+# Mutual TLS with a receiver that requires it, configured in SQL; secrets in files.
 #
 # Mission: I18, R3, W9, W14, X16.
 
@@ -96,7 +96,7 @@ sub send_to
 
 my %client = (ca_cert => pem('ca.crt'), client_cert => pem('client.crt'), client_key => pem('client.key'));
 
-# A libcurl without OpenSSL does not support certificates of single webhooks, and the error says so
+# A libcurl without OpenSSL does not support certificates per webhook, and the error says so
 
 my ($status, $probe, $refusal) = $node->psql('postgres',
 	"SELECT webhook.create_webhook('probe', 'probe', 'http://127.0.0.1:9/', ca_cert => " . pem('ca.crt') . ')',
@@ -107,42 +107,42 @@ if ($status != 0)
 {
 	like($refusal, qr/ERROR:  0A000: argument "ca_cert" is not supported with this libcurl\nDETAIL: .*\nHINT: .*OpenSSL/,
 		'I18: certificates are refused');
-	ok($warned, 'I18: with a warning at the start');
+	ok($warned, 'I18: with a warning when the server starts');
 	my $stored = sql("SELECT webhook.create_webhook('probe', 'stored', '", $plain->url('/'), "', retry_schedule => '{0}')");
 	sql("UPDATE webhook.webhook SET client_cert = 'x', client_key = 'x' WHERE id = $stored");
 	sql("SELECT webhook.emit('stored', '{}')");
 	ok($node->poll_query_until('postgres', "SELECT outcome = 'invalid' FROM webhook.get_webhook_log($stored)"),
-		'I18: nothing is sent without those that are stored');
-	is(scalar($plain->requests), 0, 'I18: not even once');
+		'I18: webhooks with a stored certificate are sent nothing without it');
+	is(scalar($plain->requests), 0, 'I18: not even in the first attempt');
 	done_testing();
 	exit;
 }
-ok(!$warned, 'I18: there is no warning about a libcurl that has certificates');
+ok(!$warned, 'I18: there is no warning about a libcurl that supports certificates');
 sql("SELECT webhook.delete_webhook_by_id($probe)");
 
 # The receiver's certificate
 
-like(send_to($one_way), qr/^tls .*certificate/, 'R3: a certificate of an unknown authority');
-like(send_to($one_way, ca_cert => pem('ca.crt')), qr/^delivered/, 'I18: is good for the webhook whose own authority it is');
-like(send_to($one_way), qr/^tls /, 'I18: and for no other');
-like(send_to($one_way, ca_cert => pem('foreign.crt')), qr/^tls /, 'I18: nor for one with another authority');
-like(send_to($late, ca_cert => pem('ca.crt')), qr/^tls .*expired/, 'R3: an expired certificate');
-like(send_to($elsewhere, ca_cert => pem('ca.crt')), qr/^tls .*name/, 'R3: a certificate for another host');
+like(send_to($one_way), qr/^tls .*certificate/, 'R3: a certificate of an unknown authority is refused');
+like(send_to($one_way, ca_cert => pem('ca.crt')), qr/^delivered/, 'I18: and accepted for the webhook with that authority');
+like(send_to($one_way), qr/^tls /, 'I18: and for no other webhook');
+like(send_to($one_way, ca_cert => pem('foreign.crt')), qr/^tls /, 'I18: nor for a webhook with another authority');
+like(send_to($late, ca_cert => pem('ca.crt')), qr/^tls .*expired/, 'R3: an expired certificate is refused');
+like(send_to($elsewhere, ca_cert => pem('ca.crt')), qr/^tls .*name/, 'R3: a certificate for another host is refused');
 
 # The webhook's certificate
 
-like(send_to($two_way, %client), qr/^delivered/, 'I18: with a client certificate');
-unlike(send_to($two_way, ca_cert => pem('ca.crt')), qr/^delivered/, 'I18: not without');
-like(send_to($two_way, %client), qr/^delivered/, 'I18: with it again');
+like(send_to($two_way, %client), qr/^delivered/, 'I18: a request with a client certificate is accepted');
+unlike(send_to($two_way, ca_cert => pem('ca.crt')), qr/^delivered/, 'I18: one without is not');
+like(send_to($two_way, %client), qr/^delivered/, 'I18: with it again, it is');
 unlike(send_to($two_way, %client, client_cert => pem('expired.crt'), client_key => pem('expired.key')),
-	qr/^delivered/, 'I18: not with an expired one');
+	qr/^delivered/, 'I18: with an expired one it is not');
 unlike(send_to($two_way, %client, client_cert => pem('stranger.crt'), client_key => pem('stranger.key')),
-	qr/^delivered/, 'I18: not with one of a foreign authority');
-like(send_to($two_way, %client, client_key => pem('server.key')), qr/^tls /, 'I18: not with the key of another');
+	qr/^delivered/, 'I18: nor with one of another authority');
+like(send_to($two_way, %client, client_key => pem('server.key')), qr/^tls /, 'I18: nor with the key of another certificate');
 is(scalar($two_way->requests), 2, 'I18: the receiver has seen two requests');
 unlike(sql("SELECT string_agg(w::text, ' ') FROM webhook.get_webhooks() w"), qr/PRIVATE KEY/, 'W14: keys are not shown');
 
-# The log shows what libcurl knows of the connection
+# The log shows what libcurl reports about the connection
 
 {
 	my $fresh = WebhookTest::Receiver->start(tls => tls('server'));
@@ -156,7 +156,7 @@ unlike(sql("SELECT string_agg(w::text, ' ') FROM webhook.get_webhooks() w"), qr/
 	becomes($detail, '1|127.0.0.1|1.1|t|f', 'X16: a new connection');
 	sql("SELECT webhook.emit('detail', '2')");
 	becomes("SELECT count(*) FROM webhook.get_webhook_log($id)", 2, 'X16: the second request');
-	is(sql($detail), '1|127.0.0.1|1.1|f|t', 'X16: over the same connection');
+	is(sql($detail), '1|127.0.0.1|1.1|f|t', 'X16: uses the same connection');
 
 	my $refused = PostgreSQL::Test::Cluster::get_free_port();
 	$id = sql("SELECT webhook.create_webhook('detail', 'refused', 'http://127.0.0.1:$refused/')");
@@ -235,11 +235,11 @@ my $id = as_alice($plain, 'header', headers => q('{"Authorization": "file:alice/
 	secret => q('file:alice/whsec'));
 my ($request) = $plain->requests('/header');
 is($request->{headers}{authorization}, 'Bearer s3cr3t', 'W14: the value of a header is read from a file');
-is($request->{headers}{'x-team'}, 'of the team', 'W14: also in one of a role that the owner belongs to');
-like($request->{headers}{'webhook-signature'}, qr/^v1,\S{44}$/, 'W6: so does the signing secret');
+is($request->{headers}{'x-team'}, 'of the team', 'W14: also from a directory of a role that the owner is a member of');
+like($request->{headers}{'webhook-signature'}, qr/^v1,\S{44}$/, 'W6: so is the signing secret');
 unlike(log_of($id), qr/s3cr3t|of the team/, 'W14: the log does not show it');
 unlike(sql('SELECT w::text FROM webhook.webhook w'), qr/s3cr3t|of the team|MfKQ9r8/, 'W14: it is not in the database');
-is(sql("SET ROLE alice; SELECT webhook.get_secret($id)"), 'file:alice/whsec', 'W6: the owner sees which file it is');
+is(sql("SET ROLE alice; SELECT webhook.get_secret($id)"), 'file:alice/whsec', 'W6: the owner sees the name of the file');
 
 put('alice/token', 'Bearer n3w');
 $node->reload;
@@ -248,12 +248,12 @@ ok($plain->wait_for(sub { sql("SELECT webhook.emit('file.header', '{}')"); (grep
 
 as_alice($two_way, 'keys', ca_cert => q('file:alice/ca.crt'), client_cert => q('file:alice/client.crt'),
 	client_key => q('file:alice/client.key'));
-is(scalar($two_way->requests('/keys')), 1, 'I18: certificates and keys stand in files');
+is(scalar($two_way->requests('/keys')), 1, 'I18: certificates and keys are read from files');
 
 like(log_of(as_alice($plain, 'missing', headers => q('{"X": "file:alice/missing"}'))),
-	qr/invalid.*|could not read file/, 'W14: a file that is not there');
+	qr/invalid.*|could not read file/, 'W14: a missing file is an error');
 like(log_of(as_alice($plain, 'outside', headers => q('{"X": "file:alice/outside"}'))),
-	qr/could not read file/, 'W14: a link that leads out of the directory');
+	qr/could not read file/, 'W14: so is a link that leads out of the directory');
 
 # Other things where a file is expected
 
@@ -274,28 +274,28 @@ foreach my $case ([ 'zero', 'contains a NUL byte' ], [ 'huge', 'Invalid argument
 	my ($name, $error) = @$case;
 
 	like(log_of(as_alice($plain, 'odd', headers => qq('{"X": "file:alice/$name"}'))), qr{alice/$name"+:? $error},
-		"W14: no file that may be read: $name");
+		"W14: a file that cannot be used: $name");
 }
-is(scalar($plain->requests('/odd')), 0, 'W14: none of these was sent');
+is(scalar($plain->requests('/odd')), 0, 'W14: none of these requests was sent');
 as_alice($plain, 'ours', headers => q('{"X-Team": "file:alice/ours"}'));
-is(($plain->requests('/ours'))[0]{headers}{'x-team'}, 'of the team', 'W14: a link to a file that the role may name itself');
+is(($plain->requests('/ours'))[0]{headers}{'x-team'}, 'of the team', 'W14: a link to a file that the role may use is followed');
 
-like(log_of(as_alice($plain, 'split', headers => q('{"X": "file:alice/split"}'))), qr/line break/, 'R6: a file that splits a header');
-like(log_of(as_alice($plain, 'unsigned', secret => q('file:alice/token'))), qr/secret: /, 'W6: a file that is no secret');
-is(scalar(grep { $_->{path} !~ m{^/(header|ours)$} } $plain->requests), 0, 'W6, R6: none of these was sent');
+like(log_of(as_alice($plain, 'split', headers => q('{"X": "file:alice/split"}'))), qr/line break/, 'R6: a file with a line break for a header is refused');
+like(log_of(as_alice($plain, 'unsigned', secret => q('file:alice/token'))), qr/secret: /, 'W6: a file with an invalid secret is refused');
+is(scalar(grep { $_->{path} !~ m{^/(header|ours)$} } $plain->requests), 0, 'W6, R6: none of these requests was sent');
 
 foreach my $name ('bob/token', 'token', 'alice/../bob/token', '/etc/passwd', 'alice//token', '../alice/token', 'alice/', '.', '')
 {
 	WebhookTest::fails_with($node,
 		qq(SET ROLE alice; SELECT webhook.create_webhook('x', 'x.y', 'http://h/', headers => '{"X": "file:$name"}')),
-		'22023', 'argument "headers"', "W14: may not be named: '$name'");
+		'22023', 'argument "headers"', "W14: file name '$name' is refused");
 }
 WebhookTest::fails_with($node, "SET ROLE alice; SELECT webhook.create_webhook('x', 'x.y', 'http://h/', secret => 'file:bob/s')",
 	'22023', 'argument "secret"', 'W14: nor as a secret');
 WebhookTest::fails_with($node, "SET ROLE alice; SET webhook.secrets_directory = '/'", '55P02', 'cannot be changed now',
 	'W14: only the administrator sets the directory');
 WebhookTest::fails_with($node, 'SET ROLE alice; SHOW webhook.secrets_directory', '42501', 'must be superuser|permission denied',
-	'W14: or sees it');
+	'W14: or sees it in the settings');
 
 unlike(slurp_file($node->logfile), qr/s3cr3t|n3w|of the team|z3ro|l0cked/, 'W14: nothing of it is in the server log');
 

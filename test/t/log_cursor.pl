@@ -1,10 +1,10 @@
-# Every committed message is read once, those of an entity in the order of the commits, whatever the order of
-# transaction ids and message ids, however long the backlog, and when the worker is restarted in the middle.
+# Every committed message is read once, those of an entity in commit order, whatever the order of
+# transaction ids and message ids, however long the backlog, and also if the worker is restarted in the middle.
 #
 # Mission: W1, W2, W3.
 #
-# The ledger needs no table of its own: every change of a thing adds 1 to its column n while holding the lock on
-# the row.  The receiver must see n = 1, 2, 3, ... of every thing, up to the n that the table has in the end.
+# No ledger table is needed: every change of a thing adds 1 to its column n while holding the lock on
+# the row.  The receiver must see n = 1, 2, 3, ... for every thing, up to its final n in the table.
 
 use strict;
 use warnings;
@@ -27,7 +27,7 @@ sub set_dispatch
 	return;
 }
 
-# Have the worker stopped between two turns; the launcher starts another one.
+# Terminate the worker; the launcher starts another one.
 sub restart_worker
 {
 	my $pid = sql('SELECT pid FROM webhook.stat_workers WHERE pid IS NOT NULL');
@@ -36,11 +36,11 @@ sub restart_worker
 	sql("SELECT pg_terminate_backend($pid)");
 	$node->poll_query_until('postgres',
 		"SELECT count(*) = 1 FROM webhook.stat_workers WHERE pid IS NOT NULL AND pid <> $pid")
-	  or BAIL_OUT('the worker did not come back');
+	  or BAIL_OUT('no new worker was started');
 	return;
 }
 
-# Transactions of several rows on few things; each has its xid before it takes the first lock, and rolls a part back.
+# Transactions that change several of a few things; each has its xid before it takes the first lock, and rolls back a part.
 my $script = $node->basedir . '/changes.sql';
 PostgreSQL::Test::Utils::append_to_file($script, qq{
 \\set first random(1, $things)
@@ -81,7 +81,7 @@ sub check_ledger
 
 	WebhookTest::wait_until_delivered($node);
 
-	# Expressions on the lines of the ledger: there are tens of thousands.
+	# Regular expressions, because the ledger has tens of thousands of lines.
 	foreach my $line (split(/\n/, PostgreSQL::Test::Utils::slurp_file($receiver->{ledger})))
 	{
 		my ($message_id) = $line =~ /"webhook-id": "([^"]+)"/ or die "no webhook-id in: $line";
@@ -125,7 +125,7 @@ sql(qq{
 });
 WebhookTest::create_webhook($node, app => "'ledger'", event => "'*'", format => "'rest'", url => "'" . $receiver->url('/ledger') . "'");
 
-# A long backlog: transactions that overlap, and two giant ones that began before and in the middle.
+# A long backlog: concurrent transactions, and two giant ones, one of which began before them and one in the middle.
 
 my $giant = WebhookTest::session($node);
 $giant->query_safe('BEGIN');
@@ -139,13 +139,13 @@ cmp_ok(sql('SELECT count(*) FROM webhook.outbox_unread()'), '>', 15000, 'a backl
 set_dispatch('on');
 check_ledger('backlog');
 
-# A session that reads with an old snapshot from now on.
+# A session that keeps its snapshot from now on.
 
 my $old = WebhookTest::session($node);
 my $file = sql(q{SELECT pg_relation_filenode('webhook.cursor')});
 $old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM thing');
 
-# The same with the worker stopped in the middle again and again.
+# The same with the worker terminated again and again.
 
 set_dispatch('off');
 $changes = start_changes(8, 100);
@@ -161,13 +161,13 @@ foreach my $part (1 .. 4)
 }
 check_ledger('restarts', repeats => 1);
 
-# Sent while it is written: a position taken while others commit loses nothing.
+# Messages are sent while others are written: a position taken during commits loses nothing.
 
 $changes = start_changes(8, 250);
 $changes->finish or BAIL_OUT('pgbench failed');
 check_ledger('live', repeats => 1);
 
-# The table of positions is truncated now and then; still, the position can be seen with any snapshot.
+# The table of positions is truncated from time to time; still, the position is visible in any snapshot.
 
 for (my $i = 0; $i < 60 && sql(q{SELECT pg_relation_filenode('webhook.cursor')}) == $file; $i++)
 {
@@ -175,7 +175,7 @@ for (my $i = 0; $i < 60 && sql(q{SELECT pg_relation_filenode('webhook.cursor')})
 	note(sql('SELECT count(*) FROM webhook.cursor'));
 }
 isnt(sql(q{SELECT pg_relation_filenode('webhook.cursor')}), $file, 'the table of positions has been truncated');
-is($old->query_safe('SELECT count(*) > 0 FROM webhook.cursor'), 't', 'an old snapshot does not find it empty');
+is($old->query_safe('SELECT count(*) > 0 FROM webhook.cursor'), 't', 'with an old snapshot it is not empty');
 $old->query_safe('COMMIT');
 $old->quit;
 $giant->quit;

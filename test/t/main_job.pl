@@ -44,7 +44,7 @@ sql(q{
 						 event_uid => '(SELECT e.uid FROM event e WHERE e.id = event_id)');
 });
 
-# M1, M2: creating and finding
+# M1, M2: creating and finding webhooks
 
 my $url = $receiver->url('/main');
 my $id = sql("SELECT webhook.create_webhook('crm', 'event.*,guest.*', '$url')");
@@ -52,7 +52,7 @@ my $id = sql("SELECT webhook.create_webhook('crm', 'event.*,guest.*', '$url')");
 like($id, qr/^\d+$/, 'M1: create_webhook returns an id');
 is( sql('SELECT id, app, event, url, method, active FROM webhook.get_webhooks()'),
 	"$id|crm|event.*,guest.*|$url|POST|t",
-	'M1, M2: the webhook is there, active, with its properties');
+	'M1, M2: the webhook exists, is active and has its properties');
 is(sql("SELECT count(*) FROM webhook.get_webhooks(app => 'crm')"), 1, 'M2: found by app');
 is(sql("SELECT count(*) FROM webhook.get_webhooks('other')"), 0, 'M2: not found by another app');
 is(sql("SELECT count(*) FROM webhook.get_webhooks(event => 'event.*,guest.*')"),
@@ -90,7 +90,7 @@ is_deeply(
 	'E2: update');
 
 sql(q{UPDATE guest SET paid = true WHERE id = 1});
-is_deeply(arrived_bodies('/main'), [], 'W8: an update that changes nothing fires nothing');
+is_deeply(arrived_bodies('/main'), [], 'W8: an update that changes nothing sends nothing');
 
 sql(q{DELETE FROM guest WHERE id = 1});
 is_deeply(
@@ -108,7 +108,7 @@ sql(q{
 	INSERT INTO guest VALUES (4, 7, 'rolled back');
 	ROLLBACK TO s;
 	SAVEPOINT s;
-	INSERT INTO guest VALUES (5, 7, 'also kept');
+	INSERT INTO guest VALUES (5, 7, 'kept as well');
 	RELEASE s;
 	COMMIT;
 });
@@ -125,7 +125,7 @@ is_deeply(arrived_ids('/main'), [8], 'W1: it is sent when committed');
 is( sql("SELECT count(*), bool_and(outcome = 'delivered'), bool_and(status = 200) FROM webhook.get_webhook_log($id)"),
 	'7|t|t', 'E7: every request is in the log as soon as nothing is pending');
 is(sql("SELECT delivered, attempts FROM webhook.stat_webhooks WHERE webhook_id = $id"),
-	'7|7', 'W12: and counted');
+	'7|7', 'W12: and is counted');
 becomes("SELECT delivered, failed FROM webhook.stat_workers WHERE database = 'postgres'",
 	'7|0', 'W12: also by database');
 sql(q{
@@ -170,7 +170,7 @@ my ($get) = arrived('/get');
 is($get->{method}, 'GET', 'I4: GET');
 is($get->{body}, '', 'I4: GET has no body');
 is($get->{query}, 'fixed=1&entity_id=200&entity_type=guest&action_type=new',
-	'I4: the scalars travel in the query string');
+	'I4: scalars are sent in the query string');
 sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('methods')");
 
 # I5: headers, which the log does not show
@@ -181,17 +181,17 @@ my $secretive = WebhookTest::create_webhook($node,
 sql(q{INSERT INTO guest VALUES (300, 7, 'Hal')});
 my ($with_headers) = arrived('/headers');
 is($with_headers->{headers}{authorization}, 'Bearer s3cr3t', 'I5: the header is sent');
-is($with_headers->{headers}{'x-team'}, 'blue', 'I5: the other one too');
+is($with_headers->{headers}{'x-team'}, 'blue', 'I5: so is the other one');
 becomes("SELECT request_headers ~ 'Authorization: [*]{3}' FROM webhook.get_webhook_log($secretive)",
 	't', 'I5: the log hides its value');
-unlike(sql("SELECT * FROM webhook.get_webhook_log($secretive)"), qr/s3cr3t/, 'I5: all of it');
+unlike(sql("SELECT * FROM webhook.get_webhook_log($secretive)"), qr/s3cr3t/, 'I5: and shows nothing of it');
 unlike(sql("SELECT * FROM webhook.get_webhooks('headers')"), qr/s3cr3t/, 'I5: get_webhooks() too');
 sql(qq{SELECT webhook.update_webhook($secretive,
 	'{"headers": {"content-type": "application/vnd.guest+json", "User-Agent": "our own"}}')});
 sql(q{INSERT INTO guest VALUES (301, 7, 'Ida')});
 my ($with_own) = arrived('/headers');
-is($with_own->{headers}{'content-type'}, 'application/vnd.guest+json', 'I5: a header that we would set comes once, as given');
-is($with_own->{headers}{'user-agent'}, 'our own', 'I5: and so does this one');
+is($with_own->{headers}{'content-type'}, 'application/vnd.guest+json', 'I5: a default header that is specified is sent once, as given');
+is($with_own->{headers}{'user-agent'}, 'our own', 'I5: so is the other one that is specified');
 
 # I6: only certain events
 
@@ -203,7 +203,7 @@ sql(q{
 	INSERT INTO guest VALUES (401, 7), (402, 18), (403, 19);
 	UPDATE event SET title = title || '!' WHERE id IN (7, 18);
 });
-is_deeply(arrived_ids('/uids'), [ 18, 402, 403 ], 'I6: only what belongs to the events chosen');
+is_deeply(arrived_ids('/uids'), [ 18, 402, 403 ], 'I6: only what belongs to the chosen events is sent');
 
 # M4: nothing is sent after the deletion
 
@@ -212,8 +212,8 @@ sql(q{BEGIN; INSERT INTO guest VALUES (500, 7, 'captured before'); PREPARE TRANS
 is(sql("SELECT webhook.delete_webhook_by_id($id)"), 't', 'M4: deleted');
 sql(q{COMMIT PREPARED 'late'; INSERT INTO guest VALUES (501, 7, 'captured after');});
 is_deeply(arrived_bodies('/main'), [], 'M4: nothing is sent once it is deleted');
-is(sql("SELECT count(*) FROM webhook.get_webhooks('crm')"), 0, 'M4: it is gone');
-becomes("SELECT count(*) FROM webhook.get_webhook_log($secretive)", 7, 'M4: the logs of others stay');
+is(sql("SELECT count(*) FROM webhook.get_webhooks('crm')"), 0, 'M4: the webhook is gone');
+becomes("SELECT count(*) FROM webhook.get_webhook_log($secretive)", 7, 'M4: the logs of others are kept');
 
 $receiver->behave('/down', status => 503);
 my $down = WebhookTest::create_webhook($node,

@@ -1,4 +1,4 @@
-# The install script: nothing unqualified, nothing granted, nothing without a comment; and it is not misled by
+# The install script: nothing unqualified, nothing granted, nothing without a comment.  It is not misled by
 # objects that others have created.
 #
 # Mission: W14.
@@ -23,7 +23,7 @@ sub none
 	return;
 }
 
-# Parts of functions that have a search_path, which are inlined there; no other role may execute them.
+# Functions that are inlined into functions with a search_path; no other role may execute them.
 my $inlined = '(page_style|page_header|page_code|page_tile|page_title|page_list|page_history_sections|activity_counters|metrics_label)';
 
 # What exists after CREATE EXTENSION
@@ -35,7 +35,7 @@ none("SELECT oid::regprocedure FROM pg_proc p WHERE pronamespace = '$ours AND pr
 none("SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = prolang
 	   WHERE pronamespace = '$ours AND lanname NOT IN ('c', 'internal')
 		AND proname !~ '^$inlined\$' AND NOT coalesce(proconfig @> '{\"search_path=pg_catalog, pg_temp\"}', false)",
-	'W14: so has every function that is not in C');
+	'W14: so does every function that is not in C');
 none("SELECT oid::regprocedure FROM pg_proc p WHERE pronamespace = '$ours AND obj_description(oid, 'pg_proc') IS NULL",
 	'every function has a comment');
 none("SELECT oid::regclass FROM pg_class WHERE relnamespace = '$ours AND relkind IN ('r', 'v', 'm', 'p')
@@ -46,7 +46,7 @@ none("SELECT attrelid::regclass || '.' || attname FROM pg_attribute WHERE attnum
 			OR relname IN ('undelivered', 'notification', 'withheld'))) AND col_description(attrelid, attnum) IS NULL",
 	'every column of the tables and views for users has a comment');
 none("SELECT nspname FROM pg_namespace WHERE oid = '$ours AND obj_description(oid, 'pg_namespace') IS NULL",
-	'so has the schema');
+	'so does the schema');
 none("SELECT oid::regprocedure FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
 	   WHERE pronamespace = '$ours AND a.grantee = 0",
 	'W14: no function is granted to PUBLIC');
@@ -115,7 +115,7 @@ sub flaws
 	return join("\n", @found);
 }
 
-# It sees what it should
+# The check itself
 
 foreach my $bad (
 	'CREATE TABLE t (id int)', 'create table if not exists t (id int)', 'CREATE OR REPLACE VIEW v AS SELECT 1',
@@ -132,7 +132,7 @@ foreach my $bad (
 	'CREATE FUNCTION webhook.f() RETURNS int LANGUAGE c SECURITY DEFINER AS \'x\';',
 	'CREATE TRIGGER t AFTER INSERT ON webhook.t EXECUTE FUNCTION f()')
 {
-	isnt(flaws($bad), '', "the check sees: $bad");
+	isnt(flaws($bad), '', "the check finds: $bad");
 }
 is(flaws(q{
 	CREATE FUNCTION webhook.f(a int) RETURNS TABLE (b int) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -140,7 +140,7 @@ is(flaws(q{
 	CREATE VIEW webhook.v AS SELECT pg_catalog.now(), COALESCE(x, y) FROM webhook.t WHERE z IN (1, 2); -- FROM t
 	CREATE FUNCTION webhook.g() RETURNS int LANGUAGE c AS 'g';
 	REVOKE ALL ON ALL TABLES IN SCHEMA webhook FROM PUBLIC;
-}), '', 'the check does not see what is not there');
+}), '', 'the check finds nothing else');
 
 my $sources = dirname(dirname(dirname(abs_path(__FILE__)))) . '/sql';
 foreach my $file (sort glob("$sources/install/*.sql"), glob("$sources/upgrade/*.sql"))
@@ -162,7 +162,7 @@ foreach my $file (sort glob("$sources/install/*.sql"), glob("$sources/upgrade/*.
 	$bare->stop;
 }
 
-# A role that may create schemas prepares for the extension
+# A role that may create schemas sets traps before the extension is created
 
 sub hostile
 {
@@ -189,25 +189,25 @@ my $trap = q{
 
 sql('CREATE ROLE mallory');
 my ($status, $stdout, $stderr) = hostile('theirs', 'CREATE SCHEMA webhook');
-like($stderr, qr/ERROR:  42P06: schema "webhook" already exists/, 'W14: a schema of somebody else is refused');
+like($stderr, qr/ERROR:  42P06: schema "webhook" already exists/, 'W14: a schema of another role is refused');
 ($status, $stdout, $stderr) = hostile('traps', 'CREATE SCHEMA webhook;' . sprintf($trap, 'webhook'));
-like($stderr, qr/ERROR:  42P06: schema "webhook" already exists/, 'W14: so is one full of traps');
+like($stderr, qr/ERROR:  42P06: schema "webhook" already exists/, 'W14: so is one that contains traps');
 $node->safe_psql('traps', 'ALTER SCHEMA webhook OWNER TO CURRENT_USER');
 ($status, $stdout, $stderr) = $node->psql('traps', 'CREATE EXTENSION webhook');
-like($stderr, qr/already exists/, 'W14: though the schema is ours');
+like($stderr, qr/already exists/, 'W14: although we own the schema');
 ($status, $stdout, $stderr) = hostile('public', sprintf($trap, 'public'));
-is("$status $stderr", '0 ', 'W14: traps in another schema are not stepped on');
+is("$status $stderr", '0 ', 'W14: traps in another schema are not called');
 $node->safe_psql('public', "CREATE TABLE t (id bigint PRIMARY KEY); SELECT webhook.watch('t', 't');
 	SELECT webhook.create_webhook('a', 't.*', 'http://127.0.0.1:1/', retry_schedule => '{0}'); INSERT INTO t VALUES (1)");
 ok( $node->poll_query_until('public', 'SELECT count(*) > 0 FROM webhook.get_webhooks() w, webhook.get_webhook_log(w.id) l'),
 	'W14: nor by the worker');
-is(sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'"), 'f', 'W14: nobody became superuser');
-unlike(slurp_file($node->logfile), qr/ALTER ROLE mallory SUPERUSER.*\n.*must be superuser/, 'W14: nor tried');
+is(sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'"), 'f', 'W14: no role became superuser');
+unlike(slurp_file($node->logfile), qr/ALTER ROLE mallory SUPERUSER.*\n.*must be superuser/, 'W14: no trap was called');
 sql('CREATE DATABASE empty');
 $node->safe_psql('empty', 'CREATE SCHEMA webhook; CREATE EXTENSION webhook');
 pass('an empty schema of our own is accepted');
 
-# Releases of PostgreSQL that are not known are refused by the compiler, unless one insists
+# Untested releases of PostgreSQL do not compile, unless that is overridden
 
 sub compiler_says
 {
@@ -222,6 +222,6 @@ sub compiler_says
 like(compiler_says(120022), qr/^needs PostgreSQL 13 or newer\b/, 'PostgreSQL 12 is refused');
 is(compiler_says(190099), '', 'PostgreSQL 19 is not');
 like(compiler_says(200000), qr/^is tested with PostgreSQL 13 to 19;.*WEBHOOK_UNTESTED_POSTGRESQL/, 'PostgreSQL 20 is');
-is(compiler_says(200000, '-DWEBHOOK_UNTESTED_POSTGRESQL'), '', 'unless it is to be tried');
+is(compiler_says(200000, '-DWEBHOOK_UNTESTED_POSTGRESQL'), '', 'unless it is overridden');
 
 done_testing();

@@ -1,4 +1,4 @@
-# The README is true: its examples run as they stand, its receivers verify what is sent and drop repeats, its reference is
+# The README is true: its examples run as printed, its receivers verify what is sent and drop repeats, its reference is
 # that of the catalog, and its links have targets.
 #
 # Mission: M3 M7 M8 M9, W2 W6 W12.
@@ -142,7 +142,7 @@ sub start_program
 	my $url = $receiver->url;
 
 	create_database('first');
-	$script =~ s{https://[^/']+/}{$url} or fail('the first example has a URL');
+	$script =~ s{https://[^/']+/}{$url} or fail('the first example contains a URL');
 	runs('first', $script, 'the first example');
 	ok($receiver->wait_for_count(1, '/hook'), 'the first example sends a request');
 	my ($arrived) = $receiver->requests('/hook');
@@ -158,7 +158,7 @@ sub start_program
 	}
 }
 
-# Five minutes, with either receiver
+# "Five minutes", with each receiver
 
 sub five_minutes
 {
@@ -173,7 +173,7 @@ sub five_minutes
 	my $secret;
 
 	ok((my $lines = () = $program =~ /^.*\S/mg) <= 25, "$language: the receiver is short");
-	$program =~ s/\b8080\b/$port/ or fail("$language: the receiver has a port");
+	$program =~ s/\b8080\b/$port/ or fail("$language: the receiver's port is replaced");
 	append_to_file("$dir/$file", $program);
 
 	create_database($database);
@@ -197,12 +197,12 @@ sub five_minutes
 	ok($delivered->(2), "W2: $language: the repeat is accepted");
 	is(slurp_file("$dir/output"), $shown, "W2: $language: but the work is done once");
 
-	# Two signatures while a secret is rotated; a change that is another message.
+	# Two signatures while a secret is rotated, with another message.
 	sql($database, q{SELECT webhook.rotate_secret(1); UPDATE orders SET customer = 'Ada Lovelace'});
 	ok($delivered->(3), "W6: $language: a request with two signatures is accepted");
 	like(slurp_file("$dir/output"), qr/\A\Q$shown\E\{.*"Ada Lovelace".*\}\n\z/, "W6: $language: and the work is done");
 
-	# What others send is refused.
+	# Forged requests are refused.
 	my $http = HTTP::Tiny->new(timeout => $PostgreSQL::Test::Utils::timeout_default);
 	my $key = decode_base64($secret =~ s/^whsec_//r);
 	my $post = sub {
@@ -213,18 +213,18 @@ sub five_minutes
 		return $http->post("http://127.0.0.1:$port/hook", { content => $body, headers => { 'webhook-id' => $id,
 			'webhook-timestamp' => $time, 'webhook-signature' => "v1,$signature", %headers } })->{status};
 	};
-	is($post->('a', time, '{"forged":false}'), 204, "W6: $language: a signature of our own is good");
+	is($post->('a', time, '{"forged":false}'), 204, "W6: $language: a signature made by this test is accepted");
 	is($post->('b', time - 600, '{"forged":"old"}'), 401, "W6: $language: an old request is refused");
-	is($post->('c', time + 600, '{"forged":"new"}'), 401, "W6: $language: one from the future as well");
-	is($post->('d', 'soon', '{"forged":"when"}'), 401, "W6: $language: one without a time");
-	is($post->('e', time, '{"forged":"by"}', 'webhook-signature' => 'v1,' . 'A' x 43 . '='), 401, "W6: $language: a wrong signature");
+	is($post->('c', time + 600, '{"forged":"new"}'), 401, "W6: $language: so is one from the future");
+	is($post->('d', 'soon', '{"forged":"when"}'), 401, "W6: $language: and one with a malformed timestamp");
+	is($post->('e', time, '{"forged":"by"}', 'webhook-signature' => 'v1,' . 'A' x 43 . '='), 401, "W6: $language: and one with a wrong signature");
 	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
 	print $socket "POST /hook HTTP/1.0\r\nContent-Length: 2\r\nwebhook-id: \xc3\xa4\r\nwebhook-timestamp: " . time
 	  . "\r\nwebhook-signature: v1,\xc3\xa4 v1a,x  v1\r\n\r\n{}";
-	like(scalar(<$socket>), qr{^HTTP/1\.[01] 401 }, "W6: $language: an odd one");
-	is($http->post("http://127.0.0.1:$port/hook", { content => '{}' })->{status}, 401, "W6: $language: no signature");
+	like(scalar(<$socket>), qr{^HTTP/1\.[01] 401 }, "W6: $language: and one with a malformed signature");
+	is($http->post("http://127.0.0.1:$port/hook", { content => '{}' })->{status}, 401, "W6: $language: and one without a signature");
 	is($post->('g', time, '{"forged":false}'), 204, "W6: $language: the receiver still works");
-	unlike(slurp_file("$dir/output"), qr/"forged":"/, "W6: $language: nothing forged is worked on");
+	unlike(slurp_file("$dir/output"), qr/"forged":"/, "W6: $language: nothing forged is processed");
 
 	$receiver->kill_kill;
 	return;
@@ -271,7 +271,7 @@ SKIP:
 	$receiver->kill_kill;
 }
 
-# The outage on one screen: statements after "=> ", and what they return
+# The outage on one screen: statements after the prompt, and what they return
 
 {
 	my ($screen, $bodies) = map { $_->[1] =~ /\A(.*)^The receiver gets:\n(.*)\z/ms }
@@ -282,7 +282,7 @@ SKIP:
 	my $step = sub {
 		my ($statement, @rows) = @{ $_[0] };
 
-		# The number of attempts shown first is soon outdated.
+		# The number of attempts shown first changes soon.
 		return $node->poll_query_until('outage', $statement, join("\n", map { s/^ +//r =~ s/ *\| */|/gr } grep { /\S/ } @rows));
 	};
 
@@ -302,7 +302,7 @@ SKIP:
 	is(join("\n", (reverse((reverse($receiver->bodies('/outage')))[ 0 .. 5 ])), ''), $bodies, 'M9: ... and what the receiver gets');
 }
 
-# Monitoring: silent while all is well
+# Monitoring: the queries return nothing while all is well
 
 {
 	my @queries = blocks('Monitoring', 'sql');
@@ -316,10 +316,10 @@ SKIP:
 	$node->reload;
 	ok($node->poll_query_until('five_python', $queries[0] =~ s/\*/activity/r, 'paused'), 'W12: dispatch is off, and the query shows it');
 	my ($worker) = blocks('Troubleshooting', 'sql');
-	like(runs('five_python', $worker, 'Troubleshooting'), qr/^served\|paused\|\d+\|\|$/, 'W12: so does the first question');
+	like(runs('five_python', $worker, 'Troubleshooting'), qr/^served\|paused\|\d+\|\|$/, 'W12: so does the first query of Troubleshooting');
 }
 
-# All other examples, chapter by chapter, each in a database with tables of its own; webhook 1 is there in each section
+# All other examples, chapter by chapter, each in a database with its own tables; webhook 1 exists in each section
 
 my $tables = q{
 	CREATE TABLE orders (id integer PRIMARY KEY, order_number text, shop text, customer text, total numeric, card_token text,
@@ -393,7 +393,7 @@ $node->poll_query_until('postgres', q{SELECT current_setting('webhook.history_re
 is(scalar(@elsewhere), 2, 'two examples need pg_partman or another server') or diag(@elsewhere);
 runs('five_python', $_, 'Appendix: grants') foreach blocks('Appendix: grants', 'sql');
 
-# The reference against the catalog: nothing is missing, and nothing is invented
+# The reference against the catalog: the same objects
 
 sub compare
 {

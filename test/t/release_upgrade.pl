@@ -1,5 +1,5 @@
-# Releases: a library meets the SQL of another version, then ALTER EXTENSION webhook UPDATE.  Capture goes on with either,
-# the worker waits, an updated extension is the same as a new one, and everything arrives once.
+# Releases: a library with the SQL of another version, then ALTER EXTENSION webhook UPDATE.  Capture goes on with either,
+# the worker waits, an updated extension equals a new one, and every message arrives once.
 #
 # Case C40; mission W2, W3, R2; design.md, "A library newer or older than its SQL".
 
@@ -16,7 +16,7 @@ use WebhookTest qw(sql);
 
 my $fixtures = dirname(dirname(abs_path(__FILE__))) . '/fixtures';
 
-# What is installed here is not for other tests: this one has a copy of the installation.
+# Other tests must not use what is installed here, so this one has a copy of the installation.
 
 my $prefix = $ENV{WEBHOOK_PREFIX};
 plan skip_all => 'this test needs an installation of its own, which test/run makes' if !$prefix;
@@ -36,7 +36,7 @@ like($directory, qr/^\Q$copy\E/, 'the copy is complete');
 ok(!-e "$directory/webhook--0.1.0.sql", 'the script of an old release is not installed');
 append_to_file("$directory/webhook--0.1.0.sql", slurp_file("$fixtures/webhook--0.1.0.sql"));
 
-# What the worker of a database is doing.
+# The activity of the database's worker.
 sub activity_becomes
 {
 	my ($database, $activity, $name) = @_;
@@ -46,8 +46,8 @@ sub activity_becomes
 	return;
 }
 
-# Expect the functions in C to refuse to work with another version of the extension, but for those that are part of capture
-# or of monitoring, or only compute.  Each is called with nulls.
+# Expect the C functions to refuse to work with another version of the extension, except those that are part of capture
+# or monitoring, or that only compute.  All are called with nulls.
 sub refusing
 {
 	my ($database, $name) = @_;
@@ -69,7 +69,7 @@ sub refusing
 			   AND NOT refuses(format('SELECT %s(%s)', p.oid::regproc,
 					(SELECT string_agg('NULL::' || t.type::regtype, ', ') FROM unnest(proargtypes) AS t (type))))}));
 	is(join(' ', grep { !$working{$_} } @others), '', $name);
-	cmp_ok(scalar(@others), '>', 4, 'they could all be called');
+	cmp_ok(scalar(@others), '>', 4, 'all could be called');
 	return;
 }
 
@@ -82,7 +82,7 @@ sub catalog
 	return decode_json($node->safe_psql($database, slurp_file(dirname($fixtures) . '/catalog.sql')));
 }
 
-# Lines of the one that are not in the other.
+# Lines of one that are not in the other.
 sub only_in
 {
 	my ($one, $other) = @_;
@@ -91,7 +91,7 @@ sub only_in
 	return grep { !$there{$_} } split(/\n/, $one // '');
 }
 
-# Expect two catalogs to be the same; else show what is different.
+# Expect two catalogs to be the same; show the differences.
 sub same_catalog
 {
 	my ($updated, $fresh, $name) = @_;
@@ -141,7 +141,7 @@ is( sql(q{SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class c
 		   WHERE relnamespace = 'webhook'::regnamespace AND relkind = 'r'
 		     AND (xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %s', c.oid::regclass), true, true, '')))[1]::text = '0'}),
 	'outbox_1 outbox_2 outbox_3',
-	'there is something in every table but those partitions of the outbox that are not in use');
+	'every table has rows, except unused partitions of the outbox');
 # The library waits for its SQL
 
 activity_becomes('postgres', 'mismatched', 'C40: the worker waits while the extension is older than the library');
@@ -158,7 +158,7 @@ is($receiver->count, 0, 'C40: nothing was sent');
 
 sql('ALTER EXTENSION webhook UPDATE');
 is(sql(q{SELECT extversion FROM pg_extension WHERE extname = 'webhook'}), $version, 'the extension is updated');
-same_catalog(catalog('postgres'), $fresh, 'C40: an updated extension is the same as a new one');
+same_catalog(catalog('postgres'), $fresh, 'C40: an updated extension equals a new one');
 
 # Everything arrives
 
@@ -177,17 +177,17 @@ sub numbers
 is_deeply([ sort { $a <=> $b } @{ numbers('/things') } ], [ 1, 2, 6 .. 21 ], 'R2, W2: every message arrives once');
 is_deeply(numbers('/things', sub { $_[0] < 10 || $_[0] == 21 }), [ 1, 2, 6 .. 9, 21 ], 'W3: in order');
 is_deeply([ sort map { decode_json($_->{body})->{Number} } $receiver->requests('/guests') ], [ 100, 102, 102 ],
-	'I10: an integration gets its message in its shape');
+	'I10: the integration gets its message in its shape');
 is_deeply([ sort map { decode_json($_->{body})->{entity_id} } $receiver->requests('/ball') ], [ 100, 100, 101, 103 ],
-	'what is restricted to events, columns and values arrives');
-is($receiver->count('/buffering') + $receiver->count('/off') + $receiver->count('/withheld'), 0, 'nothing is sent that should not');
-is(sql('SELECT webhook.activate_webhook(2, replay_events => true)'), 18, 'M8: the buffer is there');
+	'what matches event UIDs, columns and a filter arrives');
+is($receiver->count('/buffering') + $receiver->count('/off') + $receiver->count('/withheld'), 0, 'what is buffered, dropped or withheld is not sent');
+is(sql('SELECT webhook.activate_webhook(2, replay_events => true)'), 18, 'M8: the buffer is kept');
 WebhookTest::wait_until_delivered($node);
 is_deeply(numbers('/buffering'), [ 4 .. 21 ], 'M8: and is replayed, oldest first');
 is(sql(q{SELECT webhook.redeliver(1, '01a21fa5-4088-7868-98b9-000000000003')}), 't', 'what failed before can be redelivered');
 WebhookTest::wait_until_delivered($node);
-is(numbers('/things')->[-1], 3, 'and arrives');
-cmp_ok(sql('SELECT count(*) FROM webhook.get_webhook_log(1)'), '>', 9, 'the log goes on');
+is(numbers('/things')->[-1], 3, 'and it arrives');
+cmp_ok(sql('SELECT count(*) FROM webhook.get_webhook_log(1)'), '>', 9, 'the log is continued');
 
 # Privileges are kept, and are part of dumps
 
@@ -197,14 +197,14 @@ $node->safe_psql('old', q{CREATE EXTENSION webhook VERSION '0.1.0'; GRANT USAGE 
 $node->safe_psql('old', 'ALTER EXTENSION webhook UPDATE');
 my $granted = q{SELECT string_agg(p.proname || CASE WHEN a.is_grantable THEN '*' ELSE '' END, ' ' ORDER BY p.proname) FROM pg_proc p, aclexplode(p.proacl) a
 	WHERE a.grantee = 'grantee'::regrole};
-is($node->safe_psql('old', $granted), 'create_webhook emit test_webhook* watch worker_slots worker_states', 'what was granted still is');
+is($node->safe_psql('old', $granted), 'create_webhook emit test_webhook* watch worker_slots worker_states', 'what was granted is still granted');
 my ($dump) = run_command([ 'pg_dump', '--no-sync', '-d', $node->connstr('old') ]);
 is_deeply([ sort($dump =~ /^GRANT .* ON FUNCTION webhook\.(\w+)\(.*TO grantee/gm) ], [ qw(create_webhook emit test_webhook watch worker_slots worker_states) ],
-	'and stands in dumps');
+	'and is part of dumps');
 $node->safe_psql('old', 'DROP OWNED BY grantee');
 sql('DROP ROLE grantee');
 
-# The SQL waits for its library: version 9.9.9 has columns that this one does not know
+# The SQL waits for its library: version 9.9.9 has columns that this library does not know
 
 append_to_file("$directory/webhook--$version--9.9.9.sql", q{
 	ALTER TABLE webhook.webhook ADD COLUMN colour text NOT NULL DEFAULT 'red';
@@ -246,7 +246,7 @@ $node->wait_for_log(qr/WARNING: .*webhook sends nothing from database "fresh"/, 
 like(slurp_file($node->logfile, $offset), qr/HINT: .*Restart the server to load the library of version 9\.9\.9\./, 'C40: the log says what to do');
 refusing('fresh', 'C40: functions that manage webhooks refuse to work with newer tables');
 is(in_fresh(q{SELECT count(*) FROM webhook.stat_workers WHERE database = 'fresh' AND colour IS NULL AND shade IS NULL}), 1,
-	'C40: stat_workers with further columns works');
+	'C40: stat_workers works with additional columns');
 $session->query_safe('INSERT INTO thing SELECT n, n FROM generate_series(4, 5) AS n');
 in_fresh(q{INSERT INTO thing VALUES (6, 6); SELECT webhook.emit('thing.done', '{"n": 7}'); UPDATE thing SET n = 8 WHERE id = 1});
 is(in_fresh('SELECT count(*) FROM webhook.undelivered'), 5, 'C40: capture goes on with newer tables');
@@ -259,7 +259,7 @@ system_or_bail('cp', '-a', $ENV{WEBHOOK_BUILD}, $build);
 unlink "$build/webhook.so", "$build/src/server/version.o", "$build/src/send/request.o";
 my $make = "make -s -C '$build' -f '" . dirname(dirname($fixtures)) . "/Makefile' EXTVERSION=9.9.9 PG_CONFIG='$ENV{WEBHOOK_PG_CONFIG}' DESTDIR='$copy' all install";
 is(system("$make >'$build/log' 2>&1"), 0, 'make install of another version, over the running server') or diag(slurp_file("$build/log"));
-isnt((stat($library))[1], $inode, 'it replaces the library and does not write into it');
+isnt((stat($library))[1], $inode, 'the library file is replaced, not overwritten');
 sql(q{SELECT webhook.emit('thing.done', '{"n": 22}', '8')});
 WebhookTest::wait_until_delivered($node);
 is(numbers('/things')->[-1], 22, 'the server goes on with the old library');
@@ -273,7 +273,7 @@ is_deeply(numbers('/fresh'), [ 1 .. 8 ], 'C40, W3: everything arrives once, in o
 sql(q{SELECT webhook.emit('thing.done', '{"n": 23}', '8'); INSERT INTO guest VALUES (104, 'ball', 'Ada')});
 sql(q{ALTER EXTENSION webhook UPDATE TO '9.9.9'});
 WebhookTest::wait_until_delivered($node);
-is(numbers('/things')->[-1], 23, 'C40: and here after ALTER EXTENSION');
+is(numbers('/things')->[-1], 23, 'C40: in the other database after ALTER EXTENSION');
 unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal/, 'nothing has crashed');
 
 done_testing();

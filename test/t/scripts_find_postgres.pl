@@ -1,5 +1,5 @@
-# Which PostgreSQL the scripts and the Makefile take: made-up installations of all kinds.  A server without its headers,
-# as Debian installs it, is the one that users have most often.
+# Which PostgreSQL the scripts and the Makefile choose among fake installations of all kinds.  A server without headers,
+# as Debian installs it, is what most users have.
 
 use strict;
 use warnings;
@@ -26,7 +26,7 @@ sub program
 }
 
 
-# An empty machine: the pg_config in its PATH does not work.
+# An empty machine; the pg_config in its PATH does not work.
 sub machine
 {
 	$tree = tempdir(CLEANUP => 1);
@@ -64,7 +64,7 @@ PG_CONFIG
 	return;
 }
 
-# What is found: the path below the machine's root, or why nothing is.
+# What is found: the path relative to the machine's root, or why there is none.
 sub found
 {
 	my ($what, %environment) = @_;
@@ -78,7 +78,7 @@ sub found
 }
 
 machine();
-is(found(''), 'No PostgreSQL was found; install postgresql-NN and postgresql-server-dev-NN, or set PG_CONFIG', 'nothing is there');
+is(found(''), 'No PostgreSQL was found; install postgresql-NN and postgresql-server-dev-NN, or set PG_CONFIG', 'nothing is installed');
 
 postgres(15, client => '15.18', server => '15.18');
 my $lacking = 'PostgreSQL 15 of 15/bin/pg_config comes without headers; install postgresql-server-dev-15, or set PG_CONFIG';
@@ -92,13 +92,13 @@ headers("$tree/15/include/server", '15.17');
 is(found(''), '15/bin/pg_config', 'headers of an older minor release');
 
 postgres(17, client => '17.12');
-is(found(''), '15/bin/pg_config', 'a newer client beside a complete release');
+is(found(''), '15/bin/pg_config', 'a newer client next to a complete release');
 postgres(17, client => '17.12', headers => '17.12');
 is(found(''), '15/bin/pg_config', 'a newer development package without a server');
 is(found('build'), '15/bin/pg_config', 'nothing is built for a release that has no server');
 is(found('', PG_CONFIG => "$tree/17/bin/pg_config"),
 	"PostgreSQL 17 of 17/bin/pg_config comes without server; install postgresql-17, or set PG_CONFIG", 'PG_CONFIG of one without a server');
-is(found('build', PG_CONFIG => "$tree/17/bin/pg_config"), '17/bin/pg_config', 'but it can be built with');
+is(found('build', PG_CONFIG => "$tree/17/bin/pg_config"), '17/bin/pg_config', 'which can still be built with');
 postgres(17, client => '17.12', headers => '17.12', server => '17.12');
 is(found(''), '17/bin/pg_config', 'the newest of two that are complete');
 is(found('', PG_CONFIG => "$tree/15/bin/pg_config"), '15/bin/pg_config', 'PG_CONFIG counts');
@@ -112,8 +112,8 @@ postgres(17, client => '17.12', headers => '17.12');
 is(found('build'), $lacking, 'a server without headers, headers without a server');
 machine();
 postgres(17, client => '17.12', headers => '17.12');
-is(found('build'), '17/bin/pg_config', 'who only builds needs no server');
-like(found(''), qr/comes without server; install postgresql-17,/, 'who runs one does');
+is(found('build'), '17/bin/pg_config', 'building needs no server');
+like(found(''), qr/comes without server; install postgresql-17,/, 'running one does');
 machine();
 postgres(16, client => '16.9', server => '16.9', no_makefiles => 1);
 like(found(''), qr/comes without makefiles and headers; install postgresql-server-dev-16,/, 'neither makefiles nor headers');
@@ -121,7 +121,7 @@ machine();
 postgres(19, client => '19rc1', server => '19rc1', headers => '19');
 is(found(''), '19/bin/pg_config', 'a release candidate');
 
-# What bootstrap has unpacked
+# Headers that bootstrap has unpacked
 
 machine();
 postgres(15, client => '15.18', server => '15.18');
@@ -131,9 +131,9 @@ program("$tree/$files/15/pg_config",
 	"[ \"\$1\" = --includedir-server ] && echo '$tree/$files/15/server' || exec '$tree/15/bin/pg_config' \"\$@\"");
 is(found(''), "$files/15/pg_config", 'headers that were downloaded');
 headers("$tree/15/include/server", '15.18');
-is(found(''), '15/bin/pg_config', 'those of the system come first');
+is(found(''), '15/bin/pg_config', 'those of the system take precedence');
 
-# What the scripts look for is what the sources can be built with.
+# The scripts look for the releases that the sources can be built with.
 
 sub contents
 {
@@ -149,25 +149,25 @@ is($unknown, $newest + 1, 'the newest release of the scripts is that of the sour
 
 # An invalid PG_CONFIG
 
-is(found('', PG_CONFIG => '/nonexistent'), 'PG_CONFIG=/nonexistent is not a pg_config that can be run on this machine', 'PG_CONFIG of nothing');
+is(found('', PG_CONFIG => '/nonexistent'), 'PG_CONFIG=/nonexistent is not a pg_config that can be run on this machine', 'a PG_CONFIG that does not exist');
 program("$tree/foreign", '');
 open(my $foreign, '>', "$tree/foreign") or die $!;
 print $foreign "\x7fELF\x02\x01\x01" . ("\0" x 9) . "\x02\x00\xf7\x00" . ("\0" x 64);
 close($foreign);
 is(found('', PG_CONFIG => "$tree/foreign"), 'PG_CONFIG=foreign is not a pg_config that can be run on this machine',
-	'PG_CONFIG of another architecture');
+	'a PG_CONFIG of another architecture');
 chmod(0644, "$tree/foreign");
 is(found('', PG_CONFIG => "$tree/foreign"), 'PG_CONFIG=foreign is not a pg_config that can be run on this machine',
-	'PG_CONFIG that must not be run');
+	'a PG_CONFIG that is not executable');
 
-# The servers of the tests trust every connection to their sockets, so no other user may reach them.
+# The test servers trust every connection to their sockets, so no other user may reach these.
 
 SKIP:
 {
 	my ($work) = ($ENV{TESTDIR} // '') =~ m{^(.*/work)/tap/};
 
 	skip 'not run by test/run', 1 unless $work;
-	is((stat($work))[2] & 077, 0, 'the directory of the servers is closed to others');
+	is((stat($work))[2] & 077, 0, 'other users cannot access the directory of the servers');
 }
 
 done_testing();

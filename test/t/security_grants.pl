@@ -37,7 +37,7 @@ my ($grants) = slurp_file(dirname(abs_path(__FILE__)) . '/../../README.md') =~ /
 sql('CREATE ROLE app; CREATE ROLE operator; CREATE ROLE monitor; CREATE ROLE organiser; CREATE ROLE gateway; CREATE ROLE cashier;
 	GRANT CREATE ON SCHEMA public TO app;', $grants);
 
-# An application works with what it has been given
+# An application works with its grants
 
 may('app', 'CREATE TABLE guest (id integer PRIMARY KEY, name text)');
 may('app', "SELECT webhook.watch('guest', 'guest')");
@@ -88,7 +88,7 @@ may('organiser', "SELECT $_") foreach ("webhook.disconnect_profile('crm', 'p')",
 may_not($_, "SELECT webhook.create_integration('x')") foreach qw(app gateway cashier);
 may_not('cashier', "SELECT webhook.get_attendees('$key')");
 
-# An operator acts on what it sees
+# An operator manages the webhooks that it sees
 
 may('operator', $_) foreach ('SELECT token FROM webhook.notification', 'UPDATE webhook.notification SET read_at = now()',
 	"SELECT webhook.deactivate_webhook($id)", "SELECT webhook.activate_webhook($id, true)", "SELECT * FROM webhook.get_webhook_log($id)",
@@ -106,15 +106,15 @@ $receiver->behave('/gone', status => 410);
 my $locker = WebhookTest::session($node);
 $locker->query_safe('SET ROLE operator; BEGIN; LOCK TABLE webhook.notification');
 sql("SELECT webhook.emit('gone.z', '{}')");
-ok($receiver->wait_for_count(1, '/gone'), 'a webhook is to be switched off while the notifications are locked');
+ok($receiver->wait_for_count(1, '/gone'), 'a webhook is about to be deactivated while the notifications are locked');
 my $count = $receiver->count('/app');
 sql("SELECT webhook.emit('x.y', '{}')");
-ok($receiver->wait_for_count($count + 1, '/app'), 'W13: others are sent their messages');
+ok($receiver->wait_for_count($count + 1, '/app'), 'W13: others get their messages');
 sql("REVOKE SELECT ON guest FROM app; SELECT webhook.emit('x.y', '{}')");
-ok($receiver->wait_for_count($count + 2, '/app'), 'W13: also when there is another notification to be written');
+ok($receiver->wait_for_count($count + 2, '/app'), 'W13: also when another notification is to be written');
 $locker->query_safe('COMMIT');
 $locker->quit;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM webhook.notification WHERE webhook_id = $gone AND kind = 'deactivated'"),
-	'M8: it is raised when they are free');
+	'M8: it is raised when the lock is released');
 
 done_testing();

@@ -71,10 +71,10 @@ WebhookTest::fails_with($node,
 	'42501', 'permission denied for table guest', 'W14: refused, with a wildcard, too');
 my $nobody = subscribe('nobody', '*');
 is(sql("SELECT relation, problem FROM webhook.withheld WHERE webhook_id = $nobody"),
-	'crm.guest|permission denied for table guest', 'W14: "*" means what one may read');
+	'crm.guest|permission denied for table guest', 'W14: "*" matches what the role may read');
 WebhookTest::fails_with($node,
 	qq(SET ROLE nobody; SELECT webhook.update_webhook($nobody, '{"event": "guest.delete"}')),
-	'42501', 'permission denied', 'W14: nor can it be had by an update');
+	'42501', 'permission denied', 'W14: update_webhook() is refused, too');
 
 my $reader = subscribe('reader', 'guest.*');
 my $partial = subscribe('partial', 'guest.*');
@@ -84,20 +84,20 @@ my $member = subscribe('member', 'guest.*');
 
 sql(q{INSERT INTO crm.guest VALUES (1, 'EV', 'Ada', 100)});
 my $ada = '{"event_uid":"EV","id":1,"name":"Ada","salary":100}';
-is_deeply(arrived('reader'), [$ada], 'W14: who may select everything is sent everything');
+is_deeply(arrived('reader'), [$ada], 'W14: a role that may select everything is sent everything');
 is_deeply(arrived('member'), [$ada], 'W14: so is a member of a role that may');
 is_deeply(arrived('partial'), ['{"id":1,"name":"Ada"}'], 'W14: unreadable columns are left out');
 is_deeply(arrived('nobody'), [], 'W14: a role that may not select is sent nothing');
 
 sql(q{UPDATE crm.guest SET salary = 200});
 is(scalar(@{ arrived('reader') }), 1, 'W14: a change of a column');
-is_deeply(arrived('partial'), [], 'W14: does not show to those who may not read it');
+is_deeply(arrived('partial'), [], 'W14: is not shown to roles that may not read it');
 
 my $filtered = subscribe('partial', 'guest.*', filter => q('{"salary": 200}'));
 my $columns = subscribe('partial', 'guest.update', columns => q('{salary}'));
 sql(q{UPDATE crm.guest SET name = 'Ada L.', salary = 201; UPDATE crm.guest SET name = 'Ada M.', salary = 200});
 is_deeply(arrived('partial'), [ '{"id":1,"name":"Ada L."}', '{"id":1,"name":"Ada M."}' ],
-	'W14: neither a filter nor a list of columns reveals what is in it');
+	'W14: neither a filter nor a list of columns reveals its value');
 sql("SELECT webhook.delete_webhook_by_id($filtered), webhook.delete_webhook_by_id($columns)");
 arrived($_) foreach qw(reader member);
 
@@ -107,16 +107,16 @@ is(scalar(@{ arrived('partial') }), 1, 'W14: an unreadable event UID selects not
 sql("SELECT webhook.delete_webhook_by_id($uids)");
 arrived($_) foreach qw(reader member);
 
-# Neither a test nor a manual trigger gets around it
+# Neither a test nor a manual trigger bypasses it
 
 as_role('nobody', "SELECT webhook.test_webhook($nobody)");
 as_role('partial', "SELECT webhook.test_webhook($partial), webhook.fire_webhook($partial, '1')");
-is_deeply(arrived('nobody'), ['{}'], 'W14: a test sends no record that may not be read');
+is_deeply(arrived('nobody'), ['{}'], 'W14: a test sends no row that may not be read');
 is_deeply(arrived('partial'), [ ('{"id":1,"name":"Ada N."}') x 2 ],
 	'W14: nor do a test and a manual trigger send columns that may not be read');
 my $manual = subscribe('nobody', 'guest.manual');
 WebhookTest::fails_with($node, "SET ROLE nobody; SELECT webhook.fire_webhook($manual, '1')",
-	'P0002', 'does not exist', 'W14: a manual trigger finds no record that may not be read');
+	'P0002', 'does not exist', 'W14: a manual trigger finds no row that may not be read');
 
 # A privilege is revoked while messages flow, in a session that has captured before
 
@@ -124,43 +124,43 @@ my $session = WebhookTest::session($node);
 $session->query_safe(q{UPDATE crm.guest SET name = 'before'});
 sql('REVOKE SELECT ON crm.guest FROM reader');
 $session->query_safe(q{UPDATE crm.guest SET name = 'after'});
-is(scalar(@{ arrived('reader') }), 1, 'W14: REVOKE stops the flow at once');
-is(scalar(@{ arrived('member') }), 2, 'W14: of others it does not');
-ok(notified($reader, 'permission denied for table guest'), 'W14: REVOKE is notified');
+is(scalar(@{ arrived('reader') }), 1, 'W14: REVOKE stops messages at once');
+is(scalar(@{ arrived('member') }), 2, 'W14: but not those of others');
+ok(notified($reader, 'permission denied for table guest'), 'W14: there is a notification of the REVOKE');
 is(sql('SELECT count(*) FROM webhook.notification'), 1, 'W14: once');
 
 sql('REVOKE readers FROM member');
 $session->query_safe(q{UPDATE crm.guest SET name = 'no member'});
-is_deeply(arrived('member'), [], 'W14: the end of a membership stops it, too');
+is_deeply(arrived('member'), [], 'W14: so does the end of a membership');
 ok(notified($member, 'permission denied for table guest'), 'W14: and is notified');
 
 sql('GRANT SELECT ON crm.guest TO reader');
 $session->query_safe(q{UPDATE crm.guest SET name = 'again'});
-is(scalar(@{ arrived('reader') }), 1, 'W14: GRANT lets it flow again');
+is(scalar(@{ arrived('reader') }), 1, 'W14: after GRANT messages are sent again');
 ok( $node->poll_query_until('postgres',
 		"SELECT count(*) = 0 FROM webhook.withheld WHERE webhook_id = $reader"),
 	'W14: and nothing is withheld any more');
 
 sql('REVOKE USAGE ON SCHEMA crm FROM PUBLIC');
 $session->query_safe(q{UPDATE crm.guest SET name = 'closed schema'});
-is_deeply(arrived('reader'), [], 'W14: who may not use the schema is sent nothing');
-ok(notified($reader, 'permission denied for schema crm'), 'W14: and it is notified');
+is_deeply(arrived('reader'), [], 'W14: a role that may not use the schema is sent nothing');
+ok(notified($reader, 'permission denied for schema crm'), 'W14: and there is a notification, too');
 sql('GRANT USAGE ON SCHEMA crm TO PUBLIC');
 
 # Row-level security
 
 sql(q{ALTER TABLE crm.guest ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON crm.guest USING (id = 2)});
 $session->query_safe(q{UPDATE crm.guest SET name = 'policies'});
-is_deeply(arrived('reader'), [], 'W14: row-level security that applies stops the flow');
+is_deeply(arrived('reader'), [], 'W14: row-level security that applies stops messages');
 ok(notified($reader, 'row-level security of table guest applies to role reader'), 'W14: and is notified');
 WebhookTest::fails_with($node,
 	"SET ROLE reader; SELECT webhook.create_webhook('r', 'guest.create', 'https://example.com/')",
-	'42501', 'row-level security of table guest applies', 'W14: refused when it is created');
+	'42501', 'row-level security of table guest applies', 'W14: with row-level security a webhook is refused');
 sql('ALTER ROLE reader BYPASSRLS');
 subscribe('app_owner', 'guest.*');
 $session->query_safe(q{UPDATE crm.guest SET name = 'seen'});
-is(scalar(@{ arrived('reader') }), 1, 'W14: who is exempt sees it');
-is(scalar(@{ arrived('app_owner') }), 1, 'W14: so does the owner of the table');
+is(scalar(@{ arrived('reader') }), 1, 'W14: a role with BYPASSRLS is sent it');
+is(scalar(@{ arrived('app_owner') }), 1, 'W14: so is the owner of the table');
 sql('ALTER TABLE crm.guest FORCE ROW LEVEL SECURITY');
 $session->query_safe(q{UPDATE crm.guest SET name = 'forced'});
 is_deeply(arrived('app_owner'), [], 'W14: unless it is forced');
@@ -186,10 +186,10 @@ sql(q{
 	SELECT webhook.watch('crm.guest', 'guest', payload => 'crm.all_of_it(crm.guest)');
 	UPDATE crm.guest SET name = 'function';
 });
-is_deeply(arrived('partial'), [], 'W14: a payload function goes to those who may select everything');
-is(scalar(@{ arrived('reader') }), 1, 'W14: and does go to them');
+is_deeply(arrived('partial'), [], 'W14: the result of a payload function is sent only to roles that may select everything');
+is(scalar(@{ arrived('reader') }), 1, 'W14: and it is sent to them');
 
-# A transform runs in the worker, with the privileges of the webhook's owner and no way to get others
+# A transform runs in the worker, with the privileges of the webhook's owner, and cannot get others
 
 sql(q{
 	CREATE FUNCTION escape(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -217,9 +217,9 @@ arrived('nobody');
 subscribe('nobody', 'escape.now', transform => q('escape(jsonb)'));
 sql(q{SELECT webhook.emit('escape.now', '{}')});
 my ($escape) = grep { /nobody/ } @{ arrived('nobody') };
-is(scalar(() = ($escape // '') =~ /"(?:42501|25006|0A000|25001|22023)"/g), 12, 'W14: a transform finds no way to more rights')
+is(scalar(() = ($escape // '') =~ /"(?:42501|25006|0A000|25001|22023)"/g), 12, 'W14: a transform cannot gain privileges')
   or diag($escape // 'nothing arrived');
-is(sql("SELECT count(*) FROM pg_roles WHERE rolsuper AND rolname = 'nobody'"), 0, 'W14: nobody is no superuser');
+is(sql("SELECT count(*) FROM pg_roles WHERE rolsuper AND rolname = 'nobody'"), 0, 'W14: role nobody is no superuser');
 
 # An application event needs no table
 
@@ -227,6 +227,6 @@ my $emitted = subscribe('nobody', 'newsletter.sent');
 sql(q{SELECT webhook.emit('newsletter.sent', '{"n": 1}')});
 WebhookTest::wait_until_delivered($node);
 is(scalar(grep { $_->{body} =~ /"n":1/ } $receiver->requests('/nobody')), 2,
-	'W14: emit() reaches whoever subscribes');
+	'W14: emit() reaches all subscribers');
 
 done_testing();

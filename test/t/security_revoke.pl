@@ -1,4 +1,4 @@
-# Revoking a privilege stops what has been captured before as well: nothing of it is sent, and nothing of it is lost.
+# Revoking a privilege also stops what was captured before: it is not sent, and not lost.
 #
 # Mission: W14, W11, W12.
 
@@ -86,21 +86,21 @@ sql(q{UPDATE crm.guest SET name = 'a'; UPDATE crm.guest SET name = 'b'; INSERT I
 	SELECT webhook.emit('app.sent', '{"name": "emitted"}')});
 sql('REVOKE SELECT ON crm.guest FROM reader');
 dispatch('on');
-is(arrived('reader'), 'emitted other', 'W14: REVOKE stops what was captured before; other tables and events go on');
+is(arrived('reader'), 'emitted other', 'W14: REVOKE stops what was captured before, but not other tables and events');
 is(arrived('member'), 'a b emitted other', 'W14: others are sent it');
 becomes(failed($reader), '2|withheld: permission denied for table guest', 'W12: what was not sent is shown, with the reason');
 becomes("SELECT delivered, failed, attempts, failing_since IS NULL FROM webhook.stat_webhooks WHERE webhook_id = $reader",
 	'2|2|2|t', 'W14: it counts as failed, not as an attempt, and not against the receiver');
 becomes("SELECT count(*), min(message) FROM webhook.notification WHERE webhook_id = $reader",
 	'1|rows of crm.guest are no longer sent: permission denied for table guest', 'W14: the operator is notified, once');
-is(redeliver_all($reader), 2, 'W11: it may be delivered again');
-is(arrived('reader'), '', 'W14: but not as long as the right is missing');
+is(redeliver_all($reader), 2, 'W11: it can be redelivered');
+is(arrived('reader'), '', 'W14: but is not sent while the privilege is missing');
 becomes(failed($reader), '2|withheld: permission denied for table guest', 'W12: it has failed again');
 sql('GRANT SELECT ON crm.guest TO reader');
-is(redeliver_all($reader), 2, 'W11: when the right is back');
-is(arrived('reader'), 'a b', 'W11: it is sent, as it was captured');
+is(redeliver_all($reader), 2, 'W11: it can be redelivered once the privilege is granted again');
+is(arrived('reader'), 'a b', 'W11: it is sent as it was captured');
 sql(q{UPDATE crm.guest SET name = 'c'});
-is(arrived('reader'), 'c', 'W14: and new messages flow');
+is(arrived('reader'), 'c', 'W14: and new messages are sent');
 is(arrived('member'), 'c', 'W14: to others, too');
 
 # Waiting in memory for its turn, and in the table after a message that must be retried
@@ -118,20 +118,20 @@ sql('GRANT SELECT ON crm.guest TO reader');
 sql("SELECT webhook.update_webhook($reader, '{\"rate_limit\": null, \"ordering\": \"entity\"}')");
 redeliver_all($reader);
 arrived('reader');
-is($taken{reader}, 2 + 2 + 1 + 30, 'W11: all of it after all');
+is($taken{reader}, 2 + 2 + 1 + 30, 'W11: all of it can be sent later');
 
 $receiver->behave('/reader', status => 503, times => 1);
 sql(q{UPDATE crm.guest SET name = 'e'; UPDATE crm.guest SET name = 'f'});
 becomes("SELECT string_agg(state, ',' ORDER BY state) FROM webhook.undelivered WHERE webhook_id = $reader", 'retrying,waiting',
-	'one is to be retried, another waits behind it');
+	'one message must be retried, another one waits for it');
 $taken{reader}++;
 sql('REVOKE SELECT ON crm.guest FROM reader');
 sql("SELECT webhook.update_webhook($reader, '{}')");	# have it retried now
-is(arrived('reader'), '', 'W14: REVOKE stops retries, and what waits behind them');
+is(arrived('reader'), '', 'W14: REVOKE stops retries, and what waits for them');
 becomes(failed($reader), '2|withheld: permission denied for table guest', 'W12: both are shown');
 sql('GRANT SELECT ON crm.guest TO reader');
 redeliver_all($reader);
-is(arrived('reader'), 'e f', 'W11: sent when the right is back');
+is(arrived('reader'), 'e f', 'W11: both are sent when the privilege is granted again');
 
 # Row-level security is enabled
 
@@ -139,12 +139,12 @@ dispatch('off');
 sql(q{UPDATE crm.guest SET name = 'g'; ALTER TABLE crm.guest ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON crm.guest USING (id = 2)});
 dispatch('on');
 is(arrived('reader'), '', 'W14: row-level security stops what was captured before it was enabled');
-becomes(failed($reader), '1|withheld: row-level security of table guest applies to role reader', 'W12: and says so');
+becomes(failed($reader), '1|withheld: row-level security of table guest applies to role reader', 'W12: and is given as the reason');
 becomes("SELECT count(*) FROM webhook.notification WHERE webhook_id = $reader AND message LIKE '%row-level security%'", 1,
 	'W14: the operator is notified, once');
 sql('ALTER TABLE crm.guest DISABLE ROW LEVEL SECURITY');
 redeliver_all($_) foreach $reader, $member;
-is(arrived('reader'), 'g', 'W11: sent when it is disabled again');
+is(arrived('reader'), 'g', 'W11: it is sent when that is disabled again');
 
 # Buffered for a webhook that is deactivated
 
@@ -153,11 +153,11 @@ sql(q{UPDATE crm.guest SET name = 'h'});
 becomes("SELECT buffered FROM webhook.get_webhooks() WHERE id = $reader", 1, 'one is buffered');
 sql('REVOKE SELECT ON crm.guest FROM reader');
 sql("SELECT webhook.activate_webhook($reader, replay_events => true)");
-is(arrived('reader'), '', 'W14: a buffer is not replayed without the right');
+is(arrived('reader'), '', 'W14: a buffer is not replayed without the privilege');
 becomes(failed($reader), '1|withheld: permission denied for table guest', 'W12: it is shown');
 sql("GRANT SELECT ON crm.guest TO reader");
 redeliver_all($reader);
-is(arrived('reader'), 'h', 'W11: later it is');
+is(arrived('reader'), 'h', 'W11: with it, it is');
 
 # A probe of a receiver that is failing
 
@@ -172,11 +172,11 @@ sql('REVOKE SELECT ON crm.guest FROM reader');
 $receiver->behave('/reader');
 $taken{reader} = $receiver->count('/reader');
 sql("SELECT webhook.update_webhook($reader, '{}')");	# have it probed now
-is(arrived('reader'), 'j', 'W14: what is withheld is no probe either');
+is(arrived('reader'), 'j', 'W14: a withheld message is not sent as a probe');
 becomes(failed($reader), '1|withheld: permission denied for table guest', 'W12: it is shown');
 sql("GRANT SELECT ON crm.guest TO reader");
 redeliver_all($reader);
-is(arrived('reader'), 'i', 'W11: and sent later');
+is(arrived('reader'), 'i', 'W11: and is sent later');
 
 # Columns
 
@@ -185,11 +185,11 @@ sql(q{UPDATE crm.guest SET name = 'k'; DELETE FROM crm.guest; INSERT INTO crm.gu
 	REVOKE SELECT ON crm.guest FROM reader; GRANT SELECT (id, event_uid, name) ON crm.guest TO reader;
 	UPDATE crm.guest SET name = 'm'});
 dispatch('on');
-is(arrived('reader'), 'm', 'W14: what was captured without a column that may not be read any more is sent');
-becomes(failed($reader), '3|withheld: permission denied for column salary of table guest', 'W14: what was captured with it is not');
+is(arrived('reader'), 'm', 'W14: a message without the revoked column is sent');
+becomes(failed($reader), '3|withheld: permission denied for column salary of table guest', 'W14: a message with it is not');
 sql('REVOKE SELECT (id, event_uid, name) ON crm.guest FROM reader; GRANT SELECT ON crm.guest TO reader');
 redeliver_all($reader);
-is(arrived('reader'), 'k l none', 'W11: the others later');
+is(arrived('reader'), 'k l none', 'W11: the others are sent later');
 
 # Samples for REST hooks, and what jsonb cannot hold
 
@@ -199,15 +199,15 @@ sql(q{CREATE TABLE crm.note (id integer PRIMARY KEY, name text, body json, pin t
 my $note = subscribe('reader', 'note.*');
 dispatch('off');
 sql(q{INSERT INTO crm.note VALUES (1, 's', '{}', '4'); REVOKE SELECT ON crm.note FROM reader});
-is(sql("SET ROLE reader; SELECT webhook.rest_hook_sample('note.create')"), '[]', 'W14: what is withheld is no sample either');
+is(sql("SET ROLE reader; SELECT webhook.rest_hook_sample('note.create')"), '[]', 'W14: a withheld message is not shown as a sample');
 sql('GRANT SELECT (id, name, body) ON crm.note TO reader');
 sql(q{INSERT INTO crm.note VALUES (2, 't', '"\\u0000"', '5')});
 dispatch('on');
-is(arrived('reader'), 's t', 'W14: a payload that is no jsonb is judged by its columns as any other');
+is(arrived('reader'), 's t', 'W14: a payload that is not valid jsonb is judged by its columns like any other');
 sql("SELECT webhook.delete_webhook_by_id($note)");
 sql('DROP TABLE crm.note');
 
-# Losing a column is reported, as losing a table is; one that was never readable, or that is readable again, is not
+# Losing a column is reported, as losing a table is, but not a column that was never readable, or is readable again
 
 sub told
 {
@@ -223,7 +223,7 @@ my $staff = subscribe('reader', 'staff.*');
 sql(q{INSERT INTO crm.staff VALUES (1, 'q', 1, '2', '3')});
 is(arrived('reader'), 'q', 'W14: a webhook on some columns');
 is(sql("SELECT relation, problem, columns, clock_timestamp() > since FROM webhook.withheld WHERE webhook_id = $staff"),
-	'crm.staff|permission denied for column home, phone|{"home, phone"}|t', 'W14: what it is not sent can be seen');
+	'crm.staff|permission denied for column home, phone|{"home, phone"}|t', 'W14: the columns that it is not sent are shown');
 my $other_staff = subscribe('member', 'staff.*');
 my $listener = WebhookTest::session($node);
 $listener->query_safe('LISTEN webhook');
@@ -234,20 +234,20 @@ like($listener->query_safe('SELECT 1'), qr/Asynchronous notification "webhook".*
 $listener->quit;
 is(sql(told($other_staff)), '0|', 'W14: not for the webhook of another role');
 sql(q{UPDATE crm.staff SET name = 'r', salary = 2});
-is(arrived('reader'), 'r', 'W14: the rest goes on');
+is(arrived('reader'), 'r', 'W14: the other columns are sent');
 is((map { join(' ', sort keys %{ decode_json($_->{body})->{result} }) } $receiver->requests('/reader'))[-1], 'id name',
 	'W14: without the column');
 sql('GRANT SELECT (salary) ON crm.staff TO reader');
 becomes("SELECT columns FROM webhook.withheld WHERE webhook_id = $staff", '{"home, phone"}', 'W14: the column is back');
 sql('REVOKE SELECT ON crm.staff FROM reader');
-becomes(told($staff), '2|rows of crm.staff are no longer sent: permission denied for table staff', 'W14: then all of them are lost');
+becomes(told($staff), '2|rows of crm.staff are no longer sent: permission denied for table staff', 'W14: then all columns are lost');
 sql('GRANT SELECT (id, salary) ON crm.staff TO reader');
-becomes("SELECT columns FROM webhook.withheld WHERE webhook_id = $staff", '{name,"home, phone"}', 'W14: two come back');
+becomes("SELECT columns FROM webhook.withheld WHERE webhook_id = $staff", '{name,"home, phone"}', 'W14: two are readable again');
 sql('GRANT SELECT ON crm.staff TO reader');
-becomes("SELECT count(*) FROM webhook.withheld WHERE webhook_id = $staff", 0, 'W14: all of them');
+becomes("SELECT count(*) FROM webhook.withheld WHERE webhook_id = $staff", 0, 'W14: then all of them');
 sql('REVOKE SELECT ON crm.staff FROM reader; GRANT SELECT (id, name, salary) ON crm.staff TO reader');
 becomes(told($staff), '3|columns of crm.staff are no longer sent: permission denied for column home, phone',
-	'W14: REVOKE on the table that leaves columns raises one as well');
+	'W14: so does a REVOKE on the table that leaves some columns');
 sql("SELECT webhook.delete_webhook_by_id($_)") foreach $staff, $other_staff;
 sql('DROP TABLE crm.staff');
 
@@ -258,13 +258,13 @@ dispatch('off');
 sql(q{UPDATE crm.guest SET name = 'n'; REVOKE readers FROM member});
 sql("SELECT webhook.test_webhook($reader); REVOKE USAGE ON SCHEMA crm FROM PUBLIC");
 dispatch('on');
-is(arrived('member') . arrived('reader'), '', 'W14: the end of a membership, and of the right to use the schema');
-becomes(failed($member), '1|withheld: permission denied for schema crm', 'W12: is reported');
+is(arrived('member') . arrived('reader'), '', 'W14: losing a membership or USAGE on the schema stops messages');
+becomes(failed($member), '1|withheld: permission denied for schema crm', 'W12: and is reported');
 becomes("SELECT outcome, error FROM webhook.get_webhook_log($reader) LIMIT 1", 'invalid|withheld: permission denied for schema crm',
 	'E6: a test that is withheld is in the log');
 sql('GRANT USAGE ON SCHEMA crm TO PUBLIC; GRANT readers TO member');
 redeliver_all($_) foreach $member, $reader;
-is(arrived('member') . arrived('reader'), 'nn', 'W11: later');
+is(arrived('member') . arrived('reader'), 'nn', 'W11: both are sent later');
 
 # A role, and a table, that have been dropped
 
@@ -280,7 +280,7 @@ becomes("SELECT w.active, w.deactivation_reason, w.buffered, n.message ~ 'its ow
 	'f|owner|1|t', 'W12: and it is reported why');
 is(arrived('reader'), 'dropped o', 'W14: what was captured of a table that has been dropped is sent');
 
-# A table that is locked does not hold up the worker, nor does it reveal anything
+# A locked table does not delay the worker, and nothing is sent unchecked
 
 sql('REVOKE SELECT ON crm.guest FROM reader; GRANT SELECT (id, name) ON crm.guest TO reader');
 dispatch('off');
@@ -290,10 +290,10 @@ $session->query_safe('BEGIN; LOCK TABLE crm.guest IN ACCESS EXCLUSIVE MODE');
 sql("SELECT pg_terminate_backend(pid, 60000) FROM webhook.stat_workers WHERE pid IS NOT NULL");
 dispatch('on');
 becomes("SELECT state, last_error FROM webhook.undelivered WHERE webhook_id = $reader AND state = 'retrying'",
-	'retrying|withheld: table guest is locked', 'W14: rights that cannot be seen now are looked at later');
+	'retrying|withheld: table guest is locked', 'W14: privileges that cannot be checked now are checked later');
 $session->query_safe('ROLLBACK');
 $session->quit;
 sql("SELECT webhook.update_webhook($reader, '{}')");
-is(arrived('reader'), 'p', 'W14: and it is sent then');
+is(arrived('reader'), 'p', 'W14: and the message is sent then');
 
 done_testing();

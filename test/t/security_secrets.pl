@@ -1,4 +1,4 @@
-# Secrets in the database appear nowhere: not in the log of requests, in errors, in statistics or in the server's log.
+# Secrets in the database appear nowhere: neither in the log of requests nor in errors, statistics or the server's log.
 #
 # Mission: W14, W6, X8, X9, X13, X15.
 
@@ -9,7 +9,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WebhookTest qw(sql);
 
-# The server logs everything but the statements of its users, which may contain anything.
+# The server logs everything except users' statements, which may contain anything.
 my $node = WebhookTest::start_node('secrets', 'log_statement = none', 'log_min_error_statement = panic',
 	'log_min_messages = debug2', "webhook.timeout = '2s'");
 my $receiver = WebhookTest::Receiver->start;
@@ -45,19 +45,19 @@ sub oauth
 	  . $receiver->url($path) . q("}');
 }
 
-# While a request is under way
+# While a request is in flight
 
 my $id = create($receiver->url('/held'));
 $receiver->behave('/held', hold => 1);
 sql(q{SELECT webhook.emit('thing.done', '{}')});
-ok($receiver->wait_for_count(1, '/held'), 'a request is under way');
-is(($receiver->requests('/held'))[0]{headers}{authorization}, 'Bearer s3cr3t', 'W14: with the secret');
+ok($receiver->wait_for_count(1, '/held'), 'a request is in flight');
+is(($receiver->requests('/held'))[0]{headers}{authorization}, 'Bearer s3cr3t', 'W14: it contains the secret');
 unlike(sql(q{SELECT string_agg(a::text, '') FROM pg_stat_activity AS a WHERE backend_type LIKE 'webhook%'}), $anywhere,
-	'W14: the activity of the worker does not show it');
+	'W14: pg_stat_activity does not show it');
 $receiver->behave('/held');
 WebhookTest::wait_until_delivered($node);
 
-# In what is shown of requests, good and bad
+# In the log of requests, successful or not
 
 my @ids = ($id, create('http://127.0.0.1:1/'), create($receiver->url('/status/503')), create($receiver->url('/reset')),
 	create('https://127.0.0.1:' . $receiver->port . '/tls'), create('http://nowhere.invalid/'),
@@ -71,11 +71,11 @@ foreach my $webhook (@ids)
 {
 	my $log = log_of($webhook);
 
-	unlike($log, $anywhere, "W14: nor the log of webhook $webhook") or diag($log);
+	unlike($log, $anywhere, "W14: nor does the log of webhook $webhook") or diag($log);
 	like($log, qr/Authorization: \*\*\*/, 'W14: which shows that there is one');
 }
 
-# Of what is said to a token server, and by it
+# In requests to a token server, and its responses
 
 my %answers = (
 	'/granted' => { body => '{"access_token": "s3cr3t-a", "refresh_token": "s3cr3t-1"}' },
@@ -94,24 +94,24 @@ foreach my $path (sort keys %answers)
 	$path eq '/granted' ? like($log, qr/Authorization: \*\*\*/, 'W14: which shows that there is one')
 	  : like($log, qr/no access token/, "W14: $path: which shows that there is none");
 }
-is(($receiver->requests('/api'))[0]{headers}{authorization}, 'Bearer s3cr3t-a', 'X8: one token was sent');
+is(($receiver->requests('/api'))[0]{headers}{authorization}, 'Bearer s3cr3t-a', 'X8: the granted token is sent');
 $node->poll_query_until('postgres', "SELECT count(*) >= 3 FROM webhook.notification WHERE kind = 'oauth'") or BAIL_OUT('no notification');
 is(sql('SELECT token FROM webhook.refresh_token'), 's3cr3t-1', 'X8: a refresh token is saved');
 my ($status, $stdout, $stderr) = $node->psql('postgres', 'SET ROLE other; SELECT * FROM webhook.refresh_token');
-like($stderr, qr/permission denied/, 'W14: where no role can read it');
+like($stderr, qr/permission denied/, 'W14: which no role can read');
 foreach my $what ('webhook.get_webhooks()', 'webhook.stat_webhooks', 'webhook.undelivered', 'webhook.notification', 'webhook.stat_workers')
 {
-	unlike(sql("SELECT string_agg(x::text, '') FROM $what AS x"), $anywhere, "W14: nor $what");
+	unlike(sql("SELECT string_agg(x::text, '') FROM $what AS x"), $anywhere, "W14: nor does $what");
 }
-unlike(sql('SELECT webhook.export_config()'), $anywhere, 'X15: nor a document, unless it is asked for them');
+unlike(sql('SELECT webhook.export_config()'), $anywhere, 'X15: nor does a document, unless secrets are requested');
 my $other_secret = q[jsonb_set(webhook.export_config(), '{webhooks,0}', webhook.export_config() #> '{webhooks,0}' || '{"secret": "s3cr3t 2"}')];
 my ($changed) = $node->psql('postgres', "SELECT * FROM webhook.apply_config($other_secret)", stderr => \my $refusal);
 like($refusal, qr/ERROR:  webhooks\[0\]: invalid value for argument "secret"/, 'X15: an invalid secret in a document is refused');
-unlike($refusal =~ s/^LINE.*//msr, $anywhere, 'X15: and not repeated');
+unlike($refusal =~ s/^LINE.*//msr, $anywhere, 'X15: and not shown in the error');
 unlike(sql(q[SELECT string_agg(d::text, '') FROM webhook.apply_config(replace(webhook.export_config(true)::text, 'Bearer s3cr3t', 'Basic s3cr3t')::jsonb, true) AS d]),
-	$anywhere, 'X15: nor what a document would change');
-unlike(sql("SET ROLE other; SELECT string_agg(x::text, '') FROM pg_stat_activity AS x"), $anywhere, 'W14: nor the activity of others');
-is(sql("SET ROLE other; SELECT count(*) FROM webhook.get_webhook_log($id)"), 0, 'W14: nor the log of others');
+	$anywhere, 'X15: nor in the result of a dry run');
+unlike(sql("SET ROLE other; SELECT string_agg(x::text, '') FROM pg_stat_activity AS x"), $anywhere, 'W14: nor in the activity of others');
+is(sql("SET ROLE other; SELECT count(*) FROM webhook.get_webhook_log($id)"), 0, 'W14: nor in the log of others');
 
 # In errors, whatever is wrong with the secret or with other arguments
 
@@ -140,7 +140,7 @@ foreach my $what (sort keys %refusals)
 
 	# psql repeats the line of the statement for errors of syntax only.
 	like($stderr, qr/ERROR:  $sqlstate/, "R6: $what is refused");
-	unlike($stderr, $anywhere, "W14: $what is not repeated");
+	unlike($stderr, $anywhere, "W14: $what is not shown in the error");
 }
 
 # In the server's log, at a verbose level
@@ -149,8 +149,8 @@ sql("SELECT webhook.rotate_secret($id)");
 sql('SELECT pg_terminate_backend(pid, 60000) FROM webhook.stat_workers WHERE pid IS NOT NULL');
 sql("SELECT webhook.update_webhook($id, '{\"headers\": {\"X\": \"s3cr3t\"}}')");
 sql(q{SELECT webhook.emit('thing.done', '{}')});
-ok($receiver->wait_for_count(3, '/held'), 'it goes on');
+ok($receiver->wait_for_count(3, '/held'), 'the worker goes on');
 my @lines = grep { /$anywhere/ } split(/\n/, slurp_file($node->logfile));
-is(join("\n", @lines), '', 'W14: nothing of it is in the server log');
+is(join("\n", @lines), '', 'W14: no secret is in the server log');
 
 done_testing();

@@ -1,6 +1,6 @@
-# No one gets the server to connect where it must not: every special address, however it is written.
+# The server cannot be made to connect to forbidden addresses: every special address, in any spelling.
 #
-# The whole table, each address in all spellings and formats, is in security_ssrf_table.pl.
+# security_ssrf_table.pl tests the whole table, each address in all spellings and formats.
 #
 # Mission: W9, R7.
 
@@ -31,7 +31,7 @@ PrivateNetwork::publish(
 	'rebind.test' => ['93.184.216.36'],
 	'public.test' => ['93.184.216.34']);
 
-# Proxies of the environment must not be used.
+# Proxies in the environment must not be used.
 my $proxy = WebhookTest::Receiver->start;
 local @ENV{qw(http_proxy HTTP_PROXY https_proxy all_proxy ALL_PROXY)} = ($proxy->url('')) x 5;
 my $node = WebhookTest::start_node('ssrf', "webhook.allowed_networks = ''", "webhook.timeout = 10s");
@@ -43,7 +43,7 @@ my @formats = qw(entity rest standard cloudevents cloudevents-binary thin);
 my @methods = qw(POST GET PUT DELETE PATCH);
 my $i = 0;
 
-# Webhooks for these hosts, in all formats and methods by turns; the name is what is tested.
+# Webhooks for these hosts, with formats and methods in rotation; then check that each is refused.
 sub subscribe
 {
 	my ($event, $port, @hosts) = @_;
@@ -96,7 +96,7 @@ is(outcomes('literal.other'), 'forbidden_address|', 'R7: octal, hex, dword, shor
 
 subscribe('dotted', $v4->port, '127.0.0.1.');
 emit('dotted');
-like(outcomes('dotted'), qr/^(forbidden_address|unresolved)\|/, 'R7: an address with a dot behind is none, or the same');
+like(outcomes('dotted'), qr/^(forbidden_address|unresolved)\|/, 'R7: an address followed by a dot is invalid or the same');
 
 # As names
 
@@ -111,7 +111,7 @@ like(
 	sql("SELECT l.error FROM webhook.get_webhooks('name.v4') w, webhook.get_webhook_log(w.id) l WHERE w.name = 'v4-2.test'"),
 	qr/10\.0\.0\.1/, 'W9: the log names the address');
 
-# The receivers were there all the time: the first connection that they see is the one that is allowed.
+# The receivers were listening all the time: the first connection that they see is the allowed one.
 
 subscribe('public.v4', $v4->port, '93.184.216.34');
 subscribe('public.v6', $v6->port, 'public6.test');
@@ -120,24 +120,24 @@ my @v4 = $v4->requests;
 my @v6 = $v6->requests;
 is(join(',', map { "$_->{path} $_->{connection}" } @v4), '/public.v4 1', 'R7: no connection over IPv4 but to a public address');
 is(join(',', map { "$_->{path} $_->{connection}" } @v6), '/public.v6 1', 'R7: no connection over IPv6 but to a public address');
-is(scalar($proxy->requests), 0, 'W9: proxies of the environment are not used');
+is(scalar($proxy->requests), 0, 'W9: proxies in the environment are not used');
 
 # A redirect is not followed, wherever it leads
 
 $v4->behave('/redirect', status => 302, location => 'http://10.0.0.1:' . $v4->port . '/redirected');
 subscribe('redirect', $v4->port, 'public.test');
 emit('redirect');
-is(scalar($v4->requests('/redirect')), 1, 'W9: a redirect');
-is(scalar($v4->requests('/redirected')), 0, 'W9: is not followed');
+is(scalar($v4->requests('/redirect')), 1, 'W9: a request is answered with a redirect');
+is(scalar($v4->requests('/redirected')), 0, 'W9: the redirect is not followed');
 like(sql("SELECT l.outcome || ' ' || l.response_headers FROM webhook.get_webhooks('redirect') w, webhook.get_webhook_log(w.id) l"),
-	qr{redirect.*Location: http://10\.0\.0\.1}s, 'W4: the log names where it leads');
+	qr{redirect.*Location: http://10\.0\.0\.1}s, 'W4: the log shows where it leads');
 
 # A name with a public and a private address
 
 subscribe('both', $v4->port, 'both.test');
 emit('both');
 my @both = $v4->requests('/both');
-ok(@both <= 1, 'R7: of two addresses only the public one can be reached');
+ok(@both <= 1, 'R7: of two addresses only the public one is connected to');
 
 # A name that changes its address between two attempts.  The worker is restarted, so that it looks the name up again.
 
@@ -151,12 +151,12 @@ my $before = scalar($v4->requests('/rebind'));
 sql("SELECT pg_terminate_backend(pid, 60000) FROM webhook.stat_workers WHERE pid IS NOT NULL");
 WebhookTest::wait_until_delivered($node);
 my $after = scalar($v4->requests('/rebind'));
-ok($after <= 3, 'R7: when the name has changed to a private one, the receiver gets nothing more');
+ok($after <= 3, 'R7: when the name resolves to a private address, the receiver gets nothing more');
 ok( $node->poll_query_until('postgres',
 		"SELECT bool_or(outcome = 'forbidden_address' AND attempt > 1) FROM webhook.get_webhook_log($rebind)"),
 	'R7: the attempt is refused');
 
-# What allowed_networks opens is open, and nothing else
+# What allowed_networks lists can be reached, and nothing else
 
 $node->append_conf('postgresql.conf', "webhook.allowed_networks = '10.0.0.0/8'");
 $node->reload;
@@ -167,9 +167,9 @@ like(outcomes('open'), qr/^delivered\|/, 'W9: an allowed network can be reached'
 is( sql("SELECT string_agg(w.name || ' ' || l.outcome, ', ' ORDER BY w.name)
 		   FROM webhook.get_webhooks('closed') w, webhook.get_webhook_log(w.id) l"),
 	'11.0.0.1 delivered, 127.0.0.1 forbidden_address, 192.168.0.1 forbidden_address',
-	'W9: others as before');
+	'W9: other private networks cannot');
 
-# What is not a host of the network at all
+# URLs that name no network host
 
 foreach my $url ('unix:/run/postgresql/.s', 'file:///etc/passwd', 'http://user:secret@10.0.0.1/', "http://b\x{c3}\x{bc}cher.test/",
 	'http://[fe80::1%25lo]/', 'http://127.0.0.1\@public.test/', 'gopher://10.0.0.1/')

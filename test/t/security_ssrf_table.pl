@@ -1,4 +1,4 @@
-# The whole table of special addresses: first, middle and last of each range, in every spelling, as a name and as a name
+# The whole table of special addresses: the first, middle and last of each range, in every spelling, as a name and as a name
 # that changes, through every format.  The receiver listens at each of them and gets nothing, until they are allowed.
 #
 # Mission: W9, R7, W7, X7, X8.
@@ -34,7 +34,7 @@ sub representatives
 	  '0' x $free, '10' x ($free / 2) . '0' x ($free % 2), '1' x $free;
 }
 
-# All the ways in which an IPv4 address can be written.
+# All spellings of an IPv4 address.
 sub spellings_v4
 {
 	my ($address) = @_;
@@ -67,7 +67,7 @@ sub spellings_v6
 my @v4 = map { representatives($_) } @ranges_v4;
 my @v6 = map { representatives($_) } @ranges_v6;
 
-# The middle of each range of IPv4 inside of IPv6: compatible, mapped, translated, NAT64 of either kind, 6to4.
+# The middle of each IPv4 range within IPv6: compatible, mapped, translated, both kinds of NAT64, 6to4.
 foreach my $inside (map { (representatives($_))[1] } @ranges_v4)
 {
 	push @v6, map { $_ . $inside } '::', '::ffff:', '::ffff:0:', '64:ff9b::', '64:ff9b:1::';
@@ -138,7 +138,7 @@ sub requests_so_far
 	return scalar(map { split(/\n/, slurp_file($_->{ledger})) } $receiver_v4, $receiver_v6);
 }
 
-# How many hosts and formats had which outcome in their last attempt; for what is not refused, the hosts.
+# How many hosts and formats had which outcome in their last attempt; the hosts that were not refused.
 sub outcomes
 {
 	my ($event) = @_;
@@ -165,13 +165,13 @@ emit('literal', 1);
 all_refused('literal', scalar(@literals), 'plain, octal, hex, mixed, short, one number; IPv6 short, in full, with a dotted end');
 subscribe('dotted', map { [ "$_.", $_ ] } @v4);
 emit('dotted', 1);
-unlike(outcomes('dotted'), qr/^(?!forbidden_address|unresolved)/m, 'R7: IPv4 with a dot behind');
+unlike(outcomes('dotted'), qr/^(?!forbidden_address|unresolved)/m, 'R7: IPv4 followed by a dot');
 
 # As names
 
 subscribe('name', map { ([ "name$_.test", $all[$_] ], [ "name$_.test.", $all[$_] ]) } 0 .. $#all);
 emit('name', 1);
-all_refused('name', 2 * @all, 'names, with and without a dot behind');
+all_refused('name', 2 * @all, 'names, with and without a trailing dot');
 is(requests_so_far(), 0, 'R7: the receiver at these addresses sees no request');
 
 # Token URLs: addresses are refused at once, names when they are resolved
@@ -196,7 +196,7 @@ is(sql("SELECT l.outcome, l.error LIKE 'no access token: address % is not allowe
 	'oauth|t|' . @all, 'R7: token URLs: each name is refused');
 is(requests_so_far(), 0, 'R7: token URLs: the receiver sees no request');
 
-# Through a proxy, which is not even connected to: addresses are never left to it, and names are if that is asked for.
+# Through a proxy, which is not even connected to: addresses are never left to it, names only if so configured.
 
 my $proxy = IO::Socket::INET->new(Listen => 1000, LocalAddr => '127.0.0.1') or die $!;
 my @all_formats = splice(@formats, 1);
@@ -221,7 +221,7 @@ subscribe('name_proxied', map { [ "name$_.test", $all[$_] ] } 0 .. $#all);
 emit('name_proxied', 1);
 all_refused('name_proxied', scalar(@all), 'through a proxy, names that are resolved here');
 ok(!IO::Select->new($proxy)->can_read(0), 'R7: the proxy has not been connected to');
-is(requests_so_far(), 0, 'R7: the receiver sees no request either');
+is(requests_so_far(), 0, 'R7: nor does the receiver see a request');
 set_proxy('', 'local');
 push @formats, @all_formats;
 
@@ -235,15 +235,15 @@ emit('changing', 1);
 is(outcomes('changing'), 'server_error|' . @formats * @all . '|' . join(' ', sort { $a cmp $b } @changing),
 	'R7: rebinding: the first attempt reaches the public address');
 my $before = requests_so_far();
-is($before, @formats * @all, 'R7: rebinding: each once');
+is($before, @formats * @all, 'R7: rebinding: each of them once');
 PrivateNetwork::publish((map { ($changing[$_] => [ $all[$_] ]) } 0 .. $#all), 'ready.test' => ['93.184.216.35']);
 sql("SELECT pg_terminate_backend(pid, 60000) FROM webhook.stat_workers WHERE pid IS NOT NULL");
 sql("SELECT count(webhook.update_webhook(id, '{\"retry_schedule\": [\"0\", \"0\", \"1 d\"]}')) FROM webhook.get_webhooks('changing')");
 finished('changing', 2);
 all_refused('changing', scalar(@all), 'rebinding');
-is(requests_so_far(), $before, 'R7: rebinding: the receiver sees nothing of it');
+is(requests_so_far(), $before, 'R7: rebinding: the receiver sees no further connection');
 
-# It was the guard that refused them: with everything allowed, the receiver is there at each address that TCP can have,
+# It was the guard that refused them: with everything allowed, the receiver is reached at each address that TCP can use,
 # which are all but multicast, broadcast and link-local ones.
 
 sub unreachable
@@ -271,6 +271,6 @@ is(requests_so_far() - $before, @formats * @reachable, 'W9: the receiver has bee
 
 # The test itself has made one connection to each of them, to set how it behaves.
 my ($first_v4, $first_v6) = map { (sort { $a <=> $b } map { $_->{connection} } $_->requests('/allowed'))[0] } $receiver_v4, $receiver_v6;
-is($first_v4 - 2 + $first_v6 - 2, $before, 'R7: until then it saw no connection, not even without a request, but those to public addresses');
+is($first_v4 - 2 + $first_v6 - 2, $before, 'R7: until then it saw connections to public addresses only, not even one without a request');
 
 done_testing();
