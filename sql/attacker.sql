@@ -134,7 +134,7 @@ CREATE TEMP TABLE webhook (id bigint, owner regrole, secret text);
 SELECT count(*) > 0 AS listed FROM webhook.get_webhooks();
 RESET search_path;
 
--- The same in a schema where others may create things, and that is in the search path of a table's owner.
+-- The same in a schema in which others may create objects, and which is in the search path of a table's owner.
 SET SESSION AUTHORIZATION regress_victim;
 CREATE TYPE victim.colour AS ENUM ('red', 'blue');
 CREATE TABLE victim.palette (id victim.colour, n varchar(9), PRIMARY KEY (id, n));
@@ -154,7 +154,7 @@ SELECT webhook.create_webhook('victim', 'palette.*', 'https://victim.example/') 
 SELECT webhook.fire_webhook(:palette_hook, 'red,a') <> '' AS fired;
 SET SESSION AUTHORIZATION regress_attacker;
 
--- Headers and URLs that would mean something other than they seem to.
+-- Headers and URLs that could be misinterpreted.
 SELECT header, (attack.attempt(format('SELECT webhook.create_webhook(''a'', ''x.y'', ''https://h/'', headers => %L)', header))).*
     FROM unnest(ARRAY['{"X": "a\r\nHost: evil"}', '{"X": "a\nb"}', '{"X\r\nHost": "a"}', '{"X:Y": "a"}', '{"X ": "a"}', '{"": "a"}',
         '{"Host": "evil"}', '{"hOsT": "evil"}', '{"Content-Length": "0"}', '{"Transfer-Encoding": "chunked"}', '{"webhook-signature": "v1,x"}',

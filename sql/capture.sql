@@ -502,7 +502,7 @@ INSERT INTO late_event VALUES (11, 'LATE');
 COMMIT;
 SELECT event, entity_id, payload, webhooks FROM new_messages() WHERE event LIKE 'early_guest.%';
 
--- More rows than fit into a batch, with a parent's message waiting meanwhile; from a table without statistics and all.
+-- More rows than fit into a batch, while a row of the parent transaction is buffered.
 CREATE TABLE many (id integer PRIMARY KEY);
 SELECT webhook.watch('many', 'many');
 BEGIN;

@@ -60,11 +60,11 @@ SELECT * FROM webhook.apply_config(webhook.export_config());
 SELECT * FROM webhook.apply_config(webhook.export_config(true), dry_run => true);
 SELECT bool_and(updated_at = created_at OR id = :paused_id) AS untouched FROM webhook.get_webhooks('config');
 
--- Nor does it if a person writes the same in other words.
+-- Nor does it if the same configuration is written differently.
 SELECT * FROM webhook.apply_config('{"version": 1, "webhooks": [{"app": "config", "event": " guest.* ,guest.*", "url": "https://example.com/hook",
     "method": "post", "name": null, "headers": {}, "active": true}]}');
 
--- Without "managed_by" nothing is deleted, with it what carries the same name.
+-- Without "managed_by" nothing is deleted; with it, what has the same name is.
 SELECT * FROM webhook.apply_config('{"version": 1}');
 SELECT object, action, regexp_replace(detail, '^id \d+', 'id N') AS detail FROM webhook.apply_config('{"version": 1, "managed_by": "shop", "webhooks": [
     {"app": "config", "event": "guest.delete", "url": "https://example.com/shop", "name": "Shop"},
@@ -91,12 +91,12 @@ SELECT * FROM webhook.apply_config('{"version": 1, "managed_by": "ops", "webhook
     {"app": "config", "event": "guest.create", "url": "https://example.com/new", "name": "Shop", "managed_by": null}]}');
 SELECT object, action FROM webhook.apply_config('{"version": 1, "managed_by": "shop"}');
 
--- An integration is not deleted under what others have added to it.
+-- An integration to which others have added something is not deleted.
 SELECT object, action FROM webhook.apply_config('{"version": 1, "managed_by": "shop", "integrations": [{"name": "config shop"}]}');
 SELECT webhook.create_webhook('config', 'guest.create', 'https://example.com/x', integration => 'config shop') > 0 AS created;
 SELECT regexp_replace(message, 'webhook \d+', 'webhook N'), hint FROM refused($$ SELECT webhook.apply_config('{"version": 1, "managed_by": "shop"}') $$);
 
--- A secret that the document lacks stays as it is; a header needs one.
+-- A secret that the document lacks is kept; a new header needs its value.
 SELECT webhook.get_secret(:full_id) AS secret \gset
 CREATE VIEW exported AS SELECT w.value, w.value ? 'condition' AS is_full FROM jsonb_array_elements(webhook.export_config() -> 'webhooks') AS w;
 SELECT * FROM webhook.apply_config(jsonb_build_object('version', 1, 'webhooks', (SELECT jsonb_agg(CASE WHEN is_full
@@ -105,13 +105,13 @@ SELECT webhook.get_secret(:full_id) = :'secret' AS same_secret;
 SELECT w -> 'headers' AS headers FROM jsonb_array_elements(webhook.export_config(true) -> 'webhooks') AS w WHERE w ? 'condition';
 SELECT * FROM refused(format('SELECT webhook.apply_config(%L)', jsonb_build_object('version', 1, 'webhooks',
     (SELECT jsonb_agg(value || '{"name": "New"}') FROM exported WHERE is_full))));
--- Two webhooks with the same name are told apart only as long as one of them is what it was.
+-- Two webhooks with the same name are distinguished only as long as one of them is unchanged.
 SELECT * FROM refused(format('SELECT webhook.apply_config(%L)', jsonb_build_object('version', 1, 'webhooks',
     (SELECT jsonb_agg(value || '{"url": "https://example.com/third"}') FROM exported WHERE is_full))));
 -- Another secret is a change, which is not shown.
 SELECT detail FROM webhook.apply_config(jsonb_build_object('version', 1, 'webhooks', (SELECT jsonb_agg(CASE WHEN is_full
     THEN value || '{"secret": "whsec_b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhlcg=="}' ELSE value END) FROM exported)));
--- Nothing is deactivated or activated that is already, and a buffer is delivered.
+-- A webhook that has the requested state already is left alone, and a buffer is delivered.
 SELECT object, detail FROM webhook.apply_config(jsonb_build_object('version', 1, 'webhooks', (SELECT jsonb_agg(value - 'active' - 'buffer_events') FROM exported)));
 RESET ROLE;
 UPDATE webhook.webhook SET active = false, buffering = true, deactivation_reason = 'failures', deactivated_at = now() WHERE id = :full_id;
@@ -124,7 +124,7 @@ SELECT * FROM refused($$ SELECT webhook.apply_config('{"version": 1, "webhooks":
     {"app": "config half", "event": "a.b", "url": "https://example.com/"}, {"app": "config half", "event": "a.b", "url": "ftp://example.com/"}]}') $$);
 SELECT count(*) FROM webhook.get_webhooks('config half');
 
--- R6: documents that are refused, with the place of the mistake.
+-- R6: documents that are refused, with the location of the error.
 SELECT r.code, r.message, r.hint <> '' AS hint FROM (VALUES
     (NULL), ('1'), ('[]'), ('"x"'), ('null'), ('{}'), ('{"version": 2}'), ('{"version": "1"}'), ('{"version": 1, "webhook": []}'), ('{"version": 1, "webhooks": {}}'),
     ('{"version": 1, "webhooks": [1]}'), ('{"version": 1, "webhooks": [{"app": "config", "event": "a.b"}]}'),
@@ -160,7 +160,7 @@ SELECT code, message FROM refused(format('SELECT webhook.apply_config(%L)', json
     SELECT jsonb_agg(jsonb_build_object('app', 'config', 'event', 'a.b', 'url', 'https://example.com/' || n, 'name', n, 'x', repeat('x', 500)))
     FROM generate_series(1, 20000) AS n))));
 
--- W14: what another role has is not there, can be neither named nor changed.
+-- W14: objects of another role are not in the document, and can be neither named nor changed.
 SELECT webhook.export_config() AS document \gset
 SET ROLE regress_config_other;
 SELECT webhook.export_config();

@@ -14,7 +14,7 @@ RESET client_min_messages;
 SELECT last_value AS last_id, is_called AS called FROM webhook.webhook_id_seq \gset
 ALTER SEQUENCE webhook.webhook_id_seq RESTART 4711;
 
--- Schedules and limits that make no sense (W4, W10)
+-- Invalid schedules and limits (W4, W10)
 
 SET ROLE failure_owner;
 SELECT webhook.create_webhook('f', 'thing.done', 'http://127.0.0.1/', retry_schedule => ARRAY['0', '-1 s']::interval[]);

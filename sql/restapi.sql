@@ -118,12 +118,12 @@ SELECT * FROM refused($$SELECT webhook.rotate_api_key('api', grace => NULL)$$);
 SELECT webhook.rotate_api_key('api') AS key \gset
 SELECT * FROM refused(format('SELECT webhook.get_events(%L)', :'third_key'));
 
--- I13: mappings count here, too, unless they are to be ignored; the form counts in any case.
+-- I13: mappings apply here, too, unless they are disabled; the form always applies.
 SELECT webhook.set_field_mapping('[{"name": "t", "mapped_to": "title"}, {"name": "v", "value": 1}]', 'api', entity_type => 'event'),
        webhook.set_field_mapping('[{"name": "v", "value": 2}]', 'api', profile => 'shown', entity_type => 'event'),
        webhook.set_field_mapping('[{"name": "t", "value": "hidden"}, {"name": "w", "value": 3}]', 'api', event_uid => 'e2', entity_type => 'event');
 SELECT webhook.get_events(:'key')->'data' AS mapped, webhook.get_events(:'key', 'e1', fields => 't')->'data' AS field;
--- C31: a field that a mapping has for some entities is a field; a name that is not sent is none.
+-- C31: a field that a mapping has for some entities is accepted; a name that is not sent is not.
 SELECT webhook.get_events(:'key', 'e1', fields => 'w')->'data' AS of_another_event;
 SELECT * FROM refused(format('SELECT webhook.get_events(%L, fields => ''title'')', :'key'));
 -- C24: a mapping belongs to an entity type, guests if none is named.
@@ -139,7 +139,7 @@ SELECT webhook.set_form('api', 'event', NULL), webhook.set_payload_template('api
        webhook.set_field_mapping(NULL, 'api', event_uid => 'e2', entity_type => 'event');
 
 --
--- I3: the menu; I10, I11: an integration's actions where it is in force
+-- I3: the menu; I10, I11: an integration's actions where it is active
 --
 SELECT webhook.create_webhook('crm', 'guest.manual', 'http://127.0.0.1:1/', name => 'Send to the CRM') AS a \gset
 SELECT webhook.create_webhook('print', 'event.manual,guest.manual', 'http://127.0.0.1:1/', name => 'Print', event_uids => 'e1') AS b \gset

@@ -112,7 +112,7 @@ SELECT webhook.run_followers('uid', NULL, '\x010604');
 SELECT webhook.run_followers(NULL, NULL, ('\x010604' || repeat('00', 32) || 'ffffffff')::bytea);
 SELECT webhook.run_followers(NULL, NULL, ('\x010604' || repeat('00', 32) || '00000005' || '6162')::bytea);
 SELECT webhook.run_followers(NULL, NULL, ('\x010604' || repeat('00', 32) || '00000001' || 'fc')::bytea);
--- Neither do random changes of bytes cause more than an error.
+-- Random changes of bytes cause no more than an error, either.
 CREATE FUNCTION reads(more bytea) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM f FROM webhook.run_followers('uid', 'profile', more) AS f;

@@ -30,7 +30,7 @@ SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', 'shapes', profile
 SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', profile => 'unknown')$$);
 SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', event_uid => '')$$);
 SELECT count(*) FROM webhook.shape;
--- Setting replaces, NULL and an empty array remove.
+-- Setting a mapping replaces it; NULL and an empty array remove it.
 SELECT webhook.set_field_mapping('[{"name": "a", "value": null}]', 'shapes'), webhook.set_field_mapping('[{"name": "b", "mapped_to": "x[0][1].y"}]', 'shapes');
 SELECT webhook.set_field_mapping('[{"name": "a", "value": 1}]', profile => 'p'), webhook.set_field_mapping('[{"name": "a", "value": 1}]', 'shapes', event_uid => 'e');
 SELECT integration, kind, target, value FROM webhook.shape ORDER BY 1, 2, 3;

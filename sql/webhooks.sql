@@ -161,7 +161,7 @@ RESET ROLE;
 
 SELECT count(*) - :before AS stored_by_mistake FROM webhook.webhook;
 
--- At the bounds it works.
+-- The bounds themselves are accepted.
 BEGIN;
 SELECT webhook.create_integration('any') <> '' AS created;
 -- C30: a function's name alone, if one fits
@@ -320,7 +320,7 @@ SELECT code, message FROM refused($$SELECT webhook.create_webhook('oauth', 'a.b'
     '{"token_url": "http://h/", "grant": "client_credentials", "client_id": "c", "client_secret": "s"}')$$);
 SELECT webhook.delete_webhook_by_id(:oauth);
 
--- X9: signatures that others expect; what the secret may be depends on them
+-- X9: signatures of other services; they determine which secrets are valid
 --
 SELECT webhook.create_webhook('signed', 'a.b', 'http://h/', signature => E' github \n\nX-Id: {id}', secret => 'any text') AS signed \gset
 SELECT signature, webhook.get_secret(id), webhook.get_public_key(id) FROM webhook.get_webhooks('signed');

@@ -1,11 +1,11 @@
-# An application under load that notes every change in a ledger, in the transaction of the change: what the receiver got
-# must be what the ledger says.
+# An application under load that records every change in a ledger, in the same transaction: what the receiver got
+# must be what the ledger contains.
 #
 #   my $ledger = Ledger->new($node, $receiver);         # after that: tables item and ledger, a webhook for /ledger
 #   $ledger->start_load;
 #   ...
 #   $ledger->stop_load;
-#   $ledger->check('R1: beside something');
+#   $ledger->check('R1: next to something');
 
 package Ledger;
 
@@ -19,7 +19,7 @@ use WebhookTest;
 
 use constant ENTITIES => 20;
 
-# What one transaction does, of which a fifth are rolled back and another fifth to a savepoint.  :e is the entity.
+# The change made by a transaction; a fifth of these are rolled back, another fifth to a savepoint.  :e is the entity.
 my $change = q{UPDATE item SET n = n + 1, tag = gen_random_uuid() WHERE id = :e;
 INSERT INTO ledger SELECT id, n, tag FROM item WHERE id = :e;};
 my %scripts = (
@@ -48,8 +48,8 @@ sub tables
 		CREATE TABLE ledger (id integer, n integer, tag uuid PRIMARY KEY);};
 }
 
-# Four sessions, until stop_load(), or until the server goes away.  Options: more of pgbench's arguments, and host and port
-# if they are not the server's.
+# Start four sessions, which run until stop_load(), or until the server goes away.  Options: more arguments for pgbench, and host and port
+# if they differ from the server's.
 sub start_load
 {
 	my ($self, %options) = @_;
@@ -64,7 +64,7 @@ sub start_load
 	return;
 }
 
-# Returns when the last transaction has ended.
+# End the load; returns when the last transaction has ended.
 sub stop_load
 {
 	my ($self, $node) = @_;
@@ -76,7 +76,7 @@ sub stop_load
 	return;
 }
 
-# So many more messages have arrived.
+# Wait until this many more messages have arrived.
 sub wait_for_load
 {
 	my ($self, $count) = @_;
@@ -86,7 +86,7 @@ sub wait_for_load
 	return;
 }
 
-# Compare; options: repeats => 1 if there may be some, and node, the server that has the ledger now.
+# Compare what has arrived with the ledger.  Options: repeats => 1 if there may be some, and node, the server that has the ledger now.
 sub check
 {
 	my ($self, $title, %options) = @_;
@@ -97,7 +97,7 @@ sub check
 	WebhookTest::wait_until_delivered($node);
 	my %committed = map { $_ => 1 } split(/\n/, $node->safe_psql('postgres', 'SELECT tag FROM ledger'));
 
-	# It is too long for a JSON parser written in Perl.
+	# The receiver's ledger is too long for a JSON parser written in Perl.
 	foreach my $line (split(/\n/, slurp_file($self->{receiver}{ledger})))
 	{
 		next unless $line =~ m{"path": "/ledger"};

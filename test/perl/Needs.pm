@@ -1,9 +1,9 @@
-# What a test needs and may not find.
+# Things that a test needs and that may be missing.
 #
-# Where something is missing, a test is left out and says so.  In continuous integration, where the variable CI is set,
-# test/bootstrap has installed everything and everything must be shown: there it fails.
+# If something is missing, the test is skipped.  In continuous integration, where the variable CI is set,
+# test/bootstrap has installed everything and every test must run: there it fails.
 #
-# Nothing of PostgreSQL's is used here, so that a test can ask before it loads that.
+# This uses none of PostgreSQL's modules, so that a test can call it before it loads them.
 
 package Needs;
 
@@ -12,7 +12,7 @@ use warnings;
 
 use Test::More;
 
-# Leave out the whole test.
+# Skip the whole test.
 sub skip_all
 {
 	my ($reason) = @_;
@@ -22,7 +22,7 @@ sub skip_all
 	return;
 }
 
-# Leave out the rest of a block that is labelled SKIP.
+# Skip the rest of a block labelled SKIP.
 sub skip_block
 {
 	my ($reason, $count) = @_;

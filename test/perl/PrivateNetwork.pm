@@ -1,10 +1,10 @@
-# A network for one test alone, in which every address of the world is this machine, and a name server for it (dnsmasq).
-# So a connection that should not be made would succeed, and the receiver would see it.
+# A network for one test alone, in which every address in the world is this machine, and a name server for it (dnsmasq).
+# A forbidden connection would succeed there, and the receiver would notice it.
 #
 #   use PrivateNetwork;         # first of all: it starts the test again, inside of the network
 #   PrivateNetwork::publish('a.test' => ['93.184.216.34'], 'b.test' => ['10.0.0.1', '::1']);
 #
-# It must come before PostgreSQL's modules, which take hold of the standard output.
+# It must be loaded before PostgreSQL's modules, which redirect the standard output.
 
 package PrivateNetwork;
 
@@ -33,7 +33,7 @@ sub import
 	print $file "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n";
 	close($file);
 
-	# Root inside of the first name space may do all that; the second one makes us the user again.
+	# Root in the first name space may do all that; the second one makes us the original user again.
 	my ($uid, $gid) = ($>, (split(/ /, $)))[0]);
 	my $setup = join(' && ',
 		"$ip link set lo up",
@@ -44,7 +44,7 @@ sub import
 		qq(exec unshare -U --map-user=$uid --map-group=$gid "\$@"));
 	my @enter = ('unshare', '-Urmn', 'sh', '-c', $setup, 'sh');
 
-	# Not everywhere may users make name spaces.
+	# Some systems do not allow users to create name spaces.
 	my $pid = fork // die "fork: $!";
 	if ($pid == 0)
 	{
@@ -57,7 +57,7 @@ sub import
 	exec(@enter, $^X, (map { "-I$_" } @INC), abs_path($0)) or die "exec: $!";
 }
 
-# Names and all of their addresses, besides those published before.  When it returns, the last name has its first address.
+# Publish names with all their addresses, in addition to those published before.  When it returns, the last name resolves to its first address.
 sub publish
 {
 	my (@new) = @_;

@@ -11,7 +11,7 @@
 #
 # The functions that can be imported, and webhook(), use the server that start_node() started last.
 #
-# Nothing here sleeps for a fixed time: what has to happen is polled for, or waited for in the receiver.
+# Nothing here sleeps for a fixed time: events are polled for, or the receiver waits for them.
 
 package WebhookTest;
 
@@ -27,14 +27,14 @@ use Test::More;
 
 our @EXPORT_OK = qw($clock sql emit emit_many becomes let_pass worker_pid kill_worker worker_memory end_test);
 
-# The server that start_node() made last, and by how many seconds its clock is ahead.
+# The server that start_node() started last, and by how many seconds its clock is ahead.
 my $the_node;
 our $clock;
 
 # Lets the worker connect to the receivers of the tests, all of which are on this machine.
 our $loopback = "webhook.allowed_networks = '127.0.0.0/8, ::1/128'\n";
 
-# A new server that is not started yet, with the library preloaded.  Further lines for postgresql.conf can follow.
+# Create a server with the library preloaded, but do not start it.  Further lines for postgresql.conf can follow.
 sub new_node
 {
 	my ($name, @conf) = @_;
@@ -47,7 +47,7 @@ sub new_node
 	return $node;
 }
 
-# The same, started, with the extension in database postgres.
+# Create and start a server with the extension in database postgres.
 sub start_node
 {
 	my $node = new_node(@_);
@@ -59,13 +59,13 @@ sub start_node
 	return $node;
 }
 
-# What a statement, given in one or more pieces, returns in database postgres.
+# Run a statement, given in one or more pieces, in database postgres, and return its result.
 sub sql
 {
 	return $the_node->safe_psql('postgres', join('', @_));
 }
 
-# A message "thing.done" with a number, of an entity or none; its id.
+# Emit a message "thing.done" with a number, for an entity or none, and return its id.
 sub emit
 {
 	my ($n, $entity) = @_;
@@ -74,7 +74,7 @@ sub emit
 	return sql("SELECT webhook.emit('thing.done', '{\"n\": $n}', $entity)");
 }
 
-# Messages with these numbers, about ten entities in turn.
+# Emit messages with these numbers, for ten entities in turn.
 sub emit_many
 {
 	my ($from, $to) = @_;
@@ -83,7 +83,7 @@ sub emit_many
 	return;
 }
 
-# Expect a query to return this, now or soon.
+# Expect a query to return this result within the timeout.
 sub becomes
 {
 	my ($query, $expected, $test_name) = @_;
@@ -93,7 +93,7 @@ sub becomes
 	return;
 }
 
-# Let this many seconds pass by the clock of the server.
+# Set the server's clock forward by this many seconds.
 sub let_pass
 {
 	my ($seconds) = @_;
@@ -121,7 +121,7 @@ sub kill_worker
 	return;
 }
 
-# Kilobytes of private memory of the worker; undef where that is not known.
+# Return the worker's private memory in kilobytes; undef where that is not known.
 sub worker_memory
 {
 	my $status = '/proc/' . worker_pid() . '/status';
@@ -149,8 +149,8 @@ sub wait_until_delivered
 	return;
 }
 
-# A session in database postgres that stays open.  Its time limit is for all that it does, from the first query to the
-# last, so it is a multiple of what one thing may take.
+# A session in database postgres that stays open.  Its time limit applies to all that it does, from the first query to the
+# last, so it is a multiple of the usual timeout.
 sub session
 {
 	my ($node, %options) = @_;
@@ -167,7 +167,7 @@ sub create_webhook
 	return $node->safe_psql('postgres', "SELECT webhook.create_webhook($list)");
 }
 
-# The maximum number of these requests that arrived within one second.
+# Return the maximum number of these requests that arrived within one second.
 sub most_in_a_second
 {
 	my @times = sort { $a <=> $b } map { $_->{time} } @_;
@@ -181,7 +181,7 @@ sub most_in_a_second
 	return $most;
 }
 
-# Expect a statement to fail with this SQLSTATE and a message, or its detail, that matches.
+# Expect a statement to fail with this SQLSTATE, and a message or detail that matches.
 sub fails_with
 {
 	my ($node, $sql, $sqlstate, $message, $test_name) = @_;
@@ -192,7 +192,7 @@ sub fails_with
 	return;
 }
 
-# Make a key and a certificate in a directory; test/certificate says which arguments there are.
+# Create a key and a certificate in a directory; test/certificate describes the arguments.
 sub make_certificate
 {
 	my ($dir, @arguments) = @_;
@@ -242,7 +242,7 @@ sub start
 	push @command, '--http2' if $options{http2};
 	push @command, '--max-streams', $options{max_streams} if $options{max_streams};
 
-	# It ends when this pipe is closed, however this test ends.
+	# The receiver ends when this pipe is closed, however this test ends.
 	my $pid = open($self->{pipe}, '|-', @command) or die "could not start $program: $!";
 	$self->{pid} = $pid;
 
@@ -259,7 +259,7 @@ sub start
 	return $self;
 }
 
-# The Python that has what HTTP/2 needs, or undef if none has.
+# Return a Python with the module that HTTP/2 needs, or undef if there is none.
 sub can_http2
 {
 	foreach my $python ('python3', '/usr/bin/python3')
@@ -298,8 +298,8 @@ sub url
 	return "$self->{scheme}://$host:$self->{port}" . ($path // '/');
 }
 
-# All requests so far, or those for one path, as hashes; see receiver.py for what is in them.  The body is in
-# bytes, as it came.
+# Return all requests so far, or those for one path, as hashes; receiver.py describes them.  The body is in
+# bytes, as received.
 sub requests
 {
 	my ($self, $path) = @_;
@@ -321,7 +321,7 @@ sub requests
 	return grep { !defined $path || $_->{path} eq $path } @requests;
 }
 
-# The bodies alone.
+# Return the bodies alone.
 sub bodies
 {
 	my ($self, $path) = @_;
@@ -329,8 +329,8 @@ sub bodies
 	return map { $_->{body} } $self->requests($path);
 }
 
-# A webhook with this path, of app "app" and for "thing.done" unless the arguments, which are SQL expressions, say
-# otherwise; its id.
+# Create a webhook with this path, of app "app" and for "thing.done" unless the arguments, which are SQL expressions, say
+# otherwise, and return its id.
 sub webhook
 {
 	my ($self, $path, %more) = @_;
@@ -339,7 +339,7 @@ sub webhook
 		app => "'app'", event => "'thing.done'", url => "'" . $self->url($path) . "'", %more);
 }
 
-# The numbers in the messages that have arrived for a path, see emit(); without handshakes.
+# Return the numbers in the messages that have arrived for a path, see emit(); without handshakes.
 sub numbers
 {
 	my ($self, $path) = @_;
@@ -347,7 +347,7 @@ sub numbers
 	return map { decode_json($_->{body})->{result}{n} } grep { $_->{method} ne 'OPTIONS' } $self->requests($path);
 }
 
-# The requests for a path since the last call.
+# Return the requests for a path since the last call.
 sub new_requests
 {
 	my ($self, $path) = @_;
@@ -358,7 +358,7 @@ sub new_requests
 	return @new;
 }
 
-# Expect this many requests for a path, now or soon.
+# Expect this many requests for a path within the timeout.
 sub arrives
 {
 	my ($self, $path, $count, $test_name) = @_;
@@ -367,7 +367,7 @@ sub arrives
 	return;
 }
 
-# How many there are (for a path).
+# Return the number of requests (for a path).
 sub count
 {
 	my ($self, $path) = @_;
@@ -375,7 +375,7 @@ sub count
 	return 0 + $self->_control('GET', '/_count' . (defined $path ? "?path=$path" : ''))->{content};
 }
 
-# Wait until there are this many requests (for a path); false when they do not come in time.
+# Wait until there are this many requests (for a path); false if they do not arrive in time.
 sub wait_for_count
 {
 	my ($self, $count, $path) = @_;
@@ -386,7 +386,7 @@ sub wait_for_count
 	return $self->_control('GET', $query)->{status} == 200;
 }
 
-# Wait until this is true of the list of requests; false when it does not become so in time.
+# Wait until this function of the list of requests returns true; false if it does not in time.
 sub wait_for
 {
 	my ($self, $condition) = @_;
@@ -399,7 +399,7 @@ sub wait_for
 	return 0;
 }
 
-# How a path behaves from now on, e.g. behave('/a', status => 503), behave('/a') for back to normal.
+# Set how a path behaves from now on, e.g. behave('/a', status => 503); behave('/a') resets it.
 sub behave
 {
 	my ($self, $path, %behaviour) = @_;

@@ -1,5 +1,5 @@
-# Webhooks that are deactivated and reactivated in unusual ways: those that subscribe to deactivations, many at once, two users
-# with the same token, a rate limit meanwhile, the extension dropped under them.
+# Webhooks that are deactivated and reactivated in unusual situations: subscribers to deactivations, many at once, two users
+# with the same token, with a rate limit, DROP EXTENSION.
 #
 # Mission: M7 M8 M9, W5 W10 W11 W12 W16; goals: R4.
 
@@ -39,7 +39,7 @@ cmp_ok(WebhookTest::most_in_a_second(@requests), '<=', 20, 'W10: the rate limit 
 is(scalar(@requests), 45, 'W11: which is complete');
 end_test($receiver);
 
-# M8: subscribers that are deactivated themselves; names of the greatest length; a token used by two at once
+# M8: subscribers that are deactivated themselves; names of maximum length; a token used by two sessions at once
 
 sql('DELETE FROM webhook.notification');
 $id = $receiver->webhook('/ended', app => q{repeat('"', 200)}, name => 'repeat(chr(128512), 200)');
@@ -54,8 +54,8 @@ $in .= "\\echo done\nSELECT 1;\n\\q\n";
 $session->finish;
 my @news = map { /with payload "(.*)" received/ ? decode_json($1) : () } split(/\n/, $out);
 is(scalar(@news), 3, 'M8: three NOTIFYs, each valid JSON');
-is(length($news[0]{app}), 200, 'M8: with the name in full');
-becomes('SELECT webhook.pending() + (SELECT count(*) FROM webhook.outbox_unread())', 0, 'M8: it ends there');
+is(length($news[0]{app}), 200, 'M8: which contain the full name');
+becomes('SELECT webhook.pending() + (SELECT count(*) FROM webhook.outbox_unread())', 0, 'M8: no further messages follow');
 is(sql("SELECT string_agg(buffered::text, ' ' ORDER BY id) FROM webhook.get_webhooks() WHERE app = 'listener'"), '2 2',
 	'M8: each has buffered its messages: about the first, and about the other subscriber');
 
@@ -71,13 +71,13 @@ $receiver->behave('/ended');
 $in1 .= "COMMIT;\n\\q\n";
 $session1->finish;
 $session2->finish;
-like($out1, qr/^1$/m, 'M8: the first one of two has it replayed');
-like($err2, qr/P0002/, 'M8: the token has been used when the second one gets it');
+like($out1, qr/^1$/m, 'M8: the first of two sessions activates it');
+like($err2, qr/P0002/, 'M8: for the second one the token has been used');
 $receiver->arrives('/ended', 2, 'M3: it is replayed');
 WebhookTest::wait_until_delivered($node);
 end_test($receiver);
 
-# R4, W5: one message for a thousand webhooks, of which a quarter each succeeds, fails once, refuses, cannot be reached
+# R4, W5: one message for a thousand webhooks; a quarter each succeeds, fails once, refuses, cannot be reached
 
 my $two = "retry_schedule => ARRAY['0', '1 hour']::interval[]";
 sql("SELECT count(webhook.create_webhook('well', 'wide', '" . $receiver->url('/wide?status=204') . "', $two)) FROM generate_series(1, 250)");
@@ -92,16 +92,16 @@ is(sql("SELECT count(*), count(DISTINCT message_id), min(message_id) = '$message
 let_pass(4400);
 becomes("SELECT string_agg(app || ' ' || d || ' ' || a || ' ' || b, ',' ORDER BY app)
 		FROM (SELECT app, sum(delivered) d, count(*) FILTER (WHERE active) a, sum(buffered) b FROM webhook.stat_webhooks GROUP BY 1) s",
-	'dead 0 0 250,no 0 0 250,once 250 250 0,well 250 250 0', 'M7, W5: an hour later: delivered to half of them, the others deactivated');
+	'dead 0 0 250,no 0 0 250,once 250 250 0,well 250 250 0', 'M7, W5: an hour later it is delivered to half of them, and the others are deactivated');
 is(sql("SELECT count(*) FROM webhook.notification WHERE kind = 'deactivated' AND token IS NOT NULL"), 500, 'M8: with a token for each');
 end_test($receiver);
 
-# W16: DROP EXTENSION with requests under way
+# W16: DROP EXTENSION with requests in flight
 
 $receiver->webhook('/dropped', ordering => "'none'");
 $receiver->behave('/dropped', hold => 1);
 emit_many(1, 30);
-$receiver->arrives('/dropped', 20, 'W16: requests are under way');
+$receiver->arrives('/dropped', 20, 'W16: requests are in flight');
 sql('DROP EXTENSION webhook');
 $receiver->behave('/dropped');
 becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook worker'", 0, 'W16: the worker has gone');

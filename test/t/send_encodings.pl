@@ -15,8 +15,8 @@ use WebhookTest;
 my $receiver = WebhookTest::Receiver->start;
 my $node = WebhookTest::start_node('encodings', 'max_worker_processes = 20');
 
-# Bytes of a name in the database's encoding, and in UTF-8; a response, and the bytes that the log in the database shows
-# of it.  The SQL is ASCII, the bytes come as escapes.
+# Bytes of a name in the database's encoding and in UTF-8; a response, and the bytes of it that the log in the database shows.
+# The SQL is ASCII, with the bytes as escapes.
 my @cases = (
 	[ 'LATIN1', 'J\xfcrgen', "J\xc3\xbcrgen", "gr\x{fc}\x{df} \x{20ac}", 'gr\xfc\xdf ?' ],
 	[ 'EUC_JP', '\xc6\xfc\xcb\xdc', "\xe6\x97\xa5\xe6\x9c\xac", "\x{672c} \x{1f600}", '\xcb\xdc ?' ],
@@ -45,22 +45,22 @@ foreach my $i (0 .. $#cases)
 	ok($receiver->wait_for(sub { $receiver->requests($path) > 0 }), "C5: $encoding: the URL is UTF-8");
 	my ($request) = $receiver->requests($path);
 	is($request->{body}, qq({"id":"$utf8","name":"$utf8"}), "C5: $encoding: so is the body");
-	is($request->{headers}{'ce-subject'}, encoded($utf8), "C5: $encoding: and ce-subject");
-	is(encode('UTF-8', $request->{headers}{'x-name'}), $utf8, "C5: $encoding: and the webhook's own header");
+	is($request->{headers}{'ce-subject'}, encoded($utf8), "C5: $encoding: so is ce-subject");
+	is(encode('UTF-8', $request->{headers}{'x-name'}), $utf8, "C5: $encoding: so is the webhook's own header");
 	my $key = decode_base64($sql->("SELECT webhook.get_secret($id)") =~ s/^whsec_//r);
 	my $signature = hmac_sha256_base64("$request->{headers}{'webhook-id'}.$request->{headers}{'webhook-timestamp'}.$request->{body}", $key);
 	$signature .= '=' while length($signature) % 4;
-	is($request->{headers}{'webhook-signature'}, "v1,$signature", "C5: $encoding: what is sent is what is signed");
+	is($request->{headers}{'webhook-signature'}, "v1,$signature", "C5: $encoding: the signature is that of the body as sent");
 	ok($receiver->wait_for_count(1, "/get$i"), "C5: $encoding: GET");
 	my ($query) = map { $_->{query} } $receiver->requests("/get$i");
 	like($query, qr/entity_id=\Q@{[ encoded($utf8) ]}\E&/, "C5: $encoding: the query is UTF-8");
 	ok($wait->("SELECT count(*) = 1 FROM webhook.get_webhook_log($id)"), "C5: $encoding: it is in the log");
 	is($sql->("SELECT request_body = E'{\"id\":\"$name\",\"name\":\"$name\"}' FROM webhook.get_webhook_log($id)"),
 		$utf8 =~ /\xef\xbf\xbd/ ? 'f' : 't', "C5: $encoding: where the body has the database's encoding");
-	is($sql->("SELECT response_body = E'$logged' FROM webhook.get_webhook_log($id)"), 't', "C5: $encoding: and so has the answer");
+	is($sql->("SELECT response_body = E'$logged' FROM webhook.get_webhook_log($id)"), 't', "C5: $encoding: and so does the answer");
 }
 
-# An encoding has bytes that are no character of UTF-8: such a message fails alone, wherever it has them.
+# Some bytes cannot be converted to UTF-8: a message that contains them fails alone, wherever they are.
 
 $node->safe_psql('postgres', "CREATE DATABASE gaps ENCODING 'WIN1252' LOCALE 'C' TEMPLATE template0");
 $node->safe_psql('gaps', q{CREATE EXTENSION webhook; SELECT webhook.create_webhook('a', 'gap', '} . $receiver->url('/gap/{entity_id}') . q{')});

@@ -1,4 +1,4 @@
-# The life of a delivery that does not succeed: retries, warnings, deactivation, buffer, replay.
+# Deliveries that do not succeed: retries, warnings, deactivation, buffer, replay.
 #
 # Days pass in seconds: webhook.clock_offset sets the clock by which the worker schedules.
 #
@@ -16,7 +16,7 @@ my $node = WebhookTest::start_node('failure', "webhook.reactivation_url = 'https
 	'restart_after_crash = on');
 my $receiver = WebhookTest::Receiver->start;
 
-# W4: the default schedule, to its end (M7)
+# W4: the default schedule, until it is used up (M7)
 
 my @steps = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400);
 my $id = $receiver->webhook('/default');
@@ -38,7 +38,7 @@ for my $attempt (1 .. @steps)
 		"SELECT attempts, state, next_attempt_at - clock_timestamp() - interval '$clock s'"
 		  . " BETWEEN interval '$seconds s' * 0.79 - interval '20 s' AND interval '$seconds s' * 1.2 FROM webhook.undelivered",
 		"$attempt|$state|t",
-		"W4: attempt $attempt failed, the next one is in $seconds s, give or take 20 %");
+		"W4: attempt $attempt failed, the next one is in $seconds s, give or take 20%");
 	let_pass($seconds * 1.2 + 1);
 	$receiver->arrives('/default', $attempt + 1, "W4: attempt @{[ $attempt + 1 ]}");
 }
@@ -55,7 +55,7 @@ is(sql("SELECT string_agg(kind || ' ' || (token IS NOT NULL), ',' ORDER BY id) F
 	'failing false,failing false,deactivated true',
 	'M8: warnings after 50% and 90%, then the deactivation, with a token');
 like(sql("SELECT message FROM webhook.notification WHERE webhook_id = $id ORDER BY id LIMIT 1"),
-	qr/50%/, 'M8: the warning says how far it is');
+	qr/50%/, 'M8: the warning says how much of the schedule is used up');
 
 # M8: the notification as a message, only to other webhooks of the same owner
 
@@ -64,14 +64,14 @@ my ($news) = grep { $_->{result}{kind} eq 'deactivated' } map { decode_json($_->
 my $token = sql("SELECT token FROM webhook.notification WHERE webhook_id = $id AND kind = 'deactivated'");
 is($news->{result}{webhook_id}, $id, 'M8: it names the webhook');
 is($news->{result}{token}, $token, 'M8: it carries the token');
-is($news->{result}{link}, "https://ops.example/on?token=$token", 'M8: and the link');
+is($news->{result}{link}, "https://ops.example/on?token=$token", 'M8: and contains the link');
 is(scalar($receiver->requests('/spy')), 0, 'M8: no other webhook gets it');
 
 # M9: five days of buffering
 
 emit(2, 'a');
 emit(3, 'a');
-becomes("SELECT buffered FROM webhook.get_webhooks('app') WHERE id = $id", 3, 'M9: what comes in is buffered');
+becomes("SELECT buffered FROM webhook.get_webhooks('app') WHERE id = $id", 3, 'M9: new messages are buffered');
 let_pass(5 * 86400 + 60);
 emit(4, 'a');
 becomes("SELECT buffered, dropped, pending FROM webhook.stat_webhooks WHERE webhook_id = $id",
@@ -87,12 +87,12 @@ WebhookTest::wait_until_delivered($node);
 is_deeply([ $receiver->numbers('/default') ], [ (1) x 10, 1, 2, 3 ], 'M3, W11: oldest first');
 WebhookTest::fails_with($node, "SELECT webhook.reactivate('$token')", 'P0002', 'invalid token', 'M8: a token works once');
 becomes("SELECT active, failing_since IS NULL, buffered, deactivated_at IS NULL FROM webhook.get_webhooks('app') WHERE id = $id",
-	't|t|0|t', 'M3: all is well again');
+	't|t|0|t', 'M3: the webhook is active and not failing');
 emit(5, 'a');
 $receiver->arrives('/default', 14, 'M3: new messages are sent again');
 end_test();
 
-# W4: a schedule of its own; the request of a retry is built from the present configuration and the captured payload
+# W4: a webhook's own schedule; a retry uses the current configuration and the captured payload
 
 $id = $receiver->webhook('/own', retry_schedule => "ARRAY['0', '1 hour', '2 hours', '3 hours']::interval[]", headers => q{'{"X-Version": "1"}'});
 $receiver->behave('/own', status => 500);
@@ -146,7 +146,7 @@ for my $form (qw(seconds date rfc850 asctime))
 	emit(1);
 	becomes("SELECT attempts FROM webhook.undelivered", 1, "W4: Retry-After in $form");
 	is( sql("SELECT next_attempt_at - clock_timestamp() - interval '$clock s' BETWEEN interval '7100 s' AND interval '7201 s' FROM webhook.undelivered"),
-		't', "W4: Retry-After in $form is honoured in full");
+		't', "W4: Retry-After in $form is respected");
 	$receiver->behave("/after-$form");
 	let_pass(7210);
 	$receiver->arrives("/after-$form", 2, "W4: retried after that, $form");
@@ -165,11 +165,11 @@ is(sql("SELECT webhook.activate_webhook($id)"), 0, 'M3: without replay nothing w
 is(sql("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id"), 1, 'M3: what was buffered is counted as dropped');
 $receiver->behave('/gone');
 emit(2);
-$receiver->arrives('/gone', 2, 'M3: new messages are');
+$receiver->arrives('/gone', 2, 'M3: new messages are sent');
 is_deeply([ $receiver->numbers('/gone') ], [ 1, 2 ], 'M3: what was buffered is not sent');
 end_test();
 
-# W5: an endpoint that is down is probed, not hammered; W3: order, when it is back; W11: newer messages wait for their turn
+# W5: an endpoint that is down is probed, not flooded; W3: order, when it is back; W11: newer messages wait for their turn
 
 $receiver->behave('/down', status => 503);
 $id = $receiver->webhook('/down', retry_schedule => "ARRAY['0', '1 min', '10 min', '1 hour', '2 hours']::interval[]");
@@ -185,9 +185,9 @@ becomes("SELECT count(*), count(*) FILTER (WHERE attempts = 0) > 70 FROM webhook
 my $before = scalar($receiver->requests('/down'));
 cmp_ok($before, '<=', 30, 'W5: few requests have been made');
 let_pass(75);
-$receiver->arrives('/down', $before + 1, 'W5: a probe');
-becomes("SELECT probes FROM webhook.current_health WHERE webhook_id = $id", 2, 'W5: it is counted');
-is(scalar($receiver->requests('/down')), $before + 1, 'W5: one probe alone');
+$receiver->arrives('/down', $before + 1, 'W5: it is probed');
+becomes("SELECT probes FROM webhook.current_health WHERE webhook_id = $id", 2, 'W5: the probe is counted');
+is(scalar($receiver->requests('/down')), $before + 1, 'W5: there is one probe only');
 
 # health survives the worker and the server
 kill_worker();
@@ -195,10 +195,10 @@ sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 120, 'W5: after kill -9 of the worker new messages wait as well');
 is(scalar($receiver->requests('/down')), $before + 1, 'W5: and nothing is sent');
 $node->restart;
-becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook worker'", 1, 'W5: after a restart');
+becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook worker'", 1, 'W5: there is a worker after a restart');
 let_pass(730);
 $receiver->arrives('/down', $before + 2, 'W5: the next probe comes on the schedule');
-becomes("SELECT probes FROM webhook.current_health WHERE webhook_id = $id", 3, 'W5: which goes on where it was');
+becomes("SELECT probes FROM webhook.current_health WHERE webhook_id = $id", 3, 'W5: which continues after the restart');
 
 $receiver->reset;
 sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), (n % 7)::text) FROM generate_series(121, 300) n ORDER BY n");
@@ -217,7 +217,7 @@ is(scalar(@{ [ $receiver->numbers('/down') ] }), 400, 'W2: everything arrived, o
 is("@wrong", '', 'W3: in order per entity');
 end_test();
 
-# Correcting the webhook makes the worker try at once
+# When a webhook is changed, the worker tries at once
 
 $receiver->behave('/broken', status => 500);
 $id = $receiver->webhook('/broken', retry_schedule => "ARRAY['0', '1 day', '1 day']::interval[]");
@@ -225,7 +225,7 @@ sql("SELECT webhook.emit('thing.done', jsonb_build_object('n', n), n::text) FROM
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 20, 'W5: failing');
 sql("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver->url('/mended') . "\"}')");
 WebhookTest::wait_until_delivered($node);
-is(scalar($receiver->requests('/mended')), 20, 'W5: a webhook that has been mended is tried at once');
+is(scalar($receiver->requests('/mended')), 20, 'W5: a webhook that has been corrected is tried at once');
 end_test();
 
 # W5, W11, W12: a message that its receiver rejects does not deactivate the webhook; it ends as failed and can be sent again
@@ -233,7 +233,7 @@ end_test();
 $id = $receiver->webhook('/picky', retry_schedule => "ARRAY['0', '1 min', '1 min']::interval[]");
 $receiver->behave('/picky', status => 422, times => 1);
 $message = emit(1, 'a');
-becomes("SELECT attempts, state FROM webhook.undelivered", '1|retrying', 'W5: disliked once');
+becomes("SELECT attempts, state FROM webhook.undelivered", '1|retrying', 'W5: a message is rejected');
 emit(2, 'b');
 $receiver->arrives('/picky', 2, 'W5: others are sent meanwhile');
 emit(3, 'a');
@@ -242,24 +242,24 @@ for my $attempt (2, 3)
 {
 	$receiver->behave('/picky', status => 422, times => 1);
 	let_pass(75);
-	becomes("SELECT count(*) FROM webhook.get_webhook_log($id) WHERE attempt = $attempt AND status = 422", 1, "W5: disliked, attempt $attempt");
+	becomes("SELECT count(*) FROM webhook.get_webhook_log($id) WHERE attempt = $attempt AND status = 422", 1, "W5: rejected in attempt $attempt");
 	emit(10 + $attempt, 'c');
 	becomes("SELECT count(*) FROM webhook.undelivered WHERE entity_id = 'c'", 0, 'W5: others succeed');
 }
-becomes("SELECT attempts, state, last_error FROM webhook.undelivered", '3|failed|HTTP status 422', 'W5: given up, visible');
-becomes("SELECT active, failed FROM webhook.stat_webhooks WHERE webhook_id = $id", 't|1', 'W5: the webhook stays on');
-is_deeply([ grep { $_ < 10 } @{ [ $receiver->numbers('/picky') ] } ], [ 1, 2, 1, 1, 3 ], 'W3: what waited behind it follows');
-is(sql("SELECT webhook.redeliver($id, '$message')"), 't', 'W11: a failed message is sent again');
+becomes("SELECT attempts, state, last_error FROM webhook.undelivered", '3|failed|HTTP status 422', 'W5: it has failed, and is shown');
+becomes("SELECT active, failed FROM webhook.stat_webhooks WHERE webhook_id = $id", 't|1', 'W5: the webhook remains active');
+is_deeply([ grep { $_ < 10 } @{ [ $receiver->numbers('/picky') ] } ], [ 1, 2, 1, 1, 3 ], 'W3: what waited for it follows');
+is(sql("SELECT webhook.redeliver($id, '$message')"), 't', 'W11: a failed message can be redelivered');
 WebhookTest::wait_until_delivered($node);
 is([ $receiver->numbers('/picky') ]->[-1], 1, 'W11: it has arrived');
 is(($receiver->requests('/picky'))[-1]{headers}{'webhook-id'}, $message, 'W11: with its id');
 is(sql('SELECT count(*) FROM webhook.undelivered'), 0, 'W11: nothing is left');
-is(sql("SELECT webhook.redeliver($id, '$message')"), 't', 'W11: a delivered message, too');
+is(sql("SELECT webhook.redeliver($id, '$message')"), 't', 'W11: a delivered message can be, too');
 WebhookTest::wait_until_delivered($node);
 is(scalar(grep { $_->{headers}{'webhook-id'} eq $message } $receiver->requests('/picky')), 5, 'W11: it has arrived once more');
 end_test();
 
-# W12: what has failed is kept for thirty days, or as webhook.failed_retention says; what a session redelivers is left alone
+# W12: failed messages are kept for thirty days, or as webhook.failed_retention says
 
 $id = $receiver->webhook('/kept', ordering => "'none'", retry_schedule => "ARRAY['0']::interval[]");
 $receiver->behave('/kept', status => 422, times => 1);
@@ -274,7 +274,7 @@ becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'", 2, 'W
 let_pass(19 * 86400);
 emit(4);
 $receiver->arrives('/kept', 4, 'W12: after 29 days');
-is(sql("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'"), 2, 'W12: both are kept');
+is(sql("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'"), 2, 'W12: both are still stored');
 let_pass(86400 + 60);
 becomes("SELECT string_agg(message_id, ',') FROM webhook.undelivered", $failed[1], 'W12: after thirty days the first is removed');
 becomes("SELECT expired, failed, pending FROM webhook.stat_webhooks WHERE webhook_id = $id", '1|2|0', 'W12: and counted');
@@ -282,9 +282,9 @@ sql("ALTER SYSTEM SET webhook.failed_retention = 0");
 let_pass(400 * 86400);
 emit(5);
 $receiver->arrives('/kept', 5, 'W12: more than a year later');
-is(sql("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'"), 1, 'W12: with 0 it is kept for ever');
+is(sql("SELECT count(*) FROM webhook.undelivered WHERE state = 'failed'"), 1, 'W12: with 0 it is kept forever');
 is(sql("SELECT webhook.redeliver($id, '$failed[1]')"), 't', 'W11: and can be sent again');
-$receiver->arrives('/kept', 6, 'W11: which it is');
+$receiver->arrives('/kept', 6, 'W11: and is sent');
 WebhookTest::wait_until_delivered($node);
 is(sql('SELECT count(*) FROM webhook.delivery'), 0, 'W12: nothing is left');
 
@@ -309,10 +309,10 @@ emit(1);
 is(sql("SELECT webhook.activate_webhook($id, true)"), 0, 'M3: there is nothing to replay');
 sql("ALTER SYSTEM RESET webhook.dispatch");
 sql('SELECT pg_reload_conf()');
-becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", '2', 'C33: not even what the worker has not read yet');
+becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", '2', 'C33: what the worker has not read yet is dropped, too');
 sql("SELECT webhook.update_webhook($id, '{\"active\": false}')");
 emit(1);
-becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", '3', 'C33: nor after update_webhook()');
+becomes("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id", '3', 'C33: also after update_webhook()');
 sql("SELECT webhook.activate_webhook($id)");
 is(sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)"), 't', 'M3: deactivated, with a buffer');
 emit(2);
@@ -320,10 +320,10 @@ emit(3);
 becomes("SELECT buffered FROM webhook.get_webhooks('app')", 2, 'M9: buffered');
 is(sql("SELECT webhook.activate_webhook($id, true)"), 2, 'M3: two will be sent');
 WebhookTest::wait_until_delivered($node);
-is_deeply([ $receiver->numbers('/manual') ], [ 2, 3 ], 'M3: in order');
+is_deeply([ $receiver->numbers('/manual') ], [ 2, 3 ], 'M3: they are sent in order');
 end_test();
 
-# M3: what the worker has not read yet belongs to the buffer as well
+# M3: messages that the worker has not read yet belong to the buffer as well
 
 sub let_dispatch
 {
@@ -341,14 +341,14 @@ sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
 emit(1);
 emit(2);
 is(sql("SELECT buffered, pending FROM webhook.get_webhooks('app')"), '2|0', 'M9: it is counted at once');
-is(sql("SELECT buffered, pending FROM webhook.stat_webhooks WHERE webhook_id = $id"), '2|0', 'W12: also in the view');
-is(sql('SELECT state, count(*) FROM webhook.undelivered GROUP BY 1'), 'buffered|2', 'W12: each of them');
+is(sql("SELECT buffered, pending FROM webhook.stat_webhooks WHERE webhook_id = $id"), '2|0', 'W12: also in stat_webhooks');
+is(sql('SELECT state, count(*) FROM webhook.undelivered GROUP BY 1'), 'buffered|2', 'W12: undelivered shows each of them');
 is(sql("SELECT webhook.activate_webhook($id)"), 0, 'M3: none of it will be sent');
 emit(3);
 let_dispatch('on', 'idle');
 WebhookTest::wait_until_delivered($node);
-is_deeply([ $receiver->numbers('/unread') ], [3], 'M3: nor is it');
-is(sql("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id"), 2, 'M3: it is counted as dropped');
+is_deeply([ $receiver->numbers('/unread') ], [3], 'M3: and none is');
+is(sql("SELECT dropped FROM webhook.stat_webhooks WHERE webhook_id = $id"), 2, 'M3: they are counted as dropped');
 let_dispatch('off', 'paused');
 sql("SELECT webhook.deactivate_webhook($id, buffer_events => true)");
 emit(4);
@@ -365,18 +365,18 @@ end_test();
 sql(q{CREATE TABLE guest (id integer PRIMARY KEY, name text);
 	INSERT INTO guest VALUES (1, 'Ada'), (2, 'Bob');
 	SELECT webhook.watch('guest', 'guest');});
-# the probe comes when the clock is set, not while we look
+# the probe is due when the clock is set, not during the test
 $id = $receiver->webhook('/test', event => "'guest.*'", active => 'false', retry_schedule => "ARRAY['0', '1 day', '1 day']::interval[]");
 $message = sql("SELECT webhook.test_webhook($id, '1')");
-$receiver->arrives('/test', 1, 'E6: a webhook that is off can be tested');
+$receiver->arrives('/test', 1, 'E6: an inactive webhook can be tested');
 my ($test) = $receiver->requests('/test');
 is($test->{body}, '{"entity_id":1,"entity_type":"guest","action_type":"test","result":{"id":1,"name":"Ada"}}', 'E6: with real data');
-is($test->{headers}{'webhook-id'}, $message, 'E6: the id is returned');
+is($test->{headers}{'webhook-id'}, $message, 'E6: its id is returned');
 becomes("SELECT count(*) FROM webhook.get_webhook_log($id) WHERE event = 'guest.test' AND outcome = 'delivered'", 1, 'E6: it is in the log');
 $receiver->behave('/test', status => 500);
 sql("SELECT webhook.test_webhook($id)");
-$receiver->arrives('/test', 2, 'E6: the latest record');
-is(decode_json(($receiver->requests('/test'))[1]{body})->{entity_id}, 2, 'E6: is the one with the highest id');
+$receiver->arrives('/test', 2, 'E6: without an id the latest row is sent');
+is(decode_json(($receiver->requests('/test'))[1]{body})->{entity_id}, 2, 'E6: which is the one with the highest id');
 becomes("SELECT count(*) FROM webhook.get_webhook_log($id)", 2, 'E6: a failure is in the log');
 is(sql('SELECT count(*) FROM webhook.undelivered'), 0, 'E6: and not retried');
 is(sql("SELECT attempts, failed, failing_since IS NULL FROM webhook.stat_webhooks WHERE webhook_id = $id"), '0|0|t', 'E6: no effect on health');
@@ -387,7 +387,7 @@ becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 23, 
 $receiver->behave('/test');
 $before = scalar($receiver->requests('/test'));
 sql("SELECT webhook.test_webhook($id, '1')");
-$receiver->arrives('/test', $before + 1, 'E6: a test is sent all the same');
+$receiver->arrives('/test', $before + 1, 'E6: a test is sent nevertheless');
 becomes("SELECT count(*) FROM webhook.undelivered WHERE state = 'waiting'", 23, 'E6: without effect on what waits');
 end_test();
 
@@ -404,21 +404,21 @@ becomes("SELECT state, attempts, last_error FROM webhook.undelivered", 'failed|1
 let_pass(2);
 my $reports = "SELECT string_agg(message, chr(10) ORDER BY id) FROM webhook.notification WHERE webhook_id = $id AND kind = 'message_failed'";
 becomes($reports, qq(webhook $id ("app"): 1 message has failed for good, thing.done, after 1 attempt; entity "a"; HTTP status 422), 'X10: a notification');
-$receiver->arrives('/ops', 1, 'X10: and a message');
+$receiver->arrives('/ops', 1, 'X10: and a message to subscribers');
 my $told = decode_json(($receiver->requests('/ops'))[0]{body})->{result};
 is(join(' ', map { "$_=$told->{$_}" } qw(webhook_id count message_id event entity_id attempts status answer error)),
 	qq(webhook_id=$id count=1 message_id=$message event=thing.done entity_id=a attempts=1 status=422 answer={"bad": "name"} error=HTTP status 422),
 	'X10: which says what has failed, and why');
-becomes("SELECT active, failing_since IS NULL FROM webhook.get_webhooks('app')", 't|t', 'X10: the webhook is well');
+becomes("SELECT active, failing_since IS NULL FROM webhook.get_webhooks('app')", 't|t', 'X10: the webhook is not failing');
 
 $receiver->behave('/dead', status => 410, times => 30);
 emit_many(3, 32);
-becomes("SELECT failed, dead_letters, active FROM webhook.stat_webhooks WHERE webhook_id = $id", '31|31|t', 'X10: 410 deactivates nothing, where it is named');
+becomes("SELECT failed, dead_letters, active FROM webhook.stat_webhooks WHERE webhook_id = $id", '31|31|t', 'X10: 410 does not deactivate a webhook with it in no_retry');
 sql('CREATE TABLE flushed ()');		# and what the worker has committed before
 kill_worker();
 let_pass(1800);
 emit(40, 'c');
-$receiver->arrives('/dead', 33, 'X10: half an hour and a crash later');
+$receiver->arrives('/dead', 33, 'X10: half an hour and a crash later, the next one is sent');
 is(sql("SELECT count(*) FROM webhook.notification WHERE webhook_id = $id"), 1, 'X10: there is no other notification');
 let_pass(1810);
 becomes("SELECT count(*), max(substring(message, '\\d+ messages have failed for good')) FROM webhook.notification WHERE webhook_id = $id",
@@ -433,12 +433,12 @@ foreach my $call ([ "since => 'infinity'", '22023', 'argument "since": it is in 
 	WebhookTest::fails_with($node, "SELECT webhook.redeliver_failed($id, $call->[0])", $call->[1], $call->[2], "X10: refused: $call->[0]");
 }
 WebhookTest::fails_with($node, 'SELECT webhook.redeliver_failed(-1)', 'P0002', 'does not exist', 'X10: refused: no such webhook');
-is(sql("SELECT webhook.redeliver_failed($id, event => 'other.*')"), 0, 'X10: nothing of another name');
-is(sql("SELECT webhook.redeliver_failed($id, since => now() - interval '1 hour', event => 'thing.*')"), 31, 'X10: all are delivered again');
+is(sql("SELECT webhook.redeliver_failed($id, event => 'other.*')"), 0, 'X10: none with another trigger name is sent again');
+is(sql("SELECT webhook.redeliver_failed($id, since => now() - interval '1 hour', event => 'thing.*')"), 31, 'X10: all are sent again');
 WebhookTest::wait_until_delivered($node);
 is_deeply([ sort { $a <=> $b } ($receiver->numbers('/dead'))[33 .. 63] ], [ 1, 3 .. 32 ], 'X10: each once');
 becomes("SELECT failed, dead_letters FROM webhook.stat_webhooks WHERE webhook_id = $id", '31|0', 'X10: none is left');
-is(sql("SELECT webhook.redeliver_failed($id)"), 0, 'X10: nothing to deliver again');
+is(sql("SELECT webhook.redeliver_failed($id)"), 0, 'X10: there is nothing to send again');
 end_test();
 
 # The NOTIFY of M8 has no token
@@ -463,7 +463,7 @@ end_test();
 	end_test();
 }
 
-# A session that has deactivated a webhook, and stays in its transaction, holds no one up
+# A session that has deactivated a webhook and does not commit delays no other webhook
 
 $receiver->reset;
 $id = $receiver->webhook('/off', ordering => "'none'");
@@ -479,13 +479,13 @@ $receiver->webhook('/free', event => "'thing.other'");
 	$psql->pump until $stdout =~ /ready/;
 	$receiver->behave('/off');
 	let_pass(10);
-	$receiver->arrives('/off', 2, 'W5: a retry while a session switches the webhook off');
+	$receiver->arrives('/off', 2, 'W5: a retry while a session deactivates the webhook');
 	sql("SELECT webhook.emit('thing.other', '{}')");
-	$receiver->arrives('/free', 1, 'W5: others are not held up by that session');
-	becomes("SELECT delivered FROM webhook.stat_webhooks WHERE active AND delivered > 0", 1, 'W5: nor what is recorded of them');
+	$receiver->arrives('/free', 1, 'W5: others are not delayed by that session');
+	becomes("SELECT delivered FROM webhook.stat_webhooks WHERE active AND delivered > 0", 1, 'W5: nor is the recording of their results');
 	$in .= "COMMIT;\n\\q\n";
 	$psql->finish;
-	becomes("SELECT count(*) FROM webhook.undelivered", 0, 'W5: then the rest is recorded');
+	becomes("SELECT count(*) FROM webhook.undelivered", 0, 'W5: the rest is recorded afterwards');
 	end_test();
 }
 

@@ -1,4 +1,4 @@
-# What is sent is what describe_format() says, in every format.
+# What is sent is as describe_format() says, in every format.
 #
 # Mission: W7 X1 X6 X17, M9, W6; goals: R6.
 
@@ -89,21 +89,21 @@ foreach my $format (@formats)
 	my @found = map { problems($schema{$format}, $json->decode($_->{body}), 'body') } @requests;
 	my @header_problems = map { problems($schema{$format}{'$defs'}{headers}, $_->{headers}, 'headers') } @requests;
 
-	is(scalar(@requests), 7, "W7: $format: seven messages");
+	is(scalar(@requests), 7, "W7: $format: seven messages arrive");
 	is(join("\n", @found), '', "W7: $format: bodies are as described");
 	is(join("\n", @header_problems), '', "W7: $format: headers are as described");
 	next if $format =~ /rest|binary/;
 	my $body = $json->decode($requests[0]{body});
 	$body->{extra} = 1;
-	ok(problems($schema{$format}, $body, 'body') > 0, "W7: $format: the description rules something out");
+	ok(problems($schema{$format}, $body, 'body') > 0, "W7: $format: the schema refuses an unknown member");
 }
 my ($thin) = $receiver->requests('/thin');
 like($thin->{body}, qr/^\{"id":"$thin->{headers}{'webhook-id'}","type":"guest\.create","timestamp":"[^"]+Z","entity_type":"guest","entity_id":1,"event_uid":null\}$/,
-	'X17: a thin message says what it is about, and nothing else');
-WebhookTest::fails_with($node, "SELECT webhook.describe_format('xml')", '22023', 'argument "format"', 'R6: unknown format');
-WebhookTest::fails_with($node, 'SELECT webhook.describe_format(NULL)', '22023', 'argument "format"', 'R6: no format');
+	'X17: a thin message contains its subject and nothing else');
+WebhookTest::fails_with($node, "SELECT webhook.describe_format('xml')", '22023', 'argument "format"', 'R6: an unknown format is refused');
+WebhookTest::fails_with($node, 'SELECT webhook.describe_format(NULL)', '22023', 'argument "format"', 'R6: so is NULL');
 
-# An id may be empty, the subject of an event may not; and a header without a value is sent all the same
+# An id may be empty, the subject of an event may not; a header with an empty value is sent
 
 WebhookTest::create_webhook($node, app => "'empty'", event => "'app.empty'", format => "'$_'", url => "'" . $receiver->url("/empty-$_") . "'",
 	headers => q('{"X-Empty": "", "X-Blank": " "}')) foreach @formats;
@@ -116,10 +116,10 @@ foreach my $format (@formats)
 	is( join("\n", problems($schema{$format}, $json->decode($request->{body}), 'body'),
 			problems($schema{$format}{'$defs'}{headers}, $request->{headers}, 'headers')),
 		'', "W7: $format: an empty id is as described");
-	is(join(',', grep { /^x-(empty|blank)$/ } sort keys %{ $request->{headers} }), 'x-blank,x-empty', "I5: $format: headers without a value");
+	is(join(',', grep { /^x-(empty|blank)$/ } sort keys %{ $request->{headers} }), 'x-blank,x-empty', "I5: $format: headers with an empty value are sent");
 }
 
-# X1: the former values are next to the payload, in each format with a place for them
+# X1: the former values are next to the payload, in each format that has a member for them
 
 sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('formats')");
 my @with_previous = qw(entity standard cloudevents);
@@ -156,9 +156,9 @@ foreach my $format (@with_previous)
 my ($created, $again, $first) = $receiver->requests('/row-entity');
 is($again->{headers}{'webhook-id'}, $created->{headers}{'webhook-id'}, 'W4: what failed is sent again');
 like($first->{body}, qr/^\{"entity_id":2,"entity_type":"guest","action_type":"update","result":\{[^}]*\}+,"previous":/,
-	'X1: after the result');
+	'X1: previous follows the result');
 like(($receiver->requests('/row-entity'))[-1]{body}, qr/^\{"entity_id":2,"entity_type":"guest","action_type":"delete","previous":\{/,
-	'X1: a deletion has it after the action');
+	'X1: in a deletion it follows the action');
 
 # X1, M9, W6: they are stored with a waiting message, and sent again with a redelivered one
 
@@ -170,8 +170,8 @@ $node->restart;
 sql("SELECT webhook.activate_webhook($kept, replay_events => true)");
 WebhookTest::wait_until_delivered($node);
 my @replayed = ($receiver->requests('/changed-entity'))[-3 .. -1];
-is(join(' ', map { $_->{body} =~ /,"previous":(.*)\}$/ ? $1 : '-' } @replayed), '- {"name":"Cid"} {"name":"Dan"}', 'X1, M9: in the buffer as well');
-is(sql("SELECT webhook.redeliver($kept, '$replayed[2]{headers}{'webhook-id'}')"), 't', 'W6: delivered again');
+is(join(' ', map { $_->{body} =~ /,"previous":(.*)\}$/ ? $1 : '-' } @replayed), '- {"name":"Cid"} {"name":"Dan"}', 'X1, M9: buffered messages have their former values');
+is(sql("SELECT webhook.redeliver($kept, '$replayed[2]{headers}{'webhook-id'}')"), 't', 'W6: a message is redelivered');
 WebhookTest::wait_until_delivered($node);
 is(($receiver->requests('/changed-entity'))[-1]{body}, $replayed[2]{body}, 'X1, W6: with the same former values');
 
@@ -204,24 +204,24 @@ foreach my $format (@formats)
 
 	foreach my $request ($traced, $retried)
 	{
-		is($request->{headers}{'webhook-context'}, '{"user":"Zo\u00eb \ud83d\udc18","role":"a\"b"}', "X6: $format: context in ASCII");
-		like($request->{headers}{traceparent}, qr/^00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)[0-9a-f]{16}-01$/, "X6: $format: the trace");
-		is($request->{headers}{tracestate}, 'a=x"y\\z', "X6: $format: its state");
+		is($request->{headers}{'webhook-context'}, '{"user":"Zo\u00eb \ud83d\udc18","role":"a\"b"}', "X6: $format: the context is sent as ASCII");
+		like($request->{headers}{traceparent}, qr/^00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)[0-9a-f]{16}-01$/, "X6: $format: so is traceparent, with a new span");
+		is($request->{headers}{tracestate}, 'a=x"y\\z', "X6: $format: and tracestate");
 		$spans{ $request->{headers}{traceparent} }++;
 	}
-	is(join(',', grep { /trace|context/ } keys %{ $plain->{headers} }), '', "X6: $format: nothing without them");
+	is(join(',', grep { /trace|context/ } keys %{ $plain->{headers} }), '', "X6: $format: without them no such header is sent");
 	is(join("\n", problems($schema{$format}, $json->decode($traced->{body}), 'body')), '', "W7, X6: $format: the body is as described");
 }
 is(scalar(keys %spans), @formats + 1, 'X6: each attempt is a span of its own');
 my ($structured) = map { $json->decode($_->{body}) } $receiver->requests('/context-cloudevents');
-is("$structured->{traceparent} $structured->{tracestate}", "$parent a=x\"y\\z", 'X6: the trace of a CloudEvent');
+is("$structured->{traceparent} $structured->{tracestate}", "$parent a=x\"y\\z", 'X6: a CloudEvent contains the trace');
 is_deeply($json->decode(Encode::encode('UTF-8', $structured->{context})), { user => "Zo\x{eb} \x{1f418}", role => 'a"b' },
 	'X6: the context of a CloudEvent is JSON as text');
 my ($binary) = $receiver->requests('/context-cloudevents-binary');
 is($binary->{headers}{'ce-traceparent'}, $parent, 'X6: ce-traceparent');
 like($binary->{headers}{'ce-context'}, qr/^%7B|^\{%22user%22:/, 'X6: ce-context');
-is(($receiver->requests('/context-own'))[0]{headers}{traceparent}, 'mine', 'X6: a header of the webhook comes first');
+is(($receiver->requests('/context-own'))[0]{headers}{traceparent}, 'mine', 'X6: a header of the webhook takes precedence');
 like(sql("SELECT string_agg(request_headers, '') FROM webhook.get_webhooks('context') AS w, webhook.get_webhook_log(w.id) AS l"),
-	qr/webhook-context: \{"user"/, 'X6: the log has it');
+	qr/webhook-context: \{"user"/, 'X6: the log shows the context');
 
 done_testing();

@@ -1,4 +1,4 @@
-# The worker's memory depends neither on the size of the messages that wait, nor on the number of webhooks that subscribe.
+# The worker's memory depends neither on the size of waiting messages nor on the number of webhooks.
 #
 # Goals: P9; mission: W13.
 
@@ -19,7 +19,7 @@ plan skip_all => 'memory is read from /proc' unless defined WebhookTest::worker_
 
 my $idle = WebhookTest::worker_memory();
 
-# The most that the worker takes above idle until a query is true.
+# The maximum of the worker's memory above idle until a query returns true.
 sub peak_until
 {
 	my ($query) = @_;
@@ -57,9 +57,9 @@ sql(q{SELECT webhook.emit('fan.out', '{}') FROM generate_series(1, 400)});
 sql("ALTER SYSTEM SET webhook.dispatch = on");
 $node->reload;
 $peak = peak_until('SELECT sum(in_flight) > 0 FROM webhook.stat_workers');
-cmp_ok($peak // LIMIT, '<', LIMIT, 'P9: no more messages are read than there is room for their deliveries');
+cmp_ok($peak // LIMIT, '<', LIMIT, 'P9: messages are read only if there is room for their deliveries');
 
-# Messages whose payload the worker must parse: their owner may see some columns only.
+# Messages whose payload the worker must parse, as the webhook's owner may see some columns only.
 
 sql("ALTER SYSTEM SET webhook.dispatch = off");
 $node->reload;
@@ -91,11 +91,11 @@ $node->reload;
 becomes('SHOW webhook.max_payload_size', '1MB', 'the limit is a megabyte');
 my $of_size = q[jsonb_build_object('t', repeat('x', %d))];
 refused("SELECT webhook.emit('large.done', " . sprintf($of_size, 1024 * 1024) . ')', 'R6: emit() refuses a payload that is too large');
-refused("INSERT INTO deep VALUES (1000, '{}'), (1001, " . sprintf($of_size, 1024 * 1024) . ')', 'R6: so does a watched table');
-is(sql('SELECT count(*) FROM deep WHERE id >= 1000'), 0, 'W1: nothing of the statement is stored');
+refused("INSERT INTO deep VALUES (1000, '{}'), (1001, " . sprintf($of_size, 1024 * 1024) . ')', 'R6: so does capture of a watched table');
+is(sql('SELECT count(*) FROM deep WHERE id >= 1000'), 0, 'W1: the statement stores nothing');
 sql("SELECT webhook.emit('large.done', " . sprintf($of_size, 1024 * 1024 - 100) . ')');
 WebhookTest::wait_until_delivered($node);
-is($receiver->count('/large'), 1, 'R6: what is almost as large is sent');
+is($receiver->count('/large'), 1, 'R6: a slightly smaller one is sent');
 
 $receiver->stop;
 $node->stop('immediate');

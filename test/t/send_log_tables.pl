@@ -1,4 +1,4 @@
-# The log and the counters while a snapshot is held: no dead rows, no growth without bound, and nothing is lost when a
+# The log and the counters while a snapshot is held: no dead rows, bounded growth, and nothing is lost when a
 # table is truncated.
 #
 # Mission: E7, W12; goals: P7; cases: C37.
@@ -27,7 +27,7 @@ sub create
 my $quiet = create('quiet', 'thing.done');
 my @busy = map { create("busy$_", 'busy') } 1 .. BUSY;
 
-# Ten messages to each busy webhook; and what would be in the tables if it had sent thousands before.
+# Ten messages to each busy webhook, and rows as if it had sent thousands before.
 my $round = 0;
 
 sub fill
@@ -39,7 +39,7 @@ sub fill
 	sql("SELECT count(webhook.emit('busy', jsonb_build_object('round', $round, 'n', n))) FROM generate_series(1, 10) n");
 	becomes('SELECT webhook.pending() = 0', 't', 'the messages of a round are delivered');
 	becomes("SELECT count(DISTINCT webhook_id), count(*) FROM webhook.last_attempts
-			 WHERE event = 'busy' AND (request_body::json #>> '{result,round}')::integer = $round", BUSY . '|' . 10 * BUSY, 'C37, E7: the log has them');
+			 WHERE event = 'busy' AND (request_body::json #>> '{result,round}')::integer = $round", BUSY . '|' . 10 * BUSY, 'C37, E7: the log shows them');
 	return;
 }
 
@@ -60,18 +60,18 @@ isnt(generations(), $before, 'C37: tables are truncated while a snapshot is held
 is(sql(q{SELECT string_agg(relname || ' ' || n_dead_tup, ', ') FROM pg_stat_all_tables WHERE schemaname = 'webhook' AND relname <> 'delivery' AND n_dead_tup > 50}),
 	'', 'C37, P7: they do not collect dead rows');
 is(sql("SELECT string_agg(request_body::json #>> '{result,n}', ' ' ORDER BY attempted_at) FROM webhook.get_webhook_log($quiet)"), '1 2 3',
-	'C37, E7: what a quiet webhook has sent is still in the log');
+	'C37, E7: requests of a quiet webhook are still in the log');
 becomes("SELECT sum(delivered), sum(attempts) FROM webhook.stat_webhooks WHERE app LIKE 'busy%'", $round * 10 * BUSY . '|' . $round * 10 * BUSY,
 	'C37, W12: all attempts are counted');
 
-# Health, with rows that have been superseded long ago.
+# Health, with rows that are long outdated.
 sql("INSERT INTO webhook.$_ (webhook_id, seq, last_error) SELECT $busy[0], -i, repeat('x', 500) FROM generate_series(1, 40000) i") foreach 'health', 'health_1';
 becomes("SELECT pg_table_size('webhook.health') + pg_table_size('webhook.health_1') < @{[2 * FULL]}",
-	't', 'C37: what is outdated is removed');
+	't', 'C37: outdated rows are removed');
 is(sql("SELECT min(delivered), max(delivered), bool_and(last_error IS NULL) FROM webhook.stat_webhooks WHERE app LIKE 'busy%'"),
 	$round * 10 . '|' . $round * 10 . '|t', 'C37, W12: and no counter is lost');
 
-# Rows of the delivery table that are gone, but kept by the snapshot, are not read again and again: neither by those that
+# Deleted rows of the delivery table that the snapshot keeps are not read again and again: neither by messages that
 # follow each other nor when an endpoint is slow for a moment.
 sub entries_read
 {
@@ -85,39 +85,39 @@ my $strict = WebhookTest::create_webhook($node, app => "'strict'", event => "'st
 $receiver->behave('/strict', status => 500, times => 1);
 my $read = entries_read('delivery_order_idx');
 sql(q{SELECT count(webhook.emit('strict', jsonb_build_object('n', n))) FROM generate_series(1, 400) n});
-becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $strict", 400, 'W3: they follow each other out of the table');
-becomes("SELECT n_dead_tup >= 400 FROM pg_stat_all_tables WHERE relid = 'webhook.delivery'::regclass", 't', 'P7: which keeps their rows');
-cmp_ok(entries_read('delivery_order_idx') - $read, '<', 400 * 400 / 8, 'P7, C37: each does not read all that were before it');
+becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $strict", 400, 'W3: with strict ordering messages leave the table one after the other');
+becomes("SELECT n_dead_tup >= 400 FROM pg_stat_all_tables WHERE relid = 'webhook.delivery'::regclass", 't', 'P7: their dead rows are kept');
+cmp_ok(entries_read('delivery_order_idx') - $read, '<', 400 * 400 / 8, 'P7, C37: reading one does not read all before it');
 
 my $slow = create('slow', 'slow');
 sql("SELECT webhook.deactivate_webhook($slow, buffer_events => true)");
 sql(q{SELECT count(webhook.emit('slow', jsonb_build_object('n', n))) FROM generate_series(1, 2000) n});
 becomes("SELECT buffered FROM webhook.get_webhooks() WHERE id = $slow", 2000, 'M9: buffered');
 sql("SELECT webhook.activate_webhook($slow, replay_events => true)");
-becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $slow", 2000, 'M9: and replayed');
+becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $slow", 2000, 'M9: and is replayed');
 becomes("SELECT idx_tup_read >= 2000 FROM pg_stat_user_indexes WHERE schemaname = 'webhook' AND indexrelname = 'delivery_state_idx'",
-	't', 'M9: which the statistics show');
+	't', 'M9: and the statistics have been reported');
 $read = entries_read('delivery_state_idx');
 foreach my $n (1 .. 3)
 {
 	$receiver->behave('/slow', hold => 1);
 	sql("SELECT count(webhook.emit('slow', jsonb_build_object('n', n))) FROM generate_series(1, 30) n");
-	becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $slow", 30, 'W5: what a slow receiver holds up is stored');
+	becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $slow", 30, 'W5: messages for a slow receiver are stored');
 	$receiver->behave('/slow');
 	becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $slow", 2000 + 30 * $n, 'W5: and sent afterwards');
 }
-becomes("SELECT n_dead_tup >= 2400 FROM pg_stat_all_tables WHERE relid = 'webhook.delivery'::regclass", 't', 'P7: its rows are kept as well');
-cmp_ok(entries_read('delivery_state_idx') - $read, '<', 2000, 'P7, C37: not all that was there before is read again');
+becomes("SELECT n_dead_tup >= 2400 FROM pg_stat_all_tables WHERE relid = 'webhook.delivery'::regclass", 't', 'P7: their dead rows are kept as well');
+cmp_ok(entries_read('delivery_state_idx') - $read, '<', 2000, 'P7, C37: dead rows are not read again');
 
-# The report resets counters of which it sees an older state, or none.
+# Activation by a session whose snapshot shows older counters, or none.
 $report->query_safe("SELECT webhook.activate_webhook($busy[0])");
 $report->query_safe('COMMIT');
 is(sql("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $busy[0]"), $round * 10, 'C37, M3: activation does not reset counters');
 
-# A reader keeps the tables from being truncated, but nothing else.
+# A reader keeps the tables from being truncated, and delays nothing else.
 $report->query_safe('BEGIN; SELECT count(*) FROM webhook.log; SELECT count(*) FROM webhook.log_1');
 fill() foreach 1 .. 2;
-cmp_ok(sql("SELECT pg_table_size('webhook.log') + pg_table_size('webhook.log_1')"), '>', 3 * FULL, 'C37: while somebody reads them they grow');
+cmp_ok(sql("SELECT pg_table_size('webhook.log') + pg_table_size('webhook.log_1')"), '>', 3 * FULL, 'C37: while a session reads them they grow');
 $report->query_safe('COMMIT');
 becomes("SELECT pg_table_size('webhook.log') + pg_table_size('webhook.log_1') < @{[2 * FULL]}", 't', 'C37: and shrink afterwards');
 $report->quit;

@@ -1,8 +1,8 @@
-# Many webhooks (WEBHOOK_MANY: 1,000 by default, 10,000 with make test-many), half of them dead, for an hour of virtual
-# time: nothing grows, no webhook starves.
+# Many webhooks (WEBHOOK_MANY: 1,000 by default, 10,000 with make test-many), half of them failing, for an hour of virtual
+# time: nothing grows without bound, no webhook starves.
 #
-# Every five virtual minutes each webhook gets a message.  The dead ones refuse connections; they fail, are probed on the
-# schedule and their messages are kept.
+# Every five virtual minutes each webhook gets a message.  Half of the receivers refuse connections; their webhooks fail, are probed on the
+# schedule, and their messages are kept.
 #
 # Mission: W5 W13; goals: R4 P9.
 
@@ -35,7 +35,7 @@ sub memory
 	return $kb;
 }
 
-# Bytes of all tables but the one that keeps what the dead ones have missed, the log, see below, and the history of two hours.
+# Bytes of all tables except the delivery table, the log, see below, and the activity of two hours.
 sub size
 {
 	return sql(q{SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c
@@ -60,8 +60,8 @@ foreach my $step (1 .. STEPS)
 
 	sql(q{SELECT webhook.emit('tick', jsonb_build_object('at', now()), 'the one')});
 	ok($receiver->wait_for_count($half * $step), "R4: step $step: all healthy webhooks have got the message");
-	becomes("SELECT count(*) FROM webhook.delivery", $half * $step, "R4: step $step: what the others miss is kept");
-	becomes("SELECT sum(delivered) = $half * $step FROM webhook.stat_webhooks WHERE app = 'well'", 't', "R4: step $step: and it is counted");
+	becomes("SELECT count(*) FROM webhook.delivery", $half * $step, "R4: step $step: the messages of the others are kept");
+	becomes("SELECT sum(delivered) = $half * $step FROM webhook.stat_webhooks WHERE app = 'well'", 't', "R4: step $step: and are counted");
 	sql("ALTER SYSTEM SET webhook.clock_offset = '" . $step * STEP_SECONDS . "s'");
 	$node->reload;
 	push @memory, memory();
@@ -72,24 +72,24 @@ is(scalar($receiver->requests('/well')), $half * STEPS, 'R4: once');
 
 # In an hour the default schedule has four attempts.
 is(sql("SELECT bool_and(active) FROM webhook.webhook"), 't', 'R4: no webhook is deactivated within an hour');
-cmp_ok(sql("SELECT max(attempts) FROM webhook.stat_webhooks WHERE app = 'dead'"), '<=', 5 + 4, 'W5: dead ones are not hammered');
+cmp_ok(sql("SELECT max(attempts) FROM webhook.stat_webhooks WHERE app = 'dead'"), '<=', 5 + 4, 'W5: failing ones get few requests');
 
-# The first steps are different: everything is loaded, and the endpoints become failing.
+# The first steps differ: everything is loaded, and endpoints start to fail.
 note("memory, kB: @memory");
 note("size, bytes: @size");
 note("WAL per step, bytes: @wal");
 cmp_ok($memory[-1] - $memory[ STEPS / 2 ], '<', 8192, 'R4: memory does not grow');
-cmp_ok($memory[-1], '<', 65536 * WEBHOOKS / 1000, 'P9: and is bounded');
+cmp_ok($memory[-1], '<', 65536 * WEBHOOKS / 1000, 'P9: and memory is bounded');
 cmp_ok($size[-1], '<', 1.5 * $size[ STEPS / 2 ] + 1024 * 1024, 'R4: tables do not grow');
 is(sql('SELECT max(n) FROM (SELECT count(*) AS n FROM webhook.last_attempts GROUP BY webhook_id) AS a'), 10, 'R4 E7: the log shows ten attempts each');
 cmp_ok(sql(q{SELECT pg_table_size('webhook.log') + pg_table_size('webhook.log_1')}), '<', sql('SELECT 8 * sum(pg_column_size(a)) FROM webhook.last_attempts a') + 32 * 1024 * 1024,
 	'R4: and its tables are bounded');
 cmp_ok($wal[-1] / WEBHOOKS, '<', 8192, 'R4: writes are bounded: bytes of WAL per webhook and message');
 
-# One of them comes back.
+# One receiver comes back.
 my $id = sql("SELECT min(id) FROM webhook.webhook WHERE app = 'dead'");
 sql("SELECT webhook.update_webhook($id, '{\"url\": \"" . $receiver->url('/back') . "\"}')");
-ok($receiver->wait_for_count(STEPS, '/back'), 'R4: one that comes back gets what it has missed');
+ok($receiver->wait_for_count(STEPS, '/back'), 'R4: a receiver that comes back gets what it has missed');
 
 $node->stop;
 $receiver->stop;

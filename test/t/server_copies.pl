@@ -49,12 +49,12 @@ sub sends_nothing
 {
 	my ($server, $database, $before, $name) = @_;
 
-	# Another message in the same database would come first or be stuck after them; the receiver saw nothing.
+	# The receiver has got no further request.
 	is($receiver->count, $before, "W16: $name: nothing has been sent");
 	return;
 }
 
-# What there is in the original: messages delivered, pending in the outbox, waiting in the delivery table.
+# The original: messages delivered, pending in the outbox, waiting in the delivery table.
 
 WebhookTest::create_webhook(
 	$node,
@@ -80,11 +80,11 @@ my $dump = $node->basedir . '/dump';
 command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'the database is dumped');
 
 WebhookTest::fails_with($node, q{SELECT webhook.adopt('send')}, '55000', 'was not restored or copied', 'W16: adopt() is refused where there is nothing to adopt');
-WebhookTest::fails_with($node, q{SELECT webhook.adopt('keep')}, '22023', 'pending', 'W16: adopt() accepts two answers');
-WebhookTest::fails_with($node, q{SELECT webhook.adopt(NULL)}, '22023', 'pending', 'W16: NULL is none of them');
+WebhookTest::fails_with($node, q{SELECT webhook.adopt('keep')}, '22023', 'pending', 'W16: adopt() accepts two answers only');
+WebhookTest::fails_with($node, q{SELECT webhook.adopt(NULL)}, '22023', 'pending', 'W16: NULL is refused');
 $node->safe_psql('postgres', 'CREATE ROLE stranger');
 WebhookTest::fails_with($node, q{SET ROLE stranger; SELECT webhook.adopt('send')}, '42501', 'permission denied',
-	'W14: adopt() is not for everybody');
+	'W14: adopt() is not granted to PUBLIC');
 
 # A dump restored on another server, as the new home
 
@@ -98,7 +98,7 @@ foreach my $jobs (1, 4)
 	$other->safe_psql('postgres', "CREATE DATABASE $database");
 	command_ok([ 'pg_restore', '-j', $jobs, '-d', $other->connstr($database), $dump ], "restored with $jobs jobs");
 	is_foreign($other, $database, "restored with $jobs jobs");
-	is($other->safe_psql($database, 'SELECT webhook.pending()'), 6, 'W12: what came with the dump is pending');
+	is($other->safe_psql($database, 'SELECT webhook.pending()'), 6, 'W12: messages of the dump are pending');
 }
 sends_nothing($other, 'restored1', $before, 'restored');
 $other->wait_for_log(qr/WARNING: .*webhook sends nothing from database "restored1"/);
@@ -122,7 +122,7 @@ like(($other->psql('restored1', q{SELECT webhook.adopt('send')}))[2], qr/was not
 @local = emit($other, 'restored4', 30);
 $before = $receiver->count;
 is($other->safe_psql('restored4', q{SELECT webhook.adopt('discard')}), 6, 'W16: discard returns how many it drops');
-ok($other->poll_query_until('restored4', $activity, 'idle'), 'W16: the worker of the copy is at work');
+ok($other->poll_query_until('restored4', $activity, 'idle'), 'W16: the worker of the copy works');
 is( $other->safe_psql('restored4',
 		q{SELECT active, deactivation_reason, webhook.pending(), (SELECT count(*) FROM webhook.delivery) FROM webhook.get_webhooks()}),
 	'f|copy|0|0',
@@ -135,7 +135,7 @@ $node->safe_psql('postgres', q{CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C
 $node->safe_psql('latin',
 	q{CREATE EXTENSION webhook; SELECT webhook.create_webhook('a', 'e', '} . $receiver->url('/latin') . q{', format => 'rest');});
 $node->safe_psql('latin', q{SELECT webhook.emit('e', to_jsonb('gr' || chr(252) || i)) FROM generate_series(1, 3) AS i});
-is($node->safe_psql('latin', 'SELECT count(*) FROM webhook.outbox_0'), 1, 'they stand in one row');
+is($node->safe_psql('latin', 'SELECT count(*) FROM webhook.outbox_0'), 1, 'they are stored in one row');
 foreach my $kind (qw(changed row))
 {
 	my $url = $receiver->url("/$kind");
@@ -151,10 +151,10 @@ command_ok([ 'pg_dump', '-Fc', '-f', "$dump.latin", $node->connstr('latin') ], '
 $other->safe_psql('postgres', q{CREATE DATABASE utf8 ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0});
 command_ok([ 'pg_restore', '-d', $other->connstr('utf8'), "$dump.latin" ], 'restored in UTF8');
 is_foreign($other, 'utf8', 'restored in another encoding');
-is($other->safe_psql('utf8', q{SELECT webhook.adopt('send')}), 11, 'W2: what came from another encoding can be sent');
+is($other->safe_psql('utf8', q{SELECT webhook.adopt('send')}), 11, 'W2: messages from another encoding can be sent');
 ok($receiver->wait_for(sub { my @requests = $receiver->requests('/latin'); @requests >= 3 }), 'W2: and arrives');
 is_deeply([ map { $_->{body} } $receiver->requests('/latin') ],
-	[ map { qq{"gr\xc3\xbc$_"} } 1 .. 3 ], 'W2: in UTF-8, all of it');
+	[ map { qq{"gr\xc3\xbc$_"} } 1 .. 3 ], 'W2: all of them are sent in UTF-8');
 
 my $row = sub { my ($name, $long) = @_; return qq({"id":1,"name":"$name","long":$long}) };
 my $long = '"' . "\xc3\xa4" x 5000 . '"';
@@ -165,7 +165,7 @@ foreach my $kind (qw(changed row))
 {
 	ok($receiver->wait_for(sub { my @requests = $receiver->requests("/$kind"); @requests >= 4 }), "X1, R2: those with $kind arrive");
 	is_deeply([ map { $_->{body} =~ /"previous":(.*)\}$/ ? $1 : '-' } $receiver->requests("/$kind") ],
-		$former{$kind}, "X1, R2: what was there before ($kind) comes with the dump");
+		$former{$kind}, "X1, R2: former values ($kind) are part of the dump");
 }
 
 $other->stop;
@@ -191,28 +191,28 @@ my @in_staging = emit($node, 'staging', 50);
 is(scalar(grep { my $id = (split / /)[1]; "@in_staging" =~ /$id/ } @in_moved), 0, 'W2: copies have message ids of their own');
 is($node->safe_psql('moved', q{SELECT webhook.adopt('send')}), 8, 'W2: what is pending in a copy can be sent');
 is($node->safe_psql('staging', q{SELECT webhook.adopt('discard')}), 7, 'W16: or dropped');
-is($receiver->count, $before, 'W16: nothing has been sent before dispatch is switched on');
+is($receiver->count, $before, 'W16: nothing has been sent before dispatch is enabled');
 
-# The original is not disturbed by any of this: it sends what it has.
+# The original is not affected by any of this: it sends its messages.
 
 my %first = map { $_ => 1 } @{ arrived(10) };
 $node->append_conf('postgresql.conf', 'webhook.dispatch = on');
 $node->reload;
-ok($receiver->wait_for(sub { @{ arrived(10) } >= keys(%first) + 12 }), 'W2: the original and the copy that was adopted send');
+ok($receiver->wait_for(sub { @{ arrived(10) } >= keys(%first) + 12 }), 'W2: the original and the adopted copy send');
 my %times;
 $times{$_}++ foreach @{ arrived(10) };
 is_deeply([ map { $times{$_} } @pending ], [ (3) x @pending ], 'W2: pending messages are sent by each of them, with the same ids');
-is_deeply([ map { $times{$_} } @in_moved ], [ (1) x @in_moved ], 'W2: new ones of the copy once');
-is_deeply([ grep { /^50 / } @{ arrived(10) } ], [], 'W16: the copy that was discarded sends nothing');
+is_deeply([ map { $times{$_} } @in_moved ], [ (1) x @in_moved ], 'W2: new messages of the copy are sent once');
+is_deeply([ grep { /^50 / } @{ arrived(10) } ], [], 'W16: the discarded copy sends nothing');
 
 # DROP EXTENSION, CREATE EXTENSION
 
 $node->safe_psql('staging', 'DROP EXTENSION webhook CASCADE; CREATE EXTENSION webhook');
-ok($node->poll_query_until('staging', $activity, 'idle'), 'W16: an extension that is created anew is at home');
+ok($node->poll_query_until('staging', $activity, 'idle'), 'W16: an extension that is created again need not be adopted');
 $node->safe_psql('staging',
 	q{SELECT webhook.create_webhook('a', 'e', '} . $receiver->url('/a') . q{', format => 'rest')});
 emit($node, 'staging', 60);
-ok($receiver->wait_for(sub { grep { /^60 / } @{ arrived(60) } }), 'W16: and sends');
+ok($receiver->wait_for(sub { grep { /^60 / } @{ arrived(60) } }), 'W16: and sends messages');
 $node->safe_psql('staging', 'BEGIN; DROP EXTENSION webhook CASCADE; CREATE EXTENSION webhook; COMMIT');
 $node->safe_psql('staging',
 	q{SELECT webhook.create_webhook('a', 'e', '} . $receiver->url('/a') . q{', format => 'rest')});

@@ -1,7 +1,7 @@
-# Processes are killed under load: no committed message is lost, no other is sent.
+# Processes are killed under load: no committed message is lost, and no other is sent.
 #
-# Applications note what they have done in a ledger, in the same transaction as the change that fires the webhooks.
-# So the ledger, as the server has it after its last recovery, is what must have arrived, no more and no less.
+# Applications record what they have done in a ledger, in the same transaction as the change that fires the webhooks.
+# So the ledger, as it is after the last recovery, is exactly what must have arrived.
 #
 # WEBHOOK_CHAOS_ROUNDS is the number of rounds, WEBHOOK_CHAOS_SEED repeats the random numbers of another run.
 #
@@ -114,7 +114,7 @@ sub start_again
 	BAIL_OUT('the server cannot be started again');
 }
 
-# Each returns when it has killed.
+# Each returns after it has killed.
 my %killers = (
 	'kill -9 of the worker' => sub {
 		my $pid = worker_pid();
@@ -193,14 +193,14 @@ my $seen = tags_arrived();
 sql("COMMIT PREPARED 'prepared 1'");
 sql("ROLLBACK PREPARED 'prepared 2'");
 my ($tag) = sql('SELECT tag FROM item WHERE id = 1');
-ok(!$seen->{$tag}, 'W1: nothing of them is sent before they are committed');
+ok(!$seen->{$tag}, 'W1: none of their messages is sent before they are committed');
 WebhookTest::wait_until_delivered($node);
 ok(tags_arrived()->{$tag}, 'W2: COMMIT PREPARED sends what was prepared before the crash');
 
 # ---------- not yet on disk ----------
 
-# No receiver gets a message of a transaction that a crash undoes: the worker flushes it first.  While the answers are
-# held back, nothing else is written that would do so, too.
+# No receiver gets a message of a transaction that a crash undoes: the worker flushes it first.  While responses are
+# held back, nothing else is written that would flush it.
 $node->append_conf('postgresql.conf', 'wal_writer_delay = 10s');
 $node->reload;
 $receiver->behave($_, hold => 1) foreach @paths;
@@ -253,8 +253,8 @@ foreach my $line (split(/\n/, slurp_file($receiver->{ledger})))
 		push @{ $requests{$path} }, \%request;
 	}
 }
-is_deeply([ grep { keys %{ $batch_members{$_} } > 1 } keys %batch_members ], [], 'X5: the id of a batch stands for the same messages');
-ok((grep { / / } map { keys %$_ } values %batch_members), 'X5: some have several messages');
+is_deeply([ grep { keys %{ $batch_members{$_} } > 1 } keys %batch_members ], [], 'X5: a batch with the same id has the same messages');
+ok((grep { / / } map { keys %$_ } values %batch_members), 'X5: some batches have several messages');
 is_deeply(\@wrong_previous, [], 'X1: the former values are those before each change');
 
 foreach my $path (@paths)
@@ -284,10 +284,10 @@ foreach my $path (@paths)
 
 	is_deeply([ grep { !$arrived{$_} } keys %committed ], [], "R1, W2: $path: no committed message is lost");
 	is_deeply([ grep { !$committed{$_} } keys %arrived ], [], "R1, W1: $path: nothing that was not committed is sent");
-	is_deeply(\@disordered, [], "W3: $path: the messages of an entity came in order");
+	is_deeply(\@disordered, [], "W3: $path: the messages of an entity arrived in order");
 	is_deeply([ grep { keys %{ $message_id{$_} } > 1 } keys %message_id ], [], "W2: $path: repeats have the same id");
 
-	# Elsewhere requests are repeated because they failed, too.
+	# Other requests are also repeated because they failed.
 	is_deeply(\@unexplained, [], "R1: $path: only what was under way at a crash is repeated") if $path eq '/fast';
 	note("$path: " . keys(%arrived) . " messages, $repeats repeats");
 }

@@ -37,7 +37,7 @@ sub wait_until_served
 	return $on ? undef : worker_pid($database);
 }
 
-# Wait until there is no slot for a database, existing or not, that is none of these.
+# Wait until there are slots for these databases only.
 sub only_served
 {
 	my ($databases, $name) = @_;
@@ -51,7 +51,7 @@ sub only_served
 	return;
 }
 
-# A command must succeed at once: PostgreSQL itself would wait five seconds for others to leave the database.
+# A command must succeed at once: PostgreSQL itself waits five seconds for others to leave the database.
 sub runs_undisturbed
 {
 	my ($command, $name) = @_;
@@ -82,7 +82,7 @@ only_served(['postgres'], 'W16: DROP EXTENSION ends it and frees the slot');
 
 $node->safe_psql('one', 'CREATE EXTENSION webhook');
 wait_until_served('one');
-only_served([ 'one', 'postgres' ], 'W16: created once more, served once more');
+only_served([ 'one', 'postgres' ], 'W16: created again, it is served again');
 
 # DDL that needs the database to itself
 
@@ -124,7 +124,7 @@ only_served([ 'one', 'postgres' ], 'W16: that leaves no slot behind either');
 $node->safe_psql('template1', 'CREATE EXTENSION webhook');
 runs_undisturbed('CREATE DATABASE four', 'W16: CREATE DATABASE from a template with the extension');
 wait_until_served('four');
-only_served([ 'four', 'one', 'postgres' ], 'W16: what is made from it is served, the template is not');
+only_served([ 'four', 'one', 'postgres' ], 'W16: the new database is served, the template is not');
 $node->safe_psql('template1', 'DROP EXTENSION webhook CASCADE');
 
 sql('ALTER DATABASE four IS_TEMPLATE true');
@@ -162,14 +162,14 @@ foreach (1 .. 5)
 	wait_until_served('one', $pid);
 }
 pass('W16: a terminated worker comes back');
-cmp_ok(time() - $start, '<', 50, 'C43: within a moment, however often that happens');
+cmp_ok(time() - $start, '<', 50, 'C43: soon, however often that happens');
 
 $pid = worker_pid('one');
 my $launcher = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'webhook launcher'");
 sql("SELECT pg_terminate_backend($launcher)");
 $node->poll_query_until('postgres',
 	"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'webhook launcher' AND pid <> $launcher")
-  or BAIL_OUT('the launcher does not come back');
+  or BAIL_OUT('no new launcher was started');
 sql('CREATE DATABASE five TEMPLATE one');
 wait_until_served('five');
 $pid = wait_until_served('one', $pid);
@@ -218,7 +218,7 @@ pass('W16: after its promotion every database is served');
 $standby->stop('fast');
 $node->stop('fast');
 
-# More databases than slots; databases without the extension take none for long
+# More databases than slots; databases without the extension do not keep one
 
 $node = WebhookTest::start_node('slots', 'webhook.max_databases = 2', 'max_worker_processes = 20');
 sql('CREATE DATABASE one');
@@ -231,15 +231,15 @@ sql('CREATE DATABASE two');
 $node->safe_psql('two', 'CREATE EXTENSION webhook');
 $node->wait_for_log(qr/WARNING: .*webhook cannot serve \d+ database/);
 like(slurp_file($node->logfile), qr/HINT:  You might need to increase "webhook.max_databases"/, 'W16: the log says what is too small');
-only_served([ 'one', 'postgres' ], 'W16: with all slots taken, the others go on being served');
+only_served([ 'one', 'postgres' ], 'W16: with all slots in use, the other databases are still served');
 
 $node->safe_psql('one', 'DROP EXTENSION webhook CASCADE');
 wait_until_served('two');
-only_served([ 'postgres', 'two' ], 'W16: a slot that becomes free goes to who waits, past any number of others');
-is(scalar(() = slurp_file($node->logfile) =~ /webhook cannot serve/g), 1, 'W16: said once');
+only_served([ 'postgres', 'two' ], 'W16: a free slot goes to the waiting database, past any number of databases without the extension');
+is(scalar(() = slurp_file($node->logfile) =~ /webhook cannot serve/g), 1, 'W16: which is logged once');
 $node->stop('fast');
 
-# No room for background workers: one is PostgreSQL's own, one the launcher
+# No free background worker slots: one is PostgreSQL's own, one the launcher's
 
 $node = WebhookTest::start_node('processes', 'max_worker_processes = 3');
 wait_until_served('postgres');

@@ -1,4 +1,4 @@
-# pg_upgrade: the servers it starts send nothing, the upgraded one serves its databases.
+# pg_upgrade: the servers that it starts send nothing; the upgraded one serves its databases.
 #
 # Mission: R2, W2, W16.
 
@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WebhookTest;
 
-# The release is the same on both sides; what is tested does not depend on it.
+# Both servers are of the same release; what is tested does not depend on it.
 my $old = WebhookTest::start_node('old', 'log_min_messages = debug1');
 my $new = WebhookTest::new_node('new', 'log_min_messages = debug1');
 
@@ -43,7 +43,7 @@ $old->stop;
 
 my ($bindir) = grep { -x "$_/pg_upgrade" } split(/:/, $ENV{PATH});
 
-# It leaves files in the current directory.
+# pg_upgrade leaves files in the current directory.
 chdir $PostgreSQL::Test::Utils::tmp_check or die "could not change directory: $!";
 command_ok(
 	[
@@ -67,7 +67,7 @@ ok($new->poll_query_until('postgres', $served, 'one served,postgres served'),
 push @ids, emit($new, 7);
 WebhookTest::wait_until_delivered($new);
 is_deeply([ map { $_->{headers}{'webhook-id'} } $receiver->requests('/a') ],
-	\@ids, 'R2, W2, W16: and sends what was pending, then what is new, without a question');
+	\@ids, 'R2, W2, W16: and sends what was pending, then what is new, without adopt()');
 $new->stop;
 
 done_testing();

@@ -1,4 +1,4 @@
-# Beyond one machine: application databases feed dispatchers by logical replication, and a dispatcher has a standby.
+# Several servers: application databases feed dispatchers by logical replication, and a dispatcher has a standby.
 #
 # Mission: W17, X1, X2; W1, W2 and W3 across servers.  R2.
 
@@ -20,7 +20,7 @@ $apps->init(allows_streaming => 'logical');
 $apps->append_conf('postgresql.conf', 'max_prepared_transactions = 10');
 $apps->start;
 
-# Every application has a schema of its own name; what is not a row of a table is a row of occurrence.
+# Every application has a schema with its name; events that are not rows of a table are rows of occurrence.
 sub tables
 {
 	my ($application) = @_;
@@ -76,7 +76,7 @@ sub arrive
 {
 	my ($path, $expected, $name) = @_;
 
-	ok($receiver->wait_for(sub { arrived($path) >= @$expected }), "$name: so many messages arrive");
+	ok($receiver->wait_for(sub { arrived($path) >= @$expected }), "$name: the expected number of messages arrives");
 	is_deeply([ arrived($path) ], $expected, $name);
 	return;
 }
@@ -131,8 +131,8 @@ foreach my $application (@applications)
 		ROLLBACK;
 		DELETE FROM $application.guest WHERE id = 2;");
 	arrive("/$application/guests", [ guest(2, 'new', 0), guest(2, 'update', 1), guest(2, 'delete') ],
-		"W17, W1, W3: the changes of $application that were committed, in order; not what was copied");
-	arrive("/$application/occurrences", ['{"id":371}'], "W17: what $application emits");
+		"W17, W1, W3: the committed changes of $application arrive, in order, and not the initial copy");
+	arrive("/$application/occurrences", ['{"id":371}'], "W17: what $application emits arrives");
 }
 
 $apps->safe_psql('north', q{BEGIN; INSERT INTO north.guest VALUES (5, 'g'); PREPARE TRANSACTION 'later'});
@@ -140,7 +140,7 @@ $apps->safe_psql('north', q{INSERT INTO north.guest VALUES (6, 'g')});
 ok($receiver->wait_for(sub { arrived('/north/guests') == 4 }), 'W17: a later transaction does not wait');
 $apps->safe_psql('north', q{COMMIT PREPARED 'later'});
 ok($receiver->wait_for(sub { (arrived('/north/guests'))[4] // '' eq guest(5, 'new', 0) }),
-	'W17, W1: a prepared transaction when it commits');
+	'W17, W1: a prepared transaction is sent when it commits');
 
 # X1, X2: with REPLICA IDENTITY DEFAULT the publisher sends no former values but the key, and no values that are stored out
 # of line and have not changed.  The subscriber has them all in its own row.
@@ -168,12 +168,12 @@ my %letters = (
 foreach my $kind (qw(changed row))
 {
 	ok($receiver->wait_for(sub { arrived("/letter-$kind") >= 4 }), "W17, X1: all letters arrive with $kind");
-	is_deeply([ map { /"previous":(.*)\}$/ ? $1 : '-' } arrived("/letter-$kind") ], $letters{$kind}, "W17, X1: with what was there before ($kind)");
+	is_deeply([ map { /"previous":(.*)\}$/ ? $1 : '-' } arrived("/letter-$kind") ], $letters{$kind}, "W17, X1: with their former values ($kind)");
 }
 WebhookTest::wait_until_delivered($guests);
 is(join(' ', map { /"action_type":"(\w+)"/ } arrived('/letter-sent')), 'update', 'W17, X2: the condition sees both rows');
 
-# A publication of all tables, as tools for change data capture make it, changes nothing.  One message fills a partition.
+# A publication of all tables, as created by tools for change data capture, does no harm.  One message fills a partition.
 
 $guests->append_conf('postgresql.conf', 'webhook.partition_size = 64kB');
 $guests->safe_psql('postgres', q{
@@ -200,7 +200,7 @@ foreach my $turn (1 .. 2)
 WebhookTest::wait_until_delivered($guests);
 $guests->safe_psql('postgres', 'DROP PUBLICATION everything');
 
-# A dispatcher is killed while changes come in
+# A dispatcher is killed while changes arrive
 
 foreach my $id (map { 10 * $_ } 1 .. 20)
 {
@@ -209,11 +209,11 @@ foreach my $id (map { 10 * $_ } 1 .. 20)
 	$guests->start if $id == 150;
 }
 my @expected = map { guest($_, 'new', 0) } 10 .. 209;
-ok( $receiver->wait_for(sub { arrived('/south/guests') >= 3 + @expected }), 'W17: after a crash of the dispatcher all arrive');
+ok( $receiver->wait_for(sub { arrived('/south/guests') >= 3 + @expected }), 'W17: after a crash of the dispatcher all messages arrive');
 is_deeply([ sort(grep { !/"entity_id":2,/ } arrived('/south/guests')) ], [ sort @expected ],
-	'W17, W2: none is lost, and each has one id only');
+	'W17, W2: none is lost, and repeats have the same id');
 
-# Failover of a dispatcher to its standby, with messages that were not delivered and applications that go on
+# Failover of a dispatcher to its standby, with undelivered messages and applications that go on
 
 $guests->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -240,10 +240,10 @@ $standby->poll_query_until('postgres', q{SELECT count(*) = 2 FROM webhook.undeli
   or BAIL_OUT('the promoted server does not have what was not delivered');
 $standby->safe_psql('postgres', q{SELECT webhook.update_webhook(id, '{}') FROM webhook.get_webhooks('north')});
 ok( $receiver->wait_for(sub { grep { $_ eq guest(5, 'update', 2) } arrived('/north/guests') }),
-	'W17: and sends what was not delivered');
+	'W17: and sends undelivered messages');
 is_deeply([ grep { /"entity_id":5,/ } arrived('/north/guests') ],
 	[ guest(5, 'new', 0), guest(5, 'update', 1), guest(5, 'update', 2) ],
-	'W17, W3: in order, also across the failover');
+	'W17, W3: messages are in order, also across the failover');
 
 $standby->stop('fast');
 $occurrences->stop('fast');

@@ -1,6 +1,6 @@
 # No setting of a server, a database or a role, no hook of another library and no event trigger reaches the worker's own work.
 #
-# Every setting that a session may change is set to its worst for the role that the worker runs as.
+# Every setting that a session may change is set to its worst value for the role that the worker runs as.
 #
 # Mission: W2, W16; cases: C3.
 
@@ -14,7 +14,7 @@ use WebhookTest qw(sql);
 my $receiver = WebhookTest::Receiver->start;
 my $node = WebhookTest::start_node('island', 'max_worker_processes = 20');
 
-# The application's role has no settings of its own, so it is not disturbed.
+# The application's role does not get the harmful settings, so it is not affected.
 sql(q{CREATE ROLE shop SUPERUSER LOGIN});
 sql(q{CREATE ROLE shop_owner});
 sql(q{CREATE DATABASE app});
@@ -42,7 +42,7 @@ app("SELECT webhook.create_webhook('a', 'guest.*', '" . $receiver->url('/a') . q
 app(q{CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no'; END$$});
 app("CREATE EVENT TRIGGER refuse_$_ ON $_ EXECUTE FUNCTION refuse()") foreach qw(ddl_command_start ddl_command_end sql_drop table_rewrite);
 
-# What goes out and into the log: a success, a failure and its retry, a configuration that changes.
+# Sending and logging: a failure, its retry, a success.
 my $n = 0;
 
 sub works
@@ -52,23 +52,23 @@ sub works
 	$n++;
 	$receiver->behave('/a', status => 500, times => 1);
 	app("INSERT INTO guest VALUES ($n, '1 day')");
-	ok($receiver->wait_for_count(2 * $n, '/a'), "C3: $name: a message is sent, and sent again");
-	is(($receiver->requests('/a'))[-1]->{body}, qq({"id":$n,"at":"1 day"}), "C3: $name: as it should");
-	app_becomes('SELECT webhook.pending() = 0', 't', "C3: $name: and done with");
-	app_becomes("SELECT delivered FROM webhook.stat_webhooks", $n, "C3: $name: and counted");
+	ok($receiver->wait_for_count(2 * $n, '/a'), "C3: $name: a message is sent and retried");
+	is(($receiver->requests('/a'))[-1]->{body}, qq({"id":$n,"at":"1 day"}), "C3: $name: as it was written");
+	app_becomes('SELECT webhook.pending() = 0', 't', "C3: $name: nothing is pending");
+	app_becomes("SELECT delivered FROM webhook.stat_webhooks", $n, "C3: $name: the delivery is counted");
 	return;
 }
 
 sub restart
 {
 	$node->restart;
-	app_becomes(q{SELECT state FROM webhook.stat_workers WHERE database = 'app'}, 'served', 'C3: the worker is there');
+	app_becomes(q{SELECT state FROM webhook.stat_workers WHERE database = 'app'}, 'served', 'C3: the database is served');
 	return;
 }
 
 works('before');
 
-# Harmful values.  What cannot be derived is listed; booleans are inverted, numbers are as small or as large as possible.
+# Harmful values.  Those that cannot be derived are listed; booleans are inverted, numbers are as small or as large as possible.
 
 my %worst = (role => 'shop_owner', search_path => 'nowhere', default_tablespace => 'nowhere', temp_tablespaces => 'nowhere',
 	client_encoding => 'LATIN1', DateStyle => 'German, DMY', IntervalStyle => 'iso_8601', TimeZone => 'Asia/Kathmandu',

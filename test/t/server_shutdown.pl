@@ -1,4 +1,4 @@
-# A shutdown records what has been done and waits for no one.
+# A shutdown records what has been done, and does not wait for receivers or locks.
 #
 # Mission: R1, W2, W5, W16.
 
@@ -13,7 +13,7 @@ use WebhookTest;
 my $node = WebhookTest::start_node('shutdown');
 my $receiver = WebhookTest::Receiver->start;
 
-# The worker gives requests under way a second; the rest is generous, for slow machines.
+# The worker waits a second for requests in flight; the rest allows for slow machines.
 my $patience = 15;
 
 sub emit
@@ -47,13 +47,13 @@ $receiver->behave('/b');
 $node->start;
 WebhookTest::wait_until_delivered($node);
 is_deeply([ sort @{ ids('/a') } ], [ sort @ids ], 'W2: after a clean shutdown nothing that was delivered is sent again');
-is_deeply([ sort @{ ids('/b') } ], [ sort @ids, @ids ], 'W2: only what had not been answered');
+is_deeply([ sort @{ ids('/b') } ], [ sort @ids, @ids ], 'W2: only unanswered requests are');
 
-# An answer that comes within the second is waited for.
+# A response within that second is awaited.
 
 $receiver->behave('/b', delay => 250);
 push @ids, split(/\n/, emit(6));
-ok($receiver->wait_for_count(11, '/b'), 'a request is under way');
+ok($receiver->wait_for_count(11, '/b'), 'a request is in flight');
 $node->stop('fast');
 $receiver->behave('/b');
 $node->start;
@@ -75,7 +75,7 @@ $node->safe_psql('postgres', q{ROLLBACK PREPARED 'lock'});
 WebhookTest::wait_until_delivered($node);
 is(scalar(@{ ids('/a') }) >= 7, 1, 'W2: the message is delivered afterwards');
 
-# The counters of thousands of webhooks are written before the end.
+# The counters of thousands of webhooks are written before the worker exits.
 
 my $many = 2500;
 $node->safe_psql('postgres', "SELECT count(webhook.create_webhook('many', 'wide', '" . $receiver->url('/many') . "')) FROM generate_series(1, $many)");
@@ -93,7 +93,7 @@ $node->safe_psql('other', 'CREATE EXTENSION webhook');
 $receiver->behave('/c', hold => 1);
 $node->safe_psql('other', q{SELECT webhook.create_webhook('a', 'e', '} . $receiver->url('/c') . q{')});
 $node->safe_psql('other', q{SELECT webhook.emit('e', '{}')});
-ok($receiver->wait_for_count(1, '/c'), 'a request of another database is under way');
+ok($receiver->wait_for_count(1, '/c'), 'a request of another database is in flight');
 cmp_ok(seconds(sub { $node->safe_psql('postgres', 'DROP DATABASE other') }), '<', 5, 'W16: DROP DATABASE is not delayed');
 
 $node->stop;

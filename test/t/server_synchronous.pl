@@ -62,41 +62,41 @@ sub insert_in_vain
 my ($primary, $standby) = start_pair('cut');
 
 sql('INSERT INTO guest VALUES (1)');
-ok($receiver->wait_for_count(1, '/cut'), 'C39: with its standby a server sends');
+ok($receiver->wait_for_count(1, '/cut'), 'C39: a server with its standby sends messages');
 
 # The standby is cut off; a statement is canceled, another session terminated, a third does not wait for standbys
 
 $standby->stop;
 my @sessions = insert_in_vain($primary, 2, 3);
-is($receiver->count('/cut'), 1, 'C39: what waits is not visible');
+is($receiver->count('/cut'), 1, 'C39: waiting commits are not visible');
 sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query ~ '^INSERT INTO guest VALUES .2.' AND wait_event = 'SyncRep'});
 sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ~ '^INSERT INTO guest VALUES .3.' AND wait_event = 'SyncRep'});
 sql('SET synchronous_commit = local; INSERT INTO guest VALUES (4)');
-becomes('SELECT count(*) FROM guest', 4, 'C39: commits become visible that the standby does not have');
+becomes('SELECT count(*) FROM guest', 4, 'C39: commits that the standby does not have become visible');
 becomes($activity, 'unconfirmed', 'C39: the worker waits for the standby');
 is($receiver->count('/cut'), 1, 'C39: and sends nothing');
 
-# Nor does another worker
+# Another worker sends nothing either
 
 sql('SELECT pg_terminate_backend(pid) FROM webhook.stat_workers');
 becomes($activity, 'unconfirmed', 'C39: the next worker waits, too');
 is($receiver->count('/cut'), 1, 'C39: and sends nothing');
 $standby->start;
-ok($receiver->wait_for_count(4, '/cut'), 'C39: as soon as the standby has them they are sent');
+ok($receiver->wait_for_count(4, '/cut'), 'C39: they are sent as soon as the standby has them');
 is_deeply(arrived('/cut'), [ 1 .. 4 ], 'C39: all of them, once');
 becomes($activity, 'idle', 'C39: the worker goes on');
 
-# Without a standby that is waited for nothing is
+# Nothing is sent while no synchronous standby is connected
 
 $standby->stop;
 sql('SET synchronous_commit = off; INSERT INTO guest VALUES (5)');
-becomes($activity, 'unconfirmed', 'C39: a commit that waits for nothing is not sent without the standby');
+becomes($activity, 'unconfirmed', 'C39: a commit that does not wait is not sent without the standby');
 $primary->append_conf('postgresql.conf', "synchronous_standby_names = ''");
 $primary->reload;
-ok($receiver->wait_for_count(5, '/cut'), 'C39: until no standby is synchronous any more');
+ok($receiver->wait_for_count(5, '/cut'), 'C39: it is when no standby is synchronous any more');
 eval { $_->quit } foreach @sessions;
 
-# The table of positions is truncated when it has grown, but not soon while a standby may have readers that are not visible here
+# The table of positions is truncated when it has grown, but later if a standby may have readers that are not visible here
 
 my $file = q{SELECT pg_relation_filenode('webhook.cursor')};
 $standby->start;
@@ -107,7 +107,7 @@ sql(q{INSERT INTO webhook.cursor SELECT k.* FROM webhook.cursor AS k, generate_s
 sql(q{ALTER TABLE webhook.cursor ENABLE ALWAYS TRIGGER restored});
 my $pid = WebhookTest::worker_pid();
 sql("SELECT pg_terminate_backend($pid)");
-becomes("SELECT pid <> $pid AND state = 'served' FROM webhook.stat_workers WHERE pid IS NOT NULL", 't', 'C4: another worker counts the rows');
+becomes("SELECT pid <> $pid AND state = 'served' FROM webhook.stat_workers WHERE pid IS NOT NULL", 't', 'C4: another worker has counted the rows');
 my $before = sql($file);
 my $seq = sql('SELECT max(seq) FROM webhook.cursor');
 sql('INSERT INTO guest VALUES (6)');

@@ -39,7 +39,7 @@ sub emit_in_each
 	return;
 }
 
-# From which databases a path had how many requests.
+# The number of requests for a path by database.
 sub senders
 {
 	my ($path) = @_;
@@ -61,7 +61,7 @@ sub one_from_each
 	return time() - $start;
 }
 
-# Wait until there is nothing to do, and return a database without a worker, not one of these.
+# Wait until there is nothing to do, and return a database without a worker that is not one of these.
 sub one_without_worker
 {
 	becomes("SELECT count(*) $others AND state NOT IN ('served', 'resting') OR activity <> 'idle'", 0, 'C36: nothing is left to do');
@@ -83,11 +83,11 @@ in_each("SELECT webhook.create_webhook('app', path || '.done', '" . $receiver->u
 	FROM unnest('{first,second,third,busy,failing,hanging}'::text[]) AS path", @names);
 emit_in_each('first', @names);
 my $seconds = one_from_each('/first', 'C36: a message from each database is sent', @names);
-cmp_ok($seconds, '<', 60, 'C36: within seconds');
+cmp_ok($seconds, '<', 60, 'C36: in less than a minute');
 becomes("SELECT count(*), count(pid) FROM webhook.stat_workers WHERE state <> 'resting'", "$workers|$workers", 'C36: then none waits any more');
-is(sql('SELECT sum(delivered) FROM webhook.stat_workers'), $databases, 'C36: what was delivered is counted beyond the turns');
+is(sql('SELECT sum(delivered) FROM webhook.stat_workers'), $databases, 'C36: delivered messages are counted across turns');
 
-# One is busy, one must try again later, a worker of another one waits for responses; and they are terminated
+# One database is busy, one must retry later, a worker of another one waits for responses; then workers are terminated
 
 $receiver->behave('/busy', delay => 10);
 $receiver->behave('/failing', fail => 1);
@@ -98,17 +98,17 @@ $node->safe_psql($busy, "SELECT count(webhook.emit('busy.done', jsonb_build_obje
 $receiver->wait_for_count(1, $_) foreach '/failing', '/hanging', '/busy';
 emit_in_each('second', @rest);
 $seconds = one_from_each('/second', 'C36: a busy database and a receiver that hangs do not delay others', @rest);
-cmp_ok($seconds, '<', 60, 'C36: by more than seconds');
+cmp_ok($seconds, '<', 60, 'C36: by more than a minute');
 my $sent = $receiver->count('/busy');
-note("the busy one has sent $sent of $busy_messages");
+note("the busy database has sent $sent of $busy_messages");
 
 ok($receiver->wait_for_count(2, '/failing'), 'C36: a retry is sent in time, although its database had no worker');
 my @times = map { $_->{time} } $receiver->requests('/failing');
-cmp_ok($times[1] - $times[0], '<', 60, 'C36: which is seconds after it was due');
+cmp_ok($times[1] - $times[0], '<', 60, 'C36: which is less than a minute after it was due');
 $receiver->behave('/hanging');
-ok($receiver->wait_for_count($busy_messages, '/busy'), 'C36: all of the busy one is sent');
+ok($receiver->wait_for_count($busy_messages, '/busy'), 'C36: all messages of the busy database are sent');
 is_deeply(senders('/busy'), { map { $_ => 1 } 1 .. $busy_messages }, 'C36: nothing is sent twice when a turn ends');
-is($receiver->count('/hanging'), 1, 'C36: nor what was under way when a worker was asked to leave');
+is($receiver->count('/hanging'), 1, 'C36: nor is a request that was in flight when a worker was asked to leave');
 
 emit_in_each('third', @rest);
 sql('SELECT pg_terminate_backend(pid) FROM webhook.stat_workers WHERE pid IS NOT NULL');
@@ -131,7 +131,7 @@ sql("DROP DATABASE $dropped");
 becomes("SELECT count(*) FROM webhook.stat_workers", $databases - 1, 'C36: DROP DATABASE');
 @rest = grep { $_ ne $without && $_ ne $dropped } @names;
 
-# Nothing is sent; restart; everything is found
+# With dispatch off nothing is sent; after a restart with dispatch on all databases are served
 
 $node->append_conf('postgresql.conf', 'webhook.dispatch = off');
 $node->reload;

@@ -1,4 +1,4 @@
-# What integrations and transforms make of payloads, as the receiver sees it.
+# Payloads shaped by integrations and transforms, as the receiver gets them.
 #
 # Mission: I12 I13 I14 I15 I17 X1, I9 (the report of old keys).
 
@@ -87,7 +87,7 @@ is_deeply(
 		list => [ 1, JSON::PP::true, undef, [ 'x', 'y' ], 'VIP', 'y' ],
 		no => 'false!'
 	},
-	'I14: a whole placeholder keeps the type, one inside of a string is text');
+	'I14: a value that is a placeholder keeps its type, a placeholder within a string is text');
 sql(q{SELECT webhook.set_payload_template('crm', 'guest', NULL), webhook.set_field_mapping(NULL, 'crm'),
 	webhook.set_field_mapping('[]', 'crm', profile => 'p'), webhook.set_field_mapping(NULL, event_uid => 'e2')});
 
@@ -106,8 +106,8 @@ is_deeply(
 		"{\"firstname\":\"\xc3\x84nn\",\"amount\":7,\"vip\":false,\"id\":\"1\",\"city\":null}",
 		"{\"firstname\":\"\xc3\x84nn\",\"amount\":0,\"vip\":false,\"id\":\"1\",\"city\":null}"
 	],
-	'I15: always these fields, in this order, of these types');
-# C25: what does not fit is sent all the same, is in the log, and is reported once
+	'I15: the payload has all fields of the form, in its order, with its types');
+# C25: a payload that does not fit is sent, is logged, and is reported once
 
 becomes("SELECT outcome || ': ' || error FROM webhook.get_webhook_log($mapped) LIMIT 1",
 	'delivered: the payload does not fit the form: field "amount" is not of type integer',
@@ -125,17 +125,17 @@ sql(q{
 	UPDATE guest SET firstname = NULL WHERE id = 1;
 	UPDATE guest SET firstname = 'Ada' WHERE id = 1;
 });
-is_deeply(arrived('/mapped'), ['{"firstname":"Ada","id":1}'], 'C25: by choice it is withheld');
+is_deeply(arrived('/mapped'), ['{"firstname":"Ada","id":1}'], 'C25: with on_missing it is withheld');
 becomes("SELECT state || ' ' || last_error FROM webhook.undelivered WHERE webhook_id = $mapped",
 	'failed withheld: the payload does not fit the form: required field "firstname" is missing',
-	'C25: where undelivered says why');
+	'C25: and undelivered says why');
 sql(q{UPDATE guest SET firstname = NULL WHERE id = 1; DELETE FROM guest WHERE id = 1;
 	INSERT INTO guest VALUES (1, 'e1', 'p', 'Ada', 12.50, '{"name": "VIP"}', '["x", "y"]')});
 is_deeply([ map { /"id":(\d+)/ ? $1 : $_ } @{ arrived('/mapped') } ], [ 1, 1 ], 'C25: a deletion is not');
 sql(q{SELECT webhook.set_form('crm', 'guest', '[{"name": "firstname", "type": "text"}, {"name": "vip", "type": "boolean", "default": false}]')});
 is(sql("SELECT count(*) FROM (SELECT webhook.redeliver(webhook_id, message_id) FROM webhook.undelivered WHERE last_error LIKE 'withheld:%') r"),
-	2, 'C25: what was withheld can be redelivered');
-is_deeply(arrived('/mapped'), [ ('{"firstname":null,"vip":false}') x 2 ], 'C25: and is sent as the form now says');
+	2, 'C25: withheld messages can be redelivered');
+is_deeply(arrived('/mapped'), [ ('{"firstname":null,"vip":false}') x 2 ], 'C25: and are sent according to the new form');
 
 sql(q{
 	SELECT webhook.set_field_mapping('[{"name": "v", "mapped_to": "vip"}, {"name": "e", "mapped_to": "event_uid"}]', 'crm');
@@ -189,12 +189,12 @@ is_deeply(
 		{ who => 'alice', event => 'guest.create', id => '10', name => 'first' },
 		{ who => 'alice', event => 'guest.create', id => '22', name => 'last' }
 	],
-	'I17: the rest is sent as the function returns it, with the rights of its owner');
+	'I17: the rest is sent as the function returns it, run with the privileges of the owner');
 my $errors = sql("SELECT entity_id || ': ' || last_error FROM webhook.undelivered WHERE state = 'failed' ORDER BY entity_id::int");
 like($errors, qr/^12: no "12"\n13: permission denied for table secret\n14: cannot execute INSERT in a read-only transaction\n/,
-	'I17: what went wrong is recorded');
+	'I17: errors are recorded');
 like($errors, qr/^15: cannot execute webhook.emit\(\) in a read-only transaction$/m, 'I17: it cannot send messages');
-like($errors, qr/^18: cannot execute INSERT in a read-only/m, 'I17: it cannot write to the table it is called for');
+like($errors, qr/^18: cannot execute INSERT in a read-only/m, 'I17: it cannot write to the watched table');
 like($errors, qr/^19: cannot execute webhook.fire_webhook\(\) in/m, 'I17: it cannot fire a webhook, such as its own');
 like($errors, qr/^20: cannot execute SELECT FOR NO KEY UPDATE in a read-only/m, 'I17: it cannot change its webhook');
 like($errors, qr/^21: cannot set transaction read-write mode inside a read-only/m, 'I17: nor allow itself to');
@@ -202,12 +202,12 @@ like($errors, qr/^16: canceling statement due to statement timeout$/m, 'I17: it 
 like($errors, qr/^17: stack depth limit exceeded/m, 'I17: it can recurse as deep as any other function');
 becomes("SELECT dropped FROM webhook.stat_webhooks WHERE app = 'alice'", 1, 'I17: what it drops is counted');
 is(sql('SELECT count(*) FROM seen'), 0, 'I17: nothing was written');
-is(sql("SELECT count(*) FROM webhook.stat_workers WHERE pid IS NOT NULL AND database = 'postgres'"), 1, 'the worker lives');
+is(sql("SELECT count(*) FROM webhook.stat_workers WHERE pid IS NOT NULL AND database = 'postgres'"), 1, 'the worker is running');
 sql("REVOKE EXECUTE ON FUNCTION transform FROM PUBLIC; INSERT INTO guest (id, firstname) VALUES (30, 'late')");
 becomes("SELECT last_error FROM webhook.undelivered WHERE entity_id = '30'",
-	'permission denied for function transform', 'I17: the right to call it is checked every time');
+	'permission denied for function transform', 'I17: the privilege to call it is checked every time');
 
-# W5: a function that is slow holds up its own webhook, the others hardly
+# W5: a slow transform delays its own webhook, and others hardly
 
 $node->append_conf('postgresql.conf', "webhook.transform_timeout = 10s");
 $node->reload;
@@ -221,7 +221,7 @@ arrived('/slow');
 is($receiver->count('/slow'), 30, 'W5: and nothing is lost of it');
 sql("SELECT webhook.delete_webhook_by_id(id) FROM unnest(ARRAY[$slow, $fast]) id");
 
-# W5: many that are slow hold up the others no more than one does
+# W5: many slow transforms delay others no more than one does
 
 sql(q{CREATE FUNCTION slower(jsonb) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.2); RETURN $1; END'});
 my @slow = map { webhook('/slower', ", transform => 'slower(jsonb)'") } 1 .. 12;
@@ -236,10 +236,10 @@ while (time < $start + 5)
 	$receiver->wait_for_count($round, '/other') or last;
 }
 cmp_ok(0.2 * ($receiver->count('/slower') - $before) / (time - $start), '<', 0.5,
-	'W5: slow transforms together take but a part of the time');
+	'W5: all slow transforms together take only a part of the time');
 sql("SELECT webhook.delete_webhook_by_id($_)") foreach @slow, $other;
 
-# X1: what was before has the shape of what is
+# X1: former values have the shape of current ones
 
 sub previous_of
 {
@@ -270,16 +270,16 @@ sql(q{
 	UPDATE guest SET firstname = 'Bob', amount = 1.5 WHERE id = 300;
 });
 arrived('/previous-row-tell');
-is(previous_of('/previous-changed-integration'), '- {"who":"Ann"} {"who":"Abe","price":1.50}', 'X1, I13: mapped, what has changed');
-is(previous_of('/previous-row-integration'), '- {"who":"Ann","price":1.50} {"who":"Abe","price":1.50}', 'X1, I13: mapped, all of it');
-is(previous_of('/previous-changed-redact'), '- {} {"initial": "A"}', 'X1, I17: a transform hides the same of it');
-is(previous_of('/previous-row-redact'), '- {"id": 300, "initial": "A"} {"id": 300, "initial": "A"}', 'X1, I17: and of the former row');
+is(previous_of('/previous-changed-integration'), '- {"who":"Ann"} {"who":"Abe","price":1.50}', 'X1, I13: changed columns are mapped');
+is(previous_of('/previous-row-integration'), '- {"who":"Ann","price":1.50} {"who":"Abe","price":1.50}', 'X1, I13: so is the whole former row');
+is(previous_of('/previous-changed-redact'), '- {} {"initial": "A"}', 'X1, I17: a transform applies to changed columns');
+is(previous_of('/previous-row-redact'), '- {"id": 300, "initial": "A"} {"id": 300, "initial": "A"}', 'X1, I17: and to the former row');
 is( join(' ', map { $_->{body} =~ /"none": (\w+), "event": "[^"]*", "before": (null|\{.*?\})/; "$2 $1" } ($receiver->requests('/previous-changed-tell'))[-3 .. -1]),
-	'null true {"firstname": "Ann"} false {"amount": 1.50, "firstname": "Abe"} false', 'X1, I17: it is an argument of a transform');
+	'null true {"firstname": "Ann"} false {"amount": 1.50, "firstname": "Abe"} false', 'X1, I17: former values are an argument of a transform');
 is(join(' ', map { $_->{body} =~ /"result":(.*?)(,"previous".*)?\}$/; $1 } ($receiver->requests('/previous-changed-tell_strict'))[-3 .. -1]),
-	'null {"firstname": "Ann"} {"amount": 1.50, "firstname": "Abe"}', 'X1, I17: a strict one is called without it, too');
+	'null {"firstname": "Ann"} {"amount": 1.50, "firstname": "Abe"}', 'X1, I17: a strict transform is called without former values, too');
 
-# What was captured for a webhook without a transform is not sent past the one that it has got since.
+# A message captured while the webhook had no transform does not bypass one that was added later.
 my $later = sql("SELECT webhook.create_webhook('before', 'guest.update', '", $receiver->url('/previous-later'), "', previous => 'changed')");
 sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('before') WHERE id <> $later");
 sql("SELECT webhook.deactivate_webhook($later, buffer_events => true); UPDATE guest SET firstname = 'hidden' WHERE id = 300;
@@ -288,7 +288,7 @@ becomes("SELECT buffered FROM webhook.stat_webhooks WHERE webhook_id = $later", 
 sql(qq{SELECT webhook.update_webhook($later, '{"transform": "public.redact"}'), webhook.activate_webhook($later, true)});
 arrived('/previous-later');
 is(join(' ', map { $_->{body} =~ /Bob|hidden/ ? 'shown' : 'not' } $receiver->requests('/previous-later')), 'not not',
-	'X1, I17: former values are not sent past a new transform');
+	'X1, I17: former values do not bypass a new transform');
 sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks('before'); SELECT webhook.delete_integration('shaped')");
 
 # I9: an old key is reported once
