@@ -60,7 +60,7 @@
 typedef struct WebhookLock
 {
 	int64		webhook_id;		/* hash key */
-	uint64		asked;			/* number of the transaction of the last try */
+	uint64		last_try;		/* number of the transaction of the last try */
 	bool		granted;
 	int			pause_ms;		/* interval before the next try, if refused */
 	TimestampTz again;			/* time of the next try */
@@ -138,7 +138,7 @@ webhook_lock_begin(void)
 	 */
 	hash_seq_init(&status, webhook_lock_table);
 	while ((lock = hash_seq_search(&status)) != NULL)
-		if (lock->granted || lock->asked != webhook_lock_transaction)
+		if (lock->granted || lock->last_try != webhook_lock_transaction)
 			hash_search(webhook_lock_table, &lock->webhook_id, HASH_REMOVE, NULL);
 	webhook_lock_transaction++;
 	webhook_lock_ngranted = 0;
@@ -184,7 +184,7 @@ webhook_lock_try(int64 webhook_id)
 	Assert(IsTransactionState());
 	Assert(webhook_lock_table != NULL && webhook_lock_transaction > 0);
 	lock = hash_search(webhook_lock_table, &webhook_id, HASH_FIND, NULL);
-	if (lock != NULL && lock->asked == webhook_lock_transaction)
+	if (lock != NULL && lock->last_try == webhook_lock_transaction)
 		return lock->granted;
 	if (webhook_lock_ngranted >= MAX_LOCKS)
 	{
@@ -198,7 +198,7 @@ webhook_lock_try(int64 webhook_id)
 		lock->pause_ms = 0;
 	}
 	now = clock_now();
-	lock->asked = webhook_lock_transaction;
+	lock->last_try = webhook_lock_transaction;
 	lock->granted = webhook_lock_is_due(lock, now) && webhook_lock_request(lock, now);
 	webhook_lock_ngranted += lock->granted;
 	return lock->granted;

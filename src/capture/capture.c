@@ -149,7 +149,7 @@ capture_event(void *arg)
 			change.past = evaluate_past(trigger->tg_trigtuple);
 			break;
 		default:
-			if (row_movement_departs(trigger->tg_trigtuple))
+			if (row_movement_is_departure(trigger->tg_trigtuple))
 			{
 				if (capture_row_any_wanted(table))
 					row_movement_begin(table, trigger->tg_trigtuple, row);
@@ -185,7 +185,7 @@ webhook_capture(PG_FUNCTION_ARGS)
 	table = watch_cached(trigger->tg_relation);
 	action = capture_trigger_action(trigger);
 	if (capture_depth > 0 || table == NULL || row_movement_pending() ||
-		(action == WATCH_DELETE && row_movement_departs(trigger->tg_trigtuple)) ||
+		(action == WATCH_DELETE && row_movement_is_departure(trigger->tg_trigtuple)) ||
 		!capture_event_known_unwanted(table, action, trigger))
 		(void) capture_run_in_scratch(trigger->tg_relation, capture_event, trigger);
 	PG_RETURN_POINTER(NULL);
@@ -215,9 +215,9 @@ capture_inline_call(void *arg)
 	 * Queries and users' functions must see the completed statement, and the
 	 * record of payments is kept by a query.
 	 */
-	if (table->calls_users ||
-		((table->asked & WATCH_BIT(WATCH_PAID)) && watch_is_expression(table, WATCH_PAID)) ||
-		evaluate_needs_query(table, RelationGetDescr(call->rel), table->asked))
+	if (table->runs_user_code ||
+		((table->needed & WATCH_BIT(WATCH_PAID)) && watch_is_expression(table, WATCH_PAID)) ||
+		evaluate_needs_query(table, RelationGetDescr(call->rel), table->needed))
 		return false;
 	Assert(table->relid == table->root);
 	capture_row(&change);

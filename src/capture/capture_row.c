@@ -24,7 +24,7 @@
 static bool
 capture_row_field_matters(const WatchedTable *table, WatchField field, TupleTableSlot *old, TupleTableSlot *new)
 {
-	return (table->asked & WATCH_BIT(field)) && evaluate_field_may_differ(table, field, old, new);
+	return (table->needed & WATCH_BIT(field)) && evaluate_field_may_differ(table, field, old, new);
 }
 
 bool
@@ -50,7 +50,7 @@ capture_row_update_matters(const WatchedTable *table, TupleTableSlot *old, Tuple
 	int			attnum = -1;
 
 	/* Deletions and payments are not just updates for receivers. */
-	if (table->any_update || (table->asked & WATCH_BIT(WATCH_PAID)) ||
+	if (table->any_update || (table->needed & WATCH_BIT(WATCH_PAID)) ||
 		capture_row_field_matters(table, WATCH_DELETED, old, new))
 		return true;
 	while ((attnum = bms_next_member(table->update_columns, attnum)) >= 0)
@@ -66,7 +66,7 @@ capture_row_wanted(const Change *change)
 	WatchAction action = change->action;
 
 	if (action == WATCH_UPDATE)
-		evaluate_parse(table, change->new->tts_tupleDescriptor, table->asked);
+		evaluate_parse(table, change->new->tts_tupleDescriptor, table->needed);
 	if (table->wanted[action] &&
 		(action != WATCH_UPDATE || capture_row_update_matters(table, change->old, change->new)) &&
 		prefilter_check(table, action, change->new ? change->new : change->old) != PREFILTER_UNWANTED)
@@ -101,9 +101,9 @@ capture_row_must_wait(Change *change)
 
 	if (!capture_row_context_matters(table))
 		return false;
-	if (deferred_any() && watch_is_expression(table, WATCH_PAID) && active_integration_overridden())
+	if (deferred_pending() && watch_is_expression(table, WATCH_PAID) && active_integration_overridden())
 		return true;
-	return (change->action != WATCH_DELETE || deferred_any()) &&
+	return (change->action != WATCH_DELETE || deferred_pending()) &&
 		evaluate_context_missing(change_values(change, 0));
 }
 

@@ -19,7 +19,7 @@
 static unsigned
 change_fields(const Change *change)
 {
-	unsigned	fields = change->table->asked;
+	unsigned	fields = change->table->needed;
 
 	/* Payment matters only to integrations with an override. */
 	if ((fields & WATCH_BIT(WATCH_PAID)) && !active_integration_overridden())
@@ -61,7 +61,7 @@ change_before(Change *change, unsigned fields)
 }
 
 bool
-change_in_columns(const Change *change, const AttrNumber *columns, int ncolumns)
+change_touches_columns(const Change *change, const AttrNumber *columns, int ncolumns)
 {
 	for (int i = 0; i < ncolumns; i++)
 		if (evaluate_column_changed(change->old, change->new, columns[i]))
@@ -76,7 +76,7 @@ change_is_visible(const Change *change)
 		return true;
 	slot_getallattrs(change->old);
 	slot_getallattrs(change->new);
-	return change_in_columns(change, change->table->compare, change->table->ncompare);
+	return change_touches_columns(change, change->table->compare, change->table->ncompare);
 }
 
 /* Do the rows differ in any column, after change_is_visible()? */
@@ -100,7 +100,7 @@ change_may_alter_expressions(const Change *change)
 	if (!change_in_any_column(change))
 		return false;
 	for (int f = 0; f < WATCH_NFIELDS; f++)
-		if ((table->asked & WATCH_BIT(f)) && watch_is_expression(table, f) &&
+		if ((table->needed & WATCH_BIT(f)) && watch_is_expression(table, f) &&
 			evaluate_field_may_differ(table, f, change->old, change->new))
 			return true;
 	return false;

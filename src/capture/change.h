@@ -67,7 +67,7 @@ extern bool change_alters_id(Change *change);
 extern bool change_alters_context(Change *change);
 
 /* Do the two rows, which change_is_visible() has looked at, differ in one of these columns? */
-extern bool change_in_columns(const Change *change, const AttrNumber *columns, int ncolumns);
+extern bool change_touches_columns(const Change *change, const AttrNumber *columns, int ncolumns);
 
 /*
  * Turn the row's own action into that of the entity: a row that counts as deleted

@@ -86,7 +86,7 @@ deferred_add(const Change *change)
 }
 
 bool
-deferred_any(void)
+deferred_pending(void)
 {
 	return deferred_first != NULL;
 }

@@ -22,7 +22,7 @@ typedef struct DeferredRow DeferredRow;
 extern bool deferred_add(const Change *change);
 
 /* Has a change been deferred in this transaction? */
-extern bool deferred_any(void);
+extern bool deferred_pending(void);
 
 /* Next reserved log position of the deferred row being captured; NULL if none is left or the row is not deferred. */
 extern const OutboxId *deferred_next_id(DeferredRow *row);

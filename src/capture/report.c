@@ -227,7 +227,7 @@ report_change(Change *change)
 		 * from another.
 		 */
 		if (i > 0 && change->action == WATCH_UPDATE &&
-			!change_in_columns(change, audiences[i].compare, audiences[i].ncompare))
+			!change_touches_columns(change, audiences[i].compare, audiences[i].ncompare))
 			continue;
 		report_to_audience(change, &audiences[i]);
 	}

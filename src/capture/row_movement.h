@@ -26,7 +26,7 @@ row_movement_pending(void)
 
 /* Is this row deleted because it moves to another partition? */
 static inline bool
-row_movement_departs(HeapTuple deleted)
+row_movement_is_departure(HeapTuple deleted)
 {
 	return HeapTupleHeaderIndicatesMovedPartitions(deleted->t_data);
 }

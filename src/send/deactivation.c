@@ -12,7 +12,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "nodes/pg_list.h"
+#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -37,6 +39,14 @@ static List *deactivation_pending = NIL;	/* of Endpoint; also those with a
 
 /* Does the list contain more than what had to be postponed for want of a lock? */
 static bool deactivation_has_new = false;
+
+/* A change by others in the meantime takes precedence; if the owner has been dropped, only a new owner does. */
+static SpiStatement deactivation_statement = {
+	"UPDATE webhook.webhook SET active = false, buffering = true, deactivated_at = $2,"
+	" deactivation_reason = $3, updated_at = $2 WHERE id = $1 AND active AND CASE $3 WHEN 'owner'"
+	"  THEN NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = owner) ELSE updated_at = $4 END",
+	4, {INT8OID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
+};
 
 
 void
@@ -158,12 +168,17 @@ deactivation_next_save(void)
 	return deactivation_pending != NIL ? Min(webhook_lock_next_try(), deactivation_try_at) : DT_NOEND;
 }
 
-/* False if a session has changed the webhook before. */
+/* Pending and new messages are buffered from now on.  False if a session has changed the webhook before. */
 static bool
 deactivation_write(Endpoint *endpoint)
 {
-	if (!notify_deactivate(endpoint, endpoint->pending.deactivate, endpoint->pending.deactivate_as_of))
+	const char *reason = endpoint->pending.deactivate;
+	Datum		values[] = {Int64GetDatum(endpoint->id), TimestampTzGetDatum(clock_now()), CStringGetTextDatum(reason),
+	TimestampTzGetDatum(endpoint->pending.deactivate_as_of)};
+
+	if (spi_statement_execute(&deactivation_statement, values, NULL) == 0)
 		return false;
+	notify_deactivated(endpoint, reason);
 	endpoint_note_deactivated(endpoint);
 	order_key_unblock_all(endpoint->id);
 	return true;

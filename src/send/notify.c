@@ -53,14 +53,6 @@ static SpiStatement notify_find_form_statement = {
 	2, {INT8OID, TEXTOID}
 };
 
-/* A change by others in the meantime takes precedence; if the owner has been dropped, only a new owner does. */
-static SpiStatement notify_deactivate_statement = {
-	"UPDATE webhook.webhook SET active = false, buffering = true, deactivated_at = $2,"
-	" deactivation_reason = $3, updated_at = $2 WHERE id = $1 AND active AND CASE $3 WHEN 'owner'"
-	"  THEN NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = owner) ELSE updated_at = $4 END",
-	4, {INT8OID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID}
-};
-
 static SpiStatement notify_history_statement = {
 	"INSERT INTO webhook.notification (kind, message, created_at)"
 	" SELECT 'history', $1, $2 WHERE NOT EXISTS (SELECT FROM webhook.notification"
@@ -348,26 +340,16 @@ notify_explain(const Endpoint *endpoint, const char *reason)
 	return "its retry schedule has been used up without a success";
 }
 
-bool
-notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_of)
+void
+notify_deactivated(const Endpoint *endpoint, const char *reason)
 {
 	char	   *token = notify_make_token();
-	char	   *link = notify_make_link(token);
-	char	   *message;
-	Datum		values[4];
+	char	   *message = psprintf("%s was deactivated: %s; %s for %d hours",
+								   notify_describe(endpoint), notify_explain(endpoint, reason),
+								   strcmp(reason, "owner") == 0 ? "pending messages are kept" : "messages are kept",
+								   webhook_buffer_retention / 3600);
 
-	values[0] = Int64GetDatum(endpoint->id);
-	values[1] = TimestampTzGetDatum(clock_now());
-	values[2] = CStringGetTextDatum(reason);
-	values[3] = TimestampTzGetDatum(as_of);
-	if (spi_statement_execute(&notify_deactivate_statement, values, NULL) == 0)
-		return false;
-
-	message = psprintf("%s was deactivated: %s; %s for %d hours", notify_describe(endpoint), notify_explain(endpoint, reason),
-					   strcmp(reason, "owner") == 0 ? "pending messages are kept" : "messages are kept",
-					   webhook_buffer_retention / 3600);
-	notify_raise(endpoint, "deactivated", message, reason, token, link);
-	return true;
+	notify_raise(endpoint, "deactivated", message, reason, token, notify_make_link(token));
 }
 
 TimestampTz

@@ -33,12 +33,10 @@ extern void notify_token(const Endpoint *endpoint, const char *problem);
 extern void notify_form(const Endpoint *endpoint, const char *faults);
 
 /*
- * Deactivate a webhook: its pending and new messages are buffered.  Returns
- * false, and does nothing, if it is not active any more or has been changed
- * after as_of; if its owner has been dropped, only a new owner counts as a
- * change.
+ * A webhook has been deactivated; the reason is the one in its row.  The
+ * notification includes a token that activates it again.
  */
-extern bool notify_deactivate(const Endpoint *endpoint, const char *reason, TimestampTz as_of);
+extern void notify_deactivated(const Endpoint *endpoint, const char *reason);
 
 /* Messages that have failed for good since the last notification of it, and the last of them. */
 typedef struct FailureNotice

@@ -119,7 +119,7 @@ launch_backfill(BackgroundWorkerHandle **handle)
 }
 
 bool
-launch_may_come(int i)
+launch_unfinished(int i)
 {
 	BackgroundWorkerHandle *handle = launch_last[i].handle;
 	pid_t		pid;

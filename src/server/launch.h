@@ -37,7 +37,7 @@ extern bool launch_worker(const WorkerArgs *args);
 extern bool launch_backfill(BackgroundWorkerHandle **handle);
 
 /* Is the worker registered for slot i running, or may it still start? */
-extern bool launch_may_come(int i);
+extern bool launch_unfinished(int i);
 
 /* When was it started, by clock_monotonic()?  0: by a previous launcher. */
 extern int64 launch_started_at(int i);

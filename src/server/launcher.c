@@ -194,7 +194,7 @@ launcher_tend_slot(int i, int64 now)
 			break;
 
 		case DATABASE_STARTING:
-			if (slot->worker_pid == 0 && !launch_may_come(i))
+			if (slot->worker_pid == 0 && !launch_unfinished(i))
 				launcher_back_off(i, now);
 			break;
 

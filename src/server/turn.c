@@ -117,7 +117,7 @@ turn_take_census(int64 now)
 
 	for (int i = 0; i < shmem_slots(); i++)
 	{
-		if (shmem_slot(i)->worker_pid != 0 || launch_may_come(i))
+		if (shmem_slot(i)->worker_pid != 0 || launch_unfinished(i))
 			turn_count_worker(i, &census, now);
 		if (turn_is_ready(shmem_slot(i)))
 			census.ready++;

@@ -190,7 +190,7 @@ audience_set_update_columns(WatchedTable *table, TupleDesc desc)
 void
 audience_set_conditions(WatchedTable *table, TupleDesc desc)
 {
-	unsigned	asked = WATCH_BIT(WATCH_ID) | WATCH_BIT(WATCH_DELETED) | WATCH_BIT(WATCH_PAYLOAD);
+	unsigned	needed = WATCH_BIT(WATCH_ID) | WATCH_BIT(WATCH_DELETED) | WATCH_BIT(WATCH_PAYLOAD);
 
 	for (int i = 0; i < table->naudiences; i++)
 		for (int a = 0; a < WATCH_NACTIONS; a++)
@@ -200,19 +200,19 @@ audience_set_conditions(WatchedTable *table, TupleDesc desc)
 			table->audiences[i].condition_columns[a] =
 				audience_add_columns(NULL, desc, event->condition_columns, event->ncondition_columns);
 			if (event->asks_uid)
-				asked |= WATCH_BIT(WATCH_EVENT_UID);
+				needed |= WATCH_BIT(WATCH_EVENT_UID);
 			if (event->by_integration != NULL)
-				asked |= WATCH_BIT(WATCH_PROFILE) | WATCH_BIT(WATCH_PAID);
+				needed |= WATCH_BIT(WATCH_PROFILE) | WATCH_BIT(WATCH_PAID);
 		}
 	for (int f = 0; f < WATCH_NFIELDS; f++)
 	{
 		/* A plain column costs nothing, and is worth having in the outbox. */
 		if (table->field_column[f] > 0 && f != WATCH_PAID)
-			asked |= WATCH_BIT(f);
+			needed |= WATCH_BIT(f);
 		if (f != WATCH_ID && !watch_has_field(table, f))
-			asked &= ~WATCH_BIT(f);
+			needed &= ~WATCH_BIT(f);
 	}
-	table->asked = asked;
+	table->needed = needed;
 	audience_set_update_columns(table, desc);
 }
 

@@ -375,10 +375,10 @@ evaluate_append_columns(WatchedTable *table, const WatchAudience *audience, Tupl
 
 	Assert(audience->json != NULL);
 	slot_getallattrs(slot);
-	if (table->calls_users)
+	if (table->runs_user_code)
 		run_as_table_owner(table->owner, table->search_path, &state);
 	as_text = row_json_append(audience->json, buf, slot->tts_values, slot->tts_isnull, columns);
-	if (table->calls_users)
+	if (table->runs_user_code)
 		run_as_end(&state);
 	if (as_text != InvalidAttrNumber)
 		evaluate_warn_of_text(table, slot->tts_tupleDescriptor, as_text);

@@ -70,7 +70,7 @@ typedef struct RowJsonColumn
 	int			settings;		/* that function depends on, applied to the
 								 * whole row if possible */
 	int			own_settings;	/* those applied to this column only */
-	bool		calls_users;	/* may function be written by a user, or call
+	bool		runs_user_code; /* may function be written by a user, or call
 								 * such a function? */
 	FmgrInfo	output;			/* if so: the type's output function */
 } RowJsonColumn;
@@ -80,7 +80,7 @@ struct RowJson
 	int			ncolumns;
 	int			settings;		/* that the columns depend on, see
 								 * pinned_settings.h */
-	bool		calls_users;	/* see row_json_calls_users() */
+	bool		runs_user_code; /* see row_json_runs_user_code() */
 	RowJsonColumn columns[FLEXIBLE_ARRAY_MEMBER];
 };
 
@@ -362,7 +362,7 @@ row_json_append_value(StringInfo buf, RowJsonColumn *column, Datum value)
 			row_json_append_bytes(buf, s, strlen(s));
 			break;
 		case KIND_TO_JSON:
-			if (column->calls_users)
+			if (column->runs_user_code)
 				return row_json_append_by_user(buf, column, value);
 			row_json_append_varlena(buf, FunctionCall1(&column->function, value), false);
 			break;
@@ -488,19 +488,19 @@ row_json_set_prefix(RowJsonColumn *column, const char *name, bool first)
  * elements of composite types and arrays, too.
  */
 static bool
-row_json_resolve_users(RowJsonColumn *column)
+row_json_resolve_user_code(RowJsonColumn *column)
 {
 	Oid			element = get_element_type(column->type);
 	Oid			output;
 	bool		is_varlena;
 
-	column->calls_users = column->kind == KIND_TO_JSON && (!OidIsValid(element) || element >= FirstNormalObjectId);
-	if (column->calls_users)
+	column->runs_user_code = column->kind == KIND_TO_JSON && (!OidIsValid(element) || element >= FirstNormalObjectId);
+	if (column->runs_user_code)
 	{
 		getTypeOutputInfo(column->type, &output, &is_varlena);
 		fmgr_info(output, &column->output);
 	}
-	return column->calls_users;
+	return column->runs_user_code;
 }
 
 RowJson *
@@ -517,7 +517,7 @@ row_json_create(TupleDesc desc, const AttrNumber *attnums, int n)
 		row->columns[i].index = attnums[i] - 1;
 		row_json_resolve_type(&row->columns[i], att->atttypid);
 		row->settings |= row->columns[i].settings;
-		row->calls_users |= row_json_resolve_users(&row->columns[i]);
+		row->runs_user_code |= row_json_resolve_user_code(&row->columns[i]);
 		row_json_set_prefix(&row->columns[i], NameStr(att->attname), i == 0);
 	}
 
@@ -525,7 +525,7 @@ row_json_create(TupleDesc desc, const AttrNumber *attnums, int n)
 	 * Functions of users run with the search_path that watch() was called
 	 * with.
 	 */
-	if (row->calls_users)
+	if (row->runs_user_code)
 	{
 		row->settings &= ~PINNED_NAMES;
 		for (int i = 0; i < n; i++)
@@ -542,7 +542,7 @@ row_json_append(RowJson *row, StringInfo buf, const Datum *values, const bool *n
 	int			start = buf->len;
 
 	/* Functions of users must run as the owner of the table. */
-	Assert(!row->calls_users || InSecurityRestrictedOperation());
+	Assert(!row->runs_user_code || InSecurityRestrictedOperation());
 	for (int i = 0; i < row->ncolumns; i++)
 	{
 		RowJsonColumn *column = &row->columns[i];
@@ -565,7 +565,7 @@ row_json_append(RowJson *row, StringInfo buf, const Datum *values, const bool *n
 }
 
 bool
-row_json_calls_users(const RowJson *row)
+row_json_runs_user_code(const RowJson *row)
 {
-	return row->calls_users;
+	return row->runs_user_code;
 }

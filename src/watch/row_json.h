@@ -28,6 +28,6 @@ extern AttrNumber row_json_append(RowJson *row, StringInfo buf, const Datum *val
 								  const Bitmapset *columns);
 
 /* May this call functions written by users, such as casts to json? */
-extern bool row_json_calls_users(const RowJson *row);
+extern bool row_json_runs_user_code(const RowJson *row);
 
 #endif							/* WEBHOOK_ROW_JSON_H */

@@ -253,7 +253,7 @@ watch_set_columns(WatchedTable *table, TupleDesc desc, HeapTuple settings, Tuple
 	if (!watch_is_expression(table, WATCH_PAYLOAD))
 	{
 		table->json = row_json_create(desc, table->payload, table->npayload);
-		table->calls_users = row_json_calls_users(table->json);
+		table->runs_user_code = row_json_runs_user_code(table->json);
 	}
 }
 
@@ -494,7 +494,7 @@ watch_refresh_audiences(WatchedTable *table, Relation rel)
 	table->audience_context = context;
 	table->audiences = built.audiences;
 	table->naudiences = built.naudiences;
-	table->asked = built.asked;
+	table->needed = built.needed;
 	table->any_update = built.any_update;
 	table->update_columns = built.update_columns;
 	memcpy(table->wanted, built.wanted, sizeof(table->wanted));

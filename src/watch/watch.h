@@ -91,7 +91,7 @@ typedef struct WatchedTable
 	WatchAudience *audiences;	/* the first one sees all columns */
 	bool		wanted[WATCH_NACTIONS]; /* does any webhook subscribe to what
 										 * this may be for a receiver? */
-	unsigned	asked;			/* fields that messages or decisions about
+	unsigned	needed;			/* fields that messages or decisions about
 								 * them depend on */
 	bool		any_update;		/* does any webhook want an update whatever
 								 * has changed? */
@@ -114,7 +114,7 @@ typedef struct WatchedTable
 	AttrNumber *payload;		/* columns of the payload */
 	RowJson    *json;			/* the same, prepared; NULL if there is a
 								 * payload function */
-	bool		calls_users;	/* see row_json_calls_users() */
+	bool		runs_user_code; /* see row_json_runs_user_code() */
 	int			ncompare;		/* columns whose change causes a message about
 								 * an update */
 	AttrNumber *compare;
