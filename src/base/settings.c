@@ -81,7 +81,7 @@
 #define MIN_WORKERS					1
 #define MAX_WORKERS					1024
 
-/* About 400 bytes of shared memory each. */
+/* About 450 bytes of shared memory each. */
 #define DEFAULT_MAX_DATABASES		1000
 #define MIN_MAX_DATABASES			1
 #define MAX_MAX_DATABASES			100000
