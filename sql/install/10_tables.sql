@@ -47,7 +47,8 @@ CREATE TABLE webhook.webhook (
     challenge             boolean NOT NULL DEFAULT false,
     activated_at          timestamptz,    -- again, by a user; agreements from before are void
     oauth                 jsonb,          -- how access tokens are requested
-    managed_by            text            -- the document that it was configured by, see apply_config()
+    managed_by            text,           -- the document that it was configured by, see apply_config()
+    template              jsonb
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';

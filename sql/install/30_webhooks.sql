@@ -34,12 +34,13 @@ CREATE FUNCTION webhook.create_webhook(
     oauth          jsonb DEFAULT NULL,
     signature      text DEFAULT NULL,
     no_retry       integer[] DEFAULT NULL,
-    challenge      boolean DEFAULT false
+    challenge      boolean DEFAULT false,
+    template       jsonb DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_create_webhook';
 COMMENT ON FUNCTION webhook.create_webhook(text, text, text, text, text, jsonb, text, text, text, text[], jsonb, webhook.function_name,
-    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, jsonb, text, integer[], boolean)
+    text, text, interval[], interval, integer, integer, text, text, text, boolean, boolean, text, text, integer, interval, jsonb, text, integer[], boolean, jsonb)
     IS 'creates a webhook that belongs to the current role, and returns its id';
 
 CREATE FUNCTION webhook.update_webhook(id bigint, changes jsonb) RETURNS void
@@ -87,7 +88,8 @@ RETURNS TABLE (
     oauth               jsonb,
     signature           text,
     no_retry            integer[],
-    challenge           boolean
+    challenge           boolean,
+    template            jsonb
 )
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_get_webhooks';

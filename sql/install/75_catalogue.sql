@@ -511,6 +511,10 @@ BEGIN
     ELSE
         former := webhook.shaped_schema(w.integration, entity_type, payload, false);
         payload := webhook.shaped_schema(w.integration, entity_type, payload, action <> 'delete');
+        IF w.template IS NOT NULL THEN
+            former := webhook.template_schema(w.template, former);
+            payload := webhook.template_schema(w.template, payload);
+        END IF;
     END IF;
     schema := webhook.body_schema(format, jsonb_build_object(
             'type', jsonb_build_object('const', event),

@@ -53,6 +53,7 @@ extern Datum check_oauth(const Field *field, Datum value);
 extern Datum check_signature(const Field *field, Datum value);
 extern Datum check_certificate(const Field *field, Datum value);
 extern Datum check_private_key(const Field *field, Datum value);
+extern Datum check_template(const Field *field, Datum value);
 extern Datum check_nothing(const Field *field, Datum value);
 
 /* Bounds of the grace period of a replaced secret, for check_interval_us(). */

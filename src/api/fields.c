@@ -155,6 +155,10 @@ static const Field fields_table[FIELD_COUNT] =
 	[FIELD_CHALLENGE] = {
 		"challenge", BOOLOID, false, "false", INVALID, check_nothing,
 		"Specify true to have the receiver repeat a random text before anything is sent to it, or false."
+	},
+	[FIELD_TEMPLATE] = {
+		"template", JSONBOID, false, NULL, INVALID, check_template,
+		"Specify any JSON of at most 64 kB in which {{field}} in a string is replaced by a value, or NULL."
 	}
 };
 

@@ -44,10 +44,11 @@ typedef enum FieldId
 	FIELD_OAUTH,
 	FIELD_SIGNATURE,
 	FIELD_NO_RETRY,
-	FIELD_CHALLENGE
+	FIELD_CHALLENGE,
+	FIELD_TEMPLATE
 } FieldId;
 
-#define FIELD_COUNT		(FIELD_CHALLENGE + 1)
+#define FIELD_COUNT		(FIELD_TEMPLATE + 1)
 
 /* A value to store. */
 typedef struct FieldValue

@@ -20,6 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "api/check.h"
 #include "api/manage.h"
 #include "base/argument.h"
 #include "compat.h"
@@ -29,6 +30,8 @@
 #include "shape/shape_cache.h"
 #include "shape/template.h"
 #include "watch/entity.h"
+
+#define MAX_TEMPLATE_SIZE	(64 * 1024)
 
 PG_FUNCTION_INFO_V1(webhook_set_field_mapping);
 PG_FUNCTION_INFO_V1(webhook_set_payload_template);
@@ -255,6 +258,18 @@ shape_api_check_placeholders(const ShapeTemplate *template, const ShapeForm *for
 				 errdetail("There is no field \"%s\".", unknown),
 				 errhint("Use fields of the form, or payload columns of tables watched as \"%s\".",
 						 entity_type)));
+}
+
+/* The template of a single webhook. */
+Datum
+check_template(const Field *field, Datum value)
+{
+	Jsonb	   *template = DatumGetJsonbP(value);
+
+	if (VARSIZE(template) > MAX_TEMPLATE_SIZE)
+		check_refuse(field, "it is too large");
+	(void) template_compile(template);
+	return value;
 }
 
 /*

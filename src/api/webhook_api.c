@@ -372,7 +372,7 @@ webhook_get_webhooks(PG_FUNCTION_ARGS)
 		" w.handshake, w.previous, w.condition::text, w.batch_size, w.batch_wait,"
 		" (SELECT jsonb_object_agg(o.key, CASE WHEN o.key IN ('client_secret', 'refresh_token') THEN '\"***\"' ELSE o.value END)"
 		"  FROM jsonb_each(w.oauth) AS o),"
-		" COALESCE(w.signature, 'standard'), w.no_retry, w.challenge"
+		" COALESCE(w.signature, 'standard'), w.no_retry, w.challenge, w.template"
 		" FROM webhook.webhook w JOIN webhook.stat_webhooks s ON s.webhook_id = w.id"
 		" WHERE ($1 IS NULL OR w.app = $1)"
 	/* as catalog_event_matches() */

@@ -36,6 +36,7 @@
 #define Anum_webhook_created_at				32
 #define Anum_webhook_previous				36
 #define Anum_webhook_condition				37
+#define Anum_webhook_template				46
 
 /* Columns of webhook.watch */
 #define Anum_watch_relation					1

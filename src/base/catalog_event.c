@@ -118,14 +118,18 @@ static int
 catalog_event_read_previous(const CatalogWebhook *webhook, HeapTuple tuple, TupleDesc desc)
 {
 	bool		isnull;
-	bool		converts;
+	bool		has_transform;
+	bool		has_template;
 	Datum		previous = catalog_column(tuple, desc, Anum_webhook_previous, &isnull);
 
 	if (isnull)
 		return 0;
 	(void) catalog_column(tuple, desc, Anum_webhook_transform, &isnull);
-	converts = webhook->integration != NULL || !isnull;
-	return converts || strcmp(TextDatumGetCString(previous), "row") == 0 ? CATALOG_FORMER : CATALOG_CHANGED;
+	has_transform = !isnull;
+	(void) catalog_column(tuple, desc, Anum_webhook_template, &isnull);
+	has_template = !isnull;
+	return webhook->integration != NULL || has_transform || has_template ||
+		strcmp(TextDatumGetCString(previous), "row") == 0 ? CATALOG_FORMER : CATALOG_CHANGED;
 }
 
 /* Read one row of webhook.webhook; NULL if the webhook receives nothing.  Palloc'd. */

@@ -52,7 +52,7 @@ static SpiStatement endpoint_load_statement = {
 	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint, no_retry, signature, challenge,"
 	" activated_at, CASE WHEN oauth IS NOT NULL THEN ARRAY(SELECT COALESCE(oauth ->> o.name, '')"
 	"  FROM unnest('{token_url,grant,client_id,client_secret,refresh_token,scope,audience,auth}'::text[])"
-	"   WITH ORDINALITY AS o (name, n) ORDER BY o.n) END"
+	"   WITH ORDINALITY AS o (name, n) ORDER BY o.n) END, template"
 	" FROM webhook.webhook WHERE id = $1",
 	1, {INT8OID}
 };
@@ -95,6 +95,7 @@ enum
 	Anum_config_challenge,
 	Anum_config_activated_at,
 	Anum_config_oauth,
+	Anum_config_template,
 };
 
 static SpiStatement endpoint_changed_at_statement = {
@@ -465,6 +466,8 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint->config.rate_limit = isnull ? 0 : DatumGetInt32(d);
 	endpoint->config.integration = endpoint_column_text(Anum_config_integration);
 	endpoint->config.transform = endpoint_column_text(Anum_config_transform);
+	d = spi_statement_value(0, Anum_config_template, &isnull);
+	endpoint->config.template = isnull ? NULL : template_compile(DatumGetJsonbPCopy(d));
 	endpoint->config.previous = endpoint_parse_previous(endpoint_column_text(Anum_config_previous));
 	d = spi_statement_value(0, Anum_config_batch_size, &isnull);
 	endpoint->config.batch_size = isnull ? 0 : DatumGetInt32(d);
@@ -534,6 +537,7 @@ endpoint_refresh(Endpoint *endpoint)
 	endpoint->config.active = endpoint->config.buffering = false;
 	endpoint->state.handshake.wanted = endpoint->state.challenge.wanted = false;
 	endpoint->config.problem = endpoint->config.integration = endpoint->config.transform = NULL;
+	endpoint->config.template = NULL;
 	endpoint->config.previous = PREVIOUS_NONE;
 	endpoint->config.batch_size = 0;
 	endpoint->config.token = NULL;

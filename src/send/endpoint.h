@@ -24,6 +24,7 @@
 #include "send/activity.h"
 #include "send/format.h"
 #include "send/log_tables.h"
+#include "shape/template.h"
 
 typedef enum EndpointOrdering
 {
@@ -106,6 +107,7 @@ typedef struct EndpointConfig
 	char	   *problem;		/* why no request can be made, or NULL */
 	char	   *integration;	/* whose shape payloads get, or NULL */
 	char	   *transform;		/* function of the owner, or NULL */
+	ShapeTemplate *template;	/* of its payloads, or NULL */
 	EndpointPrevious previous;
 	int			batch_size;		/* messages in one request; 0: it has no
 								 * batches */

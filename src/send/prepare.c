@@ -4,10 +4,10 @@
  *		What is done to a payload before it can be sent.
  *
  * The payload for a webhook of an integration is shaped as the integration
- * says, and any webhook may have a function that transforms its payloads in
- * the end. Both happen in the worker's transaction, before the delivery is
- * queued for sending, with the settings of that moment; a retry is prepared
- * anew.  So the result is never stored in the delivery table, and the captured
+ * says, and any webhook may have a template of its own, and a function that
+ * transforms its payloads in the end.  All this happens in the worker's
+ * transaction, before the delivery is queued for sending, with the settings of
+ * that moment; a retry is prepared anew.  So the result is never stored in the delivery table, and the captured
  * message remains unchanged.
  *
  * The function belongs to the webhook's owner and is not trusted: it runs with
@@ -78,7 +78,7 @@ prepare_init(void)
 static bool
 prepare_converts(const Endpoint *endpoint)
 {
-	return endpoint->config.integration != NULL || endpoint->config.transform != NULL;
+	return endpoint->config.integration != NULL || endpoint->config.template != NULL || endpoint->config.transform != NULL;
 }
 
 bool
@@ -215,17 +215,28 @@ prepare_append_changed(StringInfo out, const char *payload, const char *former)
 	appendStringInfoString(out, separator == '{' ? "{}" : "}");
 }
 
-/* A payload in the shape of the endpoint's integration. */
+/* A payload in the shape of the endpoint's integration, and in its own. */
 static char *
 prepare_shape(const Endpoint *endpoint, const Message *message, char *payload, ShapeFaults *faults)
 {
-	const ShapeSet *set;
+	const ShapeSet *set = NULL;
 	int			len;
 
-	if (endpoint->config.integration == NULL || payload == NULL)
-		return payload;
-	set = shape_cache_get(endpoint->config.integration, message->entity_type, message->profile, message->event_uid);
-	return set != NULL ? shape_cache_apply(set, payload, true, faults, &len) : payload;
+	if (payload == NULL)
+		return NULL;
+	if (endpoint->config.integration != NULL)
+		set = shape_cache_get(endpoint->config.integration, message->entity_type, message->profile, message->event_uid);
+	if (set != NULL)
+		payload = shape_cache_apply(set, payload, true, faults, &len);
+	if (endpoint->config.template != NULL)
+	{
+		StringInfoData out;
+
+		initStringInfo(&out);
+		template_apply(endpoint->config.template, json_field_document(pstrdup(payload)), &out);
+		payload = out.data;
+	}
+	return payload;
 }
 
 /* What is sent of the payload before the change; NULL: nothing. */
@@ -241,7 +252,7 @@ prepare_choose_previous(const Endpoint *endpoint, const Message *message, const 
 
 	/*
 	 * Values of single columns cannot be converted.  There are some if the
-	 * webhook has been given an integration or a transform since.
+	 * webhook has been given an integration, a template or a transform since.
 	 */
 	if (former == NULL)
 		return message->changed != NULL && strcmp(message->changed, "{}") == 0 ? message->changed : NULL;

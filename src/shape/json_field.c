@@ -14,6 +14,7 @@
 #include "utils/json.h"
 #include "utils/numeric.h"
 
+#include "base/settings.h"
 #include "pure/path.h"
 #include "shape/json_field.h"
 
@@ -187,4 +188,19 @@ json_field_document(char *text)
 {
 	json_field_replace_impossible(text);
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+}
+
+/*
+ * A field may be used any number of times, so a small template and a large
+ * field could fill the worker's memory.
+ */
+void
+json_field_check_size(const StringInfoData *buf)
+{
+	if (buf->len <= (int64) webhook_max_payload_size * 1024)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("the template or mapping makes too large a payload"),
+			 errdetail("\"%s\" is %d kB.", "webhook.max_payload_size", webhook_max_payload_size)));
 }

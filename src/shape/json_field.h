@@ -34,6 +34,9 @@ extern void json_field_append_inside(StringInfo buf, JsonbValue *value);
 /* Append text for use inside a JSON string. */
 extern void json_field_append_escaped(StringInfo buf, const char *text, int len);
 
+/* Raise an error if what has been appended exceeds webhook.max_payload_size. */
+extern void json_field_check_size(const StringInfoData *buf);
+
 /*
  * A JSON text as a document.  Escapes that json accepts and jsonb does not, of
  * the NUL character and of half a surrogate pair, become U+FFFD in the text.

@@ -129,6 +129,7 @@ mapping_apply(const ShapeMapping *mapping, Jsonb *payload, StringInfo out)
 			json_field_append_json(out, &value);
 		else
 			appendStringInfoString(out, "null");
+		json_field_check_size(out);
 	}
 	appendStringInfoChar(out, '}');
 }

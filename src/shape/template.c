@@ -195,5 +195,6 @@ template_apply(const ShapeTemplate *template, Jsonb *payload, StringInfo out)
 			else
 				json_field_append_json(out, &value);
 		}
+		json_field_check_size(out);
 	}
 }

@@ -22,6 +22,7 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
+#include "base/settings.h"
 #include "fuzz.h"
 #include "shape/form.h"
 #include "shape/mapping.h"
@@ -32,6 +33,8 @@ PG_MODULE_MAGIC;
 PG_FUNCTION_INFO_V1(shape_fuzz);
 
 extern int	LLVMFuzzerRunDriver(int *argc, char ***argv, int (*callback) (const uint8_t *data, size_t size));
+
+int			webhook_max_payload_size = 64 * 1024;
 
 static MemoryContext fuzz_context;
 

@@ -2,7 +2,7 @@
 # and Shopify from the npm registry, in the versions of test/conformance/package-lock.json; by Debian's package webhook; and
 # validated by ajv against describe_format() and describe_event().  Access tokens come from oauth2-mock-server.
 #
-# Mission: W6, W7, X5, X8, X9, X14, I4.
+# Mission: W6, W7, X5, X8, X9, X14, I4, I19.
 
 use strict;
 use warnings;
@@ -304,8 +304,8 @@ sub describe
 	append_to_file("$dir/catalogue.json", $node->safe_psql('postgres', q{
 		SELECT json_object_agg(path, schemas) FROM (
 			SELECT regexp_replace(w.url, '^http://[^/]*', '') AS path, json_object_agg(e, webhook.describe_event(e, w.id)) AS schemas
-			FROM webhook.get_webhooks() AS w, replace(w.event, '.*', '') AS t,
-				LATERAL unnest(ARRAY[t || '.create', t || '.update', t || '.delete']) AS e GROUP BY w.id, w.url) AS s}));
+			FROM webhook.get_webhooks() AS w,
+				LATERAL regexp_split_to_table(regexp_replace(w.event, '^(.*)[.][*]$', '\1.create,\1.update,\1.delete'), ',') AS e GROUP BY w.id, w.url) AS s}));
 	return;
 }
 
@@ -443,6 +443,44 @@ is(join(' ', sort keys %{ decode_json($node->safe_psql('postgres', "SET ROLE poo
 is($node->safe_psql('postgres', "SET ROLE poor; SELECT string_agg(k, ' ' ORDER BY k) FROM jsonb_object_keys(webhook.openapi() -> 'webhooks') AS k"),
 	'visitor.create visitor.delete visitor.update', 'X14: and its own webhooks');
 is($node->safe_psql('postgres', "SELECT webhook.openapi('no such app') -> 'webhooks'"), '{}', 'X14: an app without webhooks');
+
+# I19: what presets send is as the services describe it, by schemas of our own, and as describe_event() says
+
+sql("SELECT webhook.delete_webhook_by_id(id) FROM webhook.get_webhooks()");
+sql("CREATE TABLE member (id integer PRIMARY KEY, firstname text, lastname text, email text);
+	SELECT webhook.watch('member', 'member')");
+my %presets = %{ decode_json($node->safe_psql('postgres', q{SELECT jsonb_object_agg(preset, parameters #>> '{examples,0}') FROM webhook.get_presets()})) };
+my $published = decode_json(slurp_file("$source/presets.json"));
+$published->{hubspot_oauth} = { body => $published->{hubspot}{body}, headers => {} };
+is(join(' ', sort keys %presets), join(' ', sort keys %$published), 'I19: all presets are tested');
+my %catalogue;
+foreach my $preset (sort keys %presets)
+{
+	my $path = "/preset/$preset/" . ($preset =~ /make|n8n/ ? 'standard' : 'rest');
+	my $id = sql("SELECT webhook.create_webhook_from_preset('$preset', 'presets', 'member.create,member.update', '$presets{$preset}')");
+
+	sql("SELECT webhook.update_webhook($id, '{\"url\": \"http://127.0.0.1:$port$path\", \"oauth\": null}')");
+	$catalogue{$path}{$preset} = { %{ $published->{$preset}{body} }, '$defs' => { headers => {
+		type => 'object', properties => $published->{$preset}{headers}, required => [ keys %{ $published->{$preset}{headers} } ] } } };
+}
+foreach my $by ('the service', 'describe_event()')
+{
+	if ($by eq 'the service')
+	{
+		unlink("$dir/catalogue.json");
+		append_to_file("$dir/catalogue.json", encode_json(\%catalogue));
+	}
+	else
+	{
+		describe();
+	}
+	sql(q{INSERT INTO member VALUES (1, 'Ann "A." <b>', E'O''Neil\\\\n', 'ann@example.com'); UPDATE member SET lastname = 'Zoë';
+		DELETE FROM member});
+	@requests = arrived();
+	is(scalar(@requests), 2 * keys %presets, "I19: all arrive, for $by");
+	is_deeply([ map { @{ $_->{catalogue} // ["$_->{path}: none"] } } @requests ], [], "I19: they are as $by says");
+}
+openapi();
 
 # X9: signatures that others expect, with the text of the secret as their key; a library returns 1 for each secret that it accepts
 

@@ -1,6 +1,6 @@
 # Payloads shaped by integrations and transforms, as the receiver gets them.
 #
-# Mission: I12 I13 I14 I15 I17 X1, I9 (the report of old keys).
+# Mission: I12 I13 I14 I15 I17 W5 X1, I9 (the report of old keys).
 
 use strict;
 use warnings;
@@ -238,6 +238,17 @@ while (time < $start + 5)
 cmp_ok(0.2 * ($receiver->count('/slower') - $before) / (time - $start), '<', 0.5,
 	'W5: all slow transforms together take only a part of the time');
 sql("SELECT webhook.delete_webhook_by_id($_)") foreach @slow, $other;
+
+# W5: what a template makes of a payload is limited as payloads are
+
+$node->append_conf('postgresql.conf', "webhook.max_payload_size = 1MB");
+$node->reload;
+my $large = webhook('/large', q{, template => (SELECT jsonb_agg('{{firstname}}'::text) FROM generate_series(1, 100))});
+sql("INSERT INTO guest (id, firstname) VALUES (250, repeat('x', 100000)), (251, repeat('x', 10000))");
+becomes("SELECT entity_id || ': ' || last_error FROM webhook.undelivered WHERE webhook_id = $large",
+	'250: the template or mapping makes too large a payload', 'W5: a template makes no larger payload than a table can');
+is(join(' ', map { length($_) } @{ arrived('/large') }), 100 * 10003 + 1, 'W5: the next one is sent');
+sql("SELECT webhook.delete_webhook_by_id($large)");
 
 # X1: former values have the shape of current ones
 
