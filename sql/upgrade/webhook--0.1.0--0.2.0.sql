@@ -2114,13 +2114,14 @@ COMMENT ON FUNCTION webhook.metrics_webhooks(oid) IS 'what metrics() shows of we
 
 -- Of all databases, for roles that may read stat_workers, else of this one, which is in the result even if nothing serves it.
 CREATE FUNCTION webhook.metrics_workers(role oid)
-RETURNS TABLE (labels text, up bigint, in_flight bigint, slots bigint, workers bigint)
+RETURNS TABLE (labels text, up bigint, in_flight bigint, proxy_failing double precision, slots bigint, workers bigint)
     LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT webhook.metrics_label('database', d.database),
            coalesce(s.state IN ('served', 'resting') AND coalesce(s.activity, 'idle') IN ('idle', 'sending', 'leaving') AND s.last_error IS NULL, false)
                ::integer::bigint,
-           coalesce(s.in_flight, 0)::bigint, n.slots, n.workers
+           coalesce(s.in_flight, 0)::bigint,
+           coalesce(extract(epoch FROM clock_timestamp() - s.proxy_failing_since), 0)::double precision, n.slots, n.workers
     FROM (SELECT current_database() AS database UNION SELECT w.database FROM webhook.stat_workers AS w WHERE w.database IS NOT NULL) AS d
     LEFT JOIN webhook.stat_workers AS s ON s.database = d.database
     CROSS JOIN (SELECT count(*) AS slots, count(pid) AS workers FROM webhook.worker_slots()) AS n

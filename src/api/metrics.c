@@ -289,7 +289,7 @@ metrics_add_limit(StringInfo s, const char *name, const char *help, int64 value)
 	metrics_integer(s, value);
 }
 
-/* metrics_workers() returns labels, up, in_flight, and in each row the number of slots and of workers. */
+/* metrics_workers() returns labels, a column for each family, and in each row the number of slots and of workers. */
 static void
 metrics_add_workers(StringInfo s, Oid role)
 {
@@ -299,7 +299,8 @@ metrics_add_workers(StringInfo s, Oid role)
 		const char *help;
 	}			families[] = {
 		{"webhook_worker_up", "Whether the database is served, or has nothing to be sent."},
-		{"webhook_worker_requests_in_flight", "Requests that have been sent and not been answered."}
+		{"webhook_worker_requests_in_flight", "Requests that have been sent and not been answered."},
+		{"webhook_proxy_failing_seconds", "How long deliveries have been waiting for webhook.proxy; 0 if it works, or there is none."}
 	};
 	Oid			types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(role)};
@@ -316,8 +317,8 @@ metrics_add_workers(StringInfo s, Oid role)
 			metrics_value(s, row, i + 2);
 		}
 	}
-	(void) metrics_column(0, 4, &slots);
-	(void) metrics_column(0, 5, &workers);
+	(void) metrics_column(0, lengthof(families) + 2, &slots);
+	(void) metrics_column(0, lengthof(families) + 3, &workers);
 	metrics_add_limit(s, "webhook_database_slots_in_use", "Databases that have a slot in shared memory.", DatumGetInt64(slots));
 	metrics_add_limit(s, "webhook_database_slots_limit", "How many there can be, webhook.max_databases.", webhook_max_databases);
 	metrics_add_limit(s, "webhook_worker_processes", "Workers that are running.", DatumGetInt64(workers));

@@ -145,6 +145,7 @@ finds("webhook_active%7Bwebhook_id=%22$good%22%7D", 'exporter=1 page=1', 'X11: a
 finds("sum%20by(job)(webhook_backlog_messages)", 'exporter=0 page=0', 'X11: that nothing waits');
 finds("webhook_oldest_pending_age_seconds%7Bwebhook_id=%22$good%22%7D", 'exporter=0 page=0', 'X11: not even for a moment');
 finds('webhook_worker_up', 'exporter=1 page=1', 'X11: and that there is a worker');
+finds('webhook_proxy_failing_seconds', 'exporter=0 page=0', 'X11: whose proxy does not fail');
 finds("ALERTS%7Balertname=%22WebhookDeactivated%22,alertstate=%22firing%22%7D", 'exporter=1 page=1', 'X11: the alert goes off');
 is(join(' ', map { $_->{state} } map { @{ $_->{alerts} } } grep { $_->{name} ne 'WebhookDeactivated' } map { @{ $_->{rules} } } @{ ask('rules')->{groups} }),
 	'', 'X11: and no other');

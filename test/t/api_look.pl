@@ -173,6 +173,7 @@ is(metric($metrics, "webhook_attempt_duration_seconds_bucket{$labels,le=\"+Inf\"
 is(metric($metrics, "webhook_attempts_total{webhook_id=\"$bad\",app=\"bad\",outcome=\"server_error\"}"), 2, 'X11: failures');
 is(metric($metrics, "webhook_deactivated{webhook_id=\"$bad\",app=\"bad\"}"), 1, 'X11: the state');
 is(metric($metrics, 'webhook_worker_up{database="postgres"}'), 1, 'X11: the worker');
+is(metric($metrics, 'webhook_proxy_failing_seconds{database="postgres"}'), '0.000', 'X11: the proxy');
 cmp_ok(metric($metrics, 'webhook_storage_bytes{part="outbox"}'), '>', 0, 'X11: storage');
 
 sql(q{CREATE ROLE one; CREATE ROLE other; CREATE ROLE monitor; GRANT USAGE ON SCHEMA webhook TO one, other, monitor;

@@ -190,6 +190,7 @@ stop('tinyproxy');
 sql(q{SELECT count(webhook.emit('thing.done', jsonb_build_object('n', n), 'k')) FROM generate_series(1, 20) n});
 $near->arrives('/near', 21, 'X7: hosts in no_proxy get their messages while the proxy is down');
 becomes("SELECT proxy_failing_since IS NOT NULL FROM webhook.stat_workers WHERE database = 'postgres'", 't', 'X7: stat_workers shows since when it is down');
+like(sql('SELECT webhook.metrics()'), qr/^webhook_proxy_failing_seconds\{database="postgres"\} [0-9.]*[1-9]/m, 'X11: the metrics how long');
 becomes(proxy_notifications(), 1, 'X7: there is a notification');
 becomes("SELECT count(*) FROM webhook.undelivered WHERE webhook_id = $order", 20, 'X7: everything is kept');
 is(sql("SELECT COALESCE(max(attempts), 0) FROM webhook.undelivered WHERE webhook_id = $order"), 0, 'X7: without having lost an attempt');
