@@ -2298,7 +2298,7 @@ BEGIN
                 WHEN s.failing_since IS NOT NULL OR s.oldest_pending_age > '5 min' THEN 'warn' ELSE 'ok' END,
            CASE WHEN NOT w.active THEN CASE WHEN w.deactivation_reason = 'manual' THEN 'off' ELSE 'deactivated' END
                 WHEN s.next_probe_at IS NOT NULL THEN 'failing'
-                WHEN s.failing_since IS NOT NULL THEN 'unsure'
+                WHEN s.failing_since IS NOT NULL THEN 'retrying'
                 WHEN s.oldest_pending_age > '5 min' THEN 'late'
                 WHEN s.last_success_at IS NULL THEN 'nothing yet' ELSE 'works' END,
            s.delivered, s.failed, s.pending, s.buffered, s.dropped, s.estimated, s.oldest_pending_age, s.last_success_at, s.last_failure_at,
@@ -2345,7 +2345,7 @@ BEGIN
             'Has failed for ' || webhook.page_seconds(extract(epoch FROM now() - w.failing_since)::double precision) || error || format('. %s of %s attempts are used up; the next one is ', w.probes, w.steps)
             || CASE WHEN w.next_probe_at <= now() THEN 'due' ELSE webhook.page_ago(w.next_probe_at) END
             || '. Unless one succeeds, it will be deactivated ' || webhook.page_ago(greatest(w.gives_up_at, now())) || '.'
-        WHEN 'unsure' THEN 'The last attempt failed ' || webhook.page_ago(w.last_failure_at) || error || '.'
+        WHEN 'retrying' THEN 'The last attempt failed ' || webhook.page_ago(w.last_failure_at) || error || '.'
         WHEN 'late' THEN 'A message has waited for ' || webhook.page_seconds(extract(epoch FROM w.oldest)::double precision) || '.'
         ELSE '' END;
 END
@@ -2390,34 +2390,41 @@ $$;
 COMMENT ON FUNCTION webhook.page_list(text, text, text, text, bigint) IS 'a list of webhooks as a section of a page';
 
 -- The worker of this database.  Its error may contain values of messages, so it is for roles that may read stat_workers.
-CREATE FUNCTION webhook.page_worker(role oid, OUT level text, OUT words text) RETURNS record
+CREATE FUNCTION webhook.page_worker(role oid, OUT level text, OUT verdict text, OUT words text) RETURNS record
     LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN s.state = 'served' AND coalesce(s.activity, 'idle') IN ('idle', 'sending', 'leaving') OR s.state = 'resting' THEN 'ok'
-                WHEN s.state IN ('served', 'backoff', 'held') OR s.state IS NULL THEN 'bad' ELSE 'warn' END,
+    SELECT l.level,
+           CASE WHEN l.proxy THEN 'The proxy does not work' WHEN l.level = 'bad' THEN 'Nothing is sent' WHEN l.level = 'warn' THEN 'Sending has to wait' END,
            CASE s.state
                WHEN 'resting' THEN 'No worker is needed, as there is nothing to send.'
-               WHEN 'waiting' THEN 'All workers are busy with other databases; this one waits for its turn since ' || webhook.page_ago(s.since) || '.'
+               WHEN 'waiting' THEN 'All workers are busy with other databases; this one has waited for ' || webhook.page_seconds(extract(epoch FROM now() - s.since)::double precision) || '.'
                WHEN 'starting' THEN 'A worker is being started.'
                WHEN 'backoff' THEN 'The worker ended with an error'
                                    || CASE WHEN has_table_privilege($1, 'webhook.stat_workers', 'SELECT')
                                            THEN ': ' || webhook.page_name(coalesce(s.last_error, 'unknown')) ELSE '' END
                                    || '. It will be started again ' || webhook.page_ago(s.restart_at) || '.'
                WHEN 'held' THEN 'The worker is stopped for a command that needs the database for itself.'
-               WHEN 'served' THEN CASE s.activity
-                   WHEN 'paused' THEN 'Sending is disabled: the setting webhook.dispatch is off.'
-                   WHEN 'unconfirmed' THEN 'Nothing is sent until the synchronous standbys confirm what has been committed.'
-                   WHEN 'foreign' THEN 'This database seems to be a copy, so nothing is sent. Call webhook.adopt() if it is the one that should send.'
-                   WHEN 'mismatched' THEN 'Library and extension have different versions, so nothing is sent. Run ALTER EXTENSION webhook UPDATE.'
-                   WHEN 'sending' THEN 'The worker is sending, with ' || webhook.page_number(s.in_flight)
+               WHEN 'served' THEN CASE
+                   WHEN s.activity = 'paused' THEN 'Sending is disabled: the setting webhook.dispatch is off.'
+                   WHEN s.activity = 'unconfirmed' THEN 'Nothing is sent until the synchronous standbys confirm what has been committed.'
+                   WHEN s.activity = 'foreign' THEN 'This database seems to be a copy, so nothing is sent. Call webhook.adopt() if it is the one that should send.'
+                   WHEN s.activity = 'mismatched' THEN 'Library and extension have different versions, so nothing is sent. Run ALTER EXTENSION webhook UPDATE.'
+                   WHEN l.proxy THEN 'Messages have waited for webhook.proxy for ' || webhook.page_seconds(extract(epoch FROM now() - s.proxy_failing_since)::double precision)
+                                     || '. Only hosts in webhook.no_proxy are reached.'
+                   WHEN s.activity = 'sending' THEN 'The worker is sending, with ' || webhook.page_number(s.in_flight)
                                        || CASE s.in_flight WHEN 1 THEN ' request' ELSE ' requests' END || ' under way.'
-                   WHEN 'leaving' THEN 'The worker makes room for another database.'
+                   WHEN s.activity = 'leaving' THEN 'The worker makes room for another database.'
                    ELSE 'The worker waits for messages.' END
                WHEN 'new' THEN 'The database is being checked for the first time.'
                ELSE 'No worker serves this database. Is webhook in shared_preload_libraries?' END
-    FROM (SELECT 1) AS one LEFT JOIN webhook.stat_workers AS s ON s.database = current_database();
+    FROM (SELECT 1) AS one LEFT JOIN webhook.stat_workers AS s ON s.database = current_database()
+    CROSS JOIN LATERAL (SELECT s.state = 'resting' OR s.state = 'served' AND coalesce(s.activity, 'idle') IN ('idle', 'sending', 'leaving') AS works) AS w
+    CROSS JOIN LATERAL (
+        SELECT w.works AND s.state = 'served' AND s.proxy_failing_since IS NOT NULL AS proxy,
+               CASE WHEN w.works AND s.proxy_failing_since IS NULL THEN 'ok'
+                    WHEN w.works OR s.state IN ('served', 'backoff', 'held') OR s.state IS NULL THEN 'bad' ELSE 'warn' END AS level) AS l;
 $$;
-COMMENT ON FUNCTION webhook.page_worker(oid) IS 'the state of the worker in words';
+COMMENT ON FUNCTION webhook.page_worker(oid) IS 'the state of the worker in words, and what to call it if it is not well';
 
 CREATE FUNCTION webhook.page_notifications(role oid, webhook_id bigint) RETURNS text
     LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -2447,8 +2454,20 @@ DECLARE
     level    text;
     title    text := 'Webhooks of ' || current_database();
 BEGIN
+    WITH w AS MATERIALIZED (
+        SELECT p.*, t.troubled, row_number() OVER (PARTITION BY t.troubled ORDER BY p.level IN ('warn', 'off'),
+                   CASE WHEN t.troubled THEN p.last_failure_at END DESC NULLS LAST, lower(p.app), lower(p.name), p.id) AS nth
+        FROM webhook.page_webhooks(role, NULL) AS p
+        CROSS JOIN LATERAL (SELECT p.level IN ('bad', 'warn')) AS t (troubled)),
+    causes AS (
+        SELECT c.cause, count(*) AS webhooks, min(w.nth) AS nth,
+               (array_agg('<a href="?webhook_id=' || w.id || '">' || webhook.page_name(coalesce(nullif(w.name, ''), w.app)) || '</a>' ORDER BY w.nth))[1:3] AS links
+        FROM w CROSS JOIN LATERAL (
+            SELECT CASE w.deactivation_reason WHEN 'gone' THEN 'The receiver answered 410 Gone' WHEN 'owner' THEN 'The owner has been dropped'
+                                              WHEN 'copy' THEN 'This database is a copy' ELSE coalesce(nullif(w.last_error, ''), 'Unknown error') END) AS c (cause)
+        WHERE w.level = 'bad' GROUP BY c.cause ORDER BY count(*) DESC, min(w.nth) LIMIT 3)
     SELECT count(*) AS webhooks, count(*) FILTER (WHERE w.state = 'deactivated') AS deactivated, count(*) FILTER (WHERE w.state = 'failing') AS failing,
-           count(*) FILTER (WHERE w.state = 'unsure') AS unsure, count(*) FILTER (WHERE w.state = 'late') AS late,
+           count(*) FILTER (WHERE w.state = 'retrying') AS retrying, count(*) FILTER (WHERE w.state = 'late') AS late,
            count(*) FILTER (WHERE w.active) AS active, sum(w.pending) AS pending, sum(w.buffered) AS buffered, max(w.oldest) AS oldest,
            bool_or(w.estimated) AS estimated,
            string_agg(webhook.page_item(w), '' ORDER BY w.nth) FILTER (WHERE w.troubled AND w.nth <= 100) AS troubled,
@@ -2457,31 +2476,33 @@ BEGIN
            string_agg(webhook.page_item(w), '' ORDER BY w.nth) FILTER (WHERE NOT w.troubled AND w.nth <= 100) AS others,
            string_agg(webhook.page_line(w), '' ORDER BY w.nth) FILTER (WHERE NOT w.troubled AND w.nth > 100) AS others_more,
            count(*) FILTER (WHERE NOT w.troubled) - 100 AS others_count,
-           array_agg(w.id) AS ids
+           array_agg(w.id) AS ids,
+           (SELECT string_agg('<li>' || webhook.page_name(c.cause) || ': ' || array_to_string(c.links, ', ')
+                              || CASE WHEN c.webhooks > 3 THEN ' and ' || webhook.page_number(c.webhooks - 3) || ' more' ELSE '' END || '</li>', ''
+                              ORDER BY c.webhooks DESC, c.nth)
+            FROM causes AS c) AS causes
       INTO s
-      FROM (SELECT p.*, t.troubled, row_number() OVER (PARTITION BY t.troubled ORDER BY p.level IN ('warn', 'off'),
-                   CASE WHEN t.troubled THEN p.last_failure_at END DESC NULLS LAST, lower(p.app), lower(p.name), p.id) AS nth
-            FROM webhook.page_webhooks(role, NULL) AS p
-            CROSS JOIN LATERAL (SELECT p.level IN ('bad', 'warn')) AS t (troubled)) AS w;
+      FROM w;
     ids := CASE WHEN s.webhooks = (SELECT count(*) FROM webhook.webhook) THEN '{0}' ELSE coalesce(s.ids, '{}') END;
     minutes := webhook.page_history(ids, 'minute');
     hours := webhook.page_history(ids, 'hour');
 
     level := CASE WHEN worker.level = 'bad' OR s.deactivated + s.failing > 0 THEN 'bad'
-                  WHEN worker.level = 'warn' OR s.unsure + s.late > 0 THEN 'warn' ELSE 'ok' END;
-    verdict := CASE WHEN worker.level = 'bad' THEN 'Nothing is sent'
+                  WHEN worker.level = 'warn' OR s.retrying + s.late > 0 THEN 'warn' ELSE 'ok' END;
+    verdict := CASE WHEN worker.level = 'bad' THEN worker.verdict
                     WHEN s.deactivated + s.failing > 0 THEN concat_ws(' and ',
                         CASE WHEN s.deactivated > 0 THEN s.deactivated || CASE s.deactivated WHEN 1 THEN ' webhook is deactivated' ELSE ' webhooks are deactivated' END END,
                         CASE WHEN s.failing > 0 THEN s.failing || CASE s.failing WHEN 1 THEN ' webhook is failing' ELSE ' webhooks are failing' END END)
-                    WHEN s.unsure > 0 THEN s.unsure || CASE s.unsure WHEN 1 THEN ' webhook had a failure' ELSE ' webhooks had failures' END
+                    WHEN s.retrying > 0 THEN s.retrying || CASE s.retrying WHEN 1 THEN ' webhook had a failure' ELSE ' webhooks had failures' END
                     WHEN s.late > 0 THEN 'Messages are late'
                     WHEN s.webhooks = 0 THEN 'There are no webhooks yet'
-                    WHEN worker.level = 'warn' THEN 'Sending has to wait'
+                    WHEN worker.level = 'warn' THEN worker.verdict
                     ELSE 'All is well' END;
     RETURN webhook.page_document(CASE level WHEN 'ok' THEN title ELSE verdict || ' - ' || title END, level, 'none',
         webhook.page_header('Webhooks of ' || webhook.page_name(current_database())) || '<main>'
         || '<div class="verdict ' || level || '" role="status"><strong>' || verdict || '.</strong>' || worker.words
-        || CASE WHEN s.webhooks = 0 THEN ' The function webhook.create_webhook() makes one.' ELSE '' END || E'</div>\n'
+        || CASE WHEN s.webhooks = 0 THEN ' The function webhook.create_webhook() makes one.' ELSE '' END
+        || CASE WHEN s.causes IS NULL THEN '' ELSE '<ul>' || s.causes || '</ul>' END || E'</div>\n'
         || '<dl class="tiles">' || minutes.tiles
         || webhook.page_tile('waiting', CASE WHEN s.estimated THEN '&asymp; ' ELSE '' END || webhook.page_number(s.pending))
         || webhook.page_tile('oldest waits', webhook.page_seconds(extract(epoch FROM s.oldest)::double precision),
@@ -2560,7 +2581,7 @@ BEGIN
         || webhook.page_code('Send a test request', format('SELECT webhook.test_webhook(%s);', w.id))
         || CASE WHEN w.failed > 0
                 THEN webhook.page_code('Send again what failed for good',
-                         format(E'SELECT webhook.redeliver(webhook_id, message_id) FROM webhook.undelivered\nWHERE webhook_id = %s AND state = ''failed'';', w.id)) ELSE '' END
+                                         format('SELECT webhook.redeliver_failed(%s);', w.id)) ELSE '' END
         || CASE WHEN w.active THEN webhook.page_code('Deactivate it, and buffer what comes', format('SELECT webhook.deactivate_webhook(%s, buffer_events => true);', w.id)) ELSE '' END
         || E'</section>\n';
 END
@@ -2572,10 +2593,11 @@ CREATE FUNCTION webhook.page_webhook(w record, role oid) RETURNS text
 AS $$
 DECLARE
     worker   record := webhook.page_worker(role);
-    level    text := CASE w.level WHEN 'off' THEN 'warn' ELSE w.level END;
-    verdict  text := CASE w.state WHEN 'deactivated' THEN 'It is deactivated' WHEN 'off' THEN 'It is switched off' WHEN 'failing' THEN 'It is failing'
-                                  WHEN 'unsure' THEN 'It had a failure' WHEN 'late' THEN 'Messages are late'
-                                  WHEN 'nothing yet' THEN 'Nothing has been sent yet' ELSE 'All is well' END;
+    level    text := CASE WHEN w.level = 'off' THEN 'warn' WHEN w.level = 'ok' THEN worker.level ELSE w.level END;
+    verdict  text := CASE WHEN w.state IN ('deactivated', 'off') THEN 'It is deactivated' WHEN w.state = 'failing' THEN 'It is failing'
+                          WHEN w.state = 'retrying' THEN 'It had a failure' WHEN w.state = 'late' THEN 'Messages are late'
+                          WHEN worker.level <> 'ok' THEN worker.verdict
+                          WHEN w.state = 'nothing yet' THEN 'Nothing has been sent yet' ELSE 'All is well' END;
     waiting  text := webhook.page_undelivered(w.id);
     requests text := webhook.page_requests(w.id);
     minutes  record := webhook.page_history(ARRAY[w.id], 'minute');

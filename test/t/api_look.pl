@@ -205,7 +205,8 @@ sub page_is_sound
 
 my $page = page_is_sound(sql('SELECT webhook.status_page()'), 'all webhooks');
 like($page, qr/1 webhook is deactivated/, 'X12: the page begins with what is wrong');
-like($page, qr/because all attempts failed: <bdi>HTTP status 503/, 'X12: and says why');
+like($page, qr/<ul><li><bdi>HTTP status 503<\/bdi>: <a href="\?webhook_id=$bad"><bdi>bad<\/bdi><\/a><\/li><\/ul><\/div>/, 'X12: and says why');
+like($page, qr/because all attempts failed: <bdi>HTTP status 503/, 'X12: of each webhook');
 like($page, qr/&lt;script&gt;alert\(1\)/, 'X12: names are escaped');
 $page = page_is_sound(sql("SELECT webhook.status_page($bad)"), 'one webhook');
 like($page, qr/<h2 id="requests">.*<pre tabindex="0">Status 503\n/s, 'X12: the last requests are shown in full');
@@ -214,6 +215,10 @@ page_is_sound(sql('SET ROLE other; SELECT webhook.status_page()'), 'no webhooks'
 like(sql('SET ROLE other; SELECT webhook.status_page()'), qr/There are no webhooks yet/, 'W14: other roles see no webhooks');
 like(sql("SET ROLE other; SELECT webhook.status_page($odd)"), qr/There is no such webhook/, 'W14: nor the page of one of them');
 like(sql("SET ROLE monitor; SELECT webhook.status_page($odd)"), qr/There is no such webhook/, 'W14: nor does a monitor see requests');
+
+# Looking needs no transaction id, and so no WAL.
+is((split /\n/, sql("BEGIN READ ONLY; SELECT webhook.status_page(), webhook.status_page($bad), webhook.metrics(), webhook.reactivation_page('x') \\g /dev/null
+	SELECT pg_current_xact_id_if_assigned() IS NULL; COMMIT"))[-1], 't', 'P10: looking writes nothing');
 
 # The page that the link of a notification leads to changes nothing.
 my $token = sql("SELECT token FROM webhook.notification WHERE webhook_id = $bad AND token IS NOT NULL");

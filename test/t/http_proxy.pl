@@ -1,7 +1,7 @@
 # Requests through a proxy: tinyproxy, the same behind TLS, and microsocks, all with a user and password.  What the proxy
 # does wrong is reported once and costs no attempt; what it says of a receiver is the receiver's fault.
 #
-# Mission: X7, W2, W4, W9; goals: R7.
+# Mission: X7, X11, X12, W2, W4, W9; goals: R7.
 
 use strict;
 use warnings;
@@ -191,6 +191,8 @@ sql(q{SELECT count(webhook.emit('thing.done', jsonb_build_object('n', n), 'k')) 
 $near->arrives('/near', 21, 'X7: hosts in no_proxy get their messages while the proxy is down');
 becomes("SELECT proxy_failing_since IS NOT NULL FROM webhook.stat_workers WHERE database = 'postgres'", 't', 'X7: stat_workers shows since when it is down');
 like(sql('SELECT webhook.metrics()'), qr/^webhook_proxy_failing_seconds\{database="postgres"\} [0-9.]*[1-9]/m, 'X11: the metrics how long');
+like(sql('SELECT webhook.status_page()'), qr/<strong>The proxy does not work\.<\/strong>Messages have waited for webhook\.proxy for /, 'X12: the page what is wrong');
+like(sql("SELECT webhook.status_page($direct)"), qr/<strong>The proxy does not work\./, 'X12: that of a webhook as well');
 becomes(proxy_notifications(), 1, 'X7: there is a notification');
 becomes("SELECT count(*) FROM webhook.undelivered WHERE webhook_id = $order", 20, 'X7: everything is kept');
 is(sql("SELECT COALESCE(max(attempts), 0) FROM webhook.undelivered WHERE webhook_id = $order"), 0, 'X7: without having lost an attempt');
