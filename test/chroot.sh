@@ -1,4 +1,4 @@
-# Minimal Debians made by debootstrap, and layers above them, in which things are tried as on machines of their own; sourced
+# Minimal Debian systems made by debootstrap, and layers above them, each of which is used like a separate machine; sourced
 # by test/bare and test/neighbours/run, with $directory and $logs set to where they are kept.
 #
 # What runs in a layer has processes and mounts of its own (unshare --mount --pid --fork), all of which end with it.
@@ -9,7 +9,7 @@ die()
 	exit 1
 }
 
-# Whether all that is needed is there; sets $mirror.
+# Is everything available that is needed?  Sets $mirror.
 find_mirror()
 {
 	[ "$(id -u)" = 0 ] || die "$0 must be run as root: it makes chroots."
@@ -43,7 +43,7 @@ mount_layer()
 		mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount -t tmpfs tmpfs "$root/dev/shm" &&
 		cp /etc/resolv.conf "$root/etc/" || die "a layer above $2 could not be mounted"
 	echo "127.0.0.1 localhost $(uname -n)" >"$root/etc/hosts"
-	# A mirror may stand still for some time.
+	# A mirror may not respond for some time.
 	echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/90valid"
 }
 

@@ -39,7 +39,7 @@ as_user()
 }
 
 # limited seconds command...: as the user, not longer than that.  It runs in the background, so that a signal that
-# comes meanwhile is dealt with at once.
+# arrives meanwhile is handled at once.
 limited()
 {
 	limit=$1
@@ -53,7 +53,7 @@ limited()
 	return "$1"
 }
 
-# End what limited() has started, also when it was started by a run that is dead.
+# Terminate what limited() has started, also in an earlier run that was killed.
 end_children()
 {
 	for file in "$scratch"/child.*
@@ -73,7 +73,7 @@ end_children()
 	done
 }
 
-# can_enter directory: may the user whom the server runs as?  Before there is such a user, anybody stands for it.
+# can_enter directory: may the server's user enter it?  Before there is such a user, any user is checked instead.
 can_enter()
 {
 	if [ "$user" = postgres ] && ! id postgres >/dev/null 2>&1
@@ -84,7 +84,7 @@ can_enter()
 	fi
 }
 
-# A private directory for temporary files, such as a PAM module gives to root, is of no use to the server's user.
+# A private directory for temporary files, such as a PAM module creates for root, cannot be used by the server's user.
 if ! can_enter "${TMPDIR:-/tmp}"
 then
 	say "User $user may not enter $TMPDIR; /tmp is used instead."
@@ -108,7 +108,7 @@ check_directory()
 		die "Programs cannot be run in $directory (is it mounted noexec?); set TMPDIR to another directory."
 }
 
-# claim_scratch name: what is in the place of the directory that make_scratch will make must be ours.  To be asked before
+# claim_scratch name: if the directory that make_scratch will create exists, it must be ours.  To be called before
 # anything is installed or fetched.
 claim_scratch()
 {
@@ -119,9 +119,9 @@ claim_scratch()
 		die "$scratch is in the way and is not ours; remove it or set TMPDIR."
 }
 
-# make_scratch name megabytes ["again"]: the directory $scratch with our mark, and $work in it, which belongs to the server's
-# user and which nobody else may enter: the servers there trust whoever reaches their sockets.  What an earlier run left there
-# is stopped and removed; "again" leaves the copies of PostgreSQL and the sources, and what was built of these.
+# make_scratch name megabytes ["again"]: create the directory $scratch with our mark, and $work in it, which belongs to the server's
+# user and which no other user may enter: the servers there trust whoever reaches their sockets.  What an earlier run left there
+# is stopped and removed; "again" keeps the copies of PostgreSQL and the sources, and what was built from these.
 make_scratch()
 {
 	claim_scratch "$1"
@@ -141,7 +141,7 @@ make_scratch()
 		mkdir -m 700 "$work" && chown "$user" "$work" || die "$scratch could not be made."
 }
 
-# What a build depends on besides the sources.
+# What a build depends on in addition to the sources.
 built_with()
 {
 	echo "$WEBHOOK_COPT"
@@ -178,7 +178,7 @@ stop_servers()
 	done
 }
 
-# Among the kinds of tests, or the names of them, that were asked for?  All are if none was.
+# Is it among the requested kinds or names of tests?  If none was requested, all are.
 want()
 {
 	case " ${kinds:-$1} " in
@@ -198,7 +198,7 @@ wanted()
 	return 1
 }
 
-# Run something, show what it says only when it fails.
+# Run a command, and show its output only if it fails.
 quietly()
 {
 	log=$scratch/$1.log
@@ -230,7 +230,7 @@ copy_postgres()
 		as_user mkdir -p "$prefix$directory" &&
 		as_user cp -rsf "$directory/." "$prefix$directory/" || return 1
 	done
-	# Whatever webhook the system has is not the one to be tested.
+	# A webhook that is installed in the system is not the one to be tested.
 	as_user rm -f "$prefix$("$pg_config" --pkglibdir)/webhook.so"
 	as_user find "$prefix$("$pg_config" --sharedir)/extension" -name 'webhook*' -exec rm -f {} +
 }
@@ -249,8 +249,8 @@ build_extension()
 		built_with >"$scratch/built"
 }
 
-# start_server directory port [line for postgresql.conf]...: a cluster that listens on a unix socket only.  What stands
-# in the file $TEMP_CONFIG counts as well, as it does for the clusters of the TAP tests.
+# start_server directory port [line for postgresql.conf]...: start a cluster that listens on a Unix socket only.  The settings
+# in the file $TEMP_CONFIG apply as well, as they do to the clusters of the TAP tests.
 start_server()
 {
 	data=$1

@@ -1,14 +1,14 @@
 # Finds a PostgreSQL to build with and to run; sourced by test/lib.sh and the Makefile.
 #
-# A PostgreSQL is complete if the server, the makefiles (PGXS) and the headers of one and the same release are there.
-# Debian has them in three packages, and any of them can be missing, or be there for other releases.  What is
+# A PostgreSQL is complete if the server, the makefiles (PGXS) and the headers of the same release are installed.
+# Debian has them in three packages, any of which can be missing, or installed for another release.  What is
 # missing for development need not be installed: test/bootstrap can put it into a directory of downloaded files.
 
 # The releases that the extension is built for; src/compat.h refuses newer ones.
 oldest_release=13
 newest_release=19
 
-# Where Debian and its kin have a directory for each release, and where PostgreSQL installs itself.
+# Where Debian and its derivatives have a directory for each release, and where PostgreSQL installs itself.
 postgres_homes=${postgres_homes:-/usr/lib/postgresql/* /usr/local/pgsql}
 
 # Where downloaded files are: they last from run to run until make quickstart-stop removes them.
@@ -67,9 +67,9 @@ installed_postgres()
 	done | sort -n -r -s -k 1,1 | cut -d ' ' -f 2
 }
 
-# find_postgres [build]: see use_postgres().  Takes PG_CONFIG if it is given, else the newest PostgreSQL that is complete
-# by itself, else the newest that is so with downloaded files.  If only building is asked for, there need not be a
-# server; but where one is installed, it is the one to build for.  On failure $problem says why.
+# find_postgres [build]: see use_postgres().  Takes PG_CONFIG if it is set, else the newest PostgreSQL that is complete
+# by itself, else the newest that is complete with downloaded files.  For building alone, there need not be a
+# server; but if one is installed, it is the one to build for.  On failure $problem says why.
 find_postgres()
 {
 	candidates=$(installed_postgres)

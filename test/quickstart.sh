@@ -1,5 +1,5 @@
 #!/bin/sh
-# A demonstration in a throw-away server: make quickstart, make quickstart-stop; make story tells another one and ends.
+# A demonstration in a throw-away server: make quickstart, make quickstart-stop; make story runs another one and exits.
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/test/lib.sh"
@@ -7,7 +7,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 database=conference
 port=54328
 
-# What the user types to come here.
+# The command that the user has typed.
 psql_command()
 {
 	echo "$to_user $pg_bin/psql -h $work/socket -p $port -U postgres $database" | sed 's/^ //'
@@ -30,14 +30,14 @@ indented()
 	sed 's/^/    /'
 }
 
-# A heading and the statements.
+# Print a heading and the statements.
 announce()
 {
 	say "" "$bold$1$normal" ""
 	say "$2" | indented
 }
 
-# The same, and what comes of it.
+# The same, with their results.
 show()
 {
 	announce "$1" "$2"
@@ -110,7 +110,7 @@ start_page()
 	done
 }
 
-# Wait until the receiver has so many requests.
+# Wait until the receiver has this many requests.
 wait_for_requests()
 {
 	python3 - "$receiver/_wait?count=$1&timeout=10000" <<'PYTHON' || die "no request arrived; the server's log is $work/data.log"
@@ -122,7 +122,7 @@ except urllib.error.HTTPError:
 PYTHON
 }
 
-# What the receiver wrote down, from request number $1 on; $2 is the time of the commit, for the latency.
+# Print what the receiver has recorded, from request number $1 on; $2 is the time of the commit, for the latency.
 show_requests()
 {
 	python3 - "$work/ledger" "$1" "$2" <<'PYTHON'
@@ -191,7 +191,7 @@ ROLLBACK;"
 "SELECT event, attempt, status, outcome, duration FROM webhook.get_webhook_log(1);"
 }
 
-# prepare name: a server with the extension, and a receiver.  They end with this script.  It is built to be there soon.
+# prepare name: start a server with the extension, and a receiver, which end with this script.
 prepare()
 {
 	claim_scratch "$1"
@@ -209,7 +209,7 @@ prepare()
 	start_receiver
 }
 
-# Profiles, integrations, mappings, a manual action and the API: what story.sql says, and what the receiver got.
+# Profiles, integrations, mappings, a manual action and the API: the output of story.sql, and what the receiver got.
 story()
 {
 	prepare webhook-story

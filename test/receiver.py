@@ -86,7 +86,7 @@ REASONS = {200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently
            404: "Not Found", 408: "Request Timeout", 410: "Gone", 429: "Too Many Requests",
            500: "Internal Server Error", 503: "Service Unavailable"}
 
-# Behaviours that can stand in a query string, and what their values are.
+# Behaviours that can be given in a query string, and the types of their values.
 KEYS = {"status": int, "body": str, "size": int, "location": str, "retry_after": str,
         "allowed_origin": str, "allowed_rate": str, "challenge": str, "token": int, "rotate": int, "headers": int,
         "informational": int, "delay": int, "fail": int, "refuse": str, "max_body": int, "hang": str, "drip": int, "endless": int, "gzip_bomb": int,
@@ -613,7 +613,7 @@ def end_with_stdin(loop, done):
 
 async def run(arguments):
     loop = asyncio.get_running_loop()
-    # Clients that vanish and handshakes that fail are what this program is for.
+    # Clients that disappear and handshakes that fail are expected here.
     loop.set_exception_handler(lambda loop, context: None if isinstance(context.get("exception"), OSError)
                                else loop.default_exception_handler(context))
     done = asyncio.Event()

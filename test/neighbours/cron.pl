@@ -16,7 +16,7 @@ use WebhookTest;
 my $receiver = WebhookTest::Receiver->start;
 my %nodes;
 
-# One server with each of pg_cron's two ways, and each order of the libraries.
+# One server for each of pg_cron's two modes and each order of the libraries.
 foreach my $way (qw(workers connections))
 {
 	my $node = WebhookTest::new_node($way);
@@ -62,7 +62,7 @@ foreach my $way (sort keys %nodes)
 
 		cmp_ok(scalar(@rows), '>=', 100, "W15: $way: a job has written to database $database");
 		is_deeply([ sort { $a <=> $b } @ids ], \@rows, "W1, W2: $way: database $database: the rows of jobs that succeeded arrive, once, and no others");
-		is(scalar(grep { !defined $_->{entity_id} } @bodies), @rows / 100, "W15: $way: database $database: as does what jobs emit") or note(explain($bodies[-1]));
+		is(scalar(grep { !defined $_->{entity_id} } @bodies), @rows / 100, "W15: $way: database $database: so do messages that jobs emit") or note(explain($bodies[-1]));
 	}
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM webhook.stat_workers WHERE state = 'served'}), 2, "W16: $way: both databases are served");
 	unlike(slurp_file($node->logfile), qr/(webhook|pg_cron) (worker|launcher).*exited with exit code [^01]|PANIC|TRAP/, "$way: no process has failed");

@@ -1,7 +1,7 @@
-# pgaudit, auto_explain and pg_stat_statements, loaded before and after the extension and set to write down all that they see.
+# pgaudit, auto_explain and pg_stat_statements, loaded before and after the extension and configured to record everything.
 #
-# The worker goes on, and what they write about its statements holds no secret of a webhook.  Of what a session does to a
-# webhook they write the parameters as well if they are told so, as README says; it is not told so here.
+# The worker is not affected, and what they record about its statements contains no secret of a webhook.  For statements of sessions
+# they also record the parameters if configured so, as the README says; here they are not.
 #
 # Mission: W2, W14; cases: C3.
 
@@ -16,7 +16,7 @@ my $receiver = WebhookTest::Receiver->start;
 my $node = WebhookTest::start_node('libraries', 'max_prepared_transactions = 0');
 my @secrets = ('Bearer 0123-in-a-header', 'whsec_' . 'c2VjcmV0LW9mLWEtd2ViaG9vay1pbi10ZXN0cy0x', 'another-0123-in-a-header');
 
-# They come to create_webhook() from a table, so that no statement of the test has them in its text.
+# The secrets are passed to create_webhook() from a table, so that no statement of the test contains them.
 sql(q{CREATE TABLE vault (name text, value text)});
 sql("INSERT INTO vault VALUES ('header', '$secrets[0]'), ('secret', '$secrets[1]'), ('changed', '$secrets[2]')");
 sql(q{CREATE TABLE guest (id integer PRIMARY KEY, at interval)});
@@ -44,7 +44,7 @@ foreach my $libraries ('pgaudit, auto_explain, pg_stat_statements, webhook', 'we
 {
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = '$libraries'$audit");
 	$node->restart;
-	becomes(q{SELECT state FROM webhook.stat_workers WHERE database = 'postgres'}, 'served', "C3: $libraries: the worker is there");
+	becomes(q{SELECT state FROM webhook.stat_workers WHERE database = 'postgres'}, 'served', "C3: $libraries: the worker is running");
 	sql('CREATE EXTENSION IF NOT EXISTS pgaudit; CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()');
 
 	my $log = -s $node->logfile;
@@ -55,15 +55,15 @@ foreach my $libraries ('pgaudit, auto_explain, pg_stat_statements, webhook', 'we
 	$receiver->behave($path, status => 500, times => 1);
 	$n++;
 	sql("INSERT INTO guest VALUES ($n, '1 day')");
-	ok($receiver->wait_for_count(2, $path), "C3: $libraries: a message is sent, and sent again");
+	ok($receiver->wait_for_count(2, $path), "C3: $libraries: a message is sent and retried");
 	my @requests = $receiver->requests($path);
-	is($requests[1]{body}, qq({"id":$n,"at":"1 day"}), "C3: $libraries: as it should");
+	is($requests[1]{body}, qq({"id":$n,"at":"1 day"}), "C3: $libraries: as it was written");
 	is($requests[1]{headers}{authorization}, $secrets[0], "C3: $libraries: with its header");
-	becomes('SELECT webhook.pending() = 0', 't', "C3: $libraries: and done with");
-	becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $webhook", 1, "C3: $libraries: and counted");
+	becomes('SELECT webhook.pending() = 0', 't', "C3: $libraries: nothing is pending");
+	becomes("SELECT delivered FROM webhook.stat_webhooks WHERE webhook_id = $webhook", 1, "C3: $libraries: the delivery is counted");
 	is(sql("SELECT count(*) FROM webhook.get_webhook_log($webhook)"), 2, "C3: $libraries: the log shows both attempts");
 
-	# All else in which secrets have a part
+	# Everything else that involves secrets
 	sql(qq{SELECT webhook.update_webhook($webhook, (SELECT jsonb_build_object('headers', jsonb_build_object('Authorization', value))
 		FROM vault WHERE name = 'changed'))});
 	my $secret = sql("SELECT webhook.rotate_secret($webhook)");
@@ -78,7 +78,7 @@ foreach my $libraries ('pgaudit, auto_explain, pg_stat_statements, webhook', 'we
 	sql("SELECT webhook.delete_webhook_by_id($webhook)");
 
 	my $written = substr(slurp_file($node->logfile), $log);
-	like($written, qr/AUDIT: SESSION,.*INSERT INTO guest/, "C3: $libraries: pgaudit has written down the application's statement");
+	like($written, qr/AUDIT: SESSION,.*INSERT INTO guest/, "C3: $libraries: pgaudit has logged the application's statement");
 	like($written, qr/AUDIT: SESSION,.*webhook\.webhook/, "C3: $libraries: and statements on the tables of webhooks");
 	like($written, qr/AUDIT: SESSION,.*INSERT INTO webhook\.log/, "C3: $libraries: and the worker's");
 	like($written, qr/Query Text: INSERT INTO guest/, "C3: $libraries: auto_explain, too");

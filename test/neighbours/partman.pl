@@ -1,6 +1,6 @@
-# pg_partman makes partitions of a watched table, moves rows into them and lets old ones go; its worker runs beside ours.
+# pg_partman creates partitions of a watched table, moves rows into them and removes old ones; its worker runs in the same server.
 #
-# A copy that the receiver keeps must be the table.
+# A copy kept by the receiver must equal the table.
 #
 # Mission: W2, W15; cases: C18.
 
@@ -17,7 +17,7 @@ my $node = WebhookTest::start_node('partman', "shared_preload_libraries = 'webho
 	'pg_partman_bgw.interval = 1', q{pg_partman_bgw.dbname = 'postgres'}, q{pg_partman_bgw.role = 'postgres'});
 my $partitions = q{SELECT count(*) FROM pg_inherits WHERE inhparent = 'visit'::regclass};
 
-# What a receiver has that does as it is told.
+# The copy of a receiver that applies all messages.
 sub copy
 {
 	my %copy;
@@ -44,7 +44,7 @@ sql(q{
 	SELECT partman.create_parent('public.visit', 'at', 'native', 'daily', p_premake := 2)});
 WebhookTest::create_webhook($node, app => q{'a'}, event => q{'visit.*'}, url => "'" . $receiver->url('/visit') . "'");
 
-# Rows in every partition, before and after partman's worker has made more
+# Rows in every partition, before and after partman's worker has created more
 
 my $first = sql($partitions);
 sql(q{INSERT INTO visit (at, what) SELECT now() + d * interval '1 day', 'before' FROM generate_series(-2, 2) AS d});
@@ -62,7 +62,7 @@ is_deeply(copy(), table(), 'W15: rows that move arrive');
 is(scalar(grep { /"delete"/ } $receiver->bodies('/visit')), 0, 'W15: a move is an update');
 is(sql(q{SELECT count(*) FROM ONLY visit_default}), 0, 'no row is in the default partition');
 
-# Rows out of the default partition.  partman's worker would make the same partitions meanwhile, and each wait for the other.
+# Rows moved out of the default partition.  partman's worker would create the same partitions meanwhile, and deadlock.
 
 sql(q{UPDATE partman.part_config SET automatic_maintenance = 'off'});
 becomes(q{SELECT count(*) FROM pg_stat_activity WHERE query ~ 'run_maintenance' AND state = 'active' AND pid <> pg_backend_pid()}, 0,
@@ -81,20 +81,20 @@ sub fill_default
 my $count = fill_default(1000);
 sql(q{CALL partman.partition_data_proc('public.visit')});
 is(sql(q{SELECT count(*) FROM visit_default}), 0, 'partman has moved the rows');
-is_deeply(copy(), table(), 'C18: the copy is the table also when partman moves rows');
+is_deeply(copy(), table(), 'C18: the copy equals the table also when partman moves rows');
 my @moves = map { decode_json($_) } ($receiver->bodies('/visit'))[ $count .. $receiver->count('/visit') - 1 ];
 is_deeply([ map { $_->{action_type} } sort { $a->{entity_id} <=> $b->{entity_id} } @moves ],
-	[ ('delete', 'new') x 5 ], 'C18: each is a delete and a create');
+	[ ('delete', 'new') x 5 ], 'C18: each move is a delete and a create');
 
 $count = fill_default(2000);
 sql(q{SET session_replication_role = replica; CALL partman.partition_data_proc('public.visit')});
 is(sql(q{SELECT count(*) FROM visit_default}), 0, 'partman has moved the rows under session_replication_role');
-is_deeply(copy(), table(), 'C18: the copy is the table');
+is_deeply(copy(), table(), 'C18: the copy equals the table');
 is($receiver->count('/visit'), $count, 'C18: the recipe of the README sends nothing');
 sql(q{UPDATE visit SET what = 'still watched' WHERE what = 'far away'});
-is_deeply(copy(), table(), 'W15: what has been moved is watched');
+is_deeply(copy(), table(), 'W15: moved rows are watched');
 
-# Old partitions go: detached and kept, then dropped; both are no changes of rows
+# Old partitions are detached and kept, then dropped; neither is a change of rows
 
 $count = $receiver->count('/visit');
 $first = sql($partitions);
@@ -102,12 +102,12 @@ my $oldest = sql(q{SELECT tableoid::regclass FROM visit ORDER BY at LIMIT 1});
 sql(q{UPDATE partman.part_config SET retention = '0 days', retention_keep_table = true, automatic_maintenance = 'on'});
 becomes(qq{SELECT ($partitions) < $first}, 't', q{W15: partman's worker detaches old partitions});
 is(sql(qq{SELECT count(*) FROM pg_trigger WHERE tgrelid = '$oldest'::regclass AND tgname LIKE '%webhook%'}), 0,
-	'W15: what is detached is not watched any more');
+	'W15: a detached partition is not watched any more');
 sql(qq{INSERT INTO $oldest SELECT * FROM $oldest LIMIT 0; DELETE FROM $oldest});
 WebhookTest::wait_until_delivered($node);
 is($receiver->count('/visit'), $count, 'W15: nothing is sent for it');
 sql(q{INSERT INTO visit (at, what) VALUES (now() + interval '1 day', 'last')});
-ok($receiver->wait_for(sub { grep { $_->{body} =~ /"last"/ } @_ }), 'W15: for the others it is');
+ok($receiver->wait_for(sub { grep { $_->{body} =~ /"last"/ } @_ }), 'W15: changes of the others are sent');
 unlike(slurp_file($node->logfile), qr/webhook worker.*exited with exit code|PANIC|TRAP/, 'the worker has gone on');
 
 $node->stop;

@@ -1,6 +1,6 @@
-# Failovers of a pair of servers that Patroni and etcd look after, under load: a switchover, kill -9 of the primary with its
-# Patroni, and an etcd that does not answer, for which the primary steps down.  In synchronous mode nothing that a client was told
-# to be committed is lost.
+# Failovers of a pair of servers managed by Patroni and etcd, under load: a switchover, kill -9 of the primary with its
+# Patroni, and an etcd that does not answer, so that the primary steps down.  In synchronous mode nothing that was acknowledged to a
+# client is lost.
 #
 # Mission: R2, W1, W2, W3, W16; cases: C39.
 
@@ -33,7 +33,7 @@ sub run
 	return IPC::Run::start(\@command, '<', '/dev/null', '>>', "$PostgreSQL::Test::Utils::log_path/$name.log", '2>&1');
 }
 
-# Returns when this is true.
+# Wait until this is true.
 sub wait_until
 {
 	my ($what, $condition) = @_;
@@ -85,7 +85,7 @@ sub start
 	return;
 }
 
-# Kill Patroni and its PostgreSQL, which it could else start again.
+# Kill Patroni and its PostgreSQL, which it could restart otherwise.
 sub kill9
 {
 	my ($self) = @_;
@@ -106,7 +106,7 @@ sub stop
 	return;
 }
 
-# Patroni says so as soon as it has the lock in etcd, be PostgreSQL promoted or not.
+# Patroni reports this as soon as it has the lock in etcd, whether or not PostgreSQL has been promoted.
 sub is_primary
 {
 	my ($self) = @_;
@@ -115,7 +115,7 @@ sub is_primary
 	  && $self->safe_psql('postgres', 'SELECT pg_is_in_recovery()') eq 'f';
 }
 
-# Whether Patroni has noted it as the synchronous standby, which may be promoted.
+# Whether Patroni has recorded it as the synchronous standby, which may be promoted.
 sub is_synchronous
 {
 	my ($self) = @_;
@@ -166,7 +166,7 @@ append_to_file($statements, q{WITH c AS (UPDATE item SET n = n + 1, tag = gen_ra
 	INSERT INTO ledger SELECT id, n, tag FROM c RETURNING tag;
 } x 50_000);
 
-# Sessions at the primary, one of which notes what the server has confirmed.
+# Sessions on the primary, one of which records what the server has acknowledged.
 my $writer;
 
 sub start_load
@@ -190,7 +190,7 @@ sub stop_load
 	return;
 }
 
-# After a failover, from when it began: the load ends by itself; then all is compared, and the old primary must only follow.
+# After a failover that began at a given time: the load ends by itself; then everything is compared, and the old primary must be a standby.
 sub check
 {
 	my ($title, $since) = @_;
@@ -205,7 +205,7 @@ sub check
 	$ledger->check($title, node => $primary, repeats => 1);
 	my %committed = map { $_ => 1 } split(/\n/, $primary->safe_psql('postgres', 'SELECT tag FROM ledger'));
 	my @acknowledged = split(/\n/, slurp_file($acknowledged));
-	is_deeply([ grep { !$committed{$_} } @acknowledged ], [], "R2: $title: what was acknowledged is there, and so has been sent");
+	is_deeply([ grep { !$committed{$_} } @acknowledged ], [], "R2: $title: acknowledged changes are present, and have been sent");
 	note("$title: " . @acknowledged . ' acknowledged');
 	return;
 }
@@ -236,7 +236,7 @@ check('kill -9', $since);
 $standby->start;
 follows('kill -9');
 
-# Without etcd nobody may be the primary; then either is.
+# Without etcd neither may be the primary; with it, either is.
 start_load();
 $since = time();
 $etcd->signal('STOP');

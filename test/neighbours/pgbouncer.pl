@@ -1,4 +1,4 @@
-# pgbouncer in transaction mode: transactions of many clients take turns in a few sessions, and what one sets another inherits.
+# pgbouncer in transaction mode: transactions of many clients share a few sessions, and a client inherits the settings of another.
 #
 # Mission: W1, W2, W3; cases: C13.
 
@@ -32,7 +32,7 @@ foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 	usleep(100_000);
 }
 
-# One statement, by a client of its own.
+# Run one statement, as a separate client.
 sub through
 {
 	my ($statement) = @_;
@@ -56,7 +56,7 @@ foreach my $protocol (qw(simple extended))
 	$ledger->check("pgbouncer: $protocol");
 }
 
-# One session for all: what a client sets is what the next one has
+# One session for all: a client's settings apply to the next one
 
 sql(q{
 	CREATE TABLE thing (id serial PRIMARY KEY, at timestamptz, how_long interval, ratio float8, bytes bytea);
@@ -88,7 +88,7 @@ foreach my $setting (q{DateStyle = 'German'}, q{TimeZone = 'Asia/Kathmandu'}, q{
 	through($insert);
 	arrives("SET $setting");
 }
-is(through('SHOW IntervalStyle'), 'iso_8601', 'C13: the settings have in fact been handed on');
+is(through('SHOW IntervalStyle'), 'iso_8601', 'C13: the settings have in fact been inherited');
 is(through('SELECT pg_backend_pid()'), $session, 'C13: in one session');
 
 # What is prepared by one client is executed by another, before and after the webhooks change
@@ -100,26 +100,26 @@ sql(q{SELECT webhook.update_webhook(id, '{"format": "rest"}') FROM webhook.get_w
 through('EXECUTE p');
 $n++;
 $receiver->wait_for_count($n, '/thing');
-is(($receiver->bodies('/thing'))[-1], qq({"id":$n,$expected), 'W2: a prepared statement, after the webhook has changed');
+is(($receiver->bodies('/thing'))[-1], qq({"id":$n,$expected), 'W2: a prepared statement sends messages after the webhook has changed');
 
-# A transaction that fails, one that is left open by a client that goes, a temporary table of the same name
+# A transaction that fails, one left open by a client that disconnects, a temporary table of the same name
 
 my ($out, $err);
 IPC::Run::run([ 'psql', '-XAtq', '-d', "host=$dir port=$port dbname=one" ], '<', \"BEGIN;\n$insert;\nSELECT 1/0;\n", '>', \$out, '2>', \$err);
 IPC::Run::run([ 'psql', '-XAtq', '-d', "host=$dir port=$port dbname=one" ], '<', \"BEGIN;\n$insert;\n", '>', \$out, '2>', \$err);
-is(through(q{SELECT webhook.emit('thing.last', '{}')}) =~ /^[0-9a-f-]{36}$/, 1, 'W1: emit() through the pool');
+is(through(q{SELECT webhook.emit('thing.last', '{}')}) =~ /^[0-9a-f-]{36}$/, 1, 'W1: emit() works through the pool');
 $receiver->wait_for_count($n + 1, '/thing');
 WebhookTest::wait_until_delivered($node);
 is($receiver->count('/thing'), $n + 1, 'W1: what clients leave behind is rolled back, and nothing of it is sent');
 
-# The one setting that README says stops capture is handed on as well
+# The one setting that stops capture, according to the README, is inherited as well
 
 through('SET session_replication_role = replica');
 through($insert);
 through('RESET session_replication_role');
 through($insert);
 WebhookTest::wait_until_delivered($node);
-is($receiver->count('/thing'), $n + 2, 'W2: session_replication_role of another client is the one setting that counts');
+is($receiver->count('/thing'), $n + 2, 'W2: session_replication_role of another client is the one setting that matters');
 
 $pgbouncer->signal('TERM');
 eval { $pgbouncer->finish };

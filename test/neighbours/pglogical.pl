@@ -64,7 +64,7 @@ sub applied
 	return;
 }
 
-# The trigger as it is: not for what is applied
+# The usual trigger: it does not fire for applied changes
 
 $application->safe_psql('postgres', 'INSERT INTO other VALUES (1); UPDATE item SET n = n + 1');
 applied();
@@ -73,8 +73,8 @@ $dispatcher->safe_psql('postgres', 'INSERT INTO other VALUES (1000)');
 $receiver->wait_for_count(1, '/other');
 WebhookTest::wait_until_delivered($dispatcher);
 is_deeply([ map { decode_json($_)->{entity_id} } $receiver->bodies('/other') ], [1000],
-	'W17: what is applied is not captured by the usual trigger, what the server itself writes is');
-is($receiver->count('/ledger'), 0, 'W17: nor are updates, nor what has been copied');
+	'W17: the usual trigger does not capture applied changes, but those of sessions');
+is($receiver->count('/ledger'), 0, 'W17: neither updates nor the initial copy are captured');
 
 # An ALWAYS trigger: load, with transactions of many rows, which pglogical applies in batches
 
@@ -116,7 +116,7 @@ ok($receiver->wait_for(sub { grep { $_->{body} =~ /"entity_id":10000,.*"delete"/
 WebhookTest::wait_until_delivered($dispatcher);
 is_deeply([ map { decode_json($_) } ($receiver->bodies('/other'))[ $count .. $receiver->count('/other') - 1 ] ],
 	[ map { { entity_id => $_, entity_type => 'other', action_type => 'delete' } } 2, 10000 ],
-	'W17: an INSERT of a row that is there already and equal is no message');
+	'W17: an INSERT of a row that exists already and is equal is no message');
 
 $dispatcher->stop;
 $application->stop;

@@ -1,7 +1,7 @@
 # Tables are rewritten under load: pg_repack, VACUUM FULL and CLUSTER, of the application's tables and of ours.
 #
-# pg_repack copies a table while it is written to, with a trigger that notes the changes, and swaps the files.  Our outbox is
-# written to without triggers, so it must be none of the tables that pg_repack takes.
+# pg_repack copies a table while it is written to, with a trigger that records the changes, and swaps the files.  Our outbox is
+# written to without triggers, so pg_repack must not accept it.
 #
 # Mission: W1, W2, W3, W15.
 
@@ -34,7 +34,7 @@ sub rewritten
 	return join(' ', sort grep { $after->{$_} ne $before->{$_} } keys %$after);
 }
 
-# Another receiver fails now and then, so that there are deliveries which wait.
+# Another receiver fails from time to time, so that there are waiting deliveries.
 WebhookTest::create_webhook($node, app => q{'flaky'}, event => q{'item.*'}, retry_schedule => q{array_fill('50 ms'::interval, ARRAY[32])},
 	url => "'" . $receiver->url('/flaky') . "'");
 sub wait_for_load
@@ -61,8 +61,8 @@ my $before = files();
 my ($out, $err) = run_command([ 'pg_repack', '-h', $node->host, '-p', $node->port, '-d', 'postgres' ]);
 my $rewritten = rewritten($before);
 
-like($err, qr/repacking table "webhook.delivery"/, 'W15: pg_repack takes the tables of schema webhook, too');
-unlike($err, qr/repacking table "webhook\.(outbox|cursor|ring)/, 'W2: but none that is written to without triggers');
+like($err, qr/repacking table "webhook.delivery"/, 'W15: pg_repack accepts the tables of schema webhook, too');
+unlike($err, qr/repacking table "webhook\.(outbox|cursor|ring)/, 'W2: except those that are written to without triggers');
 like($rewritten, qr/webhook\.delivery .*webhook\.webhook/, 'W15: and has rewritten them');
 unlike($err, qr/ERROR/, 'W15: without an error');
 note($err);
@@ -77,9 +77,9 @@ foreach my $statement ('VACUUM FULL item', 'CLUSTER item USING item_pkey', 'VACU
 
 $ledger->stop_load;
 cmp_ok($ledger->check('rewritten tables'), '>', 1000, 'there was load');
-is(sql(q{SELECT count(*) FROM webhook.delivery}), 0, 'W2: no delivery has failed or been forgotten');
+is(sql(q{SELECT count(*) FROM webhook.delivery}), 0, 'W2: no delivery has failed or been lost');
 my %tags = map { $_->{body} =~ /"tag":"([^"]+)/ => 1 } $receiver->requests('/flaky');
-is(scalar(keys %tags), sql('SELECT count(*) FROM ledger'), 'W2: the other receiver got all, too');
+is(scalar(keys %tags), sql('SELECT count(*) FROM ledger'), 'W2: the other receiver has got all messages, too');
 unlike(slurp_file($node->logfile), qr/webhook worker.*exited with exit code|PANIC|TRAP/, 'the worker has gone on');
 
 $node->stop;

@@ -1,6 +1,6 @@
-# Values of types that other extensions bring: PostGIS, hstore, citext, ltree and cube, as columns, ids, event UIDs and in expressions.
+# Values of types of other extensions: PostGIS, hstore, citext, ltree and cube, as columns, ids, event UIDs and in expressions.
 #
-# What is sent is the same whatever the session has set, the search path included: the extensions are in a schema of their own.
+# What is sent does not depend on the session's settings, including the search path: the extensions are in a schema of their own.
 #
 # Mission: W15; cases: C13, C14.
 
@@ -78,7 +78,7 @@ foreach my $name (sort keys %settings)
 	is(last_body(++$count), $expected, "C13: the payload is the same with: $name");
 }
 
-# What PostGIS's cast to json refuses
+# Values that PostGIS's cast to json refuses
 
 sql('UPDATE place SET outline = ' . q{'CIRCULARSTRING(0 0,1 1,2 0)'});
 $result = decode_json(last_body(++$count))->{result};
@@ -96,13 +96,13 @@ $result = decode_json(last_body(++$count))->{result};
 is_deeply($result->{outline}{coordinates}, [], 'W15: an empty geometry');
 is($result->{zone}, undef, 'W15: and NULL');
 
-# Changes that these types do not count as changes
+# Changes that are none to the operators of these types
 
 sql(q{UPDATE place SET code = 'MAIN'});
 my @last = map { decode_json($_) } last_body($count + 1), last_body($count + 2);
 $count += 2;
 is_deeply([ map { "$_->{action_type} $_->{entity_id}" } @last ], [ 'delete Main', 'new MAIN' ],
-	'W15: an id that is equal to citext alone is another one');
+	'W15: an id that is equal only by citext is another id');
 sql(q{UPDATE place SET attributes = '"b c"=>NULL, a=>1'});
 sql(q{UPDATE place SET attributes = 'a=>2'});
 is_deeply(decode_json(last_body(++$count))->{result}{attributes}, { a => '2' }, 'W15: an hstore in another order is no change');
@@ -114,7 +114,7 @@ is(decode_json(last_body(++$count))->{action_type}, 'delete', 'W15: an expressio
 sql(q{UPDATE place SET attributes = ''; UPDATE place SET path = 'Bottom.Science'; UPDATE place SET path = 'Top'});
 WebhookTest::wait_until_delivered($node);
 is_deeply([ map { decode_json($_)->{action_type} } ($receiver->bodies)[ $count .. $receiver->count - 1 ] ], [qw(new update)],
-	'W15: an event UID by a function of ltree: what belongs to another is not sent');
+	'W15: an event UID by a function of ltree; rows of other events are not sent');
 $count = $receiver->count;
 
 # As ids in several columns, with the comma that joins them
@@ -124,7 +124,7 @@ WebhookTest::create_webhook($node, app => q{'a'}, event => q{'node.*'}, url => "
 sql(q{SET search_path = ''; INSERT INTO public.node VALUES ('Top.Science', 'A, b'); UPDATE public.node SET path = 'Top.Arts'});
 ok($receiver->wait_for(sub { 3 == grep { $_->{path} =~ m{^/node/} } @_ }), 'W15: a key of ltree and citext');
 is_deeply([ map { my $body = decode_json($_->{body}); "$body->{action_type} $body->{entity_id}" } grep { $_->{path} =~ m{^/node/} } $receiver->requests ],
-	[ 'new Top.Science,A\\, b', 'delete Top.Science,A\\, b', 'new Top.Arts,A\\, b' ], 'W15: is joined, and followed');
+	[ 'new Top.Science,A\\, b', 'delete Top.Science,A\\, b', 'new Top.Arts,A\\, b' ], 'W15: is joined to an id, and its row is found');
 $count += 3;
 
 # In a filter and a payload function
