@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * activity.c
- *		How attempts ended and how long they took, since this was last recorded.
+ *		Counts of attempts by outcome and duration, not recorded yet.
  *
  * Most endpoints are idle most of the time, so these counts are allocated for those
- * that have something to record.  As other statistics, they are malloc'd because
- * they outlive everything.
+ * that have something to record.  Like the other statistics of an endpoint they are
+ * malloc'd, since they belong to no memory context that is ever reset.  attempt_log.c
+ * counts, records and frees them.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * activity.h
- *		How attempts ended and how long they took, since this was last recorded.
+ *		Counts of attempts by outcome and duration, not recorded yet.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,7 +11,7 @@
 #include "http/http.h"
 #include "pure/histogram.h"
 
-/* Outcomes that are counted: all but those of handshakes. */
+/* Outcomes that are counted.  Those after HTTP_INVALID are not about attempts to deliver. */
 #define ACTIVITY_OUTCOMES	(HTTP_INVALID + 1)
 
 typedef struct Activity
@@ -23,15 +23,20 @@ typedef struct Activity
 	int64		latency_us;
 } Activity;
 
-/* The next two allocate what *activity points to if it is NULL. */
+/*
+ * Count an attempt, or the delivery of some messages.  If *activity is NULL, it is
+ * allocated; raises an error if out of memory.  No transaction is required.
+ */
 extern void activity_attempt(Activity **activity, HttpOutcome outcome, int64 duration_us);
 extern void activity_delivery(Activity **activity, int64 latency_us, int messages);
 
-/* Both may be NULL. */
+/* Add the counts of other, which may be NULL, to *activity, in the same way. */
 extern void activity_add(Activity **activity, const Activity *other);
+
+/* Free *activity, unless it is NULL, and set it to NULL. */
 extern void activity_free(Activity **activity);
 
-/* Counts as bigint[], without the zeros at its end. */
+/* The counts as bigint[], palloc'd, without trailing zeros. */
 extern Datum activity_array(const int64 *counts, int n);
 
 #endif							/* WEBHOOK_ACTIVITY_H */

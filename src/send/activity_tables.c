@@ -5,21 +5,21 @@
  *
  * The counters of a webhook only grow.  Its history is what they were at the end of
  * each minute, and of each hour, in which anything was recorded; readers subtract
- * (webhook.activity).  A row is written when counters are recorded for the first time in a later minute, with the
- * newest row of webhook.health, which has been there through crashes and restarts.
- * So the history needs no memory and no timer, each minute has at most one row, and
- * without activity nothing is written.  If rows are missing, minutes merge, and no
- * counts are lost.
+ * (webhook.activity).  A row is written when counters are recorded for the first time
+ * in a later minute, from the newest row of webhook.health, which survives crashes and
+ * restarts.  So the history needs no memory and no timer, each minute has at most one
+ * row, and without activity nothing is written.  If rows are missing, minutes merge,
+ * and no counts are lost.
  *
  * A row can be subtracted from if its predecessor is there.  That was written in
  * the minute that the row describes, so it is there as long as all is that was
  * written since the beginning of the time that is shown.
  *
  * There are two tables for each unit, as for the log (log_tables.c), but nothing need be
- * copied: when all rows of the current one were written before the time that is shown
- * begins, those of the other one are even older.  Then that is truncated and becomes
- * the current one.  Which one is current is found out by comparing the times of
- * their first rows: rows are only added, so they are in the order in which they were written.
+ * copied: once the first row of the current one is older than what is shown, all rows
+ * of the other one are.  Then that one is truncated and becomes the current one.
+ * Which one is current is not stored, but follows from the times of their first rows:
+ * rows are only added, so a scan returns them in the order in which they were written.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,7 +37,7 @@
 #include "base/spi_statement.h"
 #include "send/activity_tables.h"
 
-/* If many thousand webhooks are busy, minutes merge as soon as a table has this size, in bytes. */
+/* A table of this size, in bytes, gets no more rows; minutes merge then.  It takes many thousand busy webhooks. */
 #define TABLE_MAX		(128 * 1024 * 1024)
 
 typedef struct ActivityPair
@@ -80,8 +80,8 @@ static ActivityPair activity_tables_pairs[] = {
 static bool activity_tables_known = false;	/* which ones are current */
 static TimestampTz activity_tables_written = 0; /* the minute in which the
 												 * last row was written */
-static TimestampTz activity_tables_turned = 0;	/* the same when it was last
-												 * looked at */
+static TimestampTz activity_tables_turned = 0;	/* its value at the last check
+												 * of the tables */
 
 
 /* Times before 2000 are negative. */
@@ -99,7 +99,7 @@ activity_tables_minute(TimestampTz now)
 	return activity_tables_begin(now, SECS_PER_MINUTE * USECS_PER_SEC);
 }
 
-/* When was the first row written?  DT_NOEND: there is none. */
+/* When the first row was written; DT_NOEND if there is none. */
 static TimestampTz
 activity_tables_first(ActivityPair *pair, int i)
 {

@@ -3,7 +3,8 @@
  * activity_tables.h
  *		The tables with the activity of each webhook by minutes and by hours.
  *
- * All functions must be called in the worker's transaction, with SPI connected.
+ * All functions except activity_tables_minute() must be called in the worker's
+ * transaction, with SPI connected.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,17 +13,20 @@
 
 #include "datatype/timestamp.h"
 
-/* The beginning of a minute: times of recorded activity are as exact as that. */
+/* The beginning of the minute, which is the resolution of recorded times. */
 extern TimestampTz activity_tables_minute(TimestampTz now);
 
 /*
- * Counters of a webhook are about to be recorded in this minute: copy the newest
- * ones, which were recorded in the minute before, to the tables, if that was an earlier minute or hour.
- * 0: it is not known when that was.
+ * Must be called before counters of a webhook are recorded for this minute.  Its
+ * newest counters were recorded for minute "before", which is 0 if unknown.  If they
+ * are the last ones of their minute, or hour, they are copied to its table.
  */
 extern void activity_tables_copy(int64 webhook_id, TimestampTz before, TimestampTz minute);
 
-/* If what a table holds is old enough, change to the other one of its pair. */
+/*
+ * Where all of a pair's other table is outdated, truncate that and make it the
+ * current one, unless another session is using it.
+ */
 extern void activity_tables_turn(TimestampTz now);
 
 #endif							/* WEBHOOK_ACTIVITY_TABLES_H */

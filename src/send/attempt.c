@@ -1,9 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * attempt.c
- *		One attempt to deliver: how it begins, and what became of it.
+ *		Attempts to deliver: start requests, and act on their results.
  *
- * What follows from its result is decided by result.c and applied here.
+ * attempt_send() takes endpoints from the scheduler in turn, builds a request for the
+ * first ready delivery, or for a batch, and passes it to libcurl.  attempt_results()
+ * takes what has finished.  result.c decides what follows for the delivery, its order
+ * key and its endpoint; that is put into effect here.
+ *
+ * Both run between transactions.  What must be stored is listed (spill.c) and written
+ * with the next one, together with the position.  If the process dies before that,
+ * the attempt is made again.
  *
  * An endpoint with a handshake (handshake.h) is asked for permission when its
  * first delivery is ready.  That delivery waits for the answer and is then
@@ -13,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "lib/ilist.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -95,7 +103,7 @@ attempt_describe(const Delivery *delivery, const HttpResult *result, TimestampTz
 	return described;
 }
 
-/* A delivery that must be retried blocks its key until then: later ones with that key are stored as well. */
+/* A delivery that must be retried blocks its key until then: later ones with that key are stored, too. */
 static void
 attempt_block_key(Delivery *delivery)
 {
@@ -173,7 +181,7 @@ attempt_settle_endpoint(Endpoint *endpoint, ResultEndpoint result)
 	}
 }
 
-/* All deliveries of the request, or one that has none. */
+/* Settle all deliveries of the request, or the one that has no request. */
 static void
 attempt_settle_deliveries(Delivery *delivery, const ResultDecision *decision, const HttpResult *result, TimestampTz now)
 {
@@ -233,7 +241,7 @@ attempt_end(Delivery *delivery, const HttpResult *result, TimestampTz now)
 	attempt_settle_endpoint(endpoint, decision.endpoint);
 }
 
-/* Note in the log that the receiver has asked for a longer delay than it gets. */
+/* Show in the log that the receiver has asked for a longer delay than is granted. */
 static void
 attempt_note_long_wait(HttpResult *result, TimestampTz now)
 {
@@ -268,7 +276,7 @@ attempt_answered(Delivery *delivery, HttpResult *result, TimestampTz now)
 	scheduler_enter(endpoint);
 }
 
-/* Of a delivery, or a request for an access token. */
+/* Take the result of a delivery's request, or of one for an access token. */
 static void
 attempt_take_result(HttpResult *result, TimestampTz now)
 {
@@ -285,6 +293,7 @@ attempt_results(TimestampTz now)
 {
 	HttpResult	result;
 
+	Assert(!IsTransactionState());
 	while (http_result(attempt_http, &result))
 	{
 		if (result.owner != NULL)
@@ -475,6 +484,7 @@ attempt_send(TimestampTz now)
 {
 	Endpoint   *endpoint;
 
+	Assert(!IsTransactionState());
 	egress_probe(now);
 
 	/* Tokens first: deliveries may take all connections. */

@@ -3,16 +3,19 @@
  * attempt_log.c
  *		The log of attempts: the last ten requests of each webhook, and counters.
  *
- * Attempts are noted in memory and written now and then, so that a webhook
+ * Attempts are noted in memory and written from time to time, so that a webhook
  * with ten thousand requests a second costs ten rows a second, not ten
- * thousand: of the attempts since the last write only the last ten are kept
- * (log_tables.c stores them).  Nothing is sent while they are written, so it is done
- * in slices, with pauses: a thousand busy webhooks have ten thousand rows.
+ * thousand: only the last ten attempts since the last write are remembered
+ * (log_tables.c stores them).  Nothing is sent while they are written, so that is done
+ * in slices, with pauses: a thousand busy webhooks have ten thousand rows.  A crash
+ * loses what has not been written.
  *
  * A few are written at once, with the position, so that a session that waits
  * until nothing is pending finds them in the log.  When many webhooks have
  * entries, or bodies are large, they are written before they take more than
  * LOG_MEMORY.
+ *
+ * Rows of a webhook are written under its lock, since sessions reset counters.
  *
  *-------------------------------------------------------------------------
  */
@@ -95,13 +98,13 @@ static dlist_head attempt_log_failing = DLIST_STATIC_INIT(attempt_log_failing);
 
 /* Times here are in microseconds, by a monotonic clock. */
 static int	attempt_log_entries = 0;	/* to be written */
-static int	attempt_log_prompt_left = 0;	/* of this second's */
+static int	attempt_log_prompt_left = 0;	/* of this second's PROMPT_ENTRIES */
 static int64 attempt_log_prompt_since = 0;
 static int64 attempt_log_last_slice = 0;
 static uint64 attempt_log_delivered = 0;
 static uint64 attempt_log_given_up = 0;
 
-/* What all endpoints together have done, so that a view of all need not add up a thousand histories. */
+/* The sums over all endpoints, so that a view of them need not add up a thousand histories. */
 static Endpoint attempt_log_all = {.id = LOG_TABLES_ALL};
 
 
@@ -148,7 +151,7 @@ attempt_log_release(Endpoint *endpoint)
 	endpoint->stats.nlog = 0;
 }
 
-/* What the log shows of a text of this length. */
+/* How much of a text of this length the log shows. */
 static size_t
 attempt_log_shown_len(size_t len)
 {
@@ -163,7 +166,7 @@ attempt_log_put(char *end, const char *data, size_t len)
 	return end + len;
 }
 
-/* The same for header lines, without carriage returns, because people read the log. */
+/* The same for header lines, without carriage returns, since the log is for human readers. */
 static char *
 attempt_log_put_lines(char *end, const char *data, size_t len)
 {
@@ -206,14 +209,14 @@ attempt_log_messages(const Request *request)
 	return request != NULL ? request->ndeliveries : 1;
 }
 
-/* Is the failed request one for a token?  Then its contents are not shown. */
+/* Was it a request for a token that failed?  Then its contents are not shown. */
 static bool
 attempt_log_asks_token(const Delivery *delivery)
 {
 	return delivery->attempt.question == QUESTION_TOKEN && delivery->endpoint->config.token != NULL;
 }
 
-/* Request NULL: it could not be built, or was one for a token. */
+/* request is NULL if it could not be built, or was one for a token. */
 static LogEntry *
 attempt_log_create_entry(const Delivery *delivery, const Request *request, const HttpResult *result)
 {
@@ -498,7 +501,7 @@ attempt_log_set_activity(Datum *values, char *nulls, const Activity *activity)
 	values[HEALTH_PARAM_LATENCIES] = activity_array(activity->latencies, HISTOGRAM_BUCKETS);
 }
 
-/* Note what is about to be recorded of one endpoint for all of them. */
+/* Add what is about to be recorded for one endpoint to the sums. */
 static void
 attempt_log_add_to_all(const EndpointStats *stats)
 {

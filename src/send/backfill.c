@@ -15,9 +15,13 @@
  * A webhook that is failing, limited to a rate or slow holds up its own backfills only.
  *
  * Before the first step all transactions must end that write to the table and may not have
- * noticed the webhook: what they insert might be behind the position when it is
- * committed.  They have a lock on the table, so it is enough to find out who has
- * one, once the webhook's configuration has been announced to all.
+ * noticed the webhook: the position might have passed what they insert by the time it is
+ * committed.  They hold a lock on the table, so it is enough to find the holders of such
+ * locks once the webhook's configuration has been announced to all.
+ *
+ * An error aborts the step and is the job's alone: it is tried again if the error may go
+ * away, else the job has failed.  If the extension has been dropped or changed, the
+ * process exits.
  *
  *-------------------------------------------------------------------------
  */
@@ -84,7 +88,8 @@ typedef struct BackfillRun
 	bool		begun;			/* have the writers ended that may not know
 								 * the webhook? */
 	bool		waits;			/* for them */
-	bool		anew;			/* ... since messages have been dropped */
+	bool		anew;			/* the walk has begun again, since messages
+								 * have been dropped */
 	List	   *writers;		/* VirtualTransactionId * */
 	int			rows;			/* of the next step */
 	int			max_queued;		/* messages that the worker has read and not
@@ -102,7 +107,7 @@ static int64 backfill_last_id = 0;	/* the latest message that has been
 
 /* ---------- transactions ---------- */
 
-/* False: exit, the extension is gone or has been changed. */
+/* Returns false, without a transaction, if the extension has been dropped or changed. */
 static bool
 backfill_begin(void)
 {
@@ -141,7 +146,7 @@ backfill_abort(void)
 
 /* ---------- the writers that may not know the webhook ---------- */
 
-/* Add those that have a lock on this table. */
+/* Add the holders of locks on this table. */
 static void
 backfill_find_writers(BackfillRun *run, Oid relid)
 {
@@ -262,7 +267,7 @@ backfill_wait_for(BackfillRun *run, const char *phase, const char *error)
 	run->due_at = TimestampTzPlusMilliseconds(clock_now(), RETRY_MS);
 }
 
-/* The job's next step, in a transaction.  False: abort that. */
+/* Carry out the job's next step.  Returns false if the transaction must be aborted. */
 static bool
 backfill_step_job(BackfillRun *run)
 {
@@ -279,7 +284,7 @@ backfill_step_job(BackfillRun *run)
 	run->max_queued = MAX_QUEUED + job.batch_size;
 	if (job.dropped)
 	{
-		/* Begin anew. */
+		/* Begin the walk again. */
 		job.position = NULL;
 		job.rows_sent = 0;
 		if (!run->anew)
@@ -308,14 +313,14 @@ backfill_step_job(BackfillRun *run)
 	return true;
 }
 
-/* Do applications that write to the table cause it? */
+/* Can applications that write to the table cause this error? */
 static bool
 backfill_error_is_expected(int sqlstate)
 {
 	return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TRANSACTION_ROLLBACK;
 }
 
-/* Does the error go away by itself? */
+/* May the error go away by itself? */
 static bool
 backfill_error_is_transient(int sqlstate)
 {
@@ -325,7 +330,7 @@ backfill_error_is_transient(int sqlstate)
 		category == ERRCODE_OPERATOR_INTERVENTION;
 }
 
-/* After an error: what becomes of the job. */
+/* Retry the job after an error, or let it fail. */
 static void
 backfill_take_error(BackfillRun *run, const ErrorData *error, bool timed_out)
 {

@@ -4,13 +4,17 @@
  *		Deliveries that share a request.
  *
  * A batch takes what is ready when its endpoint may send, in the order of the
- * log.  With order keys, what is held behind one of its deliveries may follow it
- * in the same batch; the last one of a key then is its holder.  So a key is
- * still in one request at a time, and what follows goes on when that has ended.
+ * log.  Deliveries held by the key of one of them may follow it in the same batch; the
+ * last one of a key is its holder then.  So a key is still in one request at a time,
+ * and the next delivery with it goes on when that request has ended.
  *
  * All deliveries in a batch have made the same number of attempts, so a result
  * means the same for each of them.  If a batch fails, only the first delivery of
  * a key is due for a retry, the others wait for it.
+ *
+ * attempt.c calls batch_choose(), builds the request, which takes as many of the
+ * messages as fit, and then calls batch_start().  Until then the chosen deliveries
+ * remain where they are, so a request that cannot be built changes nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,9 +55,8 @@ batch_may_share(const Delivery *first, const Delivery *delivery)
 }
 
 /*
- * How many deliveries may share the next request?  A receiver that hangs keeps
- * all that has been sent to it in memory, so there is a limit on that, and
- * few are sent to one that may not work.
+ * How many deliveries may share the next request.  While a receiver hangs, what was
+ * sent to it remains in memory, so one that may not work gets few.
  */
 static int
 batch_room(const Delivery *first)
@@ -71,8 +74,8 @@ batch_room(const Delivery *first)
 }
 
 /*
- * Add a ready delivery, and what is held behind it as far as that may share its
- * request.  What its transform has dropped has no place in the order.
+ * Add a ready delivery, and those held by its key as far as they may share the
+ * request.  One that its transform has dropped has no place in the order.
  */
 static int
 batch_add_key(Delivery **deliveries, int n, int max, Delivery *delivery)

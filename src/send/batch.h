@@ -19,21 +19,29 @@ typedef struct Batch
 } Batch;
 
 /*
- * Choose deliveries for one request with this one, which is ready: it alone if
- * its endpoint has no batches.  In the current memory context.
+ * Choose the deliveries that share a request with this one, which must be ready; it
+ * alone if its endpoint has no batches.  Held deliveries that their transform has
+ * dropped are finished.  The result is allocated in the current memory context and
+ * refers to the deliveries.
  */
 extern void batch_choose(Batch *batch, Delivery *delivery);
 
-/* The request has been built from the first messages of the batch: it is sent for their deliveries, now. */
+/*
+ * The request has been built from the first content.n messages of the batch.  Their
+ * deliveries enter PHASE_SENDING; the last one of each key becomes its holder.
+ */
 extern void batch_start(const Batch *batch, Request *request, TimestampTz now);
 
-/* The same deliveries are to be sent again, in their order. */
+/*
+ * The request has ended: queue its deliveries again, in their order, before all
+ * others of the endpoint.  The first one of each key becomes its holder.  The caller
+ * releases the request.
+ */
 extern void batch_send_again(const Request *request);
 
 /*
- * The receiver has refused a request: send its deliveries again before all
- * others, in smaller batches.  too_large: it is the size that was refused;
- * otherwise one of the messages may be at fault.
+ * The same for smaller batches, since the receiver has refused the request.  If
+ * too_large, it was its size; otherwise one of the messages may be at fault.
  */
 extern void batch_split(const Request *request, bool too_large);
 

@@ -5,9 +5,9 @@
  *
  * A webhook gets a notification a moment after its first message has failed, and
  * then at most one in each DEAD_LETTER_WINDOW, with the number of messages.  What has
- * been reported is seen from the notifications, and what has not from the delivery
- * table, so that a restart neither loses nor repeats anything.  The response is
- * remembered in memory only.
+ * been reported follows from the notifications, and what has not from the delivery
+ * table, so a restart neither loses nor repeats a notification.  Only the response of
+ * the last message is held in memory, and missing in the notification after a restart.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,7 +29,7 @@
 /* When to try again if the notifications are locked. */
 #define DEAD_LETTER_AGAIN_MS	1000
 
-/* How much of a response is reported, and of how many webhooks it is remembered. */
+/* Maximum length of a reported response, and number of webhooks for which it is remembered. */
 #define DEAD_LETTER_ANSWER_MAX	1000
 #define DEAD_LETTER_ANSWERS		1000
 
@@ -47,7 +47,7 @@ typedef struct DeadLetters
 static MemoryContext dead_letter_context;
 static List *dead_letter_list = NIL;	/* of DeadLetters */
 
-/* Have those been found that were left by the process before us? */
+/* Have the unreported failures of earlier processes been found? */
 static bool dead_letter_started = false;
 
 static SpiStatement dead_letter_unreported_statement = {

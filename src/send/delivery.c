@@ -4,13 +4,19 @@
  *		One message for one webhook, in the worker's memory.
  *
  * A delivery is in one phase at a time (phase.h), and in the list of that phase.
- * delivery_enter() is the only function that moves it.  It keeps all counters,
+ * delivery_enter() is the only function that moves it.  It updates all counters,
  * so they agree with the lists whatever the callers do.
+ *
+ * A delivery is created by dispatch.c, or restored from a row or from the history.
+ * queue.c takes it from there; spill.c ends it when it is finished or stored, and
+ * replay.c when its replay ends.  Deliveries refer to their message; with the last
+ * reference the cursor can pass it.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "common/hashfn.h"
 #include "lib/ilist.h"
 #include "utils/hsearch.h"
@@ -38,8 +44,8 @@ static HTAB *delivery_rows;		/* of DeliveryId: those that have a row */
 static dlist_head delivery_preparing_list = DLIST_STATIC_INIT(delivery_preparing_list);
 static dlist_head delivery_ahead_list = DLIST_STATIC_INIT(delivery_ahead_list);
 static int	delivery_count = 0;
-static int	delivery_slow_members = 0;	/* in slow requests, beside their
-										 * first ones */
+static int	delivery_slow_members = 0;	/* in slow requests, without the first
+										 * of each */
 static Size delivery_bytes = 0; /* delivery_own_size() of all */
 static int64 delivery_finished_id = 0;
 
@@ -226,6 +232,7 @@ delivery_recheck(Delivery *delivery)
 	bool		unknown;
 	const char *problem;
 
+	Assert(IsTransactionState());
 	if (!OidIsValid(delivery->message->relation))
 		return;
 	problem = withheld_reason(delivery->endpoint->config.owner, delivery->message, &unknown);
@@ -304,6 +311,7 @@ delivery_forget(Delivery *delivery)
 {
 	Endpoint   *endpoint = delivery->endpoint;
 
+	Assert(delivery->key == NULL);
 	delivery_enter(delivery, PHASE_GONE);
 	delivery_finished_id = Max(delivery_finished_id, delivery->message->id);
 	if (delivery->row.exists)

@@ -61,9 +61,9 @@ typedef struct Delivery
 								 * released, or left to another one in the
 								 * same request */
 
-	int			batch_max;		/* at most so many, all with this limit, share
-								 * its request; 0: as many as the endpoint
-								 * allows */
+	int			batch_max;		/* at most this many, all with the same limit,
+								 * share its request; 0: as many as the
+								 * endpoint allows */
 
 	bool		authorized_again;	/* this attempt is made again, as the
 									 * receiver refused its access token */
@@ -106,7 +106,7 @@ typedef struct Delivery
 		char	   *faults;		/* what does not fit the form, or NULL */
 	}			prepared;
 
-	bool		prepare_ahead;	/* it is to be prepared while it is held */
+	bool		prepare_ahead;	/* it will be prepared while it is held */
 	dlist_node	ahead_node;		/* among those */
 	dlist_node	phase_node;		/* in the list of its phase */
 	dlist_node	write_node;		/* among those to be written */
@@ -114,52 +114,64 @@ typedef struct Delivery
 	dlist_node	message_node;	/* in message->deliveries */
 } Delivery;
 
+/* Must be called once, before the others.  The context is that of all deliveries. */
 extern void delivery_init(MemoryContext context);
 
+/* The order key of this message for the endpoint; 0 if it may be sent in any order. */
 extern int64 delivery_order_key(const Endpoint *endpoint, const Message *message);
 
-/* A delivery of a message, in PHASE_NEW. */
+/*
+ * A new delivery, in PHASE_NEW, with a reference to the message.  Checks whether the
+ * owner may be sent that.  Requires a transaction.
+ */
 extern Delivery *delivery_create(Message *message, Endpoint *endpoint, int64 order_key);
 
-/* The same for a row that has been read: the message is the delivery's from now on. */
+/* The same for a row that has been read.  Takes over the message. */
 extern Delivery *delivery_restore(Message *message, Endpoint *endpoint, int64 order_key, int attempts);
 
 /*
  * Change to another phase: leave the list of the old one, enter that of the
- * new one, keep the counters.  Nothing else changes delivery->phase.
+ * new one, update the counters.  Nothing else changes delivery->phase.  Raises an
+ * error if the phase cannot follow.
  */
 extern void delivery_enter(Delivery *delivery, DeliveryPhase phase);
 
-/* Its request, which it may share with others, takes long. */
+/* The request of this delivery, and of those that share it, takes long. */
 extern void delivery_mark_slow(Delivery *delivery);
 
 /*
  * Have a held delivery prepared before its key is free, so that it can follow
- * the holder in the same batch; or not, or no longer.
+ * the holder in the same batch; or cancel that, if it was requested.
  */
 extern void delivery_prepare_ahead(Delivery *delivery);
 extern void delivery_leave_ahead(Delivery *delivery);
 
-/* End a delivery in any phase that allows it, and free it. */
+/*
+ * End a delivery that has released its key, and free it.  Its row, if any, is not
+ * touched and may be read again.
+ */
 extern void delivery_forget(Delivery *delivery);
 
 /* Give a delivery a message of its own, so that the cursor can move on. */
 extern void delivery_detach(Delivery *delivery);
 
-/* Drop one reference to a message, held by a delivery or by its creator. */
+/*
+ * Drop a reference to a message, held by a delivery or by its creator.  With the last
+ * one, the cursor finishes the message; one that was read from a table is freed.
+ */
 extern void delivery_release_message(Message *message);
 
-/* The delivery was the probe of a failing endpoint, and has shown what it can. */
+/* If the delivery was the probe of a failing endpoint, it no longer is: plan the next one. */
 extern void delivery_end_probe(Delivery *delivery);
 
-/* Privileges have changed: check again what may not be sent any more.  In a transaction. */
+/* Check all deliveries again, because privileges have changed.  Requires a transaction. */
 extern void delivery_check_access(void);
 
-/* Deliveries in PHASE_PREPARING, the longest waiting first. */
+/* Deliveries in PHASE_PREPARING, and those to be prepared while they are held, the longest waiting first. */
 extern dlist_head *delivery_preparing(void);
 extern dlist_head *delivery_preparing_ahead(void);
 
-/* Which deliveries in memory have a row, or had one that is still to be deleted: those rows must not be read. */
+/* Rows that must not be read: those of deliveries in memory, and those that are still to be deleted. */
 extern bool delivery_has_row(int64 webhook_id, int64 id);
 extern void delivery_note_row(int64 webhook_id, int64 id);
 extern void delivery_forget_row(int64 webhook_id, int64 id);

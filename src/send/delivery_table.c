@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/spi_statement.h"
+#include "base/webhook_lock.h"
 #include "send/delivery_table.h"
 
 
@@ -83,8 +84,8 @@ static SpiStatement delivery_table_delete_statement = {
 };
 
 /*
- * An old snapshot keeps deleted rows.  Where a scan would begin with the same
- * ones again and again, it begins after what is known to have been processed.
+ * Deleted rows remain while an old snapshot exists.  Where a scan would pass over the
+ * same ones again and again, it begins after what is known to have been processed.
  */
 static SpiStatement delivery_table_expired_statement = {
 	"SELECT webhook_id, id, failed_at FROM webhook.delivery WHERE state = 'failed' AND failed_at >= $1 AND failed_at <= $2"
@@ -229,6 +230,7 @@ delivery_table_update(const Delivery *delivery)
 	Datum		values[7];
 	char		nulls[8] = "       ";
 
+	Assert(webhook_lock_is_held(delivery->endpoint->id));
 	values[0] = Int64GetDatum(delivery->endpoint->id);
 	values[1] = Int64GetDatum(delivery->message->id);
 	values[2] = Int32GetDatum(delivery->attempts);
@@ -285,6 +287,7 @@ delivery_table_delete(int64 webhook_id, int64 id)
 {
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
 
+	Assert(webhook_lock_is_held(webhook_id));
 	spi_statement_execute(&delivery_table_delete_statement, values, NULL);
 }
 
@@ -309,6 +312,7 @@ delivery_table_delete_failed(int64 webhook_id, int64 id)
 {
 	Datum		values[2] = {Int64GetDatum(webhook_id), Int64GetDatum(id)};
 
+	Assert(webhook_lock_is_held(webhook_id));
 	return spi_statement_execute(&delivery_table_delete_failed_statement, values, NULL) > 0;
 }
 
@@ -342,6 +346,7 @@ delivery_table_retry_forbidden(int64 webhook_id, TimestampTz now)
 {
 	Datum		values[] = {TimestampTzGetDatum(now), Int64GetDatum(webhook_id)};
 
+	Assert(webhook_lock_is_held(webhook_id));
 	spi_statement_execute(&delivery_table_retry_forbidden_statement, values, NULL);
 }
 
@@ -350,6 +355,7 @@ delivery_table_delete_all(int64 webhook_id)
 {
 	Datum		values[1] = {Int64GetDatum(webhook_id)};
 
+	Assert(webhook_lock_is_held(webhook_id));
 	spi_statement_execute(&delivery_table_delete_all_statement, values, NULL);
 }
 
@@ -370,7 +376,7 @@ delivery_table_last_id(void)
 	return DatumGetInt64(spi_statement_value(0, 1, &isnull));
 }
 
-/* Turn rows of the last result into messages, until they exceed READ_BYTES; returns their number. */
+/* Convert rows of the last result, until they exceed READ_BYTES.  Returns their number. */
 static int
 delivery_table_take_rows(uint64 n, MemoryContext context, StoredDelivery *result)
 {
@@ -471,6 +477,7 @@ delivery_table_suspend(int64 webhook_id)
 {
 	Datum		values[1] = {Int64GetDatum(webhook_id)};
 
+	Assert(webhook_lock_is_held(webhook_id));
 	spi_statement_execute(&delivery_table_suspend_statement, values, NULL);
 }
 
@@ -479,6 +486,7 @@ delivery_table_drop(int64 webhook_id)
 {
 	Datum		values[1] = {Int64GetDatum(webhook_id)};
 
+	Assert(webhook_lock_is_held(webhook_id));
 	return (int64) spi_statement_execute(&delivery_table_drop_statement, values, NULL);
 }
 

@@ -4,8 +4,8 @@
  *		From a message to its deliveries.
  *
  * A new delivery is queued for sending, or goes to the delivery table at once if
- * something precedes it there.  What is held up for long in memory is
- * written there as well.
+ * something precedes it there.  What is held up in memory for long is written
+ * there, too, so that one slow endpoint does not keep the cursor from moving on.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,11 +32,11 @@
 /* What a slow endpoint has held up for this long is stored. */
 #define HELD_UP_MS			300
 
-/* How long to wait before looking again at what is overdue, but not its endpoint's fault. */
+/* Interval of checks of a message that is overdue, but not because of an endpoint. */
 #define LOOK_AGAIN_MS		20
 
 
-/* A message for a deactivated webhook: buffered, if it is recent enough. */
+/* Buffer a message for a deactivated webhook, if it is recent enough. */
 static void
 dispatch_to_inactive(Message *message, Endpoint *endpoint)
 {
@@ -50,7 +50,7 @@ dispatch_to_inactive(Message *message, Endpoint *endpoint)
 		attempt_log_dropped(endpoint);
 }
 
-/* Make the delivery of a message to one webhook. */
+/* Create the delivery of a message to one webhook, unless it must not be sent. */
 static void
 dispatch_to(Message *message, Endpoint *endpoint)
 {
@@ -78,8 +78,8 @@ dispatch_to(Message *message, Endpoint *endpoint)
 	order_key = delivery_order_key(endpoint, message);
 
 	/*
-	 * A crash can leave an endpoint failing whose last row has gone: now
-	 * there is something to try it with.
+	 * After a crash an endpoint may be failing without any row left to probe
+	 * it with; now there is one.
 	 */
 	if (endpoint->state.health.failing && !endpoint->state.in_probe_queue)
 		probe_plan(endpoint);
@@ -126,7 +126,7 @@ dispatch_is_held_up(const Delivery *delivery, TimestampTz now)
 		endpoint->queue.in_flight >= scheduler_allowed(endpoint);
 }
 
-/* A delivery that has held up the oldest message for long, or NULL. */
+/* A delivery that has held up the oldest message for HELD_UP_MS, or NULL. */
 static Delivery *
 dispatch_find_held_up(TimestampTz now)
 {
@@ -179,7 +179,10 @@ dispatch_refresh_endpoint(Endpoint *endpoint)
 	bool		was_active = endpoint->config.seen.active;
 	TimestampTz updated_at = endpoint->config.seen.updated_at;
 
-	/* It may have been reloaded since: what we acted on counts. */
+	/*
+	 * It may have been reloaded already; what counts is what we have acted
+	 * upon.
+	 */
 	if (!endpoint_changed(endpoint) ||
 		(endpoint->queue.in_memory == 0 && !endpoint->state.health.failing && !endpoint->spill.backlog && was_active))
 		return;
@@ -187,8 +190,7 @@ dispatch_refresh_endpoint(Endpoint *endpoint)
 	endpoint_mark_seen(endpoint);
 	if (!endpoint->config.exists || !endpoint->config.active)
 	{
-		spill_put_aside(endpoint);	/* spill_save() drops it, or keeps it as a
-									 * buffer */
+		spill_put_aside(endpoint);	/* spill_save() drops or buffers it */
 		if (was_active)
 			order_key_unblock_all(endpoint->id);
 		probe_plan(endpoint);

@@ -12,16 +12,22 @@
 
 #include "log/message.h"
 
-/* A message from the outbox: make its deliveries.  In a transaction with SPI connected. */
+/*
+ * Create the deliveries of a message that the cursor has returned.  If there are none,
+ * the message is finished.  Requires a transaction with SPI connected.
+ */
 extern void dispatch_message(Message *message);
 
-/* The configuration has changed: drop what may not be sent any more.  In a transaction with SPI connected. */
+/*
+ * Reload the endpoints in memory whose configuration may have changed, and put aside
+ * or go on accordingly.  Requires a transaction with SPI connected.
+ */
 extern void dispatch_refresh(void);
 
-/* Requests that take long, and what they hold up. */
+/* Note requests that take long, and have what they hold up written with the next transaction. */
 extern void dispatch_check_slow(TimestampTz now);
 
-extern TimestampTz dispatch_next_event(TimestampTz now);	/* when to look again,
-															 * DT_NOEND: never */
+/* When there will be something to send or to check; DT_NOEND: never. */
+extern TimestampTz dispatch_next_event(TimestampTz now);
 
 #endif							/* WEBHOOK_DISPATCH_H */

@@ -3,9 +3,18 @@
  * endpoint.c
  *		A webhook as the worker sees it: where to send, and how it fares.
  *
- * Endpoints are loaded when a message for them comes along and dropped when
- * they hold nothing and there are many, so that memory depends on how many are
+ * Endpoints are loaded when there is a message for them, and freed when nothing
+ * depends on them and there are many, so that memory depends on how many are
  * busy and not on how many exist.
+ *
+ * Other modules keep pointers to endpoints, also from one turn to the next.  An
+ * endpoint does not move, and only endpoint_trim() frees any: what keeps a pointer
+ * must be visible there.  The configuration is replaced as a whole, in a transaction,
+ * when any webhook has changed; a request in flight has copies of what it uses.
+ *
+ * A file that cannot be read, or a secret that cannot be used, is not an error here:
+ * config.problem then fails each attempt, and the configuration is loaded again when it
+ * is next needed.
  *
  *-------------------------------------------------------------------------
  */
@@ -57,7 +66,7 @@ static SpiStatement endpoint_load_statement = {
 	1, {INT8OID}
 };
 
-/* Its columns. */
+/* Columns of endpoint_load_statement */
 enum
 {
 	Anum_config_url = 1,
@@ -98,17 +107,7 @@ enum
 	Anum_config_template,
 };
 
-static SpiStatement endpoint_changed_at_statement = {
-	"SELECT updated_at FROM webhook.webhook WHERE id = $1",
-	1, {INT8OID}
-};
-
-static SpiStatement endpoint_health_statement = {
-	"SELECT failures, failing_since, probes, next_probe_at, warned FROM webhook.current_health WHERE webhook_id = $1",
-	1, {INT8OID}
-};
-
-/* The elements of the last one. */
+/* Elements of Anum_config_oauth */
 enum
 {
 	OAUTH_TOKEN_URL,
@@ -121,7 +120,17 @@ enum
 	OAUTH_AUTH,
 };
 
-/* Its columns. */
+static SpiStatement endpoint_changed_at_statement = {
+	"SELECT updated_at FROM webhook.webhook WHERE id = $1",
+	1, {INT8OID}
+};
+
+static SpiStatement endpoint_health_statement = {
+	"SELECT failures, failing_since, probes, next_probe_at, warned FROM webhook.current_health WHERE webhook_id = $1",
+	1, {INT8OID}
+};
+
+/* Columns of endpoint_health_statement */
 enum
 {
 	Anum_health_failures = 1,
@@ -254,7 +263,7 @@ endpoint_free_signature(Endpoint *endpoint)
 	endpoint->config.signature = NULL;
 }
 
-/* Put the content of files into the header lines that name one. */
+/* Replace references to files in header lines by their contents. */
 static void
 endpoint_resolve_headers(Endpoint *endpoint)
 {
@@ -339,7 +348,7 @@ endpoint_set_pace(Endpoint *endpoint)
 	if (handshake->wanted && handshake->rate > 0)
 		interval = Max(interval, SECS_PER_MINUTE * second / handshake->rate);
 
-	/* The process before us may have sent something just now. */
+	/* The previous worker may have sent something just now. */
 	if (interval > 0 && endpoint->config.send_interval == 0)
 		endpoint->queue.next_send_at = clock_now() + interval;
 	endpoint->config.send_interval = interval;
@@ -382,7 +391,7 @@ endpoint_resolve_credential(Endpoint *endpoint, char *text, const char *what)
 	return value;
 }
 
-/* This is the last that is taken from the row, since the token may be in another one. */
+/* This must come last, since the token may have to be read with another statement. */
 static void
 endpoint_load_token(Endpoint *endpoint)
 {
@@ -482,7 +491,7 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint_load_token(endpoint);
 }
 
-/* Go on from where the health of the endpoint was left. */
+/* Load the health of the endpoint, as it was recorded last. */
 static void
 endpoint_load_health(Endpoint *endpoint)
 {
@@ -561,7 +570,7 @@ endpoint_refresh(Endpoint *endpoint)
 	if (endpoint->config.token != former_token)
 		endpoint->state.awaits_token = endpoint->state.token_denied = false;
 
-	/* What was wrong may have been put right by the next attempt. */
+	/* The problem may have been solved by the next attempt. */
 	endpoint->config.generation = endpoint->config.problem != NULL ? 0 : generation;
 }
 

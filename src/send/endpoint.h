@@ -113,8 +113,8 @@ typedef struct EndpointConfig
 								 * batches */
 	int64		batch_wait;		/* microseconds */
 
-	struct						/* what the dispatcher has acted upon; it may
-								 * have been loaded again since */
+	struct						/* what dispatch.c has acted upon; it may have
+								 * been reloaded since */
 	{
 		uint64		generation;
 		bool		active;
@@ -162,8 +162,8 @@ typedef struct EndpointState
 	int			batch_successes;	/* batches of this size since then */
 	bool		awaits_token;	/* ... before anything is sent */
 	bool		token_denied;	/* what it has waited for failed */
-	uint64		route_known;	/* for which settings is the next one valid?
-								 * 0: none */
+	uint64		route_known;	/* generation of the settings for which the
+								 * next one is valid; 0: none */
 	bool		proxied;		/* its requests go through the proxy */
 	pairingheap_node probe_node;
 } EndpointState;
@@ -174,8 +174,8 @@ typedef struct EndpointSpill
 	bool		backlog;		/* rows wait: newer messages must go there too */
 	int64		backlog_read;	/* ids up to this one have been taken from
 								 * there */
-	bool		suspend_pending;	/* its retrying rows are to become waiting */
-	bool		drop_pending;	/* its rows are to be deleted */
+	bool		suspend_pending;	/* its retrying rows must become waiting */
+	bool		drop_pending;	/* its rows must be deleted */
 	struct ReplayRun *replay;	/* what it is sent again, or NULL; written by
 								 * replay_run.c */
 } EndpointSpill;
@@ -231,34 +231,45 @@ typedef struct Endpoint
 	EndpointStats stats;
 } Endpoint;
 
+/* Must be called once, before the others. */
 extern void endpoint_init(void);
 
-/* The endpoint of a webhook, loaded and up to date.  In a transaction, with SPI connected. */
+/*
+ * The endpoint of a webhook, added if necessary, with its present configuration.
+ * config.exists is false if the webhook does not exist.  Never NULL.  Requires a
+ * transaction with SPI connected.
+ */
 extern Endpoint *endpoint_get(int64 id);
 
-/* Load it again if the configuration has changed.  In a transaction, with SPI connected. */
+/*
+ * Reload the configuration if it may have changed.  Its previous strings are freed.
+ * Requires a transaction with SPI connected.
+ */
 extern void endpoint_refresh(Endpoint *endpoint);
 
-/* The worker has just deactivated it, with a buffer; this is valid until it is loaded again. */
+/* The worker has just deactivated the webhook, with a buffer.  Valid until the configuration is reloaded. */
 extern void endpoint_note_deactivated(Endpoint *endpoint);
 
-/* Was this transaction's message discarded, as the webhook was activated without its buffer? */
+/* Was this transaction's message discarded, because the webhook was activated without its buffer? */
 extern bool endpoint_discards(const Endpoint *endpoint, uint64 xid);
 
-/* When the webhook was last changed, as committed; DT_NOBEGIN if it has gone.  In a transaction, with SPI connected. */
+/*
+ * When the webhook was last changed; DT_NOBEGIN if it does not exist.  Reads the
+ * table.  Requires a transaction with SPI connected.
+ */
 extern TimestampTz endpoint_changed_at(int64 id);
 
-/* Reload all of them when they are next needed, because files may have changed. */
+/* Have all endpoints reloaded when they are next needed, because files may have changed. */
 extern void endpoint_forget_all(void);
 
-/* May the configuration have changed since the dispatcher has acted on it?  And: it has acted on this one. */
+/* May the configuration have changed since it was marked as seen?  And: mark the loaded one, after acting upon it. */
 extern bool endpoint_changed(const Endpoint *endpoint);
 extern void endpoint_mark_seen(Endpoint *endpoint);
 
-/* Call back for each endpoint in memory. */
+/* Call back for each endpoint in memory.  The callback must not add endpoints. */
 extern void endpoint_foreach(void (*callback) (Endpoint *endpoint));
 
-/* Drop endpoints that hold nothing, when there are many. */
+/* If there are many endpoints, free those that nothing depends on; pointers to them become invalid. */
 extern void endpoint_trim(void);
 
 /* Does the webhook exist, and is it active and not about to be deactivated? */
@@ -267,7 +278,7 @@ extern bool endpoint_is_sendable(const Endpoint *endpoint);
 /* The same, and it is not failing: more than a probe may be sent. */
 extern bool endpoint_is_working(const Endpoint *endpoint);
 
-/* Space its requests anew, as its receiver has set a limit. */
+/* Recompute the interval of its requests, because the receiver has set a limit. */
 extern void endpoint_set_pace(Endpoint *endpoint);
 
 /* How many messages may share a request now; 0: it has no batches. */
@@ -277,6 +288,7 @@ extern int	endpoint_batch_size(const Endpoint *endpoint);
 extern void endpoint_batch_refused(Endpoint *endpoint, int size);
 extern void endpoint_batch_accepted(Endpoint *endpoint, int size);
 
+/* Its own schedule, valid until the endpoint is reloaded, or the one of the settings. */
 extern const RetrySchedule *endpoint_schedule(const Endpoint *endpoint);
 
 #endif							/* WEBHOOK_ENDPOINT_H */

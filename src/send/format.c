@@ -3,9 +3,8 @@
  * format.c
  *		Formats: what a message looks like in the body of a request.
  *
- * A format is one line of the table at the end of this file's first part: its
- * name, its content type and the functions that write the body and any headers
- * of its own.
+ * A format is a line of format_table: its name, its content types and the functions
+ * that write the body and headers of its own.  To add one, write these and add a line.
  *
  *-------------------------------------------------------------------------
  */
@@ -79,7 +78,7 @@ format_append_raw(StringInfo buf, const char *json, int len)
 		appendBinaryStringInfo(buf, json, len);
 }
 
-/* The text of a JSON string: let PostgreSQL's own parser take off the quotes and escapes. */
+/* The text of a JSON string, without quotes and escapes. */
 static const char *
 format_json_string_text(const char *json)
 {

@@ -13,13 +13,18 @@
 
 typedef struct PayloadFormat PayloadFormat;
 
-/* To be called once, in a transaction: the formats themselves are written outside of any. */
+/*
+ * Must be called once, in a transaction, by a process that builds requests.  All
+ * other functions require none.  Texts are in the database's encoding, and results in the
+ * current memory context.
+ */
 extern void format_init(void);
 
-/* NULL when there is no format of this name. */
+/* The format with this name, NULL if there is none. */
 extern const PayloadFormat *format_format(const char *name);
 extern bool format_format_known(const char *name);
 
+/* A constant; NULL for batches of a format that has none. */
 extern const char *format_content_type(const PayloadFormat *format, bool batch);
 
 /* Has its body a place for former values? */
@@ -32,19 +37,18 @@ extern bool format_has_batches(const PayloadFormat *format);
 extern void format_append_body(const PayloadFormat *format, const Message *message, StringInfo body);
 extern void format_append_element(const PayloadFormat *format, const Message *message, StringInfo body);
 
-/* Append header lines of the format's own, each ended by a NUL; their number. */
+/* Append the format's own header lines, in UTF-8, each terminated by a NUL.  Returns their number. */
 extern int	format_append_headers(const PayloadFormat *format, const Message *message, StringInfo lines);
 
-/* A part of the context of a message, as text, or the JSON text for FORMAT_CONTEXT; NULL if it was not set. */
+/* A member of a message's context as text, or the JSON text for FORMAT_CONTEXT; NULL if it was not set. */
 #define FORMAT_TRACEPARENT	"traceparent"
 #define FORMAT_TRACESTATE	"tracestate"
 #define FORMAT_CONTEXT		"context"
 extern const char *format_context(const Message *message, const char *name);
 
-/* What the placeholders of a URL and the query string of a GET need, in the current memory context. */
+/* What the placeholders of a URL and the query string of a GET need. */
 extern const char *format_entity_id_text(const Message *message);	/* "" for none */
-extern const char *format_action(const Message *message);	/* new, update, delete,
-															 * ... */
+extern const char *format_action(const Message *message);	/* "new", "update", ... */
 
 /* Is it what test_webhook() sends?  Such names are not given to anything else. */
 extern bool message_is_test(const Message *message);

@@ -7,6 +7,11 @@
  * until webhook.adopt() is called; and not if the extension's SQL is of
  * another version than this library.
  *
+ * jobs.c checks this in each transaction, under a lock on webhook.cursor that excludes
+ * adopt() and ALTER EXTENSION.  Once the worker has begun to send, its memory is about one
+ * position and one version.  If either changes, the process exits without
+ * writing anything, and the launcher starts another one.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -56,7 +61,7 @@ home_is_current(void)
 	return cursor_is_current();
 }
 
-/* The outbox belongs to this database: start to send what is in it. */
+/* The outbox belongs to this database: begin to send what is in it. */
 static void
 home_start(DatabaseSlot *slot)
 {

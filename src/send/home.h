@@ -22,16 +22,22 @@ typedef enum HomeState
 
 extern HomeState home_state(void);
 
-/* Must home_check() be called again?  Its tables have been written to by others, or the version has changed. */
+/* Must home_check() be called?  Other processes have written to its tables, or the version may have changed. */
 extern bool home_check_due(void);
 
-/* Check it, in the transaction of a turn.  Exits if the worker's state has become invalid. */
+/*
+ * Check it.  Requires a transaction with SPI connected and a lock on webhook.cursor.
+ * Exits if the state in the worker's memory has become invalid.
+ */
 extern void home_check(DatabaseSlot *slot);
 
-/* The transaction has been committed: if it has deactivated the webhook that ended the last worker, forget that. */
+/*
+ * Must be called after that transaction has committed: if it has deactivated the
+ * webhook whose transform ended the last worker, forget that.
+ */
 extern void home_committed(DatabaseSlot *slot);
 
-/* Is the position still the one that we know?  In a transaction that has locked webhook.cursor. */
+/* Is the position still the one that we know?  Requires a transaction with a lock on webhook.cursor. */
 extern bool home_is_current(void);
 
 #endif							/* WEBHOOK_HOME_H */

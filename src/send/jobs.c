@@ -4,9 +4,15 @@
  *		What the worker does in the database, and when.
  *
  * There is one table of all jobs, which says when each is due and what it
- * does. When any of them is due, one transaction runs them all in this order.
- * The worker sleeps until the first of these times, so nothing can become due
- * unnoticed.
+ * does.  When any of them is due, one transaction runs them all, in this order:
+ * first the configuration is reloaded, then what was decided between transactions is
+ * written, then rows and messages are read, and last the position, the log and the
+ * counters are written.  The worker sleeps until the first of these times, so nothing
+ * can become due unnoticed.
+ *
+ * A transaction begins with RowExclusiveLock on webhook.cursor, which excludes adopt()
+ * and ALTER EXTENSION.  Refresh tokens are saved before, in a transaction of their own.
+ * An error ends the process: what was in memory is read again by the next one.
  *
  *-------------------------------------------------------------------------
  */
@@ -102,7 +108,7 @@ jobs_init(DatabaseSlot *slot, MemoryContext turn_context)
 	jobs_networks_changed = shmem_take_networks_changed(slot);
 }
 
-/* May anything be begun? */
+/* May anything new be started? */
 static bool
 jobs_may_begin(void)
 {
@@ -128,7 +134,7 @@ jobs_begin_transaction(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
-/* Unless the transaction must be lasting, do not wait until it is on disk; a crash may then lose it. */
+/* If the transaction need not be lasting, do not wait until it is on disk; a crash may lose it. */
 static void
 jobs_commit_transaction(bool lasting)
 {
@@ -144,9 +150,8 @@ jobs_commit_transaction(bool lasting)
 /* ---------- reading ---------- */
 
 /*
- * Flush the commit record of a message's transaction before anything outside
- * can know of it: with synchronous_commit = off, a transaction is visible
- * before it is on disk.
+ * Flush the commit record of a message's transaction before the message is sent:
+ * with synchronous_commit = off, a transaction is visible before it is on disk.
  */
 static void
 jobs_flush_commit(const Message *message)
@@ -418,7 +423,7 @@ jobs_tidy(TimestampTz now)
 	jobs_last_tidy = now;
 }
 
-/* Last, after everything that may finish messages. */
+/* This is the last job, after all that may finish messages. */
 static void
 jobs_save_position(TimestampTz now)
 {
@@ -463,7 +468,7 @@ jobs_next_record(TimestampTz now)
 	return due_in < DT_NOEND - now ? now + due_in : DT_NOEND;
 }
 
-/* When is the first job due?  DT_NOEND if there is none. */
+/* When the first job is due; DT_NOEND if none is. */
 static TimestampTz
 jobs_first_due(TimestampTz now)
 {
@@ -562,7 +567,7 @@ jobs_run(TimestampTz now)
 		jobs_run_transaction(now);
 }
 
-/* ---------- what the worker reports ---------- */
+/* ---------- calls by the worker's loop ---------- */
 
 void
 jobs_note_wakeup(void)
@@ -614,7 +619,7 @@ jobs_leave(TimestampTz now)
 	bool		all_sent = !ours || (webhook_dispatch && jobs_all_sent(now));
 	TimestampTz due_at = Min(recall_next_event(), Min(dead_letter_next(), egress_next_probe()));
 
-	/* What has been committed since is marked as well. */
+	/* What is committed from now on sets the same mark. */
 	if (!all_sent)
 		shmem_mark_unfinished(jobs_slot);
 	shmem_mark_left(jobs_slot, ours && all_sent ? due_at : DT_NOEND,

@@ -12,12 +12,16 @@
 
 #include "server/shmem.h"
 
+/* Must be called once, before the others.  turn_context is the one to return to after a commit. */
 extern void jobs_init(DatabaseSlot *slot, MemoryContext turn_context);
 
-/* If anything is due, do it in one transaction. */
+/*
+ * If anything is due, do all jobs in one transaction.  Must be called outside of a
+ * transaction.  Exits if the extension has been dropped.
+ */
 extern void jobs_run(TimestampTz now);
 
-/* When something will be due, if nothing happens before. */
+/* When jobs_run() should be called, if nothing happens before. */
 extern TimestampTz jobs_next(TimestampTz now);
 
 /* A session has committed messages, or has changed something. */
@@ -26,23 +30,26 @@ extern void jobs_note_wakeup(void);
 /* webhook.allowed_networks has changed. */
 extern void jobs_note_networks(void);
 
-/* Have the synchronous standbys confirmed what has been read?  Nothing more is read or sent before. */
+/*
+ * Check whether the synchronous standbys have confirmed what has been read; until then
+ * nothing more may be read or sent.  And: the result of the last check.
+ */
 extern bool jobs_ask_standbys(TimestampTz now);
 extern bool jobs_confirmed(void);
 
-/* Is nothing more read until some of what is in memory has been sent or stored? */
+/* Must some of what is in memory be sent or stored before more is read? */
 extern bool jobs_memory_full(void);
 
-/* Is there nothing to do until somebody commits something or something becomes due? */
+/* Is there nothing to do until a session commits something or a time comes? */
 extern bool jobs_idle(TimestampTz now);
 
-/* To make room for another database's worker: let the launcher know what there is left to do. */
+/* For a worker that makes room for another database's: record in the slot what is left to do, and when. */
 extern void jobs_leave(TimestampTz now);
 
 /* The clock has been set back: correct the times that are remembered. */
 extern void jobs_clock_set_back(TimestampTz before, TimestampTz now);
 
-/* At shutdown: write as much of what has happened as one transaction can.  Returns true if that is all. */
+/* For shutdown: write what is not recorded yet, as far as one transaction can.  Returns true if that is all. */
 extern bool jobs_record_rest(void);
 
 #endif							/* WEBHOOK_JOBS_H */

@@ -12,9 +12,9 @@
  * There are two tables for each, one of which is current.  When that is full, what
  * still counts in the other one is copied to it, the other one is truncated, and
  * becomes the current one.  By then all webhooks that are busy have newer rows, so
- * there is little to copy.  TRUNCATE needs an exclusive lock.  While somebody is
- * reading, pg_dump in particular, the current table grows beyond its limit, and is
- * written less often.
+ * there is little to copy.  TRUNCATE needs an exclusive lock.  While a session is
+ * reading the other table, pg_dump in particular, the current one grows beyond its
+ * limit, and is written less often.
  *
  * Which one is current is not stored.  After a restart it may be the other one: rows
  * are compared by their numbers, wherever they are.  Sessions that reset counters
@@ -36,6 +36,7 @@
 
 #include "base/spi_statement.h"
 #include "base/table_append.h"
+#include "base/webhook_lock.h"
 #include "log/standby.h"
 #include "send/log_tables.h"
 
@@ -44,7 +45,7 @@
 #define TABLE_SIZE_STANDBY	(64 * 1024 * 1024)
 #define TABLE_COPIES		4
 
-/* A table that has grown to so many times its limit is not left until the other one is full. */
+/* The other table is emptied early, before the current one is full, if it exceeds this multiple of the limit. */
 #define TABLE_EXCESS		2
 
 typedef struct TablePair
@@ -52,7 +53,7 @@ typedef struct TablePair
 	const char *names[2];
 	SpiStatement move[2];		/* what counts in the other one to this one */
 	int			current;
-	uint64		copied;			/* bytes, the last time */
+	uint64		copied;			/* bytes, at the last change of tables */
 	uint64		size;			/* of the current one */
 } TablePair;
 
@@ -162,6 +163,8 @@ log_tables_add_attempts(const LogRow *rows, int n)
 bool
 log_tables_add_health(Datum *values, const char *nulls)
 {
+	Assert(DatumGetInt64(values[HEALTH_PARAM_WEBHOOK_ID]) == LOG_TABLES_ALL ||
+		   webhook_lock_is_held(DatumGetInt64(values[HEALTH_PARAM_WEBHOOK_ID])));
 	return spi_statement_execute(&log_tables_health_statements[log_tables_health.current], values, nulls) > 0;
 }
 
@@ -223,7 +226,7 @@ log_tables_turn_pair(TablePair *pair)
 	}
 }
 
-/* How many times its limit is the current table, which cannot be left? */
+/* By how many times the current table, which could not be changed for the other one, exceeds its limit. */
 static int
 log_tables_excess(const TablePair *pair)
 {

@@ -3,7 +3,8 @@
  * log_tables.h
  *		The tables with the last attempts and the counters of each webhook.
  *
- * All functions must be called in the worker's transaction, with SPI connected.
+ * All functions but log_tables_slowdown() must be called in the worker's transaction,
+ * with SPI connected.
  *
  *-------------------------------------------------------------------------
  */
@@ -81,19 +82,25 @@ enum
 /* The number of the newest attempt in the log; 0 if there is none. */
 extern int64 log_tables_last_seq(int64 webhook_id);
 
-/* Append attempts, LOG_TABLES_ATTEMPTS at most. */
+/* Append attempts; n is from 1 to LOG_TABLES_ATTEMPTS. */
 extern void log_tables_add_attempts(const LogRow *rows, int n);
 
 /* In place of a webhook's id: what all of them have done. */
 #define LOG_TABLES_ALL		0
 
-/* Append counters and state.  nulls is as for SPI_execute_plan().  Returns false if there is no such webhook. */
+/*
+ * Append counters and state of a webhook, under its lock.  nulls is as for
+ * SPI_execute_plan().  Returns false if there is no such webhook.
+ */
 extern bool log_tables_add_health(Datum *values, const char *nulls);
 
-/* If a table is full, change to the other one of its pair, after removing what is outdated there. */
+/*
+ * If a table is full, change to the other one of its pair, after removing what is
+ * outdated there.  Does not wait for its readers: meanwhile the full one grows.
+ */
 extern void log_tables_turn(void);
 
-/* By which factor they should be written less often because a table could not be truncated; 1: none. */
+/* The factor by which the tables should be written less often, since one could not be truncated; usually 1. */
 extern int	log_tables_slowdown(void);
 
 #endif							/* WEBHOOK_LOG_TABLES_H */

@@ -3,6 +3,12 @@
  * order_key.c
  *		Deliveries that must follow each other.
  *
+ * Of the deliveries with one key, one holds the key and is prepared and sent; the
+ * others are held in its queue.  queue.c passes the key on when the holder is finished.
+ * If the holder must be retried, its row blocks the key, and all newer deliveries
+ * with it are stored, too (attempt.c).  When that row has been processed, the next one is
+ * read (recall.c), until there are none: then the key is no longer blocked.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -67,7 +73,7 @@ order_key_follow_blocked(bool (*wanted) (int64 webhook_id))
 	hash_seq_init(&status, order_key_table);
 	while ((key = hash_seq_search(&status)) != NULL)
 	{
-		/* A session may have had an older message sent again. */
+		/* A session may have redelivered an older message. */
 		key->followed = 0;
 		if (key->blocked && key->holder == NULL && wanted(key->tag.webhook_id))
 			order_key_follow(key);

@@ -16,7 +16,7 @@ typedef struct OrderKeyTag
 	int64		order_key;
 } OrderKeyTag;
 
-/* The deliveries with one order key.  It exists while there are any, or rows of them are to be read. */
+/* The deliveries with one order key.  It exists while there are any, or while rows with it may be read. */
 typedef struct OrderKey
 {
 	OrderKeyTag tag;			/* hash key */
@@ -29,27 +29,28 @@ typedef struct OrderKey
 	dlist_node	follow_node;
 } OrderKey;
 
+/* Must be called once, before the others. */
 extern void order_key_init(MemoryContext context);
 
-/* NULL if there is none and create is false, or for order_key 0. */
+/* Find an order key, or create it.  NULL if it does not exist and create is false, or for order_key 0. */
 extern OrderKey *order_key_get(int64 webhook_id, int64 order_key, bool create);
 extern bool order_key_blocked(int64 webhook_id, int64 order_key);
 
 /* Schedule the next row with this key to be read from the table. */
 extern void order_key_follow(OrderKey *key);
 
-/* The same for all keys that are blocked and have no holder, of the webhooks that the callback accepts, or of one. */
+/* The same for all blocked keys without a holder, of webhooks that the callback accepts, or of one webhook. */
 extern void order_key_follow_blocked(bool (*wanted) (int64 webhook_id));
 extern void order_key_follow_all(int64 webhook_id);
 
-/* Remove and return a key that was scheduled so, or NULL; and is there any? */
+/* Remove and return a key that was scheduled, or NULL; and is there any? */
 extern OrderKey *order_key_next_to_read(void);
 extern bool order_key_any_to_read(void);
 
-/* Remove it if nothing depends on it any more. */
+/* Free the key if nothing depends on it. */
 extern void order_key_release(OrderKey *key);
 
-/* No row of this webhook blocks its key any more. */
+/* The rows of this webhook no longer block their keys. */
 extern void order_key_unblock_all(int64 webhook_id);
 
 #endif							/* WEBHOOK_ORDER_KEY_H */

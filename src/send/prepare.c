@@ -7,14 +7,14 @@
  * says, and any webhook may have a template of its own, and a function that
  * transforms its payloads in the end.  All this happens in the worker's
  * transaction, before the delivery is queued for sending, with the settings of
- * that moment; a retry is prepared anew.  So the result is never stored in the delivery table, and the captured
- * message remains unchanged.
+ * that moment; a retry is prepared again.  So the result is never stored in the
+ * delivery table, and the captured message remains unchanged.
  *
  * The function belongs to the webhook's owner and is not trusted: it runs with
  * the owner's privileges, as a security-restricted operation, in a read-only
  * subtransaction and within a time limit.  Any error in it is an error of this
- * delivery alone.  Being read-only also keeps it from emitting messages that
- * the same webhook would be sent.
+ * delivery alone.  Since it is read-only, it cannot emit messages that the same
+ * webhook would be sent.
  *
  *-------------------------------------------------------------------------
  */
@@ -88,7 +88,7 @@ prepare_needed(const Endpoint *endpoint, const Message *message)
 		(endpoint->config.previous == PREVIOUS_CHANGED && message->former != NULL);
 }
 
-/* Look up the function.  Errors out if it cannot be used any more. */
+/* Look up the function.  Raises an error if it can no longer be used. */
 static Oid
 prepare_find_transform(const Endpoint *endpoint)
 {
@@ -122,7 +122,7 @@ prepare_jsonb(const char *json)
 	return JsonbPGetDatum(json_field_document(pstrdup(json ? json : "null")));
 }
 
-/* Call it with as many arguments as it takes.  NULL: it dropped the payload. */
+/* Call the function with as many arguments as it takes.  Returns NULL if it has dropped the payload. */
 static char *
 prepare_call_transform(const Endpoint *endpoint, const Message *message, const char *payload, const char *previous)
 {
@@ -192,7 +192,7 @@ prepare_is_deletion(const Message *message)
 	return dot != NULL && strcmp(dot, ".delete") == 0;
 }
 
-/* Append those members of a JSON object that another one has with other values, or has not. */
+/* Append the members of "former" that payload has with other values, or does not have. */
 static void
 prepare_append_changed(StringInfo out, const char *payload, const char *former)
 {
@@ -263,7 +263,7 @@ prepare_choose_previous(const Endpoint *endpoint, const Message *message, const 
 	return changed.data;
 }
 
-/* The payload to be sent, and what is sent of the one before; NULL: none.  Errors out if something goes wrong. */
+/* The payload to be sent, and what is sent of the one before; NULL: none.  Errors are raised. */
 static char *
 prepare_make_payload(const Endpoint *endpoint, const Message *message, ShapeFaults *faults, char **previous)
 {
@@ -296,7 +296,7 @@ prepare_take_payload(Delivery *delivery, const char *payload, const char *previo
 		delivery->prepared.previous = MemoryContextStrdup(context, previous);
 }
 
-/* Remember what does not fit the form, to be logged with the attempt, and have it reported once. */
+/* Note what does not fit the form, to be logged with the attempt, and report it once. */
 static void
 prepare_take_faults(Delivery *delivery, const ShapeFaults *faults, MemoryContext context)
 {

@@ -3,8 +3,9 @@
  * probe.c
  *		When failing endpoints are tried again.
  *
- * An endpoint that is failing gets one delivery at a time, its probe.  It is in
- * this queue while none of its deliveries in memory is one.
+ * An endpoint that is failing is sent one delivery at a time, its probe, which
+ * recall.c reads from the table when it is due.  The endpoint is in this queue while
+ * none of its deliveries in memory is a probe; attempt.c decides by the result.
  *
  *-------------------------------------------------------------------------
  */
@@ -50,7 +51,7 @@ probe_plan(Endpoint *endpoint)
 		pairingheap_add(probe_queue, &endpoint->state.probe_node);
 }
 
-/* All are shifted alike, which keeps the heap in order.  More than a second is worth being saved. */
+/* All are shifted alike, so the heap remains in order.  More than a second is worth a write. */
 static void
 probe_shift(Endpoint *endpoint)
 {

@@ -10,15 +10,19 @@
 
 #include "send/endpoint.h"
 
+/* Must be called once, before the others. */
 extern void probe_init(MemoryContext context);
 
-/* Whether the endpoint needs a probe, or the time of its next one, may have changed. */
+/*
+ * Plan the endpoint's next probe, or none.  Must be called whenever it may have begun
+ * or ceased to need one, or state.health.next_probe_at has changed.
+ */
 extern void probe_plan(Endpoint *endpoint);
 
 /* The clock has been set back by this time: shift all probes accordingly. */
 extern void probe_clock_set_back(int64 microseconds);
 
-/* The first endpoint whose probe is due; NULL: there is none. */
+/* The endpoint whose probe is due first, NULL if none is.  It remains planned until probe_plan(). */
 extern Endpoint *probe_first_due(TimestampTz now);
 
 /* When the next one is due; DT_NOEND: never. */

@@ -32,6 +32,7 @@ question_ask(Endpoint *endpoint, Question question)
 {
 	unsigned char nonce[CHALLENGE_NONCE_BYTES];
 
+	Assert(question == QUESTION_HANDSHAKE || question == QUESTION_CHALLENGE);
 	if (question == QUESTION_HANDSHAKE)
 	{
 		handshake_ask(&endpoint->state.handshake, endpoint->config.url, settings_request_origin());
@@ -68,6 +69,7 @@ question_answered(Endpoint *endpoint, Question question, HttpResult *result)
 	bool		handshake = question == QUESTION_HANDSHAKE;
 	bool		agreed;
 
+	Assert(question == QUESTION_HANDSHAKE || question == QUESTION_CHALLENGE);
 	if (result->outcome != HTTP_DELIVERED)
 	{
 		if (handshake)

@@ -18,16 +18,19 @@ typedef enum Question
 	QUESTION_TOKEN				/* asked of the token server, see authorize.c */
 } Question;
 
-/* What must be asked before anything is sent to this endpoint? */
+/* The question that must precede anything that is sent to this endpoint; never QUESTION_TOKEN. */
 extern Question question_next(const Endpoint *endpoint);
 
-/* It is being asked. */
+/* Note that a handshake or challenge is about to be sent.  The challenge gets a new nonce. */
 extern void question_ask(Endpoint *endpoint, Question question);
 
-/* Take the answer; sets its outcome and error. */
+/*
+ * Take the result of that request.  Sets its outcome, HTTP_AGREED if the endpoint
+ * agrees, and its error, which is valid until the next question.
+ */
 extern void question_answered(Endpoint *endpoint, Question question, HttpResult *result);
 
-/* When it last agreed to what it was asked; 0 if it has not, or is asked nothing. */
+/* When the endpoint last agreed to what it was asked; 0 if it has not, or is asked nothing. */
 extern TimestampTz question_agreed_at(const Endpoint *endpoint);
 
 #endif							/* WEBHOOK_QUESTION_H */

@@ -6,6 +6,10 @@
  * First for another one with the same order key, then for being prepared, and
  * last for the endpoint's turn to send, which is scheduler.c's business.
  *
+ * Deliveries come from the outbox (dispatch.c), from the table (recall.c) or from the
+ * history (replay.c).  A delivery holds its key from the moment it can be prepared;
+ * when it has ended, queue_release_key() passes the key on (order_key.c).
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,7 +26,7 @@
 #define PREPARE_MS			50
 #define PREPARE_REST_FACTOR	4
 
-/* For how long an endpoint whose transform has taken longer than that is expected to do so again. */
+/* For how long an endpoint whose transform has taken longer than PREPARE_MS is expected to do so again. */
 #define SLOW_MEMORY_MS		(600 * 1000)
 
 static MemoryContext queue_context;
@@ -39,7 +43,7 @@ queue_init(MemoryContext context)
 	order_key_init(context);
 }
 
-/* No other delivery precedes this one any more: it gets its turn once it has been prepared. */
+/* No other delivery precedes this one any more: prepare it, or queue it for its endpoint's turn. */
 static void
 queue_ready(Delivery *delivery)
 {

@@ -13,24 +13,25 @@
 /* Nothing is read from the outbox or the delivery table while this many deliveries are in memory. */
 #define QUEUE_MAX_IN_MEMORY	10000
 
+/* Must be called once, before the others.  The context is that of deliveries. */
 extern void queue_init(MemoryContext context);
 
-/* Queue a new delivery, after others with its order key. */
+/* Queue a delivery in PHASE_NEW, after others with its order key. */
 extern void queue_add(Delivery *delivery);
 
-/* Have a delivery that holds its key sent before all others of its endpoint. */
+/* Queue a delivery that holds its key again, before all others of its endpoint. */
 extern void queue_ready_first(Delivery *delivery);
 
 /*
- * The delivery is not going to be sent from this queue: if it holds its key,
- * this goes to the next in the queue, or to the next row in the table.
+ * Separate a delivery from its key, which it no longer needs.  If it has held it, the
+ * next one in the key's queue gets it, or the next row is read if the key is blocked.
  */
 extern void queue_release_key(Delivery *delivery);
 
-/* Shape and transform what is next to be sent, for a limited time. */
+/* Shape and transform what will be sent next, for a limited time.  Requires a transaction with SPI connected. */
 extern void queue_prepare(void);
 
-/* When that is due; DT_NOEND: there is nothing. */
+/* When that is due; DT_NOEND if there is nothing to prepare. */
 extern TimestampTz queue_next_prepare(void);
 
 /* The clock has been set back: correct the times that are remembered. */

@@ -13,6 +13,9 @@
  *				newer messages are stored after it until it has been read to the end;
  *	probe		one delivery at a time of an endpoint that is failing.
  *
+ * A row remains in the table while its delivery is in memory, and is deleted when that
+ * is finished (spill.c).  delivery_has_row() keeps it from being read twice.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -166,7 +169,7 @@ recall_backlog_rows(const Endpoint *endpoint)
 	return Min(rows, most);
 }
 
-/* Read on in the backlog of one endpoint; false when there is no more. */
+/* Read on in the backlog of one endpoint.  Returns false at its end. */
 static bool
 recall_load_backlog(Endpoint *endpoint)
 {
@@ -322,7 +325,7 @@ recall_load_due(TimestampTz now)
 		recall_due_after.at = rows[i].next_attempt_at;
 		recall_due_after.webhook_id = rows[i].webhook_id;
 		recall_due_after.id = rows[i].message->id;
-		/* When the proxy works again, they are all looked at anew. */
+		/* When the proxy works again, recall_reset_due() is called. */
 		if (recall_is_in_memory(&rows[i]) || !endpoint_is_working(endpoint) || egress_holds(endpoint))
 			pfree(rows[i].message);
 		else

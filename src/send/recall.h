@@ -10,26 +10,32 @@
 
 #include "send/endpoint.h"
 
+/* Must be called once, before the others.  The context is that of deliveries. */
 extern void recall_init(MemoryContext context);
 
 /*
- * Read what waits in the table for this endpoint after this id.  0: from the start, which passes over all that has been
- * deleted there, as long as an old snapshot keeps it.
+ * Have the waiting rows of this endpoint read that have greater ids than "after".
+ * From 0 on, the scan passes over all deleted rows that an old snapshot retains.
  */
 extern void recall_start_backlog(Endpoint *endpoint, int64 after);
 
-/* When to retry a row: at this time, or a little later.  It will be read then. */
+/*
+ * Plan to read a row that will be due then.  Returns the time to store as its
+ * next_attempt_at, which is a little later if rows due then have been read already.
+ */
 extern TimestampTz recall_plan_retry(TimestampTz at);
 
-/* Read all due rows once more; or everything, because the clock has been set back. */
+/* Have all due rows looked at once more.  If the clock has been set back, call the second function. */
 extern void recall_reset_due(void);
 extern void recall_reset(void);
 
-/* Read what is due, in a transaction with SPI connected. */
+/* Read what is due, as far as memory permits.  Requires a transaction with SPI connected. */
 extern void recall_rows(TimestampTz now);
 
-/* Is there anything to read now; or when will a row be due?  DT_NOEND: never. */
+/* Can anything be read now? */
 extern bool recall_due(TimestampTz now);
+
+/* When a row or a probe will be due; DT_NOEND: never. */
 extern TimestampTz recall_next_event(void);
 
 #endif							/* WEBHOOK_RECALL_H */

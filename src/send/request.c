@@ -3,8 +3,12 @@
  * request.c
  *		The HTTP request of one attempt.
  *
- * Built from the webhook's configuration as it is now, also for a retry; only
+ * It is built from the webhook's configuration as it is now, also for a retry; only
  * the message is that of the moment when it was captured.
+ *
+ * Requests are built outside of transactions, from memory alone.  format.c writes the
+ * body in the database's encoding, and wire.c converts it to UTF-8.  The body is signed
+ * after that, as it will be sent.
  *
  *-------------------------------------------------------------------------
  */
@@ -205,7 +209,7 @@ request_point_at_lines(Request *request)
 	request->http.headers = request->headers;
 }
 
-/* The length of a URL as url.c gives it. */
+/* The length of a URL as returned by url.c, which is 0 if it is too long. */
 static size_t
 request_checked_length(size_t len)
 {
@@ -383,7 +387,7 @@ request_append_context_header(Request *request, const Message *message)
 	request_append_line(request, psprintf("webhook-context: %s", ascii));
 }
 
-/* Was it there before, or has it been sent before? */
+/* Mark a message of a backfill or of a replay. */
 static void
 request_append_replay_header(Request *request, const Message *message)
 {
@@ -430,7 +434,7 @@ request_append_body(Request *request, const Endpoint *endpoint, RequestBatch *ba
 	wire_buffer_from_server(&request->body, 0);
 }
 
-/* Were all messages written in the same context? */
+/* Do all messages have the same context? */
 static bool
 request_has_one_context(const RequestBatch *batch)
 {

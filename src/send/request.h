@@ -13,7 +13,7 @@
 #include "send/endpoint.h"
 #include "send/question.h"
 
-/* Everything is the request's own: the endpoint may be reloaded while it is in flight. */
+/* It has copies of all that it needs, since the endpoint may be reloaded while it is in flight. */
 typedef struct Request
 {
 	HttpRequest http;			/* points into the buffers below */
@@ -24,8 +24,8 @@ typedef struct Request
 									 * one is its owner */
 	int			ndeliveries;
 	int			deliveries_space;
-	int			own_headers;	/* of those, not from the webhook's
-								 * configuration: shown in the log */
+	int			own_headers;	/* number of lines that are not from the
+								 * webhook's configuration: shown in the log */
 	uint64		token;			/* the number of its access token, or 0 */
 	const char **headers;
 	int			headers_space;
@@ -33,7 +33,7 @@ typedef struct Request
 	struct Request *next_free;
 } Request;
 
-/* Why the webhook's URL cannot be used with this message; NULL if it can. */
+/* Why the webhook's URL cannot be used with this message, as a constant; NULL if it can. */
 extern const char *request_check_message(const Endpoint *endpoint, const Message *message);
 
 /* Messages for one request: a single one, or an array of them if the endpoint has batches. */
@@ -45,17 +45,19 @@ typedef struct RequestBatch
 } RequestBatch;
 
 /*
- * Build the request for one attempt at the given time.  Reduces the number of
- * messages to those that fit.  Errors out if one cannot be written, or the URL
- * becomes too long.  Requests come from a pool and must be released.
+ * Build the request for one attempt at the given time.  Reduces batch->n to the
+ * messages that fit.  Raises an error if the URL becomes too long, a message cannot be
+ * written or signed, or config.problem is set; batch->current tells which message of a
+ * batch could not be written.  Requires no transaction.  Requests come from a pool and
+ * must be released, after their result has been taken.
  */
 extern Request *request_build(const Endpoint *endpoint, RequestBatch *batch, TimestampTz now);
 extern void request_release(Request *request);
 
-/* It is sent for these deliveries. */
+/* Set the deliveries that the request is sent for; the first one is its owner. */
 extern void request_set_deliveries(Request *request, struct Delivery *const *deliveries, int n);
 
-/* The question that precedes this message, see question.h. */
+/* In the same way, build a handshake or challenge, after question_ask(), that precedes this message. */
 extern Request *request_build_question(const Endpoint *endpoint, Question question, const Message *message,
 									   TimestampTz now);
 

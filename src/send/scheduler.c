@@ -14,6 +14,10 @@
  * endpoints that answer.  Part of it is also open to the first request of an
  * endpoint, because that may be one that answers.
  *
+ * An endpoint is in at most one list, endpoint->queue.list.  attempt.c calls
+ * scheduler_wake(), takes endpoints by scheduler_next() until there are none, and lets
+ * each enter again after its request.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -30,7 +34,7 @@
 /* A request is slow after this time. */
 #define SLOW_AFTER_MS		300
 
-/* Another batch is sent while so many messages of an endpoint are in flight. */
+/* No other batch is sent while this many messages of an endpoint are in flight. */
 #define MAX_SENDING			1000
 
 /* How much lost time a rate limit may make up for; the rest of its margin is for requests that arrive late. */
@@ -85,7 +89,7 @@ scheduler_leave(Endpoint *endpoint)
 	endpoint->queue.list = LIST_NONE;
 }
 
-/* Is it likely that a request takes long? */
+/* Are requests of this endpoint doubtful? */
 static bool
 scheduler_is_doubtful(const Endpoint *endpoint)
 {
@@ -98,7 +102,7 @@ scheduler_room_for_doubtful(void)
 	return Max(1, webhook_max_connections / 2) - scheduler_doubtful;
 }
 
-/* How many more may be started by endpoints that have nothing in flight? */
+/* How many more may be started by endpoints with nothing in flight. */
 static int
 scheduler_room_for_first(void)
 {
@@ -111,7 +115,7 @@ scheduler_hurry(bool hurry)
 	scheduler_hurries = hurry;
 }
 
-/* Are there enough ready deliveries for a batch?  What is held counts if that is not by a request in flight. */
+/* Are there enough deliveries for a batch?  Held ones count unless a request in flight may hold them. */
 static bool
 scheduler_batch_is_full(const Endpoint *endpoint)
 {
@@ -160,7 +164,7 @@ scheduler_waits_for_batch(Endpoint *endpoint, TimestampTz now)
 	return scheduler_batch_at(endpoint) > now;
 }
 
-/* Does it wait for the proxy?  A test does not: whoever calls it wants to know. */
+/* Does it wait for the proxy?  A test does not, since its caller waits for the result. */
 static bool
 scheduler_waits_for_proxy(Endpoint *endpoint)
 {
@@ -168,7 +172,7 @@ scheduler_waits_for_proxy(Endpoint *endpoint)
 		!message_is_test(dlist_head_element(Delivery, phase_node, &endpoint->queue.ready)->message);
 }
 
-/* Where does an endpoint with something to send have to wait?  LIST_TURN: nowhere. */
+/* The list in which an endpoint with something to send must wait; LIST_TURN if it need not. */
 static SchedulerList
 scheduler_must_wait(Endpoint *endpoint, TimestampTz now)
 {
@@ -329,7 +333,7 @@ scheduler_clock_set_back(void)
 bool
 scheduler_is_slow(const Delivery *delivery, TimestampTz now)
 {
-	/* If the clock has been set back, it cannot be known. */
+	/* If the clock has been set back, it is unknown. */
 	return now < delivery->attempt.sent_at || TimestampDifferenceExceeds(delivery->attempt.sent_at, now, SLOW_AFTER_MS);
 }
 

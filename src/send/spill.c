@@ -3,9 +3,13 @@
  * spill.c
  *		Deliveries on their way to the delivery table.
  *
- * Rows to be written are collected during a turn.  They are written in its
- * transaction, which also saves the position of the cursor.  recall.c reads
+ * Rows to be written or deleted are listed when a delivery fails, is put aside or
+ * is finished, which may be outside of a transaction.  spill_save() writes them in
+ * the turn's next one, which also saves the position of the cursor.  recall.c reads
  * them again.
+ *
+ * Existing rows are changed under the lock of their webhook.  The worker does not wait
+ * for it: what it cannot write remains listed, and blocks its key meanwhile.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,7 +63,7 @@ spill_append(List *list, void *item)
 	return list;
 }
 
-/* Process the items of a list; those for which the function returns false stay in it. */
+/* Process the items of a list; those for which the function returns false remain in it. */
 static void
 spill_process_list(List **list, bool (*done) (void *item))
 {
@@ -180,7 +184,7 @@ spill_put_all_aside(Endpoint *endpoint)
 		if (delivery->phase == PHASE_SENDING || delivery->phase == PHASE_TO_WRITE)
 			continue;
 		first = Min(first, delivery->message->id);
-		/* A row that has been due would not be read again as such. */
+		/* A row that has been read as due would not be read again. */
 		if (delivery->row.exists && !delivery->row.was_retrying && delivery->attempts == 0)
 		{
 			queue_release_key(delivery);
@@ -213,7 +217,6 @@ spill_put_key_aside(OrderKey *key)
 	}
 }
 
-/* Requests in flight go on; the rest is read back when there is room. */
 void
 spill_endpoint(Endpoint *endpoint)
 {
@@ -282,7 +285,7 @@ spill_clock_set_back(void)
 	recall_reset();
 }
 
-/* Each of these functions returns false, and is called again later, if it does not get a lock. */
+/* These functions return false if they do not get a lock; they are called again later. */
 static bool
 spill_delete_row(void *item)
 {
@@ -579,8 +582,8 @@ spill_known(int64 webhook_id, int64 id)
 	static int64 known_up_to = -1;
 
 	/*
-	 * The first call comes with the first message, before this process has
-	 * written anything.
+	 * This is called first for the first message that is read, before this
+	 * process has written any row.
 	 */
 	if (known_up_to < 0)
 		known_up_to = delivery_table_last_id();

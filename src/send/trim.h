@@ -10,13 +10,16 @@
 
 #include "datatype/timestamp.h"
 
-/* A row has failed for good: it will be removed when its time has come. */
+/* Note that a row has failed for good, to be removed after webhook.failed_retention. */
 extern void trim_note_failed(TimestampTz now);
 
-/* When is it time to remove some? */
+/* When trim_failed() is due; DT_NOEND: never. */
 extern TimestampTz trim_next(void);
 
-/* Remove some, and find out when it is time for the next.  In a transaction with SPI connected. */
+/*
+ * Remove some rows, and determine when the next ones are due.  Requires a transaction
+ * with SPI connected, after webhook_lock_begin().
+ */
 extern void trim_failed(TimestampTz now);
 
 /* webhook.failed_retention may have changed: look again. */

@@ -324,7 +324,7 @@ withheld_reason(Oid role, const Message *message, bool *unknown)
 	return entry->access == ACCESS_COLUMNS ? withheld_hidden_part(entry, message) : entry->problem;
 }
 
-/* The name that a key of a JSON object is. */
+/* A key of a JSON object, without quotes and escapes. */
 static char *
 withheld_key_name(const JsonMember *member)
 {
@@ -389,7 +389,7 @@ static SpiStatement withheld_changed_tables_statement = {
 	0
 };
 
-/* It updates the settings, and so causes another check. */
+/* This updates the settings, and so causes another check. */
 static SpiStatement withheld_note_changed_tables_statement = {"SELECT webhook.note_changed_tables()", 0};
 
 TimestampTz

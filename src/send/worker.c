@@ -78,7 +78,7 @@ static WaitEventSet *worker_wait_set;
 static MemoryContext worker_turn_context;
 static TimeoutId worker_long_turn;
 
-/* What the slot counted before this worker was started. */
+/* The counters of the slot when this worker was started. */
 static uint64 worker_delivered_before;
 static uint64 worker_failed_before;
 
@@ -352,7 +352,10 @@ worker_finish(void)
 			CHECK_FOR_INTERRUPTS();
 	}
 
-	/* Otherwise the launcher starts another one. */
+	/*
+	 * After SIGTERM the slot remains as it is, and the launcher starts
+	 * another worker.
+	 */
 	if (!ShutdownRequestPending)
 		jobs_leave(clock_now());
 	proc_exit(0);
