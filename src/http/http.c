@@ -67,7 +67,7 @@
 #define RESENDS_MAX			3
 
 /*
- * Callbacks by which libcurl tells what to wait for.
+ * Callbacks by which libcurl says what to wait for.
  *
  * They always return success: for libcurl, failure means to abort all transfers.  If
  * a socket cannot be watched, its transfer times out.
@@ -523,8 +523,8 @@ http_describe(const Transfer *transfer, HttpDetail *detail)
 }
 
 /*
- * What has become of a finished request; false if it goes on.  A check of the proxy has
- * nothing else to say than whether the verdict remains.
+ * Determine the outcome of a finished request.  Returns false if it goes on.  The result
+ * of a check of the proxy only decides whether the verdict remains.
  */
 static bool
 http_judge(Http *http, Transfer *transfer, CURLcode code, HttpResult *result)
@@ -549,7 +549,7 @@ http_judge(Http *http, Transfer *transfer, CURLcode code, HttpResult *result)
 	return !http_next_stage(http, transfer, &result->outcome);
 }
 
-/* How it went; of a check, nothing is said. */
+/* Set times and connection; a check of the proxy shows none. */
 static void
 http_measure(Transfer *transfer, HttpResult *result)
 {
@@ -614,6 +614,7 @@ void
 http_release(Http *http, void *transfer)
 {
 	(void) http;
+	ASSERT(((Transfer *) transfer)->state == TRANSFER_FINISHED);
 	transfer_put_back(transfer);
 }
 

@@ -3,9 +3,12 @@
  * http.h
  *		HTTP requests, many at once, behind one file descriptor.
  *
- * The worker starts requests, waits until http_fd() is readable or
- * http_timeout() has passed, calls http_perform() and collects the results.
- * Nothing here touches the database, throws, or allocates with palloc.
+ * The worker starts requests with http_start(), waits until http_fd() is readable or
+ * http_timeout() has passed, calls http_perform(), takes results with http_result()
+ * until there are none, and releases each of them.
+ *
+ * Nothing here accesses the database, raises errors, or allocates with palloc, and no
+ * transaction may be open while the worker waits.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,12 +48,13 @@ typedef enum HttpOutcome
 	HTTP_PROXY					/* the proxy's fault, see HttpProxyFault */
 } HttpOutcome;
 
-/* With HTTP_PROXY: whom does it concern? */
+/* With HTTP_PROXY: which requests are affected. */
 typedef enum HttpProxyFault
 {
-	HTTP_PROXY_DOWN,			/* everybody: it cannot be reached, or rejects
-								 * our credentials */
-	HTTP_PROXY_REFUSED			/* this host, to which it does not connect */
+	HTTP_PROXY_DOWN,			/* all: it cannot be reached, or rejects our
+								 * credentials */
+	HTTP_PROXY_REFUSED			/* those to this host, to which it does not
+								 * connect */
 } HttpProxyFault;
 
 /* The proxy, and which hosts do without. */
@@ -63,8 +67,8 @@ typedef struct HttpProxy
 } HttpProxy;
 
 /*
- * One request.  All strings must stay valid and unchanged until its result has
- * been released by http_release().
+ * One request.  The struct is copied.  All strings must remain valid and unchanged until
+ * its result has been released by http_release(), or http_start() has failed.
  */
 typedef struct HttpRequest
 {
@@ -132,7 +136,7 @@ typedef struct HttpResult
 	HttpDetail	detail;
 } HttpResult;
 
-/* Does not initialize libcurl. */
+/* Describe the libcurl that is loaded, without initializing it. */
 extern void http_library(HttpLibrary *library);
 
 /*
@@ -141,10 +145,13 @@ extern void http_library(HttpLibrary *library);
  * limits the pool of open connections.  Returns NULL if libcurl fails.
  */
 extern Http *http_create(const NetguardList *allowed, int max_connections);
+
+/* Abort all requests, close all connections and free everything, results included.  NULL is allowed. */
 extern void http_destroy(Http *http);
 
+/* When to call http_perform(): the descriptor is readable, or this many milliseconds have passed; -1: no limit. */
 extern int	http_fd(const Http *http);
-extern long http_timeout(const Http *http); /* milliseconds, -1: none */
+extern long http_timeout(const Http *http);
 
 /*
  * Start a request.  Returns false if that fails; error (256 bytes) is set then, and
@@ -155,11 +162,14 @@ extern bool http_start(Http *http, const HttpRequest *request, char *error);
 /*
  * Drive all transfers as far as possible without waiting.  Returns false if libcurl
  * has failed: its timeouts may not work, so running requests may never end.  The
- * caller must discard everything.
+ * caller must discard the Http.
  */
 extern bool http_perform(Http *http);
 
-/* Take the result of a finished request; false if there is none.  Its memory is valid until http_release(). */
+/*
+ * Take the result of a finished request; false if there is none.  Its memory is valid
+ * until http_release(), which must be called once for each.
+ */
 extern bool http_result(Http *http, HttpResult *result);
 extern void http_release(Http *http, void *transfer);
 

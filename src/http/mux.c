@@ -12,7 +12,7 @@
  * part of the cost of a small request.  So a socket that is watched for reading only
  * remains in the kernel's set when its owner stops watching it.  Idle connections
  * are silent; if one is not (the peer has closed it, or sends unsolicited data),
- * mux_poll() removes it then.  This requires to know when descriptors are closed and
+ * mux_poll() removes it then.  For this, the mux must know when descriptors are closed and
  * reused, hence mux_opened() and mux_closed().  Descriptors that were not announced
  * are always removed at once.
  *

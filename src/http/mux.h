@@ -3,7 +3,7 @@
  * mux.h
  *		Many sockets and a timer behind one file descriptor.
  *
- * Knows nothing of HTTP, libcurl or PostgreSQL.
+ * Independent of HTTP, libcurl and PostgreSQL.  The sockets belong to the caller.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,10 +47,10 @@ extern void mux_closed(Mux *mux, int fd);
  */
 extern void mux_expect_silence(Mux *mux, int fd);
 
-/* Watch fd for MUX_READ, MUX_WRITE or both; 0 stops watching. */
+/* Watch fd for MUX_READ, MUX_WRITE or both; 0 stops watching.  Returns false on failure. */
 extern bool mux_watch(Mux *mux, int fd, int what);
 
-/* Fetch at most max events, without waiting.  Returns their number. */
+/* Fetch at most max events of watched sockets, without waiting.  Returns their number. */
 extern int	mux_poll(Mux *mux, MuxEvent *events, int max);
 
 /*

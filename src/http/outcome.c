@@ -47,7 +47,7 @@ outcome_curl_message(const Transfer *transfer, const char *words)
 }
 
 /*
- * Has sending the request begun?  (CURLINFO_PRETRANSFER_TIME_T does not tell: newer
+ * Has sending the request begun?  (CURLINFO_PRETRANSFER_TIME_T does not show it: newer
  * releases, such as 8.22, set it earlier.)
  */
 static bool

@@ -3,6 +3,9 @@
  * outcome.h
  *		How a request ended.
  *
+ * The transfer must be one that libcurl has just finished, still with its handle.  Texts
+ * belong to the transfer.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef WEBHOOK_OUTCOME_H
@@ -13,7 +16,7 @@
 /* Classify the end of a request that is not the proxy's fault; sets transfer->error. */
 extern HttpOutcome outcome_judge(Transfer *transfer, CURLcode code, int status);
 
-/* To be called first, when a request has ended: forget a message of libcurl about another connection. */
+/* Must be called first: discard a message of libcurl that is about another connection. */
 extern void outcome_discard_foreign_message(Transfer *transfer, CURLcode code);
 
 /* Is it certain that the receiver has not processed this request, so that it can be sent again? */

@@ -102,16 +102,20 @@ struct Http
 
 /* Take a transfer from the pool, if possible one whose last URL was the same, or create one.  NULL if out of memory. */
 extern Transfer *transfer_take(Http *http, const char *url);
+
+/* Return a transfer to the pool.  It must not be in the multi handle. */
 extern void transfer_put_back(Transfer *transfer);
+
+/* Free a transfer, and remove it from the multi handle if it is running.  Its Http must forget it. */
 extern void transfer_destroy(Transfer *transfer);
 
 /* Set the constant options of a handle that is new or has been reset. */
 extern CURLcode transfer_start_over(Transfer *transfer);
 
-/* Forget what has been received, and how. */
+/* Discard what has been received, and reset what the callbacks write. */
 extern void transfer_discard_response(Transfer *transfer);
 
-/* Prepare a transfer for this request. */
+/* Prepare a transfer for this request, which is copied; its strings are not. */
 extern void transfer_begin(Transfer *transfer, const HttpRequest *request);
 
 /*
@@ -123,7 +127,7 @@ extern bool transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t sp
 /* Extend the timeout of a running request; 0 restores it.  Returns false if libcurl fails. */
 extern bool transfer_allow_more(Transfer *transfer, long ms);
 
-/* Set all options of libcurl for the request. */
+/* Set the options of libcurl for the request, except for those of route.c. */
 extern CURLcode transfer_set_request_options(Transfer *transfer);
 
 #endif							/* WEBHOOK_TRANSFER_H */

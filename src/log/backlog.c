@@ -4,7 +4,7 @@
  *		How many messages have not been processed, for each webhook.
  *
  * A message names the webhooks that it is for, and nothing counts messages as they
- * are written.  So a backlog has to be read, unless an estimate will do:
+ * are written.  So a backlog must be read, unless an estimate will do:
  *
  *	1. Up to INDEX_MESSAGES are read by the index.  A backlog that ends before is
  *	   counted, whatever else is in the outbox.
@@ -23,6 +23,9 @@
  *
  * A message that has been put aside is in the delivery table, and is counted there,
  * although the position may not have passed it yet.
+ *
+ * outbox_backlog() can be called in any backend.  It reads with the caller's snapshot, as
+ * the owner of the extension.
  *
  *-------------------------------------------------------------------------
  */
@@ -75,7 +78,7 @@ typedef struct BacklogEntry
 	int64		read;			/* messages read and not summed up */
 	int64		least;			/* the result is not less than this */
 	double		messages;		/* the result */
-	TimestampTz oldest;
+	TimestampTz oldest;			/* DT_NOEND: there is none */
 } BacklogEntry;
 
 typedef struct Backlog
@@ -168,7 +171,7 @@ backlog_is_stored(Backlog *backlog, const BacklogEntry *entry, int64 id)
 
 /* ---------- rows ---------- */
 
-/* Begin with a row; the slot must keep it until the next call. */
+/* Begin with a row, which must remain in the slot until the next call. */
 static void
 backlog_begin_row(Backlog *backlog, TupleTableSlot *slot)
 {
@@ -229,7 +232,7 @@ backlog_add_message(Backlog *backlog, int64 id, TimestampTz created_at)
 	}
 }
 
-/* Add what was read, of which there is this many times as much, to the result. */
+/* Add what was read to the result, multiplied by a factor if it is a sample. */
 static void
 backlog_sum_up(Backlog *backlog, double factor)
 {
@@ -246,7 +249,7 @@ backlog_sum_up(Backlog *backlog, double factor)
 
 /* ---------- by the index ---------- */
 
-/* Count the backlog if it is small; else all we learn is the oldest messages, and that it is not less than this. */
+/* Count the backlog if it is small.  Else return false; then the oldest messages and lower bounds are known. */
 static bool
 backlog_count_small(Backlog *backlog, int max_messages)
 {
@@ -408,7 +411,7 @@ backlog_read_partition(Backlog *backlog, int partition, bool exact)
 
 /* ---------- outbox_backlog() ---------- */
 
-/* Everything is allocated in the current memory context. */
+/* Read the backlog.  The result, BacklogEntry by id, is allocated in the current memory context. */
 static HTAB *
 backlog_read(bool exact, bool *estimated)
 {

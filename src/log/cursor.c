@@ -28,6 +28,12 @@
  * processed, and of what is visible in "through" the ids up to "through_id".
  * cursor_table.c stores it.
  *
+ * Only the worker has a cursor.  It loads the position once, then reads, finishes
+ * messages in any order and saves the position, in the same transaction as the rows of
+ * what is not finished.  So after a crash nothing is missing, and only what was
+ * finished since is read again.  An error while reading leaves the merge in no
+ * defined state, and ends the process.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -50,7 +56,7 @@
 /* The limit in bytes, since messages can be large. */
 #define SCAN_BYTES			(4 * 1024 * 1024)
 
-/* Messages visible in "through" but not in "done".  Reference-counted. */
+/* Messages visible in "through" but not in "done". */
 typedef struct Window
 {
 	int			references;		/* by its messages and by the reader */
@@ -361,7 +367,7 @@ cursor_open_window(void)
 
 	if (xid_set_same(cursor_newest, now))
 	{
-		/* The newest window covers this moment as well. */
+		/* The newest window covers this moment, too. */
 		xid_set_release(now);
 		cursor_last_opened++;
 		if (dlist_is_empty(&cursor_messages))

@@ -18,19 +18,24 @@ typedef enum CursorHome
 								 * database */
 } CursorHome;
 
-/* Load the stored position if it was written here.  Requires a transaction with an active snapshot. */
+/*
+ * Load the stored position if it was written here.  Must be called before all others,
+ * again as long as the result is CURSOR_FOREIGN.  Requires a transaction with an
+ * active snapshot and RowExclusiveLock on webhook.cursor.
+ */
 extern CursorHome cursor_load(void);
 
 /*
- * Is the newest stored position the one that we saved, or loaded, last?  Requires
- * a transaction with an active snapshot.
+ * Is the newest stored position the one that we saved, or loaded, last?  If not, the
+ * state here is invalid, and the process must exit.  Requires the same.
  */
 extern bool cursor_is_current(void);
 
 /*
  * Read the next messages, in order of their ids, and call back for each.  Stops
  * after about max messages or max_bytes.  Returns whether there may be more.
- * Requires a transaction.
+ * Messages belong to the cursor; the callback may finish its message at once.
+ * Requires a transaction.  After an error the state is undefined.
  */
 extern bool cursor_read(int max, Size max_bytes, void (*callback) (Message *message));
 
@@ -40,16 +45,16 @@ extern Size cursor_outstanding_bytes(void);
 extern Message *cursor_oldest(void);
 
 /*
- * To be called when every delivery of a message is finished or stored in the
- * delivery table.  Once all earlier messages are finished as well, the position
- * advances and the message is freed.
+ * Must be called when every delivery of a message is finished, or stored by this
+ * transaction or an earlier one.  Once all earlier messages are finished, too, the
+ * position advances and the message is freed.
  */
 extern void cursor_finish(Message *message);
 
 /* Has the position advanced since it was saved? */
 extern bool cursor_moved(void);
 
-/* Save the position, in the current transaction.  Requires a connection to SPI. */
+/* Save the position, in the current transaction.  Requires SPI to be connected. */
 extern void cursor_save(void);
 
 /*

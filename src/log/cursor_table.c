@@ -5,7 +5,7 @@
  *
  * Saving the position inserts a row; the newest row counts.  Updating a row
  * would build a chain of dead versions while any old snapshot exists.  The table
- * is truncated when it has grown a little and nobody is reading it.  The first
+ * is truncated when it has grown a little and no session is reading it.  The first
  * row after that is frozen, so that transactions with an older snapshot do not
  * find the table empty.
  *
@@ -129,8 +129,8 @@ cursor_table_read(CursorTable *table)
 }
 
 /*
- * Rows are added in order of seq, so nearly always the last one is the only one
- * that has to be converted.
+ * Rows are added in order of seq, so nearly always only the last one must be
+ * converted.
  */
 bool
 cursor_table_newest(bool restored, CursorPosition *position)
@@ -201,7 +201,7 @@ webhook_outbox_is_foreign(PG_FUNCTION_ARGS)
 }
 
 /*
- * Truncate the table if it has grown and nobody is reading it, not even a backup.
+ * Truncate the table if it has grown and no session is reading it, not even a backup.
  * Returns whether this was done.  Nothing is lost, as the caller inserts the
  * newest row afterwards.
  */

@@ -31,27 +31,35 @@ typedef struct CursorPosition
 	int64		through_id;
 } CursorPosition;
 
-/* Read the table.  Requires a transaction with an active snapshot. */
+/*
+ * Read the table, and release the sets.  Requires a transaction with an active
+ * snapshot, by which rows are seen.
+ */
 extern void cursor_table_read(CursorTable *table);
 extern void cursor_table_free(CursorTable *table);
 
 /*
  * The newest position, of those written in this database or of those restored from
- * a dump, for any process.  False, and done is NULL, if there is none.  Allocated in
- * the current memory context.  Requires an active snapshot.
+ * a dump, for any process.  Returns false, with done NULL, if there is none.  The sets
+ * are allocated in the current memory context.  Requires an active snapshot.
  */
 extern bool cursor_table_newest(bool restored, CursorPosition *position);
 
-/* Later positions are inserted after this state of the table. */
+/* Note that this is the state of the table after which positions will be inserted.  It must not be foreign. */
 extern void cursor_table_set_current(const CursorTable *table);
 
-/* Insert a position.  Requires a connection to SPI. */
+/*
+ * Insert a position, and truncate the table first if that is possible.  Requires SPI to
+ * be connected, and the transaction to hold RowExclusiveLock on the table since
+ * cursor_is_current(), so that no other process inserts one.
+ */
 extern void cursor_table_insert(const XidSet *done, const XidSet *through, int64 through_id);
 
 /*
  * Adopt the outbox, discarding nothing, if no webhook has ever been created here,
  * as in a database made from a template; a dump may be just about to bring some.
- * False: that is for someone to decide.  In a transaction with SPI connected.
+ * Returns false if an administrator must decide.  Requires a transaction with SPI
+ * connected.
  */
 extern bool cursor_table_adopt_untouched(void);
 

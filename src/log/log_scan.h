@@ -44,24 +44,28 @@ typedef struct LogScan
 
 /*
  * Scan messages with from_xid <= xid < to_xid; if from_id > 0, only those of from_xid
- * with at least this id.  partition is -1 for all of them.  Requires an active
- * snapshot.
+ * with at least this id.  partition is -1 for all of them.  Requires a transaction with
+ * an active snapshot, which must remain until log_scan_end(), and locks the tables
+ * until then.  Allocates in the current memory context, which must not be reset before.
  */
 extern void log_scan_begin(LogScan *scan, uint64 from_xid, uint64 to_xid, int64 from_id, int partition);
 
-/* Advance to the next message; false at the end. */
+/*
+ * Advance to the next message; false at the end.  Raises an error, which names the row,
+ * if its contents are invalid.
+ */
 extern bool log_scan_next(LogScan *scan);
 extern void log_scan_end(LogScan *scan);
 
 /* The fence of the current message, or InvalidFullTransactionId; see cursor.c. */
 extern FullTransactionId log_scan_fence(LogScan *scan);
 
-/* Copy the current message. */
+/* A copy of the current message, without a window. */
 extern Message *log_scan_message(LogScan *scan, MemoryContext context);
 
 /*
  * Does the outbox, or this partition (-1: any), contain messages that were restored
- * from a dump?
+ * from a dump?  Requires a transaction with an active snapshot.
  */
 extern bool log_scan_has_restored(int partition);
 

@@ -4,7 +4,8 @@
  *		A message in the memory of the worker.
  *
  * A message is one chunk of memory: the struct, the ids of its webhooks, and
- * its texts, each terminated by a NUL.
+ * its texts, each terminated by a NUL.  One that was read from the outbox belongs to
+ * the cursor, one that was read from a table to its delivery.
  *
  *-------------------------------------------------------------------------
  */

@@ -70,10 +70,13 @@ typedef struct Message
 	TimestampTz read_at;
 } Message;
 
-/* Create a message with these texts (MESSAGE_NTEXTS of them) and webhooks.  All other fields are zero. */
+/*
+ * Create a message with copies of these texts (MESSAGE_NTEXTS of them) and webhooks.
+ * All other fields are zero.  It is freed by pfree().
+ */
 extern Message *message_create(const RunText *texts, const int64 *webhook_ids, int nwebhooks, MemoryContext context);
 
-/* Copy the contents of a message, except the ids of its webhooks. */
+/* Copy the contents of a message, except for its webhooks, its window and its deliveries. */
 extern Message *message_copy(const Message *message, MemoryContext context);
 
 /* Approximate memory used by a message and its deliveries, in bytes. */

@@ -47,11 +47,12 @@ typedef struct OutboxRow
 
 /*
  * Append a message.  It is sent if the current (sub)transaction commits.  All data
- * is copied.  Sets *message_id.
+ * is copied.  Sets *message_id.  Raises an error if the extension does not exist, or
+ * the payload is too large.  Requires a transaction that can write.
  */
 extern void outbox_append(const OutboxRow *row, pg_uuid_t *message_id);
 
-/* Draw the id of a message that will be appended later in this transaction. */
+/* Draw the id of a message that will be appended later in this transaction, under the lock of the changed row. */
 extern void outbox_draw_id(OutboxId *id);
 
 /* The last id that this process has drawn; 0: none. */
@@ -61,7 +62,10 @@ extern int64 outbox_last_id(void);
 extern void outbox_new_message_id(pg_uuid_t *message_id);
 extern char *outbox_message_id_text(const pg_uuid_t *message_id);
 
-/* The current partition, from shared memory or, when first used after a server start, from webhook.ring. */
+/*
+ * The current partition, from shared memory or, when first used after a server start,
+ * from webhook.ring.  Requires a transaction, and the extension.
+ */
 extern int	outbox_current_partition(void);
 
 /*

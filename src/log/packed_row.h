@@ -45,12 +45,16 @@ typedef struct RunReader
 /* Upper bound of the bytes that a message adds to a run. */
 extern Size packed_row_message_size(const PackedMessage *message);
 
-/* Append a message; run is the future value of column "more", initially empty. */
+/*
+ * Append a message to run, the future value of column "more", which is empty before the
+ * first one.  "first" is the message in the columns of the row.
+ */
 extern void packed_row_add(StringInfo run, const PackedMessage *first, const PackedMessage *message);
 
 /*
  * Read a run; data is the value of column "more".  Texts point into it, or are
  * palloc'd if they had to be converted.  packed_row_next() returns false at the end.
+ * Both raise an error if the data is invalid.
  */
 extern void packed_row_begin(RunReader *reader, RunText event_uid, RunText profile, const char *data, int len);
 extern bool packed_row_next(RunReader *reader, PackedMessage *message);

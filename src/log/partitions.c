@@ -29,6 +29,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -171,6 +172,7 @@ partitions_unfinished(void)
 void
 partitions_publish(DatabaseSlot *slot)
 {
+	Assert(!IsTransactionState());
 	if (partitions_chosen < 0)
 		return;
 	partitions_drained_by[partitions_chosen] = 0;

@@ -12,14 +12,15 @@
 
 /*
  * Seal and truncate partitions, and choose another one, as far as possible without
- * waiting.  Requires a transaction with a connection to SPI and an active snapshot.
+ * waiting.  Requires the worker's transaction, with SPI connected and an active
+ * snapshot, after cursor_load().
  */
 extern void partitions_turn(DatabaseSlot *slot);
 
 /* Did the last turn leave work to do?  Then the next one should not wait for more messages. */
 extern bool partitions_unfinished(void);
 
-/* Must be called after the transaction of partitions_turn() has committed. */
+/* Publish the partition that was chosen.  Must be called after the transaction of partitions_turn() has committed. */
 extern void partitions_publish(DatabaseSlot *slot);
 
 #endif							/* WEBHOOK_PARTITIONS_H */

@@ -7,7 +7,7 @@
  * synchronous standbys have not flushed to disk.  Visibility of a transaction does
  * not imply that: a backend stops waiting for a standby at a fast shutdown, when it
  * is terminated, and when its statement is canceled, and its commit becomes visible
- * then.  Besides, synchronous_commit may be lower than "on".
+ * then.  In addition, synchronous_commit may be lower than "on".
  *
  * The LSN of a visible transaction's commit record cannot be looked up, except for
  * asynchronous commits.  But it is before the flush position read after the

@@ -11,12 +11,14 @@
 #include "utils/timestamp.h"
 
 /*
+ * No function requires a transaction.
+ *
  * Messages have been read, perhaps by an earlier worker: the standbys must flush
  * everything that is visible now.
  */
 extern void standby_note_read(void);
 
-/* Have the synchronous standbys flushed everything that has been read?  True if there are none. */
+/* Have the synchronous standbys flushed everything that has been read?  Also true if there are none. */
 extern bool standby_has_all(TimestampTz now);
 
 /* If they have not, the time of the next check, else DT_NOEND. */

@@ -6,9 +6,9 @@
  * This is what sessions see of a backlog.  The worker itself reads with cursor.c,
  * and may be ahead of the stored position that counts here.
  *
- * A lock on a partition keeps the worker from truncating it, so none is held
- * from one batch of rows to the next.  What is truncated meanwhile has been
- * processed meanwhile, and new rows in its place are not visible to our snapshot.
+ * The worker cannot truncate a partition that is locked, so no lock is held from
+ * one batch of rows to the next.  What is truncated in between has been
+ * processed, and new rows in its place are not visible to our snapshot.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,7 +49,7 @@ unread_load(Unread *unread)
 	cursor_table_newest(true, &unread->restored);
 }
 
-/* Is a message behind the position?  Its transaction id counts where it was written. */
+/* Has the position passed a message?  xid is its transaction id on the server where it was written. */
 static bool
 unread_is_passed(const CursorPosition *position, uint64 xid, int64 id)
 {
@@ -120,7 +120,7 @@ unread_scan_open(UnreadScan *scan)
 	return true;
 }
 
-/* Close them after the last message. */
+/* Close the tables after the last message of the range. */
 static void
 unread_scan_close(UnreadScan *scan)
 {

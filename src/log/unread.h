@@ -44,12 +44,19 @@ typedef struct UnreadScan
 	int			nrows;			/* the same of rows */
 } UnreadScan;
 
+/* Begin a scan, without locking anything yet.  unread must outlive it. */
 extern void unread_scan_begin(UnreadScan *scan, const Unread *unread);
 
-/* Advance to the next message; false at the end, and when max_messages have been read (0: any number). */
+/*
+ * Advance to the next unread message; false at the end.  With max_messages > 0, also
+ * false when that many have been read: then the scan can only be paused, not continued.
+ */
 extern bool unread_scan_next(UnreadScan *scan, int max_messages);
 
-/* Close the tables.  unread_scan_next() opens them again and continues after the current message. */
+/*
+ * Close the tables, which releases their locks.  unread_scan_next() opens them again and
+ * continues after the current message.
+ */
 extern void unread_scan_pause(UnreadScan *scan);
 
 #endif							/* WEBHOOK_UNREAD_H */
