@@ -14,7 +14,7 @@
  *
  * A role without the required privileges does not stop the worker, since they are
  * checked first.  The owner of a database can stop its worker until the end of a
- * transaction by a command that fails for another reason; it could as well drop the
+ * transaction by a command that fails for another reason; but it could also drop the
  * database.
  *
  * ALTER DATABASE ... SET TABLESPACE commits before it has finished.  A worker

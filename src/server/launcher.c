@@ -1,12 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.c
- *		The launcher: makes sure that every database is served.
+ *		The launcher: provides every database with a worker.
  *
  * The launcher sleeps on its latch.  It is set by backends that create the
  * extension or commit something in a database without a worker, by DDL on databases,
  * by workers that start or exit, and by the postmaster when a registered worker has
  * exited.  Other changes of pg_database are found by polling.
+ *
+ * Each turn it advances all slots in shared memory (shmem.c shows their states), and
+ * then starts workers (turn.c), both under the lock.  pg_database is read without it.  A
+ * new launcher goes on from the slots; only the list of databases (database_list.c)
+ * is local, and read again.
  *
  * All times are by clock_monotonic(), so it does no harm if the clock is set.
  *
@@ -146,8 +151,8 @@ launcher_tend_new_slot(DatabaseSlot *slot)
 }
 
 /*
- * Check whether a database without a worker needs one.  With webhook.dispatch =
- * off, only a database whose visit is due does.
+ * Check whether a database without a worker needs one; with webhook.dispatch = off,
+ * only at slot->restart_at.
  */
 static int64
 launcher_tend_resting_slot(DatabaseSlot *slot, int64 now)
@@ -169,7 +174,7 @@ launcher_tend_resting_slot(DatabaseSlot *slot, int64 now)
 }
 
 /*
- * Advance slot i to its next state, if the launcher has to.  Returns the time of the
+ * Advance slot i to its next state, if that is up to the launcher.  Returns the time of the
  * next check.  The lock must be held exclusively.
  */
 static int64

@@ -202,6 +202,7 @@ shmem_find_slot(Oid database)
 bool
 shmem_any_free(void)
 {
+	Assert(LWLockHeldByMe(shmem_lwlock));
 	return shmem_header->nused < shmem_header->nslots || shmem_find_slot(InvalidOid) != NULL;
 }
 

@@ -3,8 +3,10 @@
  * shmem.h
  *		Shared memory: one slot per database with the extension.
  *
- * Slots are looked up by the Oid of the database.  They are assigned under the lock
- * and never move, so that a backend can remember the address of its own.
+ * Slots are looked up by the Oid of the database.  They are assigned under the lock,
+ * shmem_lock(), and never move, so that a backend can remember the address of its own.
+ * Functions that need the lock take it themselves, unless a comment says that it must
+ * be held.
  *
  *-------------------------------------------------------------------------
  */
@@ -71,8 +73,8 @@ typedef struct DatabaseSlot
 								 * no room for all */
 	TimestampTz due_at;			/* RESTING: by clock_now(), when there will be
 								 * something to do; DT_NOEND: unknown */
-	bool		networks_changed;	/* webhook.allowed_networks has, while
-									 * there was no worker */
+	bool		networks_changed;	/* webhook.allowed_networks has changed
+									 * since the worker was started */
 	int64		leave_since;	/* when the worker was asked to leave */
 	char		last_error[SHMEM_ERROR_MAX];	/* that ended a worker; "" if
 												 * it has made progress since */
@@ -145,7 +147,7 @@ extern void shmem_wake_worker(void);
  */
 extern void shmem_rearm_wakeup(DatabaseSlot *slot);
 
-/* Has anything been committed since then?  Whatever waits on our latch meanwhile may have reset it. */
+/* Has anything been committed since then?  The latch does not show it: other waits may have reset that. */
 extern bool shmem_wakeup_pending(DatabaseSlot *slot);
 
 /* Wake the launcher, so that it checks pg_database and the slots. */
@@ -164,7 +166,7 @@ extern void shmem_extension_dropped(void);
 /* For a worker: attach to slot i, unless its generation has changed.  Detaches at exit. */
 extern DatabaseSlot *shmem_attach_worker(int i, uint32 generation);
 
-/* For a worker: this database has the extension; or does not, or no longer, have it. */
+/* For a worker: this database has the extension; or it does not, or no longer, have it. */
 extern void shmem_mark_served(DatabaseSlot *slot);
 extern void shmem_mark_absent(DatabaseSlot *slot);
 
@@ -212,6 +214,7 @@ extern bool shmem_take_forget(void);
 /* For the launcher: publish its latch until exit. */
 extern void shmem_attach_launcher(void);
 
+/* The lock that protects the slots. */
 extern LWLock *shmem_lock(void);
 
 #endif							/* WEBHOOK_SHMEM_H */

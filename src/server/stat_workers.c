@@ -3,6 +3,10 @@
  * stat_workers.c
  *		SQL functions that show the slots in shared memory.
  *
+ * worker_slots() has the columns of version 0.1.0; later ones are in worker_states().
+ * Both are called with the SQL of any version, see src/README.md, and take the lock for
+ * one slot at a time.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

@@ -72,7 +72,7 @@ static int	turn_limit;
 static int64 turn_limit_until = 0;
 
 
-/* Can a worker be started for this slot? */
+/* Could a worker be started for this slot? */
 static bool
 turn_can_start(const DatabaseSlot *slot)
 {
@@ -125,7 +125,7 @@ turn_take_census(int64 now)
 	return census;
 }
 
-/* For how many more workers is there room? */
+/* The number of workers for which there is room. */
 static int
 turn_room(const Census *census, int64 now)
 {

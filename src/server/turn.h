@@ -12,7 +12,8 @@
 
 /*
  * Start workers as long as there is room, and ask others to leave if there is none.
- * Returns the time of the next try, by clock_monotonic().
+ * For the launcher.  Takes the lock.  Returns the time of the next try, by
+ * clock_monotonic().
  */
 extern int64 turn_start_workers(int64 now);
 

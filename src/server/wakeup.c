@@ -4,7 +4,8 @@
  *		Waking the worker when a transaction commits.
  *
  * The latch is set by a callback at the end of the transaction, when its changes
- * have become visible.
+ * have become visible.  A rollback of a savepoint does not undo a request: a worker
+ * that is woken in vain does no harm.
  *
  *-------------------------------------------------------------------------
  */

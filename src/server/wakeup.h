@@ -8,16 +8,20 @@
 #ifndef WEBHOOK_WAKEUP_H
 #define WEBHOOK_WAKEUP_H
 
-/* Wake the worker at commit, to look for messages and due deliveries. */
+/*
+ * These take effect if the current transaction commits, once its changes are visible.
+ *
+ * Wake the worker, to look for messages and due deliveries.
+ */
 extern void wakeup_at_commit(void);
 
-/* At commit let all processes reload the configuration, and the worker the delivery table. */
+/* Have all processes reload the configuration, and the worker look at the delivery table. */
 extern void wakeup_reload_at_commit(void);
 
-/* At commit let the launcher find out that the extension does not exist any more. */
+/* Have the launcher find out that the extension no longer exists. */
 extern void wakeup_extension_dropped_at_commit(void);
 
-/* Must be called at the end of the transaction; committed is false for a prepared one. */
+/* Must be called at the end of every transaction; committed is false for a prepared one. */
 extern void wakeup_end_transaction(bool committed);
 
 #endif							/* WEBHOOK_WAKEUP_H */
