@@ -20,7 +20,7 @@ AS $$
         SELECT t.*, w.deactivation_reason
         FROM webhook.stat_webhooks AS t
         CROSS JOIN LATERAL (SELECT h.owner, h.deactivation_reason FROM webhook.webhook AS h WHERE h.id = t.webhook_id OFFSET 0) AS w
-        WHERE has_table_privilege($1, 'webhook.stat_webhooks', 'SELECT') OR pg_has_role($1, w.owner::oid, 'USAGE')),
+        WHERE (SELECT has_table_privilege($1, 'webhook.stat_webhooks', 'SELECT')) OR pg_has_role($1, w.owner::oid, 'USAGE')),
     sets AS MATERIALIZED (SELECT count(*) AS webhooks, count(DISTINCT s.app) AS apps FROM seen AS s),
     labelled AS (
         SELECT s.*, CASE WHEN n.webhooks <= 1000 THEN 'webhook_id="' || s.webhook_id || '",' || webhook.metrics_label('app', s.app)

@@ -2091,7 +2091,7 @@ AS $$
         SELECT t.*, w.deactivation_reason
         FROM webhook.stat_webhooks AS t
         CROSS JOIN LATERAL (SELECT h.owner, h.deactivation_reason FROM webhook.webhook AS h WHERE h.id = t.webhook_id OFFSET 0) AS w
-        WHERE has_table_privilege($1, 'webhook.stat_webhooks', 'SELECT') OR pg_has_role($1, w.owner::oid, 'USAGE')),
+        WHERE (SELECT has_table_privilege($1, 'webhook.stat_webhooks', 'SELECT')) OR pg_has_role($1, w.owner::oid, 'USAGE')),
     sets AS MATERIALIZED (SELECT count(*) AS webhooks, count(DISTINCT s.app) AS apps FROM seen AS s),
     labelled AS (
         SELECT s.*, CASE WHEN n.webhooks <= 1000 THEN 'webhook_id="' || s.webhook_id || '",' || webhook.metrics_label('app', s.app)
@@ -2238,7 +2238,7 @@ COMMENT ON FUNCTION webhook.page_style() IS 'the style sheet of all pages';
 CREATE FUNCTION webhook.page_document(title text, level text, form_action text, body text) RETURNS text
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT '<!DOCTYPE html>' || E'\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>' || webhook.html($1) || E'</title>\n'
+    SELECT concat('<!DOCTYPE html>' || E'\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>' || webhook.html($1) || E'</title>\n'
         || '<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src &#39;sha256-'
         || encode(sha256(convert_to(webhook.page_style(), 'UTF8')), 'base64')
         || '&#39;; img-src data:; base-uri &#39;none&#39;; form-action &#39;' || $3 || E'&#39;">\n'
@@ -2246,7 +2246,7 @@ AS $$
         || E'<meta name="robots" content="noindex">\n<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns=&#39;http://www.w3.org/2000/svg&#39; '
         || 'viewBox=&#39;0 0 8 8&#39;%3E%3Ccircle cx=&#39;4&#39; cy=&#39;4&#39; r=&#39;4&#39; fill=&#39;%23'
         || CASE $2 WHEN 'ok' THEN '3aa564' WHEN 'warn' THEN 'd99a1b' ELSE 'd6433c' END || E'&#39;/%3E%3C/svg%3E">\n'
-        || '<style>' || webhook.page_style() || E'</style>\n</head>\n<body>\n' || $4 || E'</body>\n</html>\n';
+        || '<style>' || webhook.page_style() || E'</style>\n</head>\n<body>\n', $4, E'</body>\n</html>\n');
 $$;
 COMMENT ON FUNCTION webhook.page_document(text, text, text, text) IS 'a complete HTML document';
 
@@ -2379,13 +2379,12 @@ $$;
 COMMENT ON FUNCTION webhook.page_line(record) IS 'a row of page_webhooks() in a short list';
 
 CREATE FUNCTION webhook.page_list(title text, id text, items text, more text, more_count bigint) RETURNS text
-    LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+    LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 AS $$
     SELECT CASE WHEN items IS NULL THEN ''
-                ELSE '<section aria-labelledby="' || id || '"><h2 id="' || id || '">' || title || '</h2><ul class="hooks">' || items || '</ul>'
-                     || CASE WHEN more IS NULL THEN ''
-                             ELSE '<details><summary>' || webhook.page_number(more_count) || ' more</summary><ul class="list">' || more || '</ul></details>' END
-                     || E'</section>\n' END;
+                ELSE pg_catalog.concat('<section aria-labelledby="' || id || '"><h2 id="' || id || '">' || title || '</h2><ul class="hooks">', items, '</ul>',
+                         CASE WHEN more IS NOT NULL THEN '<details><summary>' || webhook.page_number(more_count) || ' more</summary><ul class="list">' END,
+                         more, CASE WHEN more IS NOT NULL THEN '</ul></details>' END, E'</section>\n') END;
 $$;
 COMMENT ON FUNCTION webhook.page_list(text, text, text, text, bigint) IS 'a list of webhooks as a section of a page';
 
@@ -2499,7 +2498,7 @@ BEGIN
                     WHEN worker.level = 'warn' THEN worker.verdict
                     ELSE 'All is well' END;
     RETURN webhook.page_document(CASE level WHEN 'ok' THEN title ELSE verdict || ' - ' || title END, level, 'none',
-        webhook.page_header('Webhooks of ' || webhook.page_name(current_database())) || '<main>'
+        concat(webhook.page_header('Webhooks of ' || webhook.page_name(current_database())) || '<main>'
         || '<div class="verdict ' || level || '" role="status"><strong>' || verdict || '.</strong>' || worker.words
         || CASE WHEN s.webhooks = 0 THEN ' The function webhook.create_webhook() makes one.' ELSE '' END
         || CASE WHEN s.causes IS NULL THEN '' ELSE '<ul>' || s.causes || '</ul>' END || E'</div>\n'
@@ -2508,12 +2507,11 @@ BEGIN
         || webhook.page_tile('oldest waits', webhook.page_seconds(extract(epoch FROM s.oldest)::double precision),
                              CASE WHEN s.oldest > '5 min' THEN 'warn' ELSE 'ok' END)
         || webhook.page_tile('buffered', webhook.page_number(s.buffered), CASE WHEN s.buffered > 0 THEN 'warn' ELSE 'ok' END)
-        || webhook.page_tile('active', webhook.page_number(s.active) || ' <small>of ' || webhook.page_number(s.webhooks) || '</small>') || E'</dl>\n'
-        || webhook.page_list('What needs attention', 'trouble', s.troubled, s.troubled_more, s.troubled_count)
-        || webhook.page_history_sections(minutes.plots, hours.plots)
-        || webhook.page_list(CASE WHEN s.troubled IS NULL THEN 'Webhooks' ELSE 'The other webhooks' END, 'others', s.others, s.others_more, s.others_count)
-        || coalesce(webhook.page_notifications(role, NULL), '')
-        || '</main>');
+        || webhook.page_tile('active', webhook.page_number(s.active) || ' <small>of ' || webhook.page_number(s.webhooks) || '</small>') || E'</dl>\n',
+        webhook.page_list('What needs attention', 'trouble', s.troubled, s.troubled_more, s.troubled_count),
+        webhook.page_history_sections(minutes.plots, hours.plots),
+        webhook.page_list(CASE WHEN s.troubled IS NULL THEN 'Webhooks' ELSE 'The other webhooks' END, 'others', s.others, s.others_more, s.others_count),
+        webhook.page_notifications(role, NULL), '</main>'));
 END
 $$;
 COMMENT ON FUNCTION webhook.page_overview(oid) IS 'the page about all webhooks of a role';
@@ -2604,7 +2602,7 @@ DECLARE
     hours    record := webhook.page_history(ARRAY[w.id], 'hour');
 BEGIN
     RETURN webhook.page_document(verdict || ' - ' || coalesce(nullif(w.name, ''), w.app), level, 'none',
-        webhook.page_header(webhook.page_title(w.id, w.app, w.name)) || '<main>'
+        concat(webhook.page_header(webhook.page_title(w.id, w.app, w.name)) || '<main>'
         || '<div class="verdict ' || level || '" role="status"><strong>' || verdict || '.</strong>'
         || CASE w.state WHEN 'off' THEN 'Deactivated by hand ' || webhook.page_ago(w.deactivated_at) || '.'
                         ELSE coalesce(nullif(webhook.page_why(w), ''), 'Last success ' || webhook.page_ago(w.last_success_at) || '.') END
@@ -2618,13 +2616,13 @@ BEGIN
         || CASE WHEN w.dropped > 0 THEN webhook.page_tile('dropped', webhook.page_number(w.dropped), 'warn') ELSE '' END || E'</dl>\n'
         || '<section aria-labelledby="facts"><h2 id="facts">The webhook</h2><dl class="facts"><dt>Sends</dt><dd>' || webhook.page_name(w.event)
         || '</dd><dt>To</dt><dd>' || webhook.page_name(w.method || ' ' || w.url) || '</dd><dt>Last success</dt><dd>' || webhook.page_time(w.last_success_at)
-        || '</dd><dt>Last failure</dt><dd>' || webhook.page_time(w.last_failure_at) || E'</dd></dl></section>\n'
-        || CASE level WHEN 'ok' THEN '' ELSE webhook.page_calls(w) END
-        || webhook.page_history_sections(minutes.plots, hours.plots)
-        || '<section aria-labelledby="requests"><h2 id="requests">The last ten requests</h2>' || coalesce(requests, '<p>There are none.</p>') || E'</section>\n'
-        || CASE WHEN waiting IS NULL THEN ''
-                ELSE '<section aria-labelledby="waiting"><h2 id="waiting">Not delivered, the oldest first</h2><ul class="list">' || waiting || E'</ul></section>\n' END
-        || CASE level WHEN 'ok' THEN webhook.page_calls(w) ELSE '' END || coalesce(webhook.page_notifications(role, w.id), '') || '</main>');
+        || '</dd><dt>Last failure</dt><dd>' || webhook.page_time(w.last_failure_at) || E'</dd></dl></section>\n',
+        CASE level WHEN 'ok' THEN '' ELSE webhook.page_calls(w) END,
+        webhook.page_history_sections(minutes.plots, hours.plots),
+        '<section aria-labelledby="requests"><h2 id="requests">The last ten requests</h2>', coalesce(requests, '<p>There are none.</p>'), E'</section>\n',
+        CASE WHEN waiting IS NULL THEN ''
+             ELSE '<section aria-labelledby="waiting"><h2 id="waiting">Not delivered, the oldest first</h2><ul class="list">' || waiting || E'</ul></section>\n' END,
+        CASE level WHEN 'ok' THEN webhook.page_calls(w) ELSE '' END, webhook.page_notifications(role, w.id), '</main>'));
 END
 $$;
 COMMENT ON FUNCTION webhook.page_webhook(record, oid) IS 'the page about a row of page_webhooks()';

@@ -55,6 +55,9 @@ typedef struct PageHistory
 
 PG_FUNCTION_INFO_V1(webhook_page_history);
 
+/* Kept for the session: planning takes longer than reading the counters of one webhook. */
+static SPIPlanPtr page_history_plan = NULL;
+
 
 static void
 page_history_read_array(uint64 row, int column, int64 *counts, int n)
@@ -123,15 +126,28 @@ page_history_add(PageHistory *history)
 	}
 }
 
+static void
+page_history_prepare(void)
+{
+	Oid			types[] = {INT8OID, TEXTOID};
+	SPIPlanPtr	plan;
+
+	if (page_history_plan != NULL)
+		return;
+	plan = SPI_prepare_cursor("SELECT recorded_at, delivered, attempts, outcomes, latencies"
+							  " FROM webhook.activity_counters($1, $2) ORDER BY seq", 2, types, CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare a query of activity_counters()");
+	page_history_plan = plan;
+}
+
 static PageHistory *
 page_history_load(ArrayType *ids, const char *period)
 {
 	PageHistory *history = palloc0(sizeof(PageHistory));
 	bool		minutes = strcmp(period, "minute") == 0;
-	Oid			types[] = {INT8OID, TEXTOID};
 	Datum		values[] = {(Datum) 0, CStringGetTextDatum(period)};
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "webhook page history", ALLOCSET_DEFAULT_SIZES);
-	SPIPlanPtr	plan;
 	Datum	   *webhooks;
 	int			n;
 
@@ -139,17 +155,14 @@ page_history_load(ArrayType *ids, const char *period)
 	history->length = minutes ? USECS_PER_MINUTE : USECS_PER_HOUR;
 	history->nslots = minutes ? MINUTES : HOURS;
 	deconstruct_array(ids, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &webhooks, NULL, &n);
-	plan = SPI_prepare_cursor("SELECT recorded_at, delivered, attempts, outcomes, latencies"
-							  " FROM webhook.activity_counters($1, $2) ORDER BY seq", 2, types, CURSOR_OPT_GENERIC_PLAN);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare a query of activity_counters()");
+	page_history_prepare();
 	for (int i = 0; i < n; i++)
 	{
 		MemoryContext old;
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = webhooks[i];
-		if (SPI_execute_plan(plan, values, NULL, true, 0) != SPI_OK_SELECT)
+		if (SPI_execute_plan(page_history_plan, values, NULL, true, 0) != SPI_OK_SELECT)
 			elog(ERROR, "could not read the history of webhook " INT64_FORMAT, DatumGetInt64(webhooks[i]));
 		old = MemoryContextSwitchTo(scratch);
 		page_history_add(history);
