@@ -21,8 +21,8 @@ CREATE TABLE webhook.backfill (
     until          timestamptz,
     event          text,
     entity_id      text,
-    snapshot       pg_snapshot,             -- what is in the outbox and visible in this goes to the history first
-    epoch          bigint,                  -- set when that has been done: what comes to the history later is not repeated
+    snapshot       pg_snapshot,             -- what is visible in this is repeated; it goes to the history first
+    epoch          bigint,                  -- drawn with it: what is not visible in it has this epoch, or a greater one, in the history
     replayed_to    bigint,                  -- messages with ids up to this one are finished, or stored in webhook.delivery
     last_id        bigint,                  -- the id of the last message; null: it is not known
     CHECK (relation IS NOT NULL OR since IS NOT NULL)
@@ -50,7 +50,10 @@ COMMENT ON FUNCTION webhook.cancel_backfill(bigint) IS 'ends a backfill or a rep
 CREATE VIEW webhook.stat_progress_backfill AS
     SELECT b.job, b.webhook_id, b.relation,
            CASE WHEN b.finished_at IS NULL AND NOT w.active THEN 'paused' ELSE b.phase END AS phase,
-           b.rows_estimated, b.rows_sent, b.started_at, b.finished_at, b.last_error
+           b.rows_estimated, b.rows_sent, b.started_at, b.finished_at,
+           -- Errors may quote rows that this role may read, and others not.
+           CASE WHEN b.last_error IS NULL OR pg_catalog.pg_has_role(b.role::oid, 'USAGE') THEN b.last_error
+                ELSE '<insufficient privilege>' END AS last_error
     FROM webhook.backfill AS b JOIN webhook.webhook AS w ON w.id = b.webhook_id;
 COMMENT ON VIEW webhook.stat_progress_backfill IS 'per backfill and replay: how far it is';
 COMMENT ON COLUMN webhook.stat_progress_backfill.job IS 'what backfill() returned; for cancel_backfill()';
@@ -62,7 +65,7 @@ COMMENT ON COLUMN webhook.stat_progress_backfill.rows_estimated IS 'rows that me
 COMMENT ON COLUMN webhook.stat_progress_backfill.rows_sent IS 'rows of which there is a message, fewer are delivered as long as there is a backlog; of a replay, messages that are delivered, or stored because they must be retried';
 COMMENT ON COLUMN webhook.stat_progress_backfill.started_at IS 'when backfill() or replay() was called';
 COMMENT ON COLUMN webhook.stat_progress_backfill.finished_at IS 'when it finished, failed or was cancelled; null until then';
-COMMENT ON COLUMN webhook.stat_progress_backfill.last_error IS 'why it failed, or why the last step must be repeated';
+COMMENT ON COLUMN webhook.stat_progress_backfill.last_error IS 'why it failed, or why the last step must be repeated; for the role that called backfill() or replay()';
 
 -- For the process that carries them out.
 CREATE VIEW webhook.backfill_to_do AS

@@ -21,7 +21,7 @@ BEGIN
                 changed     json,
                 former      json,
                 context     json,
-                epoch       bigint      -- of the latest replay that had begun before; null: of none that has not ended
+                epoch       bigint      -- of the latest replay that does not repeat it; null: of none that has not ended
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
             CREATE INDEX history_%1$s_id_idx ON webhook.history_%1$s (id);
             CREATE INDEX history_%1$s_message_idx ON webhook.history_%1$s ((message_id::text));
@@ -57,7 +57,7 @@ ALTER TABLE webhook.history_moved REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.history_moved IS 'how far a partition of the outbox has been moved to the history';
 
 CREATE SEQUENCE webhook.history_epoch_seq AS bigint;
-COMMENT ON SEQUENCE webhook.history_epoch_seq IS 'the number of the latest replay that has begun';
+COMMENT ON SEQUENCE webhook.history_epoch_seq IS 'the number of the latest replay that has a snapshot';
 SELECT pg_catalog.pg_extension_config_dump('webhook.history_epoch_seq', '');
 
 -- Moves rows of the outbox, of which each can contain several messages, and returns whether that was all.  With a snapshot only
@@ -86,6 +86,7 @@ BEGIN
                                      AND pg_visible_in_snapshot(xid, $5) IS NOT FALSE
                                    ORDER BY xid, id LIMIT $3) AS o) AS n
             WHERE n.before < 4000000),
+        replays AS MATERIALIZED (SELECT b.epoch, b.snapshot FROM webhook.backfill AS b WHERE b.finished_at IS NULL AND b.epoch IS NOT NULL),
         moved AS (
             INSERT INTO webhook.history_%2$s (id, message_id, event, entity_type, entity_id, event_uid, profile, webhook_ids, payload,
                                               created_at, relation, changed, former, context, epoch)
@@ -97,7 +98,7 @@ BEGIN
                    COALESCE(f.created_at, n.created_at), n.relation,
                    CASE WHEN f.id IS NULL THEN n.changed ELSE f.changed END,
                    CASE WHEN f.id IS NULL THEN n.former ELSE f.former END, n.context,
-                   (SELECT max(b.epoch) FROM webhook.backfill AS b WHERE b.finished_at IS NULL)
+                   (SELECT max(b.epoch) FROM replays AS b WHERE NOT pg_visible_in_snapshot(n.xid, b.snapshot))
             FROM next AS n CROSS JOIN LATERAL webhook.run_followers(n.event_uid, n.profile, n.more) AS f)
         SELECT n.xid, n.id, (SELECT count(*) FROM next) FROM next AS n ORDER BY n.xid DESC, n.id DESC LIMIT 1
         $sql$, $1, $2) INTO start.xid, start.id, moved USING place.xid, place.id, $3, place.done, place.through;

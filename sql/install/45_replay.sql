@@ -64,7 +64,7 @@ COMMENT ON FUNCTION webhook.replay(bigint, timestamptz, timestamptz, text, text)
 
 -- For the worker.  A webhook has one replay at a time.
 CREATE VIEW webhook.replay_to_do AS
-    SELECT DISTINCT ON (b.webhook_id) b.job, b.webhook_id, b.snapshot::text AS snapshot, b.epoch, b.replayed_to, b.rows_sent
+    SELECT DISTINCT ON (b.webhook_id) b.job, b.webhook_id, b.snapshot::text AS snapshot, b.phase <> 'initializing' AS begun, b.replayed_to, b.rows_sent
     FROM webhook.backfill AS b JOIN webhook.webhook AS w ON w.id = b.webhook_id
     WHERE b.relation IS NULL AND b.finished_at IS NULL AND w.active
     ORDER BY b.webhook_id, b.job;
@@ -92,14 +92,14 @@ BEGIN
     j.last_id := COALESCE(j.last_id, 9223372036854775807);
     IF j.entity_id IS NULL THEN
         OPEN rows FOR
-            SELECT h.*, d.state FROM (SELECT * FROM webhook.history_rows AS h WHERE h.id > $2 AND h.id <= j.last_id ORDER BY h.id LIMIT 1000) AS h
+            SELECT h.*, d.state FROM (SELECT * FROM webhook.history_rows AS h WHERE h.id > $2 AND h.id <= j.last_id ORDER BY h.id LIMIT 200) AS h
             LEFT JOIN webhook.delivery AS d ON d.webhook_id = j.webhook_id AND d.id = h.id
             ORDER BY h.id;
     ELSE
         OPEN rows FOR
             SELECT h.*, d.state FROM (
                 SELECT * FROM (SELECT * FROM webhook.history_rows AS h WHERE h.entity_id #>> '{}' = j.entity_id OFFSET 0) AS h
-                WHERE h.id > $2 AND h.id <= j.last_id ORDER BY h.id LIMIT 1000) AS h
+                WHERE h.id > $2 AND h.id <= j.last_id ORDER BY h.id LIMIT 200) AS h
             LEFT JOIN webhook.delivery AS d ON d.webhook_id = j.webhook_id AND d.id = h.id
             ORDER BY h.id;
     END IF;

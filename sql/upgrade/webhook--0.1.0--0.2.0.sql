@@ -1876,8 +1876,8 @@ CREATE TABLE webhook.backfill (
     until          timestamptz,
     event          text,
     entity_id      text,
-    snapshot       pg_snapshot,             -- what is in the outbox and visible in this goes to the history first
-    epoch          bigint,                  -- set when that has been done: what comes to the history later is not repeated
+    snapshot       pg_snapshot,             -- what is visible in this is repeated; it goes to the history first
+    epoch          bigint,                  -- drawn with it: what is not visible in it has this epoch, or a greater one, in the history
     replayed_to    bigint,                  -- messages with ids up to this one are finished, or stored in webhook.delivery
     last_id        bigint,                  -- the id of the last message; null: it is not known
     CHECK (relation IS NOT NULL OR since IS NOT NULL)
@@ -1905,7 +1905,10 @@ COMMENT ON FUNCTION webhook.cancel_backfill(bigint) IS 'ends a backfill or a rep
 CREATE VIEW webhook.stat_progress_backfill AS
     SELECT b.job, b.webhook_id, b.relation,
            CASE WHEN b.finished_at IS NULL AND NOT w.active THEN 'paused' ELSE b.phase END AS phase,
-           b.rows_estimated, b.rows_sent, b.started_at, b.finished_at, b.last_error
+           b.rows_estimated, b.rows_sent, b.started_at, b.finished_at,
+           -- Errors may quote rows that this role may read, and others not.
+           CASE WHEN b.last_error IS NULL OR pg_catalog.pg_has_role(b.role::oid, 'USAGE') THEN b.last_error
+                ELSE '<insufficient privilege>' END AS last_error
     FROM webhook.backfill AS b JOIN webhook.webhook AS w ON w.id = b.webhook_id;
 COMMENT ON VIEW webhook.stat_progress_backfill IS 'per backfill and replay: how far it is';
 COMMENT ON COLUMN webhook.stat_progress_backfill.job IS 'what backfill() returned; for cancel_backfill()';
@@ -1917,7 +1920,7 @@ COMMENT ON COLUMN webhook.stat_progress_backfill.rows_estimated IS 'rows that me
 COMMENT ON COLUMN webhook.stat_progress_backfill.rows_sent IS 'rows of which there is a message, fewer are delivered as long as there is a backlog; of a replay, messages that are delivered, or stored because they must be retried';
 COMMENT ON COLUMN webhook.stat_progress_backfill.started_at IS 'when backfill() or replay() was called';
 COMMENT ON COLUMN webhook.stat_progress_backfill.finished_at IS 'when it finished, failed or was cancelled; null until then';
-COMMENT ON COLUMN webhook.stat_progress_backfill.last_error IS 'why it failed, or why the last step must be repeated';
+COMMENT ON COLUMN webhook.stat_progress_backfill.last_error IS 'why it failed, or why the last step must be repeated; for the role that called backfill() or replay()';
 
 -- For the process that carries them out.
 CREATE VIEW webhook.backfill_to_do AS
@@ -2740,7 +2743,7 @@ BEGIN
                 changed     json,
                 former      json,
                 context     json,
-                epoch       bigint      -- of the latest replay that had begun before; null: of none that has not ended
+                epoch       bigint      -- of the latest replay that does not repeat it; null: of none that has not ended
             ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
             CREATE INDEX history_%1$s_id_idx ON webhook.history_%1$s (id);
             CREATE INDEX history_%1$s_message_idx ON webhook.history_%1$s ((message_id::text));
@@ -2776,7 +2779,7 @@ ALTER TABLE webhook.history_moved REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.history_moved IS 'how far a partition of the outbox has been moved to the history';
 
 CREATE SEQUENCE webhook.history_epoch_seq AS bigint;
-COMMENT ON SEQUENCE webhook.history_epoch_seq IS 'the number of the latest replay that has begun';
+COMMENT ON SEQUENCE webhook.history_epoch_seq IS 'the number of the latest replay that has a snapshot';
 SELECT pg_catalog.pg_extension_config_dump('webhook.history_epoch_seq', '');
 
 -- Moves rows of the outbox, of which each can contain several messages, and returns whether that was all.  With a snapshot only
@@ -2805,6 +2808,7 @@ BEGIN
                                      AND pg_visible_in_snapshot(xid, $5) IS NOT FALSE
                                    ORDER BY xid, id LIMIT $3) AS o) AS n
             WHERE n.before < 4000000),
+        replays AS MATERIALIZED (SELECT b.epoch, b.snapshot FROM webhook.backfill AS b WHERE b.finished_at IS NULL AND b.epoch IS NOT NULL),
         moved AS (
             INSERT INTO webhook.history_%2$s (id, message_id, event, entity_type, entity_id, event_uid, profile, webhook_ids, payload,
                                               created_at, relation, changed, former, context, epoch)
@@ -2816,7 +2820,7 @@ BEGIN
                    COALESCE(f.created_at, n.created_at), n.relation,
                    CASE WHEN f.id IS NULL THEN n.changed ELSE f.changed END,
                    CASE WHEN f.id IS NULL THEN n.former ELSE f.former END, n.context,
-                   (SELECT max(b.epoch) FROM webhook.backfill AS b WHERE b.finished_at IS NULL)
+                   (SELECT max(b.epoch) FROM replays AS b WHERE NOT pg_visible_in_snapshot(n.xid, b.snapshot))
             FROM next AS n CROSS JOIN LATERAL webhook.run_followers(n.event_uid, n.profile, n.more) AS f)
         SELECT n.xid, n.id, (SELECT count(*) FROM next) FROM next AS n ORDER BY n.xid DESC, n.id DESC LIMIT 1
         $sql$, $1, $2) INTO start.xid, start.id, moved USING place.xid, place.id, $3, place.done, place.through;
@@ -2996,7 +3000,7 @@ COMMENT ON FUNCTION webhook.replay(bigint, timestamptz, timestamptz, text, text)
 
 -- For the worker.  A webhook has one replay at a time.
 CREATE VIEW webhook.replay_to_do AS
-    SELECT DISTINCT ON (b.webhook_id) b.job, b.webhook_id, b.snapshot::text AS snapshot, b.epoch, b.replayed_to, b.rows_sent
+    SELECT DISTINCT ON (b.webhook_id) b.job, b.webhook_id, b.snapshot::text AS snapshot, b.phase <> 'initializing' AS begun, b.replayed_to, b.rows_sent
     FROM webhook.backfill AS b JOIN webhook.webhook AS w ON w.id = b.webhook_id
     WHERE b.relation IS NULL AND b.finished_at IS NULL AND w.active
     ORDER BY b.webhook_id, b.job;
@@ -3024,14 +3028,14 @@ BEGIN
     j.last_id := COALESCE(j.last_id, 9223372036854775807);
     IF j.entity_id IS NULL THEN
         OPEN rows FOR
-            SELECT h.*, d.state FROM (SELECT * FROM webhook.history_rows AS h WHERE h.id > $2 AND h.id <= j.last_id ORDER BY h.id LIMIT 1000) AS h
+            SELECT h.*, d.state FROM (SELECT * FROM webhook.history_rows AS h WHERE h.id > $2 AND h.id <= j.last_id ORDER BY h.id LIMIT 200) AS h
             LEFT JOIN webhook.delivery AS d ON d.webhook_id = j.webhook_id AND d.id = h.id
             ORDER BY h.id;
     ELSE
         OPEN rows FOR
             SELECT h.*, d.state FROM (
                 SELECT * FROM (SELECT * FROM webhook.history_rows AS h WHERE h.entity_id #>> '{}' = j.entity_id OFFSET 0) AS h
-                WHERE h.id > $2 AND h.id <= j.last_id ORDER BY h.id LIMIT 1000) AS h
+                WHERE h.id > $2 AND h.id <= j.last_id ORDER BY h.id LIMIT 200) AS h
             LEFT JOIN webhook.delivery AS d ON d.webhook_id = j.webhook_id AND d.id = h.id
             ORDER BY h.id;
     END IF;

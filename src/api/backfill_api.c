@@ -21,6 +21,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "api/backfill_api.h"
 #include "api/manage.h"
 #include "base/argument.h"
 #include "base/catalog_event.h"
@@ -33,6 +34,10 @@
 
 #define CONDITION_MAX	10000
 #define RATE_MAX		1000000
+
+/* Jobs of a webhook: those that have not ended, and those that are shown afterwards. */
+#define JOBS_MAX		1000
+#define JOBS_SHOWN		1000
 
 PG_FUNCTION_INFO_V1(webhook_backfill);
 PG_FUNCTION_INFO_V1(webhook_cancel_backfill);
@@ -186,6 +191,23 @@ backfill_api_rate(FunctionCallInfo fcinfo, int n)
 	return rate;
 }
 
+void
+backfill_api_require_room(int64 webhook_id)
+{
+	as_owner_execute("DELETE FROM webhook.backfill WHERE finished_at < pg_catalog.now() - interval '30 days'",
+					 SPI_OK_DELETE, 0, NULL, NULL, NULL);
+	as_owner_execute_for_id("DELETE FROM webhook.backfill WHERE webhook_id = $1 AND finished_at IS NOT NULL AND job <="
+							" (SELECT job FROM webhook.backfill WHERE webhook_id = $1 AND finished_at IS NOT NULL"
+							" ORDER BY job DESC LIMIT 1 OFFSET " CppAsString2(JOBS_SHOWN) ")", SPI_OK_DELETE, webhook_id);
+	as_owner_execute_for_id("SELECT pg_catalog.count(*) FROM webhook.backfill WHERE webhook_id = $1 AND finished_at IS NULL",
+							SPI_OK_SELECT, webhook_id);
+	if (DatumGetInt64(as_owner_result(1)) >= JOBS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("webhook " INT64_FORMAT " has %d backfills and replays already that have not ended", webhook_id, JOBS_MAX),
+				 errhint("Wait until some have ended, or use webhook.cancel_backfill().")));
+}
+
 static int64
 backfill_api_insert(int64 id, Oid relation, const char *condition, const char *search_path, int rate, int64 rows)
 {
@@ -199,7 +221,7 @@ backfill_api_insert(int64 id, Oid relation, const char *condition, const char *s
 	RunAs		state;
 
 	as_owner_begin(&state);
-	as_owner_execute(BACKFILL_FORGET_OLD, SPI_OK_DELETE, 0, NULL, NULL, NULL);
+	backfill_api_require_room(id);
 	as_owner_execute("INSERT INTO webhook.backfill (webhook_id, relation, role, condition, search_path, rate, phase,"
 					 " rows_estimated, started_at, discarded)"
 					 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT discarded FROM webhook.webhook WHERE id = $1))"

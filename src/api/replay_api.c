@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "api/backfill_api.h"
 #include "api/fields.h"
 #include "api/manage.h"
 #include "base/argument.h"
@@ -109,13 +110,16 @@ webhook_replay(PG_FUNCTION_ARGS)
 	if (!nulls[REPLAY_EVENT])
 		values[REPLAY_EVENT] = field_check(FIELD_EVENT, values[REPLAY_EVENT], false).value;
 
+	/* To count takes long, so the webhook is locked afterwards. */
 	as_owner_begin(&state);
-	(void) manage_lock_webhook(&state, id);
+	(void) manage_find_webhook(&state, id);
 	manage_require_owner(id);
 	replay_api_require_history();
 	messages = replay_api_count(types, values, nulls, &first, &last);
 	if (messages > 0)
 	{
+		(void) manage_lock_webhook(&state, id);
+		manage_require_owner(id);
 		values[5] = ObjectIdGetDatum(state.caller);
 		values[6] = CStringGetTextDatum(BACKFILL_INITIALIZING);
 		values[7] = Int64GetDatum(messages);
@@ -125,7 +129,7 @@ webhook_replay(PG_FUNCTION_ARGS)
 
 		/* Without an end it includes what is committed until it begins. */
 		nulls[10] = nulls[REPLAY_UNTIL];
-		as_owner_execute(BACKFILL_FORGET_OLD, SPI_OK_DELETE, 0, NULL, NULL, NULL);
+		backfill_api_require_room(id);
 		as_owner_execute("INSERT INTO webhook.backfill (webhook_id, since, until, event, entity_id, role, search_path, phase,"
 						 " rows_estimated, started_at, replayed_to, last_id)"
 						 " VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, $9, $10, $11)", SPI_OK_INSERT,

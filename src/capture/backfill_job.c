@@ -154,6 +154,23 @@ backfill_job_fail(int64 id, const char *error)
 	spi_statement_execute(&backfill_job_fail_statement, values, NULL);
 }
 
+const char *
+backfill_job_error(const ErrorData *error, bool own)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return error->message;
+		default:
+			return own ? error->message : psprintf("error %s, see the server's log", unpack_sql_state(error->sqlerrcode));
+	}
+}
+
 int64
 backfill_job_waiting(int64 webhook_id, int64 maximum)
 {

@@ -20,10 +20,6 @@
 #define BACKFILL_CANCELLED		"cancelled"
 #define BACKFILL_FAILED			"failed"
 
-/* Ended jobs are shown for some time; this forgets older ones. */
-#define BACKFILL_FORGET_OLD \
-	"DELETE FROM webhook.backfill WHERE finished_at < pg_catalog.now() - interval '30 days'"
-
 /* A job that has not ended, of an active webhook. */
 typedef struct BackfillJob
 {
@@ -65,6 +61,12 @@ extern void backfill_job_note(int64 id, const char *phase, const char *error);
 
 /* End a job that cannot go on. */
 extern void backfill_job_fail(int64 id, const char *error);
+
+/*
+ * What is stored of an error, which the role that has added the job may read.  Data of others may be
+ * quoted by functions and expressions that are not its own.
+ */
+extern const char *backfill_job_error(const ErrorData *error, bool own);
 
 /* How many of the webhook's deliveries are stored, up to a maximum? */
 extern int64 backfill_job_waiting(int64 webhook_id, int64 maximum);

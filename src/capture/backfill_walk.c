@@ -272,6 +272,18 @@ backfill_walk_same_key(const ArrayType *a, const ArrayType *b)
 	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
 }
 
+/* Is the condition being evaluated?  Also after an error in it. */
+static bool backfill_walk_judging = false;
+
+bool
+backfill_walk_failed_in_condition(void)
+{
+	bool		failed = backfill_walk_judging;
+
+	backfill_walk_judging = false;
+	return failed;
+}
+
 static void
 backfill_walk_condition_context(void *arg)
 {
@@ -296,9 +308,9 @@ backfill_walk_judge_rows(BackfillJob *job, Relation rel, const BackfillKey *key,
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	error_context_stack = &callback;
-	XactReadOnly = true;
+	XactReadOnly = backfill_walk_judging = true;
 	backfill_walk_query(sql, 2, types, values, NULL, n);
-	XactReadOnly = false;
+	XactReadOnly = backfill_walk_judging = false;
 	LockReleaseSession(USER_LOCKMETHOD);
 	error_context_stack = callback.previous;
 

@@ -27,6 +27,9 @@ typedef struct BackfillStep
  */
 extern bool backfill_walk(BackfillJob *job, int max, BackfillStep *step);
 
+/* Has the condition raised the error that ended the last step? */
+extern bool backfill_walk_failed_in_condition(void);
+
 /* The statement that a condition is evaluated with, for all rows of the table. */
 extern char *backfill_walk_condition(Relation rel, const char *condition);
 

@@ -558,6 +558,19 @@ cursor_window_finished(void)
 }
 
 bool
+cursor_between_windows(void)
+{
+	return cursor_window == NULL;
+}
+
+Datum
+cursor_snapshot(void)
+{
+	Assert(cursor_between_windows());
+	return xid_set_to_datum(cursor_newest);
+}
+
+bool
 cursor_partition_unread(int partition)
 {
 	LogScan		scan;

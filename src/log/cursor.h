@@ -65,6 +65,13 @@ extern void cursor_save(void);
 extern uint64 cursor_window_opened(void);
 extern uint64 cursor_window_finished(void);
 
+/*
+ * Is no window being read?  Then exactly what is visible in the snapshot, a pg_snapshot, has
+ * been returned by cursor_read(), or processed before.
+ */
+extern bool cursor_between_windows(void);
+extern Datum cursor_snapshot(void);
+
 /* Does the partition contain a message that the position has not passed?  Requires a transaction. */
 extern bool cursor_partition_unread(int partition);
 

@@ -76,6 +76,27 @@ static SpiStatement history_forget_statement = {
 };
 
 
+/*
+ * The worker does not wait for a session that has locked a table of the history.  With this lock
+ * no other one can be rebuilding an index either.
+ */
+static bool
+history_lock_table(int part)
+{
+	Oid			relid = get_relname_relid(psprintf("history_%d", part), get_namespace_oid(WEBHOOK_SCHEMA, false));
+
+	return OidIsValid(relid) && ConditionalLockRelationOid(relid, RowExclusiveLock);
+}
+
+bool
+history_lock(void)
+{
+	for (int part = 0; part < HISTORY_TABLES; part++)
+		if (!history_lock_table(part))
+			return false;
+	return true;
+}
+
 /* An error, or a session, may have undone or changed what we know: read it again. */
 static void
 history_turn(TimestampTz now)
@@ -87,6 +108,8 @@ history_turn(TimestampTz now)
 
 	history_trimmed_at = now;
 	history_moves = 0;
+	if (!history_lock())
+		return;
 	history_part = -1;
 	history_used = webhook_history_retention > 0 || spi_statement_execute(&history_used_statement, NULL, NULL) > 0;
 	if (!history_used)
@@ -111,15 +134,6 @@ history_trim(TimestampTz now)
 	return shortened;
 }
 
-/* The worker does not wait for a session that has locked the table. */
-static bool
-history_lock_part(void)
-{
-	Oid			relid = get_relname_relid(psprintf("history_%d", history_part), get_namespace_oid(WEBHOOK_SCHEMA, false));
-
-	return OidIsValid(relid) && ConditionalLockRelationOid(relid, RowExclusiveLock);
-}
-
 /* Only whole tables are removed: none is to grow much beyond its part before the next look. */
 static bool
 history_part_may_be_full(void)
@@ -139,7 +153,7 @@ history_move_rows(int partition, const char *snapshot, TimestampTz now, bool *lo
 
 	if (history_part < 0 || history_part_may_be_full())
 		history_turn(now);
-	*locked = !history_lock_part();
+	*locked = history_part < 0 || !history_lock_table(history_part);
 	if (*locked)
 		return false;
 	values[1] = Int16GetDatum((int16) history_part);

@@ -24,6 +24,12 @@ extern bool history_move(int partition, TimestampTz now);
  */
 extern bool history_move_visible(int partition, const char *snapshot, TimestampTz now, bool *locked);
 
+/*
+ * Lock the history for reading, until the end of the transaction.  False if a session prevents
+ * it; the worker does not wait.
+ */
+extern bool history_lock(void);
+
 /* It has been truncated. */
 extern void history_note_truncated(int partition);
 

@@ -45,7 +45,6 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
@@ -53,6 +52,7 @@
 #include "capture/backfill_walk.h"
 #include "compat.h"
 #include "log/outbox.h"
+#include "send/backfill_limit.h"
 #include "server/shmem.h"
 #include "server/version.h"
 #include "server/worker_settings.h"
@@ -60,9 +60,6 @@
 /* Rows of a step; it also ends after about this time. */
 #define STEP_ROWS			100
 #define STEP_MS				50
-
-/* A statement of a step that takes longer makes the backfill fail. */
-#define STEP_TIMEOUT_MS		60000
 
 /* Deliveries in the worker's memory, in addition to a batch. */
 #define MAX_QUEUED			200
@@ -99,7 +96,7 @@ typedef struct BackfillRun
 } BackfillRun;
 
 static DatabaseSlot *backfill_slot;
-static List *backfill_runs = NIL;	/* BackfillRun * */
+static List *backfill_runs = NIL;	/* BackfillRun *, the next one first */
 static MemoryContext backfill_context;	/* of a step */
 static int64 backfill_last_id = 0;	/* the latest message that has been
 									 * committed */
@@ -301,9 +298,9 @@ backfill_step_job(BackfillRun *run)
 		backfill_wait_for(run, BACKFILL_BACKLOG, NULL);
 		return true;
 	}
-	enable_timeout_after(STATEMENT_TIMEOUT, STEP_TIMEOUT_MS);
+	backfill_limit_begin(run->id);
 	done = backfill_walk(&job, backfill_step_rows(run, &job), &step);
-	disable_timeout(STATEMENT_TIMEOUT, false);
+	backfill_limit_end();
 	if (!done)
 	{
 		run->due_at = TimestampTzPlusMilliseconds(clock_now(), RETRY_MS);
@@ -334,14 +331,16 @@ backfill_error_is_transient(int sqlstate)
 static void
 backfill_take_error(BackfillRun *run, const ErrorData *error, bool timed_out)
 {
+	const char *message = backfill_job_error(error, backfill_walk_failed_in_condition());
+
 	if (!backfill_begin())
 		return;
 	if (timed_out || !backfill_error_is_transient(error->sqlerrcode))
-		backfill_job_fail(run->id, error->message);
+		backfill_job_fail(run->id, message);
 	else if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		backfill_wait_for(run, BACKFILL_LOCK, NULL);
 	else
-		backfill_wait_for(run, BACKFILL_SENDING, error->message);
+		backfill_wait_for(run, BACKFILL_SENDING, message);
 	backfill_commit();
 }
 
@@ -372,23 +371,31 @@ backfill_step(BackfillRun *run)
 		if (!backfill_error_is_expected(error->sqlerrcode))
 			EmitErrorReport();
 		FlushErrorState();
-		disable_timeout(STATEMENT_TIMEOUT, false);
+		backfill_limit_end();
 		backfill_abort();
 	}
 	PG_END_TRY();
 	if (error != NULL)
-		backfill_take_error(run, error, clock_monotonic() - started_at >= STEP_TIMEOUT_MS * INT64CONST(1000));
+		backfill_take_error(run, error, backfill_limit_exceeded(clock_monotonic() - started_at));
 	MemoryContextReset(backfill_context);
 }
 
 /* ---------- the jobs ---------- */
+
+static void
+backfill_append_run(BackfillRun *run)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	backfill_runs = lappend(backfill_runs, run);
+	MemoryContextSwitchTo(old);
+}
 
 /* The job with this id, added if it is new. */
 static BackfillRun *
 backfill_get_run(int64 id)
 {
 	BackfillRun *run;
-	MemoryContext old;
 	ListCell   *lc;
 
 	foreach(lc, backfill_runs)
@@ -397,15 +404,13 @@ backfill_get_run(int64 id)
 		if (run->id == id)
 			return run;
 	}
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	run = palloc0(sizeof(BackfillRun));
+	run = MemoryContextAllocZero(TopMemoryContext, sizeof(BackfillRun));
 	run->id = id;
 	run->rows = STEP_ROWS;
 	run->uncounted = COUNT_INTERVAL;
 	run->max_queued = MAX_QUEUED;
 	run->due_at = clock_now();
-	backfill_runs = lappend(backfill_runs, run);
-	MemoryContextSwitchTo(old);
+	backfill_append_run(run);
 	return run;
 }
 
@@ -444,6 +449,21 @@ backfill_list(void)
 	return n;
 }
 
+/* The condition that ended the process before this one, if any, must not do so again. */
+static void
+backfill_fail_faulty(void)
+{
+	int64		job = backfill_limit_faulty_job();
+
+	if (job == 0)
+		return;
+	if (!backfill_begin())
+		proc_exit(0);
+	backfill_job_fail(job, "the condition took too long, and ignored that it was canceled");
+	backfill_commit();
+	backfill_limit_forget_faulty();
+}
+
 /* Do what is due; returns for how long there is nothing to do, in milliseconds. */
 static long
 backfill_turn(void)
@@ -468,6 +488,11 @@ backfill_turn(void)
 			}
 			pauses = 0;
 			backfill_step(run);
+
+			/* Those that are waiting for the worker as well come first now. */
+			backfill_runs = foreach_delete_current(backfill_runs, lc);
+			backfill_append_run(run);
+			return 0;
 		}
 		if (run->listed)
 			next = Min(next, run->due_at);
@@ -517,6 +542,7 @@ webhook_backfill_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 
+	backfill_limit_read_setting();
 	worker_settings_before_connection();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
 	worker_settings_after_connection();
@@ -526,7 +552,9 @@ webhook_backfill_main(Datum arg)
 	backfill_slot = shmem_my_slot();
 	if (backfill_slot == NULL)
 		proc_exit(0);
+	backfill_limit_init(backfill_slot);
 	backfill_context = AllocSetContextCreate(TopMemoryContext, "webhook backfill step", ALLOCSET_DEFAULT_SIZES);
+	backfill_fail_faulty();
 	for (;;)
 	{
 		TimestampTz now = GetCurrentTimestamp();

@@ -638,6 +638,7 @@ jobs_clock_set_back(TimestampTz before, TimestampTz now)
 	deactivation_clock_set_back();
 	dead_letter_clock_set_back();
 	egress_clock_set_back(now);
+	replay_clock_set_back();
 	withheld_clock_set_back(now);
 	notify_clock_set_back(now);
 	trim_plan();

@@ -25,10 +25,12 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
+#include "base/clock.h"
 #include "base/context.h"
 #include "base/settings.h"
 #include "base/spi_statement.h"
 #include "capture/backfill_job.h"
+#include "log/cursor.h"
 #include "log/history.h"
 #include "log/message.h"
 #include "send/delivery.h"
@@ -43,9 +45,12 @@
 /* Messages of an endpoint in memory, in addition to two for each request that it may be sent at once. */
 #define REPLAY_ROWS		20
 
-/* All replays share this many of them, and bytes; live messages have at least as many. */
+/* All replays share this many of them, and bytes, in equal parts; live messages have more. */
 #define REPLAY_MAX_IN_MEMORY	1000
 #define REPLAY_MAX_BYTES		(8 * 1024 * 1024)
+
+/* Steps of a turn begin within this time, as nothing is sent meanwhile. */
+#define REPLAY_TURN_US	20000
 
 /* How long to wait for a session that has locked the job or the history. */
 #define REPLAY_RETRY_MS	100
@@ -53,6 +58,8 @@
 static uint64 replay_seen = 0;	/* generations that the replays were loaded
 								 * with; 0: load them */
 static TimestampTz replay_retry_at = DT_NOBEGIN;
+static TimestampTz replay_now;	/* of a turn */
+static int64 replay_turn_ends_at;	/* by clock_monotonic() */
 
 /* Columns of replay_read_statement */
 enum
@@ -125,13 +132,13 @@ replay_gone(Endpoint *endpoint)
 
 /* A step to move what is in the outbox to the history; then it can be read. */
 static void
-replay_prepare(ReplayRun *run, TimestampTz now)
+replay_prepare(ReplayRun *run)
 {
-	if (run->snapshot == NULL && !replay_run_take_snapshot(run))
+	if (run->snapshot == NULL && !(cursor_between_windows() && replay_run_take_snapshot(run, cursor_snapshot())))
 		return;
 	if (run->partition < WEBHOOK_PARTITIONS)
 	{
-		if (history_move_visible(run->partition, run->snapshot, now, &run->locked))
+		if (history_move_visible(run->partition, run->snapshot, replay_now, &run->locked))
 			run->partition++;
 		return;
 	}
@@ -161,14 +168,20 @@ replay_room(const ReplayRun *run)
 	 */
 	if (endpoint->spill.backlog)
 		rows = Max(rows / 2, 1);
-	return Min(rows, REPLAY_MAX_IN_MEMORY) - run->in_memory;
+	return Min(rows, Max(REPLAY_MAX_IN_MEMORY / replay_run_count(), 1)) - run->in_memory;
+}
+
+static bool
+replay_has_room(const ReplayRun *run)
+{
+	return replay_room(run) > 0 && (run->in_memory == 0 || run->bytes < REPLAY_MAX_BYTES / replay_run_count());
 }
 
 static bool
 replay_wants_more(const ReplayRun *run)
 {
 	return !run->end && endpoint_is_working(run->endpoint) && !egress_holds(run->endpoint) &&
-		delivery_load() < REPLAY_MAX_IN_MEMORY && delivery_own_bytes() < REPLAY_MAX_BYTES && replay_room(run) > 0;
+		replay_has_room(run);
 }
 
 /* The context of the session that has made the change, with that of a replay. */
@@ -287,7 +300,7 @@ replay_deliver(ReplayRun *run, ReplayMessage *item)
 		return false;
 	}
 	run->read = message->id;
-	wanted = wanted && replay_run_add(run, message->id);
+	wanted = wanted && replay_run_add(run, message);
 	replay_block_key(run, endpoint, order_key, wanted);
 	if (wanted && !has_row)
 	{
@@ -339,7 +352,7 @@ replay_try_find_messages(ReplayRun *run, ReplayMessage **messages)
 		CurrentResourceOwner = owner;
 		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 			ReThrowError(error);
-		if (replay_run_end(run, BACKFILL_FAILED, error->message))
+		if (replay_run_end(run, BACKFILL_FAILED, backfill_job_error(error, false)))
 			replay_seen = 0;
 	}
 	PG_END_TRY();
@@ -374,12 +387,26 @@ replay_read(ReplayRun *run)
 
 /* ---------- a turn ---------- */
 
+/* Read the next messages, if no session has locked the history. */
+static void
+replay_try_read(ReplayRun *run)
+{
+	run->locked = !history_lock();
+	if (run->locked)
+		return;
+
+	/* Those whose messages could not be looked for may have been passed. */
+	if (run->unsure)
+		recall_start_backlog(run->endpoint, 0);
+	run->unsure = false;
+	if (replay_wants_more(run))
+		replay_read(run);
+}
+
 static void
 replay_step(ReplayRun *run)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (run->locked && now < replay_retry_at)
+	if ((run->locked && replay_now < replay_retry_at) || clock_monotonic() >= replay_turn_ends_at)
 		return;
 	run->locked = false;
 	endpoint_refresh(run->endpoint);
@@ -388,14 +415,17 @@ replay_step(ReplayRun *run)
 		if (replay_run_end(run, BACKFILL_FAILED, "no history is kept any more"))
 			replay_seen = 0;
 	}
-	else if (run->epoch == 0)
-		replay_prepare(run, now);
-	else if (replay_wants_more(run))
-		replay_read(run);
-	else if (run->end && run->in_memory == 0 && replay_run_end(run, BACKFILL_FINISHED, NULL))
-		replay_seen = 0;
+	else if (!run->begun)
+		replay_prepare(run);
+	else if (run->end && run->in_memory == 0)
+	{
+		if (replay_run_end(run, BACKFILL_FINISHED, NULL))
+			replay_seen = 0;
+	}
+	else if (run->unsure || replay_wants_more(run))
+		replay_try_read(run);
 	if (run->locked)
-		replay_retry_at = TimestampTzPlusMilliseconds(now, REPLAY_RETRY_MS);
+		replay_retry_at = TimestampTzPlusMilliseconds(replay_now, REPLAY_RETRY_MS);
 }
 
 void
@@ -406,7 +436,16 @@ replay_turn(TimestampTz now)
 		replay_seen = replay_generation();
 		replay_run_load(replay_gone);
 	}
+	replay_now = now;
+	replay_turn_ends_at = clock_monotonic() + REPLAY_TURN_US;
 	replay_run_foreach(replay_step);
+	replay_run_rotate();
+}
+
+void
+replay_clock_set_back(void)
+{
+	replay_retry_at = DT_NOBEGIN;
 }
 
 static TimestampTz replay_earliest;
@@ -416,7 +455,9 @@ replay_find_due(ReplayRun *run)
 {
 	if (run->locked)
 		replay_earliest = Min(replay_earliest, replay_retry_at);
-	else if (run->epoch == 0 || webhook_history_retention == 0 || (run->end && run->in_memory == 0) ||
+	else if (!run->begun && run->snapshot == NULL && !cursor_between_windows())
+		return;
+	else if (!run->begun || run->unsure || webhook_history_retention == 0 || (run->end && run->in_memory == 0) ||
 			 replay_wants_more(run))
 		replay_earliest = DT_NOBEGIN;
 }
@@ -434,5 +475,5 @@ replay_next(TimestampTz now)
 bool
 replay_under_way(void)
 {
-	return replay_run_any();
+	return replay_run_count() > 0;
 }

@@ -14,6 +14,9 @@
 extern TimestampTz replay_next(TimestampTz now);
 extern void replay_turn(TimestampTz now);
 
+/* The clock has been set back: look at once at what is locked. */
+extern void replay_clock_set_back(void);
+
 /* Is there a replay that has not ended, and does not pause? */
 extern bool replay_under_way(void);
 

@@ -25,6 +25,7 @@
 #include "base/container.h"
 #include "base/spi_statement.h"
 #include "capture/backfill_job.h"
+#include "log/history.h"
 #include "log/message.h"
 #include "send/replay_run.h"
 
@@ -33,6 +34,7 @@ typedef struct ReplayEntry
 {
 	dlist_node	node;
 	int64		id;
+	Size		bytes;
 	bool		finished;
 } ReplayEntry;
 
@@ -54,23 +56,23 @@ enum
 	Anum_replay_webhook_id = 1,
 	Anum_replay_job,
 	Anum_replay_snapshot,
-	Anum_replay_epoch,
+	Anum_replay_begun,
 	Anum_replay_replayed_to,
 	Anum_replay_rows_sent
 };
 
 static SpiStatement replay_run_list_statement = {
-	"SELECT webhook_id, job, snapshot, epoch, replayed_to, rows_sent FROM webhook.replay_to_do", 0, {0}
+	"SELECT webhook_id, job, snapshot, begun, replayed_to, rows_sent FROM webhook.replay_to_do", 0, {0}
 };
 static SpiStatement replay_run_lock_statement = {
 	"SELECT FROM webhook.backfill WHERE job = $1 AND finished_at IS NULL FOR UPDATE SKIP LOCKED", 1, {INT8OID}
 };
 static SpiStatement replay_run_snapshot_statement = {
-	"UPDATE webhook.backfill SET snapshot = pg_current_snapshot() WHERE job = $1 RETURNING snapshot::text", 1, {INT8OID}
+	"UPDATE webhook.backfill SET snapshot = $2, epoch = nextval('webhook.history_epoch_seq') WHERE job = $1"
+	" RETURNING snapshot::text", 2, {INT8OID, PG_SNAPSHOTOID}
 };
 static SpiStatement replay_run_begin_statement = {
-	"UPDATE webhook.backfill SET epoch = nextval('webhook.history_epoch_seq'), phase = '" BACKFILL_SENDING "'"
-	" WHERE job = $1 RETURNING epoch", 1, {INT8OID}
+	"UPDATE webhook.backfill SET phase = '" BACKFILL_SENDING "' WHERE job = $1", 1, {INT8OID}
 };
 static SpiStatement replay_run_save_statement = {
 	"UPDATE webhook.backfill SET replayed_to = $2, rows_sent = $3 WHERE job = $1", 3, {INT8OID, INT8OID, INT8OID}
@@ -97,10 +99,24 @@ replay_run_foreach(void (*callback) (ReplayRun *run))
 	}
 }
 
-bool
-replay_run_any(void)
+int
+replay_run_count(void)
 {
-	return replay_run_all != NIL;
+	return list_length(replay_run_all);
+}
+
+void
+replay_run_rotate(void)
+{
+	MemoryContext old;
+	ReplayRun  *first;
+
+	if (list_length(replay_run_all) < 2)
+		return;
+	first = linitial(replay_run_all);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	replay_run_all = lappend(list_delete_first(replay_run_all), first);
+	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -138,9 +154,7 @@ replay_run_list(ReplayListed **result)
 		listed->webhook_id = DatumGetInt64(spi_statement_value(i, Anum_replay_webhook_id, &isnull));
 		listed->run.job = DatumGetInt64(spi_statement_value(i, Anum_replay_job, &isnull));
 		listed->run.snapshot = spi_statement_text(i, Anum_replay_snapshot);
-		listed->run.epoch = DatumGetInt64(spi_statement_value(i, Anum_replay_epoch, &isnull));
-		if (isnull)
-			listed->run.epoch = 0;
+		listed->run.begun = DatumGetBool(spi_statement_value(i, Anum_replay_begun, &isnull));
 		listed->run.read = DatumGetInt64(spi_statement_value(i, Anum_replay_replayed_to, &isnull));
 		listed->run.sent = DatumGetInt64(spi_statement_value(i, Anum_replay_rows_sent, &isnull));
 	}
@@ -235,20 +249,22 @@ replay_run_entry(ReplayRun *run, int64 id)
 }
 
 bool
-replay_run_add(ReplayRun *run, int64 id)
+replay_run_add(ReplayRun *run, const Message *message)
 {
-	ReplayEntry *before = replay_run_entry_up_to(run, id);
+	ReplayEntry *before = replay_run_entry_up_to(run, message->id);
 	ReplayEntry *entry;
 
-	if (before != NULL && before->id == id)
+	if (before != NULL && before->id == message->id)
 		return false;
 	entry = MemoryContextAllocZero(TopMemoryContext, sizeof(ReplayEntry));
-	entry->id = id;
+	entry->id = message->id;
+	entry->bytes = MESSAGE_SIZE(message);
 	if (before != NULL)
 		dlist_insert_after(&before->node, &entry->node);
 	else
 		dlist_push_head(&run->entries, &entry->node);
 	run->in_memory++;
+	run->bytes += entry->bytes;
 	return true;
 }
 
@@ -269,6 +285,7 @@ replay_run_finish(Endpoint *endpoint, int64 id)
 		return;
 	entry->finished = true;
 	run->in_memory--;
+	run->bytes -= entry->bytes;
 	run->sent++;
 	while (!dlist_is_empty(&run->entries) && (entry = dlist_head_element(ReplayEntry, node, &run->entries))->finished &&
 		   entry->id <= run->read)
@@ -283,8 +300,9 @@ replay_run_put_back(Endpoint *endpoint, int64 id)
 
 	if (entry == NULL || entry->finished)
 		return;
-	replay_run_remove(entry);
 	run->in_memory--;
+	run->bytes -= entry->bytes;
+	replay_run_remove(entry);
 	run->read = Min(run->read, id - 1);
 	run->end = false;
 }
@@ -304,7 +322,16 @@ replay_run_position(const ReplayRun *run)
 	return run->read;
 }
 
-/* The id of the last message with this key that is replayed; 0: none.  They are the same to the end. */
+static bool
+replay_run_has_key(const ReplayRun *run, int64 order_key)
+{
+	return run->keys != NULL && hash_search(run->keys, &order_key, HASH_FIND, NULL) != NULL;
+}
+
+/*
+ * The id of the last message with this key that is replayed; 0: none.  They are the same to the end.
+ * The history must be locked unless the key is remembered.
+ */
 static int64
 replay_run_last_id(ReplayRun *run, int64 order_key, const Message *message)
 {
@@ -338,9 +365,17 @@ replay_run_holds(const Endpoint *endpoint, int64 order_key, const Message *messa
 
 	if (run == NULL || run->end || order_key == 0)
 		return false;
+	/* What is sent until there is a snapshot is replayed with the rest. */
+	if (run->snapshot == NULL)
+		return false;
 	run->held = true;
-	if (run->epoch == 0 || endpoint->config.ordering == ORDER_STRICT)
+	if (!run->begun || endpoint->config.ordering == ORDER_STRICT)
 		return true;
+	if (!replay_run_has_key(run, order_key) && !history_lock())
+	{
+		run->unsure = run->locked = true;
+		return true;
+	}
 	return replay_run_last_id(run, order_key, message) > run->read;
 }
 
@@ -362,9 +397,9 @@ replay_run_lock(ReplayRun *run)
 }
 
 bool
-replay_run_take_snapshot(ReplayRun *run)
+replay_run_take_snapshot(ReplayRun *run, Datum snapshot)
 {
-	Datum		values[] = {Int64GetDatum(run->job)};
+	Datum		values[] = {Int64GetDatum(run->job), snapshot};
 
 	if (!replay_run_lock(run))
 		return false;
@@ -377,13 +412,11 @@ bool
 replay_run_begin(ReplayRun *run)
 {
 	Datum		values[] = {Int64GetDatum(run->job)};
-	bool		isnull;
 
 	if (!replay_run_lock(run))
 		return false;
 	spi_statement_execute(&replay_run_begin_statement, values, NULL);
-	run->epoch = DatumGetInt64(spi_statement_value(0, 1, &isnull));
-	return true;
+	return run->begun = true;
 }
 
 bool
@@ -401,7 +434,7 @@ replay_run_end(ReplayRun *run, const char *phase, const char *error)
 static bool
 replay_run_is_unsaved(const ReplayRun *run)
 {
-	return run->epoch > 0 && (replay_run_position(run) != run->saved_to || run->sent != run->saved_sent);
+	return run->begun && (replay_run_position(run) != run->saved_to || run->sent != run->saved_sent);
 }
 
 bool

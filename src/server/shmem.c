@@ -103,6 +103,7 @@ shmem_init_slot(DatabaseSlot *slot)
 	pg_atomic_init_u32(&slot->partition, WEBHOOK_PARTITION_UNKNOWN);
 	pg_atomic_init_u32(&slot->activity, WORKER_IDLE);
 	pg_atomic_init_u64(&slot->faulty_transform, 0);
+	pg_atomic_init_u64(&slot->faulty_backfill, 0);
 	pg_atomic_init_u32(&slot->wake_requested, 0);
 	pg_atomic_init_u32(&slot->leave_requested, 0);
 	pg_atomic_init_u64(&slot->idle_since, 0);

@@ -94,6 +94,12 @@ typedef struct DatabaseSlot
 	pg_atomic_uint64 faulty_transform;
 
 	/*
+	 * the backfill whose condition could only be stopped by ending its
+	 * process; 0: none
+	 */
+	pg_atomic_uint64 faulty_backfill;
+
+	/*
 	 * set by the backend that wakes the worker, so that others need not; see
 	 * shmem_wake_worker().  Without a worker it says that there is something
 	 * to do.

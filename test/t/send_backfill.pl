@@ -178,6 +178,52 @@ is(sql("SELECT last_error FROM webhook.stat_progress_backfill WHERE job = $job")
 $job = sql($as_seller, "SELECT webhook.backfill($webhook, 'guest', '1 / (id - 500) < 2')");
 phase_becomes($job, 'failed', 'X3: a condition that fails for a row');
 is(sql("SELECT last_error FROM webhook.stat_progress_backfill WHERE job = $job"), 'division by zero', 'X3: and that is why');
+
+# Errors can quote rows.
+sql('GRANT SELECT ON webhook.stat_progress_backfill TO other');
+is(sql("SET SESSION AUTHORIZATION other; SELECT last_error FROM webhook.stat_progress_backfill WHERE job = $job"), '<insufficient privilege>',
+	'X3: other roles are not shown errors of its condition');
+sql(q{CREATE TABLE odd (id integer PRIMARY KEY, note text); INSERT INTO odd VALUES (1, 'secret');
+	GRANT SELECT (id) ON odd TO seller; SELECT webhook.watch('odd', 'odd', event_uid => 'note::integer::text')});
+my $odd = sql($as_seller, "SELECT webhook.create_webhook('app', 'odd.*', '" . $receiver->url('/odd') . "', event_uids => '7')");
+$job = sql($as_seller, "SELECT webhook.backfill($odd, 'odd')");
+phase_becomes($job, 'failed', 'X3: an expression of watch() that fails for a row');
+is(sql($as_seller, "SELECT last_error FROM webhook.stat_progress_backfill WHERE job = $job"), q{error 22P02, see the server's log},
+	'X3: its error is not shown to a role that may not read all columns');
+
+# A condition that cannot be cancelled is ended with its process, and does not run again.
+sql(q{CREATE FUNCTION stubborn(integer) RETURNS boolean LANGUAGE plpgsql AS $$
+	BEGIN
+		LOOP
+			BEGIN
+				PERFORM pg_sleep(600);
+			EXCEPTION WHEN query_canceled THEN
+			END;
+		END LOOP;
+	END $$});
+becomes("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'webhook backfill'", 0, 'nothing is to be done');
+sql(q{ALTER SYSTEM SET statement_timeout = '1s'});
+$node->reload;
+becomes('SHOW statement_timeout', '1s', 'steps may take a second');
+sql('ALTER ROLE CURRENT_USER SET statement_timeout = 0');
+my $stubborn = create('/stubborn');
+my $next = sql("SELECT webhook.backfill($stubborn, 'guest', 'id = 2')");
+$job = sql("SELECT webhook.backfill($stubborn, 'guest', 'stubborn(id)')");
+phase_becomes($job, 'failed', 'X3: a condition that ignores that it is cancelled');
+is(sql("SELECT last_error FROM webhook.stat_progress_backfill WHERE job = $job"), 'the condition took too long, and ignored that it was canceled',
+	'X3: and that is why');
+finishes($next, 'X3: other backfills go on');
+sql('ALTER SYSTEM RESET statement_timeout');
+$node->reload;
+
+# There is a limit to the number of jobs.
+sql("SELECT webhook.deactivate_webhook($stubborn)");
+sql("SELECT webhook.backfill($stubborn, 'guest') FROM generate_series(1, 1000)");
+WebhookTest::fails_with($node, "SELECT webhook.backfill($stubborn, 'guest')", '53400', "webhook $stubborn has 1000 backfills and replays already",
+	'X3: no more than 1000 of a webhook');
+sql("SELECT webhook.cancel_backfill(job) FROM webhook.stat_progress_backfill WHERE webhook_id = $stubborn");
+sql("SELECT webhook.backfill($stubborn, 'guest')");
+is(sql("SELECT count(*) FROM webhook.stat_progress_backfill WHERE webhook_id = $stubborn"), 1001, 'X3: the latest that have ended are shown');
 end_test($receiver);
 
 # ---------- rate, pause, cancel, backlog ----------
@@ -214,6 +260,14 @@ $receiver->behave('/down', status => 503);
 $job = sql("SELECT webhook.backfill($webhook, 'guest')");
 phase_becomes($job, 'waiting for backlog', 'X3: a backfill waits while the webhook has a backlog');
 cmp_ok(sent($job), '<', 30000, 'X3: which is limited');
+end_test($receiver);
+
+# Backfills take turns.
+my @both = map { sql('SELECT webhook.backfill(' . create("/turn$_") . q{, 'guest')}) } 1 .. 2;
+becomes("SELECT count(*) FROM webhook.stat_progress_backfill WHERE job IN ($both[0], $both[1]) AND rows_sent > 0 AND finished_at IS NULL", 2,
+	'X3: two backfills take turns');
+sql("SELECT webhook.cancel_backfill($_)") foreach @both;
+WebhookTest::wait_until_delivered($node);
 end_test($receiver);
 sql('DELETE FROM guest WHERE id > 1000');
 

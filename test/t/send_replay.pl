@@ -133,6 +133,10 @@ is(entities('/first'), '3:0 3:1', 'X4: messages of that');
 $receiver->reset;
 is(replayed($first, "'-infinity', until => '$middle'", 'X4: a replay up to a time'), 24, 'X4: up to a time');
 is(replayed($first, "'$middle'", 'X4: a replay from a time on'), 1, 'X4: from a time on');
+sql(q{SELECT webhook.emit('thing.done', '{"n": 6}', repeat('x', 5000))});
+WebhookTest::wait_until_delivered($node);
+is(replayed($first, "$all, entity_id => repeat('x', 5000)", 'X4: a replay of an entity with a long id'), 1, 'X4: ids may be long');
+is(sql(q{SELECT count(*) FROM webhook.message_history WHERE entity_id = repeat('x', 5000)}), 1, 'X4: and it is found');
 my $as_seller = 'SET SESSION AUTHORIZATION seller;';
 my $sellers = sql($as_seller, "SELECT webhook.create_webhook('app', 'guest.*', '" . $receiver->url('/seller') . "')");
 sql(q{UPDATE guest SET note = 'secret' WHERE id = 4});
@@ -243,6 +247,78 @@ is(scalar(keys %sent), sql("SELECT count(*) FROM webhook.message_history WHERE e
 	sql("SELECT count(*) FROM webhook.message_history WHERE event LIKE 'guest.%' AND NOT $webhook = ANY (webhook_ids)"), 'X4: nothing is lost');
 end_test($receiver);
 is(sql('SELECT count(*) FROM webhook.stat_progress_backfill'), 0, 'X4: a deleted webhook has no replays');
+
+# ---------- sessions that lock the history, and replays that do not hold up each other ----------
+
+$webhook = $receiver->webhook('/locked', event => "'guest.*'", rate_limit => 1);
+$receiver->webhook('/live', event => "'thing.*'");
+replay($webhook, "$all, event => 'guest.create'");
+$job = latest_job();
+becomes("SELECT rows_sent > 0 FROM webhook.stat_progress_backfill WHERE job = $job", 't', 'X4: a replay to be locked out');
+my $locker = WebhookTest::session($node);
+$locker->query_safe('BEGIN; LOCK TABLE webhook.history_3 IN ACCESS EXCLUSIVE MODE');
+sql("SELECT webhook.update_webhook($webhook, '{\"rate_limit\": null}')");
+sql('UPDATE guest SET n = 4 WHERE id = 300');
+sql(q{SELECT webhook.emit('thing.done', '{"n": 1}', 'live')});
+$receiver->arrives('/live', 1, 'X4: the worker does not wait for a lock on the history');
+my $counting = WebhookTest::session($node);
+$counting->query_until(qr/started/, "\\echo started\nSELECT webhook.replay($webhook, '-infinity', event => 'guest.delete');\n");
+becomes(q{SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'webhook.history_3'::regclass}, 1, 'X4: replay() waits until it can count');
+sql("SET lock_timeout = '10s'; SELECT webhook.update_webhook($webhook, '{\"name\": \"locked\"}')");
+pass('X4: the webhook is not locked meanwhile');
+let_pass(-3600);
+sql(q{SELECT webhook.emit('thing.done', '{"n": 2}', 'live')});
+$receiver->arrives('/live', 2, 'X4: the clock is set back');
+$locker->query_safe('COMMIT');
+$counting->query_safe('SELECT 1');
+phase_becomes($_, 'finished', 'X4: the replay goes on when the lock is released') foreach $job, latest_job();
+WebhookTest::wait_until_delivered($node);
+is(join(' ', map { $_->{result}{n} } grep { $_->{entity_id} eq '300' } messages('/locked')), '0 4', 'X4: what waited for it is sent');
+$counting->quit;
+
+# What is sent before the first message can be replayed is not sent again, whether or not it has an order.
+my $unordered = $receiver->webhook('/unordered', event => "'loose.*'");
+sql(q{ALTER SYSTEM SET webhook.partition_size = '64kB'});
+$node->reload;
+sql(q{SELECT webhook.emit('loose.done', '{"n": 1}')});
+WebhookTest::wait_until_delivered($node);
+$locker->query_safe('BEGIN; LOCK TABLE ' . join(', ', map { "webhook.history_$_" } 0 .. 7) . ' IN SHARE MODE');
+replay($unordered);
+$job = latest_job();
+becomes("SELECT snapshot IS NOT NULL FROM webhook.backfill WHERE job = $job", 't', 'X4: a replay has a snapshot');
+foreach my $i (2 .. 4)
+{
+	my $ring = sql('SELECT current FROM webhook.ring');
+
+	sql(qq{SELECT webhook.emit('loose.done', jsonb_build_object('n', $i, 't', (SELECT string_agg(md5(i || ' ' || j), '') FROM generate_series(1, 100) AS j)))
+		FROM generate_series(1, 40) AS i});
+	becomes("SELECT current <> $ring FROM webhook.ring", 't', 'X4: the outbox goes on to its next partition') if $i < 4;
+	WebhookTest::wait_until_delivered($node);
+}
+$locker->query_safe('COMMIT');
+$locker->quit;
+phase_becomes($job, 'finished', 'X4: and ends');
+is(join(' ', map { $_->{result}{n} } messages('/unordered', 'replay')), '1', 'X4: it sends what was sent before its snapshot');
+is(scalar(messages('/unordered', '')), 121, 'X4: all else was sent once');
+sql(q{ALTER SYSTEM RESET webhook.partition_size});
+$node->reload;
+
+# A receiver that hangs with large messages.
+my $big = $receiver->webhook('/big', event => "'big.*'");
+my $small = $receiver->webhook('/small', event => "'loose.*'");
+sql(q{SELECT webhook.emit('big.done', jsonb_build_object('t', repeat('x', 1000000)))}) foreach 1 .. 15;
+WebhookTest::wait_until_delivered($node);
+$receiver->reset;
+$receiver->behave('/big', hold => 1);
+replay($big);
+$job = latest_job();
+$receiver->arrives('/big', 10, 'X4: a receiver hangs');
+replay($small);
+phase_becomes(latest_job(), 'finished', 'X4: the replay of another webhook goes on');
+is(sql("SELECT phase FROM webhook.stat_progress_backfill WHERE job = $job"), 'sending rows', 'X4: while it hangs');
+$receiver->behave('/big');
+phase_becomes($job, 'finished', 'X4: it goes on as well');
+end_test($receiver);
 
 # ---------- a receiver that has lost its data, whatever happens meanwhile ----------
 
