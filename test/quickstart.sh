@@ -191,6 +191,91 @@ ROLLBACK;"
 "SELECT event, attempt, status, outcome, duration FROM webhook.get_webhook_log(1);"
 }
 
+# Rows of the copied table are changed, deleted and inserted, each in a transaction of its own.  $1 is the first new id.
+change_products()
+{
+	sql -d $database -o /dev/null -f - <<SQL
+SELECT CASE i % 3
+           WHEN 0 THEN format('UPDATE product SET price = price + 1 WHERE id = %s', 1 + floor(random() * 100000))
+           WHEN 1 THEN format('DELETE FROM product WHERE id = %s', 1 + floor(random() * 100000))
+           ELSE format('INSERT INTO product VALUES (%s, %L, 100)', $1 + i, 'new product ' || i)
+       END
+FROM generate_series(1, 3000) AS i \\gexec
+SQL
+}
+
+# Wait until this is true in the database.
+wait_until()
+{
+	tries=0
+	until [ "$(value "SELECT $1")" = t ]
+	do
+		tries=$((tries + 1))
+		[ $tries -lt 3000 ] || die "this does not become true: $1"
+		sleep 0.1
+	done
+}
+
+# The job goes on while rows are changed; show it, and wait until it has ended and all has arrived.  $1 as for change_products.
+watch_job()
+{
+	change_products "$1" &
+	changes=$!
+	wait_until "bool_and(rows_sent > 0) FROM webhook.stat_progress_backfill"
+	show "Meanwhile rows are updated, deleted and inserted." \
+		"SELECT job, phase, rows_estimated, rows_sent FROM webhook.stat_progress_backfill ORDER BY job;"
+	wait $changes || die "the rows could not be changed"
+	wait_until "bool_and(phase = 'finished') FROM webhook.stat_progress_backfill"
+	wait_until "webhook.pending() = 0"
+}
+
+# Compare the table with the copy of a receiver that was empty before request number $1.
+compare_copy()
+{
+	value "SELECT id, price FROM product" >"$scratch/product"
+	python3 - "$work/ledger" "$1" "$scratch/product" <<'PYTHON' || die "the copy differs from the table"
+import json, sys
+copy = {}
+requests = [json.loads(line) for line in list(open(sys.argv[1]))[int(sys.argv[2]) - 1:]]
+for request in requests:
+    for message in json.loads(request["body"]):
+        if message["action_type"] == "delete":
+            copy.pop(message["entity_id"], None)
+        else:
+            copy[message["entity_id"]] = message["result"]["price"]
+table = {int(id): int(price) for id, price in (line.split("|") for line in open(sys.argv[3]))}
+print("\n    After %d requests the copy has %d rows, and the table has %d. They are %s." %
+      (len(requests), len(copy), len(table), "equal" if copy == table else "DIFFERENT"))
+sys.exit(copy != table)
+PYTHON
+}
+
+# A receiver keeps a copy of a table: it is connected, catches up, loses its data, and is sent what it was sent.
+copy_story()
+{
+	show "A table with 100,000 rows, of which a warehouse is to have a copy. What is delivered is kept for a day." \
+"CREATE TABLE product (id integer PRIMARY KEY, name text, price integer);
+INSERT INTO product SELECT i, 'product ' || i, 100 FROM generate_series(1, 100000) AS i;
+ALTER SYSTEM SET webhook.history_retention = '1 d';
+SELECT pg_reload_conf();
+SELECT webhook.watch('product', 'product');"
+	wait_until "current_setting('webhook.history_retention') = '1d'"
+	first=$(($(wc -l <"$work/ledger") + 1))
+	show "The warehouse is connected, and sent what there is." \
+"SELECT webhook.create_webhook('warehouse', 'product.*', '$receiver/copy', batch_size => 500) AS warehouse;
+SELECT webhook.backfill((SELECT id FROM webhook.get_webhooks('warehouse')), 'product') AS job;"
+	watch_job 200000
+	compare_copy "$first"
+
+	first=$(($(wc -l <"$work/ledger") + 1))
+	show "It loses its data. What it was sent in the last hour is sent again." \
+"SELECT webhook.replay((SELECT id FROM webhook.get_webhooks('warehouse')), since => now() - interval '1 hour') AS messages;"
+	watch_job 300000
+	compare_copy "$first"
+	show "Both have ended." \
+		"SELECT job, relation, phase, rows_sent, finished_at - started_at AS took FROM webhook.stat_progress_backfill ORDER BY job;"
+}
+
 # prepare name: start a server with the extension, and a receiver, which end with this script.
 prepare()
 {
@@ -219,6 +304,7 @@ story()
 	wait_for_requests 4
 	say "" "${bold}What the receivers got:$normal" ""
 	show_requests 1 0
+	copy_story
 	stop_servers "$scratch"
 	trap - EXIT HUP INT TERM
 	rm -rf "$scratch"
