@@ -22,7 +22,9 @@
 
 #include "lib/ilist.h"
 
+#include "base/context.h"
 #include "send/batch.h"
+#include "send/format.h"
 #include "send/order_key.h"
 #include "send/prepare.h"
 #include "send/queue.h"
@@ -46,12 +48,24 @@ batch_is_prepared(const Delivery *delivery)
 	}
 }
 
+/* Does the header webhook-replay, which a batch has once, have the same value for both? */
+static bool
+batch_same_replay(const Message *a, const Message *b)
+{
+	const char *replay_a = format_context(a, CONTEXT_REPLAY);
+	const char *replay_b = format_context(b, CONTEXT_REPLAY);
+
+	if (replay_a == NULL || replay_b == NULL)
+		return replay_a == replay_b;
+	return strcmp(replay_a, replay_b) == 0;
+}
+
 static bool
 batch_may_share(const Delivery *first, const Delivery *delivery)
 {
 	return delivery->attempts == first->attempts && delivery->batch_max == first->batch_max &&
 		delivery->withheld == NULL && !delivery->probe && !message_is_test(delivery->message) &&
-		batch_is_prepared(delivery);
+		batch_same_replay(first->message, delivery->message) && batch_is_prepared(delivery);
 }
 
 /*

@@ -466,8 +466,8 @@ request_fill_delivery(Request *request, const Endpoint *endpoint, RequestBatch *
 	{
 		request_append_trace_headers(request, endpoint, first);
 		request_append_context_header(request, first);
-		request_append_replay_header(request, first);
 	}
+	request_append_replay_header(request, first);
 	request_finish(request, endpoint, has_body);
 }
 

@@ -23,7 +23,8 @@
 
 static TimestampTz trim_at = DT_NOBEGIN;
 static TimestampTz trim_from = DT_NOBEGIN;	/* what failed before has been
-											 * removed */
+											 * removed, or skipped */
+static bool trim_skipped = false;	/* some of it was locked */
 
 
 /* When is a row removed that failed at this time? */
@@ -52,6 +53,7 @@ void
 trim_plan(void)
 {
 	trim_at = trim_from = DT_NOBEGIN;
+	trim_skipped = false;
 }
 
 void
@@ -62,19 +64,28 @@ trim_failed(TimestampTz now)
 	int			n = webhook_failed_retention == 0 ? 0 :
 		delivery_table_read_expired(trim_from, now - (int64) webhook_failed_retention * USECS_PER_SEC,
 									TRIM_ROWS, rows, &last);
-	bool		all = true;
 
 	for (int i = 0; i < n; i++)
 	{
 		if (!webhook_lock_try(rows[i].webhook_id))
-			all = false;
+			trim_skipped = true;
 		else if (delivery_table_delete_failed(rows[i].webhook_id, rows[i].id))
 			attempt_log_expired(endpoint_get(rows[i].webhook_id));
 	}
 	pfree(rows);
-	if (all)
-		trim_from = last;
+
+	/*
+	 * More than these may have failed at the same time, and all of these be
+	 * locked.
+	 */
+	if (trim_skipped && n == TRIM_ROWS && last == trim_from)
+		last++;
+	trim_from = last;
 	trim_at = trim_time(delivery_table_first_failed(trim_from));
-	if (!all)
-		trim_at = Max(trim_at, TimestampTzPlusMilliseconds(now, TRIM_AGAIN_MS));
+	if (trim_skipped && n < TRIM_ROWS)
+	{
+		/* This was the last of them: return to those that were locked, later. */
+		trim_plan();
+		trim_at = TimestampTzPlusMilliseconds(now, TRIM_AGAIN_MS);
+	}
 }

@@ -295,6 +295,21 @@ sql("ALTER SYSTEM RESET webhook.failed_retention");
 let_pass(1);
 becomes('SELECT count(*) FROM webhook.delivery', 0, 'W12: a thousand of them are removed');
 becomes("SELECT expired FROM webhook.stat_webhooks WHERE webhook_id = $id", 1001, 'W12: and counted');
+
+# ... also if a session has locked the webhook of the oldest ones
+my $locked = $receiver->webhook('/locked');
+my $locking = WebhookTest::session($node);
+sql("INSERT INTO webhook.delivery (webhook_id, id, message_id, event, created_at, order_key, attempts, state, failed_at)
+	SELECT CASE WHEN n > 300 THEN $id ELSE $locked END, 1000000000 + n, gen_random_uuid(), 'thing.done', now(), 0, 1, 'failed',
+		now() + n * interval '1 ms' FROM generate_series(1, 310) n");
+$locking->query_safe("BEGIN; SELECT webhook.update_webhook($locked, '{\"name\": \"locked\"}')");
+let_pass(31 * 86400);
+becomes("SELECT count(*) FROM webhook.delivery WHERE webhook_id = $id", 0, 'W12: what a session has not locked is removed');
+is(sql('SELECT count(*) FROM webhook.delivery'), 300, 'W12: the rest must wait');
+$locking->query_safe('COMMIT');
+$locking->quit;
+let_pass(60);
+becomes('SELECT count(*) FROM webhook.delivery', 0, 'W12: until the session has ended');
 end_test();
 
 # M3: deactivation by a user, without and with a buffer

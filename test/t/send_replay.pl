@@ -168,6 +168,8 @@ my $batches = $receiver->webhook('/batches', event => "'guest.*'", batch_size =>
 is(replayed($batches, $all, 'X4: a replay in batches'), 25, 'X4: a webhook with batches');
 is(scalar(map { @{ decode_json($_) } } $receiver->bodies('/batches')), 25, 'X4: gets all messages');
 cmp_ok(scalar($receiver->bodies('/batches')), '<', 25, 'X4: together');
+is(scalar(grep { ($_->{headers}{'webhook-replay'} // '') ne 'replay' } $receiver->requests('/batches')), 0,
+	'X4: with the header, whatever the context of each');
 end_test($receiver);
 
 # ---------- in order with what happens meanwhile ----------
