@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 
 #include "api/manage.h"
+#include "api/oauth.h"
 #include "base/webhook_lock.h"
 
 
@@ -70,7 +71,6 @@ manage_delete_webhook(int64 id)
 		"DELETE FROM webhook.activity_minute_1 WHERE webhook_id = $1",
 		"DELETE FROM webhook.activity_hour WHERE webhook_id = $1",
 		"DELETE FROM webhook.activity_hour_1 WHERE webhook_id = $1",
-		"DELETE FROM webhook.refresh_token WHERE webhook_id = $1",
 		"DELETE FROM webhook.withheld WHERE webhook_id = $1",
 		"DELETE FROM webhook.notification WHERE webhook_id = $1",
 		"DELETE FROM webhook.backfill WHERE webhook_id = $1",
@@ -78,6 +78,7 @@ manage_delete_webhook(int64 id)
 	};
 
 	Assert(webhook_lock_is_held(id));
+	oauth_pass_on_replaced(id);
 	for (int i = 0; i < lengthof(commands); i++)
 		as_owner_execute_for_id(commands[i], SPI_OK_DELETE, id);
 }

@@ -214,14 +214,34 @@ oauth_require_no_authorization(bool isnull, const char *signature, Jsonb *header
 }
 
 void
+oauth_pass_on_replaced(int64 webhook_id)
+{
+	/* What a file contains is not known here. */
+	as_owner_execute_for_id("UPDATE webhook.refresh_token SET webhook_id = heir.id"
+							" FROM (SELECT o.id FROM webhook.webhook AS w JOIN webhook.webhook AS o ON o.owner = w.owner AND o.id <> w.id"
+							"   AND o.oauth -> 'token_url' = w.oauth -> 'token_url' AND o.oauth -> 'client_id' = w.oauth -> 'client_id'"
+							"  WHERE w.id = $1 AND o.oauth ? 'refresh_token' AND (o.oauth -> 'refresh_token' = w.oauth -> 'refresh_token'"
+							"   OR o.oauth ->> 'refresh_token' LIKE 'file:%' OR w.oauth ->> 'refresh_token' LIKE 'file:%')"
+							"  ORDER BY o.oauth -> 'refresh_token' = w.oauth -> 'refresh_token' DESC, o.id DESC LIMIT 1) AS heir"
+							" WHERE webhook_id = $1", SPI_OK_UPDATE, webhook_id);
+	as_owner_execute_for_id("DELETE FROM webhook.refresh_token WHERE webhook_id = $1", SPI_OK_DELETE, webhook_id);
+}
+
+void
 oauth_forget_replaced(int64 webhook_id, Datum oauth, bool isnull)
 {
 	Oid			types[] = {INT8OID, JSONBOID};
 	Datum		values[] = {Int64GetDatum(webhook_id), oauth};
 	bool		nulls[] = {false, isnull};
 
-	as_owner_execute("DELETE FROM webhook.refresh_token WHERE webhook_id = $1 AND EXISTS (SELECT FROM webhook.webhook AS w"
-					 " WHERE w.id = $1 AND (w.oauth -> 'token_url', w.oauth -> 'client_id', w.oauth -> 'refresh_token')"
-					 "  IS DISTINCT FROM ($2 -> 'token_url', $2 -> 'client_id', $2 -> 'refresh_token'))",
-					 SPI_OK_DELETE, 2, types, values, nulls);
+	/*
+	 * A refresh token that is moved to a file, or from there, may be the
+	 * same.
+	 */
+	if (as_owner_execute("SELECT FROM webhook.webhook AS w WHERE w.id = $1 AND"
+						 " ((w.oauth -> 'token_url', w.oauth -> 'client_id') IS DISTINCT FROM ($2 -> 'token_url', $2 -> 'client_id')"
+						 "  OR w.oauth -> 'refresh_token' IS DISTINCT FROM $2 -> 'refresh_token'"
+						 "   AND (w.oauth ->> 'refresh_token' LIKE 'file:%') IS NOT TRUE AND ($2 ->> 'refresh_token' LIKE 'file:%') IS NOT TRUE)",
+						 SPI_OK_SELECT, 2, types, values, nulls) > 0)
+		oauth_pass_on_replaced(webhook_id);
 }

@@ -27,4 +27,7 @@ extern void oauth_require_no_authorization(bool isnull, const char *signature, J
  */
 extern void oauth_forget_replaced(int64 webhook_id, Datum oauth, bool isnull);
 
+/* The webhook is about to be deleted: others that use the same refresh token get the one that has replaced it. */
+extern void oauth_pass_on_replaced(int64 webhook_id);
+
 #endif							/* WEBHOOK_OAUTH_H */

@@ -453,12 +453,12 @@ http_expect_silence(Http *http, Transfer *transfer)
 static bool
 http_next_stage(Http *http, Transfer *transfer, HttpOutcome *outcome)
 {
-	RouteStage	next = route_next_stage(transfer, *outcome);
+	RouteStage	next;
 	curl_off_t	duration = 0;
 
-	if (next == transfer->route.stage)
-		return false;
 	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &duration);
+	if (!route_next_stage(transfer, *outcome, duration, &next))
+		return false;
 	http_remove(http, transfer);
 	if (route_enter_stage(transfer, next, *outcome, duration) == CURLE_OK &&
 		curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK)

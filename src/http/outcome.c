@@ -145,6 +145,12 @@ outcome_judge_no_connection(Transfer *transfer, CURLcode code)
 		return HTTP_UNRESOLVED;
 	}
 
+	if (transfer->no_socket != 0 && !transfer->socket_opened)
+	{
+		outcome_set_error(transfer, "could not open a socket: %s", strerror(transfer->no_socket));
+		return HTTP_REFUSED;
+	}
+
 	/*
 	 * If another address of the host was tried, the failure to connect to
 	 * that one is reported.

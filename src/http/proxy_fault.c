@@ -6,8 +6,8 @@
  * What concerns the proxy as a whole must not be caused by a webhook: a role could
  * stop all deliveries by the URL of one.  So only what does not depend on the
  * host counts as that: there is no connection, or it rejects our credentials.
- * With these settings it must not have connected to any host before, since some
- * proxies ask for credentials, or limit requests, for certain hosts only.
+ * With these settings it must not have connected, or tried to, to any host before,
+ * since some proxies ask for credentials, or limit requests, for certain hosts only.
  *
  *	5xx, SOCKS5 "unreachable"	the proxy has tried: the receiver's fault
  *	401, 407, 429				the proxy does not serve us at all, if it never has
@@ -94,7 +94,10 @@ proxy_fault_by_status(Transfer *transfer, int status)
 	if (status == STATUS_TOO_MANY_REQUESTS)
 		return proxy_fault_down(transfer, reason);
 	if (status >= 500)
+	{
+		transfer->http->route.proven |= !transfer->route.older;
 		return proxy_fault_unreachable(transfer, status == STATUS_GATEWAY_TIMEOUT ? HTTP_TIMEOUT : HTTP_REFUSED, reason);
+	}
 	return proxy_fault_refused(transfer, reason);
 }
 
@@ -171,6 +174,8 @@ proxy_fault_judge(Transfer *transfer, CURLcode code, HttpOutcome *outcome)
 			*outcome = proxy_fault_down(transfer, "its host name could not be resolved");
 			return true;
 		case CURLE_COULDNT_CONNECT:
+			if (transfer->no_socket != 0 && !transfer->socket_opened)
+				return false;
 			*outcome = proxy_fault_down(transfer, outcome_curl_words(transfer, code));
 			return true;
 		case CURLE_PROXY:

@@ -85,30 +85,44 @@ route_known_address(Http *http, const char *host)
 
 	if (name == NULL || strcmp(name->host, host) != 0 || name->until_ms < route_now_ms())
 		return NULL;
-	address = name->addresses.addresses[name->addresses.next % name->addresses.count];
+	address = name->addresses.addresses[name->addresses.next];
 	return route_still_allowed(http, address) ? address : NULL;
 }
 
+/* The address that was used last remains the first choice. */
 static void
 route_remember(Http *http, const char *host, const RouteAddresses *addresses)
 {
 	RouteName  *name = route_name_slot(&http->route, host);
+	char		last[INET6_ADDRSTRLEN] = "";
 
 	if (name == NULL)
 		return;
+	if (strcmp(name->host, host) == 0)
+		strcpy(last, name->addresses.addresses[name->addresses.next]);
 	strcpy(name->host, host);
 	name->addresses = *addresses;
+	name->addresses.next = 0;
+	for (int i = 0; i < addresses->count; i++)
+		if (strcmp(addresses->addresses[i], last) == 0)
+			name->addresses.next = i;
 	name->until_ms = route_now_ms() + ROUTE_NAME_MS;
 }
 
-/* The proxy could not connect to the host: try another address the next time. */
-static void
-route_try_other_address(Http *http, const char *host)
+/*
+ * The proxy could not connect to this address of a host: use another one, unless that is done
+ * already.  Returns how many there are.
+ */
+static int
+route_use_other_address(Http *http, const char *host, const char *address)
 {
 	RouteName  *name = route_name_slot(&http->route, host);
 
-	if (name != NULL && strcmp(name->host, host) == 0)
-		name->addresses.next++;
+	if (name == NULL || strcmp(name->host, host) != 0)
+		return 0;
+	if (strcmp(name->addresses.addresses[name->addresses.next], address) == 0)
+		name->addresses.next = (name->addresses.next + 1) % name->addresses.count;
+	return name->addresses.count;
 }
 
 /* ---------- options ---------- */
@@ -176,6 +190,7 @@ route_set_target(Transfer *transfer, const char *address)
 
 	if (transfer->http->route.server.scheme == PROXY_SOCKS5)
 		SET(CURLOPT_PROXYTYPE, (long) (address != NULL ? CURLPROXY_SOCKS5 : CURLPROXY_SOCKS5_HOSTNAME));
+	snprintf(state->address, sizeof(state->address), "%s", address != NULL ? address : "");
 	if (address == NULL)
 	{
 		SET(CURLOPT_CONNECT_TO, NULL);
@@ -235,6 +250,7 @@ route_set_options(Transfer *transfer)
 	char	   *host = NULL;
 	CURLcode	rc;
 
+	transfer->route.tried = 0;
 	if (!route_is_proxied(&http->route, transfer->parsed_url))
 	{
 		transfer->route.stage = ROUTE_DIRECT;
@@ -256,17 +272,24 @@ route_set_options(Transfer *transfer)
 
 /* ---------- stages ---------- */
 
-/* The request itself, now that the host's addresses are known. */
+/* The request itself, with one of the host's addresses. */
 static CURLcode
-route_leave_resolving(Transfer *transfer)
+route_use_address(Transfer *transfer)
 {
 	char	   *host = NULL;
+	const char *address;
 
 	if (curl_url_get(transfer->parsed_url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
 		return CURLE_OUT_OF_MEMORY;
-	route_remember(transfer->http, host, &transfer->route.found);
+	if (transfer->route.stage == ROUTE_RESOLVING)
+		route_remember(transfer->http, host, &transfer->route.found);
+	address = route_known_address(transfer->http, host);
 	curl_free(host);
-	return route_set_proxied(transfer, transfer->route.found.addresses[0]);
+	if (address != NULL)
+		return route_set_proxied(transfer, address);
+	if (transfer->route.stage == ROUTE_RESOLVING)	/* out of memory */
+		return route_set_proxied(transfer, transfer->route.found.addresses[0]);
+	return route_set_resolving(transfer);
 }
 
 /*
@@ -311,32 +334,37 @@ route_check_failed(CURLcode code)
 	return code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT;
 }
 
-/* The proxy could not connect to the address of a host: the next request uses another one. */
-static void
-route_note_unreachable(Transfer *transfer, HttpOutcome outcome)
+/* Could the proxy not connect to the address of a host, and is there one that has not been tried? */
+static bool
+route_has_other_address(Transfer *transfer, HttpOutcome outcome)
 {
+	RouteState *state = &transfer->route;
 	char	   *host = NULL;
+	int			count;
 
-	if (transfer->sent || (outcome != HTTP_REFUSED && outcome != HTTP_TIMEOUT) ||
+	if (transfer->sent || state->address[0] == '\0' || state->older ||
+		(outcome != HTTP_REFUSED && outcome != HTTP_TIMEOUT) ||
 		curl_url_get(transfer->parsed_url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
-		return;
-	route_try_other_address(transfer->http, host);
+		return false;
+	count = route_use_other_address(transfer->http, host, state->address);
 	curl_free(host);
+	return ++state->tried < count;
 }
 
-RouteStage
-route_next_stage(Transfer *transfer, HttpOutcome outcome)
+bool
+route_next_stage(Transfer *transfer, HttpOutcome outcome, int64_t spent, RouteStage *next)
 {
 	RouteState *state = &transfer->route;
 
+	*next = ROUTE_PROXIED;
 	if (state->stage == ROUTE_RESOLVING)
-		return state->found.count > 0 && outcome != HTTP_TIMEOUT ? ROUTE_PROXIED : ROUTE_RESOLVING;
-	if (state->stage == ROUTE_PROXIED)
-	{
-		route_note_unreachable(transfer, outcome);
-		return route_is_ambiguous(transfer, outcome) ? ROUTE_CHECKING : ROUTE_PROXIED;
-	}
-	return state->stage;
+		return state->found.count > 0 && outcome != HTTP_TIMEOUT;
+	if (state->stage != ROUTE_PROXIED)
+		return false;
+	if (route_has_other_address(transfer, outcome) && spent / 1000 < transfer->request.timeout_ms)
+		return true;
+	*next = ROUTE_CHECKING;
+	return route_is_ambiguous(transfer, outcome);
 }
 
 CURLcode
@@ -357,7 +385,7 @@ route_enter_stage(Transfer *transfer, RouteStage stage, HttpOutcome outcome, int
 		return rc;
 	}
 	transfer_discard_response(transfer);
-	rc = route_leave_resolving(transfer);
+	rc = route_use_address(transfer);
 	if (rc != CURLE_OK)
 		return rc;
 	transfer->request.timeout_ms = left > 0 ? left : 1;

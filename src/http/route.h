@@ -56,7 +56,8 @@ typedef struct Route
 	char		url[PROXY_MAX_SHOWN];	/* of the proxy, without credentials */
 	unsigned int generation;	/* increases when any of these changes */
 	int			older;			/* running transfers that began before it did */
-	bool		proven;			/* has this proxy connected to any host? */
+	bool		proven;			/* has this proxy connected to any host, or
+								 * tried to? */
 	RouteName  *names;			/* addresses found lately; NULL: none yet */
 } Route;
 
@@ -69,10 +70,14 @@ typedef struct RouteState
 	bool		fresh;			/* CURLOPT_FRESH_CONNECT */
 	bool		older;			/* counted in the Route */
 	RouteAddresses found;		/* while resolving */
+	int			tried;			/* addresses to which the proxy could not
+								 * connect */
 	HttpOutcome verdict;		/* while checking: what it is if the proxy
 								 * answers */
 	int			status;			/* likewise */
 	struct curl_slist line;		/* for CURLOPT_CONNECT_TO */
+	char		address[INET6_ADDRSTRLEN];	/* that the proxy gets; "": the
+											 * name */
 	char		target[INET6_ADDRSTRLEN + 8];
 } RouteState;
 
@@ -80,10 +85,10 @@ typedef struct RouteState
 extern CURLcode route_set_options(struct Transfer *transfer);
 
 /*
- * libcurl has finished with a stage: which one is next?  The same if there is none.  When the
- * handle has been removed, enter it, after this many microseconds.
+ * libcurl has finished with a stage, after this many microseconds: is there another one, or the same
+ * with another address?  When the handle has been removed, enter it.
  */
-extern RouteStage route_next_stage(struct Transfer *transfer, HttpOutcome outcome);
+extern bool route_next_stage(struct Transfer *transfer, HttpOutcome outcome, int64_t spent, RouteStage *next);
 extern CURLcode route_enter_stage(struct Transfer *transfer, RouteStage stage, HttpOutcome outcome, int64_t spent);
 
 /* Has the proxy given no answer to the check? */

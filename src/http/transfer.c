@@ -136,6 +136,14 @@ transfer_note_address(Transfer *transfer, const struct sockaddr *addr, socklen_t
 		found->count++;
 }
 
+/* Other errors, such as that there is no IPv6, concern the address. */
+static void
+transfer_note_no_socket(Transfer *transfer, int error)
+{
+	if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
+		transfer->no_socket = error;
+}
+
 static curl_socket_t
 transfer_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
@@ -158,13 +166,17 @@ transfer_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a
 #endif
 	fd = socket(addr->family, type, addr->protocol);
 	if (fd < 0)
+	{
+		transfer_note_no_socket(transfer, errno);
 		return CURL_SOCKET_BAD;
+	}
 #ifndef SOCK_CLOEXEC
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 #endif
 
 	if (fd >= transfer->http->fd_limit || !mux_opened(transfer->http->mux, fd))
 	{
+		transfer_note_no_socket(transfer, EMFILE);
 		close(fd);
 		return CURL_SOCKET_BAD;
 	}
@@ -664,6 +676,7 @@ transfer_discard_response(Transfer *transfer)
 	transfer->header_bytes = 0;
 	transfer->headers_done = false;
 	transfer->socket_opened = false;
+	transfer->no_socket = 0;
 	transfer->connected = false;
 	transfer->sent = false;
 	transfer->forbidden = false;

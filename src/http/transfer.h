@@ -70,6 +70,7 @@ typedef struct Transfer
 	size_t		header_bytes;	/* including interim responses */
 	bool		headers_done;
 	bool		socket_opened;
+	int			no_socket;		/* errno, if none could be opened; else 0 */
 	bool		connected;		/* TCP; the TLS handshake comes next */
 	bool		sent;			/* sending the request has begun */
 	bool		forbidden;

@@ -254,8 +254,13 @@ attempt_note_long_wait(HttpResult *result, TimestampTz now)
 static void
 attempt_put_held_aside(Endpoint *endpoint)
 {
-	if (egress_holds(endpoint))
-		spill_endpoint(endpoint);
+	if (!egress_holds(endpoint))
+		return;
+	spill_endpoint(endpoint);
+
+	/* A token is requested again when the proxy works. */
+	if (endpoint->queue.nready == 0)
+		endpoint->state.token_denied = false;
 }
 
 static void

@@ -9,7 +9,8 @@
  * lost, and the endpoint is failing until a probe gets a token.
  *
  * A receiver that answers 401 may not accept a token any more, though its time has not
- * passed.  Then another one is requested and the delivery sent again, once.
+ * passed.  Then another one is requested and the delivery sent again, once.  One that
+ * refuses the new one, too, has none replaced for a while: others may share the token.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +22,9 @@
 #include "send/token.h"
 
 #define STATUS_UNAUTHORIZED		401
+
+/* After a receiver has refused a new token. */
+#define REFUSAL_REST_US			(10 * USECS_PER_MINUTE)
 
 /* For authorize_wake_endpoint(). */
 static const Token *authorize_answered;
@@ -111,14 +115,32 @@ authorize_take_answer(const HttpResult *result, TimestampTz now)
 	return true;
 }
 
+/* May this endpoint have the token replaced, or would another one not help? */
+static bool
+authorize_may_replace(const Endpoint *endpoint, TimestampTz now)
+{
+	TimestampTz refused_at = endpoint->state.token_refused_at;
+
+	return refused_at == 0 || now < refused_at || now >= refused_at + REFUSAL_REST_US;
+}
+
 bool
 authorize_again(const Delivery *delivery, const HttpResult *result, TimestampTz now)
 {
 	const Request *request = delivery->attempt.request;
-	Token	   *token = delivery->endpoint->config.token;
+	Endpoint   *endpoint = delivery->endpoint;
+	Token	   *token = endpoint->config.token;
 
-	return result->status == STATUS_UNAUTHORIZED && token != NULL && request->token != 0 &&
-		!delivery->authorized_again && token_refused(token, request->token, now);
+	if (result->status != STATUS_UNAUTHORIZED || token == NULL || request->token == 0)
+		return false;
+	if (delivery->authorized_again)
+	{
+		endpoint->state.token_refused_at = now;
+		return false;
+	}
+	if (!token_is_current(token, request->token))
+		return true;
+	return authorize_may_replace(endpoint, now) && token_refused(token, now);
 }
 
 void

@@ -5,7 +5,9 @@
  *
  * When a request finds that the proxy does not work, everything that would go through it is
  * put aside, and only a probe is sent from time to time: it has the proxy connect to the host
- * of that request, and sends nothing there.  No delivery loses an attempt.
+ * of that request, or to one of another request that waits, and sends nothing there.  So a host
+ * that the proxy treats differently from all others does not hold them up.  No delivery
+ * loses an attempt.
  *
  * The time since which it has not worked is in shared memory, because it is reported only once
  * however often the worker is started meanwhile.
@@ -21,6 +23,7 @@
 #include "base/settings.h"
 #include "send/egress.h"
 #include "send/notify.h"
+#include "send/token.h"
 
 /* Intervals of probes, doubled from the first to the last. */
 #define EGRESS_FIRST_PROBE_MS	1000
@@ -28,6 +31,9 @@
 
 /* The proxy must answer the probe in this time.  Its host may be one that the proxy waits for. */
 #define EGRESS_PROBE_TIMEOUT_MS	5000
+
+/* If it fails again within this time after it has worked, the intervals go on where they were. */
+#define EGRESS_UNSTABLE_MS		60000
 
 /* When to try again to write the notification, which may be locked. */
 #define EGRESS_REPORT_AGAIN_MS	1000
@@ -40,7 +46,10 @@ static bool egress_down = false;
 static TimestampTz egress_probe_at = DT_NOEND;
 static int64 egress_probe_interval;
 static bool egress_probing = false;
-static char egress_probe_url[PROXY_MAX_HOST + 32];
+static char egress_failed_url[PROXY_MAX_HOST + 32];
+static char egress_other_url[PROXY_MAX_HOST + 32];	/* "": not known yet */
+static bool egress_probe_other = false;
+static TimestampTz egress_recovered_at = DT_NOBEGIN;
 static char egress_error[512];
 static TimestampTz egress_report_at = DT_NOEND;
 
@@ -96,12 +105,13 @@ egress_reload(void)
 	if (!egress_use_settings())
 		return false;
 	egress_forget_failure();
+	egress_recovered_at = DT_NOBEGIN;
 	return was_down;
 }
 
 /* A URL that has the proxy connect to the same host and port. */
 static void
-egress_set_probe_url(const char *url)
+egress_set_probe_url(const char *url, char *probe_url)
 {
 	bool		https = pg_strncasecmp(url, "https:", 6) == 0;
 	const char *start = strstr(url, "://") + 3;
@@ -111,20 +121,37 @@ egress_set_probe_url(const char *url)
 	for (const char *c = start + len; c > start && c[-1] != ']' && colon == NULL; c--)
 		if (c[-1] == ':')
 			colon = c;
-	snprintf(egress_probe_url, sizeof(egress_probe_url), "http://%.*s%s/", len, start, https && colon == NULL ? ":443" : "");
+	snprintf(probe_url, sizeof(egress_failed_url), "http://%.*s%s/", len, start, https && colon == NULL ? ":443" : "");
+}
+
+/* This one waits as well: try with its host. */
+static void
+egress_note_other(const char *url)
+{
+	if (egress_other_url[0] != '\0')
+		return;
+	egress_set_probe_url(url, egress_other_url);
+	if (strcmp(egress_other_url, egress_failed_url) == 0)
+		egress_other_url[0] = '\0';
 }
 
 bool
 egress_holds(Endpoint *endpoint)
 {
+	const Token *token = endpoint->config.token;
+
 	if (!egress_down || endpoint->config.url == NULL)
 		return false;
 	if (endpoint->state.route_known != egress_generation)
 	{
 		endpoint->state.proxied = http_is_proxied(egress_http, endpoint->config.url);
+		endpoint->state.token_proxied = token != NULL && http_is_proxied(egress_http, token_url(token));
 		endpoint->state.route_known = egress_generation;
 	}
-	return endpoint->state.proxied;
+	if (endpoint->state.proxied && endpoint->config.exists)
+		egress_note_other(endpoint->config.url);
+	return endpoint->state.proxied ||
+		(token != NULL && endpoint->state.token_proxied && !token_usable(token, clock_now()));
 }
 
 static void
@@ -140,8 +167,11 @@ egress_fail(const char *url, const char *error, TimestampTz now)
 	if (egress_down)
 		return false;
 	egress_down = true;
-	egress_set_probe_url(url);
-	egress_probe_interval = EGRESS_FIRST_PROBE_MS;
+	egress_set_probe_url(url, egress_failed_url);
+	egress_other_url[0] = '\0';
+	egress_probe_other = false;
+	if (now < egress_recovered_at || now >= TimestampTzPlusMilliseconds(egress_recovered_at, EGRESS_UNSTABLE_MS))
+		egress_probe_interval = EGRESS_FIRST_PROBE_MS;
 	egress_plan_probe(now);
 	if (egress_is_reported())
 		return true;
@@ -159,6 +189,7 @@ egress_recover(void)
 	ereport(LOG,
 			(errmsg("webhook deliveries go on, as the proxy works again")));
 	egress_forget_failure();
+	egress_recovered_at = clock_now();
 }
 
 bool
@@ -184,21 +215,33 @@ egress_next_probe(void)
 void
 egress_probe(TimestampTz now)
 {
+	static char url[sizeof(egress_failed_url)];
 	static HttpRequest request = {.method = "GET",.timeout_ms = EGRESS_PROBE_TIMEOUT_MS,.max_response = 1024,.connect_only = true};
 	char		error[256];
 
 	if (egress_probe_at > now)
 		return;
 	egress_plan_probe(now);
-	request.url = egress_probe_url;
-	if (!egress_probing)
-		egress_probing = http_start(egress_http, &request, error);
+	if (egress_probing)
+		return;
+	egress_probe_other = !egress_probe_other && egress_other_url[0] != '\0';
+	strlcpy(url, egress_probe_other ? egress_other_url : egress_failed_url, sizeof(url));
+	request.url = url;
+	egress_probing = http_start(egress_http, &request, error);
+
+	/* The next one may be yet another. */
+	if (!egress_probe_other)
+		egress_other_url[0] = '\0';
 }
 
 bool
 egress_probed(const HttpResult *result)
 {
 	egress_probing = false;
+
+	/* The name of another host may not exist: that says nothing about the proxy. */
+	if (egress_probe_other && !result->proxied)
+		return false;
 	if (!egress_down || result->older_route || (result->outcome == HTTP_PROXY && result->proxy_fault == HTTP_PROXY_DOWN))
 		return false;
 	egress_recover();

@@ -20,7 +20,10 @@ extern void egress_init(Http *http, DatabaseSlot *slot);
  */
 extern bool egress_reload(void);
 
-/* Must an endpoint wait because its requests go through a proxy that does not work? */
+/*
+ * Must an endpoint wait because its requests, or those for the token that it lacks, go
+ * through a proxy that does not work?
+ */
 extern bool egress_holds(Endpoint *endpoint);
 
 /*

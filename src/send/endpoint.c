@@ -403,6 +403,7 @@ endpoint_load_token(Endpoint *endpoint)
 	if (isnull)
 		return;
 	(void) catalog_strings(d, isnull, &parts);
+	settings.owner = endpoint->config.owner;
 	settings.token_url = parts[OAUTH_TOKEN_URL];
 	settings.client_id = parts[OAUTH_CLIENT_ID];
 	settings.client_secret = endpoint_resolve_credential(endpoint, parts[OAUTH_CLIENT_SECRET], "client_secret");
@@ -568,7 +569,10 @@ endpoint_refresh(Endpoint *endpoint)
 	}
 	token_release(former_token);	/* only now, as it may be the same */
 	if (endpoint->config.token != former_token)
+	{
 		endpoint->state.awaits_token = endpoint->state.token_denied = false;
+		endpoint->state.token_refused_at = 0;
+	}
 
 	/* The problem may have been solved by the next attempt. */
 	endpoint->config.generation = endpoint->config.problem != NULL ? 0 : generation;

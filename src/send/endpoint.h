@@ -162,9 +162,11 @@ typedef struct EndpointState
 	int			batch_successes;	/* batches of this size since then */
 	bool		awaits_token;	/* ... before anything is sent */
 	bool		token_denied;	/* what it has waited for failed */
+	TimestampTz token_refused_at;	/* it has refused a new token; 0: never */
 	uint64		route_known;	/* generation of the settings for which the
 								 * next one is valid; 0: none */
 	bool		proxied;		/* its requests go through the proxy */
+	bool		token_proxied;	/* those for its access token do */
 	pairingheap_node probe_node;
 } EndpointState;
 

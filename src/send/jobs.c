@@ -537,11 +537,8 @@ jobs_run_transaction(TimestampTz now)
 	pgstat_report_stat(false);
 }
 
-/*
- * Save refresh tokens that have replaced others.  Nothing else in the database may
- * keep this from being committed, hence the transaction of its own.
- */
-static void
+/* Nothing else in the database may keep this from being committed, hence the transaction of its own. */
+void
 jobs_save_tokens(void)
 {
 	if (!token_unsaved())

@@ -49,6 +49,9 @@ extern void jobs_leave(TimestampTz now);
 /* The clock has been set back: correct the times that are remembered. */
 extern void jobs_clock_set_back(TimestampTz before, TimestampTz now);
 
+/* Save refresh tokens that have replaced others; the access tokens that came with them can be used then. */
+extern void jobs_save_tokens(void);
+
 /* For shutdown: write what is not recorded yet, as far as one transaction can.  Returns true if that is all. */
 extern bool jobs_record_rest(void);
 

@@ -3,9 +3,9 @@
  * token.c
  *		OAuth 2 access tokens in the worker.
  *
- * Webhooks with the same settings share a token, and there is one request for it at a
- * time.  It is kept in memory only: to request another one after a restart costs
- * one request.  While it is in use it is renewed when most of its time has passed;
+ * Webhooks of an owner with the same settings share a token, and there is one request
+ * for it at a time.  It is kept in memory only: to request another one after a restart
+ * costs one request.  While it is in use it is renewed when most of its time has passed;
  * if that fails, it is used until its end.
  *
  * A server may replace the refresh token with each answer, after which it accepts
@@ -14,7 +14,8 @@
  * committed: who has seen a token knows that it can be renewed after a crash.  Between
  * the server's answer and the commit nothing can help but a server that accepts the
  * old one for a while.  It remains in the configuration, and is not used as long as
- * there is one that has replaced it.
+ * there is one that has replaced it.  Whoever knows the old one need not be allowed to
+ * use the new one: that is saved and found only for webhooks of the same owner.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +23,6 @@
 
 #include <openssl/evp.h>
 
-#include "catalog/pg_type.h"
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -32,12 +32,12 @@
 
 #include "base/container.h"
 #include "base/settings.h"
-#include "base/spi_statement.h"
-#include "base/webhook_lock.h"
 #include "base/wire.h"
 #include "pure/hmac.h"
+#include "pure/retry.h"
 #include "pure/token_answer.h"
 #include "pure/url.h"
+#include "send/refresh_token.h"
 #include "send/token.h"
 
 /* It is renewed when this much of its time has passed, but not more often than this. */
@@ -54,9 +54,6 @@
 #define MAX_HEADERS			4
 #define MAX_ERROR			400
 #define MAX_RETRY_AFTER		128
-#define MAX_ENCODED			(3 * TOKEN_ANSWER_MAX_TOKEN)	/* of any part, in UTF-8 */
-
-StaticAssertDecl(3 * 2 * TOKEN_MAX_PART <= MAX_ENCODED, "a part of the settings can become too long for a request");
 
 typedef struct TokenKey
 {
@@ -102,6 +99,7 @@ struct Token
 		TimestampTz at;			/* 0: it has not failed */
 		int			status;
 		int64		duration_us;
+		bool		no_proxy;	/* no request could be sent */
 		char		error[MAX_ERROR];
 		char		retry_after[MAX_RETRY_AFTER];	/* a header line, or "" */
 	}			failure;
@@ -115,28 +113,6 @@ static uint64 token_last_number = 0;
 
 /* No token must be renewed before. */
 static TimestampTz token_look_at = DT_NOEND;
-
-static SpiStatement token_load_statement = {
-	"SELECT token FROM webhook.refresh_token WHERE configured = $1 ORDER BY saved_at DESC LIMIT 1",
-	1, {TEXTOID}
-};
-
-static SpiStatement token_users_statement = {
-	"SELECT id FROM webhook.webhook WHERE oauth ->> 'refresh_token' = $1 AND oauth ->> 'token_url' = $2"
-	" AND oauth ->> 'client_id' = $3",
-	3, {TEXTOID, TEXTOID, TEXTOID}
-};
-
-static SpiStatement token_delete_statement = {
-	"DELETE FROM webhook.refresh_token WHERE webhook_id = $1",
-	1, {INT8OID}
-};
-
-static SpiStatement token_insert_statement = {
-	"INSERT INTO webhook.refresh_token (webhook_id, configured, token, saved_at)"
-	" VALUES ($1, $2, $3, pg_catalog.clock_timestamp())",
-	3, {INT8OID, TEXTOID, TEXTOID}
-};
 
 
 void
@@ -169,6 +145,7 @@ static TokenKey
 token_key(const TokenSettings *settings)
 {
 	const char *texts[] = {
+		psprintf("%u", settings->owner),
 		settings->token_url, settings->client_id, settings->client_secret, settings->refresh_token,
 		settings->refresh_reference, settings->scope, settings->audience, settings->client_cert,
 		settings->client_key, settings->ca_cert, settings->in_body ? "body" : "basic"
@@ -204,6 +181,7 @@ token_copy_settings(Token *token, const TokenSettings *settings)
 {
 	MemoryContext old = MemoryContextSwitchTo(token->context);
 
+	token->settings.owner = settings->owner;
 	token->settings.token_url = token_copy(settings->token_url);
 	token->settings.client_id = token_copy(settings->client_id);
 	token->settings.client_secret = token_copy(settings->client_secret);
@@ -218,17 +196,31 @@ token_copy_settings(Token *token, const TokenSettings *settings)
 	MemoryContextSwitchTo(old);
 }
 
+static RefreshTokenOrigin
+token_origin(const Token *token)
+{
+	RefreshTokenOrigin origin = {
+		.owner = token->settings.owner,
+		.token_url = token->settings.token_url,
+		.client_id = token->settings.client_id,
+		.configured = token->configured
+	};
+
+	return origin;
+}
+
 /* The one that has replaced the configured refresh token, if that has been replaced. */
 static void
 token_load_refresh(Token *token)
 {
-	Datum		values[] = {CStringGetTextDatum(token->configured)};
-	const char *current = token->settings.refresh_token;
+	RefreshTokenOrigin origin = token_origin(token);
+	const char *current;
 
-	if (current == NULL)
+	if (token->settings.refresh_token == NULL)
 		return;
-	if (spi_statement_execute(&token_load_statement, values, NULL) > 0)
-		current = spi_statement_text(0, 1);
+	current = refresh_token_load(&origin);
+	if (current == NULL)
+		current = token->settings.refresh_token;
 	token->refresh_token = MemoryContextStrdup(token->context, current);
 }
 
@@ -249,6 +241,14 @@ token_take(const TokenSettings *settings)
 	}
 	token->users++;
 	return token;
+}
+
+/* Do both use the same refresh token, which may be replaced? */
+static bool
+token_have_same_refresh(const Token *token, const Token *other)
+{
+	return token->refresh_token != NULL && other->refresh_token != NULL &&
+		token->settings.owner == other->settings.owner && strcmp(token->configured, other->configured) == 0;
 }
 
 /* Forget a token that no webhook has; but what has been requested is awaited, and saved. */
@@ -329,11 +329,14 @@ token_forget(Token *token)
 }
 
 bool
-token_refused(Token *token, uint64 number, TimestampTz now)
+token_is_current(const Token *token, uint64 number)
 {
-	/* It has been renewed, or is about to be. */
-	if (token->number != number || token->header == NULL)
-		return true;
+	return token->number == number && token->header != NULL;
+}
+
+bool
+token_refused(Token *token, TimestampTz now)
+{
 	if (token->refused_at != 0 && now < token->refused_at + REFUSED_US)
 		return false;
 	token->refused_at = now;
@@ -343,16 +346,23 @@ token_refused(Token *token, uint64 number, TimestampTz now)
 
 /* ---------- requests ---------- */
 
+/* Percent-encode a text of any length. */
+static char *
+token_encode(const char *value)
+{
+	const char *wire = wire_from_server(value);
+	size_t		size = 3 * strlen(wire) + 1;
+	char	   *encoded = palloc(size);
+
+	(void) url_encode(wire, encoded, size);
+	return encoded;
+}
+
 static void
 token_append_pair(StringInfo body, const char *name, const char *value)
 {
-	static char encoded[MAX_ENCODED + 1];
-
-	if (value == NULL)
-		return;
-	(void) url_encode(wire_from_server(value), encoded, sizeof(encoded));
-	appendStringInfo(body, "%s%s=%s", body->len > 0 ? "&" : "", name, encoded);
-	explicit_bzero(encoded, sizeof(encoded));
+	if (value != NULL)
+		appendStringInfo(body, "%s%s=%s", body->len > 0 ? "&" : "", name, token_encode(value));
 }
 
 /* The name and the password of basic authentication are percent-encoded first, which the standard demands. */
@@ -361,13 +371,9 @@ token_basic_header(const TokenSettings *settings)
 {
 	StringInfoData pair;
 	StringInfoData header;
-	char		encoded[MAX_ENCODED + 1];
 
 	initStringInfo(&pair);
-	(void) url_encode(wire_from_server(settings->client_id), encoded, sizeof(encoded));
-	appendStringInfo(&pair, "%s:", encoded);
-	(void) url_encode(wire_from_server(settings->client_secret), encoded, sizeof(encoded));
-	appendStringInfoString(&pair, encoded);
+	appendStringInfo(&pair, "%s:%s", token_encode(settings->client_id), token_encode(settings->client_secret));
 	initStringInfo(&header);
 	appendStringInfoString(&header, "Authorization: Basic ");
 	enlargeStringInfo(&header, pair.len / 3 * 4 + 5);	/* with a NUL */
@@ -426,15 +432,13 @@ token_shares_refresh(const Token *token)
 {
 	dlist_head *lists[] = {&token_in_flight, &token_to_save};
 
-	if (token->refresh_token == NULL)
-		return false;
 	for (int i = 0; i < lengthof(lists); i++)
 	{
 		dlist_iter	iter;
 
 		dlist_foreach(iter, lists[i])
 		{
-			if (strcmp(dlist_container(Token, node, iter.cur)->configured, token->configured) == 0)
+			if (token_have_same_refresh(dlist_container(Token, node, iter.cur), token))
 				return true;
 		}
 	}
@@ -526,20 +530,45 @@ token_of_request(const void *owner)
 	return NULL;
 }
 
+bool
+token_refresh_in_flight(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &token_in_flight)
+	{
+		if (dlist_container(Token, node, iter.cur)->refresh_token != NULL)
+			return true;
+	}
+	return false;
+}
+
 /* ---------- answers ---------- */
+
+/* The delay that the server asks for is computed: its own words may contain anything. */
+static void
+token_note_retry_after(Token *token, const HttpResult *result, TimestampTz now)
+{
+	char		value[MAX_RETRY_AFTER];
+	int64		delay = 0;
+
+	token->failure.retry_after[0] = '\0';
+	if (http_header(result, "Retry-After", value, sizeof(value)))
+		delay = retry_parse_after(value, (int64) timestamptz_to_time_t(now));
+	if (delay > 0)
+		snprintf(token->failure.retry_after, sizeof(token->failure.retry_after), "Retry-After: " INT64_FORMAT "\r\n",
+				 delay / USECS_PER_SEC);
+}
 
 static void
 token_note_failure(Token *token, const HttpResult *result, const char *problem, TimestampTz now)
 {
-	char		retry_after[MAX_RETRY_AFTER - sizeof("Retry-After: \r\n")];
-
 	token->failure.at = now;
+	token->failure.no_proxy = result->outcome == HTTP_PROXY && result->proxy_fault == HTTP_PROXY_DOWN;
 	token->failure.status = result->status;
 	token->failure.duration_us = result->duration_us;
 	snprintf(token->failure.error, sizeof(token->failure.error), "no access token: %s", problem);
-	token->failure.retry_after[0] = '\0';
-	if (http_header(result, "Retry-After", retry_after, sizeof(retry_after)))
-		snprintf(token->failure.retry_after, sizeof(token->failure.retry_after), "Retry-After: %s\r\n", retry_after);
+	token_note_retry_after(token, result, now);
 	token->renew_at = now + RENEW_AGAIN_US;
 }
 
@@ -553,7 +582,7 @@ token_replace_refresh(Token *token, const char *refresh_token)
 	hash_seq_init(&status, token_table);
 	while ((other = hash_seq_search(&status)) != NULL)
 	{
-		if (other->refresh_token == NULL || strcmp(other->configured, token->configured) != 0)
+		if (!token_have_same_refresh(other, token))
 			continue;
 		explicit_bzero(other->refresh_token, strlen(other->refresh_token));
 		pfree(other->refresh_token);
@@ -606,6 +635,8 @@ token_answered(Token *token, const HttpResult *result, TimestampTz now)
 			problem = psprintf("the answer cannot be used, %s", problem);
 		explicit_bzero(&answer, sizeof(answer));
 	}
+	else if (result->outcome == HTTP_REDIRECT)
+		problem = psprintf("HTTP status %d, redirect not followed", result->status);
 	else if ((code = token_answer_error(result->body, result->body_len)) != NULL)
 		problem = psprintf("%s, %s", result->error, code);
 	if (problem != NULL)
@@ -628,7 +659,8 @@ void
 token_failure(const Token *token, HttpResult *result)
 {
 	memset(result, 0, sizeof(*result));
-	result->outcome = HTTP_OAUTH;
+	result->outcome = token->failure.no_proxy ? HTTP_PROXY : HTTP_OAUTH;
+	result->proxy_fault = token->failure.no_proxy ? HTTP_PROXY_DOWN : HTTP_PROXY_REFUSED;
 	result->status = token->failure.status;
 	result->error = token->failure.error;
 	result->duration_us = token->failure.duration_us;
@@ -651,32 +683,23 @@ token_unsaved(void)
 	return !dlist_is_empty(&token_to_save);
 }
 
-/* For all webhooks that are configured alike: any of them may be the last one that is left. */
 static void
 token_save_one(const Token *token)
 {
-	Datum		like[] = {
-		CStringGetTextDatum(token->settings.refresh_reference),
-		CStringGetTextDatum(token->settings.token_url),
-		CStringGetTextDatum(token->settings.client_id)
-	};
-	Datum		values[] = {0, CStringGetTextDatum(token->configured), CStringGetTextDatum(token->refresh_token)};
-	int			n = (int) spi_statement_execute(&token_users_statement, like, NULL);
-	int64	   *ids = palloc(Max(n, 1) * sizeof(int64));
-	bool		isnull;
+	RefreshTokenOrigin origin = token_origin(token);
+	Datum	   *references = palloc(hash_get_num_entries(token_table) * sizeof(Datum));
+	int			n = 0;
+	HASH_SEQ_STATUS status;
+	Token	   *other;
 
-	for (int i = 0; i < n; i++)
-		ids[i] = DatumGetInt64(spi_statement_value(i, 1, &isnull));
-	for (int i = 0; i < n; i++)
+	hash_seq_init(&status, token_table);
+	while ((other = hash_seq_search(&status)) != NULL)
 	{
-		values[0] = Int64GetDatum(ids[i]);
-
-		/* A session that holds the lock may have deleted the rows. */
-		if (webhook_lock_try(ids[i]))
-			spi_statement_execute(&token_delete_statement, values, NULL);
-		spi_statement_execute(&token_insert_statement, values, NULL);
+		if (token_have_same_refresh(other, token))
+			references[n++] = CStringGetTextDatum(other->settings.refresh_reference);
 	}
-	pfree(ids);
+	refresh_token_save(&origin, references, n, token->refresh_token);
+	pfree(references);
 }
 
 void
@@ -688,6 +711,7 @@ token_save(void)
 	{
 		token_save_one(dlist_container(Token, node, iter.cur));
 	}
+	refresh_token_clean();
 }
 
 void

@@ -20,6 +20,7 @@ typedef struct Token Token;
 /* What a token is requested with; NULL for what there is none of. */
 typedef struct TokenSettings
 {
+	Oid			owner;			/* of the webhooks */
 	const char *token_url;
 	const char *client_id;
 	const char *client_secret;
@@ -38,7 +39,7 @@ typedef struct TokenSettings
 extern void token_init(void);
 
 /*
- * The token for these settings, which all webhooks that have the same ones share.
+ * The token for these settings, which all webhooks of an owner that have the same ones share.
  * In a transaction, with SPI connected.
  */
 extern Token *token_take(const TokenSettings *settings);
@@ -57,11 +58,14 @@ extern void token_use(Token *token);
 /* Request it, unless that is done already. */
 extern void token_want(Token *token);
 
+/* Has no other token than that of this number been received, and is it not about to be replaced? */
+extern bool token_is_current(const Token *token, uint64 number);
+
 /*
- * A receiver has refused the token of this number, so that another one is needed.
- * False if that has happened just now: another one would not help.
+ * A receiver has refused the current token, so that another one is needed.  False if that
+ * has happened just now: another one would not help.
  */
-extern bool token_refused(Token *token, uint64 number, TimestampTz now);
+extern bool token_refused(Token *token, TimestampTz now);
 
 /* Want those that must be renewed now. */
 extern void token_find_due(TimestampTz now);
@@ -86,6 +90,9 @@ typedef enum TokenOutcome
 
 /* Its request has ended.  It may have been freed, if nobody has it any more. */
 extern TokenOutcome token_answered(Token *token, const HttpResult *result, TimestampTz now);
+
+/* Are there requests that may replace a refresh token? */
+extern bool token_refresh_in_flight(void);
 
 /* The last failure, as the result of an attempt; false if there was none, or it was long ago. */
 extern bool token_failed_lately(const Token *token, TimestampTz now);

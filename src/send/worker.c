@@ -67,8 +67,9 @@
 #include "server/worker_settings.h"
 #include "webhook.h"
 
-/* Shutdown limits: wait for requests, write logs, abort an overlong turn. */
+/* Shutdown limits: wait for requests, for refresh tokens, write logs, abort an overlong turn. */
 #define FINISH_MS				1000
+#define REFRESH_MS				5000
 #define RECORD_MS				4000
 #define LONG_TURN_MS			1000
 
@@ -305,14 +306,26 @@ worker_end_turn(void)
 	worker_turn_is_long = false;
 }
 
-/* Wait for the requests in flight for at most FINISH_MS, and start none. */
+static void
+worker_save_tokens(void)
+{
+	worker_begin_turn();
+	jobs_save_tokens();
+	worker_end_turn();
+}
+
+/*
+ * Wait for the requests in flight for at most FINISH_MS, and start none.  A server that
+ * is about to replace a refresh token gets REFRESH_MS: after that it may accept no other one.
+ */
 static void
 worker_finish_requests(void)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FINISH_MS);
+	TimestampTz start = GetCurrentTimestamp();
 
 	while (scheduler_in_flight() > 0)
 	{
+		TimestampTz until = TimestampTzPlusMilliseconds(start, token_refresh_in_flight() ? REFRESH_MS : FINISH_MS);
 		long		ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 		long		http_ms = http_timeout(worker_http);
 
@@ -322,6 +335,7 @@ worker_finish_requests(void)
 		CHECK_FOR_INTERRUPTS();
 		worker_perform_requests();
 		attempt_results(clock_now());
+		worker_save_tokens();
 	}
 }
 

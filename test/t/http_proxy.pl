@@ -11,6 +11,7 @@ use File::Basename qw(dirname);
 use IO::Socket::INET;
 use JSON::PP;
 use Needs;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
@@ -150,6 +151,8 @@ $receiver->arrives('/name', 1, 'X7: a name is resolved here');
 unlike(proxy_log(), qr/CONNECT localhost/, 'X7: the proxy gets the address');
 like(($receiver->requests('/name'))[0]->{headers}{host} // join(' ', map { ref ? @$_ : $_ } %{ ($receiver->requests('/name'))[0]->{headers} // {} }),
 	qr/localhost/, 'X7: and the receiver the name');
+becomes("SELECT string_agg(DISTINCT outcome, ' ') FROM webhook.webhook AS w, webhook.get_webhook_log(w.id) WHERE w.url = '$local_name'", 'delivered',
+	'X7: another address of the name at which nobody listens costs no attempt');
 WebhookTest::end_test($receiver);
 
 # A receiver's faults remain its own.
@@ -211,6 +214,31 @@ is(join(' ', grep { defined } $receiver->numbers('/order')), join(' ', 0 .. 20),
 becomes("SELECT proxy_failing_since IS NULL FROM webhook.stat_workers WHERE database = 'postgres'", 't', 'X7: stat_workers shows that it works');
 is(sql("SELECT failing_since IS NULL AND failed = 0 FROM webhook.stat_webhooks WHERE webhook_id = $order"), 't', 'X7: nothing was held against the receiver');
 
+# What can be reached directly, but needs a token from beyond the proxy
+my $server = WebhookTest::Receiver->start;
+my $tokens = sub { $near->webhook($_[0], event => "'$_[1].done'", ordering => "'none'",
+		oauth => qq('{"grant": "client_credentials", "client_id": "c", "client_secret": "s", "token_url": "${\$server->url($_[0])}"}')) };
+$server->behave($_, token => 86400) foreach '/granted', '/wanted';
+my $granted = $tokens->('/granted', 'granted');
+my $wanted = $tokens->('/wanted', 'wanted');
+sql("SELECT webhook.emit('granted.done', '{}')");
+$near->arrives('/granted', 1, 'X8: a token through the proxy, a message without');
+stop('tinyproxy');
+my $notified = sql(proxy_notifications());
+sql("SELECT webhook.emit('wanted.done', '{}') FROM generate_series(1, 3)");
+becomes(proxy_notifications(), $notified + 1, 'X8: the proxy is down when a token is needed');
+sql("SELECT webhook.emit('granted.done', '{}')");
+$near->arrives('/granted', 2, 'X8: who has one goes on');
+becomes("SELECT count(*), max(attempts) FROM webhook.undelivered WHERE webhook_id = $wanted", '3|0', 'X8: the others wait');
+let_pass(7200);
+becomes("SELECT count(*), max(attempts) FROM webhook.undelivered WHERE webhook_id = $wanted", '3|0', 'X8: ... and lose nothing');
+becomes("SELECT failing_since IS NULL FROM webhook.get_webhooks() WHERE id = $wanted", 't', 'X8: it does not count against them');
+is(sql("SELECT count(*) FROM webhook.notification WHERE webhook_id = $wanted"), 0, 'X8: and nothing is reported of them');
+start_tinyproxy(password => 'pass');
+let_pass(60);
+$near->arrives('/wanted', 3, 'X8: when it is back, they have a token');
+sql("SELECT webhook.delete_webhook_by_id($_)") foreach $granted, $wanted;
+
 # It rejects us, or hangs.
 
 sub fails_and_recovers
@@ -249,6 +277,39 @@ stop('tinyproxy');
 start_tinyproxy(password => 'pass');
 let_pass(60);
 $receiver->arrives('/order', $before + 1, 'X7: ... until it is connected');
+
+# ... and when it has not, another one is tried with: this proxy wants a password for 127.0.0.3, and can connect to nothing else
+my $partial = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die $!;
+my $partial_pid = fork() // die "fork: $!";
+if ($partial_pid == 0)
+{
+	while (my $client = $partial->accept)
+	{
+		my $request = '';
+		while ($request !~ /\r\n\r\n/) { sysread($client, $request, 4096, length($request)) or last; }
+		print $client 'HTTP/1.1 ', $request =~ /^CONNECT 127\.0\.0\.3:/ ? '407 Proxy Authentication Required' : '502 Bad Gateway',
+		  "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+		close($client);
+	}
+	POSIX::_exit(0);
+}
+$running{partial} = $partial_pid;
+my $special = $denied->webhook('/special', event => "'special.done'");
+my $usual = $receiver->webhook('/usual', event => "'usual.done'", retry_schedule => "'{0,1d}'");
+set('webhook.proxy' => 'http://127.0.0.1:' . $partial->sockport);
+becomes('SHOW webhook.proxy', 'http://127.0.0.1:' . $partial->sockport, 'another proxy');
+sql("SELECT webhook.emit('special.done', '{}')");
+becomes("SELECT proxy_failing_since IS NOT NULL FROM webhook.stat_workers WHERE database = 'postgres'", 't', 'X7: 407 for the first host');
+sql("SELECT webhook.emit('usual.done', '{}')");
+becomes("SELECT outcome, attempt FROM webhook.last_attempts WHERE webhook_id = $usual", 'refused|1', 'X7: ... does not stop the others for long');
+becomes("SELECT count(*) FROM webhook.notification WHERE kind = 'proxy' AND webhook_id = $special", 1, 'X7: ... and is reported as what it is');
+becomes("SELECT proxy_failing_since IS NULL FROM webhook.stat_workers WHERE database = 'postgres'", 't', 'X7: ... of one host');
+stop('partial');
+sql("SELECT webhook.delete_webhook_by_id($_)") foreach $special, $usual;
+set('webhook.proxy' => "http://user:pass\@127.0.0.1:$http_port");
+becomes('SHOW webhook.proxy', "http://user:***\@127.0.0.1:$http_port", 'the former one');
+emit(102, 'k');
+$receiver->arrives('/order', $before + 2, 'X7: ... works');
 
 sql("SELECT webhook.update_webhook($order, '{\"timeout\": \"500 ms\"}')");
 fails_and_recovers('a proxy that hangs', qr/does not answer/,

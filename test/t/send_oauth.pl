@@ -11,7 +11,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WebhookTest qw(sql emit becomes let_pass kill_worker end_test);
 
-my $node = WebhookTest::start_node('oauth', "webhook.timeout = '2s'", 'restart_after_crash = on');
+my $secrets = PostgreSQL::Test::Utils::tempdir();
+my $node = WebhookTest::start_node('oauth', "webhook.timeout = '3s'", 'restart_after_crash = on', "webhook.secrets_directory = '$secrets'");
 my $receiver = WebhookTest::Receiver->start;
 my $server = WebhookTest::Receiver->start;
 
@@ -103,6 +104,15 @@ let_pass(10);
 emit(3);
 becomes("SELECT attempts, last_error FROM webhook.undelivered", '1|HTTP status 401', 'X8: two refusals are an attempt');
 is(tokens('/a'), 'token1 token1 token2 token2 token3', 'X8: with two tokens');
+
+# ... which others share
+$other = $receiver->webhook('/b', event => "'other.done'", oauth => oauth('/refused'));
+let_pass(300);
+becomes("SELECT attempts FROM webhook.undelivered", 2, 'X8: the retry is refused as well');
+sql("SELECT webhook.emit('other.done', '{}')");
+ok($receiver->wait_for_count(1, '/b'), 'X8: another receiver of the token');
+is(tokens('/b'), 'token3', 'X8: has it still');
+is($server->count('/refused'), 3, 'X8: no other one was requested');
 end_test($receiver);
 $server->reset;
 
@@ -184,7 +194,9 @@ my %answers = (
 	'/reset' => [ { reset => 1 }, undef ],
 	'/hang' => [ { hang => 'body' }, qr/timeout while receiving the response/ ],
 	'/endless' => [ { endless => 1 }, qr/response larger than 65536 bytes/ ],
-	'/redirect' => [ { status => 302, location => $server->url('/good') }, qr/redirect not followed/ ],
+	'/redirect' => [ { status => 302, location => $server->url('/good?s3cr3t') }, qr/: HTTP status 302, redirect not followed$/ ],
+	'/later' => [ { status => 503, retry_after => '120' }, qr/: HTTP status 503$/ ],
+	'/whenever' => [ { status => 503, retry_after => '120; s3cr3t' }, qr/: HTTP status 503$/ ],
 	'/text' => [ { body => 'access_token=a' }, qr/it is not a JSON object/ ],
 	'/nothing' => [ { body => '{"expires_in": 1e999}' }, qr/it has no access_token/ ],
 	'/lines' => [ { body => '{"access_token": "a\r\nX-Injected: 1"}' }, qr/characters that a header cannot have/ ],
@@ -205,7 +217,9 @@ foreach my $path (sort keys %answers)
 	becomes("SELECT outcome FROM webhook.get_webhook_log($id{$path}) LIMIT 1", 'oauth', "X8: $path: no token");
 	like(sql("SELECT error FROM webhook.get_webhook_log($id{$path}) LIMIT 1"), $answers{$path}[1], "X8: $path: the reason") if $answers{$path}[1];
 	is($receiver->count($path), 0, "X8: $path: and nothing was sent");
+	unlike(sql("SELECT string_agg(l::text, ' ') FROM webhook.get_webhook_log($id{$path}) AS l"), qr/s3cr3t/, "W14: $path: the log shows nothing that it said");
 }
+is(sql("SELECT rtrim(response_headers, E'\\r\\n') FROM webhook.get_webhook_log($id{'/later'}) LIMIT 1"), 'Retry-After: 120', 'X8: ... but when it asks to be asked again');
 end_test($receiver);
 $server->reset;
 
@@ -250,6 +264,16 @@ emit(2);
 WebhookTest::wait_until_delivered($node);
 is((split(/ /, tokens('/a')))[-1], 'token4', 'X8: and gets its own access token by it');
 
+# Whoever knows the first refresh token does not get what has replaced it
+sql(q{CREATE ROLE stranger; GRANT USAGE ON SCHEMA webhook TO stranger; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook TO stranger;
+	CREATE TABLE thing (id int PRIMARY KEY); INSERT INTO thing VALUES (1); GRANT SELECT ON thing TO stranger; SELECT webhook.watch('thing', 'thing')});
+my ($stranger) = sql('SET ROLE stranger; ', "SELECT webhook.create_webhook('app', 'thing.*', '" . $receiver->url('/stranger') . "', oauth => "
+	  . refreshing('/rotate', scope => 'more') . ')') =~ /(\d+)/;
+sql("SET ROLE stranger; SELECT webhook.test_webhook($stranger, '1')");
+becomes("SELECT error FROM webhook.get_webhook_log($stranger) LIMIT 1", 'no access token: HTTP status 400, invalid_grant', 'X8: another role has to have a valid one');
+is($receiver->count('/stranger'), 0, 'X8: ... and sends nothing with our token');
+sql("SELECT webhook.delete_webhook_by_id($stranger)");
+
 # A session that has the webhook locked does not keep it from being saved
 my $session = WebhookTest::session($node);
 $session->query_safe("BEGIN; SELECT webhook.update_webhook($one, '{\"name\": \"locked\"}')");
@@ -258,6 +282,47 @@ becomes("SELECT max(token) >= 'refresh5' FROM webhook.refresh_token WHERE webhoo
 $session->query_safe('COMMIT');
 $session->quit;
 
+# It remains valid when it is moved to a file, and for a webhook that has it as well when the others are deleted
+sub rotated
+{
+	my ($path) = @_;
+
+	return join(' ', map { $_->{body} =~ /&refresh_token=(\w+)/ ? $1 : 'none' } $server->requests($path));
+}
+
+mkdir("$secrets/postgres");
+append_to_file("$secrets/postgres/refresh", 'refresh0');
+chmod(0600, "$secrets/postgres/refresh");
+$server->behave('/moved', token => 1000, rotate => 1);
+$other = $receiver->webhook('/c', event => "'moved.*'", oauth => refreshing('/moved'));
+sql("SELECT webhook.emit('moved.a', '{}')");
+WebhookTest::wait_until_delivered($node);
+sql("SELECT webhook.update_webhook($other, '{\"oauth\": " . (refreshing('/moved', refresh_token => 'file:postgres/refresh') =~ s/^'|'$//gr) . "}')");
+sql("INSERT INTO webhook.refresh_token VALUES (0, 'an orphan', 's3cr3t', now())");
+sql("SELECT webhook.emit('moved.b', '{}')");
+WebhookTest::wait_until_delivered($node);
+is(rotated('/moved'), 'refresh0 refresh1', 'X8: a refresh token that is moved to a file is the one that has replaced it');
+my $heir = $receiver->webhook('/d', event => "'heir.*'", oauth => refreshing('/moved'));
+sql("SELECT webhook.delete_webhook_by_id($other)");
+is(sql("SELECT webhook_id, token FROM webhook.refresh_token WHERE token = 'refresh2'"), "$heir|refresh2", 'X8: the last webhook that has it inherits it');
+sql("SELECT webhook.emit('heir.a', '{}')");
+WebhookTest::wait_until_delivered($node);
+is(rotated('/moved'), 'refresh0 refresh1 refresh2', 'X8: and uses it');
+is(sql("SELECT count(*) FROM webhook.refresh_token WHERE webhook_id = 0"), 0, 'X8: those of deleted webhooks are removed');
+sql("SELECT webhook.delete_webhook_by_id($heir)");
+
+# The server is shut down while the token server takes its time
+$server->behave('/late', token => 1000, rotate => 1, delay => 1600);
+$other = $receiver->webhook('/c', event => "'late.*'", oauth => refreshing('/late'));
+sql("SELECT webhook.emit('late.a', '{}')");
+ok($server->wait_for_count(1, '/late'), 'X8: a token is requested');
+$node->restart;
+is(sql("SELECT token FROM webhook.refresh_token WHERE webhook_id = $other"), 'refresh1', 'X8: what replaces the refresh token is saved before the server ends');
+$server->behave('/late', token => 1000, rotate => 1);
+WebhookTest::wait_until_delivered($node);
+is(rotated('/late'), 'refresh0 refresh1', 'X8: and used afterwards');
+sql("SELECT webhook.delete_webhook_by_id($other)");
+
 # A new refresh token takes its place; then none is needed any more, and nothing remains
 sql("SELECT webhook.update_webhook($one, '{\"oauth\": " . (refreshing('/rotate', refresh_token => 'mine') =~ s/^'|'$//gr) . "}')");
 is(sql("SELECT count(*) FROM webhook.refresh_token WHERE webhook_id = $one"), 0, 'X8: one that is configured anew is not replaced by those of before');
@@ -265,5 +330,15 @@ emit(3);
 becomes("SELECT error FROM webhook.get_webhook_log($one) LIMIT 1", 'no access token: HTTP status 400, invalid_grant', 'X8: it is used');
 end_test($receiver);
 is(sql('SELECT count(*) FROM webhook.refresh_token'), 0, 'X8: with the webhooks they are deleted');
+
+# A secret that becomes nine times as long on the wire is sent whole
+sql("CREATE DATABASE euro TEMPLATE template0 ENCODING 'WIN1252' LC_COLLATE 'C' LC_CTYPE 'C'");
+$node->safe_psql('euro', 'CREATE EXTENSION webhook');
+$server->behave('/long', token => 1000);
+$node->safe_psql('euro', "SELECT webhook.create_webhook('app', 'thing.done', '" . $receiver->url('/long') . "', oauth => jsonb_build_object("
+	  . "'token_url', '" . $server->url('/long') . "', 'grant', 'client_credentials', 'client_id', 'c', 'auth', 'body', 'client_secret', repeat(chr(128), 4000)))");
+$node->safe_psql('euro', "SELECT webhook.emit('thing.done', '{}')");
+ok($receiver->wait_for_count(1, '/long'), 'X8: a long secret of expensive characters');
+like(($server->requests('/long'))[0]{body}, qr/&client_secret=(?:%E2%82%AC){4000}$/, 'X8: is sent whole');
 
 done_testing();

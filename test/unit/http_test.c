@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * http_test.c
- *		W9, R3, I4, I18, C1: requests to receivers good and bad.
+ *		W9, R3, I4, I18, X7, C1: requests to receivers good and bad.
  *
  * The receiver is test/receiver.py, over plain HTTP and over TLS; what it does is
  * asked for in the URL.  Certificates are made with the openssl command.  TEST_DIR is
@@ -19,6 +19,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -469,6 +470,33 @@ test_guard(void)
 	unsetenv("all_proxy");
 }
 
+/* When we have no descriptor left, that is neither the proxy's fault nor does it look like the receiver's. */
+static void
+test_no_descriptors(void)
+{
+	static ProxyServer server;
+	static ProxyExceptions exceptions;
+	HttpProxy	proxy = {.server = &server,.exceptions = &exceptions,.ca_file = ""};
+	const char *const words = "could not open a socket: Too many open files";
+	struct rlimit limit;
+	struct rlimit low;
+
+	http_forget_connections(http);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	low = limit;
+	low.rlim_cur = STDERR_FILENO + 1;
+	setrlimit(RLIMIT_NOFILE, &low);
+	is_outcome(post("/"), HTTP_REFUSED, 0, words, "X7 without descriptors");
+	if (proxy_parse("http://127.0.0.1:1", &server) != NULL || !http_use_proxy(http, &proxy))
+		die("the proxy is not used");
+	is_outcome(post("/"), HTTP_REFUSED, 0, words, "X7 ... with a proxy, which is not suspected");
+	setrlimit(RLIMIT_NOFILE, &limit);
+	is_outcome(post("/"), HTTP_PROXY, 0, "proxy http://127.0.0.1:1", "X7 ... but it is when it refuses to connect");
+	memset(&server, 0, sizeof(server));
+	(void) http_use_proxy(http, &proxy);
+	is_outcome(post("/"), HTTP_DELIVERED, 200, "", "X7 ... and nothing is wrong without it");
+}
+
 static void
 test_methods(void)
 {
@@ -883,6 +911,7 @@ main(void)
 	test_no_connection();
 	test_invalid();
 	test_guard();
+	test_no_descriptors();
 	test_methods();
 	test_large_body();
 	test_response_headers();
