@@ -257,7 +257,8 @@ my $inode = (stat($library))[1];
 my $build = "$PostgreSQL::Test::Utils::tmp_check/build";
 system_or_bail('cp', '-a', $ENV{WEBHOOK_BUILD}, $build);
 unlink "$build/webhook.so", "$build/src/server/version.o", "$build/src/send/request.o";
-my $make = "make -s -C '$build' -f '" . dirname(dirname($fixtures)) . "/Makefile' EXTVERSION=9.9.9 PG_CONFIG='$ENV{WEBHOOK_PG_CONFIG}' DESTDIR='$copy' all install";
+my $make = "make -s -C '$build' -f '" . dirname(dirname($fixtures)) . "/Makefile' EXTVERSION=9.9.9 PG_CONFIG='$ENV{WEBHOOK_PG_CONFIG}' DESTDIR='$copy'"
+	. " COPT='" . ($ENV{WEBHOOK_COPT} // '') . "' all install";
 is(system("$make >'$build/log' 2>&1"), 0, 'make install of another version, over the running server') or diag(slurp_file("$build/log"));
 isnt((stat($library))[1], $inode, 'the library file is replaced, not overwritten');
 sql(q{SELECT webhook.emit('thing.done', '{"n": 22}', '8')});
