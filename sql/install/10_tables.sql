@@ -48,7 +48,7 @@ CREATE TABLE webhook.webhook (
     activated_at          timestamptz,    -- again, by a user; agreements from before are void
     oauth                 jsonb,          -- how access tokens are requested
     managed_by            text,           -- the document that it was configured by, see apply_config()
-    template              jsonb
+    template              jsonb           -- the payload, with placeholders
 );
 ALTER SEQUENCE webhook.webhook_id_seq OWNED BY webhook.webhook.id;
 COMMENT ON TABLE webhook.webhook IS 'the webhooks, as create_webhook() made them; holds secrets';

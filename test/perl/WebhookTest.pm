@@ -21,9 +21,11 @@ use warnings;
 use Cwd qw(abs_path);
 use Exporter qw(import);
 use File::Basename qw(dirname);
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 our @EXPORT_OK = qw($clock sql emit emit_many becomes let_pass worker_pid kill_worker worker_memory end_test);
 
@@ -119,6 +121,30 @@ sub kill_worker
 		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'webhook worker' AND pid <> $pid")
 	  or BAIL_OUT('there is no new worker');
 	return;
+}
+
+# Start a server that was killed, when what it left has ended.
+sub start_again
+{
+	my ($node) = @_;
+
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return if $node->start(fail_ok => 1);
+		$node->{_pid} = undef;
+		usleep(100_000);
+	}
+	BAIL_OUT('the server cannot be started again');
+}
+
+# Start sessions that run a script of pgbench until they are killed: ->kill_kill.
+sub start_load
+{
+	my ($node, $script) = @_;
+	my @output = ('', '');
+
+	return IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-R', 30, '-T', 600, '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ],
+		'>', \$output[0], '2>', \$output[1]);
 }
 
 # Return the worker's private memory in kilobytes; undef where that is not known.
@@ -345,6 +371,30 @@ sub numbers
 	my ($self, $path) = @_;
 
 	return map { decode_json($_->{body})->{result}{n} } grep { $_->{method} ne 'OPTIONS' } $self->requests($path);
+}
+
+# Return what a receiver has that keeps a copy of rows with a column n by entity id: "type id n" a line, sorted.
+sub copy
+{
+	my ($self, $path) = @_;
+	my (%seen, %copy);
+
+	foreach my $request ($self->requests($path))
+	{
+		next if $seen{ $request->{headers}{'webhook-id'} . ($request->{headers}{'webhook-replay'} // '') }++;
+		my $message = decode_json($request->{body});
+		my $id = "$message->{entity_type} $message->{entity_id}";
+
+		if ($message->{action_type} eq 'delete')
+		{
+			delete $copy{$id};
+		}
+		else
+		{
+			$copy{$id} = $message->{result}{n};
+		}
+	}
+	return join("\n", map { "$_ $copy{$_}" } sort keys %copy);
 }
 
 # Return the requests for a path since the last call.

@@ -11,7 +11,6 @@ use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 use WebhookTest qw(sql becomes let_pass end_test);
 
 my $rounds = $ENV{WEBHOOK_BACKFILL_ROUNDS} || 3;
@@ -342,41 +341,6 @@ sub end_prepared
 	return;
 }
 
-# The copy of a receiver that keeps one by entity id.
-sub copy
-{
-	my ($path) = @_;
-	my (%seen, %copy);
-
-	foreach my $request ($receiver->requests($path))
-	{
-		next if $seen{ $request->{headers}{'webhook-id'} }++;
-		my $message = decode_json($request->{body});
-		my $id = "$message->{entity_type} $message->{entity_id}";
-
-		if ($message->{action_type} eq 'delete')
-		{
-			delete $copy{$id};
-		}
-		else
-		{
-			$copy{$id} = $message->{result}{n};
-		}
-	}
-	return join("\n", map { "$_ $copy{$_}" } sort keys %copy);
-}
-
-sub start_again
-{
-	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		return if $node->start(fail_ok => 1);
-		$node->{_pid} = undef;
-		usleep(100_000);
-	}
-	BAIL_OUT('the server cannot be started again');
-}
-
 sub kill_process
 {
 	my ($type) = @_;
@@ -388,7 +352,7 @@ sub kill_process
 
 my @killers = (
 	[ 'kill -9 of the worker' => sub { kill_process('webhook worker') } ],
-	[ 'kill -9 of the postmaster' => sub { $node->kill9; start_again() } ],
+	[ 'kill -9 of the postmaster' => sub { $node->kill9; WebhookTest::start_again($node) } ],
 	[ 'kill -9 of the backfill' => sub { kill_process('webhook backfill') } ]);
 
 foreach my $round (1 .. $rounds)
@@ -419,7 +383,7 @@ foreach my $round (1 .. $rounds)
 	WebhookTest::wait_until_delivered($node);
 	ok($unfinished > 0, "X3: $name in the middle");
 	cmp_ok(scalar(grep { !exists $_->{headers}{'webhook-replay'} } $receiver->requests("/$round")), '>', 100, 'there was load');
-	is(copy("/$round"), sql(q{SELECT string_agg(r, E'\n' ORDER BY r COLLATE "C") FROM
+	is($receiver->copy("/$round"), sql(q{SELECT string_agg(r, E'\n' ORDER BY r COLLATE "C") FROM
 		(SELECT 'guest ' || id || ' ' || n FROM guest UNION ALL SELECT 'seat ' || hall || ',' || place || ' ' || n FROM seat) AS t (r)}),
 		"X3: round $round, $name: the copy equals the tables");
 	end_test($receiver);

@@ -7,7 +7,6 @@
 use strict;
 use warnings;
 
-use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -325,49 +324,9 @@ end_test($receiver);
 # ---------- a receiver that has lost its data, whatever happens meanwhile ----------
 
 sql(q{DELETE FROM guest; INSERT INTO guest SELECT i, 0 FROM generate_series(1, 400) AS i});
-append_to_file($node->basedir . '/load', "\\set g random(1, 400)\n\\set h random(401, 800)\nUPDATE guest SET n = n + 1 WHERE id = :g;\n" .
+my $script = $node->basedir . '/load';
+append_to_file($script, "\\set g random(1, 400)\n\\set h random(401, 800)\nUPDATE guest SET n = n + 1 WHERE id = :g;\n" .
 	"INSERT INTO guest VALUES (:h, 0) ON CONFLICT (id) DO UPDATE SET n = guest.n + 1;\nDELETE FROM guest WHERE id = :h + 1;\n");
-
-sub start_load
-{
-	my @output = ('', '');
-
-	return IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-R', 30, '-T', 600, '-f', $node->basedir . '/load', '-h', $node->host, '-p', $node->port, 'postgres' ],
-		'>', \$output[0], '2>', \$output[1]);
-}
-
-sub copy
-{
-	my ($path) = @_;
-	my (%seen, %copy);
-
-	foreach my $request ($receiver->requests($path))
-	{
-		next if $seen{ $request->{headers}{'webhook-id'} . ($request->{headers}{'webhook-replay'} // '') }++;
-		my $message = decode_json($request->{body});
-
-		if ($message->{action_type} eq 'delete')
-		{
-			delete $copy{ $message->{entity_id} };
-		}
-		else
-		{
-			$copy{ $message->{entity_id} } = $message->{result}{n};
-		}
-	}
-	return join("\n", map { "$_ $copy{$_}" } sort keys %copy);
-}
-
-sub start_again
-{
-	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		return if $node->start(fail_ok => 1);
-		$node->{_pid} = undef;
-		usleep(100_000);
-	}
-	BAIL_OUT('the server cannot be started again');
-}
 
 foreach my $round (1 .. $rounds)
 {
@@ -377,7 +336,7 @@ foreach my $round (1 .. $rounds)
 	$webhook = $receiver->webhook("/$round", event => "'guest.*'");
 	my $since = sql('SELECT clock_timestamp()');
 	sql('UPDATE guest SET n = n + 1');
-	my $load = start_load();
+	my $load = WebhookTest::start_load($node, $script);
 	becomes("SELECT count(*) > 50 FROM guest WHERE id > 400", 't', "X4: round $round, there is load");
 	WebhookTest::wait_until_delivered($node);
 	$receiver->reset;
@@ -388,9 +347,9 @@ foreach my $round (1 .. $rounds)
 	my $unfinished = sql("SELECT finished_at IS NULL FROM webhook.stat_progress_backfill WHERE job = $job");
 	$of_worker ? kill('KILL', WebhookTest::worker_pid()) : $node->kill9;
 	$load->kill_kill;
-	start_again() unless $of_worker;
+	WebhookTest::start_again($node) unless $of_worker;
 	$node->poll_query_until('postgres', 'SELECT true') or BAIL_OUT('the server does not come back');
-	$load = start_load();
+	$load = WebhookTest::start_load($node, $script);
 	phase_becomes($job, 'finished', "X4: round $round ends");
 	sql("SELECT webhook.update_webhook($webhook, '{\"rate_limit\": null}')");
 	$load->kill_kill;
@@ -398,7 +357,7 @@ foreach my $round (1 .. $rounds)
 	WebhookTest::wait_until_delivered($node);
 	is($unfinished, 't', "X4: $name in the middle");
 	cmp_ok(scalar(grep { !exists $_->{headers}{'webhook-replay'} } $receiver->requests("/$round")), '>', 20, 'there was load');
-	is(copy("/$round"), sql(q{SELECT string_agg(r, E'\n' ORDER BY r COLLATE "C") FROM (SELECT id || ' ' || n FROM guest) AS t (r)}),
+	is($receiver->copy("/$round"), sql(q{SELECT string_agg(r, E'\n' ORDER BY r COLLATE "C") FROM (SELECT 'guest ' || id || ' ' || n FROM guest) AS t (r)}),
 		"X4: round $round, $name: the copy equals the table");
 	end_test($receiver);
 }

@@ -5,8 +5,6 @@
 use strict;
 use warnings;
 
-use IPC::Run;
-use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -14,42 +12,10 @@ use WebhookTest qw(sql becomes);
 
 my $primary = WebhookTest::start_node('primary', 'webhook.history_retention = 1d', 'max_worker_processes = 20', 'log_statement = none');
 my $receiver = WebhookTest::Receiver->start;
+my $script = $primary->basedir . '/load';
 my $progress = 'FROM webhook.stat_progress_backfill';
 
-# Sessions that write to a server until they are killed.
-sub start_load
-{
-	my ($node) = @_;
-	my @output = ('', '');
-
-	return IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-R', 30, '-T', 600, '-f', $primary->basedir . '/load', '-h', $node->host, '-p', $node->port, 'postgres' ],
-		'>', \$output[0], '2>', \$output[1]);
-}
-
-# What a receiver has that keeps a copy by entity id.
-sub copy
-{
-	my ($path) = @_;
-	my (%seen, %copy);
-
-	foreach my $request ($receiver->requests($path))
-	{
-		next if $seen{ $request->{headers}{'webhook-id'} . ($request->{headers}{'webhook-replay'} // '') }++;
-		my $message = decode_json($request->{body});
-
-		if ($message->{action_type} eq 'delete')
-		{
-			delete $copy{ $message->{entity_id} };
-		}
-		else
-		{
-			$copy{ $message->{entity_id} } = $message->{result}{n};
-		}
-	}
-	return join("\n", map { "$_ $copy{$_}" } sort keys %copy);
-}
-
-append_to_file($primary->basedir . '/load', "\\set g random(1, 500)\n\\set h random(501, 900)\nUPDATE guest SET n = n + 1 WHERE id = :g;\n" .
+append_to_file($script, "\\set g random(1, 500)\n\\set h random(501, 900)\nUPDATE guest SET n = n + 1 WHERE id = :g;\n" .
 	"INSERT INTO guest VALUES (:h, 0) ON CONFLICT (id) DO UPDATE SET n = guest.n + 1;\nDELETE FROM guest WHERE id = :h + 1;\n");
 sql(q{CREATE TABLE guest (id integer PRIMARY KEY, n integer); SELECT webhook.watch('guest', 'guest')});
 my $replayed = $receiver->webhook('/replay', event => "'guest.*'");
@@ -66,7 +32,7 @@ becomes(q{SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'}, 1
 
 # One receiver loses its data, another one is new.
 $receiver->reset;
-my $load = start_load($primary);
+my $load = WebhookTest::start_load($primary, $script);
 becomes('SELECT count(*) > 10 FROM guest WHERE id > 500', 't', 'there is load');
 my $backfilled = $receiver->webhook('/backfill', event => "'guest.*'");
 sql("SELECT webhook.update_webhook($replayed, '{\"rate_limit\": 100}')");
@@ -78,14 +44,14 @@ $primary->stop('immediate');
 $load->kill_kill;
 $standby->promote;
 
-$load = start_load($standby);
+$load = WebhookTest::start_load($standby, $script);
 ok($standby->poll_query_until('postgres', "SELECT count(*) $progress WHERE phase = 'finished'", 2), 'X3, X4: both go on after the failover, and end')
   or diag($standby->safe_psql('postgres', "SELECT * $progress"));
 $load->kill_kill;
 $standby->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pgbench'});
 WebhookTest::wait_until_delivered($standby);
-my $table = $standby->safe_psql('postgres', q{SELECT string_agg(r, E'\n' ORDER BY r COLLATE "C") FROM (SELECT id || ' ' || n FROM guest) AS t (r)});
-is(copy("/$_"), $table, "X3, X4: the copy equals the table: $_") foreach qw(replay backfill);
+my $table = $standby->safe_psql('postgres', q{SELECT string_agg(r, E'\n' ORDER BY r COLLATE "C") FROM (SELECT 'guest ' || id || ' ' || n FROM guest) AS t (r)});
+is($receiver->copy("/$_"), $table, "X3, X4: the copy equals the table: $_") foreach qw(replay backfill);
 
 $standby->stop('fast');
 done_testing();
