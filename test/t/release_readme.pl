@@ -1,13 +1,13 @@
 # The README is true: its examples run as printed, its receivers verify what is sent and drop repeats, its reference is
 # that of the catalog, and its links have targets.
 #
-# Mission: M3 M7 M8 M9, W2 W6 W12.
+# Mission: M3 M7 M8 M9, W2 W6 W12, X8 X9 X13.
 
 use strict;
 use warnings;
 
 use Cwd qw(abs_path);
-use Digest::SHA qw(hmac_sha256_base64);
+use Digest::SHA qw(hmac_sha1_hex hmac_sha256_base64 hmac_sha256_hex);
 use File::Basename qw(dirname);
 use HTTP::Tiny;
 use IO::Socket::INET;
@@ -300,6 +300,90 @@ SKIP:
 	is(runs('outage', $reactivate->[0], 'An outage'), $reactivate->[1] =~ s/ //gr, 'M3: ... what will be sent');
 	WebhookTest::wait_until_delivered($node, 'outage');
 	is(join("\n", (reverse((reverse($receiver->bodies('/outage')))[ 0 .. 5 ])), ''), $bodies, 'M9: ... and what the receiver gets');
+}
+
+# X9: "What does my receiver expect?": a webhook for each row, as the row says, and what its receiver gets.  The function of each
+# returns the headers besides those of every request, for the request and the secret.
+
+{
+	my %gets = (
+		'`webhook-signature`' => sub { my ($r, $secret) = @_;
+			return ('webhook-signature' => 'v1,' . hmac_sha256_base64("$r->{headers}{'webhook-id'}.$r->{headers}{'webhook-timestamp'}.$r->{body}",
+				decode_base64($secret =~ s/^whsec_//r)) . '='); },
+		'`X-Hub-Signature-256: sha256=…`' => sub { return ('x-hub-signature-256' => 'sha256=' . hmac_sha256_hex($_[0]{body}, $_[1])); },
+		'`Stripe-Signature: t=…,v1=…`' => sub { my $time = $_[0]{headers}{'webhook-timestamp'};
+			return ('stripe-signature' => "t=$time,v1=" . hmac_sha256_hex("$time.$_[0]{body}", $_[1])); },
+		'`X-Shopify-Hmac-Sha256: …`' => sub { return ('x-shopify-hmac-sha256' => hmac_sha256_base64($_[0]{body}, $_[1]) . '=',
+				'x-shopify-webhook-id' => $_[0]{headers}{'webhook-id'}, map { $_ => 'x' } qw(x-shopify-topic x-shopify-api-version x-shopify-shop-domain)); },
+		'Debian\'s `webhook`, rule `payload-hmac-sha256`' => sub { return ('x-hub-signature-256' => 'sha256=' . hmac_sha256_hex($_[0]{body}, $_[1])); },
+		'Debian\'s `webhook`, rule `payload-hmac-sha1`' => sub { return ('x-hub-signature' => 'sha1=' . hmac_sha1_hex($_[0]{body}, $_[1])); },
+		'a challenge before the first message' => sub { return ('x-hub-signature-256' => 'sha256=' . hmac_sha256_hex($_[0]{body}, $_[1])); },
+		'Zapier\'s *Webhooks* and Make\'s *Custom webhook*' => sub { return (); },
+		'n8n\'s *Webhook* with *Header Auth*' => sub { return ('x-api-key' => 's3cr3t'); },
+		'Node-RED\'s `http in`' => sub { return ('x-hub-signature-256' => 'sha256=' . hmac_sha256_hex($_[0]{body}, $_[1]), authorization => 'Basic s3cr3t'); },
+		'PostgREST behind a token' => sub { return (authorization => 'Bearer s3cr3t'); },
+		'HubSpot\'s API' => sub { return (authorization => 'Bearer token1'); },
+		'a token, no signature' => sub { return (authorization => 'Bearer s3cr3t'); },
+		'anything else' => sub { my $time = $_[0]{headers}{'webhook-timestamp'};
+			return ('x-signature' => "t=$time,v=" . hmac_sha256_hex("$time.$_[0]{body}", $_[1])); });
+	my $text = prose('Webhooks', 'Other signatures');
+	my ($template) = $text =~ /^A template is .*?^```\n(.*?)\n```$/ms;
+	my ($table) = $text =~ /^\| What does my receiver expect\? .*?\n\|---.*?\n(.*?)\n\n/ms;
+	my ($asked) = prose('Webhooks', 'Challenge') =~ /^(\{.*"challenge".*\})$/m;
+	my $n = 0;
+
+	create_database('expects');
+	sql('expects', q{CREATE TABLE taken (body json); CREATE FUNCTION take(json) RETURNS void LANGUAGE sql AS 'INSERT INTO taken VALUES ($1)'});
+	foreach my $row (split(/\n/, $table))
+	{
+		my (undef, $what, $signature, $also) = split(/ *\| ?/, $row);
+		my ($name) = grep { index($what, $_) == 0 } keys %gets or fail("X9: the row \"$what\" is tested"), next;
+		my $headers_of = delete $gets{$name};
+		my @codes = ($also // '') =~ /`([^`]*)`/g;
+		my $path = ($also // '') =~ m{`…(/rpc/)`} ? "$1take" : '/expects/' . ++$n;
+		my %arguments = (app => 'expects', event => 'order.done', url => $receiver->url($path));
+		my @lines = $signature eq 'any' ? ('github') : $signature =~ /`([^`]*)`/ ? ($1) : ($template);
+		my %headers;
+
+		foreach my $code (@codes)
+		{
+			push @lines, $code if $code =~ /^[\w-]+: /;
+			%headers = (%headers, %{ decode_json($1 =~ s/…/s3cr3t/r) }) if $code =~ /^headers => '(.*)'$/;
+			$headers{$code} = 'x' if $code =~ /^X-Shopify-[\w-]+$/;
+			$arguments{challenge} = 'true' if $code eq 'challenge => true';
+		}
+		$arguments{signature} = join("\n", @lines);
+		$arguments{headers} = encode_json(\%headers) if %headers;
+		if (grep { $_ eq 'refresh_token' } @codes)
+		{
+			$receiver->behave('/token', token => 3600);
+			$arguments{oauth} = encode_json({ token_url => $receiver->url('/token'), grant => 'refresh_token', client_id => 'c', client_secret => 's3cr3t',
+				refresh_token => 'r', (grep { $_ eq '"auth": "body"' } @codes) ? (auth => 'body') : () });
+		}
+		$receiver->behave($path, challenge => 'json') if $arguments{challenge};
+		my $id = sql('expects', 'SELECT webhook.create_webhook(' . join(', ', map { "$_ => '" . ($arguments{$_} =~ s/'/''/gr) . "'" } sort keys %arguments) . ')');
+		my $secret = sql('expects', "SELECT webhook.get_secret($id)");
+		sql('expects', q{SELECT webhook.emit('order.done', '{"name": "Zürich"}')});
+		ok($receiver->wait_for_count($arguments{challenge} ? 2 : 1, $path), "X9: $name: it arrives");
+		my ($request) = reverse $receiver->requests($path);
+		my %got = %{ $request->{headers} };
+		delete @got{qw(host content-type content-length user-agent accept webhook-id webhook-timestamp)};
+		is_deeply(\%got, { $headers_of->($request, $secret) }, "X9: $name: with what the row says, and nothing else");
+		is("$request->{method} $request->{headers}{'content-type'}", 'POST application/json', "X9: $name: as JSON");
+		is(decode_json($request->{body})->{result}{name}, "Z\x{fc}rich", "X9: $name: with the message");
+		if ($arguments{challenge})
+		{
+			my ($question) = $receiver->requests($path);
+			is($question->{body} =~ s/[0-9a-f]{32,}/…/r, $asked =~ s/5f0c\.\.\./…/r, 'X13: the question is as shown');
+		}
+		sql('expects', "SELECT take('" . ($request->{body} =~ s/'/''/gr) . "')") if $path =~ /take/;
+		sql('expects', "SELECT webhook.delete_webhook_by_id($id)");
+	}
+	is(join(', ', sort keys %gets), '', 'X9: all rows are there');
+	is(sql('expects', q{SELECT body #>> '{result,name}' FROM taken}), 'Zürich', 'X9: a function with one unnamed parameter of type json takes the body');
+	my ($token) = $receiver->requests('/token');
+	is($token->{body}, 'grant_type=refresh_token&refresh_token=r&client_id=c&client_secret=s3cr3t', 'X8: HubSpot gets the credentials in the body');
+	ok(!exists $token->{headers}{authorization}, 'X8: ... and not in a header');
 }
 
 # Monitoring: the queries return nothing while all is well
