@@ -237,7 +237,9 @@ match_list(const CatalogWebhookList *list, Match *match, Datum *ids, int n)
 
 		if (match->only != 0 && webhook->id != match->only)
 			continue;
-		if (!match_uid(webhook, match->event_uid))
+
+		/* Others are in this list because of their event UIDs. */
+		if (webhook->integration != NULL && !match_uid(webhook, match->event_uid))
 			continue;
 		if (webhook->ncolumns > 0 && match->old != NULL &&
 			!match_columns(webhook, match->visible, match->old, match->new))
