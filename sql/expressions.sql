@@ -157,6 +157,28 @@ INSERT INTO seat SELECT i, 1 + i % 3, 'Ray' FROM generate_series(1, 3000) AS i;
 UPDATE seat SET guest = CASE WHEN id % 5 = 0 THEN 'gone' ELSE 'Sue' END, place = 1 + (place + 1) % 3;
 SELECT event, uid, count(*), count(DISTINCT entity_id) FROM new_messages() GROUP BY 1, 2 ORDER BY 1, 2;
 
+-- W14: settings of the session do not matter for the second row either, where a query goes on that has been started for the first.
+CREATE TABLE day (id integer PRIMARY KEY, day date, opens timestamptz);
+INSERT INTO day VALUES (1, '2026-03-04', '2026-03-04 09:00+00');
+CREATE VIEW day_text AS SELECT id, day::text AS text FROM day;
+CREATE FUNCTION setting(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN current_setting($1); END $$;
+CREATE PROCEDURE insert_three(event_uid text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM webhook.watch('seat', 'seat', event_uid => event_uid);
+    INSERT INTO seat SELECT max(s.id) + i, 1 FROM seat s, generate_series(1, 3) i GROUP BY i;
+END
+$$;
+SET datestyle = 'German, DMY';
+SET timezone = 'Asia/Tokyo';
+CALL insert_three('(SELECT d.day::text FROM day d WHERE d.id = place)');
+CALL insert_three('(SELECT d.day FROM day d WHERE d.id = place)');
+CALL insert_three('(SELECT t.text FROM day_text t WHERE t.id = place)');
+CALL insert_three($$(SELECT to_char(d.opens, 'HH24:MI TZ') FROM day d WHERE d.id = place)$$);
+CALL insert_three($$(SELECT setting('timezone') || ', ' || setting('datestyle') || ', ' || p.name FROM place p WHERE p.id = place)$$);
+RESET datestyle;
+RESET timezone;
+SELECT uid, count(*) FROM new_messages() GROUP BY 1 ORDER BY 1;
+
 SELECT webhook.delete_webhook_by_id(:hook);
 SELECT count(webhook.unwatch(relation)) FROM webhook.watch;
 RESET search_path;

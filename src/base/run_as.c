@@ -24,14 +24,23 @@
 #include "base/run_as.h"
 #include "webhook.h"
 
+#define TABLE_OWNER_CONTEXT (SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS)
+
 
 static void
-run_as_begin(Oid role, int sec_context, const char *search_path, RunAs *saved)
+run_as_switch(Oid role, int sec_context, RunAs *saved)
 {
 	Assert(OidIsValid(role));
 	GetUserIdAndSecContext(&saved->caller, &saved->sec_context);
 	SetUserIdAndSecContext(role, saved->sec_context | SECURITY_LOCAL_USERID_CHANGE | sec_context);
 	saved->role = role;
+	saved->nest_level = 0;
+}
+
+static void
+run_as_begin(Oid role, int sec_context, const char *search_path, RunAs *saved)
+{
+	run_as_switch(role, sec_context, saved);
 	saved->nest_level = NewGUCNestLevel();
 
 	/*
@@ -52,7 +61,7 @@ run_as_extension_owner(Oid owner, RunAs *saved)
 void
 run_as_table_owner(Oid owner, const char *search_path, RunAs *saved)
 {
-	run_as_begin(owner, SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS, search_path, saved);
+	run_as_begin(owner, TABLE_OWNER_CONTEXT, search_path, saved);
 	pinned_apply(PINNED_ALL & ~PINNED_NAMES);
 
 	/*
@@ -64,6 +73,12 @@ run_as_table_owner(Oid owner, const char *search_path, RunAs *saved)
 	if (row_security)
 		(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+run_as_table_owner_again(Oid owner, RunAs *saved)
+{
+	run_as_switch(owner, TABLE_OWNER_CONTEXT, saved);
 }
 
 void
@@ -106,7 +121,8 @@ run_as_end(const RunAs *saved)
 	 */
 	Assert(GetUserId() == saved->role);
 	Assert(run_as_is_nested());
-	AtEOXact_GUC(false, saved->nest_level);
+	if (saved->nest_level > 0)
+		AtEOXact_GUC(false, saved->nest_level);
 	SetUserIdAndSecContext(saved->caller, saved->sec_context);
 }
 

@@ -13,7 +13,8 @@ typedef struct RunAs
 {
 	Oid			caller;			/* role whose privileges count */
 	int			sec_context;
-	int			nest_level;		/* of settings, inside */
+	int			nest_level;		/* of settings, inside; 0: they are the
+								 * caller's */
 	Oid			role;			/* role acted as */
 } RunAs;
 
@@ -34,6 +35,12 @@ extern void run_as_extension_owner(Oid owner, RunAs *saved);
  * a query to which policies on other roles' tables would apply fails.
  */
 extern void run_as_table_owner(Oid owner, const char *search_path, RunAs *saved);
+
+/*
+ * The same for a query that was started while acting as this owner, and whose result
+ * depends on no setting.  Changing settings costs more than it takes to look up a row.
+ */
+extern void run_as_table_owner_again(Oid owner, RunAs *saved);
 
 /*
  * Act as the owner of a webhook, to run its transform: a security-restricted

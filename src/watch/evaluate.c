@@ -320,10 +320,8 @@ evaluate_in_place(WatchedTable *table, TupleTableSlot *slot, WatchField field, W
 	}
 	else if (watch_is_expression(table, field))
 	{
-		if (field == WATCH_PAYLOAD || !expression_is_pure(table, desc, field))
+		if (field == WATCH_PAYLOAD || !expression_evaluate(table, field, slot, &value, &type, &isnull))
 			return false;
-		value = expression_evaluate(table, field, slot, &isnull);
-		type = expression_type(table, desc, field);
 	}
 	else if (field == WATCH_ID && table->nkeys > 0)
 		values->text[WATCH_ID] = evaluate_key_id(table, slot);

@@ -13,13 +13,17 @@
  * constraints are, by whatever role changes the row.  The privilege to execute the
  * functions is checked for the table's owner, when they are looked up.
  *
- * Any other expression is evaluated by a query, see row_query.c.
+ * Any other expression is evaluated by a query, see row_query.c.  It is called closed if
+ * the query consists of nothing but columns of tables and what pure expressions may
+ * contain: no setting affects its result.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
@@ -32,6 +36,7 @@
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/queryenvironment.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
@@ -43,13 +48,15 @@
 struct Expression
 {
 	MemoryContext context;		/* contains everything below */
-	SPIPlanPtr	plan;			/* the parsed expression; shows when it is out
-								 * of date */
+	SPIPlanPtr	plan;			/* the parsed expression */
+	const CachedPlanSource *source; /* of the plan; shows when it is out of
+									 * date */
 	CachedExpression *planned;	/* likewise, after planning; NULL if it was
 								 * known before not to be pure */
 	Oid			type;
 	Bitmapset  *columns;		/* of the row that it uses */
 	bool		pure;
+	bool		closed;
 	int			settings;		/* that a pure one depends on, see
 								 * pinned_settings.h */
 	MemoryContext state_context;
@@ -107,15 +114,10 @@ expression_function_is_impure(Oid function, void *arg)
 	return !pure;
 }
 
-/*
- * Is there anything in it that makes an expression impure?  *settings collects the
- * settings that it depends on although its functions are marked as immutable.
- */
+/* Does this node, apart from those below it, make an expression impure? */
 static bool
-expression_is_impure(Node *node, int *settings)
+expression_is_impure_node(Node *node, int *settings)
 {
-	if (node == NULL)
-		return false;
 	switch (nodeTag(node))
 	{
 		case T_Var:
@@ -147,8 +149,76 @@ expression_is_impure(Node *node, int *settings)
 		default:
 			return true;
 	}
-	return check_functions_in_node(node, expression_function_is_impure, NULL) ||
-		expression_tree_walker(node, expression_is_impure, settings);
+	return check_functions_in_node(node, expression_function_is_impure, NULL);
+}
+
+/*
+ * Is there anything in it that makes an expression impure?  *settings collects the
+ * settings that it depends on although its functions are marked as immutable.
+ */
+static bool
+expression_is_impure(Node *node, int *settings)
+{
+	return node != NULL && (expression_is_impure_node(node, settings) ||
+							expression_tree_walker(node, expression_is_impure, settings));
+}
+
+/* May reading this table, or what else is in a FROM clause, run code that is not in the query? */
+static bool
+expression_source_is_open(const RangeTblEntry *rte)
+{
+	Relation	rel;
+	bool		open;
+
+	switch (rte->rtekind)
+	{
+		case RTE_NAMEDTUPLESTORE:
+		case RTE_SUBQUERY:
+		case RTE_JOIN:
+		case RTE_RESULT:
+			return false;
+		case RTE_RELATION:
+			rel = try_relation_open(rte->relid, AccessShareLock);
+			if (rel == NULL)
+				return true;
+			open = rte->tablesample != NULL || rel->rd_rel->relhassubclass ||
+				(rel->rd_rel->relkind != RELKIND_RELATION && rel->rd_rel->relkind != RELKIND_MATVIEW);
+			for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+				open |= webhook_attribute_is_virtual(TupleDescAttr(RelationGetDescr(rel), i));
+			relation_close(rel, AccessShareLock);
+			return open;
+		default:
+			return true;
+	}
+}
+
+/* Is there anything in a query, after rewriting, that makes its expressions open?  *settings as above. */
+static bool
+expression_is_open(Node *node, int *settings)
+{
+	const Query *query;
+
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Query:
+			query = (Query *) node;
+			return query->commandType != CMD_SELECT || query->rowMarks != NIL || query->hasTargetSRFs ||
+				query_tree_walker((Query *) node, expression_is_open, settings, QTW_EXAMINE_RTES_BEFORE);
+		case T_RangeTblEntry:
+			return expression_source_is_open((RangeTblEntry *) node);
+		case T_SubLink:
+		case T_TargetEntry:
+		case T_FromExpr:
+		case T_JoinExpr:
+		case T_RangeTblRef:
+		case T_List:
+			return expression_tree_walker(node, expression_is_open, settings);
+		default:
+			return expression_is_impure_node(node, settings) ||
+				expression_tree_walker(node, expression_is_open, settings);
+	}
 }
 
 /* Does it use a column whose value is not in the row? */
@@ -210,6 +280,7 @@ expression_parse(Expression *expression, const WatchedTable *table, TupleDesc de
 	SPIPlanPtr	plan;
 	Query	   *query;
 	Node	   *node;
+	int			settings = 0;
 
 	Assert(GetUserId() == table->owner);
 	if (SPI_register_relation(expression_row(CreateTupleDescCopy(desc), NULL)) != SPI_OK_REL_REGISTER)
@@ -219,10 +290,12 @@ expression_parse(Expression *expression, const WatchedTable *table, TupleDesc de
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	expression->plan = plan;
-	query = linitial_node(Query, ((CachedPlanSource *) linitial(SPI_plan_get_plan_sources(plan)))->query_list);
+	expression->source = linitial(SPI_plan_get_plan_sources(plan));
+	query = linitial_node(Query, expression->source->query_list);
 	node = (Node *) linitial_node(TargetEntry, query->targetList)->expr;
 
 	expression->type = exprType(node);
+	expression->closed = !expression_is_open((Node *) query, &settings) && settings == 0;
 	MemoryContextSwitchTo(expression->context);
 	expression_set_columns(expression, node, desc);
 	if (query->hasSubLinks || query->hasAggs || query->hasWindowFuncs || query->hasTargetSRFs)
@@ -268,15 +341,16 @@ expression_create(WatchedTable *table, TupleDesc desc, WatchField field)
 	return expression;
 }
 
-static bool
+/* Called several times for every row, so the flags are read here. */
+static inline bool
 expression_is_current(const Expression *expression)
 {
-	return expression != NULL && SPI_plan_is_valid(expression->plan) &&
+	return expression != NULL && expression->source->is_valid &&
 		(expression->planned == NULL || expression->planned->is_valid);
 }
 
 /* The parsed expression, parsed again if something has changed that it refers to. */
-static Expression *
+static inline Expression *
 expression_get(WatchedTable *table, TupleDesc desc, WatchField field)
 {
 	Expression *expression = table->expression[field];
@@ -317,6 +391,14 @@ expression_columns_known(const WatchedTable *table, WatchField field, const Bitm
 	return true;
 }
 
+bool
+expression_is_closed(const WatchedTable *table, WatchField field)
+{
+	const Expression *expression = table->expression[field];
+
+	return expression_is_current(expression) && expression->closed;
+}
+
 /* Prepare a pure expression for evaluation.  This is where the privilege to execute its functions is checked. */
 static void
 expression_compile(WatchedTable *table, Expression *expression)
@@ -348,15 +430,15 @@ expression_context_callback(void *arg)
 	errcontext("SQL expression \"%s\"", (const char *) arg);
 }
 
-Datum
-expression_evaluate(WatchedTable *table, WatchField field, TupleTableSlot *slot, bool *isnull)
+bool
+expression_evaluate(WatchedTable *table, WatchField field, TupleTableSlot *slot, Datum *value, Oid *type, bool *isnull)
 {
 	Expression *expression = expression_get(table, slot->tts_tupleDescriptor, field);
 	ErrorContextCallback context = {error_context_stack, expression_context_callback, table->field_expression[field]};
 	int			nest_level;
-	Datum		value;
 
-	Assert(expression->pure);
+	if (!expression->pure)
+		return false;
 	if (expression->state == NULL || expression->privileges != expression_privileges)
 		expression_compile(table, expression);
 	if (table->expression_context == NULL)
@@ -369,10 +451,11 @@ expression_evaluate(WatchedTable *table, WatchField field, TupleTableSlot *slot,
 	table->expression_context->ecxt_scantuple = slot;
 	error_context_stack = &context;
 	nest_level = pinned_begin(expression->settings);
-	value = ExecEvalExprSwitchContext(expression->state, table->expression_context, isnull);
+	*value = ExecEvalExprSwitchContext(expression->state, table->expression_context, isnull);
+	*type = expression->type;
 	pinned_end(nest_level);
 	error_context_stack = context.previous;
-	return value;
+	return true;
 }
 
 void

@@ -23,8 +23,9 @@
  */
 extern bool expression_is_pure(WatchedTable *table, TupleDesc desc, WatchField field);
 
-/* The value of a pure expression.  It is valid until expression_reset(). */
-extern Datum expression_evaluate(WatchedTable *table, WatchField field, TupleTableSlot *slot, bool *isnull);
+/* The value of a pure expression, which is valid until expression_reset(), and its type.  False if it is not pure. */
+extern bool expression_evaluate(WatchedTable *table, WatchField field, TupleTableSlot *slot, Datum *value, Oid *type,
+								bool *isnull);
 extern void expression_reset(WatchedTable *table);
 
 /* The type of the value. */
@@ -35,6 +36,13 @@ extern Oid	expression_type(WatchedTable *table, TupleDesc desc, WatchField field
  * those of the row that it uses.  Does not allocate memory or raise errors.
  */
 extern bool expression_columns_known(const WatchedTable *table, WatchField field, const Bitmapset **columns);
+
+/*
+ * Does the value depend on rows only, of this table and of others?  Then a query that has
+ * been started can evaluate it with any settings.  True only if that is known, see
+ * expression_columns_known().
+ */
+extern bool expression_is_closed(const WatchedTable *table, WatchField field);
 
 /* What queries find as EXPRESSION_ROW_NAME; palloc'd.  The store may be NULL while a query is only parsed. */
 extern EphemeralNamedRelation expression_row(TupleDesc desc, Tuplestorestate *store);

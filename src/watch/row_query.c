@@ -22,6 +22,10 @@
  * and the rows that are captured were locked before the snapshot was taken, which
  * payment.c depends on.  Otherwise the query is started again.
  *
+ * Settings are changed only to start a query if it goes on to depend on none
+ * (expression_is_closed()).  What the planner and the start of the executor do with
+ * them, like looking up names and checking policies, is not repeated for each row.
+ *
  * Queries are reused only while a command is finishing, when row triggers fire, or
  * while COPY is running, and they end with that phase (see RowQueryPhase).  The
  * beginning of any utility command ends them, too: a query keeps its relations open, so
@@ -84,6 +88,7 @@ typedef struct RunningQuery
 	MemoryContext context;		/* contains everything here */
 	ResourceOwner owner;		/* of its resources */
 	CommandId	command;		/* current one when it was started */
+	bool		closed;			/* can it go on with any settings? */
 	bool		busy;			/* it is evaluating a row */
 	CachedPlan *plan;
 	Tuplestorestate *row;
@@ -219,6 +224,16 @@ row_query_get_plan(WatchedTable *table, RowQuery *query)
 	return SPI_plan_get_cached_plan(query->plan);
 }
 
+/* Does the result depend on rows only?  Payload functions can do anything. */
+static bool
+row_query_is_closed(const WatchedTable *table, unsigned fields)
+{
+	for (int f = 0; f < WATCH_NFIELDS; f++)
+		if ((fields & WATCH_BIT(f)) && (f == WATCH_PAYLOAD || !expression_is_closed(table, f)))
+			return false;
+	return true;
+}
+
 /* Start a query.  Must run as the table's owner; the snapshot must be active. */
 static RunningQuery *
 row_query_start(WatchedTable *table, RowQuery *query)
@@ -243,6 +258,7 @@ row_query_start(WatchedTable *table, RowQuery *query)
 		elog(ERROR, "SPI_connect failed");
 	running->plan = row_query_get_plan(table, query);
 	SPI_finish();
+	running->closed = row_query_is_closed(table, query->fields);
 
 	old = MemoryContextSwitchTo(context);
 	running->row = tuplestore_begin_heap(false, false, work_mem);
@@ -382,17 +398,18 @@ row_query_run(WatchedTable *table, unsigned fields, TupleTableSlot *slot, bool p
 	RunningQuery *running = NULL;
 	RunAs		state;
 
-	run_as_table_owner(table->owner, table->search_path, &state);
-	error_context_stack = &callback;
-	if (past)
-		running = row_query_start(table, query);
-	else
+	if (!past)
 	{
 		CommandCounterIncrement();
 		running = row_query_find(query);
-		if (running == NULL)
-			running = row_query_start_now(table, query);
 	}
+	if (running != NULL && running->closed)
+		run_as_table_owner_again(table->owner, &state);
+	else
+		run_as_table_owner(table->owner, table->search_path, &state);
+	error_context_stack = &callback;
+	if (running == NULL)
+		running = past ? row_query_start(table, query) : row_query_start_now(table, query);
 
 	receiver.dest = running->receiver.dest;
 	running->receiver = receiver;
