@@ -74,18 +74,6 @@ capture_row_wanted(const Change *change)
 	return action == WATCH_UPDATE && capture_row_old_matters(table, change->old, change->new);
 }
 
-/* Does any audience restrict its subscriptions to event UIDs or integrations? */
-static bool
-capture_row_context_matters(const WatchedTable *table)
-{
-	for (int i = 0; i < table->naudiences; i++)
-		for (int a = 0; a < WATCH_NACTIONS; a++)
-			if (table->audiences[i].events[a]->by_uid != NULL ||
-				table->audiences[i].events[a]->by_integration != NULL)
-				return true;
-	return false;
-}
-
 /*
  * Should the change be captured at the end of the transaction, because the row
  * that says where it belongs may still be inserted?  For a deleted row that
@@ -99,7 +87,7 @@ capture_row_must_wait(Change *change)
 {
 	const WatchedTable *table = change->table;
 
-	if (!capture_row_context_matters(table))
+	if (!table->context_matters)
 		return false;
 	if (deferred_pending() && watch_is_expression(table, WATCH_PAID) && active_integration_overridden())
 		return true;

@@ -27,8 +27,8 @@ change_fields(const Change *change)
 	return fields;
 }
 
-const WatchValues *
-change_values(Change *change, unsigned fields)
+void
+change_evaluate(Change *change, unsigned fields)
 {
 	bool		deleted = change->action == WATCH_DELETE;
 	bool		gone = deleted && change->new == NULL;
@@ -36,10 +36,8 @@ change_values(Change *change, unsigned fields)
 	Assert(deleted || change->new != NULL);
 	if (change->values.known == 0)
 		fields |= change_fields(change);
-	if (fields & ~change->values.known)
-		evaluate_row(change->table, deleted ? change->old : change->new, gone ? change->past : InvalidCommandId,
-					 fields, &change->values);
-	return &change->values;
+	evaluate_row(change->table, deleted ? change->old : change->new, gone ? change->past : InvalidCommandId, fields,
+				 &change->values);
 }
 
 const WatchValues *

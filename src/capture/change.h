@@ -46,7 +46,15 @@ typedef struct Change
  * Fields of the row that messages describe: those that the webhooks of the table
  * ask for, and the other ones given.  Each is evaluated once.
  */
-extern const WatchValues *change_values(Change *change, unsigned fields);
+extern void change_evaluate(Change *change, unsigned fields);
+
+static inline const WatchValues *
+change_values(Change *change, unsigned fields)
+{
+	if (change->values.known == 0 || (fields & ~change->values.known))
+		change_evaluate(change, fields);
+	return &change->values;
+}
 
 /* These fields of the old row of an update.  They are only evaluated if they may differ from the new row's. */
 extern const WatchValues *change_before(Change *change, unsigned fields);

@@ -124,7 +124,7 @@ report_append(Change *change, const WatchAudience *audience, WatchAction action,
 	match.event_uid = message.event_uid;
 
 	/* Without a subscription to this event, no payload is needed. */
-	if (match_lists(event, &match, lists) == 0)
+	if (!event->plain && match_lists(event, &match, lists) == 0)
 		return;
 
 	if (event->asks_filter)

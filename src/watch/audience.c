@@ -192,6 +192,7 @@ audience_set_conditions(WatchedTable *table, TupleDesc desc)
 {
 	unsigned	needed = WATCH_BIT(WATCH_ID) | WATCH_BIT(WATCH_DELETED) | WATCH_BIT(WATCH_PAYLOAD);
 
+	table->context_matters = false;
 	for (int i = 0; i < table->naudiences; i++)
 		for (int a = 0; a < WATCH_NACTIONS; a++)
 		{
@@ -203,6 +204,7 @@ audience_set_conditions(WatchedTable *table, TupleDesc desc)
 				needed |= WATCH_BIT(WATCH_EVENT_UID);
 			if (event->by_integration != NULL)
 				needed |= WATCH_BIT(WATCH_PROFILE) | WATCH_BIT(WATCH_PAID);
+			table->context_matters |= event->by_uid != NULL || event->by_integration != NULL;
 		}
 	for (int f = 0; f < WATCH_NFIELDS; f++)
 	{

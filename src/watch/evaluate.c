@@ -209,6 +209,25 @@ evaluate_past(HeapTuple tuple)
 	return HeapTupleHeaderGetCmin(tuple->t_data) + 1;
 }
 
+/*
+ * datum_image_eq(), of which most calls are avoided: of the columns of an updated row
+ * most are equal, and have values that need not be detoasted to be compared.
+ */
+static inline bool
+evaluate_same_image(Datum a, Datum b, Form_pg_attribute att)
+{
+	const struct varlena *old = (struct varlena *) DatumGetPointer(a);
+	const struct varlena *new = (struct varlena *) DatumGetPointer(b);
+
+	if (att->attbyval && a == b)
+		return true;
+	if (att->attlen == -1 && !VARATT_IS_1B_E(old) && !VARATT_IS_COMPRESSED(old) &&
+		!VARATT_IS_1B_E(new) && !VARATT_IS_COMPRESSED(new))
+		return VARSIZE_ANY_EXHDR(old) == VARSIZE_ANY_EXHDR(new) &&
+			memcmp(VARDATA_ANY(old), VARDATA_ANY(new), VARSIZE_ANY_EXHDR(old)) == 0;
+	return datum_image_eq(a, b, att->attbyval, att->attlen);
+}
+
 bool
 evaluate_column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber attnum)
 {
@@ -218,8 +237,7 @@ evaluate_column_changed(TupleTableSlot *old, TupleTableSlot *new, AttrNumber att
 
 	if (old_null || new_null)
 		return old_null != new_null;
-	return !datum_image_eq(old->tts_values[attnum - 1], new->tts_values[attnum - 1],
-						   att->attbyval, att->attlen);
+	return !evaluate_same_image(old->tts_values[attnum - 1], new->tts_values[attnum - 1], att);
 }
 
 bool
@@ -255,17 +273,18 @@ evaluate_field_may_differ(const WatchedTable *table, WatchField field, TupleTabl
 void
 evaluate_parse(WatchedTable *table, TupleDesc desc, unsigned fields)
 {
-	for (int f = 0; f < WATCH_NFIELDS; f++)
-		if ((fields & WATCH_BIT(f)) && f != WATCH_PAYLOAD && watch_is_expression(table, f))
+	fields &= table->expressions & ~WATCH_BIT(WATCH_PAYLOAD);
+	for (int f = 0; fields >> f != 0; f++)
+		if (fields & WATCH_BIT(f))
 			(void) expression_is_pure(table, desc, f);
 }
 
 bool
 evaluate_needs_query(WatchedTable *table, TupleDesc desc, unsigned fields)
 {
-	for (int f = 0; f < WATCH_NFIELDS; f++)
-		if ((fields & WATCH_BIT(f)) && watch_is_expression(table, f) &&
-			(f == WATCH_PAYLOAD || !expression_is_pure(table, desc, f)))
+	fields &= table->expressions;
+	for (int f = 0; fields >> f != 0; f++)
+		if ((fields & WATCH_BIT(f)) && (f == WATCH_PAYLOAD || !expression_is_pure(table, desc, f)))
 			return true;
 	return false;
 }
@@ -336,7 +355,7 @@ evaluate_row(WatchedTable *table, TupleTableSlot *slot, CommandId past, unsigned
 	unsigned	query = 0;
 
 	fields &= ~values->known;
-	for (int f = 0; f < WATCH_NFIELDS; f++)
+	for (int f = 0; fields >> f != 0; f++)
 		if ((fields & WATCH_BIT(f)) && !evaluate_in_place(table, slot, f, values))
 			query |= WATCH_BIT(f);
 	expression_reset(table);

@@ -213,20 +213,28 @@ prefilter_find_entry(const Prefilter *prefilter, WatchAction action, TupleTableS
 	return &prefilter->entries[action][hash_bytes(key->bytes, key->len) & (PREFILTER_ENTRIES - 1)];
 }
 
-PrefilterResult
-prefilter_lookup(const WatchedTable *table, WatchAction action, TupleTableSlot *slot)
+static PrefilterResult
+prefilter_recall(const Prefilter *prefilter, WatchAction action, TupleTableSlot *slot)
 {
-	const Prefilter *prefilter = table->prefilter;
 	PrefilterKey key;
 	const PrefilterEntry *entry;
 
-	if (prefilter == NULL || prefilter->entries[action] == NULL ||
-		prefilter->integration_generation != catalog_integration_generation())
+	if (prefilter->integration_generation != catalog_integration_generation())
 		return PREFILTER_UNKNOWN;
 	entry = prefilter_find_entry(prefilter, action, slot, &key);
 	if (entry == NULL || entry->key.len != key.len || memcmp(entry->key.bytes, key.bytes, key.len) != 0)
 		return PREFILTER_UNKNOWN;
 	return entry->result;
+}
+
+PrefilterResult
+prefilter_lookup(const WatchedTable *table, WatchAction action, TupleTableSlot *slot)
+{
+	const Prefilter *prefilter = table->prefilter;
+
+	if (prefilter == NULL || prefilter->entries[action] == NULL)
+		return PREFILTER_UNKNOWN;
+	return prefilter_recall(prefilter, action, slot);
 }
 
 /* Find out without the cache. */
@@ -276,18 +284,19 @@ prefilter_reset(Prefilter *prefilter, WatchAction action)
 PrefilterResult
 prefilter_check(WatchedTable *table, WatchAction action, TupleTableSlot *slot)
 {
-	PrefilterResult result = prefilter_lookup(table, action, slot);
 	Prefilter  *prefilter;
+	PrefilterResult result;
 	PrefilterEntry *entry;
 	PrefilterKey key;
 
-	if (result != PREFILTER_UNKNOWN)
-		return result;
 	if (table->prefilter == NULL)
 		table->prefilter = prefilter_create(table, slot->tts_tupleDescriptor);
 	prefilter = table->prefilter;
 	if (!prefilter->applies[action])
 		return PREFILTER_WANTED;
+	result = prefilter_lookup(table, action, slot);
+	if (result != PREFILTER_UNKNOWN)
+		return result;
 	prefilter_reset(prefilter, action);
 	result = prefilter_evaluate(table, action, slot);
 

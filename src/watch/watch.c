@@ -341,6 +341,7 @@ watch_set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDe
 		if (f == WATCH_PAYLOAD)
 		{
 			table->field_expression[f] = psprintf("%.*s($1)::text", (int) strcspn(text, "("), text);
+			table->expressions |= WATCH_BIT(f);
 			continue;
 		}
 		attnum = get_attnum(RelationGetRelid(root), text);
@@ -357,6 +358,7 @@ watch_set_fields(WatchedTable *table, Relation root, HeapTuple settings, TupleDe
 		/* The line break ends a comment that the expression may end with. */
 		table->field_sql[f] = psprintf("(%s\n)", text);
 		table->field_expression[f] = psprintf("(%s\n)%s", text, watch_field_is_boolean(f) ? "::boolean" : "");
+		table->expressions |= WATCH_BIT(f);
 	}
 }
 
@@ -495,6 +497,7 @@ watch_refresh_audiences(WatchedTable *table, Relation rel)
 	table->audiences = built.audiences;
 	table->naudiences = built.naudiences;
 	table->needed = built.needed;
+	table->context_matters = built.context_matters;
 	table->any_update = built.any_update;
 	table->update_columns = built.update_columns;
 	memcpy(table->wanted, built.wanted, sizeof(table->wanted));

@@ -96,6 +96,8 @@ typedef struct WatchedTable
 	bool		any_update;		/* does any webhook want an update whatever
 								 * has changed? */
 	Bitmapset  *update_columns; /* else, the columns that they want it for */
+	bool		context_matters;	/* does any webhook want certain events or
+									 * integrations only? */
 	Prefilter  *prefilter;		/* see prefilter.c */
 
 	char	   *entity_type;
@@ -132,6 +134,7 @@ typedef struct WatchedTable
 	WatchTextForm field_form[WATCH_NFIELDS];
 
 	/* what is not a plain column */
+	unsigned	expressions;	/* set of these fields */
 	char	   *field_expression[WATCH_NFIELDS];	/* an element of a SELECT
 													 * list for the row, or
 													 * NULL */
@@ -147,7 +150,7 @@ typedef struct WatchedTable
 static inline bool
 watch_is_expression(const WatchedTable *table, WatchField field)
 {
-	return table->field_expression[field] != NULL;
+	return (table->expressions & WATCH_BIT(field)) != 0;
 }
 
 static inline bool
