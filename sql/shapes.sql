@@ -23,6 +23,9 @@ SELECT mapping, r.* FROM (VALUES ('{}'), ('1'), ('"x"'), ('null'), ('[1]'), ('[[
     refused(format('SELECT webhook.set_field_mapping(%L, ''shapes'')', mapping)) AS r;
 SELECT r.* FROM refused($$SELECT webhook.set_field_mapping(jsonb_build_array(jsonb_build_object('name', repeat('x', 1000000), 'value', 1)), 'shapes')$$) AS r;
 SELECT r.* FROM refused($$SELECT webhook.set_field_mapping(jsonb_build_array(jsonb_build_object('name', 'x', 'mapped_to', repeat('x.', 1000000))), 'shapes')$$) AS r;
+SELECT convert_to(message, 'UTF8') IS NOT NULL AS whole_characters FROM unnest(ARRAY[
+    $$SELECT webhook.set_field_mapping(jsonb_build_array(jsonb_build_object('x' || repeat('é', 300), 1)), 'shapes')$$,
+    $$SELECT webhook.set_payload_template('shapes', 'guest', jsonb_build_object('a', '{{x' || repeat('é', 300) || ' | nope}}'))$$]) AS c, refused(c);
 SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]')$$);
 SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', 'nobody')$$);
 SELECT * FROM refused($$SELECT webhook.set_field_mapping('[]', 'shapes', 'p', 'e')$$);

@@ -246,7 +246,8 @@ SELECT left(changes, 60) AS changes, r.*
     ('{"headers": {"A": "***"}}'),
     ('{"headers": "x"}'), ('{"filter": [1]}'), ('{"client_key": "-----BEGIN PRIVATE KEY----- -----END PRIVATE KEY-----"}'),
     ('{"secret": "x"}'), ('{"method": "TRACE"}'), ('{"no_retry": [200]}'), ('{"no_retry": [422, 600]}'),
-    ('{"no_retry": [100]}'), ('{"no_retry": []}'), ('{"no_retry": 422}'), ('{"no_retry": ["422"]}'), ('{"no_retry": [4.5]}'), ('{"' || repeat('x', 1000000) || '": 1}')
+    ('{"no_retry": [100]}'), ('{"no_retry": []}'), ('{"no_retry": 422}'), ('{"no_retry": ["422"]}'), ('{"no_retry": [4.5]}'), ('{"' || repeat('x', 1000000) || '": 1}'),
+    ('{"a' || repeat('é', 300) || '": 1}')
   ) AS bad (changes), refused(format('SELECT webhook.update_webhook(%s, %L)', :full_id, changes)) r;
 SELECT md5(string_agg(w::text, '' ORDER BY id)) = :'state' AS nothing_changed FROM webhook.webhook w;
 

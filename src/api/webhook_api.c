@@ -182,7 +182,7 @@ webhook_api_refuse_unknown_key(const char *key, int len)
 	appendStringInfoString(&names, ", " OWNER_KEY);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown key \"%.*s\" in argument \"changes\"", Min(len, NAMEDATALEN), key),
+			 errmsg("unknown key \"%s\" in argument \"changes\"", argument_excerpt(key, len)),
 			 errhint("Allowed keys are %s.", names.data)));
 }
 

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "base/argument.h"
 #include "base/proxy_settings.h"
 #include "base/settings.h"
 
@@ -83,7 +84,7 @@ proxy_settings_check_no_proxy(char **newval, void **extra, GucSource source)
 		else if (bad_len == 0)
 			GUC_check_errdetail("The list has an empty entry.");
 		else
-			GUC_check_errdetail("\"%.*s\" is not a host name, domain or network.", (int) bad_len, bad);
+			GUC_check_errdetail("\"%s\" is not a host name, domain or network.", argument_excerpt(bad, bad_len));
 		GUC_check_errhint("Specify names and networks separated by commas, such as \"intranet.example.com, 10.0.0.0/8\".");
 		return false;
 	}

@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "base/argument.h"
 #include "base/context.h"
 #include "base/settings.h"
 #include "compat.h"
@@ -139,7 +140,7 @@ settings_check_allowed_networks(char **newval, void **extra, GucSource source)
 		else if (bad_len == 0)
 			GUC_check_errdetail("The list has an empty entry.");
 		else
-			GUC_check_errdetail("\"%.*s\" is not an IPv4 or IPv6 network.", (int) bad_len, bad);
+			GUC_check_errdetail("\"%s\" is not an IPv4 or IPv6 network.", argument_excerpt(bad, bad_len));
 		GUC_check_errhint("Specify networks separated by commas, such as \"10.0.0.0/8, ::1/128\".");
 		return false;
 	}

@@ -91,7 +91,7 @@ document_check_keys(Jsonb *object, const char *const *allowed, const char *argum
 		for (int i = 0; allowed[i] != NULL; i++)
 			known |= strcmp(allowed[i], key) == 0;
 		if (!known)
-			document_refuse(argument, psprintf("unknown key \"%.*s\"", DOCUMENT_MAX_NAME, key), hint);
+			document_refuse(argument, psprintf("unknown key \"%s\"", argument_excerpt(key, strlen(key))), hint);
 	}
 }
 

@@ -13,6 +13,7 @@
 
 #include "miscadmin.h"
 
+#include "base/argument.h"
 #include "base/container.h"
 #include "pure/path.h"
 #include "shape/document.h"
@@ -71,7 +72,7 @@ template_parse_placeholder(const PathHole *hole)
 
 	if (field == NULL)
 		document_refuse("template", psprintf("placeholder \"%s\": %s",
-											 pnstrdup(hole->start, Min(hole->end - hole->start, DOCUMENT_MAX_NAME)), problem), TEMPLATE_HINT);
+											 argument_excerpt(hole->start, hole->end - hole->start), problem), TEMPLATE_HINT);
 	return field;
 }
 
