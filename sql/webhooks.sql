@@ -134,6 +134,15 @@ SELECT argument, left(value, 60) AS value, r.*
     ('signature', $$E'github\nHost: {id}'$$), ('signature', $$'Content-Length: {id}'$$), ('signature', $$'webhook-id: {id}'$$),
     ('signature', $$'webhook-signature: {hmac_sha256_hex:{body}}'$$), ('signature', $$'Content-Type: {id}'$$),
     ('signature', $$'X-Sig: {hmac_sha256_hex:' || repeat('{body}', 200000) || '}'$$),
+    ('signature', $$'X-Sig: {id}' || repeat('x', 1000000)$$), ('signature', $$repeat(E'X-Sig: {id}\n', 80000)$$), ('signature', $$'X-Sig: {' || repeat('x', 1000000)$$),
+    ('signature', $$'X-Sig: {id'$$), ('signature', $$'X-Sig: {'$$), ('signature', $$'X-Sig: {hmac_sha256_hex:'$$), ('signature', $$'X-Sig: {hmac_sha256_hex:{body'$$),
+    ('signature', $$'X-Sig: {hmac_sha256_hex:{hmac_sha1_hex:{body}}}'$$), ('signature', $$'X-Sig: {hmac_sha256_hex:}'$$), ('signature', $$'X-Sig: {HMAC_SHA256_HEX:{body}}'$$),
+    ('signature', $$'Host: {id}'$$), ('signature', $$'hOST: {hmac_sha256_hex:{body}}'$$), ('signature', $$'Host : {id}'$$), ('signature', $$E'X-Sig: {id}\r\nHost: {id}'$$),
+    ('signature', $$E'X-Sig: {id}\rHost: {id}'$$), ('signature', $$'Transfer-Encoding: {id}'$$), ('signature', $$'Connection: {id}'$$),
+    ('signature', $$'Proxy-Authorization: {id}'$$), ('signature', $$'ce-id: {id}'$$), ('signature', $$'traceparent: {id}'$$), ('signature', $$'User-Agent: {id}'$$),
+    ('signature', $$'WebHook-Request-Origin: {id}'$$), ('signature', $$'Webhook-Replay: {id}'$$),
+    ('oauth', $$'{"token_url": "https://10.0.0.1/", "grant": "client_credentials", "client_id": "c", "client_secret": "s"}'$$),
+    ('oauth', $$'{"token_url": "https://h/", "grant": "password", "client_id": "c", "client_secret": "s"}'$$), ('oauth', $$'{}'$$), ('oauth', $$'[1]'$$),
     ('retry_schedule', $$'{}'$$), ('retry_schedule', $$'{NULL}'$$), ('retry_schedule', $$'{{0},{0}}'$$), ('retry_schedule', $$'{-1 s}'$$),
     ('retry_schedule', $$'{0,31 days}'$$), ('retry_schedule', $$'{1 month}'$$), ('retry_schedule', $$'{1000000 years}'$$),
     ('retry_schedule', $$'{2000000000 days}'$$), ('retry_schedule', $$array_fill('1 s'::interval, '{33}')$$),
@@ -302,17 +311,24 @@ SELECT webhook.rotate_secret(:crm, secret => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2La
 SELECT webhook.create_webhook('oauth', 'a.b', 'https://example.com/', oauth => '{"token_url": "https://auth.example.com/token",
     "grant": "refresh_token", "client_id": "c", "client_secret": "s3cr3t", "refresh_token": "s3cr3t", "scope": "a b"}') AS oauth \gset
 SELECT oauth FROM webhook.get_webhooks('oauth');
-SELECT left(changes, 60) AS changes, r.code, r.message FROM (VALUES ('[]'), ('"https://example.com/"'), ('{}'), ('{"secret": "s3cr3t"}'), ('{"token_url": null}'), ('{"token_url": 1}'),
+SELECT left(changes, 60) AS changes, r.code, r.message, r.hint <> '' AS hint FROM (VALUES ('[]'), ('"https://example.com/"'), ('{"secret": "s3cr3t"}'), ('{"token_url": null}'), ('{"token_url": 1}'),
     ('{"client_id": null}'), ('{"client_id": ""}'), ('{"client_id": "a\r\nb"}'), ('{"client_id": {}}'), ('{"client_secret": null}'), ('{"client_secret": "a\nb"}'),
-    ('{"client_secret": "***"}'), ('{"client_secret": "file:nobody/token"}'), ('{"grant": null}'), ('{"grant": "password"}'), ('{"grant": "refresh_token"}'),
+    ('{"client_secret": "***"}'), ('{"client_secret": "file:nobody/token"}'), ('{"grant": null}'), ('{"grant": "password"}'), ('{"grant": "authorization_code"}'),
+    ('{"grant": "Client_Credentials"}'), ('{"grant": ""}'), ('{"grant": "client_credentials\r\n"}'), ('{"grant": ["client_credentials"]}'), ('{"grant": "refresh_token"}'),
     ('{"refresh_token": "a"}'), ('{"grant": "refresh_token", "refresh_token": "***"}'), ('{"auth": "header"}'), ('{"scope": ["a"]}'),
     ('{"token_url": "ftp://example.com/"}'), ('{"token_url": "https://a:b@example.com/"}'), ('{"token_url": "https://example.com/{entity_id}"}'),
     ('{"token_url": "https://example.com/a b"}'), ('{"token_url": "https://10.1.2.3/token"}'),
     ('{"token_url": "http://0x0a.1/"}'), ('{"token_url": "http://[::1]/"}'), ('{"token_url": "http://[::ffff:169.254.169.254]:80/latest"}'),
-    ('{"scope": "' || repeat('x', 4001) || '"}'), ('{"auth": "body", "audience": "b"}')) AS v (changes),
+    ('{"token_url": "http://10.66051/"}'), ('{"token_url": "http://167838211/"}'), ('{"token_url": "http://0/"}'), ('{"token_url": "https://[fe80::1]/"}'),
+    ('{"token_url": "https://[fe80::1%25lo]/"}'), ('{"token_url": "https://example.com/\r\nX: y"}'), ('{"token_url": "https://example.com/#f"}'), ('{"token_url": ""}'),
+    ('{"token_url": "https://example.com/' || repeat('x', 1000000) || '"}'), ('{"client_id": "' || repeat('x', 1000000) || '"}'),
+    ('{"scope": "' || repeat('x', 4001) || '"}')) AS v (changes),
     refused(format('SELECT webhook.update_webhook(%s, %L)', :oauth, jsonb_build_object('oauth', CASE jsonb_typeof(changes::jsonb) WHEN 'object' THEN
         jsonb_strip_nulls('{"token_url": "https://auth.example.com/token", "grant": "client_credentials", "client_id": "c", "client_secret": "s"}'::jsonb || changes::jsonb)
         ELSE changes::jsonb END))) AS r;
+SELECT oauth ->> 'scope' AS scope, oauth ->> 'grant' AS "grant" FROM webhook.get_webhooks('oauth');
+SELECT webhook.update_webhook(:oauth, '{"oauth": {"token_url": "https://auth.example.com/token", "grant": "client_credentials", "client_id": "c", "client_secret": "s",
+    "auth": "body", "audience": "b"}}');
 SELECT code, message, hint FROM refused(format('SELECT webhook.update_webhook(%s, %L)', :oauth, '{"headers": {"authorization": "Bearer x"}}'));
 SELECT code, message, hint FROM refused(format('SELECT webhook.update_webhook(%s, %L)', :oauth, '{"signature": "Authorization: {hmac_sha256_hex:{body}}"}'));
 SELECT webhook.update_webhook(:oauth, '{"oauth": null, "headers": {"authorization": "Bearer x"}}');
@@ -328,8 +344,10 @@ SELECT signature, webhook.get_secret(id), webhook.get_public_key(id) FROM webhoo
 SELECT signature FROM webhook.get_webhooks('crm') LIMIT 1;
 SELECT changes, r.* FROM (VALUES ('{"signature": null}'), ('{"signature": "standard"}'), ('{"signature": "github\nstandard"}'),
     ('{"signature": "standard", "secret": "x"}'), ('{"secret": ""}'), ('{"headers": {"x-hub-signature-256": "x"}}'), ('{"signature": "gitlab"}'),
-    ('{"signature": "standard\nstripe", "secret": "v1 v1a"}'), ('{"signature": "stripe", "headers": {"stripe-signature": "x"}}'), ('{"signature": 1}')
+    ('{"signature": "standard\nstripe", "secret": "v1 v1a"}'), ('{"signature": "stripe", "headers": {"stripe-signature": "x"}}'), ('{"signature": 1}'),
+    ('{"signature": "X-Sig: {hmac_sha256_hex:{body}"}'), ('{"signature": "X-Sig: {md5:{body}}"}'), ('{"signature": "github\nHost: {id}"}'), ('{"signature": ""}')
   ) AS bad (changes), refused(format('SELECT webhook.update_webhook(%s, %L)', :signed, changes)) AS r;
+SELECT signature, webhook.get_secret(id) AS secret, headers FROM webhook.get_webhooks('signed');
 SELECT code, message FROM refused(format('SELECT webhook.rotate_secret(%s, secret => %L)', :crm, 'any text'));
 SELECT webhook.rotate_secret(:signed, secret => 'whsec_another text');
 SELECT webhook.rotate_secret(:signed) ~ '^whsec_[A-Za-z0-9+/]{32}$' AS generated;
