@@ -226,7 +226,8 @@ proxy_add_name(ProxyExceptions *exceptions, size_t *used, const char *entry, siz
 	{
 		char		c = proxy_to_lower(entry[i]);
 
-		if (!proxy_is_name_char(c))
+		/* With an empty label it would never match. */
+		if (!proxy_is_name_char(c) || (c == '.' && (i == 0 || i == len - 1 || entry[i - 1] == '.')))
 			return false;
 		exceptions->names[(*used)++] = c;
 	}

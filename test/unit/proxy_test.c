@@ -74,7 +74,9 @@ test_exceptions(void)
 		"example.com", "otherintranet.example.com", "xcorp.test", "intranet.example.com.evil.test", "11.0.0.1", "10.example.com",
 		"[fe80::1]", "192.168.1.8", "", "a",
 	};
-	static const char *const bad[] = {"a b", "a,,b", ",", "a,", "a,  ", "10.0.0.0/33", "http://x", "a:80", "a/8", "*.", ".", "a*b"};
+	static const char *const bad[] = {
+		"a b", "a,,b", ",", "a,", "a,  ", "10.0.0.0/33", "http://x", "a:80", "a/8", "*.", ".", "a*b", "a..", "..a", "a..b", "*..a",
+	};
 	ProxyExceptions exceptions;
 	const char *start;
 	size_t		len;
