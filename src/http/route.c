@@ -175,7 +175,12 @@ route_set_proxy(Transfer *transfer)
 		SET(CURLOPT_PROXY_SSL_VERIFYPEER, 1L);
 		SET(CURLOPT_PROXY_SSL_VERIFYHOST, 2L);
 		if (route->ca_file[0] != '\0')
+		{
 			SET(CURLOPT_PROXY_CAINFO, route->ca_file);
+
+			/* The system's would count as well.  Not every TLS library has this. */
+			(void) curl_easy_setopt(transfer->easy, CURLOPT_PROXY_CAPATH, NULL);
+		}
 	}
 	transfer->route.set = ROUTE_PROXIED;
 	transfer->route.generation = route->generation;

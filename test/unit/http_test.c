@@ -14,6 +14,7 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <curl/curl.h>
 #include <dlfcn.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -470,6 +471,57 @@ test_guard(void)
 	unsetenv("all_proxy");
 }
 
+/* What libcurl was told last about the authorities of the proxy: their file, and a directory of others. */
+static char proxy_authorities[64];
+static bool proxy_other_authorities = true;
+
+#undef curl_easy_setopt
+CURLcode
+curl_easy_setopt(CURL *easy, CURLoption option, ...)
+{
+	static CURLcode (*library_function) (CURL *, CURLoption,...);
+	va_list		args;
+	CURLcode	rc;
+
+	if (library_function == NULL)
+		*(void **) &library_function = dlsym(RTLD_NEXT, "curl_easy_setopt");
+	va_start(args, option);
+	if (option < CURLOPTTYPE_OBJECTPOINT)
+		rc = library_function(easy, option, va_arg(args, long));
+	else if (option >= CURLOPTTYPE_OFF_T && option < CURLOPTTYPE_BLOB)
+		rc = library_function(easy, option, va_arg(args, curl_off_t));
+	else
+	{
+		void	   *value = va_arg(args, void *);
+
+		if (option == CURLOPT_PROXY_CAINFO)
+			snprintf(proxy_authorities, sizeof(proxy_authorities), "%s", (char *) value);
+		if (option == CURLOPT_PROXY_CAPATH)
+			proxy_other_authorities = value != NULL;
+		rc = library_function(easy, option, value);
+	}
+	va_end(args);
+	return rc;
+}
+
+/* A proxy's own authorities replace those of the system, of which libcurl has both a file and a directory. */
+static void
+test_proxy_authorities(void)
+{
+	static ProxyServer server;
+	static ProxyExceptions exceptions;
+	HttpProxy	proxy = {.server = &server,.exceptions = &exceptions,.ca_file = "/own.crt"};
+
+	if (proxy_parse("https://127.0.0.1:1", &server) != NULL || !http_use_proxy(http, &proxy))
+		die("the proxy is not used");
+	is_outcome(post("/"), HTTP_PROXY, 0, "proxy https://127.0.0.1:1", "X7 a proxy that is reached by TLS");
+	is_text(proxy_authorities, "/own.crt", "X7 ... with authorities of its own");
+	ok(!proxy_other_authorities, "X7 ... and no others");
+	memset(&server, 0, sizeof(server));
+	proxy.ca_file = "";
+	(void) http_use_proxy(http, &proxy);
+}
+
 /* When we have no descriptor left, that is neither the proxy's fault nor does it look like the receiver's. */
 static void
 test_no_descriptors(void)
@@ -911,6 +963,7 @@ main(void)
 	test_no_connection();
 	test_invalid();
 	test_guard();
+	test_proxy_authorities();
 	test_no_descriptors();
 	test_methods();
 	test_large_body();
