@@ -76,6 +76,17 @@ $node->reload;
 $node->poll_query_until('postgres', $activity, 'paused') or BAIL_OUT('the worker does not pause');
 my @pending = emit($node, 'postgres', 10 .. 14);
 my $next_id = $node->safe_psql('postgres', 'SELECT last_value FROM webhook.outbox_id_seq');
+my $presets = q{SELECT string_agg(preset, ' ' ORDER BY preset) FILTER (WHERE NOT shipped), count(*) FROM webhook.preset};
+my $desk = $receiver->url('/<team>');
+$node->safe_psql('postgres', qq{
+	CREATE TABLE ticket (id integer PRIMARY KEY, name text);
+	INSERT INTO ticket VALUES (1, 'Ada');
+	SELECT webhook.watch('ticket', 'ticket');
+	INSERT INTO webhook.preset (preset, title, documentation, parameters, example, url, properties, deletions) VALUES ('desk', 'Desk', 'https://example.com/docs',
+		'{"team": {"type": "string"}, "token": {"type": "string"}}', '{"team": "sales", "token": "1234"}', '$desk',
+		'{"format": "rest", "headers": {"Authorization": "Bearer <token>"}, "template": {"title": "{{name}}"}}', false);
+});
+my $known = $node->safe_psql('postgres', $presets);
 my $dump = $node->basedir . '/dump';
 command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'the database is dumped');
 
@@ -99,6 +110,7 @@ foreach my $jobs (1, 4)
 	command_ok([ 'pg_restore', '-j', $jobs, '-d', $other->connstr($database), $dump ], "restored with $jobs jobs");
 	is_foreign($other, $database, "restored with $jobs jobs");
 	is($other->safe_psql($database, 'SELECT webhook.pending()'), 6, 'W12: messages of the dump are pending');
+	is($other->safe_psql($database, $presets), $known, 'I19: presets of one\'s own are part of the dump, and the others there once');
 }
 sends_nothing($other, 'restored1', $before, 'restored');
 $other->wait_for_log(qr/WARNING: .*webhook sends nothing from database "restored1"/);
@@ -116,6 +128,17 @@ cmp_ok($other->safe_psql('restored1', 'SELECT last_value FROM webhook.outbox_id_
 emit($other, 'restored1', 22);
 ok($receiver->wait_for(sub { grep { /^22 / } @{ arrived(20) } }), 'W2: the new home works');
 like(($other->psql('restored1', q{SELECT webhook.adopt('send')}))[2], qr/was not restored or copied/, 'W16: there is nothing more to adopt');
+
+# A preset that was restored makes a webhook, which is tested with a row that was restored.
+
+my $ticket = $other->safe_psql('restored1', q{SELECT webhook.create_webhook_from_preset('desk', 'tickets', 'ticket.create', (
+	SELECT parameters #> '{examples,0}' FROM webhook.get_presets() WHERE preset = 'desk'))});
+$other->safe_psql('restored1', "SELECT webhook.test_webhook($ticket)");
+ok($receiver->wait_for_count(1, '/sales'), 'I19: a preset that was restored makes webhooks, E6: whose test sends a row that was restored');
+my ($sold) = $receiver->requests('/sales');
+is("$sold->{headers}{authorization} $sold->{body}", 'Bearer 1234 {"title":"Ada"}', 'I19: as the preset says');
+like(($other->psql('restored1', q{SELECT webhook.create_webhook_from_preset('desk', 'tickets', 'ticket.*', '{"team": "sales", "token": "1234"}')}))[2],
+	qr/Preset "desk" is not for deletions/, 'I19: all of it');
 
 # ... as a copy
 
