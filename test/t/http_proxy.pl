@@ -9,6 +9,7 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use IO::Socket::INET;
+use IO::Socket::IP;
 use JSON::PP;
 use Needs;
 use POSIX ();
@@ -105,23 +106,28 @@ sub set
 	return;
 }
 
-# Bad values; nothing of a URL is repeated.  The messages come in the order of the statements.
+# Bad values; nothing of a URL is repeated, or stored.  The messages come in the order of the statements.
 
 my @bad_urls = (
 	[ 'ftp://host:21', 'does not begin with' ], [ 'proxy:3128', 'does not begin with' ], [ 'socks5://h:1080', 'does not begin with' ],
+	[ 'socks4://h:1080', 'does not begin with' ], [ 'socks4a://h:1080', 'does not begin with' ], [ 'file:///etc/passwd', 'does not begin with' ],
+	[ ' http://h:1', 'does not begin with' ], [ "http:\n//h:1", 'does not begin with' ],
+	[ "http://h\r\n:1", 'line break' ], [ "http://h:1\nX-Injected: 1", 'line break' ], [ "http://h:1\r", 'line break' ], [ 'http://' . 'h' x 1_000_000 . ':1', 'host is missing' ],
+	[ 'http://u:' . 'secretword' x 100_000 . '@h:1', 'too long' ],
 	[ 'http://:3128', 'host is missing' ], [ 'http://host', 'port is missing' ], [ 'http://host:99999', 'port is missing' ],
 	[ 'http://host:3128/path', 'port is missing' ], [ 'http://user:secretword@', 'host is missing' ],
 	[ 'http://:secretword@host:1', 'user is missing' ], [ "http://secretword:x\n\@host:1", 'line break' ],
 	[ 'http://user:secretword%0d%0aX@host:1', 'control characters' ], [ 'http://user:secretword%@host:1', '%' ]);
-my @bad_lists = ('10.0.0.0/33', 'a b', 'http://x', 'host:80', 'a,,b', 'a,');
+my @bad_lists = ('10.0.0.0/33', 'a b', 'http://x', 'host:80', 'a,,b', 'a,', 'a..', "a\nb", '[::1', 'x' x 1_000_000);
 my (undef, undef, $errors) = $node->psql('postgres',
-	join('', (map { "ALTER SYSTEM SET webhook.proxy = '$_->[0]';\n" } @bad_urls), map { "ALTER SYSTEM SET webhook.no_proxy = '$_';\n" } @bad_lists),
+	join('', "\\set VERBOSITY verbose\n", (map { "ALTER SYSTEM SET webhook.proxy = '$_->[0]';\n" } @bad_urls), map { "ALTER SYSTEM SET webhook.no_proxy = '$_';\n" } @bad_lists),
 	on_error_stop => 0);
-my @details = $errors =~ /^psql:.* invalid value for parameter "webhook.proxy"\nDETAIL:  (.*)\nHINT:  Specify/mg;
-is(scalar(@details), @bad_urls, 'X7: bad URLs are refused, with a hint');
+my @details = $errors =~ /^psql:.* ERROR:  22023: invalid value for parameter "webhook.proxy"\nDETAIL:  (.*)\nHINT:  Specify/mg;
+is(scalar(@details), @bad_urls, 'X7: bad URLs are refused, with SQLSTATE and hint');
 like($details[$_], qr/$bad_urls[$_][1]/, "X7: $bad_urls[$_][1]") foreach 0 .. $#details;
 unlike($errors, qr/secretword/, 'X7: the messages do not repeat them');
-is(scalar(() = $errors =~ /^psql:.*"webhook.no_proxy".*\nDETAIL:  .*\nHINT:  Specify/mg), @bad_lists, 'X7: bad lists in no_proxy are refused');
+is(scalar(() = $errors =~ /^psql:.* ERROR:  22023: invalid value for parameter "webhook.no_proxy": "[^"]*"\nDETAIL:  .*\nHINT:  Specify/mg), @bad_lists, 'X7: bad lists in no_proxy are refused');
+is(sql("SELECT count(*) FROM pg_file_settings WHERE name IN ('webhook.proxy', 'webhook.no_proxy') AND sourcefile LIKE '%auto.conf'"), 0, 'X7: none of them is stored');
 
 # Through tinyproxy, with the address that was resolved here; in plain text and by TLS.
 
@@ -392,7 +398,52 @@ becomes(proxy_notifications(), $told + 1, 'X7: SOCKS5: a wrong password is repor
 set('webhook.proxy' => "socks5h://user:$encoded\@127.0.0.1:$socks_port");
 let_pass(60);
 $receiver->arrives('/socks', 3, 'X7: SOCKS5: it goes on');
+SKIP:
+{
+	IO::Socket::IP->new(Listen => 1, LocalHost => '::1') or Needs::skip_block('there is no IPv6', 1);
+	my $six = WebhookTest::Receiver->start(host => '::1');
+
+	$six->webhook('/six', event => "'six.done'");
+	sql("SELECT webhook.emit('six.done', '{}')");
+	$six->arrives('/six', 1, 'X7: SOCKS5: a receiver whose URL has an IPv6 address');
+}
 stop('microsocks');
+WebhookTest::end_test($receiver);
+
+# Addresses are sent as addresses, whoever resolves names.  This one records what it is asked for, and connects to nothing.
+
+my $scribe = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die $!;
+my $scribe_pid = fork() // die "fork: $!";
+if ($scribe_pid == 0)
+{
+	while (my $client = $scribe->accept)
+	{
+		sysread($client, my $greeting, 300);
+		syswrite($client, "\x05\x00");
+		sysread($client, my $request, 300);
+		PostgreSQL::Test::Utils::append_to_file("$dir/scribe", unpack('H*', $request) . "\n");
+		syswrite($client, "\x05\x04\x00\x01" . "\0" x 6);
+		close($client);
+	}
+	POSIX::_exit(0);
+}
+$running{scribe} = $scribe_pid;
+set('webhook.proxy' => 'socks5h://127.0.0.1:' . $scribe->sockport);
+becomes('SHOW webhook.proxy', 'socks5h://127.0.0.1:' . $scribe->sockport, 'one that records');
+foreach ([ 'proxy', '[::1]', '04' . '00' x 15 . '01' ], [ 'proxy', '127.0.0.9', '017f000009' ], [ 'proxy', 'there.invalid', '030d' . unpack('H*', 'there.invalid') ],
+	[ 'local', '[0:0::1]', '04' . '00' x 15 . '01' ])
+{
+	my ($resolve, $host, $bytes) = @$_;
+	my $asked = WebhookTest::create_webhook($node, app => "'app'", event => "'asked.done'", url => "'http://$host:8080/'", retry_schedule => "'{0,1d}'");
+
+	set('webhook.proxy_resolve' => $resolve);
+	becomes('SHOW webhook.proxy_resolve', $resolve, 'who resolves');
+	sql("SELECT webhook.emit('asked.done', '{}')");
+	becomes("SELECT outcome || attempt FROM webhook.last_attempts WHERE webhook_id = $asked", 'refused1', "X7: SOCKS5: $host cannot be reached");
+	is(slurp_file("$dir/scribe") =~ /([^\n]+)\n\z/ ? $1 : '', "050100${bytes}1f90", "X7: SOCKS5: $host is sent as what it is");
+	sql("SELECT webhook.delete_webhook_by_id($asked)");
+}
+stop('scribe');
 WebhookTest::end_test($receiver);
 
 # The same proxy behind TLS.
