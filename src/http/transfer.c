@@ -181,6 +181,12 @@ transfer_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a
 		return CURL_SOCKET_BAD;
 	}
 	transfer->socket_opened = true;
+
+	/*
+	 * libcurl may send a request again whose connection was closed: what
+	 * becomes of it is decided by the new one.
+	 */
+	transfer->sent = false;
 	return fd;
 }
 

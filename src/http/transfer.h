@@ -72,7 +72,8 @@ typedef struct Transfer
 	bool		socket_opened;
 	int			no_socket;		/* errno, if none could be opened; else 0 */
 	bool		connected;		/* TCP; the TLS handshake comes next */
-	bool		sent;			/* sending the request has begun */
+	bool		sent;			/* sending the request has begun, over the
+								 * connection that was opened last */
 	bool		forbidden;
 	bool		too_large;
 	bool		out_of_memory;

@@ -220,6 +220,24 @@ is(join(' ', grep { defined } $receiver->numbers('/order')), join(' ', 0 .. 20),
 becomes("SELECT proxy_failing_since IS NULL FROM webhook.stat_workers WHERE database = 'postgres'", 't', 'X7: stat_workers shows that it works');
 is(sql("SELECT failing_since IS NULL AND failed = 0 FROM webhook.stat_webhooks WHERE webhook_id = $order"), 't', 'X7: nothing was held against the receiver');
 
+# It is killed while a request is under way over a connection that was used before: libcurl itself sends that again, and cannot connect.
+my $held = $receiver->webhook('/held', event => "'held.done'");
+my $so_far = sql(proxy_notifications());
+sql("SELECT webhook.emit('held.done', '{}')");
+$receiver->arrives('/held', 1, 'X7: a connection through the proxy');
+$receiver->behave('/held', hold => 1);
+sql("SELECT webhook.emit('held.done', '{}')");
+$receiver->arrives('/held', 2, 'X7: a request is under way');
+stop('tinyproxy');
+becomes(proxy_notifications(), $so_far + 1, 'X7: the proxy is killed: a notification');
+becomes("SELECT state || attempts FROM webhook.undelivered WHERE webhook_id = $held", 'retrying0', 'X7: ... and no attempt is lost');
+is(sql("SELECT failing_since IS NULL FROM webhook.get_webhooks() WHERE id = $held"), 't', 'X7: ... which is not held against the receiver');
+$receiver->behave('/held');
+start_tinyproxy(password => 'pass');
+let_pass(60);
+$receiver->arrives('/held', 3, 'X7: ... and it is sent again');
+sql("SELECT webhook.delete_webhook_by_id($held)");
+
 # What can be reached directly, but needs a token from beyond the proxy
 my $server = WebhookTest::Receiver->start;
 my $tokens = sub { $near->webhook($_[0], event => "'$_[1].done'", ordering => "'none'",
