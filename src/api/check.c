@@ -264,7 +264,7 @@ check_method(const Field *field, Datum value)
 Datum
 check_format(const Field *field, Datum value)
 {
-	if (!format_format_known(text_to_cstring(DatumGetTextPP(value))))
+	if (!format_exists(text_to_cstring(DatumGetTextPP(value))))
 		check_refuse(field, "unknown format");
 	return value;
 }

@@ -57,7 +57,7 @@ webhook_api_check_previous(Datum previous, bool previous_null, Datum format, Dat
 {
 	if (previous_null)
 		return;
-	if (!format_has_previous(format_format(TextDatumGetCString(format))))
+	if (!format_has_previous(format_find(TextDatumGetCString(format))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("format \"%s\" has no place for former values", TextDatumGetCString(format)),
@@ -82,7 +82,7 @@ webhook_api_check_batches(bool has_size, bool has_wait, Datum format, Datum meth
 				 errhint("Specify how many messages may share a request, or set \"batch_wait\" to NULL.")));
 	if (!has_size)
 		return;
-	if (!format_has_batches(format_format(TextDatumGetCString(format))))
+	if (!format_has_batches(format_find(TextDatumGetCString(format))))
 		problem = psprintf("format \"%s\" does not support batches", TextDatumGetCString(format));
 	else if (strcmp(TextDatumGetCString(method), "GET") == 0)
 		problem = "requests with method GET do not support batches";

@@ -288,7 +288,7 @@ backlog_count_small(Backlog *backlog, int max_messages)
 static void
 backlog_read_row(Backlog *backlog, TupleTableSlot *slot)
 {
-	static const RunText none = {NULL, 0};
+	static const TextSpan none = {NULL, 0};
 	bool		isnull;
 	Datum		more;
 	struct varlena *run;

@@ -99,7 +99,7 @@ history_lock(void)
 
 /* An error, or a session, may have undone or changed what we know: read it again. */
 static void
-history_turn(TimestampTz now)
+history_recycle(TimestampTz now)
 {
 	Datum		values[] = {Float8GetDatum(webhook_history_retention),
 	Int64GetDatum(webhook_history_max_size * INT64CONST(1024) * 1024), TimestampTzGetDatum(now)};
@@ -128,7 +128,7 @@ history_trim(TimestampTz now)
 
 	if ((webhook_history_retention > 0 || history_used) &&
 		(now >= TimestampTzPlusMilliseconds(history_trimmed_at, HISTORY_TRIM_MS) || now < history_trimmed_at))
-		history_turn(now);
+		history_recycle(now);
 	shortened = history_shortened;
 	history_shortened = false;
 	return shortened;
@@ -152,7 +152,7 @@ history_move_rows(int partition, const char *snapshot, TimestampTz now, bool *lo
 	bool		isnull;
 
 	if (history_part < 0 || history_part_may_be_full())
-		history_turn(now);
+		history_recycle(now);
 	*locked = history_part < 0 || !history_lock_table(history_part);
 	if (*locked)
 		return false;

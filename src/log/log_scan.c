@@ -29,10 +29,10 @@
 #include "log/log_scan.h"
 
 /* A text column of the current row.  *copy is set if it had to be detoasted, else NULL. */
-static RunText
+static TextSpan
 log_scan_column_text(TupleTableSlot *slot, int attnum, struct varlena **copy)
 {
-	RunText		text = {NULL, 0};
+	TextSpan	text = {NULL, 0};
 	struct varlena *value;
 	bool		isnull;
 	Datum		datum = slot_getattr(slot, attnum, &isnull);
@@ -68,7 +68,7 @@ static void
 log_scan_begin_run(LogScan *scan, int p)
 {
 	struct varlena *copies[2];
-	RunText		more = log_scan_column_text(scan->slot[p], Anum_outbox_more, &scan->more[p]);
+	TextSpan	more = log_scan_column_text(scan->slot[p], Anum_outbox_more, &scan->more[p]);
 
 	if (more.data == NULL)
 		return;
@@ -269,7 +269,7 @@ log_scan_fence(LogScan *scan)
  * detoasted, else NULL.
  */
 static void
-log_scan_gather_texts(LogScan *scan, RunText *texts, struct varlena **copies)
+log_scan_gather_texts(LogScan *scan, TextSpan *texts, struct varlena **copies)
 {
 	static const int attnums[MESSAGE_NTEXTS] = {
 		[MESSAGE_EVENT] = Anum_outbox_event,
@@ -326,7 +326,7 @@ Message *
 log_scan_message(LogScan *scan, MemoryContext context)
 {
 	TupleTableSlot *slot = scan->slot[scan->current];
-	RunText		texts[MESSAGE_NTEXTS];
+	TextSpan	texts[MESSAGE_NTEXTS];
 	struct varlena *copies[MESSAGE_NTEXTS];
 	ArrayType  *ids;
 	Message    *message;

@@ -15,7 +15,7 @@
 
 /* Copy a text to *to and advance *to; NULL for NULL. */
 static char *
-message_copy_text(RunText text, char **to)
+message_copy_text(TextSpan text, char **to)
 {
 	char	   *copy = *to;
 
@@ -29,7 +29,7 @@ message_copy_text(RunText text, char **to)
 }
 
 Message *
-message_create(const RunText *texts, const int64 *webhook_ids, int nwebhooks, MemoryContext context)
+message_create(const TextSpan *texts, const int64 *webhook_ids, int nwebhooks, MemoryContext context)
 {
 	Size		ids_size = nwebhooks * sizeof(int64);
 	Size		size = MAXALIGN(sizeof(Message)) + ids_size;
@@ -63,10 +63,10 @@ message_create(const RunText *texts, const int64 *webhook_ids, int nwebhooks, Me
 	return message;
 }
 
-static RunText
+static TextSpan
 message_text(const char *string)
 {
-	RunText		text = {string, string != NULL ? (int) strlen(string) : 0};
+	TextSpan	text = {string, string != NULL ? (int) strlen(string) : 0};
 
 	return text;
 }
@@ -74,7 +74,7 @@ message_text(const char *string)
 Message *
 message_copy(const Message *message, MemoryContext context)
 {
-	RunText		texts[MESSAGE_NTEXTS];
+	TextSpan	texts[MESSAGE_NTEXTS];
 	Message    *copy;
 
 	texts[MESSAGE_EVENT] = message_text(message->event);

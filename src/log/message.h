@@ -13,11 +13,11 @@
 #include "utils/uuid.h"
 
 /* A text that need not be terminated; data NULL means NULL. */
-typedef struct RunText
+typedef struct TextSpan
 {
 	const char *data;
 	int			len;
-} RunText;
+} TextSpan;
 
 /* The texts of a message; the first three are the same for all messages in a row of the outbox. */
 enum
@@ -74,7 +74,7 @@ typedef struct Message
  * Create a message with copies of these texts (MESSAGE_NTEXTS of them) and webhooks.
  * All other fields are zero.  It is freed by pfree().
  */
-extern Message *message_create(const RunText *texts, const int64 *webhook_ids, int nwebhooks, MemoryContext context);
+extern Message *message_create(const TextSpan *texts, const int64 *webhook_ids, int nwebhooks, MemoryContext context);
 
 /* Copy the contents of a message, except for its webhooks, its window and its deliveries. */
 extern Message *message_copy(const Message *message, MemoryContext context);

@@ -92,7 +92,7 @@ typedef struct BufferedTuple
 } BufferedTuple;
 
 /* Maximum size of a tuple and its further messages; 16 is for the column's header and alignment. */
-#define RUN_BYTES		(MaxHeapTupleSize - 16)
+#define PACKED_BYTES_MAX		(MaxHeapTupleSize - 16)
 
 /* All of this is empty between transactions. */
 static MemoryContext outbox_buffer_context = NULL;	/* child of
@@ -365,20 +365,20 @@ outbox_buffer_add(HeapTuple tuple, const OutboxId *id)
 	outbox_buffered_bytes += tuple->t_len;
 }
 
-static RunText
-outbox_run_text(const char *data, int len)
+static TextSpan
+outbox_text_span(const char *data, int len)
 {
-	RunText		text = {data, data == NULL ? 0 : len < 0 ? (int) strlen(data) : len};
+	TextSpan	text = {data, data == NULL ? 0 : len < 0 ? (int) strlen(data) : len};
 
 	return text;
 }
 
 /* A text column of the first message, not copied. */
-static RunText
+static TextSpan
 outbox_column_text(const CommonFields *common, int attnum)
 {
 	struct varlena *value = (struct varlena *) DatumGetPointer(common->values[attnum - 1]);
-	RunText		text = {NULL, 0};
+	TextSpan	text = {NULL, 0};
 
 	if (!common->nulls[attnum - 1])
 	{
@@ -389,7 +389,7 @@ outbox_column_text(const CommonFields *common, int attnum)
 }
 
 static bool
-outbox_text_is(RunText text, const char *other)
+outbox_text_is(TextSpan text, const char *other)
 {
 	return other == NULL ? text.data == NULL :
 		text.data != NULL && text.len == (int) strlen(other) && memcmp(text.data, other, text.len) == 0;
@@ -397,9 +397,9 @@ outbox_text_is(RunText text, const char *other)
 
 /* Does the message agree with the first one in the fields that a tuple stores once? */
 static bool
-outbox_fits_run(const CommonFields *common, const OutboxRow *row)
+outbox_can_pack(const CommonFields *common, const OutboxRow *row)
 {
-	RunText		ids = outbox_column_text(common, Anum_outbox_webhook_ids);
+	TextSpan	ids = outbox_column_text(common, Anum_outbox_webhook_ids);
 	Oid			relation = common->nulls[Anum_outbox_relation - 1] ? InvalidOid :
 		DatumGetObjectId(common->values[Anum_outbox_relation - 1]);
 
@@ -425,24 +425,24 @@ outbox_read_common_fields(HeapTuple tuple)
 
 /* Add a message to the last tuple in the buffer, if it may and fits. */
 static bool
-outbox_buffer_add_to_run(const OutboxRow *row, const OutboxId *id, PackedMessage *message)
+outbox_buffer_pack(const OutboxRow *row, const OutboxId *id, PackedMessage *message)
 {
 	BufferedTuple *last = outbox_buffered > 0 ? &outbox_buffer[outbox_buffered - 1] : NULL;
 	Size		size;
 
 	if (last == NULL || last->last_nth + 1 != id->nth || last->subid != GetCurrentSubTransactionId())
 		return false;
-	message->entity_id = outbox_run_text(row->entity_id, -1);
-	message->event_uid = outbox_run_text(row->event_uid, -1);
-	message->profile = outbox_run_text(row->profile, -1);
-	message->payload = outbox_run_text(row->payload, row->payload_len);
-	message->changed = outbox_run_text(row->changed, row->changed_len);
-	message->former = outbox_run_text(row->former, row->former_len);
-	if (last->tuple->t_len + last->more.len + packed_row_message_size(message) > RUN_BYTES)
+	message->entity_id = outbox_text_span(row->entity_id, -1);
+	message->event_uid = outbox_text_span(row->event_uid, -1);
+	message->profile = outbox_text_span(row->profile, -1);
+	message->payload = outbox_text_span(row->payload, row->payload_len);
+	message->changed = outbox_text_span(row->changed, row->changed_len);
+	message->former = outbox_text_span(row->former, row->former_len);
+	if (last->tuple->t_len + last->more.len + packed_row_message_size(message) > PACKED_BYTES_MAX)
 		return false;
 	if (last->common == NULL)
 		last->common = outbox_read_common_fields(last->tuple);
-	if (!outbox_fits_run(last->common, row))
+	if (!outbox_can_pack(last->common, row))
 		return false;
 	if (last->more.data == NULL)
 	{
@@ -611,7 +611,7 @@ outbox_append(const OutboxRow *row, pg_uuid_t *message_id)
 	if (outbox_buffer_context == NULL)
 		outbox_buffer_context = AllocSetContextCreate(TopTransactionContext, "webhook outbox buffer",
 													  ALLOCSET_DEFAULT_SIZES);
-	if (!outbox_buffer_add_to_run(row, &id, &message))
+	if (!outbox_buffer_pack(row, &id, &message))
 		outbox_buffer_add(outbox_form_tuple(row, &message), &id);
 	wakeup_at_commit();
 

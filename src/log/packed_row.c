@@ -68,13 +68,13 @@ packed_row_message_size(const PackedMessage *message)
 }
 
 static bool
-packed_row_text_equals(RunText a, RunText b)
+packed_row_text_equals(TextSpan a, TextSpan b)
 {
 	return a.data != NULL && b.data != NULL && a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
 }
 
 static void
-packed_row_write_text(StringInfo run, RunText text)
+packed_row_write_text(StringInfo run, TextSpan text)
 {
 	pq_writeint32(run, text.len);
 	memcpy(run->data + run->len, text.data, text.len);
@@ -151,10 +151,10 @@ packed_row_take_int64(RunReader *reader)
 	return (int64) pg_ntoh64(value);
 }
 
-static RunText
+static TextSpan
 packed_row_take_text(RunReader *reader)
 {
-	RunText		text;
+	TextSpan	text;
 	uint32		len;
 
 	memcpy(&len, packed_row_take(reader, sizeof(len)), sizeof(len));
@@ -173,7 +173,7 @@ packed_row_take_text(RunReader *reader)
 }
 
 void
-packed_row_begin(RunReader *reader, RunText event_uid, RunText profile, const char *data, int len)
+packed_row_begin(RunReader *reader, TextSpan event_uid, TextSpan profile, const char *data, int len)
 {
 	reader->at = data;
 	reader->end = data + len;
@@ -236,10 +236,10 @@ typedef struct Followers
 } Followers;
 
 /* An argument, copied because it is used by later calls, too. */
-static RunText
+static TextSpan
 packed_row_text_argument(FunctionCallInfo fcinfo, int i)
 {
-	RunText		result = {NULL, 0};
+	TextSpan	result = {NULL, 0};
 
 	if (!PG_ARGISNULL(i))
 	{
@@ -252,7 +252,7 @@ packed_row_text_argument(FunctionCallInfo fcinfo, int i)
 }
 
 static Datum
-packed_row_text_datum(RunText text, bool *isnull)
+packed_row_text_datum(TextSpan text, bool *isnull)
 {
 	*isnull = text.data == NULL;
 
@@ -292,7 +292,7 @@ webhook_run_followers(PG_FUNCTION_ARGS)
 	{
 		MemoryContext old;
 		TupleDesc	desc;
-		RunText		more;
+		TextSpan	more;
 
 		call = SRF_FIRSTCALL_INIT();
 		old = MemoryContextSwitchTo(call->multi_call_memory_ctx);

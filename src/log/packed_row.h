@@ -22,12 +22,12 @@ typedef struct PackedMessage
 	pg_uuid_t	message_id;
 	TimestampTz created_at;
 	FullTransactionId fence;	/* or invalid */
-	RunText		entity_id;
-	RunText		event_uid;
-	RunText		profile;
-	RunText		payload;
-	RunText		changed;
-	RunText		former;
+	TextSpan	entity_id;
+	TextSpan	event_uid;
+	TextSpan	profile;
+	TextSpan	payload;
+	TextSpan	changed;
+	TextSpan	former;
 } PackedMessage;
 
 /* Reads the messages after the first one of a row. */
@@ -38,8 +38,8 @@ typedef struct RunReader
 	int			encoding;
 	bool		convert;		/* verify texts, and convert them to the
 								 * database's encoding */
-	RunText		event_uid;		/* of the first message */
-	RunText		profile;
+	TextSpan	event_uid;		/* of the first message */
+	TextSpan	profile;
 } RunReader;
 
 /* Upper bound of the bytes that a message adds to a run. */
@@ -56,7 +56,7 @@ extern void packed_row_add(StringInfo run, const PackedMessage *first, const Pac
  * palloc'd if they had to be converted.  packed_row_next() returns false at the end.
  * Both raise an error if the data is invalid.
  */
-extern void packed_row_begin(RunReader *reader, RunText event_uid, RunText profile, const char *data, int len);
+extern void packed_row_begin(RunReader *reader, TextSpan event_uid, TextSpan profile, const char *data, int len);
 extern bool packed_row_next(RunReader *reader, PackedMessage *message);
 
 #endif							/* WEBHOOK_PACKED_ROW_H */

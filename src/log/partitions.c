@@ -129,7 +129,7 @@ partitions_try_truncate(int partition)
 }
 
 void
-partitions_turn(DatabaseSlot *slot)
+partitions_recycle(DatabaseSlot *slot)
 {
 	int			current = outbox_current_partition();
 	int			empty = -1;

@@ -15,12 +15,15 @@
  * waiting.  Requires the worker's transaction, with SPI connected and an active
  * snapshot, after cursor_load().
  */
-extern void partitions_turn(DatabaseSlot *slot);
+extern void partitions_recycle(DatabaseSlot *slot);
 
-/* Did the last turn leave work to do?  Then the next one should not wait for more messages. */
+/* Did the last call leave work to do?  Then the next one should not wait for more messages. */
 extern bool partitions_unfinished(void);
 
-/* Publish the partition that was chosen.  Must be called after the transaction of partitions_turn() has committed. */
+/*
+ * Publish the partition that was chosen.  Must be called after the transaction of
+ * partitions_recycle() has committed.
+ */
 extern void partitions_publish(DatabaseSlot *slot);
 
 #endif							/* WEBHOOK_PARTITIONS_H */

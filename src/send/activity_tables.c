@@ -80,7 +80,7 @@ static ActivityPair activity_tables_pairs[] = {
 static bool activity_tables_known = false;	/* which ones are current */
 static TimestampTz activity_tables_written = 0; /* the minute in which the
 												 * last row was written */
-static TimestampTz activity_tables_turned = 0;	/* its value at the last check
+static TimestampTz activity_tables_recycled = 0;	/* its value at the last check
 												 * of the tables */
 
 
@@ -172,9 +172,9 @@ activity_tables_empty(const char *name)
 }
 
 void
-activity_tables_turn(TimestampTz now)
+activity_tables_recycle(TimestampTz now)
 {
-	if (activity_tables_written == activity_tables_turned)
+	if (activity_tables_written == activity_tables_recycled)
 		return;
 	for (int i = 0; i < lengthof(activity_tables_pairs); i++)
 	{
@@ -185,5 +185,5 @@ activity_tables_turn(TimestampTz now)
 			pair->current = !pair->current;
 		pair->full = activity_tables_size(pair->names[pair->current]) > TABLE_MAX;
 	}
-	activity_tables_turned = activity_tables_written;
+	activity_tables_recycled = activity_tables_written;
 }

@@ -27,6 +27,6 @@ extern void activity_tables_copy(int64 webhook_id, TimestampTz before, Timestamp
  * Where all of a pair's other table is outdated, truncate that and make it the
  * current one, unless another session is using it.
  */
-extern void activity_tables_turn(TimestampTz now);
+extern void activity_tables_recycle(TimestampTz now);
 
 #endif							/* WEBHOOK_ACTIVITY_TABLES_H */

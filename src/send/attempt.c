@@ -52,10 +52,10 @@ static MemoryContext attempt_context;
 
 
 void
-attempt_init(Http *the_http, MemoryContext dispatch_context)
+attempt_init(Http *the_http, MemoryContext context)
 {
 	attempt_http = the_http;
-	attempt_context = dispatch_context;
+	attempt_context = context;
 }
 
 /* ---------- results ---------- */
@@ -129,7 +129,7 @@ attempt_settle_delivery(Delivery *delivery, const ResultDecision *decision, cons
 	switch (decision->delivery)
 	{
 		case RESULT_SEND:
-			spill_keep(delivery);
+			spill_cancel_write(delivery);
 			queue_ready_first(delivery);
 			return;
 		case RESULT_SPLIT:
@@ -144,7 +144,7 @@ attempt_settle_delivery(Delivery *delivery, const ResultDecision *decision, cons
 				spill_write_later(delivery, DELIVERY_RETRYING, now + decision->delay, error);
 			break;
 		case RESULT_FAIL:
-			attempt_log_failed(delivery->endpoint);
+			attempt_log_count_failed(delivery->endpoint);
 			dead_letter_note(delivery, result, now);
 			spill_write_later(delivery, DELIVERY_FAILED, 0, error);
 			break;
@@ -236,7 +236,7 @@ attempt_end(Delivery *delivery, const HttpResult *result, TimestampTz now)
 	if (described.failure.refused && decision.endpoint == RESULT_FAILING)
 		deactivation_warn_of_refusal(endpoint);
 	if (decision.endpoint == RESULT_DEACTIVATE)
-		deactivation_order(endpoint, described.failure.gone ? "gone" : "failing", delivery->attempt.configured_at);
+		deactivation_plan(endpoint, described.failure.gone ? "gone" : "failing", delivery->attempt.configured_at);
 	attempt_settle_deliveries(delivery, &decision, result, now);
 	attempt_settle_endpoint(endpoint, decision.endpoint);
 }
@@ -256,7 +256,7 @@ attempt_put_held_aside(Endpoint *endpoint)
 {
 	if (!egress_holds(endpoint))
 		return;
-	spill_endpoint(endpoint);
+	spill_to_backlog(endpoint);
 
 	/* A token is requested again when the proxy works. */
 	if (endpoint->queue.nready == 0)
@@ -275,7 +275,7 @@ attempt_answered(Delivery *delivery, HttpResult *result, TimestampTz now)
 		result->error = "the receiver has refused the access token, and gets another one";
 	}
 	else if (delivery->attempt.question != QUESTION_NONE)
-		question_answered(endpoint, delivery->attempt.question, result);
+		question_take_answer(endpoint, delivery->attempt.question, result);
 	attempt_note_long_wait(result, now);
 	attempt_end(delivery, result, now);
 	scheduler_enter(endpoint);
@@ -333,7 +333,7 @@ attempt_withhold(Delivery *delivery, const char *reason, TimestampTz now)
 		attempt_request_failed(delivery, reason, now);
 		return;
 	}
-	attempt_log_failed(delivery->endpoint);
+	attempt_log_count_failed(delivery->endpoint);
 	spill_write_later(delivery, DELIVERY_FAILED, 0, reason);
 	delivery_end_probe(delivery);
 }
@@ -363,7 +363,7 @@ attempt_build_request(Delivery *delivery, Batch *batch, TimestampTz now)
 	batch_choose(batch, delivery);
 	if (delivery->attempt.question == QUESTION_NONE)
 		return request_build(endpoint, &batch->content, now);
-	question_ask(endpoint, delivery->attempt.question);
+	question_note_asked(endpoint, delivery->attempt.question);
 	return request_build_question(endpoint, delivery->attempt.question, delivery->message, now);
 }
 
@@ -437,7 +437,7 @@ attempt_send_delivery(Delivery *delivery, TimestampTz now)
 		 * fault.
 		 */
 		if (culprit == delivery && edata->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-			prepare_refuse(delivery, error, attempt_context);
+			prepare_set_error(delivery, error, attempt_context);
 	}
 	PG_END_TRY();
 

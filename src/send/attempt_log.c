@@ -101,8 +101,8 @@ static int	attempt_log_entries = 0;	/* to be written */
 static int	attempt_log_prompt_left = 0;	/* of this second's PROMPT_ENTRIES */
 static int64 attempt_log_prompt_since = 0;
 static int64 attempt_log_last_slice = 0;
-static uint64 attempt_log_delivered = 0;
-static uint64 attempt_log_given_up = 0;
+static uint64 attempt_log_total_delivered = 0;
+static uint64 attempt_log_total_failed = 0;
 
 /* The sums over all endpoints, so that a view of them need not add up a thousand histories. */
 static Endpoint attempt_log_all = {.id = LOG_TABLES_ALL};
@@ -302,7 +302,7 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 	if (result->outcome == HTTP_DELIVERED)
 	{
 		endpoint->stats.delivered += attempt_log_messages(request);
-		attempt_log_delivered += attempt_log_messages(request);
+		attempt_log_total_delivered += attempt_log_messages(request);
 		activity_delivery(&endpoint->stats.activity, now - delivery->message->created_at, attempt_log_messages(request));
 		endpoint->stats.last_success_at = now;
 	}
@@ -316,28 +316,28 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 }
 
 void
-attempt_log_health(Endpoint *endpoint)
+attempt_log_mark_health(Endpoint *endpoint)
 {
 	attempt_log_mark(endpoint, true);
 }
 
 void
-attempt_log_failed(Endpoint *endpoint)
+attempt_log_count_failed(Endpoint *endpoint)
 {
 	endpoint->stats.failed++;
-	attempt_log_given_up++;
+	attempt_log_total_failed++;
 	attempt_log_mark(endpoint, true);
 }
 
 void
-attempt_log_expired(Endpoint *endpoint)
+attempt_log_count_expired(Endpoint *endpoint)
 {
 	endpoint->stats.expired++;
 	attempt_log_mark(endpoint, false);
 }
 
 void
-attempt_log_dropped(Endpoint *endpoint)
+attempt_log_count_dropped(Endpoint *endpoint)
 {
 	endpoint->stats.dropped++;
 	attempt_log_mark(endpoint, true);
@@ -378,8 +378,8 @@ attempt_log_due_in(bool idle)
 void
 attempt_log_totals(uint64 *delivered, uint64 *failed)
 {
-	*delivered = attempt_log_delivered;
-	*failed = attempt_log_given_up;
+	*delivered = attempt_log_total_delivered;
+	*failed = attempt_log_total_failed;
 }
 
 /* Part of the text may come from the receiver, and be invalid in any encoding. */

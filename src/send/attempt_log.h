@@ -23,14 +23,14 @@ extern void attempt_log_attempt(const Delivery *delivery, const Request *request
 								const HttpResult *result, TimestampTz now, bool counts);
 
 /* The health of an endpoint has changed without an attempt: it must be written. */
-extern void attempt_log_health(Endpoint *endpoint);
+extern void attempt_log_mark_health(Endpoint *endpoint);
 
 /* Count a delivery that has failed for good; or one that was dropped, and is not sent at all. */
-extern void attempt_log_failed(Endpoint *endpoint);
-extern void attempt_log_dropped(Endpoint *endpoint);
+extern void attempt_log_count_failed(Endpoint *endpoint);
+extern void attempt_log_count_dropped(Endpoint *endpoint);
 
 /* Count a failed delivery whose row has been removed because of its age. */
-extern void attempt_log_expired(Endpoint *endpoint);
+extern void attempt_log_count_expired(Endpoint *endpoint);
 
 /* Numbers of deliveries that succeeded, and that failed for good, since the worker started. */
 extern void attempt_log_totals(uint64 *delivered, uint64 *failed);

@@ -220,7 +220,7 @@ batch_send_again(const Request *request)
 	{
 		Delivery   *delivery = request->deliveries[i];
 
-		spill_keep(delivery);
+		spill_cancel_write(delivery);
 		if (delivery->attempt.follows)
 		{
 			delivery_enter(delivery, PHASE_HELD);

@@ -40,6 +40,9 @@ static List *deactivation_pending = NIL;	/* of Endpoint; also those with a
 /* Does the list contain more than what had to be postponed for want of a lock? */
 static bool deactivation_has_new = false;
 
+static uint64 deactivation_faulty_transform = 0;	/* webhook whose transform
+													 * ended the last worker */
+
 /* A change by others in the meantime takes precedence; if the owner has been dropped, only a new owner does. */
 static SpiStatement deactivation_statement = {
 	"UPDATE webhook.webhook SET active = false, buffering = true, deactivated_at = $2,"
@@ -50,9 +53,9 @@ static SpiStatement deactivation_statement = {
 
 
 void
-deactivation_init(MemoryContext dispatch_context)
+deactivation_init(MemoryContext context)
 {
-	deactivation_context = dispatch_context;
+	deactivation_context = context;
 }
 
 static void
@@ -89,7 +92,7 @@ deactivation_warn_of_refusal(Endpoint *endpoint)
 }
 
 void
-deactivation_order(Endpoint *endpoint, const char *reason, TimestampTz as_of)
+deactivation_plan(Endpoint *endpoint, const char *reason, TimestampTz as_of)
 {
 	/*
 	 * Requests that were in flight then may fail, too; the first reason
@@ -104,12 +107,41 @@ deactivation_order(Endpoint *endpoint, const char *reason, TimestampTz as_of)
 	deactivation_list(endpoint);
 }
 
-void
-deactivation_of_transform(int64 webhook_id)
+/* Is a deactivation or a warning pending for this webhook? */
+static bool
+deactivation_pending_for(int64 webhook_id)
 {
-	Endpoint   *endpoint = endpoint_get(webhook_id);
+	ListCell   *lc;
 
-	deactivation_order(endpoint, "transform", endpoint->config.updated_at);
+	foreach(lc, deactivation_pending)
+	{
+		if (((Endpoint *) lfirst(lc))->id == webhook_id)
+			return true;
+	}
+	return false;
+}
+
+void
+deactivation_load_faulty_transform(DatabaseSlot *slot)
+{
+	deactivation_faulty_transform = pg_atomic_read_u64(&slot->faulty_transform);
+	if (deactivation_faulty_transform != 0)
+	{
+		Endpoint   *endpoint = endpoint_get((int64) deactivation_faulty_transform);
+
+		deactivation_plan(endpoint, "transform", endpoint->config.updated_at);
+	}
+}
+
+void
+deactivation_clear_faulty_transform(DatabaseSlot *slot)
+{
+	uint64		webhook_id = deactivation_faulty_transform;
+
+	if (webhook_id == 0 || deactivation_pending_for((int64) webhook_id))
+		return;
+	deactivation_faulty_transform = 0;
+	(void) pg_atomic_compare_exchange_u64(&slot->faulty_transform, &webhook_id, 0);
 }
 
 void
@@ -130,23 +162,10 @@ deactivation_find_orphans(void)
 	{
 		Endpoint   *endpoint = endpoint_get(ids[i]);
 
-		deactivation_order(endpoint, "owner", DT_NOBEGIN);
+		deactivation_plan(endpoint, "owner", DT_NOBEGIN);
 		spill_put_aside(endpoint);
 	}
 	pfree(ids);
-}
-
-bool
-deactivation_pending_for(int64 webhook_id)
-{
-	ListCell   *lc;
-
-	foreach(lc, deactivation_pending)
-	{
-		if (((Endpoint *) lfirst(lc))->id == webhook_id)
-			return true;
-	}
-	return false;
 }
 
 void

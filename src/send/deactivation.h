@@ -9,6 +9,7 @@
 #define WEBHOOK_DEACTIVATION_H
 
 #include "send/endpoint.h"
+#include "server/shmem.h"
 
 extern void deactivation_init(MemoryContext context);
 
@@ -24,16 +25,16 @@ extern void deactivation_report_token(Endpoint *endpoint, const char *problem);
  * as_of: updated_at of the configuration that has failed; a newer one is left
  * alone.
  */
-extern void deactivation_order(Endpoint *endpoint, const char *reason, TimestampTz as_of);
+extern void deactivation_plan(Endpoint *endpoint, const char *reason, TimestampTz as_of);
 
 /* Deactivate the webhook whose transform ended the last worker.  In a transaction with SPI connected. */
-extern void deactivation_of_transform(int64 webhook_id);
+extern void deactivation_load_faulty_transform(DatabaseSlot *slot);
+
+/* Must be called after each commit: once that webhook has been deactivated, this forgets it. */
+extern void deactivation_clear_faulty_transform(DatabaseSlot *slot);
 
 /* Have the webhooks deactivated whose owner does not exist any more.  In a transaction with SPI connected. */
 extern void deactivation_find_orphans(void);
-
-/* Is a deactivation or a warning pending for this webhook? */
-extern bool deactivation_pending_for(int64 webhook_id);
 
 /* The clock has been set back: correct the times that are remembered. */
 extern void deactivation_clock_set_back(void);

@@ -81,9 +81,9 @@ enum
 
 
 void
-dead_letter_init(MemoryContext dispatch_context)
+dead_letter_init(MemoryContext context)
 {
-	dead_letter_context = dispatch_context;
+	dead_letter_context = context;
 }
 
 static DeadLetters *

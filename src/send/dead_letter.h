@@ -11,7 +11,7 @@
 #include "send/delivery.h"
 
 /* Must be called once, before the others. */
-extern void dead_letter_init(MemoryContext dispatch_context);
+extern void dead_letter_init(MemoryContext context);
 
 /* Note that a delivery has failed for good, after an attempt with this result, whose body is copied. */
 extern void dead_letter_note(const Delivery *delivery, const HttpResult *result, TimestampTz now);

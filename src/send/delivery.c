@@ -245,7 +245,7 @@ delivery_recheck(Delivery *delivery)
 	if (unknown && delivery->phase == PHASE_SENDING)
 		return;
 	if (unknown)
-		prepare_refuse(delivery, problem, delivery_context);
+		prepare_set_error(delivery, problem, delivery_context);
 	else
 		delivery->withheld = MemoryContextStrdup(delivery_context, problem);
 }

@@ -47,7 +47,7 @@ dispatch_to_inactive(Message *message, Endpoint *endpoint)
 		spill_write_later(delivery_create(message, endpoint, delivery_order_key(endpoint, message)),
 						  DELIVERY_WAITING, 0, NULL);
 	else
-		attempt_log_dropped(endpoint);
+		attempt_log_count_dropped(endpoint);
 }
 
 /* Create the delivery of a message to one webhook, unless it must not be sent. */
@@ -63,11 +63,11 @@ dispatch_to(Message *message, Endpoint *endpoint)
 		queue_add(delivery_create(message, endpoint, 0));
 		return;
 	}
-	if (spill_known(endpoint->id, message->id))
+	if (spill_is_stored(endpoint->id, message->id))
 		return;
 	if (endpoint_discards(endpoint, message->xid))
 	{
-		attempt_log_dropped(endpoint);
+		attempt_log_count_dropped(endpoint);
 		return;
 	}
 	if (!endpoint->config.active)
@@ -167,9 +167,9 @@ dispatch_check_slow(TimestampTz now)
 	while ((delivery = dispatch_find_held_up(now)) != NULL)
 	{
 		if (delivery->phase != PHASE_SENDING && scheduler_waits_for_batch(delivery->endpoint, now))
-			spill_waiting(delivery->endpoint, TimestampTzPlusMilliseconds(now, -HELD_UP_MS));
+			spill_store_waiting(delivery->endpoint, TimestampTzPlusMilliseconds(now, -HELD_UP_MS));
 		else
-			spill_endpoint(delivery->endpoint);
+			spill_to_backlog(delivery->endpoint);
 	}
 }
 

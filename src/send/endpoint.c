@@ -433,7 +433,7 @@ endpoint_load_row(Endpoint *endpoint)
 	endpoint->config.owner = DatumGetObjectId(spi_statement_value(0, Anum_config_owner, &isnull));
 	endpoint->config.url = endpoint_column_text(Anum_config_url);
 	endpoint->config.method = endpoint_column_text(Anum_config_method);
-	endpoint->config.format = format_format(endpoint_column_text(Anum_config_format));
+	endpoint->config.format = format_find(endpoint_column_text(Anum_config_format));
 	endpoint->config.ordering = endpoint_parse_ordering(endpoint_column_text(Anum_config_ordering));
 	endpoint_load_signature(endpoint);
 	d = spi_statement_value(0, Anum_config_timeout_ms, &isnull);

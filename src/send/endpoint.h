@@ -134,7 +134,7 @@ typedef struct EndpointQueue
 	int			in_flight;		/* their requests */
 	int			slow;			/* of those, in flight for long */
 	SchedulerList list;
-	dlist_node	turn;			/* in that list */
+	dlist_node	list_node;		/* in that list */
 	TimestampTz next_send_at;	/* with a rate limit */
 } EndpointQueue;
 

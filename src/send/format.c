@@ -323,7 +323,7 @@ static const PayloadFormat format_table[] = {
 };
 
 const PayloadFormat *
-format_format(const char *name)
+format_find(const char *name)
 {
 	for (int i = 0; i < lengthof(format_table); i++)
 		if (strcmp(format_table[i].name, name) == 0)
@@ -332,9 +332,9 @@ format_format(const char *name)
 }
 
 bool
-format_format_known(const char *name)
+format_exists(const char *name)
 {
-	return format_format(name) != NULL;
+	return format_find(name) != NULL;
 }
 
 const char *

@@ -21,8 +21,8 @@ typedef struct PayloadFormat PayloadFormat;
 extern void format_init(void);
 
 /* The format with this name, NULL if there is none. */
-extern const PayloadFormat *format_format(const char *name);
-extern bool format_format_known(const char *name);
+extern const PayloadFormat *format_find(const char *name);
+extern bool format_exists(const char *name);
 
 /* A constant; NULL for batches of a format that has none. */
 extern const char *format_content_type(const PayloadFormat *format, bool batch);

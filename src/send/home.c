@@ -35,8 +35,6 @@ static bool home_matched = false;	/* library and extension were of the same
 static uint64 home_generation = 0;	/* of webhook.cursor as we know it */
 static uint64 home_configuration = 0;	/* generation of the configuration
 										 * when the version was compared */
-static uint64 home_faulty_transform = 0;	/* webhook whose transform ended
-											 * the worker before this one */
 
 
 HomeState
@@ -66,21 +64,8 @@ static void
 home_start(DatabaseSlot *slot)
 {
 	spill_recover();
-	home_faulty_transform = pg_atomic_read_u64(&slot->faulty_transform);
-	if (home_faulty_transform != 0)
-		deactivation_of_transform((int64) home_faulty_transform);
+	deactivation_load_faulty_transform(slot);
 	home_current = HOME_OURS;
-}
-
-void
-home_committed(DatabaseSlot *slot)
-{
-	uint64		webhook_id = home_faulty_transform;
-
-	if (webhook_id == 0 || deactivation_pending_for((int64) webhook_id))
-		return;
-	home_faulty_transform = 0;
-	(void) pg_atomic_compare_exchange_u64(&slot->faulty_transform, &webhook_id, 0);
 }
 
 /* Called at the start, and after others have written to webhook.cursor: pg_restore, adopt() or CREATE EXTENSION. */

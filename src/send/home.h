@@ -31,12 +31,6 @@ extern bool home_check_due(void);
  */
 extern void home_check(DatabaseSlot *slot);
 
-/*
- * Must be called after that transaction has committed: if it has deactivated the
- * webhook whose transform ended the last worker, forget that.
- */
-extern void home_committed(DatabaseSlot *slot);
-
 /* Is the position still the one that we know?  Requires a transaction with a lock on webhook.cursor. */
 extern bool home_is_current(void);
 

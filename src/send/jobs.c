@@ -288,7 +288,7 @@ jobs_save(TimestampTz now)
 static void
 jobs_check_access(TimestampTz now)
 {
-	if (withheld_changed())
+	if (withheld_take_access_change())
 		delivery_check_access();
 }
 
@@ -414,12 +414,12 @@ jobs_tidy(TimestampTz now)
 	if (history_trim(now))
 		notify_history();
 	if (due || partitions_unfinished())
-		partitions_turn(jobs_slot);
+		partitions_recycle(jobs_slot);
 	if (!due)
 		return;
 	endpoint_trim();
-	log_tables_turn();
-	activity_tables_turn(now);
+	log_tables_recycle();
+	activity_tables_recycle(now);
 	jobs_last_tidy = now;
 }
 
@@ -528,7 +528,7 @@ jobs_run_transaction(TimestampTz now)
 		jobs_record(now, unsaved);
 	}
 	jobs_commit_transaction(lasting);
-	home_committed(jobs_slot);
+	deactivation_clear_faulty_transform(jobs_slot);
 	if (unsaved)
 		shmem_note_progress(jobs_slot);
 	partitions_publish(jobs_slot);

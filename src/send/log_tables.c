@@ -209,7 +209,7 @@ log_tables_empty_other(TablePair *pair)
 }
 
 static void
-log_tables_turn_pair(TablePair *pair)
+log_tables_recycle_pair(TablePair *pair)
 {
 	uint64		other_size = log_tables_size(pair->names[!pair->current]);
 	uint64		limit = log_tables_limit(pair);
@@ -234,10 +234,10 @@ log_tables_excess(const TablePair *pair)
 }
 
 void
-log_tables_turn(void)
+log_tables_recycle(void)
 {
-	log_tables_turn_pair(&log_tables_log);
-	log_tables_turn_pair(&log_tables_health);
+	log_tables_recycle_pair(&log_tables_log);
+	log_tables_recycle_pair(&log_tables_health);
 	log_tables_times_slower = Max(1, Max(log_tables_excess(&log_tables_log), log_tables_excess(&log_tables_health)));
 }
 

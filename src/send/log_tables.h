@@ -98,7 +98,7 @@ extern bool log_tables_add_health(Datum *values, const char *nulls);
  * If a table is full, change to the other one of its pair, after removing what is
  * outdated there.  Does not wait for its readers: meanwhile the full one grows.
  */
-extern void log_tables_turn(void);
+extern void log_tables_recycle(void);
 
 /* The factor by which the tables should be written less often, since one could not be truncated; usually 1. */
 extern int	log_tables_slowdown(void);

@@ -352,7 +352,7 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 		edata = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		prepare_refuse(delivery, edata->message, context);
+		prepare_set_error(delivery, edata->message, context);
 	}
 	PG_END_TRY();
 	CurrentResourceOwner = owner;
@@ -371,7 +371,7 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 }
 
 void
-prepare_refuse(Delivery *delivery, const char *error, MemoryContext context)
+prepare_set_error(Delivery *delivery, const char *error, MemoryContext context)
 {
 	prepare_forget(delivery);
 	delivery->prepared.error = MemoryContextStrdup(context, error);

@@ -25,7 +25,7 @@ extern bool prepare_needed(const Endpoint *endpoint, const Message *message);
 extern void prepare_delivery(Delivery *delivery, MemoryContext context);
 
 /* Set delivery->prepared for one that cannot be sent now, for this reason, and must be retried. */
-extern void prepare_refuse(Delivery *delivery, const char *error, MemoryContext context);
+extern void prepare_set_error(Delivery *delivery, const char *error, MemoryContext context);
 
 /*
  * The message as it is sent: its own, or *copy, which refers to it and to

@@ -59,7 +59,7 @@ probe_shift(Endpoint *endpoint)
 		return;
 	endpoint->state.health.next_probe_at -= probe_set_back;
 	if (probe_set_back > USECS_PER_SEC)
-		attempt_log_health(endpoint);
+		attempt_log_mark_health(endpoint);
 }
 
 void

@@ -28,7 +28,7 @@ question_next(const Endpoint *endpoint)
 }
 
 void
-question_ask(Endpoint *endpoint, Question question)
+question_note_asked(Endpoint *endpoint, Question question)
 {
 	unsigned char nonce[CHALLENGE_NONCE_BYTES];
 
@@ -64,7 +64,7 @@ question_challenge_answered(Endpoint *endpoint, const HttpResult *result)
 }
 
 void
-question_answered(Endpoint *endpoint, Question question, HttpResult *result)
+question_take_answer(Endpoint *endpoint, Question question, HttpResult *result)
 {
 	bool		handshake = question == QUESTION_HANDSHAKE;
 	bool		agreed;

@@ -22,13 +22,13 @@ typedef enum Question
 extern Question question_next(const Endpoint *endpoint);
 
 /* Note that a handshake or challenge is about to be sent.  The challenge gets a new nonce. */
-extern void question_ask(Endpoint *endpoint, Question question);
+extern void question_note_asked(Endpoint *endpoint, Question question);
 
 /*
  * Take the result of that request.  Sets its outcome, HTTP_AGREED if the endpoint
  * agrees, and its error, which is valid until the next question.
  */
-extern void question_answered(Endpoint *endpoint, Question question, HttpResult *result);
+extern void question_take_answer(Endpoint *endpoint, Question question, HttpResult *result);
 
 /* When the endpoint last agreed to what it was asked; 0 if it has not, or is asked nothing. */
 extern TimestampTz question_agreed_at(const Endpoint *endpoint);

@@ -365,7 +365,7 @@ recall_load_probe(Endpoint *endpoint)
 	{
 		/* Nothing is left to test it with: assume that it works. */
 		memset(&endpoint->state.health, 0, sizeof(endpoint->state.health));
-		attempt_log_health(endpoint);
+		attempt_log_mark_health(endpoint);
 	}
 	else
 		endpoint->state.health.next_probe_at = clock_now() + USECS_PER_SEC;

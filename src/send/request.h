@@ -57,7 +57,7 @@ extern void request_release(Request *request);
 /* Set the deliveries that the request is sent for; the first one is its owner. */
 extern void request_set_deliveries(Request *request, struct Delivery *const *deliveries, int n);
 
-/* In the same way, build a handshake or challenge, after question_ask(), that precedes this message. */
+/* In the same way, build a handshake or challenge, after question_note_asked(), that precedes this message. */
 extern Request *request_build_question(const Endpoint *endpoint, Question question, const Message *message,
 									   TimestampTz now);
 

@@ -70,7 +70,7 @@ scheduler_list_endpoint(Endpoint *endpoint, SchedulerList queue)
 	};
 
 	endpoint->queue.list = queue;
-	dlist_push_tail(heads[queue], &endpoint->queue.turn);
+	dlist_push_tail(heads[queue], &endpoint->queue.list_node);
 }
 
 void
@@ -85,7 +85,7 @@ void
 scheduler_leave(Endpoint *endpoint)
 {
 	if (endpoint->queue.list != LIST_NONE)
-		dlist_delete(&endpoint->queue.turn);
+		dlist_delete(&endpoint->queue.list_node);
 	endpoint->queue.list = LIST_NONE;
 }
 
@@ -194,7 +194,7 @@ scheduler_wake_held(int room, bool first)
 
 	dlist_foreach_modify(iter, &scheduler_held)
 	{
-		Endpoint   *endpoint = dlist_container(Endpoint, queue.turn, iter.cur);
+		Endpoint   *endpoint = dlist_container(Endpoint, queue.list_node, iter.cur);
 
 		if (room <= 0)
 			break;
@@ -214,7 +214,7 @@ scheduler_wake(TimestampTz now)
 
 	dlist_foreach_modify(iter, &scheduler_later)
 	{
-		Endpoint   *endpoint = dlist_container(Endpoint, queue.turn, iter.cur);
+		Endpoint   *endpoint = dlist_container(Endpoint, queue.list_node, iter.cur);
 
 		if (scheduler_send_at(endpoint) <= now)
 		{
@@ -224,7 +224,7 @@ scheduler_wake(TimestampTz now)
 	}
 	dlist_foreach_modify(iter, &scheduler_waiting)
 	{
-		Endpoint   *endpoint = dlist_container(Endpoint, queue.turn, iter.cur);
+		Endpoint   *endpoint = dlist_container(Endpoint, queue.list_node, iter.cur);
 
 		if (!scheduler_waits_for_proxy(endpoint))
 		{
@@ -241,7 +241,7 @@ scheduler_next(TimestampTz now)
 {
 	while (scheduler_requests < webhook_max_connections && !dlist_is_empty(&scheduler_turns))
 	{
-		Endpoint   *endpoint = dlist_head_element(Endpoint, queue.turn, &scheduler_turns);
+		Endpoint   *endpoint = dlist_head_element(Endpoint, queue.list_node, &scheduler_turns);
 		SchedulerList queue = scheduler_must_wait(endpoint, now);
 
 		scheduler_leave(endpoint);
@@ -370,6 +370,6 @@ scheduler_next_event(void)
 		next = TimestampTzPlusMilliseconds(
 										   dlist_head_element(Delivery, phase_node, &scheduler_quick)->attempt.sent_at, SLOW_AFTER_MS + 1);
 	dlist_foreach(iter, &scheduler_later)
-		next = Min(next, scheduler_send_at(dlist_container(Endpoint, queue.turn, iter.cur)));
+		next = Min(next, scheduler_send_at(dlist_container(Endpoint, queue.list_node, iter.cur)));
 	return next;
 }

@@ -45,11 +45,11 @@ static bool spill_has_new = false;
 
 
 void
-spill_init(MemoryContext dispatch_context)
+spill_init(MemoryContext context)
 {
-	spill_context = dispatch_context;
-	recall_init(dispatch_context);
-	blocker_init(dispatch_context);
+	spill_context = context;
+	recall_init(context);
+	blocker_init(context);
 }
 
 static List *
@@ -111,7 +111,7 @@ spill_write_later(Delivery *delivery, DeliveryState state, TimestampTz next_atte
 }
 
 void
-spill_keep(Delivery *delivery)
+spill_cancel_write(Delivery *delivery)
 {
 	if (delivery->row.write_pending)
 		dlist_delete(&delivery->write_node);
@@ -121,7 +121,7 @@ spill_keep(Delivery *delivery)
 void
 spill_finish(Delivery *delivery)
 {
-	spill_keep(delivery);
+	spill_cancel_write(delivery);
 	if (delivery->row.exists)
 	{
 		DeliveryId *tag = MemoryContextAlloc(spill_context, sizeof(DeliveryId));
@@ -140,7 +140,7 @@ spill_finish(Delivery *delivery)
 void
 spill_drop(Delivery *delivery)
 {
-	attempt_log_dropped(delivery->endpoint);
+	attempt_log_count_dropped(delivery->endpoint);
 	spill_finish(delivery);
 }
 
@@ -218,7 +218,7 @@ spill_put_key_aside(OrderKey *key)
 }
 
 void
-spill_endpoint(Endpoint *endpoint)
+spill_to_backlog(Endpoint *endpoint)
 {
 	dlist_mutable_iter iter;
 	int64		first;
@@ -238,7 +238,7 @@ spill_endpoint(Endpoint *endpoint)
 }
 
 void
-spill_waiting(Endpoint *endpoint, TimestampTz before)
+spill_store_waiting(Endpoint *endpoint, TimestampTz before)
 {
 	dlist_iter	iter;
 
@@ -264,7 +264,7 @@ spill_overtaken(Endpoint *endpoint)
 		if (!delivery->row.exists && delivery->message->id <= delivery_last_finished())
 		{
 			/* This changes the list. */
-			spill_endpoint(endpoint);
+			spill_to_backlog(endpoint);
 			break;
 		}
 	}
@@ -321,7 +321,7 @@ spill_settle_state(Delivery *delivery)
 	}
 	if (!delivery->row.exists && endpoint_discards(endpoint, delivery->message->xid))
 	{
-		attempt_log_dropped(endpoint);
+		attempt_log_count_dropped(endpoint);
 		return false;
 	}
 	if (endpoint->config.active)
@@ -332,7 +332,7 @@ spill_settle_state(Delivery *delivery)
 		return true;
 	}
 	if (!delivery->row.exists)
-		attempt_log_dropped(endpoint);
+		attempt_log_count_dropped(endpoint);
 	return false;
 }
 
@@ -395,7 +395,7 @@ spill_write_row(Delivery *delivery)
 		spill_block_key(delivery);
 		return false;
 	}
-	spill_keep(delivery);
+	spill_cancel_write(delivery);
 	needed = spill_settle_state(delivery);
 	if (needed)
 	{
@@ -486,7 +486,7 @@ spill_drop_rows(void *item)
 		int64		dropped = delivery_table_drop(endpoint->id);
 
 		while (dropped-- > 0)
-			attempt_log_dropped(endpoint);
+			attempt_log_count_dropped(endpoint);
 	}
 	return true;
 }
@@ -577,7 +577,7 @@ spill_retry_forbidden(TimestampTz now)
 }
 
 bool
-spill_known(int64 webhook_id, int64 id)
+spill_is_stored(int64 webhook_id, int64 id)
 {
 	static int64 known_up_to = -1;
 

@@ -25,7 +25,7 @@ extern void spill_write_later(Delivery *delivery, DeliveryState state,
 							  TimestampTz next_attempt_at, const char *error);
 
 /* Cancel that, because the delivery will be queued again or is finished. */
-extern void spill_keep(Delivery *delivery);
+extern void spill_cancel_write(Delivery *delivery);
 
 /* The delivery is finished: release its key, free it, and have its row deleted, if any. */
 extern void spill_finish(Delivery *delivery);
@@ -46,10 +46,10 @@ extern void spill_put_key_aside(OrderKey *key);
  * Have all deliveries of an endpoint stored, so that the cursor can move on.  Requests
  * in flight go on; the rest leaves memory and is read back as a backlog.
  */
-extern void spill_endpoint(Endpoint *endpoint);
+extern void spill_to_backlog(Endpoint *endpoint);
 
 /* The same for deliveries read up to that time that wait for a batch.  They remain in memory until they are sent. */
-extern void spill_waiting(Endpoint *endpoint, TimestampTz before);
+extern void spill_store_waiting(Endpoint *endpoint, TimestampTz before);
 
 /* For shutdown: have deliveries stored that later ones have overtaken, so that the cursor can pass them. */
 extern void spill_all_overtaken(void);
@@ -80,7 +80,7 @@ extern void spill_retry_forbidden(TimestampTz now);
  * Is this delivery in the table already?  After a crash, messages are read
  * again whose rows contain the attempts made.
  */
-extern bool spill_known(int64 webhook_id, int64 id);
+extern bool spill_is_stored(int64 webhook_id, int64 id);
 
 /*
  * Begin to lock webhooks in this transaction (webhook_lock_begin()), and write all that

@@ -70,7 +70,7 @@ trim_failed(TimestampTz now)
 		if (!webhook_lock_try(rows[i].webhook_id))
 			trim_skipped = true;
 		else if (delivery_table_delete_failed(rows[i].webhook_id, rows[i].id))
-			attempt_log_expired(endpoint_get(rows[i].webhook_id));
+			attempt_log_count_expired(endpoint_get(rows[i].webhook_id));
 	}
 	pfree(rows);
 

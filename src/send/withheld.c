@@ -373,7 +373,7 @@ withheld_remove_hidden(Oid role, Message *message)
 }
 
 bool
-withheld_changed(void)
+withheld_take_access_change(void)
 {
 	uint64		before = withheld_checked;
 

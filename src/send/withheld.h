@@ -36,7 +36,7 @@ extern const char *withheld_reason(Oid role, const Message *message, bool *unkno
 extern void withheld_remove_hidden(Oid role, Message *message);
 
 /* Has a change of privileges or settings invalidated such results since the last call? */
-extern bool withheld_changed(void);
+extern bool withheld_take_access_change(void);
 
 /*
  * When webhook.withheld must be updated, DT_NOEND if never; and update it, and report

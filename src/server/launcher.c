@@ -9,7 +9,7 @@
  * exited.  Other changes of pg_database are found by polling.
  *
  * Each turn it advances all slots in shared memory (shmem.c shows their states), and
- * then starts workers (turn.c), both under the lock.  pg_database is read without it.  A
+ * then starts workers (rotation.c), both under the lock.  pg_database is read without it.  A
  * new launcher goes on from the slots; only the list of databases (database_list.c)
  * is local, and read again.
  *
@@ -37,8 +37,8 @@
 #include "http/http.h"
 #include "server/database_list.h"
 #include "server/launch.h"
+#include "server/rotation.h"
 #include "server/shmem.h"
-#include "server/turn.h"
 #include "server/worker_settings.h"
 #include "webhook.h"
 
@@ -133,7 +133,7 @@ launcher_back_off(int i, int64 now)
 }
 
 static void
-launcher_tend_new_slot(DatabaseSlot *slot)
+launcher_advance_new_slot(DatabaseSlot *slot)
 {
 	if (!OidIsValid(slot->database) || slot->worker_pid != 0)
 		return;
@@ -155,7 +155,7 @@ launcher_tend_new_slot(DatabaseSlot *slot)
  * only at slot->restart_at.
  */
 static int64
-launcher_tend_resting_slot(DatabaseSlot *slot, int64 now)
+launcher_advance_resting_slot(DatabaseSlot *slot, int64 now)
 {
 	TimestampTz clock = clock_now();
 	bool		due = slot->due_at <= clock || pg_atomic_read_u32(&slot->wake_requested) != 0;
@@ -178,7 +178,7 @@ launcher_tend_resting_slot(DatabaseSlot *slot, int64 now)
  * next check.  The lock must be held exclusively.
  */
 static int64
-launcher_tend_slot(int i, int64 now)
+launcher_advance_slot(int i, int64 now)
 {
 	DatabaseSlot *slot = shmem_slot(i);
 
@@ -187,7 +187,7 @@ launcher_tend_slot(int i, int64 now)
 	switch (slot->state)
 	{
 		case DATABASE_NEW:
-			launcher_tend_new_slot(slot);
+			launcher_advance_new_slot(slot);
 			break;
 
 		case DATABASE_ABSENT:
@@ -209,7 +209,7 @@ launcher_tend_slot(int i, int64 now)
 			break;
 
 		case DATABASE_RESTING:
-			return launcher_tend_resting_slot(slot, now);
+			return launcher_advance_resting_slot(slot, now);
 
 		case DATABASE_WAITING:
 			break;
@@ -236,14 +236,14 @@ launcher_tend_slot(int i, int64 now)
 }
 
 static int64
-launcher_tend_slots(int64 now)
+launcher_advance_slots(int64 now)
 {
 	int64		wake_at = now + SCAN_INTERVAL;
 
 	LWLockAcquire(shmem_lock(), LW_EXCLUSIVE);
 	for (int i = 0; i < shmem_slots(); i++)
 	{
-		int64		slot_wake_at = launcher_tend_slot(i, now);
+		int64		slot_wake_at = launcher_advance_slot(i, now);
 
 		wake_at = Min(wake_at, slot_wake_at);
 	}
@@ -393,8 +393,8 @@ webhook_launcher_main(Datum arg)
 			next_scan = now + SCAN_INTERVAL;
 		}
 
-		slots_wake_at = launcher_tend_slots(now);
-		start_wake_at = turn_start_workers(now);
+		slots_wake_at = launcher_advance_slots(now);
+		start_wake_at = rotation_start_workers(now);
 		launcher_warn_out_of_slots();
 		if (launcher_scan_wanted)
 			continue;

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * turn.h
+ * rotation.h
  *		Which database gets a worker next, and which worker makes room for it.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WEBHOOK_TURN_H
-#define WEBHOOK_TURN_H
+#ifndef WEBHOOK_ROTATION_H
+#define WEBHOOK_ROTATION_H
 
 #include "server/launch.h"
 
@@ -15,6 +15,6 @@
  * For the launcher.  Takes the lock.  Returns the time of the next try, by
  * clock_monotonic().
  */
-extern int64 turn_start_workers(int64 now);
+extern int64 rotation_start_workers(int64 now);
 
-#endif							/* WEBHOOK_TURN_H */
+#endif							/* WEBHOOK_ROTATION_H */

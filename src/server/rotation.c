@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * turn.c
+ * rotation.c
  *		Which database gets a worker next, and which worker makes room for it.
  *
  * As long as there are at most webhook.workers databases, each has a worker that
@@ -30,8 +30,8 @@
 
 #include "base/settings.h"
 #include "server/database_list.h"
+#include "server/rotation.h"
 #include "server/shmem.h"
-#include "server/turn.h"
 
 /* Maximum number of workers that are checking whether their database has the extension. */
 #define MAX_PROBES				3
@@ -40,7 +40,7 @@
 #define PROBE_PATIENCE			(5 * USECS_PER_SEC)
 
 /* How long a worker that has something to do may stay while other databases wait. */
-#define TURN					(1 * USECS_PER_SEC)
+#define ROTATION_TURN			(1 * USECS_PER_SEC)
 
 /*
  * How long a worker must have been idle to be asked to leave.  It should not have to
@@ -57,7 +57,7 @@
 
 #define FOREVER					(3600 * USECS_PER_SEC)
 
-/* What the slots say, at one moment. */
+/* Counts taken over all slots. */
 typedef struct Census
 {
 	int			workers;		/* running, or still starting */
@@ -68,26 +68,26 @@ typedef struct Census
 } Census;
 
 /* Maximum number of workers that we could register, until when. */
-static int	turn_limit;
-static int64 turn_limit_until = 0;
+static int	rotation_limit;
+static int64 rotation_limit_until = 0;
 
 
 /* Could a worker be started for this slot? */
 static bool
-turn_can_start(const DatabaseSlot *slot)
+rotation_can_start(const DatabaseSlot *slot)
 {
 	return OidIsValid(slot->database) && slot->worker_pid == 0 && database_list_contains(slot->database);
 }
 
 /* Does the database wait for a worker? */
 static bool
-turn_is_ready(const DatabaseSlot *slot)
+rotation_is_ready(const DatabaseSlot *slot)
 {
-	return (slot->state == DATABASE_NEW || slot->state == DATABASE_WAITING) && turn_can_start(slot);
+	return (slot->state == DATABASE_NEW || slot->state == DATABASE_WAITING) && rotation_can_start(slot);
 }
 
 static void
-turn_count_worker(int i, Census *census, int64 now)
+rotation_count_worker(int i, Census *census, int64 now)
 {
 	DatabaseSlot *slot = shmem_slot(i);
 
@@ -109,7 +109,7 @@ turn_count_worker(int i, Census *census, int64 now)
 }
 
 static Census
-turn_take_census(int64 now)
+rotation_take_census(int64 now)
 {
 	Census		census = {0};
 
@@ -118,8 +118,8 @@ turn_take_census(int64 now)
 	for (int i = 0; i < shmem_slots(); i++)
 	{
 		if (shmem_slot(i)->worker_pid != 0 || launch_unfinished(i))
-			turn_count_worker(i, &census, now);
-		if (turn_is_ready(shmem_slot(i)))
+			rotation_count_worker(i, &census, now);
+		if (rotation_is_ready(shmem_slot(i)))
 			census.ready++;
 	}
 	return census;
@@ -127,12 +127,12 @@ turn_take_census(int64 now)
 
 /* The number of workers for which there is room. */
 static int
-turn_room(const Census *census, int64 now)
+rotation_room(const Census *census, int64 now)
 {
 	int			most = 2 * webhook_workers;
 
-	if (now < turn_limit_until)
-		most = Min(most, turn_limit);
+	if (now < rotation_limit_until)
+		most = Min(most, rotation_limit);
 	return Min(webhook_workers - (census->workers - census->overdue), most - census->workers);
 }
 
@@ -141,7 +141,7 @@ turn_room(const Census *census, int64 now)
  * without anything to do get one.
  */
 static DatabaseSlot *
-turn_next(const Census *census)
+rotation_next(const Census *census)
 {
 	DatabaseSlot *next = NULL;
 
@@ -149,7 +149,7 @@ turn_next(const Census *census)
 	{
 		DatabaseSlot *slot = shmem_slot(i);
 
-		if (census->ready > 0 ? !turn_is_ready(slot) : slot->state != DATABASE_RESTING || !turn_can_start(slot))
+		if (census->ready > 0 ? !rotation_is_ready(slot) : slot->state != DATABASE_RESTING || !rotation_can_start(slot))
 			continue;
 		if (next == NULL || slot->since < next->since)
 			next = slot;
@@ -159,7 +159,7 @@ turn_next(const Census *census)
 
 /* The worker that is asked to leave next, NULL if none can yet. */
 static DatabaseSlot *
-turn_next_to_leave(int64 now)
+rotation_next_to_leave(int64 now)
 {
 	DatabaseSlot *idle = NULL;
 	DatabaseSlot *busy = NULL;
@@ -177,14 +177,14 @@ turn_next_to_leave(int64 now)
 			idle = slot;
 			idle_since = since;
 		}
-		if (slot->since <= now - TURN && (busy == NULL || slot->since < busy->since))
+		if (slot->since <= now - ROTATION_TURN && (busy == NULL || slot->since < busy->since))
 			busy = slot;
 	}
 	return idle != NULL ? idle : busy;
 }
 
 static void
-turn_ask_to_leave(DatabaseSlot *slot, bool leave, int64 now)
+rotation_ask_to_leave(DatabaseSlot *slot, bool leave, int64 now)
 {
 	slot->leave_since = now;
 	pg_atomic_write_u32(&slot->leave_requested, leave ? 1 : 0);
@@ -194,30 +194,30 @@ turn_ask_to_leave(DatabaseSlot *slot, bool leave, int64 now)
 
 /* Ask workers to leave for those that can be started soon. */
 static void
-turn_make_room(const Census *census, int room, int64 now)
+rotation_make_room(const Census *census, int room, int64 now)
 {
 	int			needed = Min(census->ready, MAX_PROBES) - Max(room, 0) - census->leaving;
 	DatabaseSlot *slot;
 
-	while (needed-- > 0 && (slot = turn_next_to_leave(now)) != NULL)
-		turn_ask_to_leave(slot, true, now);
+	while (needed-- > 0 && (slot = rotation_next_to_leave(now)) != NULL)
+		rotation_ask_to_leave(slot, true, now);
 }
 
 /* No database waits any more: workers that were asked to leave can stay. */
 static void
-turn_let_stay(int64 now)
+rotation_let_stay(int64 now)
 {
 	for (int i = 0; i < shmem_slots(); i++)
 	{
 		DatabaseSlot *slot = shmem_slot(i);
 
 		if (slot->state == DATABASE_SERVED && slot->worker_pid != 0 && shmem_leave_requested(slot))
-			turn_ask_to_leave(slot, false, now);
+			rotation_ask_to_leave(slot, false, now);
 	}
 }
 
 static void
-turn_warn_out_of_workers(void)
+rotation_warn_out_of_workers(void)
 {
 	static bool warned = false;
 
@@ -226,7 +226,7 @@ turn_warn_out_of_workers(void)
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("could not register a background worker for webhook"),
 				 errdetail("Databases are served in turn until a background worker slot is free."),
-				 errhint("You might need to increase \"max_worker_processes\".")));
+				 errhint("You might need to increase \"%s\".", "max_worker_processes")));
 	warned = true;
 }
 
@@ -235,7 +235,7 @@ turn_warn_out_of_workers(void)
  * place.  The lock must be held exclusively.
  */
 static bool
-turn_start(DatabaseSlot *slot, const Census *census, int64 now)
+rotation_start(DatabaseSlot *slot, const Census *census, int64 now)
 {
 	DatabaseState state = slot->state;
 	int64		since = slot->since;
@@ -259,13 +259,13 @@ turn_start(DatabaseSlot *slot, const Census *census, int64 now)
 	slot->state = state;
 	slot->since = since;
 	slot->recheck = recheck;
-	turn_limit = census->workers;
-	turn_limit_until = now + REGISTER_RETRY;
+	rotation_limit = census->workers;
+	rotation_limit_until = now + REGISTER_RETRY;
 	return false;
 }
 
 int64
-turn_start_workers(int64 now)
+rotation_start_workers(int64 now)
 {
 	Census		census;
 	DatabaseSlot *slot;
@@ -276,23 +276,23 @@ turn_start_workers(int64 now)
 	database_list_assign_slots();
 	do
 	{
-		census = turn_take_census(now);
-		room = turn_room(&census, now);
-		slot = room > 0 && census.probes < MAX_PROBES ? turn_next(&census) : NULL;
+		census = rotation_take_census(now);
+		room = rotation_room(&census, now);
+		slot = room > 0 && census.probes < MAX_PROBES ? rotation_next(&census) : NULL;
 		if (slot != NULL)
-			registered = turn_start(slot, &census, now);
+			registered = rotation_start(slot, &census, now);
 	} while (slot != NULL && registered);
 
 	if (census.ready > 0)
-		turn_make_room(&census, turn_room(&census, now), now);
+		rotation_make_room(&census, rotation_room(&census, now), now);
 	else if (census.workers <= webhook_workers)
-		turn_let_stay(now);
+		rotation_let_stay(now);
 	LWLockRelease(shmem_lock());
 
 	if (!registered)
-		turn_warn_out_of_workers();
+		rotation_warn_out_of_workers();
 
 	if (census.ready > 0)
 		return now + (census.workers > 0 ? IDLE_MIN : REGISTER_RETRY);
-	return now + (now < turn_limit_until ? REGISTER_RETRY : FOREVER);
+	return now + (now < rotation_limit_until ? REGISTER_RETRY : FOREVER);
 }
