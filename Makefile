@@ -5,9 +5,9 @@
 #   make quickstart             a demonstration in a throw-away server; make quickstart-stop removes it
 #   make help                   says what else there is
 #
-# It can be run from another directory with make -f /path/to/Makefile; nothing is then written to the sources.
+# Supports builds outside the source tree: make -f /path/to/Makefile.
 
-# Only in the directory of the sources may there be blanks in its path, which make takes for the end of a name.
+# make splits names at blanks, so a path with blanks works only from within the source directory.
 src_top := $(if $(filter Makefile,$(firstword $(MAKEFILE_LIST))),.,$(patsubst %/,%,$(dir $(abspath $(firstword $(MAKEFILE_LIST))))))
 ifeq ($(wildcard $(src_top)/webhook.control),)
 $(error There must be no blanks in the path to the Makefile; change to its directory first)
@@ -16,7 +16,7 @@ endif
 EXTENSION = webhook
 MODULE_big = webhook
 
-# The version stands in webhook.control alone.  (VERSION itself is PostgreSQL's.)
+# The version is defined in webhook.control only.  (VERSION is used by PGXS.)
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(src_top)/webhook.control)
 
 sources := $(sort $(wildcard $(src_top)/src/*.c $(src_top)/src/*/*.c))
@@ -28,8 +28,8 @@ install_script = webhook--$(EXTVERSION).sql
 upgrade_scripts := $(notdir $(wildcard $(src_top)/sql/upgrade/webhook--*--*.sql))
 DATA_built = $(install_script) $(upgrade_scripts)
 
-# Tests.  The server they meet has the library preloaded and sends nothing (webhook.dispatch = off); the extension
-# is in the database before the first of them.  sql/ is one directory with expected/, as pg_regress wants it.
+# Tests.  They run in a server with the library preloaded and webhook.dispatch = off; the extension is created
+# before the first of them.  pg_regress requires that sql/ and expected/ are in the same directory.
 REGRESS := $(sort $(basename $(notdir $(wildcard $(src_top)/sql/*.sql))))
 REGRESS_OPTS = --load-extension=webhook
 export WEBHOOK_HELPERS := $(abspath $(src_top))/sql/helpers.psql
@@ -42,9 +42,8 @@ PG_CPPFLAGS = -DWEBHOOK_VERSION=\"$(EXTVERSION)\" -I$(src_top)/src \
 	$(shell pkg-config --cflags libcurl libcrypto 2>/dev/null || curl-config --cflags)
 SHLIB_LINK = $(shell pkg-config --libs libcurl libcrypto 2>/dev/null || echo "$$(curl-config --libs) -lcrypto") $(export_flags)
 
-# What -Wextra says about PostgreSQL's own headers and its conventions is not for us to change: callbacks have
-# parameters they do not need, Size meets int, and tables of settings end in a short entry.  Declarations may
-# stand where they are needed.
+# Disable the -Wextra warnings that PostgreSQL's headers and conventions cause: unused callback parameters,
+# comparisons of Size and int, short final entries of tables.  Declarations after statements are allowed.
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	-Wno-declaration-after-statement
 
@@ -53,13 +52,13 @@ ifneq ($(filter Linux FreeBSD,$(shell uname -s)),)
 export_flags = -Wl,--version-script=$(src_top)/src/exports.map
 endif
 
-# Bitcode serves to inline small functions into queries.  There are none here, and making it needs the very
-# release of clang that PostgreSQL was built with.
+# Bitcode allows inlining of small functions into queries.  We have none, and building it requires the clang
+# release that PostgreSQL was built with.
 override with_llvm = no
 
 EXTRA_CLEAN = src/*.o src/*/*.o output_iso tmp_check tmp_check_iso webhook--*.sql
 
-# Goals that do without PGXS: they must start on a machine that has nothing yet, or need no server at all.
+# Targets that do not need PGXS.
 own_goals = help test test-bare test-neighbours test-pages test-metrics test-chaos test-many test-ticketing test-assert test-sanitize quickstart quickstart-stop story unit fuzz bench \
 	matrix lint format dist deb
 
@@ -75,7 +74,7 @@ clean:
 else
 override PG_CONFIG := $(found)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
-# PGXS finds this out by itself, but not that of a PostgreSQL which was built among its sources.
+# PGXS detects this, except for a PostgreSQL that was built in its source tree.
 ifeq ($(filter . $(CURDIR),$(src_top)),)
 VPATH = $(src_top)
 endif
@@ -152,11 +151,11 @@ test-many:
 test-ticketing:
 	@TESTS=app_ticketing WEBHOOK_TICKETING_CHANGES=$${WEBHOOK_TICKETING_CHANGES:-10000} sh $(src_top)/test/run tap
 
-# The tests with a PostgreSQL that checks itself, built from source; ASSERT=regress for one kind of tests.
+# The tests with a PostgreSQL built from source with assertions; ASSERT=regress for one kind of tests.
 test-assert:
 	@sh $(src_top)/test/assert $(ASSERT)
 
-# The extension under the undefined behaviour sanitizer: the server falls where it finds something.
+# The extension under the undefined behaviour sanitizer: the server aborts on undefined behaviour.
 test-sanitize:
 	@WEBHOOK_COPT='-fsanitize=undefined -fno-sanitize-recover=undefined' sh $(src_top)/test/run regress isolation tap
 

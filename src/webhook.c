@@ -28,10 +28,12 @@ PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
-	proxy_settings_define();
+	/* Before settings_init(), which reserves the prefix "webhook". */
+	proxy_settings_init();
 	settings_init();
 	capture_init();
 
+	/* Everything below needs shared memory, or hooks in all processes. */
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 
@@ -39,5 +41,5 @@ _PG_init(void)
 	database_ddl_init();
 	column_rename_init();
 	inline_capture_init();
-	launch_launcher();
+	launch_register();
 }

@@ -111,7 +111,7 @@ proxy_settings_check_ca_file(char **newval, void **extra, GucSource source)
 }
 
 void
-proxy_settings_define(void)
+proxy_settings_init(void)
 {
 	DefineCustomStringVariable("webhook.proxy",
 							   "Sets the proxy through which requests are sent.",

@@ -21,7 +21,7 @@ extern int	webhook_proxy_resolve;	/* ProxyResolve */
 extern char *webhook_proxy_ca_file; /* empty: the system's authorities */
 
 /* Define the settings; called once from _PG_init, before settings_init() reserves the prefix. */
-extern void proxy_settings_define(void);
+extern void proxy_settings_init(void);
 
 /* The parsed forms.  The pointers stay valid; a reload changes what they point to. */
 extern const ProxyServer *proxy_settings_server(void);

@@ -33,7 +33,7 @@ extern bool backfill_walk_failed_in_condition(void);
 /* The statement that a condition is evaluated with, for all rows of the table. */
 extern char *backfill_walk_condition(Relation rel, const char *condition);
 
-/* Has the table a key to walk by? */
+/* Does the table have a key to walk by? */
 extern bool backfill_walk_possible(Oid relation);
 
 #endif							/* WEBHOOK_BACKFILL_WALK_H */

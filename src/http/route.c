@@ -7,7 +7,7 @@
  * the proxy answers can be told from what the receiver answers, and the proxy can be given
  * an address although the request has the name.
  *
- * The network guard does not see the sockets that the proxy opens.  So an address in a URL,
+ * The SSRF guard does not see the sockets that the proxy opens.  So an address in a URL,
  * in any spelling, and the addresses of a name that is resolved here are found out
  * first, by having libcurl connect to the host and refusing each socket (ROUTE_RESOLVING).
  * The proxy gets the address that was judged, so it cannot connect to another one.

@@ -8,7 +8,7 @@
  * libcurl gets pointers to the caller's strings unless it requires a copy.
  *
  * Receivers are not trusted.  There are limits for the size of headers (including
- * interim responses) and body, and for the time.  The network guard checks the actual
+ * interim responses) and body, and for the time.  The SSRF guard checks the actual
  * address when a socket is opened, and again for every request, since that may reuse
  * a connection opened under other rules.
  *
@@ -101,7 +101,7 @@ transfer_buffer_shrink(Buffer *buffer)
 }
 
 /*
- * The network guard.
+ * The SSRF guard: addresses that netguard.c does not allow are not connected to.
  */
 static bool
 transfer_address_allowed(Transfer *transfer, const struct sockaddr *addr, socklen_t len)

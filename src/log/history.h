@@ -34,7 +34,7 @@ extern bool history_lock(void);
 extern void history_note_truncated(int partition);
 
 /*
- * Remove what is too old or too much.  Returns true if messages were removed before
+ * Enforce history_retention and history_max_size.  Returns true if messages were removed before
  * their time since the last call, because of webhook.history_max_size.
  */
 extern bool history_trim(TimestampTz now);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * netguard.c
- *		Which addresses we may connect to.
+ *		The SSRF guard: which addresses we may connect to.
  *
  * A role that can create webhooks chooses a URL, and the request then comes from
  * inside the network of the database server.  So that this cannot be used to reach

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * netguard.h
- *		Which addresses we may connect to.
+ *		The SSRF guard: which addresses we may connect to.
  *
  * Pure: no backend state, no memory allocation, so that it can be tested and
  * fuzzed without a server.

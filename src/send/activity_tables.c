@@ -11,9 +11,9 @@
  * row, and without activity nothing is written.  If rows are missing, minutes merge,
  * and no counts are lost.
  *
- * A row can be subtracted from if its predecessor is there.  That was written in
- * the minute that the row describes, so it is there as long as all is that was
- * written since the beginning of the time that is shown.
+ * A row is usable only together with its predecessor, which was written during the
+ * minute that the row describes.  So all rows in the displayed period are usable if
+ * everything written since its beginning has been retained.
  *
  * There are two tables for each unit, as for the log (log_tables.c), but nothing need be
  * copied: once the first row of the current one is older than what is shown, all rows

@@ -203,8 +203,8 @@ attempt_settle_deliveries(Delivery *delivery, const ResultDecision *decision, co
 		for (int i = 0; i < n; i++)
 		{
 			/*
-			 * A handshake is no attempt to deliver, and nothing has left if
-			 * it was the proxy.
+			 * Handshakes, and requests that the proxy did not forward, do not
+			 * count as attempts.
 			 */
 			if (deliveries[i]->attempt.question == QUESTION_NONE && !again && result->outcome != HTTP_PROXY)
 				deliveries[i]->attempts++;
@@ -250,7 +250,7 @@ attempt_note_long_wait(HttpResult *result, TimestampTz now)
 		result->error = psprintf("%s, Retry-After counts as %d hours", result->error, RETRY_MAX_AFTER_SECONDS / 3600);
 }
 
-/* Everything that would go through the proxy waits in the table. */
+/* Store the deliveries of an endpoint that must wait for the proxy. */
 static void
 attempt_put_held_aside(Endpoint *endpoint)
 {
@@ -272,7 +272,7 @@ attempt_answered(Delivery *delivery, HttpResult *result, TimestampTz now)
 	if (delivery->attempt.again)
 	{
 		result->outcome = HTTP_OAUTH;
-		result->error = "the receiver has refused the access token, and gets another one";
+		result->error = "receiver rejected the access token; retrying with a new one";
 	}
 	else if (delivery->attempt.question != QUESTION_NONE)
 		question_take_answer(endpoint, delivery->attempt.question, result);
@@ -324,7 +324,7 @@ attempt_request_failed(Delivery *delivery, const char *error, TimestampTz now)
 	attempt_end(delivery, &result, now);
 }
 
-/* Fail a delivery without an attempt, which says nothing about the receiver. */
+/* Fail a delivery without an attempt; the endpoint's health is unaffected. */
 static void
 attempt_withhold(Delivery *delivery, const char *reason, TimestampTz now)
 {

@@ -3,14 +3,14 @@
  * authorize.c
  *		Endpoints to which access tokens are sent.
  *
- * An endpoint without a usable token has it requested (token.c), and leaves the
- * scheduler until there is an answer.  If that is an error, its first delivery fails
- * by it, which is judged like an unanswered question (question.h): no attempt is
- * lost, and the endpoint is failing until a probe gets a token.
+ * An endpoint without a usable token requests one (token.c) and leaves the scheduler
+ * until there is an answer.  If the request fails, the endpoint's first delivery fails
+ * with its error.  That is treated like a failed handshake: it does not count as an
+ * attempt, and the endpoint is failing until a probe obtains a token.
  *
- * A receiver that answers 401 may not accept a token any more, though its time has not
- * passed.  Then another one is requested and the delivery sent again, once.  One that
- * refuses the new one, too, has none replaced for a while: others may share the token.
+ * A receiver may answer 401 because the token was revoked early.  Then a new token is
+ * requested and the delivery is sent once more.  A receiver that rejects the new token,
+ * too, cannot force another renewal for REFUSAL_REST_US, because the token may be shared.
  *
  *-------------------------------------------------------------------------
  */

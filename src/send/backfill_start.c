@@ -89,5 +89,5 @@ backfill_start(TimestampTz now)
 	backfill_start_handle = NULL;
 	backfill_start_seen = 0;
 	for (int i = 0; i < n; i++)
-		backfill_job_note(ids[i], BACKFILL_PROCESS, "no background worker is free, see max_worker_processes");
+		backfill_job_note(ids[i], BACKFILL_PROCESS, "out of background worker slots; consider increasing max_worker_processes");
 }

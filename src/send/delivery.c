@@ -258,7 +258,7 @@ delivery_create(Message *message, Endpoint *endpoint, int64 order_key)
 	delivery->message = message;
 	delivery->endpoint = endpoint;
 	delivery->order_key = order_key;
-	delivery->phase = PHASE_NEW;
+	delivery->phase = PHASE_NEW;	/* not a transition: it is in no list yet */
 	message->unfinished++;
 	dlist_push_tail(&message->deliveries, &delivery->message_node);
 	dlist_push_tail(&endpoint->queue.all, &delivery->all_node);

@@ -76,7 +76,7 @@ typedef struct Delivery
 		Question	question;	/* asks the endpoint whether it may be sent
 								 * anything */
 		bool		again;		/* it will be made once more, as the receiver
-								 * has refused the access token */
+								 * has rejected the access token */
 		bool		member;		/* of a batch, but not its first one */
 		bool		follows;	/* ... and it has been held by its key until
 								 * then */
@@ -130,7 +130,7 @@ extern Delivery *delivery_create(Message *message, Endpoint *endpoint, int64 ord
 extern Delivery *delivery_restore(Message *message, Endpoint *endpoint, int64 order_key, int attempts);
 
 /*
- * Change to another phase: leave the list of the old one, enter that of the
+ * Change the phase of a delivery: leave the list of the old one, enter that of the
  * new one, update the counters.  Nothing else changes delivery->phase.  Raises an
  * error if the phase cannot follow.
  */

@@ -27,7 +27,7 @@ extern bool format_exists(const char *name);
 /* A constant; NULL for batches of a format that has none. */
 extern const char *format_content_type(const PayloadFormat *format, bool batch);
 
-/* Has its body a place for former values? */
+/* Can its body contain former values? */
 extern bool format_has_previous(const PayloadFormat *format);
 
 /* Can several messages share a body? */

@@ -8,8 +8,8 @@
  * another version than this library.
  *
  * jobs.c checks this in each transaction, under a lock on webhook.cursor that excludes
- * adopt() and ALTER EXTENSION.  Once the worker has begun to send, its memory is about one
- * position and one version.  If either changes, the process exits without
+ * adopt() and ALTER EXTENSION.  Once the worker has begun to send, its state is valid for
+ * one position and one version only.  If either changes, the process exits without
  * writing anything, and the launcher starts another one.
  *
  *-------------------------------------------------------------------------
@@ -79,7 +79,7 @@ home_check_outbox(DatabaseSlot *slot)
 
 		/* Our state is that of another outbox. */
 		ereport(LOG,
-				(errmsg("webhook worker starts again because the position in the outbox has been changed")));
+				(errmsg("restarting webhook worker because the outbox position was changed")));
 		shmem_note_progress(slot);
 		proc_exit(1);
 	}
@@ -92,7 +92,7 @@ home_check_outbox(DatabaseSlot *slot)
 	{
 		if (home_current != HOME_FOREIGN && !cursor_table_adopt_untouched())
 			ereport(WARNING,
-					(errmsg("webhook sends nothing from database \"%s\"", get_database_name(MyDatabaseId)),
+					(errmsg("webhook is not sending from database \"%s\"", get_database_name(MyDatabaseId)),
 					 errdetail("Its outbox was restored from a dump or copied from another database."),
 					 errhint("If this database replaces the other one, call webhook.adopt('send'). "
 							 "If it is a copy, call webhook.adopt('discard').")));
@@ -120,7 +120,7 @@ home_check(DatabaseSlot *slot)
 	if (home_matched)
 	{
 		ereport(LOG,
-				(errmsg("webhook worker starts again because the extension has been updated")));
+				(errmsg("restarting webhook worker because the extension was updated")));
 		proc_exit(1);
 	}
 	if (home_current != HOME_MISMATCHED)

@@ -3,8 +3,8 @@
  * refresh_token.c
  *		The refresh tokens that have replaced configured ones, as they are saved.
  *
- * Each webhook with the configured one has a row, as any of them may be the last that is
- * left.  The rows are found only for webhooks of the same owner.
+ * There is a row for each webhook that is configured with the replaced token, since any
+ * of them may be the last to be deleted.  The rows are found only for webhooks of the same owner.
  *
  *-------------------------------------------------------------------------
  */

@@ -8,7 +8,7 @@
 #ifndef WEBHOOK_REFRESH_TOKEN_H
 #define WEBHOOK_REFRESH_TOKEN_H
 
-/* Who has been given one, for which configured one. */
+/* Identifies the webhooks that share a refresh token. */
 typedef struct RefreshTokenOrigin
 {
 	Oid			owner;			/* of the webhooks */
@@ -25,7 +25,10 @@ typedef struct RefreshTokenOrigin
 /* The one to be used instead of the configured one, or NULL. */
 extern const char *refresh_token_load(const RefreshTokenOrigin *origin);
 
-/* Save one for the webhooks in which the configured one is written like this: as it is, or as the name of a file. */
+/*
+ * Save a replacement for the webhooks whose configuration contains one of these
+ * references: the token itself or the name of a file.
+ */
 extern void refresh_token_save(const RefreshTokenOrigin *origin, Datum *references, int nreferences, const char *token);
 
 /* Remove those of webhooks that were deleted while one was being saved. */

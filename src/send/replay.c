@@ -5,8 +5,8 @@
  *
  * A replay begins with what is in the outbox by then: it is moved to the history
  * (history.c), where messages can be read in the order of their ids.  They are read
- * as they can be sent, like rows of the delivery table, of which they look like to the
- * rest of the worker: what is put aside, because the endpoint is slow, fails or is
+ * as they can be sent, like rows of the delivery table, and the rest of the worker does
+ * not distinguish them: what is put aside, because the endpoint is slow, fails or is
  * deactivated, is forgotten and read again.  Only those that have failed become rows.
  *
  * A live message waits in the delivery table while messages of its entity are to be

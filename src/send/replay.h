@@ -10,7 +10,7 @@
 
 #include "datatype/timestamp.h"
 
-/* When has replay_turn() something to do?  It must be called in a transaction, before messages are dispatched. */
+/* When replay_turn() is due.  It requires a transaction, and must run before messages are dispatched. */
 extern TimestampTz replay_next(TimestampTz now);
 extern void replay_turn(TimestampTz now);
 

@@ -45,7 +45,7 @@ typedef struct ReplayKey
 	int64		last_id;		/* of the messages that are replayed; 0: none */
 } ReplayKey;
 
-/* So many of them are remembered. */
+/* Maximum number of cached keys. */
 #define REPLAY_KEYS		10000
 
 static List *replay_run_all = NIL;	/* of ReplayRun */

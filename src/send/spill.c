@@ -34,7 +34,7 @@
 
 static MemoryContext spill_context;
 
-/* Work for the next transaction: of Delivery, of DeliveryId, and twice of Endpoint. */
+/* Work for the next transaction: lists of Delivery, DeliveryId, Endpoint and Endpoint. */
 static dlist_head spill_pending_writes = DLIST_STATIC_INIT(spill_pending_writes);
 static List *spill_pending_deletes = NIL;
 static List *spill_pending_suspends = NIL;

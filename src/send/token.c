@@ -8,14 +8,13 @@
  * costs one request.  While it is in use it is renewed when most of its time has passed;
  * if that fails, it is used until its end.
  *
- * A server may replace the refresh token with each answer, after which it accepts
- * the old one no more.  So the new one is saved at once, in a transaction of its own,
- * and the access token that came with it is not sent before that has been
- * committed: who has seen a token knows that it can be renewed after a crash.  Between
- * the server's answer and the commit nothing can help but a server that accepts the
- * old one for a while.  It remains in the configuration, and is not used as long as
- * there is one that has replaced it.  Whoever knows the old one need not be allowed to
- * use the new one: that is saved and found only for webhooks of the same owner.
+ * A server may issue a new refresh token with each answer and reject the old one from
+ * then on.  So the new one is saved immediately, in a transaction of its own, and the
+ * access token that came with it is not used until that has committed.  A crash between
+ * the answer and the commit loses the new token; only a server that accepts the old one
+ * for a while tolerates that.  The configured refresh token is ignored while a
+ * replacement is stored.  A replacement is used only for webhooks of the same owner:
+ * knowing the old token does not grant access to the new one.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,14 +39,17 @@
 #include "send/refresh_token.h"
 #include "send/token.h"
 
-/* It is renewed when this much of its time has passed, but not more often than this. */
+/* Renew a token when this much of its lifetime has elapsed, but at most once per MIN_RENEW_US. */
 #define RENEW_PERCENT		80
 #define MIN_RENEW_US		USECS_PER_SEC
 
 /* After a failed renewal of a token that can still be used. */
 #define RENEW_AGAIN_US		(10 * USECS_PER_SEC)
 
-/* A failure is that of all who ask within this time, and a receiver can have a token renewed this often. */
+/*
+ * Requests within FAILURE_US of a failure share its result; a receiver can force a
+ * renewal at most once per REFUSED_US.
+ */
 #define FAILURE_US			USECS_PER_SEC
 #define REFUSED_US			USECS_PER_SEC
 
@@ -457,7 +459,7 @@ token_find_due(TimestampTz now)
 	hash_seq_init(&status, token_table);
 	while ((token = hash_seq_search(&status)) != NULL)
 	{
-		/* When its end has come, it is not renewed before somebody asks. */
+		/* An expired token is renewed on demand only. */
 		if (token->state != TOKEN_IDLE || !token->used || !token_usable(token, now))
 			continue;
 		if (token->renew_at <= now)

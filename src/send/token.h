@@ -17,7 +17,7 @@ typedef struct Token Token;
 #define TOKEN_MAX_PART	4000	/* bytes of a part of the settings, but
 								 * certificates and the URL */
 
-/* What a token is requested with; NULL for what there is none of. */
+/* The settings for requesting a token; unset members are NULL. */
 typedef struct TokenSettings
 {
 	Oid			owner;			/* of the webhooks */
@@ -47,7 +47,7 @@ extern void token_release(Token *token);
 
 extern const char *token_url(const Token *token);
 
-/* Can it be sent now?  Then this is the header, and its number: each token of the worker has another one. */
+/* Is the token valid now?  If so, its header, and its number, which is unique within the worker. */
 extern bool token_usable(const Token *token, TimestampTz now);
 extern const char *token_header(const Token *token);
 extern uint64 token_number(const Token *token);
@@ -88,7 +88,7 @@ typedef enum TokenOutcome
 	TOKEN_DENIED
 } TokenOutcome;
 
-/* Its request has ended.  It may have been freed, if nobody has it any more. */
+/* Its request has ended.  The token may have been freed if no webhook uses it. */
 extern TokenOutcome token_answered(Token *token, const HttpResult *result, TimestampTz now);
 
 /* Are there requests that may replace a refresh token? */
@@ -98,7 +98,7 @@ extern bool token_refresh_in_flight(void);
 extern bool token_failed_lately(const Token *token, TimestampTz now);
 extern void token_failure(const Token *token, HttpResult *result);
 
-/* When must a token be renewed, though nobody waits for it?  DT_NOEND: none. */
+/* When the next renewal of a token in use is due; DT_NOEND if none is. */
 extern TimestampTz token_next_event(void);
 
 /*

@@ -167,10 +167,10 @@ worker_report_activity(void)
 			pgstat_report_activity(STATE_IDLE, "outbox comes from another database; call webhook.adopt()");
 			break;
 		case WORKER_MISMATCHED:
-			pgstat_report_activity(STATE_IDLE, "extension has another version than the library");
+			pgstat_report_activity(STATE_IDLE, "extension version does not match the library");
 			break;
 		case WORKER_LEAVING:
-			pgstat_report_activity(STATE_IDLE, "waiting for responses before it leaves");
+			pgstat_report_activity(STATE_IDLE, "waiting for responses before exiting");
 			break;
 	}
 }

@@ -51,7 +51,7 @@ launch_fill(BackgroundWorker *worker, const char *function, const char *type)
 }
 
 void
-launch_launcher(void)
+launch_register(void)
 {
 	BackgroundWorker worker;
 
@@ -91,6 +91,7 @@ launch_worker(const WorkerArgs *args)
 		pfree(launch->handle);
 	launch->handle = NULL;
 
+	ereport(DEBUG1, (errmsg_internal("starting webhook worker for database %u", args->database)));
 	old_context = MemoryContextSwitchTo(TopMemoryContext);
 	registered = RegisterDynamicBackgroundWorker(&worker, &launch->handle);
 	MemoryContextSwitchTo(old_context);

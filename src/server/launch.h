@@ -19,7 +19,7 @@ typedef struct WorkerArgs
 } WorkerArgs;
 
 /* Register the launcher, while preloading. */
-extern void launch_launcher(void);
+extern void launch_register(void);
 
 /* The rest is for the launcher, except for launch_args(). */
 extern void launch_init(void);

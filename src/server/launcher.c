@@ -111,11 +111,14 @@ launcher_scan_databases(void)
 	pfree(before);
 }
 
+/* A worker has exited or did not start: delay the next attempt.  The lock must be held exclusively. */
 static void
 launcher_back_off(int i, int64 now)
 {
 	DatabaseSlot *slot = shmem_slot(i);
 	int64		delay = BACKOFF_MIN;
+
+	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
 
 	if (now - launch_started_at(i) >= BACKOFF_MAX)
 		slot->failures = 0;
@@ -132,9 +135,12 @@ launcher_back_off(int i, int64 now)
 	slot->generation++;
 }
 
+/* Free a slot that needs no worker, or have pg_database scanned if its database is unknown. */
 static void
 launcher_advance_new_slot(DatabaseSlot *slot)
 {
+	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
+
 	if (!OidIsValid(slot->database) || slot->worker_pid != 0)
 		return;
 
@@ -159,6 +165,8 @@ launcher_advance_resting_slot(DatabaseSlot *slot, int64 now)
 {
 	TimestampTz clock = clock_now();
 	bool		due = slot->due_at <= clock || pg_atomic_read_u32(&slot->wake_requested) != 0;
+
+	Assert(LWLockHeldByMeInMode(shmem_lock(), LW_EXCLUSIVE));
 
 	if (slot->restart_at <= now)
 		shmem_set_state(slot, DATABASE_NEW);
@@ -212,8 +220,6 @@ launcher_advance_slot(int i, int64 now)
 			return launcher_advance_resting_slot(slot, now);
 
 		case DATABASE_WAITING:
-			break;
-
 		case DATABASE_BACKOFF:
 			break;
 
@@ -226,6 +232,7 @@ launcher_advance_slot(int i, int64 now)
 			break;
 	}
 
+	/* This includes slots whose worker has just exited. */
 	if (slot->state == DATABASE_BACKOFF)
 	{
 		if (slot->restart_at > now)
@@ -235,6 +242,7 @@ launcher_advance_slot(int i, int64 now)
 	return now + SCAN_INTERVAL;
 }
 
+/* Advance all slots.  Returns the time of the next check. */
 static int64
 launcher_advance_slots(int64 now)
 {
@@ -251,12 +259,12 @@ launcher_advance_slots(int64 now)
 	return wake_at;
 }
 
-/* Are there databases without a slot, although none of the slots will become free soon? */
+/* Warn, once, that databases are left without a slot and none is about to become free. */
 static void
 launcher_warn_out_of_slots(void)
 {
 	static bool warned = false;
-	bool		any_new = false;
+	bool		any_unsettled = false;
 	int			count;
 	char	   *names;
 
@@ -265,15 +273,15 @@ launcher_warn_out_of_slots(void)
 	names = database_list_without_slot(&count);
 	LWLockAcquire(shmem_lock(), LW_SHARED);
 	for (int i = 0; i < shmem_slots(); i++)
-		any_new |= shmem_slot(i)->state < DATABASE_RESTING || shmem_slot(i)->state == DATABASE_STARTING;
+		any_unsettled |= shmem_slot(i)->state < DATABASE_RESTING || shmem_slot(i)->state == DATABASE_STARTING;
 	LWLockRelease(shmem_lock());
-	if (count == 0 || any_new)
+	if (count == 0 || any_unsettled)
 		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg_plural("webhook cannot serve %d database", "webhook cannot serve %d databases", count, count),
 			 errdetail("All %d slots are in use. Databases without a slot: %s.", shmem_slots(), names),
-			 errhint("You might need to increase \"webhook.max_databases\".")));
+			 errhint("You might need to increase \"%s\".", "webhook.max_databases")));
 	warned = true;
 }
 
@@ -308,6 +316,7 @@ launcher_reload(void)
 	pfree(networks);
 }
 
+/* Wait for the latch or until wake_at, and process interrupts and configuration reloads. */
 static void
 launcher_sleep_until(int64 wake_at)
 {
@@ -371,6 +380,7 @@ webhook_launcher_main(Datum arg)
 
 	launcher_prepare_launcher();
 	launcher_check_libcurl();
+	ereport(DEBUG1, (errmsg_internal("webhook launcher started")));
 	turn_context = AllocSetContextCreate(TopMemoryContext, "webhook launcher turn",
 										 ALLOCSET_DEFAULT_SIZES);
 
@@ -393,9 +403,12 @@ webhook_launcher_main(Datum arg)
 			next_scan = now + SCAN_INTERVAL;
 		}
 
+		/* Slots of databases that no longer exist are freed before workers are started. */
 		slots_wake_at = launcher_advance_slots(now);
 		start_wake_at = rotation_start_workers(now);
 		launcher_warn_out_of_slots();
+
+		/* A scan settles every slot that asked for one, so this does not repeat. */
 		if (launcher_scan_wanted)
 			continue;
 		launcher_sleep_until(Min(next_scan, Min(slots_wake_at, start_wake_at)));

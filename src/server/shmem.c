@@ -46,8 +46,8 @@
 #define TRANCHE_NAME	"webhook"
 
 /*
- * For how long a database may have no worker: what is not urgent, like removing old
- * rows, is done when there is one.
+ * Maximum time without a worker; then one is started for non-urgent work, such as
+ * removing old rows.
  */
 #define REST_MAX		(3600 * USECS_PER_SEC)
 

@@ -80,6 +80,6 @@ void
 version_warn(void)
 {
 	ereport(WARNING,
-			(errmsg("webhook sends nothing from database \"%s\"", get_database_name(MyDatabaseId)),
+			(errmsg("webhook is not sending from database \"%s\"", get_database_name(MyDatabaseId)),
 			 version_explain()));
 }

@@ -145,7 +145,7 @@ is( sql(q{SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class c
 # The library waits for its SQL
 
 activity_becomes('postgres', 'mismatched', 'C40: the worker waits while the extension is older than the library');
-$node->wait_for_log(qr/WARNING: .*webhook sends nothing from database "postgres"/);
+$node->wait_for_log(qr/WARNING: .*webhook is not sending from database "postgres"/);
 like(slurp_file($node->logfile), qr/DETAIL: .*extension in this database has version 0\.1\.0,.* version \Q$version\E/, 'C40: the log says why');
 like(slurp_file($node->logfile), qr/HINT: .*Run ALTER EXTENSION webhook UPDATE\./, 'C40: and what to do');
 refusing('postgres', 'C40: functions that manage webhooks refuse to work with older tables');
@@ -242,7 +242,7 @@ WebhookTest::wait_until_delivered($node, 'fresh');
 my $offset = -s $node->logfile;
 in_fresh(q{ALTER EXTENSION webhook UPDATE TO '9.9.9'});
 activity_becomes('fresh', 'mismatched', 'C40: the worker waits while the extension is newer than the library');
-$node->wait_for_log(qr/WARNING: .*webhook sends nothing from database "fresh"/, $offset);
+$node->wait_for_log(qr/WARNING: .*webhook is not sending from database "fresh"/, $offset);
 like(slurp_file($node->logfile, $offset), qr/HINT: .*Restart the server to load the library of version 9\.9\.9\./, 'C40: the log says what to do');
 refusing('fresh', 'C40: functions that manage webhooks refuse to work with newer tables');
 is(in_fresh(q{SELECT count(*) FROM webhook.stat_workers WHERE database = 'fresh' AND colour IS NULL AND shade IS NULL}), 1,

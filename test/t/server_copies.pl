@@ -113,7 +113,7 @@ foreach my $jobs (1, 4)
 	is($other->safe_psql($database, $presets), $known, 'I19: presets of one\'s own are part of the dump, and the others there once');
 }
 sends_nothing($other, 'restored1', $before, 'restored');
-$other->wait_for_log(qr/WARNING: .*webhook sends nothing from database "restored1"/);
+$other->wait_for_log(qr/WARNING: .*webhook is not sending from database "restored1"/);
 like(slurp_file($other->logfile), qr/HINT: .*webhook\.adopt\('send'\)/, 'W16: the log says what to do');
 
 my @local = emit($other, 'restored1', 20, 21);
