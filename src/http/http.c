@@ -15,13 +15,15 @@
  * run the worker's handler there, so all signals are blocked while such a thread
  * may be started: threads inherit the mask.
  *
- * If libcurl itself fails, http_perform() returns false and the worker exits:
- * without working timeouts its requests would stay in flight forever.
+ * If libcurl itself fails, or a socket cannot be watched, http_perform() returns false and
+ * the worker exits: its requests would stay in flight forever, or time out as if that were
+ * the receiver's fault.
  *
  * transfer.c sets up requests, outcome.c classifies how they ended.
  *
  *-------------------------------------------------------------------------
  */
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -46,7 +48,7 @@
 /* Maximum number of socket events handled before returning to the caller. */
 #define PERFORM_EVENTS		128
 
-#define START_ERROR_MAX		256 /* as promised in http.h */
+#define HTTP_ERROR_MAX		256 /* as promised in http.h */
 
 /*
  * Size of the connection pool, as a multiple of the maximum number of concurrent
@@ -66,11 +68,25 @@
 /* Maximum number of times that we send a request again. */
 #define RESENDS_MAX			3
 
+/* Note the first failure, which http_perform() reports. */
+static void
+http_fail(Http *http, const char *what, const char *why)
+{
+	if (http->failure[0] == '\0')
+		snprintf(http->failure, sizeof(http->failure), "%s%s", what, why);
+}
+
+static void
+http_check(Http *http, CURLMcode code)
+{
+	if (code != CURLM_OK)
+		http_fail(http, "", curl_multi_strerror(code));
+}
+
 /*
  * Callbacks by which libcurl says what to wait for.
  *
- * They always return success: for libcurl, failure means to abort all transfers.  If
- * a socket cannot be watched, its transfer times out.
+ * They always return success: for libcurl, failure means to abort all transfers.
  */
 static int
 http_on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
@@ -99,7 +115,10 @@ http_on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_ar
 		if (wanted & MUX_READ)
 			transfer->connected = transfer->socket_opened;
 	}
-	mux_watch(http->mux, fd, wanted);
+
+	/* A socket that is closed already has no events that could be missed. */
+	if (!mux_watch(http->mux, fd, wanted) && errno != EBADF)
+		http_fail(http, "could not watch a socket: ", strerror(errno));
 	return 0;
 }
 
@@ -136,9 +155,6 @@ http_share_descriptors(Http *http, int max_connections)
 	return limit.rlim_cur >= wanted ? (long) max_connections * KEPT_PER_REQUEST : max_connections;
 }
 
-/*
- * The interface.
- */
 void
 http_library(HttpLibrary *library)
 {
@@ -150,34 +166,71 @@ http_library(HttpLibrary *library)
 	library->has_certificates = curlbuild_has_certificates(info->ssl_version);
 }
 
-Http *
-http_create(const NetguardList *allowed, int max_connections)
+/* Set up the handle for all requests.  Returns false, and the error, on failure. */
+static bool
+http_set_up(Http *http, int max_connections, char *error)
 {
+#define SET(option, value) \
+	do { \
+		CURLMcode	rc_ = curl_multi_setopt(http->multi, (option), (value)); \
+		if (rc_ != CURLM_OK) \
+		{ \
+			snprintf(error, HTTP_ERROR_MAX, "could not set %s: %s", #option, curl_multi_strerror(rc_)); \
+			return false; \
+		} \
+	} while (0)
+
+	http->mux = mux_create();
+	if (http->mux == NULL)
+	{
+		snprintf(error, HTTP_ERROR_MAX, "could not create a set of sockets: %s", strerror(errno));
+		return false;
+	}
+	http->multi = curl_multi_init();
+	if (http->multi == NULL)
+	{
+		snprintf(error, HTTP_ERROR_MAX, "could not create a multi handle");
+		return false;
+	}
+	SET(CURLMOPT_SOCKETFUNCTION, http_on_watch);
+	SET(CURLMOPT_SOCKETDATA, http);
+	SET(CURLMOPT_TIMERFUNCTION, http_on_timer);
+	SET(CURLMOPT_TIMERDATA, http);
+	SET(CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX);
+	SET(CURLMOPT_MAXCONNECTS, http_share_descriptors(http, max_connections));
+	if (!webhook_curl_set_resolver(http->multi, max_connections))
+	{
+		snprintf(error, HTTP_ERROR_MAX, "could not set the number of resolver threads");
+		return false;
+	}
+	return true;
+#undef SET
+}
+
+Http *
+http_create(const NetguardList *allowed, int max_connections, char *error)
+{
+	CURLcode	rc = curl_global_init(CURL_GLOBAL_DEFAULT);
 	Http	   *http;
 	HttpLibrary library;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (rc != CURLE_OK)
+	{
+		snprintf(error, HTTP_ERROR_MAX, "%s", curl_easy_strerror(rc));
 		return NULL;
+	}
 
 	http = calloc(1, sizeof(Http));
 	if (http == NULL)
 	{
+		snprintf(error, HTTP_ERROR_MAX, "out of memory");
 		curl_global_cleanup();
 		return NULL;
 	}
 	http_library(&library);
 	http->has_certificates = library.has_certificates;
 	http->allowed = allowed;
-	http->mux = mux_create();
-	http->multi = curl_multi_init();
-	if (http->mux == NULL || http->multi == NULL ||
-		curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, http_on_watch) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, http_on_timer) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, http_share_descriptors(http, max_connections)) != CURLM_OK ||
-		!webhook_curl_set_resolver(http->multi, max_connections))
+	if (!http_set_up(http, max_connections, error))
 	{
 		http_destroy(http);
 		return NULL;
@@ -242,12 +295,11 @@ http_count_running(const Http *http)
 }
 #endif
 
-/* Remove a transfer from the multi handle. */
+/* A failure is reported by http_perform(). */
 static void
 http_remove(Http *http, Transfer *transfer)
 {
-	if (curl_multi_remove_handle(http->multi, transfer->easy) != CURLM_OK)
-		http->failed = true;
+	http_check(http, curl_multi_remove_handle(http->multi, transfer->easy));
 }
 
 bool
@@ -259,14 +311,14 @@ http_start(Http *http, const HttpRequest *request, char *error)
 
 	if (!http_known_method(request->method))
 	{
-		snprintf(error, START_ERROR_MAX, "unknown method \"%.20s\"", request->method);
+		snprintf(error, HTTP_ERROR_MAX, "unknown method \"%.20s\"", request->method);
 		return false;
 	}
 
 	transfer = transfer_take(http, request->url);
 	if (transfer == NULL)
 	{
-		snprintf(error, START_ERROR_MAX, "out of memory");
+		snprintf(error, HTTP_ERROR_MAX, "out of memory");
 		return false;
 	}
 	transfer_begin(transfer, request);
@@ -276,14 +328,14 @@ http_start(Http *http, const HttpRequest *request, char *error)
 		rc = route_set_options(transfer);
 	if (rc != CURLE_OK)
 	{
-		snprintf(error, START_ERROR_MAX, "%.*s", START_ERROR_MAX - 1, outcome_curl_words(transfer, rc));
+		snprintf(error, HTTP_ERROR_MAX, "%.*s", HTTP_ERROR_MAX - 1, outcome_curl_words(transfer, rc));
 		transfer_put_back(transfer);
 		return false;
 	}
 	multi_rc = curl_multi_add_handle(http->multi, transfer->easy);
 	if (multi_rc != CURLM_OK)
 	{
-		snprintf(error, START_ERROR_MAX, "%s", curl_multi_strerror(multi_rc));
+		snprintf(error, HTTP_ERROR_MAX, "%s", curl_multi_strerror(multi_rc));
 		transfer_put_back(transfer);
 		return false;
 	}
@@ -310,13 +362,12 @@ http_block_signals(sigset_t *before)
 	pthread_sigmask(SIG_SETMASK, &all, before);
 }
 
-/* Handle socket events; returns false if libcurl fails. */
-static bool
+/* Handle socket events. */
+static void
 http_perform_sockets(Http *http)
 {
 	MuxEvent	events[PERFORM_EVENTS];
 	int			n = mux_poll(http->mux, events, PERFORM_EVENTS);
-	bool		good = true;
 	int			running;
 
 	for (int i = 0; i < n; i++)
@@ -329,9 +380,15 @@ http_perform_sockets(Http *http)
 			what |= CURL_CSELECT_OUT;
 		if (events[i].what & MUX_ERROR)
 			what |= CURL_CSELECT_ERR;
-		good &= curl_multi_socket_action(http->multi, events[i].fd, what, &running) == CURLM_OK;
+		http_check(http, curl_multi_socket_action(http->multi, events[i].fd, what, &running));
 	}
-	return good;
+}
+
+static void
+http_allow_more(Http *http, Transfer *transfer, long ms)
+{
+	if (!transfer_allow_more(transfer, ms))
+		http_fail(http, "", "could not extend a timeout");
 }
 
 /*
@@ -340,29 +397,27 @@ http_perform_sockets(Http *http)
  * everything that is overdue by now would time out.  So extend all timeouts, read
  * what has arrived, and let libcurl check the time for the rest.
  */
-static bool
+static void
 http_catch_up(Http *http, int64_t pause_ms)
 {
 	int			rounds = http->running / PERFORM_EVENTS + 1;
-	bool		good = true;
 	int			running;
 
 	for (Transfer *transfer = http->all; transfer != NULL; transfer = transfer->next_all)
 		if (transfer->state == TRANSFER_RUNNING)
-			good &= transfer_allow_more(transfer, (long) pause_ms + GRACE_MS);
+			http_allow_more(http, transfer, (long) pause_ms + GRACE_MS);
 	for (int i = 0; i < rounds; i++)
-		good &= http_perform_sockets(http);
+		http_perform_sockets(http);
 	for (Transfer *transfer = http->all; transfer != NULL; transfer = transfer->next_all)
 	{
 		if (transfer->state != TRANSFER_RUNNING)
 			continue;
-		good &= transfer_allow_more(transfer, 0);
+		http_allow_more(http, transfer, 0);
 
 		/* The timer for its timeout may have expired meanwhile. */
 		if (transfer->fd >= 0)
-			good &= curl_multi_socket_action(http->multi, transfer->fd, 0, &running) == CURLM_OK;
+			http_check(http, curl_multi_socket_action(http->multi, transfer->fd, 0, &running));
 	}
-	return good;
 }
 
 static int64_t
@@ -379,27 +434,32 @@ http_perform(Http *http)
 {
 	int64_t		pause_ms = http_monotonic_ms() - http->performed_at;
 	sigset_t	signals;
-	bool		good;
 	int			running;
 
 	ASSERT(http->multi != NULL && http->mux != NULL);
 	http_block_signals(&signals);
 
 	if (http->running > 0 && pause_ms >= PAUSE_MS)
-		good = http_catch_up(http, pause_ms);
+		http_catch_up(http, pause_ms);
 	else
-		good = http_perform_sockets(http);
+		http_perform_sockets(http);
 	http->performed_at = http_monotonic_ms();
 
 	if (mux_timer_left(http->mux) == 0)
 	{
 		/* Reset it before the call, which may set it again. */
 		mux_set_timer(http->mux, -1);
-		good &= curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running) == CURLM_OK;
+		http_check(http, curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running));
 	}
 
 	pthread_sigmask(SIG_SETMASK, &signals, NULL);
-	return good && !http->failed;
+	return http->failure[0] == '\0';
+}
+
+const char *
+http_failure(const Http *http)
+{
+	return http->failure;
 }
 
 /*
@@ -409,7 +469,7 @@ http_perform(Http *http)
  * connection; this is for the rest.  Returns false if the request has ended.
  */
 static bool
-http_send_again(Http *http, Transfer *transfer, CURLcode code)
+http_resend(Http *http, Transfer *transfer, CURLcode code)
 {
 	curl_off_t	duration = 0;
 	long		left;
@@ -423,7 +483,7 @@ http_send_again(Http *http, Transfer *transfer, CURLcode code)
 
 	http_remove(http, transfer);
 	return route_set_options(transfer) == CURLE_OK &&
-		transfer_begin_again(transfer, left, duration, outcome_stale_connection(transfer, code)) &&
+		transfer_prepare_resend(transfer, left, duration, outcome_stale_connection(transfer, code)) &&
 		curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK;
 }
 
@@ -538,7 +598,7 @@ http_judge(Http *http, Transfer *transfer, CURLcode code, HttpResult *result)
 		return true;
 	}
 	outcome_discard_foreign_message(transfer, code);
-	if (http_send_again(http, transfer, code))
+	if (http_resend(http, transfer, code))
 		return false;
 	if (transfer->route.stage != ROUTE_PROXIED || transfer->sent)
 		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -582,7 +642,7 @@ http_result(Http *http, HttpResult *result)
 		code = message->data.result;
 		if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer) != CURLE_OK)
 		{
-			http->failed = true;
+			http_fail(http, "", "unknown request");
 			return false;
 		}
 		ASSERT(message->msg == CURLMSG_DONE && transfer->state == TRANSFER_RUNNING);
@@ -611,10 +671,9 @@ http_result(Http *http, HttpResult *result)
 }
 
 void
-http_release(Http *http, void *transfer)
+http_release(Transfer *transfer)
 {
-	(void) http;
-	ASSERT(((Transfer *) transfer)->state == TRANSFER_FINISHED);
+	ASSERT(transfer->state == TRANSFER_FINISHED);
 	transfer_put_back(transfer);
 }
 

@@ -23,6 +23,7 @@
 #include "pure/proxy.h"
 
 typedef struct Http Http;
+typedef struct Transfer Transfer;
 
 /* How an attempt ended.  http_outcome_name() gives the name that the log shows. */
 typedef enum HttpOutcome
@@ -118,7 +119,7 @@ typedef struct HttpDetail
 typedef struct HttpResult
 {
 	void	   *owner;
-	void	   *transfer;		/* for http_release */
+	Transfer   *transfer;		/* for http_release() */
 	const char *url;			/* of the request */
 	HttpOutcome outcome;
 	bool		proxied;		/* the proxy has been asked to connect */
@@ -142,9 +143,9 @@ extern void http_library(HttpLibrary *library);
 /*
  * allowed is consulted whenever a socket is opened; it must outlive the Http.
  * max_connections is the maximum number of concurrent requests; a multiple of it
- * limits the pool of open connections.  Returns NULL if libcurl fails.
+ * limits the pool of open connections.  Returns NULL, and the error (256 bytes), on failure.
  */
-extern Http *http_create(const NetguardList *allowed, int max_connections);
+extern Http *http_create(const NetguardList *allowed, int max_connections, char *error);
 
 /* Abort all requests, close all connections and free everything, results included.  NULL is allowed. */
 extern void http_destroy(Http *http);
@@ -160,18 +161,21 @@ extern long http_timeout(const Http *http);
 extern bool http_start(Http *http, const HttpRequest *request, char *error);
 
 /*
- * Drive all transfers as far as possible without waiting.  Returns false if libcurl
- * has failed: its timeouts may not work, so running requests may never end.  The
- * caller must discard the Http.
+ * Drive all transfers as far as possible without waiting.  Returns false if libcurl has
+ * failed, or a socket could not be watched: running requests may never end, or time out for
+ * no fault of the receiver.  The caller must discard the Http.
  */
 extern bool http_perform(Http *http);
+
+/* Why http_perform() has returned false. */
+extern const char *http_failure(const Http *http);
 
 /*
  * Take the result of a finished request; false if there is none.  Its memory is valid
  * until http_release(), which must be called once for each.
  */
 extern bool http_result(Http *http, HttpResult *result);
-extern void http_release(Http *http, void *transfer);
+extern void http_release(Transfer *transfer);
 
 /* Close idle connections, so that a new list of allowed networks applies to the next request. */
 extern void http_forget_connections(Http *http);

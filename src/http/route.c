@@ -309,8 +309,8 @@ route_set_checking(Transfer *transfer)
 	CURLcode	rc;
 
 	curl_easy_reset(transfer->easy);
-	transfer->worn = true;
-	rc = transfer_start_over(transfer);
+	transfer->must_renew = true;
+	rc = transfer_reset_options(transfer);
 	if (rc != CURLE_OK)
 		return rc;
 	transfer->fd = -1;
@@ -423,7 +423,7 @@ route_outdate_transfers(Http *http)
 	for (Transfer *transfer = http->all; transfer != NULL; transfer = transfer->next_all)
 	{
 		/* Its handle has options of the other proxy. */
-		transfer->worn = true;
+		transfer->must_renew = true;
 		if (transfer->state != TRANSFER_RUNNING)
 			continue;
 		if (!transfer->route.older)

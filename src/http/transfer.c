@@ -310,16 +310,18 @@ transfer_set_constant_options(Transfer *transfer)
 	SET(CURLOPT_ERRORBUFFER, transfer->curl_error);
 	SET(CURLOPT_NOSIGNAL, 1L);
 #ifdef WEBHOOK_CURL_QUICK_EXIT
-	SET(CURLOPT_QUICK_EXIT, 1L);
+	SET(CURLOPT_QUICK_EXIT, 1L);	/* do not wait for resolver threads at exit */
 #endif
 
 	/* where to */
 	SET(WEBHOOK_CURLOPT_PROTOCOLS, WEBHOOK_CURL_HTTP_HTTPS);
-	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_FOLLOWLOCATION, 0L);	/* a redirect could lead past the SSRF
+										 * guard and the signature */
 	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_NOPROXY, "*");	/* else the environment is searched for every
 								 * request */
-	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);	/* no credentials of the
+													 * server's user */
 	SET(CURLOPT_OPENSOCKETFUNCTION, transfer_on_open_socket);
 	SET(CURLOPT_OPENSOCKETDATA, transfer);
 	SET(CURLOPT_CLOSESOCKETFUNCTION, transfer_on_close_socket);
@@ -329,7 +331,7 @@ transfer_set_constant_options(Transfer *transfer)
 
 	/* how */
 	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
-	SET(CURLOPT_HTTP09_ALLOWED, 0L);
+	SET(CURLOPT_HTTP09_ALLOWED, 0L);	/* any reply would count as a success */
 	SET(CURLOPT_TCP_NODELAY, 1L);
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
@@ -374,7 +376,7 @@ transfer_set_client_certificate(Transfer *transfer)
 }
 
 CURLcode
-transfer_start_over(Transfer *transfer)
+transfer_reset_options(Transfer *transfer)
 {
 	transfer->method[0] = '\0';
 	free(transfer->url);
@@ -399,7 +401,7 @@ transfer_set_certificates(Transfer *transfer)
 	if (transfer->own_certificates)
 	{
 		curl_easy_reset(transfer->easy);
-		rc = transfer_start_over(transfer);
+		rc = transfer_reset_options(transfer);
 		if (rc != CURLE_OK)
 			return rc;
 	}
@@ -543,7 +545,7 @@ transfer_set_request_options(Transfer *transfer)
 	if (request->connect_only)
 	{
 		SET(CURLOPT_CONNECT_ONLY, 1L);
-		transfer->worn = true;
+		transfer->must_renew = true;
 	}
 	SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
 	return CURLE_OK;
@@ -605,11 +607,11 @@ transfer_renew_handle(Transfer *transfer)
 		return false;
 	curl_easy_cleanup(transfer->easy);
 	transfer->easy = easy;
-	if (transfer_start_over(transfer) != CURLE_OK)
+	if (transfer_reset_options(transfer) != CURLE_OK)
 		return false;
 	transfer->times_sent = 0;
 	transfer->resent = 0;
-	transfer->worn = false;
+	transfer->must_renew = false;
 	return true;
 }
 
@@ -634,8 +636,8 @@ transfer_take_free(Http *http, const char *url)
 		link = &(*link)->next_free;
 	while (*link == NULL)
 	{
-		http->free_hand = (http->free_hand + 1) % TRANSFER_FREE_LISTS;
-		link = &http->free[http->free_hand];
+		http->free_clock_hand = (http->free_clock_hand + 1) % TRANSFER_FREE_LISTS;
+		link = &http->free[http->free_clock_hand];
 	}
 	transfer = *link;
 	*link = transfer->next_free;
@@ -651,7 +653,7 @@ transfer_take(Http *http, const char *url)
 	if (http->nfree == 0)
 		return transfer_create(http);
 	transfer = transfer_take_free(http, url);
-	if ((transfer->times_sent > 1 || transfer->resent > 0 || transfer->worn) && !transfer_renew_handle(transfer))
+	if ((transfer->times_sent > 1 || transfer->resent > 0 || transfer->must_renew) && !transfer_renew_handle(transfer))
 	{
 		transfer_put_back(transfer);
 		return NULL;
@@ -703,7 +705,7 @@ transfer_begin(Transfer *transfer, const HttpRequest *request)
 }
 
 bool
-transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection)
+transfer_prepare_resend(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection)
 {
 	transfer_discard_response(transfer);
 	transfer->resent++;

@@ -37,7 +37,7 @@ typedef enum TransferState
 	TRANSFER_FINISHED			/* result taken, not yet released */
 } TransferState;
 
-typedef struct Transfer
+struct Transfer
 {
 	Http	   *http;
 	struct Transfer *next_all;
@@ -58,7 +58,7 @@ typedef struct Transfer
 	char		method[TRANSFER_METHOD_MAX];	/* CURLOPT_CUSTOMREQUEST, ""
 												 * when unset */
 	bool		own_certificates;
-	bool		worn;			/* it has options that the next request must
+	bool		must_renew;		/* it has options that the next request must
 								 * not have */
 	RouteState	route;
 
@@ -82,7 +82,7 @@ typedef struct Transfer
 
 	char		curl_error[CURL_ERROR_SIZE];
 	char		error[TRANSFER_ERROR_MAX];
-} Transfer;
+};
 
 struct Http
 {
@@ -93,12 +93,12 @@ struct Http
 	Transfer   *all;
 	Transfer   *free[TRANSFER_FREE_LISTS];
 	int			nfree;
-	int			free_hand;		/* where a transfer with another URL was taken */
+	int			free_clock_hand;	/* where a transfer with another URL was taken */
 	int			running;		/* started, result not taken */
 	int			fd_limit;		/* sockets are below it */
 	bool		has_certificates;	/* requests can have some of their own */
-	bool		failed;			/* libcurl has failed: http_perform() reports
-								 * it */
+	char		failure[TRANSFER_ERROR_MAX];	/* the first one, "" if there was
+												 * none */
 	int64_t		performed_at;	/* milliseconds on the monotonic clock */
 };
 
@@ -112,7 +112,7 @@ extern void transfer_put_back(Transfer *transfer);
 extern void transfer_destroy(Transfer *transfer);
 
 /* Set the constant options of a handle that is new or has been reset. */
-extern CURLcode transfer_start_over(Transfer *transfer);
+extern CURLcode transfer_reset_options(Transfer *transfer);
 
 /* Discard what has been received, and reset what the callbacks write. */
 extern void transfer_discard_response(Transfer *transfer);
@@ -124,7 +124,7 @@ extern void transfer_begin(Transfer *transfer, const HttpRequest *request);
  * Prepare to send the same request again, with this timeout and after this
  * many microseconds, over a new connection or any.  Returns false if libcurl fails.
  */
-extern bool transfer_begin_again(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection);
+extern bool transfer_prepare_resend(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection);
 
 /* Extend the timeout of a running request; 0 restores it.  Returns false if libcurl fails. */
 extern bool transfer_allow_more(Transfer *transfer, long ms);

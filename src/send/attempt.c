@@ -305,7 +305,7 @@ attempt_results(TimestampTz now)
 			attempt_take_result(&result, now);
 		else if (egress_probed(&result))
 			recall_reset_due();
-		http_release(attempt_http, result.transfer);
+		http_release(result.transfer);
 	}
 }
 

@@ -240,7 +240,7 @@ worker_perform_requests(void)
 	if (!http_perform(worker_http))
 		ereport(ERROR,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-				 errmsg("libcurl failed to process its connections")));
+				 errmsg("libcurl failed: %s", http_failure(worker_http))));
 }
 
 static void
@@ -422,6 +422,8 @@ worker_init_sending(void)
 static void
 worker_run(const WorkerArgs *args)
 {
+	char		error[256];
+
 	worker_settings_before_connection();
 	BackgroundWorkerInitializeConnectionByOid(args->database, InvalidOid, 0);
 	worker_settings_after_connection();
@@ -433,11 +435,11 @@ worker_run(const WorkerArgs *args)
 	prepare_init();
 	worker_turn_context = AllocSetContextCreate(TopMemoryContext, "webhook turn", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(worker_turn_context);
-	worker_http = http_create(settings_allowed_networks(), webhook_max_connections);
+	worker_http = http_create(settings_allowed_networks(), webhook_max_connections, error);
 	if (worker_http == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("could not initialize libcurl")));
+				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+				 errmsg("could not initialize libcurl: %s", error)));
 	before_shmem_exit(worker_destroy_http, (Datum) 0);
 	egress_init(worker_http, worker_slot);
 	worker_init_sending();

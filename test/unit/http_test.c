@@ -16,10 +16,14 @@
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -195,6 +199,17 @@ make_request(const char *url)
 	return request;
 }
 
+static Http *
+create(int max_connections)
+{
+	char		error[256];
+	Http	   *created = http_create(&rules, max_connections, error);
+
+	if (created == NULL)
+		die(error);
+	return created;
+}
+
 /* Wait as the worker does, then let things happen. */
 static void
 turn(void)
@@ -202,7 +217,8 @@ turn(void)
 	struct pollfd pollfd = {.fd = http_fd(http),.events = POLLIN};
 
 	poll(&pollfd, 1, (int) http_timeout(http));
-	http_perform(http);
+	if (!http_perform(http))
+		die(http_failure(http));
 }
 
 static const Answer *
@@ -230,7 +246,7 @@ send_request(const HttpRequest *request)
 	answer.result = result;
 	answer.result.headers = answer.headers;
 	answer.result.body = answer.body;
-	http_release(http, result.transfer);
+	http_release(result.transfer);
 	return &answer;
 }
 
@@ -549,6 +565,60 @@ test_no_descriptors(void)
 	is_outcome(post("/"), HTTP_DELIVERED, 200, "", "X7 ... and nothing is wrong without it");
 }
 
+#ifdef __linux__
+
+/* mux.c calls this instead of the system's function. */
+static bool no_watches;
+
+int
+epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
+{
+	static int	(*system_function) (int, int, int, struct epoll_event *);
+
+	if (no_watches && operation == EPOLL_CTL_ADD)
+	{
+		errno = ENOSPC;
+		return -1;
+	}
+	if (system_function == NULL)
+		*(void **) &system_function = dlsym(RTLD_NEXT, "epoll_ctl");
+	return system_function(set, operation, fd, event);
+}
+
+/* When a socket cannot be watched, its request must not end as if the receiver had not answered. */
+static void
+test_no_watches(void)
+{
+	Http	   *tested = http;
+	HttpRequest request;
+	HttpResult	result;
+	char		url[64];
+	char		error[256];
+	bool		good;
+
+	http = create(1);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/", plain.port);
+	request = make_request(url);
+	request.timeout_ms = SHORT_MS;
+	no_watches = true;
+	if (!http_start(http, &request, error))
+		die(error);
+	do
+	{
+		struct pollfd pollfd = {.fd = http_fd(http),.events = POLLIN};
+
+		poll(&pollfd, 1, (int) http_timeout(http));
+		good = http_perform(http);
+	} while (good && !http_result(http, &result));
+	no_watches = false;
+	ok(!good, "R3 a socket that cannot be watched is not the receiver's fault");
+	is_text(http_failure(http), "could not watch a socket: No space left on device", "R3 ... and the reason is reported");
+	http_destroy(http);
+	http = tested;
+	is_outcome(post("/"), HTTP_DELIVERED, 200, "", "R3 ... other requests are not affected");
+}
+#endif
+
 static void
 test_methods(void)
 {
@@ -665,9 +735,7 @@ wait_for_strays(const char *scheme, int port, const char *ca, size_t count)
 	char		url[128];
 	HttpRequest request;
 
-	http = http_create(&rules, 1);
-	if (http == NULL)
-		die("http_create failed");
+	http = create(1);
 	snprintf(url, sizeof(url), "%s://127.0.0.1:%d/_wait?path=/_stray&count=%zu", scheme, port, count);
 	request = make_request(url);
 	request.method = "GET";
@@ -742,7 +810,7 @@ test_parallel(void)
 			if (result.outcome != HTTP_DELIVERED)
 				die(result.error);
 			delivered++;
-			http_release(http, result.transfer);
+			http_release(result.transfer);
 		}
 	}
 	ok(most, "P1 %d requests at once", AT_ONCE);
@@ -789,7 +857,7 @@ test_stopped(void)
 		while (!http_result(http, &result))
 			turn();
 		outcomes[result.outcome]++;
-		http_release(http, result.transfer);
+		http_release(result.transfer);
 	}
 	is_int(outcomes[HTTP_DELIVERED], REQUESTS / 2, "C42 what was answered while we stood still has been delivered");
 	is_int(outcomes[HTTP_TIMEOUT], REQUESTS / 2, "C42 the rest has run out of time");
@@ -838,7 +906,7 @@ test_slow_names(void)
 
 	if (pipe(slow_names) != 0)
 		die("could not make a pipe");
-	http = http_create(&rules, SLOW_NAMES + 1);
+	http = create(SLOW_NAMES + 1);
 	for (int i = 0; i < SLOW_NAMES; i++)
 	{
 		HttpRequest request;
@@ -954,9 +1022,7 @@ main(void)
 	rules = loopback;
 	plain = start_receiver(NULL, false);
 	make_certificates();
-	http = http_create(&rules, 100);
-	if (http == NULL)
-		die("http_create failed");
+	http = create(100);
 
 	test_answers();
 	test_timeouts();
@@ -965,6 +1031,9 @@ main(void)
 	test_guard();
 	test_proxy_authorities();
 	test_no_descriptors();
+#ifdef __linux__
+	test_no_watches();
+#endif
 	test_methods();
 	test_large_body();
 	test_response_headers();
