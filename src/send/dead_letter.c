@@ -132,7 +132,7 @@ dead_letter_note(const Delivery *delivery, const HttpResult *result, TimestampTz
 }
 
 TimestampTz
-dead_letter_next(void)
+dead_letter_next(TimestampTz now)
 {
 	TimestampTz first = DT_NOEND;
 	ListCell   *lc;
@@ -237,8 +237,6 @@ dead_letter_report(TimestampTz now)
 	ListCell   *lc;
 	MemoryContext old;
 
-	if (now < dead_letter_next())
-		return;
 	if (!dead_letter_started)
 		dead_letter_find_unreported(now);
 	foreach(lc, dead_letter_list)

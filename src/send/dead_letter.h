@@ -17,7 +17,7 @@ extern void dead_letter_init(MemoryContext context);
 extern void dead_letter_note(const Delivery *delivery, const HttpResult *result, TimestampTz now);
 
 /* When a notification is due; DT_NOBEGIN until the first report, DT_NOEND if none is. */
-extern TimestampTz dead_letter_next(void);
+extern TimestampTz dead_letter_next(TimestampTz now);
 
 /*
  * Write the notifications that are due.  Requires a transaction with SPI connected.

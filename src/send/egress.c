@@ -249,7 +249,7 @@ egress_probed(const HttpResult *result)
 }
 
 TimestampTz
-egress_next_report(void)
+egress_next_report(TimestampTz now)
 {
 	return egress_report_at;
 }
@@ -257,8 +257,6 @@ egress_next_report(void)
 void
 egress_report(TimestampTz now)
 {
-	if (egress_report_at > now)
-		return;
 	egress_report_at = notify_proxy(egress_error) ? DT_NOEND : TimestampTzPlusMilliseconds(now, EGRESS_REPORT_AGAIN_MS);
 }
 

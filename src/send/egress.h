@@ -41,7 +41,7 @@ extern bool egress_probed(const HttpResult *result);
 extern TimestampTz egress_next_probe(void); /* DT_NOEND: never */
 
 /* In a transaction: write the notification that it does not work. */
-extern TimestampTz egress_next_report(void);
+extern TimestampTz egress_next_report(TimestampTz now);
 extern void egress_report(TimestampTz now);
 
 extern void egress_clock_set_back(TimestampTz now);

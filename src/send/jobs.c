@@ -245,8 +245,6 @@ jobs_next_refresh(TimestampTz now)
 static void
 jobs_refresh(TimestampTz now)
 {
-	if (jobs_configuration == catalog_generation())
-		return;
 	jobs_configuration = catalog_generation();
 	dispatch_refresh();
 }
@@ -254,8 +252,7 @@ jobs_refresh(TimestampTz now)
 static void
 jobs_find_orphans(TimestampTz now)
 {
-	if (withheld_next_note(now) <= now)
-		deactivation_find_orphans();
+	deactivation_find_orphans();
 }
 
 static bool
@@ -293,19 +290,6 @@ jobs_check_access(TimestampTz now)
 }
 
 static TimestampTz
-jobs_next_trim(TimestampTz now)
-{
-	return trim_next();
-}
-
-static void
-jobs_trim(TimestampTz now)
-{
-	if (trim_next() <= now)
-		trim_failed(now);
-}
-
-static TimestampTz
 jobs_next_networks(TimestampTz now)
 {
 	return jobs_networks_changed ? now : DT_NOEND;
@@ -314,16 +298,8 @@ jobs_next_networks(TimestampTz now)
 static void
 jobs_retry_forbidden(TimestampTz now)
 {
-	if (jobs_networks_changed)
-		spill_retry_forbidden(now);
+	spill_retry_forbidden(now);
 	jobs_networks_changed = false;
-}
-
-static void
-jobs_note_withheld(TimestampTz now)
-{
-	if (withheld_next_note(now) <= now)
-		withheld_note(now);
 }
 
 static TimestampTz
@@ -360,13 +336,6 @@ jobs_next_backfill(TimestampTz now)
 	return jobs_may_begin() ? backfill_start_next(now) : DT_NOEND;
 }
 
-static void
-jobs_backfill(TimestampTz now)
-{
-	if (jobs_next_backfill(now) <= now)
-		backfill_start(now);
-}
-
 static TimestampTz
 jobs_next_prepare(TimestampTz now)
 {
@@ -378,31 +347,6 @@ jobs_prepare(TimestampTz now)
 {
 	if (jobs_may_begin())
 		queue_prepare();
-}
-
-static TimestampTz
-jobs_next_dead_letters(TimestampTz now)
-{
-	return dead_letter_next();
-}
-
-static TimestampTz
-jobs_next_egress(TimestampTz now)
-{
-	return egress_next_report();
-}
-
-static TimestampTz
-jobs_next_key_ages(TimestampTz now)
-{
-	return notify_next_key_ages();
-}
-
-static void
-jobs_key_ages(TimestampTz now)
-{
-	if (notify_next_key_ages() <= now)
-		notify_key_ages(now);
 }
 
 /* Not worth a transaction of its own. */
@@ -436,25 +380,26 @@ static const struct
 {
 	TimestampTz (*next) (TimestampTz now);	/* when is it due?  DT_NOEND: it
 											 * never asks for a transaction */
-	void		(*run) (TimestampTz now);	/* called in every transaction */
+	void		(*run) (TimestampTz now);
+	bool		always;			/* in every transaction, not only when due */
 }			jobs[] = {
-	{jobs_next_refresh, jobs_refresh},
-	{withheld_next_note, jobs_find_orphans},
-	{jobs_next_save, jobs_save},
-	{jobs_never, jobs_check_access},
-	{jobs_next_trim, jobs_trim},
-	{jobs_next_networks, jobs_retry_forbidden},
-	{withheld_next_note, jobs_note_withheld},
-	{jobs_next_replay, jobs_replay},
-	{jobs_next_load, jobs_load},
-	{jobs_next_read, jobs_read},
-	{jobs_next_prepare, jobs_prepare},
-	{jobs_next_dead_letters, dead_letter_report},
-	{jobs_next_egress, egress_report},
-	{jobs_next_key_ages, jobs_key_ages},
-	{jobs_next_backfill, jobs_backfill},
-	{jobs_never, jobs_tidy},
-	{jobs_never, jobs_save_position}
+	{jobs_next_refresh, jobs_refresh, false},
+	{withheld_next_note, jobs_find_orphans, false},
+	{jobs_next_save, jobs_save, true},
+	{jobs_never, jobs_check_access, true},
+	{trim_next, trim_failed, false},
+	{jobs_next_networks, jobs_retry_forbidden, false},
+	{withheld_next_note, withheld_note, false},
+	{jobs_next_replay, jobs_replay, true},
+	{jobs_next_load, jobs_load, true},
+	{jobs_next_read, jobs_read, true},
+	{jobs_next_prepare, jobs_prepare, true},
+	{dead_letter_next, dead_letter_report, false},
+	{egress_next_report, egress_report, false},
+	{notify_next_key_ages, notify_key_ages, false},
+	{jobs_next_backfill, backfill_start, false},
+	{jobs_never, jobs_tidy, true},
+	{jobs_never, jobs_save_position, true}
 };
 
 /* ---------- when ---------- */
@@ -521,7 +466,10 @@ jobs_run_transaction(TimestampTz now)
 		unsaved = jobs_save_due(now);
 		jobs_taken = 0;
 		for (int i = 0; i < lengthof(jobs); i++)
-			jobs[i].run(now);
+		{
+			if (jobs[i].always || jobs[i].next(now) <= now)
+				jobs[i].run(now);
+		}
 
 		/* The latest logs and counters are not worth waiting for a flush. */
 		lasting = !XLogRecPtrIsInvalid(XactLastRecEnd);
@@ -614,7 +562,7 @@ jobs_leave(TimestampTz now)
 {
 	bool		ours = home_state() == HOME_OURS;
 	bool		all_sent = !ours || (webhook_dispatch && jobs_all_sent(now));
-	TimestampTz due_at = Min(recall_next_event(), Min(dead_letter_next(), egress_next_probe()));
+	TimestampTz due_at = Min(recall_next_event(), Min(dead_letter_next(now), egress_next_probe()));
 
 	/* What is committed from now on sets the same mark. */
 	if (!all_sent)

@@ -353,7 +353,7 @@ notify_deactivated(const Endpoint *endpoint, const char *reason)
 }
 
 TimestampTz
-notify_next_key_ages(void)
+notify_next_key_ages(TimestampTz now)
 {
 	return webhook_api_key_max_age > 0 ? notify_key_ages_at : DT_NOEND;
 }

@@ -66,7 +66,7 @@ extern void notify_proxy_refusal(const Endpoint *endpoint, const char *error);
  * When is it time to check the ages of API keys?  The second function raises a
  * notification for each that has become too old.
  */
-extern TimestampTz notify_next_key_ages(void);
+extern TimestampTz notify_next_key_ages(TimestampTz now);
 extern void notify_key_ages(TimestampTz now);
 
 /* The clock has been set back: correct the times that are remembered. */

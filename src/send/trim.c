@@ -44,7 +44,7 @@ trim_note_failed(TimestampTz now)
 }
 
 TimestampTz
-trim_next(void)
+trim_next(TimestampTz now)
 {
 	return trim_at;
 }

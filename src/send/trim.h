@@ -14,7 +14,7 @@
 extern void trim_note_failed(TimestampTz now);
 
 /* When trim_failed() is due; DT_NOEND: never. */
-extern TimestampTz trim_next(void);
+extern TimestampTz trim_next(TimestampTz now);
 
 /*
  * Remove some rows, and determine when the next ones are due.  Requires a transaction
