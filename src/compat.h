@@ -38,11 +38,6 @@
 #define WEBHOOK_MODULE_MAGIC(module, number) PG_MODULE_MAGIC
 #endif
 
-/* Since 19, fall-through in a switch needs this macro rather than a comment. */
-#if defined(PG_VERSION_NUM) && PG_VERSION_NUM < 190000
-#define pg_fallthrough __attribute__((fallthrough))
-#endif
-
 /* Signal handlers get information about the sender since 19.  die() uses it, so it must be passed. */
 #if PG_VERSION_NUM >= 190000
 #define WEBHOOK_SIGNAL_ARGS_TO_PASS postgres_signal_arg, pg_siginfo

@@ -28,19 +28,6 @@
 
 #define AUTHORIZATION		"Authorization"
 
-typedef enum OauthPart
-{
-	OAUTH_TOKEN_URL,
-	OAUTH_GRANT,
-	OAUTH_CLIENT_ID,
-	OAUTH_CLIENT_SECRET,
-	OAUTH_REFRESH_TOKEN,
-	OAUTH_SCOPE,
-	OAUTH_AUDIENCE,
-	OAUTH_AUTH,
-	OAUTH_PARTS
-} OauthPart;
-
 static const char *const oauth_names[OAUTH_PARTS] = {
 	"token_url", "grant", "client_id", "client_secret", "refresh_token", "scope", "audience", "auth"
 };

@@ -39,11 +39,9 @@ secret_api_read_secret(int64 id)
 	return result;
 }
 
-/*
- * get_secret(id) returns text
- */
-Datum
-webhook_get_secret(PG_FUNCTION_ARGS)
+/* The secret of the webhook whose id is the first argument, if the caller may manage it. */
+static char *
+secret_api_read_managed(FunctionCallInfo fcinfo)
 {
 	int64		id;
 	char	   *secret;
@@ -56,7 +54,16 @@ webhook_get_secret(PG_FUNCTION_ARGS)
 	manage_find_webhook(&state, id);
 	secret = secret_api_read_secret(id);
 	as_owner_end(&state);
-	PG_RETURN_TEXT_P(cstring_to_text(secret));
+	return secret;
+}
+
+/*
+ * get_secret(id) returns text
+ */
+Datum
+webhook_get_secret(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(secret_api_read_managed(fcinfo)));
 }
 
 /* Does this secret include an ed25519 key?  Sets public_key. */
@@ -78,19 +85,9 @@ secret_api_has_public_key(const char *secret, char *public_key)
 Datum
 webhook_get_public_key(PG_FUNCTION_ARGS)
 {
-	int64		id;
-	char	   *secret;
 	char		public_key[SIGN_MAX_TEXT];
-	RunAs		state;
 
-	version_require();
-	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
-
-	as_owner_begin(&state);
-	manage_find_webhook(&state, id);
-	secret = secret_api_read_secret(id);
-	as_owner_end(&state);
-	if (!secret_api_has_public_key(secret, public_key))
+	if (!secret_api_has_public_key(secret_api_read_managed(fcinfo), public_key))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(public_key));
 }

@@ -20,6 +20,7 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
+#include "storage/bufmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -238,6 +239,18 @@ catalog_require(void)
 				 errmsg("extension \"webhook\" does not exist in this database"),
 				 errhint("Use CREATE EXTENSION webhook to create it.")));
 	return oids;
+}
+
+uint64
+catalog_table_size(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+	uint64		blocks = (uint64) RelationGetNumberOfBlocks(rel) + RelationGetNumberOfBlocks(toast);
+
+	table_close(toast, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	return blocks * BLCKSZ;
 }
 
 int

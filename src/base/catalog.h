@@ -16,13 +16,12 @@
 
 /*
  * Columns are accessed by number.  New versions only add columns, at the end;
- * see "Versions" in README.md.
+ * see "Versions" in src/README.md.
  */
 
 /* Columns of webhook.webhook */
 #define Anum_webhook_id						1
 #define Anum_webhook_owner					2
-#define Anum_webhook_events					6
 #define Anum_webhook_url					7
 #define Anum_webhook_uids					12
 #define Anum_webhook_integration			13
@@ -167,6 +166,9 @@ extern uint64 catalog_cursor_generation(void);
 
 /* Changes whenever there may be a new backfill. */
 extern uint64 catalog_backfill_generation(void);
+
+/* Size of a table and of its TOAST table, in bytes. */
+extern uint64 catalog_table_size(Oid relid);
 
 /* Convert a text[] to palloc'd C strings, omitting nulls; returns their number. */
 extern int	catalog_strings(Datum array, bool isnull, char ***result);

@@ -89,12 +89,12 @@
 
 char	   *webhook_allowed_networks = NULL;
 char	   *webhook_secrets_directory = NULL;
-char	   *webhook_request_origin = NULL;
+static char *settings_origin = NULL;	/* empty: the host's name */
 int			webhook_max_connections = DEFAULT_MAX_CONNECTIONS;
 int			webhook_max_response_size = DEFAULT_MAX_RESPONSE_SIZE;
 int			webhook_max_payload_size = DEFAULT_MAX_PAYLOAD_SIZE_KB;
 int			webhook_timeout = DEFAULT_TIMEOUT_MS;
-char	   *webhook_retry_schedule = NULL;
+static char *settings_schedule = NULL;	/* text; parsed form below */
 int			webhook_buffer_retention = DEFAULT_BUFFER_RETENTION_S;
 int			webhook_failed_retention = DEFAULT_FAILED_RETENTION_S;
 int			webhook_history_retention = DEFAULT_HISTORY_RETENTION_S;
@@ -233,7 +233,7 @@ settings_define_request(void)
 	DefineCustomStringVariable("webhook.request_origin",
 							   "Sets the DNS name of the sending system, which is sent to receivers in a handshake.",
 							   "If empty, the name of the host is used.",
-							   &webhook_request_origin,
+							   &settings_origin,
 							   "",
 							   PGC_SIGHUP,
 							   0,
@@ -292,7 +292,7 @@ settings_define_failure(void)
 	DefineCustomStringVariable("webhook.retry_schedule",
 							   "Sets the delays before each attempt of a delivery.",
 							   "A delivery fails permanently at the end of the list. Can be overridden for a webhook.",
-							   &webhook_retry_schedule,
+							   &settings_schedule,
 							   DEFAULT_RETRY_SCHEDULE,
 							   PGC_SIGHUP,
 							   GUC_LIST_INPUT,
@@ -489,6 +489,18 @@ settings_init(void)
 		webhook_reserve_setting_prefix("webhook");
 }
 
+bool
+settings_reload(void)
+{
+	char	   *networks = pstrdup(webhook_allowed_networks);
+	bool		changed;
+
+	ProcessConfigFile(PGC_SIGHUP);
+	changed = strcmp(networks, webhook_allowed_networks) != 0;
+	pfree(networks);
+	return changed;
+}
+
 const NetguardList *
 settings_allowed_networks(void)
 {
@@ -506,8 +518,8 @@ settings_request_origin(void)
 {
 	static char host[HANDSHAKE_MAX_ORIGIN + 1];
 
-	if (webhook_request_origin[0] != '\0')
-		return webhook_request_origin;
+	if (settings_origin[0] != '\0')
+		return settings_origin;
 	if (host[0] == '\0' && (gethostname(host, sizeof(host) - 1) != 0 || !handshake_origin_valid(host)))
 		strcpy(host, "localhost");
 	return host;

@@ -16,7 +16,6 @@ extern int	webhook_max_connections;	/* open requests at once, per database */
 extern int	webhook_max_response_size;	/* bytes */
 extern int	webhook_max_payload_size;	/* kilobytes */
 extern int	webhook_timeout;	/* milliseconds, whole request */
-extern char *webhook_retry_schedule;	/* text; parsed form below */
 extern int	webhook_buffer_retention;	/* seconds */
 extern int	webhook_history_retention;	/* seconds */
 extern int	webhook_history_max_size;	/* megabytes */
@@ -28,7 +27,6 @@ extern int	webhook_api_key_max_age;	/* seconds, 0: no limit */
 extern int	webhook_workers;	/* databases served at once */
 extern int	webhook_max_databases;	/* with the extension */
 extern char *webhook_reactivation_url;	/* with {token}; empty: none */
-extern char *webhook_request_origin;	/* empty: the host's name */
 extern char *webhook_secrets_directory; /* for "file:" references; empty: none */
 extern int	webhook_clock_offset;	/* seconds, for tests */
 extern int	webhook_partition_size; /* kilobytes, of a full partition of the
@@ -36,6 +34,9 @@ extern int	webhook_partition_size; /* kilobytes, of a full partition of the
 
 /* Define the settings; called once from _PG_init. */
 extern void settings_init(void);
+
+/* Reload the configuration files.  Returns whether webhook.allowed_networks has changed. */
+extern bool settings_reload(void);
 
 /* For check hooks: allocate memory for the assign hook's argument; on failure sets the error and returns NULL. */
 extern void *settings_allocate_extra(size_t size);

@@ -28,12 +28,9 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
-#include "utils/rel.h"
 
 #include "base/catalog.h"
 #include "base/clock.h"
@@ -60,19 +57,6 @@ static SpiStatement partitions_change_statement = {
 	"UPDATE webhook.ring SET current = $1, switched_at = clock_timestamp()", 1, {INT2OID}
 };
 
-
-/* Size of the table and of its TOAST table, which contains large payloads, in bytes. */
-static uint64
-partitions_partition_size(int partition)
-{
-	Relation	rel = table_open(catalog_oids()->outbox[partition], AccessShareLock);
-	Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
-	uint64		blocks = (uint64) RelationGetNumberOfBlocks(rel) + RelationGetNumberOfBlocks(toast);
-
-	table_close(toast, AccessShareLock);
-	table_close(rel, AccessShareLock);
-	return blocks * BLCKSZ;
-}
 
 /*
  * Where a history is kept, what has not been moved to it yet is searched without an
@@ -140,7 +124,7 @@ partitions_recycle(DatabaseSlot *slot)
 	{
 		if (p == current)
 			continue;
-		if (partitions_partition_size(p) == 0)
+		if (catalog_table_size(catalog_oids()->outbox[p]) == 0)
 		{
 			empty = p;
 			continue;
@@ -151,7 +135,7 @@ partitions_recycle(DatabaseSlot *slot)
 		else if (cursor_window_finished() >= partitions_drained_by[p])
 			partitions_try_truncate(p);
 	}
-	if (partitions_partition_size(current) <= partitions_full_size())
+	if (catalog_table_size(catalog_oids()->outbox[current]) <= partitions_full_size())
 		return;
 	partitions_work_left = true;
 	if (empty >= 0)

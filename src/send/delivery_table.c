@@ -350,13 +350,20 @@ delivery_table_retry_forbidden(int64 webhook_id, TimestampTz now)
 	spi_statement_execute(&delivery_table_retry_forbidden_statement, values, NULL);
 }
 
-void
-delivery_table_delete_all(int64 webhook_id)
+/* Execute a statement about all rows of a webhook.  Returns how many it has changed. */
+static uint64
+delivery_table_change_all(SpiStatement *statement, int64 webhook_id)
 {
 	Datum		values[1] = {Int64GetDatum(webhook_id)};
 
 	Assert(webhook_lock_is_held(webhook_id));
-	spi_statement_execute(&delivery_table_delete_all_statement, values, NULL);
+	return spi_statement_execute(statement, values, NULL);
+}
+
+void
+delivery_table_delete_all(int64 webhook_id)
+{
+	delivery_table_change_all(&delivery_table_delete_all_statement, webhook_id);
 }
 
 bool
@@ -475,19 +482,13 @@ delivery_table_read_probes(int64 webhook_id, int max, MemoryContext context, Sto
 void
 delivery_table_suspend(int64 webhook_id)
 {
-	Datum		values[1] = {Int64GetDatum(webhook_id)};
-
-	Assert(webhook_lock_is_held(webhook_id));
-	spi_statement_execute(&delivery_table_suspend_statement, values, NULL);
+	delivery_table_change_all(&delivery_table_suspend_statement, webhook_id);
 }
 
 int64
 delivery_table_drop(int64 webhook_id)
 {
-	Datum		values[1] = {Int64GetDatum(webhook_id)};
-
-	Assert(webhook_lock_is_held(webhook_id));
-	return (int64) spi_statement_execute(&delivery_table_drop_statement, values, NULL);
+	return (int64) delivery_table_change_all(&delivery_table_drop_statement, webhook_id);
 }
 
 TimestampTz

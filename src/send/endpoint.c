@@ -103,21 +103,8 @@ enum
 	Anum_config_signature,
 	Anum_config_challenge,
 	Anum_config_activated_at,
-	Anum_config_oauth,
+	Anum_config_oauth,			/* elements: OauthPart */
 	Anum_config_template,
-};
-
-/* Elements of Anum_config_oauth */
-enum
-{
-	OAUTH_TOKEN_URL,
-	OAUTH_GRANT,
-	OAUTH_CLIENT_ID,
-	OAUTH_CLIENT_SECRET,
-	OAUTH_REFRESH_TOKEN,
-	OAUTH_SCOPE,
-	OAUTH_AUDIENCE,
-	OAUTH_AUTH,
 };
 
 static SpiStatement endpoint_changed_at_statement = {

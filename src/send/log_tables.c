@@ -29,11 +29,11 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
-#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/catalog.h"
 #include "base/spi_statement.h"
 #include "base/table_append.h"
 #include "base/webhook_lock.h"
@@ -168,17 +168,10 @@ log_tables_add_health(Datum *values, const char *nulls)
 	return spi_statement_execute(&log_tables_health_statements[log_tables_health.current], values, nulls) > 0;
 }
 
-/* Size of a table and of its TOAST table, which contains long bodies, in bytes. */
 static uint64
 log_tables_size(const char *name)
 {
-	Relation	rel = table_open(log_tables_relid(name), AccessShareLock);
-	Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
-	uint64		blocks = (uint64) RelationGetNumberOfBlocks(rel) + RelationGetNumberOfBlocks(toast);
-
-	table_close(toast, AccessShareLock);
-	table_close(rel, AccessShareLock);
-	return blocks * BLCKSZ;
+	return catalog_table_size(log_tables_relid(name));
 }
 
 static uint64

@@ -17,6 +17,20 @@ typedef struct Token Token;
 #define TOKEN_MAX_PART	4000	/* bytes of a part of the settings, but
 								 * certificates and the URL */
 
+/* The keys of webhook.webhook.oauth, in the order in which endpoint_config.c reads them. */
+typedef enum OauthPart
+{
+	OAUTH_TOKEN_URL,
+	OAUTH_GRANT,
+	OAUTH_CLIENT_ID,
+	OAUTH_CLIENT_SECRET,
+	OAUTH_REFRESH_TOKEN,
+	OAUTH_SCOPE,
+	OAUTH_AUDIENCE,
+	OAUTH_AUTH,
+	OAUTH_PARTS
+} OauthPart;
+
 /* The settings for requesting a token; unset members are NULL. */
 typedef struct TokenSettings
 {

@@ -181,13 +181,9 @@ worker_handle_interrupts(void)
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{
-		char	   *networks = pstrdup(webhook_allowed_networks);
-
 		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-		if (strcmp(networks, webhook_allowed_networks) != 0)
+		if (settings_reload())
 			jobs_note_networks();
-		pfree(networks);
 		http_forget_connections(worker_http);
 		if (egress_reload())
 			recall_reset_due();

@@ -27,7 +27,6 @@
 #include "postmaster/interrupt.h"
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -305,17 +304,6 @@ launcher_note_networks(void)
 	LWLockRelease(shmem_lock());
 }
 
-static void
-launcher_reload(void)
-{
-	char	   *networks = pstrdup(webhook_allowed_networks);
-
-	ProcessConfigFile(PGC_SIGHUP);
-	if (strcmp(networks, webhook_allowed_networks) != 0)
-		launcher_note_networks();
-	pfree(networks);
-}
-
 /* Wait for the latch or until wake_at, and process interrupts and configuration reloads. */
 static void
 launcher_sleep_until(int64 wake_at)
@@ -334,7 +322,8 @@ launcher_sleep_until(int64 wake_at)
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
-		launcher_reload();
+		if (settings_reload())
+			launcher_note_networks();
 	}
 }
 
