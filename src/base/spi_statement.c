@@ -11,6 +11,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "base/spi_statement.h"
 #include "base/wire.h"
@@ -56,6 +57,33 @@ spi_statement_value(uint64 row, int column, bool *isnull)
 {
 	Assert(SPI_tuptable != NULL && row < SPI_tuptable->numvals);
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+int32
+spi_statement_int32(uint64 row, int column, int32 absent)
+{
+	bool		isnull;
+	Datum		d = spi_statement_value(row, column, &isnull);
+
+	return isnull ? absent : DatumGetInt32(d);
+}
+
+int64
+spi_statement_int64(uint64 row, int column, int64 absent)
+{
+	bool		isnull;
+	Datum		d = spi_statement_value(row, column, &isnull);
+
+	return isnull ? absent : DatumGetInt64(d);
+}
+
+TimestampTz
+spi_statement_timestamp(uint64 row, int column, TimestampTz absent)
+{
+	bool		isnull;
+	Datum		d = spi_statement_value(row, column, &isnull);
+
+	return isnull ? absent : DatumGetTimestampTz(d);
 }
 
 Datum

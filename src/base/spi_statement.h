@@ -8,6 +8,7 @@
 #ifndef WEBHOOK_SPI_STATEMENT_H
 #define WEBHOOK_SPI_STATEMENT_H
 
+#include "datatype/timestamp.h"
 #include "executor/spi.h"
 
 #define STATEMENT_MAX_ARGS	24
@@ -31,6 +32,11 @@ extern uint64 spi_statement_execute(SpiStatement *statement, Datum *values, cons
 /* Column of row i of the last result (counted from 1), as text or NULL. */
 extern char *spi_statement_text(uint64 row, int column);
 extern Datum spi_statement_value(uint64 row, int column, bool *isnull);
+
+/* The same as a number, or the default for null. */
+extern int32 spi_statement_int32(uint64 row, int column, int32 absent);
+extern int64 spi_statement_int64(uint64 row, int column, int64 absent);
+extern TimestampTz spi_statement_timestamp(uint64 row, int column, TimestampTz absent);
 
 /* Data from a receiver as text that is valid in the database's encoding, see wire_to_server(). */
 extern Datum spi_statement_safe_text(const char *text, int len);

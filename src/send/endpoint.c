@@ -10,18 +10,14 @@
  * Other modules keep pointers to endpoints, also from one turn to the next.  An
  * endpoint does not move, and only endpoint_trim() frees any: what keeps a pointer
  * must be visible there.  The configuration is replaced as a whole, in a transaction,
- * when any webhook has changed; a request in flight has copies of what it uses.
- *
- * A file that cannot be read, or a secret that cannot be used, is not an error here:
- * config.problem then fails each attempt, and the configuration is loaded again when it
- * is next needed.
+ * when any webhook has changed (endpoint_config.c); a request in flight has copies of
+ * what it uses.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -29,16 +25,13 @@
 #include "base/catalog.h"
 #include "base/clock.h"
 #include "base/container.h"
-#include "base/secret_file.h"
 #include "base/settings.h"
 #include "base/spi_statement.h"
-#include "base/wire.h"
 #include "log/xid_set.h"
-#include "pure/url.h"
 #include "send/endpoint.h"
+#include "send/endpoint_config.h"
 #include "send/token.h"
 
-#define DEFAULT_MAX_IN_FLIGHT	20
 #define MAX_IDLE_ENDPOINTS		2000
 #define RATE_MARGIN_PERCENT		5
 
@@ -47,65 +40,6 @@
 
 static HTAB *endpoint_table;
 static MemoryContext endpoint_context;
-
-static SpiStatement endpoint_load_statement = {
-	"SELECT url, method, format, ordering, secret, previous_secret, previous_secret_until,"
-	" (EXTRACT(epoch FROM timeout) * 1000)::bigint, max_in_flight, client_cert, client_key, ca_cert,"
-	" active, buffering,"
-	" ARRAY(SELECT CASE btrim(value, E' \\t') WHEN '' THEN key || ';' ELSE key || ': ' || value END FROM jsonb_each_text(headers)),"
-	" ARRAY(SELECT key || ': ***' FROM jsonb_each_text(headers) UNION ALL SELECT 'Authorization: ***' WHERE oauth IS NOT NULL),"
-	" CASE WHEN retry_schedule IS NOT NULL THEN"
-	"  ARRAY(SELECT (EXTRACT(epoch FROM s) * 1000000)::bigint FROM unnest(retry_schedule) AS s) END,"
-	" deactivated_at, updated_at, owner::oid, app, name, rate_limit,"
-	" integration, transform, handshake, discarded, previous,"
-	" batch_size, (EXTRACT(epoch FROM batch_wait) * 1000000)::bigint, no_retry, signature, challenge,"
-	" activated_at, CASE WHEN oauth IS NOT NULL THEN ARRAY(SELECT COALESCE(oauth ->> o.name, '')"
-	"  FROM unnest('{token_url,grant,client_id,client_secret,refresh_token,scope,audience,auth}'::text[])"
-	"   WITH ORDINALITY AS o (name, n) ORDER BY o.n) END, template"
-	" FROM webhook.webhook WHERE id = $1",
-	1, {INT8OID}
-};
-
-/* Columns of endpoint_load_statement */
-enum
-{
-	Anum_config_url = 1,
-	Anum_config_method,
-	Anum_config_format,
-	Anum_config_ordering,
-	Anum_config_secret,
-	Anum_config_previous_secret,
-	Anum_config_previous_secret_until,
-	Anum_config_timeout_ms,
-	Anum_config_max_in_flight,
-	Anum_config_client_cert,
-	Anum_config_client_key,
-	Anum_config_ca_cert,
-	Anum_config_active,
-	Anum_config_buffering,
-	Anum_config_headers,
-	Anum_config_shown_headers,
-	Anum_config_retry_schedule,
-	Anum_config_deactivated_at,
-	Anum_config_updated_at,
-	Anum_config_owner,
-	Anum_config_app,
-	Anum_config_name,
-	Anum_config_rate_limit,
-	Anum_config_integration,
-	Anum_config_transform,
-	Anum_config_handshake,
-	Anum_config_discarded,
-	Anum_config_previous,
-	Anum_config_batch_size,
-	Anum_config_batch_wait,
-	Anum_config_no_retry,
-	Anum_config_signature,
-	Anum_config_challenge,
-	Anum_config_activated_at,
-	Anum_config_oauth,			/* elements: OauthPart */
-	Anum_config_template,
-};
 
 static SpiStatement endpoint_changed_at_statement = {
 	"SELECT updated_at FROM webhook.webhook WHERE id = $1",
@@ -161,164 +95,6 @@ endpoint_changed_at(int64 id)
 	return DatumGetTimestampTz(spi_statement_value(0, 1, &isnull));
 }
 
-static char *
-endpoint_column_text(int column)
-{
-	return spi_statement_text(0, column);
-}
-
-static void
-endpoint_set_problem(Endpoint *endpoint, const char *what, const char *problem)
-{
-	if (endpoint->config.problem == NULL)
-		endpoint->config.problem = psprintf("%s: %s", what, problem);
-}
-
-/* The value, or the content of the file that it names; "" with endpoint->config.problem set if that fails. */
-static char *
-endpoint_resolve_file(Endpoint *endpoint, char *value, const char *what)
-{
-	char	   *problem;
-	char	   *content;
-
-	if (value == NULL || !secret_file_is_reference(value))
-		return value;
-	content = secret_file_read(value, endpoint->config.owner, &problem);
-	if (content != NULL)
-		return content;
-	endpoint_set_problem(endpoint, what, problem);
-	return pstrdup("");
-}
-
-static void
-endpoint_load_keys(Endpoint *endpoint, int column, EndpointKeys *keys)
-{
-	Signature  *signature = endpoint->config.signature;
-	char	   *text = endpoint_resolve_file(endpoint, endpoint_column_text(column), "secret");
-	const char *error = NULL;
-
-	if (text == NULL || signature == NULL)
-		return;
-	if (signature_has_standard(signature))
-	{
-		keys->standard = sign_key_create(text, &error);
-		if (keys->standard == NULL)
-			endpoint_set_problem(endpoint, "secret", error);
-	}
-	if (!signature_needs_key(signature))
-		return;
-	if (sign_key_has(keys->standard, SIGN_ED25519))
-		endpoint_set_problem(endpoint, "secret", "its text is a key of other signatures, and contains a private key");
-	if (*text != '\0')
-		keys->other = signature_key_create(signature, wire_from_server(text));
-	if (keys->other == NULL)
-		endpoint_set_problem(endpoint, "secret", *text == '\0' ? "it is empty" : "OpenSSL cannot use it");
-}
-
-static void
-endpoint_load_signature(Endpoint *endpoint)
-{
-	const char *problem;
-	int			line;
-	bool		isnull;
-	Datum		d;
-
-	endpoint->config.signature = signature_compile(endpoint_column_text(Anum_config_signature), &line, &problem);
-	if (endpoint->config.signature == NULL)
-		endpoint_set_problem(endpoint, "signature", problem);
-	endpoint_load_keys(endpoint, Anum_config_secret, &endpoint->config.keys);
-	endpoint_load_keys(endpoint, Anum_config_previous_secret, &endpoint->config.previous_keys);
-	d = spi_statement_value(0, Anum_config_previous_secret_until, &isnull);
-	endpoint->config.previous_key_until = isnull ? DT_NOBEGIN : DatumGetTimestampTz(d);
-}
-
-static void
-endpoint_free_keys(EndpointKeys *keys)
-{
-	sign_key_free(keys->standard);
-	signature_key_free(keys->other);
-	keys->standard = NULL;
-	keys->other = NULL;
-}
-
-static void
-endpoint_free_signature(Endpoint *endpoint)
-{
-	endpoint_free_keys(&endpoint->config.keys);
-	endpoint_free_keys(&endpoint->config.previous_keys);
-	signature_free(endpoint->config.signature);
-	endpoint->config.signature = NULL;
-}
-
-/* Replace references to files in header lines by their contents. */
-static void
-endpoint_resolve_headers(Endpoint *endpoint)
-{
-	for (int i = 0; i < endpoint->config.nheaders; i++)
-	{
-		char	   *colon = strchr(endpoint->config.headers[i], ':');
-		char	   *name;
-		char	   *value;
-		const char *problem;
-
-		if (colon == NULL || !secret_file_is_reference(colon + 2))
-			continue;
-		name = pnstrdup(endpoint->config.headers[i], colon - endpoint->config.headers[i]);
-		value = endpoint_resolve_file(endpoint, colon + 2, name);
-		problem = url_check_header(name, value);
-		if (problem != NULL)
-			endpoint_set_problem(endpoint, name, problem);
-		endpoint->config.headers[i] = psprintf("%s: %s", name, value);
-	}
-}
-
-static void
-endpoint_load_schedule(Endpoint *endpoint, Datum array)
-{
-	Datum	   *steps;
-	int			n;
-
-	deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-					  TYPALIGN_DOUBLE, &steps, NULL, &n);
-	endpoint->config.schedule.count = Min(n, RETRY_MAX_STEPS);
-	for (int i = 0; i < endpoint->config.schedule.count; i++)
-		endpoint->config.schedule.steps[i] = DatumGetInt64(steps[i]);
-	endpoint->config.own_schedule = n > 0;
-}
-
-static void
-endpoint_load_no_retry(Endpoint *endpoint)
-{
-	bool		isnull;
-	Datum		array = spi_statement_value(0, Anum_config_no_retry, &isnull);
-	Datum	   *statuses;
-
-	endpoint->config.no_retry.count = 0;
-	if (isnull)
-		return;
-	deconstruct_array(DatumGetArrayTypeP(array), INT4OID, sizeof(int32), true, TYPALIGN_INT,
-					  &statuses, NULL, &endpoint->config.no_retry.count);
-	endpoint->config.no_retry.count = Min(endpoint->config.no_retry.count, RESULT_MAX_FINAL);
-	for (int i = 0; i < endpoint->config.no_retry.count; i++)
-		endpoint->config.no_retry.statuses[i] = DatumGetInt32(statuses[i]);
-}
-
-static EndpointOrdering
-endpoint_parse_ordering(const char *text)
-{
-	if (strcmp(text, "strict") == 0)
-		return ORDER_STRICT;
-	return strcmp(text, "none") == 0 ? ORDER_NONE : ORDER_ENTITY;
-}
-
-static EndpointPrevious
-endpoint_parse_previous(const char *text)
-{
-	if (text == NULL)
-		return PREVIOUS_NONE;
-	return strcmp(text, "row") == 0 ? PREVIOUS_ROW : PREVIOUS_CHANGED;
-}
-
 /*
  * Requests are spaced evenly, a little wider than the limit says, so that no
  * window of a second sees more of them than allowed, though they do not all
@@ -341,166 +117,24 @@ endpoint_set_pace(Endpoint *endpoint)
 	endpoint->config.send_interval = interval;
 }
 
-/*
- * An activation voids agreements.  The endpoint may have been deactivated and
- * activated since it was last loaded, which "active" does not show.
- */
-static void
-endpoint_load_activation(Endpoint *endpoint)
-{
-	bool		isnull;
-	Datum		d = spi_statement_value(0, Anum_config_activated_at, &isnull);
-	TimestampTz activated_at = isnull ? 0 : DatumGetTimestampTz(d);
-
-	if (activated_at != endpoint->config.activated_at)
-	{
-		handshake_forget(&endpoint->state.handshake);
-		challenge_forget(&endpoint->state.challenge);
-	}
-	endpoint->config.activated_at = activated_at;
-}
-
-/* A secret for the token server, which may be in a file; NULL if there is none. */
-static char *
-endpoint_resolve_credential(Endpoint *endpoint, char *text, const char *what)
-{
-	char	   *value = endpoint_resolve_file(endpoint, text, what);
-
-	if (*text == '\0')
-		return NULL;
-	if (*value == '\0')
-		endpoint_set_problem(endpoint, what, "it is empty");
-	else if (strlen(value) > TOKEN_MAX_PART)
-		endpoint_set_problem(endpoint, what, "it is too long");
-	for (char *c = value; *c != '\0'; c++)
-		if ((unsigned char) *c < ' ' || *c == 0x7f)
-			endpoint_set_problem(endpoint, what, "it contains a control character");
-	return value;
-}
-
-/* This must come last, since the token may have to be read with another statement. */
-static void
-endpoint_load_token(Endpoint *endpoint)
-{
-	bool		isnull;
-	Datum		d = spi_statement_value(0, Anum_config_oauth, &isnull);
-	char	  **parts;
-	TokenSettings settings = {0};
-
-	if (isnull)
-		return;
-	(void) catalog_strings(d, isnull, &parts);
-	settings.owner = endpoint->config.owner;
-	settings.token_url = parts[OAUTH_TOKEN_URL];
-	settings.client_id = parts[OAUTH_CLIENT_ID];
-	settings.client_secret = endpoint_resolve_credential(endpoint, parts[OAUTH_CLIENT_SECRET], "client_secret");
-	settings.refresh_token = endpoint_resolve_credential(endpoint, parts[OAUTH_REFRESH_TOKEN], "refresh_token");
-	settings.refresh_reference = settings.refresh_token != NULL ? parts[OAUTH_REFRESH_TOKEN] : NULL;
-	settings.scope = parts[OAUTH_SCOPE][0] != '\0' ? parts[OAUTH_SCOPE] : NULL;
-	settings.audience = parts[OAUTH_AUDIENCE][0] != '\0' ? parts[OAUTH_AUDIENCE] : NULL;
-	settings.in_body = strcmp(parts[OAUTH_AUTH], "body") == 0;
-	settings.client_cert = endpoint->config.client_cert;
-	settings.client_key = endpoint->config.client_key;
-	settings.ca_cert = endpoint->config.ca_cert;
-	if (endpoint->config.problem == NULL)
-		endpoint->config.token = token_take(&settings);
-}
-
-/* Take the configuration from the row that SPI has just returned. */
-static void
-endpoint_load_row(Endpoint *endpoint)
-{
-	bool		isnull;
-	Datum		d;
-	TimestampTz updated_at;
-	char	  **shown;
-	int			nshown;
-	StringInfoData buf;
-
-	endpoint->config.owner = DatumGetObjectId(spi_statement_value(0, Anum_config_owner, &isnull));
-	endpoint->config.url = endpoint_column_text(Anum_config_url);
-	endpoint->config.method = endpoint_column_text(Anum_config_method);
-	endpoint->config.format = format_find(endpoint_column_text(Anum_config_format));
-	endpoint->config.ordering = endpoint_parse_ordering(endpoint_column_text(Anum_config_ordering));
-	endpoint_load_signature(endpoint);
-	d = spi_statement_value(0, Anum_config_timeout_ms, &isnull);
-	endpoint->config.timeout_ms = isnull ? 0 : (long) DatumGetInt64(d);
-	d = spi_statement_value(0, Anum_config_max_in_flight, &isnull);
-	endpoint->config.max_in_flight = isnull ? DEFAULT_MAX_IN_FLIGHT : DatumGetInt32(d);
-	endpoint->config.client_cert = endpoint_resolve_file(endpoint, endpoint_column_text(Anum_config_client_cert), "client_cert");
-	endpoint->config.client_key = endpoint_resolve_file(endpoint, endpoint_column_text(Anum_config_client_key), "client_key");
-	endpoint->config.ca_cert = endpoint_resolve_file(endpoint, endpoint_column_text(Anum_config_ca_cert), "ca_cert");
-	endpoint->config.active = DatumGetBool(spi_statement_value(0, Anum_config_active, &isnull));
-	endpoint->config.buffering = DatumGetBool(spi_statement_value(0, Anum_config_buffering, &isnull));
-	d = spi_statement_value(0, Anum_config_headers, &isnull);
-	endpoint->config.nheaders = catalog_strings(d, isnull, &endpoint->config.headers);
-	endpoint_resolve_headers(endpoint);
-	d = spi_statement_value(0, Anum_config_shown_headers, &isnull);
-	nshown = catalog_strings(d, isnull, &shown);
-	endpoint->config.shown_headers = "";
-	if (nshown > 0)
-	{
-		initStringInfo(&buf);
-		for (int i = 0; i < nshown; i++)
-			appendStringInfo(&buf, "%s\n", shown[i]);
-		endpoint->config.shown_headers = buf.data;
-	}
-	d = spi_statement_value(0, Anum_config_retry_schedule, &isnull);
-	endpoint->config.own_schedule = false;
-	if (!isnull)
-		endpoint_load_schedule(endpoint, d);
-	d = spi_statement_value(0, Anum_config_deactivated_at, &isnull);
-	endpoint->config.deactivated_at = isnull ? DT_NOEND : DatumGetTimestampTz(d);
-	updated_at = DatumGetTimestampTz(spi_statement_value(0, Anum_config_updated_at, &isnull));
-	if (endpoint->config.updated_at != updated_at)
-		endpoint->state.batch_limit = 0;
-	endpoint->config.updated_at = updated_at;
-	d = spi_statement_value(0, Anum_config_discarded, &isnull);
-	endpoint->config.discarded = isnull ? NULL : xid_set_from_datum(d, TopMemoryContext);
-	endpoint->config.app = endpoint_column_text(Anum_config_app);
-	endpoint->config.name = endpoint_column_text(Anum_config_name);
-	d = spi_statement_value(0, Anum_config_rate_limit, &isnull);
-	endpoint->config.rate_limit = isnull ? 0 : DatumGetInt32(d);
-	endpoint->config.integration = endpoint_column_text(Anum_config_integration);
-	endpoint->config.transform = endpoint_column_text(Anum_config_transform);
-	d = spi_statement_value(0, Anum_config_template, &isnull);
-	endpoint->config.template = isnull ? NULL : template_compile(DatumGetJsonbPCopy(d));
-	endpoint->config.previous = endpoint_parse_previous(endpoint_column_text(Anum_config_previous));
-	d = spi_statement_value(0, Anum_config_batch_size, &isnull);
-	endpoint->config.batch_size = isnull ? 0 : DatumGetInt32(d);
-	d = spi_statement_value(0, Anum_config_batch_wait, &isnull);
-	endpoint->config.batch_wait = isnull ? 0 : DatumGetInt64(d);
-	endpoint_load_no_retry(endpoint);
-	endpoint->state.handshake.wanted = DatumGetBool(spi_statement_value(0, Anum_config_handshake, &isnull));
-	endpoint->state.challenge.wanted = DatumGetBool(spi_statement_value(0, Anum_config_challenge, &isnull));
-	endpoint->state.route_known = 0;
-	endpoint_load_activation(endpoint);
-	endpoint_set_pace(endpoint);
-	endpoint_load_token(endpoint);
-}
-
 /* Load the health of the endpoint, as it was recorded last. */
 static void
 endpoint_load_health(Endpoint *endpoint)
 {
 	Datum		values[1] = {Int64GetDatum(endpoint->id)};
 	Health	   *health = &endpoint->state.health;
-	bool		isnull;
-	Datum		d;
 
 	memset(health, 0, sizeof(*health));
 	endpoint->state.health_known = true;
 	if (spi_statement_execute(&endpoint_health_statement, values, NULL) == 0)
 		return;
-	health->failures = DatumGetInt32(spi_statement_value(0, Anum_health_failures, &isnull));
-	d = spi_statement_value(0, Anum_health_failing_since, &isnull);
-	health->failing_since = isnull ? 0 : DatumGetTimestampTz(d);
-	health->probes = DatumGetInt32(spi_statement_value(0, Anum_health_probes, &isnull));
-	d = spi_statement_value(0, Anum_health_next_probe_at, &isnull);
-	health->failing = !isnull;
-	health->next_probe_at = isnull ? 0 : DatumGetTimestampTz(d);
+	health->failures = spi_statement_int32(0, Anum_health_failures, 0);
+	health->failing_since = spi_statement_timestamp(0, Anum_health_failing_since, 0);
+	health->probes = spi_statement_int32(0, Anum_health_probes, 0);
+	health->next_probe_at = spi_statement_timestamp(0, Anum_health_next_probe_at, 0);
+	health->failing = health->next_probe_at != 0;
 	health->ramp = health->failing ? 1 : 0;
-	health->warned = DatumGetInt32(spi_statement_value(0, Anum_health_warned, &isnull));
+	health->warned = spi_statement_int32(0, Anum_health_warned, 0);
 }
 
 bool
@@ -515,12 +149,11 @@ endpoint_refresh(Endpoint *endpoint)
 	uint64		generation = catalog_generation();
 	bool		was_active = endpoint->config.active;
 	Token	   *former_token = endpoint->config.token;
-	Datum		values[1];
 
 	if (endpoint->config.generation == generation)
 		return;
 
-	endpoint_free_signature(endpoint);
+	endpoint_config_free_signature(endpoint);
 	xid_set_release(endpoint->config.discarded);
 	endpoint->config.discarded = NULL;
 	if (endpoint->config.context == NULL)
@@ -529,22 +162,8 @@ endpoint_refresh(Endpoint *endpoint)
 	else
 		MemoryContextReset(endpoint->config.context);
 
-	values[0] = Int64GetDatum(endpoint->id);
-	endpoint->config.exists = spi_statement_execute(&endpoint_load_statement, values, NULL) > 0;
-	endpoint->config.active = endpoint->config.buffering = false;
-	endpoint->state.handshake.wanted = endpoint->state.challenge.wanted = false;
-	endpoint->config.problem = endpoint->config.integration = endpoint->config.transform = NULL;
-	endpoint->config.template = NULL;
-	endpoint->config.previous = PREVIOUS_NONE;
-	endpoint->config.batch_size = 0;
-	endpoint->config.token = NULL;
-	if (endpoint->config.exists)
+	if (endpoint_config_load(endpoint))
 	{
-		MemoryContext old = MemoryContextSwitchTo(endpoint->config.context);
-
-		endpoint->config.known = true;
-		endpoint_load_row(endpoint);
-		MemoryContextSwitchTo(old);
 		if (!endpoint->state.health_known)
 			endpoint_load_health(endpoint);
 		else if (endpoint->config.active && !was_active)
@@ -632,7 +251,7 @@ endpoint_trim(void)
 			endpoint->pending.token_problem != NULL || endpoint->pending.refused ||
 			endpoint->pending.deactivate != NULL || endpoint->spill.suspend_pending || endpoint->queue.next_send_at > now)
 			continue;
-		endpoint_free_signature(endpoint);
+		endpoint_config_free_signature(endpoint);
 		handshake_forget(&endpoint->state.handshake);
 		challenge_forget(&endpoint->state.challenge);
 		token_release(endpoint->config.token);

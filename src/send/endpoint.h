@@ -64,7 +64,7 @@ typedef struct EndpointKeys
 	SignatureKey *other;		/* for the other signatures */
 } EndpointKeys;
 
-/* The configuration as of the generation, in its own context.  Written by endpoint.c. */
+/* The configuration as of the generation, in its own context.  Written by endpoint_config.c. */
 typedef struct EndpointConfig
 {
 	uint64		generation;		/* 0: not loaded */
