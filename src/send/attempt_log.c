@@ -32,11 +32,8 @@
 #include "send/activity.h"
 #include "send/activity_tables.h"
 #include "send/attempt_log.h"
+#include "send/log_entry.h"
 #include "send/log_tables.h"
-#include "send/token.h"
-
-/* A longer body is cut off in the log. */
-#define LOG_BODY_MAX	(64 * 1024)
 
 /* Flush delay per webhook, when idle and when busy. */
 #define IDLE_MS			250
@@ -53,35 +50,6 @@
 /* Limit on the memory of entries that have not been written yet. */
 #define LOG_MEMORY		(32 * 1024 * 1024)
 #define LOG_BLOCK_MAX	(1024 * 1024)
-
-/* The texts of an entry. */
-enum
-{
-	LOG_EVENT,
-	LOG_URL,
-	LOG_REQUEST_HEADERS,
-	LOG_REQUEST_BODY,
-	LOG_RESPONSE_HEADERS,
-	LOG_RESPONSE_BODY,
-	LOG_ERROR,
-	LOG_REMOTE_ADDRESS,
-	LOG_TEXTS
-};
-
-struct LogEntry
-{
-	TimestampTz attempted_at;
-	pg_uuid_t	message_id;
-	int			attempt;
-	const char *method;			/* constant */
-	int			status;
-	int64		duration_us;
-	const char *outcome;		/* constant */
-	int			messages;
-	HttpDetail	detail;			/* without the address */
-	int			len[LOG_TEXTS];
-	char		text[FLEXIBLE_ARRAY_MEMBER];	/* one after the other */
-};
 
 static MemoryContext attempt_log_context = NULL;
 static Size attempt_log_memory = 0; /* that all entries take */
@@ -151,130 +119,6 @@ attempt_log_release(Endpoint *endpoint)
 	endpoint->stats.nlog = 0;
 }
 
-/* How much of a text of this length the log shows. */
-static size_t
-attempt_log_shown_len(size_t len)
-{
-	return Min(len, LOG_BODY_MAX);
-}
-
-static char *
-attempt_log_put(char *end, const char *data, size_t len)
-{
-	len = attempt_log_shown_len(len);
-	memcpy(end, data, len);
-	return end + len;
-}
-
-/* The same for header lines, without carriage returns, since the log is for human readers. */
-static char *
-attempt_log_put_lines(char *end, const char *data, size_t len)
-{
-	for (len = attempt_log_shown_len(len); len > 0; data++, len--)
-		if (*data != '\r')
-			*end++ = *data;
-	return end;
-}
-
-/* The headers that were sent, the configured ones without their values. */
-static char *
-attempt_log_put_headers(char *end, const Request *request, const char *configured)
-{
-	for (int i = 0; i < request->own_headers; i++)
-	{
-		size_t		len = strlen(request->headers[i]);
-
-		memcpy(end, request->headers[i], len);
-		end += len;
-		*end++ = '\n';
-	}
-	return attempt_log_put(end, configured, strlen(configured));
-}
-
-/* The length of those lines in the log: a newline replaces the NUL after each. */
-static size_t
-attempt_log_own_headers_len(const Request *request)
-{
-	const char *last;
-
-	if (request->own_headers == 0)
-		return 0;
-	last = request->headers[request->own_headers - 1];
-	return last + strlen(last) + 1 - request->headers[0];
-}
-
-static int
-attempt_log_messages(const Request *request)
-{
-	return request != NULL ? request->ndeliveries : 1;
-}
-
-/* Was it a request for a token that failed?  Then its contents are not shown. */
-static bool
-attempt_log_asks_token(const Delivery *delivery)
-{
-	return delivery->attempt.question == QUESTION_TOKEN && delivery->endpoint->config.token != NULL;
-}
-
-/* request is NULL if it could not be built, or was one for a token. */
-static LogEntry *
-attempt_log_create_entry(const Delivery *delivery, const Request *request, const HttpResult *result)
-{
-	const Message *message = delivery->message;
-	const Endpoint *endpoint = delivery->endpoint;
-	const char *url = request ? request->url.data : attempt_log_asks_token(delivery) ?
-		token_url(endpoint->config.token) : endpoint->config.url;
-	const char *configured = endpoint->config.exists ? endpoint->config.shown_headers : "";
-	const char *error = result->error[0] == '\0' && delivery->prepared.faults != NULL &&
-		delivery->attempt.question == QUESTION_NONE ?
-		delivery->prepared.faults : result->error;
-	size_t		size;
-	LogEntry   *entry;
-	char	   *ends[LOG_TEXTS];
-	char	   *end;
-
-	if (attempt_log_context == NULL)
-		attempt_log_context = AllocSetContextCreate(TopMemoryContext, "webhook log",
-													ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, LOG_BLOCK_MAX);
-	size = offsetof(LogEntry, text) + attempt_log_shown_len(strlen(message->event)) + attempt_log_shown_len(strlen(url)) +
-		attempt_log_shown_len(result->headers_len) + attempt_log_shown_len(result->body_len) +
-		attempt_log_shown_len(strlen(error)) + strlen(result->detail.address);
-	if (request != NULL)
-		size += attempt_log_own_headers_len(request) + attempt_log_shown_len(strlen(configured)) +
-			attempt_log_shown_len(request->http.body_len);
-	entry = MemoryContextAlloc(attempt_log_context, size);
-	attempt_log_memory += GetMemoryChunkSpace(entry);
-
-	entry->attempted_at = delivery->attempt.sent_at;
-	entry->message_id = message->message_id;
-	entry->attempt = delivery->attempts + 1;
-	entry->method = request != NULL ? request->http.method :
-		request_method(attempt_log_asks_token(delivery) ? "POST" : endpoint->config.method);
-	entry->status = result->status;
-	entry->duration_us = result->duration_us;
-	entry->outcome = http_outcome_name(result->outcome);
-	entry->messages = delivery->attempt.question != QUESTION_NONE ? 0 : attempt_log_messages(request);
-	entry->detail = result->detail;
-	entry->detail.address = NULL;
-
-	end = entry->text;
-	ends[LOG_EVENT] = end = attempt_log_put(end, message->event, strlen(message->event));
-	ends[LOG_URL] = end = attempt_log_put(end, url, strlen(url));
-	if (request != NULL)
-		end = attempt_log_put_headers(end, request, configured);
-	ends[LOG_REQUEST_HEADERS] = end;
-	if (request != NULL && request->http.body != NULL)
-		end = attempt_log_put(end, request->http.body, request->http.body_len);
-	ends[LOG_REQUEST_BODY] = end;
-	ends[LOG_RESPONSE_HEADERS] = end = attempt_log_put_lines(end, result->headers, result->headers_len);
-	ends[LOG_RESPONSE_BODY] = end = attempt_log_put(end, result->body, result->body_len);
-	ends[LOG_ERROR] = end = attempt_log_put(end, error, strlen(error));
-	ends[LOG_REMOTE_ADDRESS] = attempt_log_put(end, result->detail.address, strlen(result->detail.address));
-	for (int i = 0; i < LOG_TEXTS; i++)
-		entry->len[i] = (int) (ends[i] - (i == 0 ? entry->text : ends[i - 1]));
-	return entry;
-}
-
 void
 attempt_log_attempt(const Delivery *delivery, const Request *request, const HttpResult *result,
 					TimestampTz now, bool counts)
@@ -283,7 +127,11 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 	LogEntry  **slot = &endpoint->stats.log[endpoint->stats.log_seq % LOG_TABLES_ATTEMPTS];
 
 	attempt_log_free_entry(slot);
-	*slot = attempt_log_create_entry(delivery, request, result);
+	if (attempt_log_context == NULL)
+		attempt_log_context = AllocSetContextCreate(TopMemoryContext, "webhook log",
+													ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE, LOG_BLOCK_MAX);
+	*slot = log_entry_create(delivery, request, result, attempt_log_context);
+	attempt_log_memory += GetMemoryChunkSpace(*slot);
 	endpoint->stats.log_seq++;
 	if (endpoint->stats.nlog < LOG_TABLES_ATTEMPTS)
 	{
@@ -301,9 +149,9 @@ attempt_log_attempt(const Delivery *delivery, const Request *request, const Http
 	}
 	if (result->outcome == HTTP_DELIVERED)
 	{
-		endpoint->stats.delivered += attempt_log_messages(request);
-		attempt_log_total_delivered += attempt_log_messages(request);
-		activity_delivery(&endpoint->stats.activity, now - delivery->message->created_at, attempt_log_messages(request));
+		endpoint->stats.delivered += request_messages(request);
+		attempt_log_total_delivered += request_messages(request);
+		activity_delivery(&endpoint->stats.activity, now - delivery->message->created_at, request_messages(request));
 		endpoint->stats.last_success_at = now;
 	}
 	else
@@ -382,81 +230,6 @@ attempt_log_totals(uint64 *delivered, uint64 *failed)
 	*failed = attempt_log_total_failed;
 }
 
-/* Part of the text may come from the receiver, and be invalid in any encoding. */
-static void
-attempt_log_set_text(LogRow *row, int column, const char *text, int len, bool isnull)
-{
-	row->nulls[column - 1] = isnull;
-	if (!isnull)
-		row->values[column - 1] = spi_statement_safe_text(text, len);
-}
-
-static void
-attempt_log_set_interval(LogRow *row, int column, int64 us)
-{
-	Interval   *interval = palloc0(sizeof(Interval));
-
-	interval->time = us;
-	row->values[column - 1] = IntervalPGetDatum(interval);
-}
-
-/* Without a response a phase that took no time was not reached. */
-static void
-attempt_log_set_phase(LogRow *row, int column, int64 us, const LogEntry *entry)
-{
-	attempt_log_set_interval(row, column, us);
-	row->nulls[column - 1] = us == 0 && entry->status == 0;
-}
-
-static void
-attempt_log_set_detail(LogRow *row, const LogEntry *entry)
-{
-	const HttpDetail *detail = &entry->detail;
-
-	row->values[Anum_log_messages - 1] = Int32GetDatum(entry->messages);
-	row->values[Anum_log_http_version - 1] = CStringGetTextDatum(detail->version);
-	row->nulls[Anum_log_http_version - 1] = detail->version[0] == '\0';
-	attempt_log_set_phase(row, Anum_log_dns_time, detail->dns_us, entry);
-	attempt_log_set_phase(row, Anum_log_connect_time, detail->connect_us, entry);
-	attempt_log_set_phase(row, Anum_log_tls_time, detail->tls_us, entry);
-	attempt_log_set_phase(row, Anum_log_first_byte_time, detail->first_byte_us, entry);
-}
-
-static void
-attempt_log_fill_row(LogRow *row, const Endpoint *endpoint, const LogEntry *entry, int64 seq)
-{
-	static const int columns[] = {
-		[LOG_EVENT] = Anum_log_event,
-		[LOG_URL] = Anum_log_url,
-		[LOG_REQUEST_HEADERS] = Anum_log_request_headers,
-		[LOG_REQUEST_BODY] = Anum_log_request_body,
-		[LOG_RESPONSE_HEADERS] = Anum_log_response_headers,
-		[LOG_RESPONSE_BODY] = Anum_log_response_body,
-		[LOG_ERROR] = Anum_log_error,
-		[LOG_REMOTE_ADDRESS] = Anum_log_remote_address,
-	};
-	const char *text = entry->text;
-
-	StaticAssertStmt(lengthof(columns) == LOG_TEXTS, "each text must have a column");
-	memset(row->nulls, false, sizeof(row->nulls));
-	for (int i = 0; i < LOG_TEXTS; text += entry->len[i++])
-		attempt_log_set_text(row, columns[i], text, entry->len[i],
-							 ((i == LOG_RESPONSE_HEADERS || i == LOG_RESPONSE_BODY) && entry->status == 0) ||
-							 ((i == LOG_ERROR || i == LOG_REMOTE_ADDRESS) && entry->len[i] == 0));
-	row->values[Anum_log_webhook_id - 1] = Int64GetDatum(endpoint->id);
-	row->nulls[Anum_log_slot - 1] = true;
-	row->values[Anum_log_seq - 1] = Int64GetDatum(seq);
-	row->values[Anum_log_attempted_at - 1] = TimestampTzGetDatum(entry->attempted_at);
-	row->values[Anum_log_message_id - 1] = UUIDPGetDatum(&entry->message_id);
-	row->values[Anum_log_attempt - 1] = Int32GetDatum(entry->attempt);
-	row->values[Anum_log_method - 1] = CStringGetTextDatum(entry->method);
-	row->values[Anum_log_status - 1] = Int32GetDatum(entry->status);
-	row->nulls[Anum_log_status - 1] = entry->status == 0;
-	attempt_log_set_interval(row, Anum_log_duration, entry->duration_us);
-	row->values[Anum_log_outcome - 1] = CStringGetTextDatum(entry->outcome);
-	attempt_log_set_detail(row, entry);
-}
-
 /* Number the entries on from what the table holds, and write them. */
 static void
 attempt_log_save_entries(Endpoint *endpoint)
@@ -472,8 +245,8 @@ attempt_log_save_entries(Endpoint *endpoint)
 		endpoint->stats.log_seq_known = true;
 	}
 	for (int i = 0; i < endpoint->stats.nlog; i++)
-		attempt_log_fill_row(&rows[i], endpoint, endpoint->stats.log[(first + i) % LOG_TABLES_ATTEMPTS],
-							 endpoint->stats.log_base + first + i);
+		log_entry_fill_row(&rows[i], endpoint, endpoint->stats.log[(first + i) % LOG_TABLES_ATTEMPTS],
+						   endpoint->stats.log_base + first + i);
 	log_tables_add_attempts(rows, endpoint->stats.nlog);
 }
 

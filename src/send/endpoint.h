@@ -34,7 +34,7 @@ typedef enum EndpointOrdering
 	ORDER_NONE
 } EndpointOrdering;
 
-/* One request as the log shows it, see attempt_log.c. */
+/* One request as the log shows it, see log_entry.c. */
 typedef struct LogEntry LogEntry;
 
 /* Where an endpoint with ready deliveries waits for its turn to send; see scheduler.c. */

@@ -268,6 +268,12 @@ request_check_message(const Endpoint *endpoint, const Message *message)
 	return url_check_values(endpoint->config.url, &values);
 }
 
+int
+request_messages(const Request *request)
+{
+	return request != NULL ? request->ndeliveries : 1;
+}
+
 const char *
 request_method(const char *method)
 {

@@ -61,6 +61,9 @@ extern void request_set_deliveries(Request *request, struct Delivery *const *del
 extern Request *request_build_question(const Endpoint *endpoint, Question question, const Message *message,
 									   TimestampTz now);
 
+/* How many messages it contains; 1 for NULL, a request that could not be built. */
+extern int	request_messages(const Request *request);
+
 /* The method as a constant, so that it outlives the endpoint's configuration. */
 extern const char *request_method(const char *method);
 
