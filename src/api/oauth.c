@@ -24,7 +24,7 @@
 #include "pure/netguard.h"
 #include "pure/signature.h"
 #include "pure/url.h"
-#include "send/token.h"
+#include "send/token_settings.h"
 
 #define AUTHORIZATION		"Authorization"
 

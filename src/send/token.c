@@ -20,22 +20,15 @@
  */
 #include "postgres.h"
 
-#include <openssl/evp.h>
-
 #include "lib/ilist.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/container.h"
-#include "base/settings.h"
-#include "base/wire.h"
-#include "pure/hmac.h"
 #include "pure/retry.h"
 #include "pure/token_answer.h"
-#include "pure/url.h"
 #include "send/refresh_token.h"
 #include "send/token.h"
 
@@ -53,7 +46,6 @@
 #define FAILURE_US			USECS_PER_SEC
 #define REFUSED_US			USECS_PER_SEC
 
-#define MAX_HEADERS			4
 #define MAX_ERROR			400
 #define MAX_RETRY_AFTER		128
 
@@ -78,10 +70,8 @@ struct Token
 	dlist_node	node;			/* in the list of its state */
 	MemoryContext context;
 	TokenSettings settings;
-	char		configured[2 * HMAC_MAX_BYTES + 1]; /* identifies what the
-													 * current refresh token
-													 * has replaced, "" with
-													 * another grant */
+	/* identifies what the current refresh token has replaced, "" with another grant */
+	char		configured[TOKEN_SETTINGS_REFRESH_KEY_SIZE];
 	char	   *refresh_token;	/* the current one */
 
 	char	   *header;			/* with the token, or NULL */
@@ -94,7 +84,7 @@ struct Token
 
 	MemoryContext request_context;	/* while in flight */
 	HttpRequest request;
-	const char *headers[MAX_HEADERS];
+	const char *headers[TOKEN_SETTINGS_MAX_HEADERS];
 
 	struct						/* of the last request */
 	{
@@ -123,80 +113,7 @@ token_init(void)
 	token_table = container_hash("webhook tokens", 64, sizeof(TokenKey), sizeof(Token), TopMemoryContext);
 }
 
-/* ---------- tokens and their settings ---------- */
-
-/* A hash of texts, each with its NUL; one that is missing differs from "". */
-static void
-token_hash(const char *const *texts, int n, unsigned char *out)
-{
-	Hmac	   *hmac = hmac_create(HMAC_SHA256, "webhook", strlen("webhook"));
-	bool		done = hmac != NULL && hmac_begin(hmac);
-
-	for (int i = 0; i < n && done; i++)
-		done = hmac_add(hmac, texts[i] != NULL ? "+" : "-", 1) &&
-			(texts[i] == NULL || hmac_add(hmac, texts[i], strlen(texts[i]) + 1));
-	done = done && hmac_finish(hmac, out);
-	hmac_free(hmac);
-	if (!done)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("could not compute a hash")));
-}
-
-static TokenKey
-token_key(const TokenSettings *settings)
-{
-	const char *texts[] = {
-		psprintf("%u", settings->owner),
-		settings->token_url, settings->client_id, settings->client_secret, settings->refresh_token,
-		settings->refresh_reference, settings->scope, settings->audience, settings->client_cert,
-		settings->client_key, settings->ca_cert, settings->in_body ? "body" : "basic"
-	};
-	TokenKey	key;
-
-	token_hash(texts, lengthof(texts), key.digest);
-	return key;
-}
-
-static void
-token_identify_refresh(Token *token)
-{
-	const char *texts[] = {token->settings.token_url, token->settings.client_id, token->settings.refresh_token};
-	unsigned char digest[HMAC_MAX_BYTES];
-
-	token->configured[0] = '\0';
-	if (token->settings.refresh_token == NULL)
-		return;
-	token_hash(texts, lengthof(texts), digest);
-	for (int i = 0; i < lengthof(digest); i++)
-		snprintf(token->configured + 2 * i, 3, "%02x", digest[i]);
-}
-
-static char *
-token_copy(const char *text)
-{
-	return text != NULL ? pstrdup(text) : NULL;
-}
-
-static void
-token_copy_settings(Token *token, const TokenSettings *settings)
-{
-	MemoryContext old = MemoryContextSwitchTo(token->context);
-
-	token->settings.owner = settings->owner;
-	token->settings.token_url = token_copy(settings->token_url);
-	token->settings.client_id = token_copy(settings->client_id);
-	token->settings.client_secret = token_copy(settings->client_secret);
-	token->settings.refresh_token = token_copy(settings->refresh_token);
-	token->settings.refresh_reference = token_copy(settings->refresh_reference);
-	token->settings.scope = token_copy(settings->scope);
-	token->settings.audience = token_copy(settings->audience);
-	token->settings.client_cert = token_copy(settings->client_cert);
-	token->settings.client_key = token_copy(settings->client_key);
-	token->settings.ca_cert = token_copy(settings->ca_cert);
-	token->settings.in_body = settings->in_body;
-	MemoryContextSwitchTo(old);
-}
+/* ---------- tokens ---------- */
 
 static RefreshTokenOrigin
 token_origin(const Token *token)
@@ -229,16 +146,18 @@ token_load_refresh(Token *token)
 Token *
 token_take(const TokenSettings *settings)
 {
-	TokenKey	key = token_key(settings);
+	TokenKey	key;
 	bool		found;
-	Token	   *token = hash_search(token_table, &key, HASH_ENTER, &found);
+	Token	   *token;
 
+	token_settings_key(settings, key.digest);
+	token = hash_search(token_table, &key, HASH_ENTER, &found);
 	if (!found)
 	{
 		memset((char *) token + sizeof(TokenKey), 0, sizeof(Token) - sizeof(TokenKey));
 		token->context = AllocSetContextCreate(TopMemoryContext, "webhook token", ALLOCSET_SMALL_SIZES);
-		token_copy_settings(token, settings);
-		token_identify_refresh(token);
+		token_settings_copy(settings, &token->settings, token->context);
+		token_settings_refresh_key(settings, token->configured);
 		token_load_refresh(token);
 	}
 	token->users++;
@@ -348,79 +267,6 @@ token_refused(Token *token, TimestampTz now)
 
 /* ---------- requests ---------- */
 
-/* Percent-encode a text of any length. */
-static char *
-token_encode(const char *value)
-{
-	const char *wire = wire_from_server(value);
-	size_t		size = 3 * strlen(wire) + 1;
-	char	   *encoded = palloc(size);
-
-	(void) url_encode(wire, encoded, size);
-	return encoded;
-}
-
-static void
-token_append_pair(StringInfo body, const char *name, const char *value)
-{
-	if (value != NULL)
-		appendStringInfo(body, "%s%s=%s", body->len > 0 ? "&" : "", name, token_encode(value));
-}
-
-/* The name and the password of basic authentication are percent-encoded first, which the standard demands. */
-static char *
-token_basic_header(const TokenSettings *settings)
-{
-	StringInfoData pair;
-	StringInfoData header;
-
-	initStringInfo(&pair);
-	appendStringInfo(&pair, "%s:%s", token_encode(settings->client_id), token_encode(settings->client_secret));
-	initStringInfo(&header);
-	appendStringInfoString(&header, "Authorization: Basic ");
-	enlargeStringInfo(&header, pair.len / 3 * 4 + 5);	/* with a NUL */
-	header.len += EVP_EncodeBlock((unsigned char *) header.data + header.len, (unsigned char *) pair.data, pair.len);
-	return header.data;
-}
-
-static void
-token_build_request(Token *token)
-{
-	const TokenSettings *settings = &token->settings;
-	HttpRequest *request = &token->request;
-	bool		basic = settings->client_secret != NULL && !settings->in_body;
-	StringInfoData body;
-
-	initStringInfo(&body);
-	token_append_pair(&body, "grant_type", token->refresh_token != NULL ? "refresh_token" : "client_credentials");
-	token_append_pair(&body, "refresh_token", token->refresh_token);
-	token_append_pair(&body, "scope", settings->scope);
-	token_append_pair(&body, "audience", settings->audience);
-	if (!basic)
-		token_append_pair(&body, "client_id", settings->client_id);
-	if (settings->in_body)
-		token_append_pair(&body, "client_secret", settings->client_secret);
-
-	memset(request, 0, sizeof(*request));
-	token->headers[request->nheaders++] = "Content-Type: application/x-www-form-urlencoded";
-	token->headers[request->nheaders++] = "Accept: application/json";
-	token->headers[request->nheaders++] = "User-Agent: webhook/" WEBHOOK_VERSION " (PostgreSQL)";
-	if (basic)
-		token->headers[request->nheaders++] = token_basic_header(settings);
-	Assert(request->nheaders <= MAX_HEADERS);
-	request->method = "POST";
-	request->url = settings->token_url;
-	request->headers = token->headers;
-	request->body = body.data;
-	request->body_len = body.len;
-	request->timeout_ms = webhook_timeout;
-	request->max_response = TOKEN_ANSWER_MAX;
-	request->client_cert = settings->client_cert;
-	request->client_key = settings->client_key;
-	request->ca_cert = settings->ca_cert;
-	request->owner = token;
-}
-
 const HttpRequest *
 token_request(Token *token)
 {
@@ -478,7 +324,8 @@ token_try_build_request(Token *token, char *error, size_t size)
 
 	PG_TRY();
 	{
-		token_build_request(token);
+		token_settings_build_request(&token->settings, token->refresh_token, &token->request, token->headers);
+		token->request.owner = token;
 		built = true;
 	}
 	PG_CATCH();

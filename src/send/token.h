@@ -11,44 +11,9 @@
 #include "datatype/timestamp.h"
 
 #include "http/http.h"
+#include "send/token_settings.h"
 
 typedef struct Token Token;
-
-#define TOKEN_MAX_PART	4000	/* bytes of a part of the settings, but
-								 * certificates and the URL */
-
-/* The keys of webhook.webhook.oauth, in the order in which endpoint_config.c reads them. */
-typedef enum OauthPart
-{
-	OAUTH_TOKEN_URL,
-	OAUTH_GRANT,
-	OAUTH_CLIENT_ID,
-	OAUTH_CLIENT_SECRET,
-	OAUTH_REFRESH_TOKEN,
-	OAUTH_SCOPE,
-	OAUTH_AUDIENCE,
-	OAUTH_AUTH,
-	OAUTH_PARTS
-} OauthPart;
-
-/* The settings for requesting a token; unset members are NULL. */
-typedef struct TokenSettings
-{
-	Oid			owner;			/* of the webhooks */
-	const char *token_url;
-	const char *client_id;
-	const char *client_secret;
-	const char *refresh_token;	/* NULL: the grant is client_credentials */
-	const char *refresh_reference;	/* the same as it is configured, perhaps
-									 * the name of a file */
-	const char *scope;
-	const char *audience;
-	const char *client_cert;	/* PEM, as are the next two */
-	const char *client_key;
-	const char *ca_cert;
-	bool		in_body;		/* credentials are sent in the body, not in a
-								 * header */
-} TokenSettings;
 
 extern void token_init(void);
 
