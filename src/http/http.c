@@ -42,6 +42,7 @@
 #include "http/outcome.h"
 #include "http/proxy_fault.h"
 #include "http/transfer.h"
+#include "http/transfer_options.h"
 #include "pure/assertion.h"
 #include "pure/curlbuild.h"
 
@@ -323,7 +324,7 @@ http_start(Http *http, const HttpRequest *request, char *error)
 	}
 	transfer_begin(transfer, request);
 
-	rc = transfer_set_request_options(transfer);
+	rc = transfer_options_set(transfer);
 	if (rc == CURLE_OK)
 		rc = route_set_options(transfer);
 	if (rc != CURLE_OK)
@@ -387,7 +388,7 @@ http_perform_sockets(Http *http)
 static void
 http_allow_more(Http *http, Transfer *transfer, long ms)
 {
-	if (!transfer_allow_more(transfer, ms))
+	if (!transfer_options_allow_more(transfer, ms))
 		http_fail(http, "", "could not extend a timeout");
 }
 

@@ -27,17 +27,11 @@
 #include "compat.h"
 #include "http/outcome.h"
 #include "http/transfer.h"
+#include "http/transfer_options.h"
 
 /* Hosts whose addresses are remembered, and for how long. */
 #define ROUTE_NAMES			256
 #define ROUTE_NAME_MS		30000
-
-#define SET(option, value) \
-	do { \
-		CURLcode	rc_ = curl_easy_setopt(transfer->easy, (option), (value)); \
-		if (rc_ != CURLE_OK) \
-			return rc_; \
-	} while (0)
 
 /* ---------- addresses ---------- */
 
@@ -146,9 +140,9 @@ route_set_direct(Transfer *transfer)
 {
 	if (transfer->route.set == ROUTE_DIRECT)
 		return CURLE_OK;
-	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_NOPROXY, "*");
-	SET(CURLOPT_CONNECT_TO, NULL);
+	TRANSFER_SET(CURLOPT_PROXY, "");
+	TRANSFER_SET(CURLOPT_NOPROXY, "*");
+	TRANSFER_SET(CURLOPT_CONNECT_TO, NULL);
 	transfer->route.set = ROUTE_DIRECT;
 	return CURLE_OK;
 }
@@ -161,22 +155,22 @@ route_set_proxy(Transfer *transfer)
 
 	if (transfer->route.set == ROUTE_PROXIED && transfer->route.generation == route->generation)
 		return CURLE_OK;
-	SET(CURLOPT_PROXY, route->url);
-	SET(CURLOPT_NOPROXY, "");
-	SET(CURLOPT_PROXYUSERNAME, route->server.has_user ? route->server.user : NULL);
-	SET(CURLOPT_PROXYPASSWORD, route->server.has_user ? route->server.password : NULL);
-	SET(CURLOPT_PROXYAUTH, (long) CURLAUTH_BASIC);
-	SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
-	SET(CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
-	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	TRANSFER_SET(CURLOPT_PROXY, route->url);
+	TRANSFER_SET(CURLOPT_NOPROXY, "");
+	TRANSFER_SET(CURLOPT_PROXYUSERNAME, route->server.has_user ? route->server.user : NULL);
+	TRANSFER_SET(CURLOPT_PROXYPASSWORD, route->server.has_user ? route->server.password : NULL);
+	TRANSFER_SET(CURLOPT_PROXYAUTH, (long) CURLAUTH_BASIC);
+	TRANSFER_SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
+	TRANSFER_SET(CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
+	TRANSFER_SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	if (route->server.scheme == PROXY_HTTPS)
 	{
-		SET(CURLOPT_PROXY_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-		SET(CURLOPT_PROXY_SSL_VERIFYPEER, 1L);
-		SET(CURLOPT_PROXY_SSL_VERIFYHOST, 2L);
+		TRANSFER_SET(CURLOPT_PROXY_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+		TRANSFER_SET(CURLOPT_PROXY_SSL_VERIFYPEER, 1L);
+		TRANSFER_SET(CURLOPT_PROXY_SSL_VERIFYHOST, 2L);
 		if (route->ca_file[0] != '\0')
 		{
-			SET(CURLOPT_PROXY_CAINFO, route->ca_file);
+			TRANSFER_SET(CURLOPT_PROXY_CAINFO, route->ca_file);
 
 			/* The system's would count as well.  Not every TLS library has this. */
 			(void) curl_easy_setopt(transfer->easy, CURLOPT_PROXY_CAPATH, NULL);
@@ -194,17 +188,17 @@ route_set_target(Transfer *transfer, const char *address)
 	RouteState *state = &transfer->route;
 
 	if (transfer->http->route.server.scheme == PROXY_SOCKS5)
-		SET(CURLOPT_PROXYTYPE, (long) (address != NULL ? CURLPROXY_SOCKS5 : CURLPROXY_SOCKS5_HOSTNAME));
+		TRANSFER_SET(CURLOPT_PROXYTYPE, (long) (address != NULL ? CURLPROXY_SOCKS5 : CURLPROXY_SOCKS5_HOSTNAME));
 	snprintf(state->address, sizeof(state->address), "%s", address != NULL ? address : "");
 	if (address == NULL)
 	{
-		SET(CURLOPT_CONNECT_TO, NULL);
+		TRANSFER_SET(CURLOPT_CONNECT_TO, NULL);
 		return CURLE_OK;
 	}
 	snprintf(state->target, sizeof(state->target), strchr(address, ':') != NULL ? "::[%s]:" : "::%s:", address);
 	state->line.data = state->target;
 	state->line.next = NULL;
-	SET(CURLOPT_CONNECT_TO, &state->line);
+	TRANSFER_SET(CURLOPT_CONNECT_TO, &state->line);
 	return CURLE_OK;
 }
 
@@ -217,7 +211,7 @@ route_set_fresh(Transfer *transfer, bool fresh)
 {
 	if (transfer->route.fresh == fresh)
 		return CURLE_OK;
-	SET(CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
+	TRANSFER_SET(CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
 	transfer->route.fresh = fresh;
 	return CURLE_OK;
 }
@@ -310,16 +304,16 @@ route_set_checking(Transfer *transfer)
 
 	curl_easy_reset(transfer->easy);
 	transfer->must_renew = true;
-	rc = transfer_reset_options(transfer);
+	rc = transfer_options_reset(transfer);
 	if (rc != CURLE_OK)
 		return rc;
 	transfer->fd = -1;
 	snprintf(url, sizeof(url), "%s://%s:%d/", server->scheme == PROXY_HTTPS ? "https" : "http",
 			 server->host, server->port);
-	SET(CURLOPT_URL, url);
-	SET(CURLOPT_FRESH_CONNECT, 1L);
-	SET(CURLOPT_FORBID_REUSE, 1L);
-	SET(CURLOPT_TIMEOUT_MS, ROUTE_CHECK_MS);
+	TRANSFER_SET(CURLOPT_URL, url);
+	TRANSFER_SET(CURLOPT_FRESH_CONNECT, 1L);
+	TRANSFER_SET(CURLOPT_FORBID_REUSE, 1L);
+	TRANSFER_SET(CURLOPT_TIMEOUT_MS, ROUTE_CHECK_MS);
 	return CURLE_OK;
 }
 
@@ -394,7 +388,7 @@ route_enter_stage(Transfer *transfer, RouteStage stage, HttpOutcome outcome, int
 	if (rc != CURLE_OK)
 		return rc;
 	transfer->request.timeout_ms = left > 0 ? left : 1;
-	SET(CURLOPT_TIMEOUT_MS, transfer->request.timeout_ms);
+	TRANSFER_SET(CURLOPT_TIMEOUT_MS, transfer->request.timeout_ms);
 	return CURLE_OK;
 }
 

@@ -111,9 +111,6 @@ extern void transfer_put_back(Transfer *transfer);
 /* Free a transfer, and remove it from the multi handle if it is running.  Its Http must forget it. */
 extern void transfer_destroy(Transfer *transfer);
 
-/* Set the constant options of a handle that is new or has been reset. */
-extern CURLcode transfer_reset_options(Transfer *transfer);
-
 /* Discard what has been received, and reset what the callbacks write. */
 extern void transfer_discard_response(Transfer *transfer);
 
@@ -126,10 +123,11 @@ extern void transfer_begin(Transfer *transfer, const HttpRequest *request);
  */
 extern bool transfer_prepare_resend(Transfer *transfer, long timeout_ms, int64_t spent, bool own_connection);
 
-/* Extend the timeout of a running request; 0 restores it.  Returns false if libcurl fails. */
-extern bool transfer_allow_more(Transfer *transfer, long ms);
-
-/* Set the options of libcurl for the request, except for those of route.c. */
-extern CURLcode transfer_set_request_options(Transfer *transfer);
+/* Callbacks, for transfer_options.c. */
+extern curl_socket_t transfer_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr);
+extern int	transfer_on_close_socket(void *arg, curl_socket_t fd);
+extern int	transfer_on_connected(void *arg, char *remote, char *local, int remote_port, int local_port);
+extern size_t transfer_on_header(char *data, size_t size, size_t nitems, void *arg);
+extern size_t transfer_on_body(char *data, size_t size, size_t nitems, void *arg);
 
 #endif							/* WEBHOOK_TRANSFER_H */
