@@ -3,7 +3,8 @@
  * settings.c
  *		The settings of postgresql.conf.
  *
- * All of these can be set by the administrator only and, except for the number of
+ * All settings are here, except those of the proxy, so that they can be audited in one
+ * place.  They can be set by the administrator only and, except for the number of
  * workers, take effect on reload.  Lists are parsed by check hooks, so that a
  * typo is rejected at once and never reaches the worker.
  *

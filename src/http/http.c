@@ -32,7 +32,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include <curl/curl.h>
 
@@ -421,19 +420,10 @@ http_catch_up(Http *http, int64_t pause_ms)
 	}
 }
 
-static int64_t
-http_monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 bool
 http_perform(Http *http)
 {
-	int64_t		pause_ms = http_monotonic_ms() - http->performed_at;
+	int64_t		pause_ms = mux_now_us() / 1000 - http->performed_at;
 	sigset_t	signals;
 	int			running;
 
@@ -444,7 +434,7 @@ http_perform(Http *http)
 		http_catch_up(http, pause_ms);
 	else
 		http_perform_sockets(http);
-	http->performed_at = http_monotonic_ms();
+	http->performed_at = mux_now_us() / 1000;
 
 	if (mux_timer_left(http->mux) == 0)
 	{

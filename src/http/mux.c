@@ -19,7 +19,6 @@
  *-------------------------------------------------------------------------
  */
 #include <errno.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -219,8 +218,8 @@ mux_shutdown_idle(Mux *mux)
 	}
 }
 
-static int64_t
-mux_monotonic_us(void)
+int64_t
+mux_now_us(void)
 {
 	struct timespec now;
 
@@ -236,7 +235,7 @@ mux_set_timer(Mux *mux, long milliseconds)
 	else if (milliseconds == 0)
 		mux->deadline = 0;		/* long past */
 	else
-		mux->deadline = mux_monotonic_us() + (int64_t) milliseconds * 1000;
+		mux->deadline = mux_now_us() + (int64_t) milliseconds * 1000;
 }
 
 long
@@ -248,7 +247,7 @@ mux_timer_left(const Mux *mux)
 		return -1;
 	if (mux->deadline == 0)
 		return 0;
-	left = mux->deadline - mux_monotonic_us();
+	left = mux->deadline - mux_now_us();
 	return left > 0 ? (long) ((left + 999) / 1000) : 0;
 }
 

@@ -11,6 +11,7 @@
 #define WEBHOOK_MUX_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct Mux Mux;
 
@@ -58,6 +59,9 @@ extern int	mux_poll(Mux *mux, MuxEvent *events, int max);
  * closed.
  */
 extern void mux_shutdown_idle(Mux *mux);
+
+/* The monotonic clock, in microseconds. */
+extern int64_t mux_now_us(void);
 
 /* Set the timer, relative to now; negative disables it. */
 extern void mux_set_timer(Mux *mux, long milliseconds);

@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "compat.h"
 #include "http/outcome.h"
@@ -34,15 +33,6 @@
 #define ROUTE_NAME_MS		30000
 
 /* ---------- addresses ---------- */
-
-static int64_t
-route_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static RouteName *
 route_name_slot(Route *route, const char *host)
@@ -77,7 +67,7 @@ route_known_address(Http *http, const char *host)
 	RouteName  *name = route_name_slot(&http->route, host);
 	const char *address;
 
-	if (name == NULL || strcmp(name->host, host) != 0 || name->until_ms < route_now_ms())
+	if (name == NULL || strcmp(name->host, host) != 0 || name->until_ms < mux_now_us() / 1000)
 		return NULL;
 	address = name->addresses.addresses[name->addresses.next];
 	return route_still_allowed(http, address) ? address : NULL;
@@ -100,7 +90,7 @@ route_remember(Http *http, const char *host, const RouteAddresses *addresses)
 	for (int i = 0; i < addresses->count; i++)
 		if (strcmp(addresses->addresses[i], last) == 0)
 			name->addresses.next = i;
-	name->until_ms = route_now_ms() + ROUTE_NAME_MS;
+	name->until_ms = mux_now_us() / 1000 + ROUTE_NAME_MS;
 }
 
 /*
