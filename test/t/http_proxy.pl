@@ -418,7 +418,8 @@ let_pass(60);
 $receiver->arrives('/socks', 3, 'X7: SOCKS5: it goes on');
 SKIP:
 {
-	IO::Socket::IP->new(Listen => 1, LocalHost => '::1') or Needs::skip_block('there is no IPv6', 1);
+	# Containers may have none.
+	IO::Socket::IP->new(Listen => 1, LocalHost => '::1') or skip('there is no IPv6 here', 1);
 	my $six = WebhookTest::Receiver->start(host => '::1');
 
 	$six->webhook('/six', event => "'six.done'");
