@@ -137,11 +137,13 @@ sub start_again
 	BAIL_OUT('the server cannot be started again');
 }
 
-# Start sessions that run a script of pgbench until they are killed: ->kill_kill.
+# Start sessions that run a script of pgbench until they are killed: ->kill_kill.  They have ended when no session has
+# the application_name "pgbench" any more.
 sub start_load
 {
 	my ($node, $script) = @_;
 	my @output = ('', '');
+	local $ENV{PGAPPNAME} = 'pgbench';
 
 	return IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-R', 30, '-T', 600, '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ],
 		'>', \$output[0], '2>', \$output[1]);

@@ -11,6 +11,7 @@ use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 use WebhookTest qw(sql becomes let_pass end_test);
 
 my $rounds = $ENV{WEBHOOK_BACKFILL_ROUNDS} || 3;
@@ -324,15 +325,34 @@ foreach my $name (sort keys %scripts)
 	push @script_options, '-f', $node->basedir . "/$name";
 }
 
-# Sessions that write until they are killed.  An error ends a session, and when all have ended they are started again.
+# Sessions that write while this file exists.  An error ends a session, and when all have ended they are started again.
+my $loading = $node->basedir . '/loading';
+
 sub start_load
 {
 	my @output = ('', '');
+	local $ENV{PGAPPNAME} = 'pgbench';
 
+	append_to_file($loading, '');
 	return IPC::Run::start(
-		[   'sh', '-c', 'trap "kill \$pid; exit" TERM; while :; do "$@" & pid=$!; wait $pid; sleep 0.1; done', 'sh',
+		[   'sh', '-c', 'while [ -e "$0" ]; do "$@"; sleep 0.1; done', $loading,
 			'pgbench', '-n', '-c', 4, '-R', 400, '-T', 600, @script_options, '-h', $node->host, '-p', $node->port, 'postgres' ],
 		'>', \$output[0], '2>', \$output[1]);
+}
+
+sub end_load
+{
+	my ($load) = @_;
+
+	unlink($loading);
+	while ($load->pumpable)
+	{
+		sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgbench'});
+		$load->pump_nb;
+		usleep(100_000);
+	}
+	$load->finish;
+	return;
 }
 
 sub end_prepared
@@ -371,12 +391,12 @@ foreach my $round (1 .. $rounds)
 	becomes("SELECT rows_sent > 100 FROM webhook.stat_progress_backfill WHERE job = $jobs[0]", 't', "X3: round $round is under way");
 	my $unfinished = sql("SELECT count(*) FROM webhook.stat_progress_backfill WHERE finished_at IS NULL AND webhook_id = $webhook");
 	$killer->();
-	$load->kill_kill;
 	$node->poll_query_until('postgres', 'SELECT true') or BAIL_OUT('the server does not come back');
+	end_load($load);
 	end_prepared();
 	$load = start_load();
 	phase_becomes($_, 'finished', "X3: round $round ends") foreach @jobs;
-	$load->kill_kill;
+	end_load($load);
 	end_prepared();
 	becomes(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'}, 0, 'the load has ended');
 	end_prepared();
