@@ -49,6 +49,7 @@
 
 #include "base/catalog.h"
 #include "base/clock.h"
+#include "base/container.h"
 #include "capture/backfill_walk.h"
 #include "compat.h"
 #include "log/outbox.h"
@@ -68,11 +69,18 @@
 #define MAX_STORED			10000
 #define COUNT_INTERVAL		1000
 
-/* Pauses: until the worker has sent something, until a lock or a backlog is gone, to look for other jobs. */
+/*
+ * Pauses: until the worker has sent something, until a lock or a backlog is gone, after an error that is in the
+ * server's log, to look for other jobs.
+ */
 #define PACE_MS				2
 #define MAX_PACE_MS			50
 #define RETRY_MS			100
+#define ERROR_RETRY_MS		5000
 #define LIST_MS				200
+
+/* A job that has waited for something else makes up for so much of the time that others have had meanwhile. */
+#define MAX_CREDIT_US		1000000
 
 /* Waits for locks are shorter than this and than half of deadlock_timeout. */
 #define LOCK_TIMEOUT_MS		500
@@ -92,11 +100,14 @@ typedef struct BackfillRun
 	int			max_queued;		/* messages that the worker has read and not
 								 * finished */
 	int			uncounted;		/* messages since the stored ones were counted */
+	int64		used;			/* time of its steps, in microseconds, and at
+								 * first that of the others */
 	TimestampTz due_at;			/* the next step, by clock_now() */
 } BackfillRun;
 
 static DatabaseSlot *backfill_slot;
-static List *backfill_runs = NIL;	/* BackfillRun *, the next one first */
+static List *backfill_runs = NIL;	/* BackfillRun * */
+static int64 backfill_used = 0; /* by the job that had the last step */
 static MemoryContext backfill_context;	/* of a step */
 static int64 backfill_last_id = 0;	/* the latest message that has been
 									 * committed */
@@ -341,6 +352,8 @@ backfill_take_error(BackfillRun *run, const ErrorData *error, bool timed_out)
 		backfill_wait_for(run, BACKFILL_LOCK, NULL);
 	else
 		backfill_wait_for(run, BACKFILL_SENDING, message);
+	if (!backfill_error_is_expected(error->sqlerrcode))
+		run->due_at = TimestampTzPlusMilliseconds(clock_now(), ERROR_RETRY_MS);
 	backfill_commit();
 }
 
@@ -377,40 +390,52 @@ backfill_step(BackfillRun *run)
 	PG_END_TRY();
 	if (error != NULL)
 		backfill_take_error(run, error, backfill_limit_exceeded(clock_monotonic() - started_at));
+	backfill_used = run->used;
+	run->used += clock_monotonic() - started_at;
 	MemoryContextReset(backfill_context);
 }
 
 /* ---------- the jobs ---------- */
 
-static void
-backfill_append_run(BackfillRun *run)
+/* Where a job is, while they are listed. */
+typedef struct BackfillEntry
 {
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-	backfill_runs = lappend(backfill_runs, run);
-	MemoryContextSwitchTo(old);
-}
-
-/* The job with this id, added if it is new. */
-static BackfillRun *
-backfill_get_run(int64 id)
-{
+	int64		id;
 	BackfillRun *run;
+} BackfillEntry;
+
+static HTAB *
+backfill_index_runs(void)
+{
+	HTAB	   *index = container_hash("webhook backfills", 64, sizeof(int64), sizeof(BackfillEntry), backfill_context);
 	ListCell   *lc;
 
 	foreach(lc, backfill_runs)
 	{
-		run = lfirst(lc);
-		if (run->id == id)
-			return run;
+		BackfillRun *run = lfirst(lc);
+		bool		found;
+		BackfillEntry *entry = hash_search(index, &run->id, HASH_ENTER, &found);
+
+		entry->run = run;
 	}
-	run = MemoryContextAllocZero(TopMemoryContext, sizeof(BackfillRun));
+	return index;
+}
+
+static BackfillRun *
+backfill_add_run(int64 id)
+{
+	BackfillRun *run = MemoryContextAllocZero(TopMemoryContext, sizeof(BackfillRun));
+	MemoryContext old;
+
 	run->id = id;
 	run->rows = STEP_ROWS;
 	run->uncounted = COUNT_INTERVAL;
 	run->max_queued = MAX_QUEUED;
 	run->due_at = clock_now();
-	backfill_append_run(run);
+	run->used = backfill_used;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	backfill_runs = lappend(backfill_runs, run);
+	MemoryContextSwitchTo(old);
 	return run;
 }
 
@@ -419,6 +444,7 @@ static int
 backfill_list(void)
 {
 	ListCell   *lc;
+	HTAB	   *index;
 	int64	   *ids;
 	int			n;
 
@@ -426,6 +452,7 @@ backfill_list(void)
 		proc_exit(0);
 	n = backfill_job_list(&ids, backfill_context);
 	backfill_commit();
+	index = backfill_index_runs();
 	foreach(lc, backfill_runs)
 	{
 		BackfillRun *run = lfirst(lc);
@@ -433,7 +460,11 @@ backfill_list(void)
 		run->listed = false;
 	}
 	for (int i = 0; i < n; i++)
-		backfill_get_run(ids[i])->listed = true;
+	{
+		BackfillEntry *entry = hash_search(index, &ids[i], HASH_FIND, NULL);
+
+		(entry ? entry->run : backfill_add_run(ids[i]))->listed = true;
+	}
 	foreach(lc, backfill_runs)
 	{
 		BackfillRun *run = lfirst(lc);
@@ -464,40 +495,52 @@ backfill_fail_faulty(void)
 	backfill_limit_forget_faulty();
 }
 
+/*
+ * The job whose step is due and that has had the least time, so that one with a slow condition, or many jobs, leave
+ * the others their share.  NULL if none is due before *next.
+ */
+static BackfillRun *
+backfill_choose(TimestampTz *next)
+{
+	TimestampTz now = clock_now();
+	BackfillRun *best = NULL;
+	ListCell   *lc;
+
+	foreach(lc, backfill_runs)
+	{
+		BackfillRun *run = lfirst(lc);
+
+		/* The clock may have been set back. */
+		run->due_at = Min(run->due_at, now + STEP_ROWS * USECS_PER_SEC);
+		run->used = Max(run->used, backfill_used - MAX_CREDIT_US);
+		if (!run->listed)
+			continue;
+		if (run->due_at > now)
+			*next = Min(*next, run->due_at);
+		else if (best == NULL || run->used < best->used)
+			best = run;
+	}
+	return best;
+}
+
 /* Do what is due; returns for how long there is nothing to do, in milliseconds. */
 static long
 backfill_turn(void)
 {
 	static int	pauses = 0;		/* since the last step */
 	TimestampTz next = DT_NOEND;
-	ListCell   *lc;
+	BackfillRun *run = backfill_choose(&next);
 
-	foreach(lc, backfill_runs)
+	if (run == NULL)
+		return next == DT_NOEND ? LIST_MS : Min(TimestampDifferenceMilliseconds(clock_now(), next), LIST_MS);
+	if (!backfill_worker_is_ready(run))
 	{
-		BackfillRun *run = lfirst(lc);
-		TimestampTz now = clock_now();
-
-		/* The clock may have been set back. */
-		run->due_at = Min(run->due_at, now + STEP_ROWS * USECS_PER_SEC);
-		if (run->listed && run->due_at <= now)
-		{
-			if (!backfill_worker_is_ready(run))
-			{
-				pauses++;
-				return Min(PACE_MS + pauses / 16, MAX_PACE_MS);
-			}
-			pauses = 0;
-			backfill_step(run);
-
-			/* Those that are waiting for the worker as well come first now. */
-			backfill_runs = foreach_delete_current(backfill_runs, lc);
-			backfill_append_run(run);
-			return 0;
-		}
-		if (run->listed)
-			next = Min(next, run->due_at);
+		pauses++;
+		return Min(PACE_MS + pauses / 16, MAX_PACE_MS);
 	}
-	return next == DT_NOEND ? LIST_MS : Min(TimestampDifferenceMilliseconds(clock_now(), next), LIST_MS);
+	pauses = 0;
+	backfill_step(run);
+	return 0;
 }
 
 /* ---------- the process ---------- */

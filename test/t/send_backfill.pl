@@ -130,11 +130,12 @@ foreach (@refused)
 {
 	my ($arguments, $sqlstate, $message) = @$_;
 
-	WebhookTest::fails_with($node, "$as_seller SELECT webhook.backfill($arguments)", $sqlstate, quotemeta($message), "X3: backfill($arguments)");
+	WebhookTest::fails_with($node, "$as_seller SELECT webhook.backfill($arguments)", $sqlstate, quotemeta($message) . '.*\nHINT:  \w',
+		"X3: backfill($arguments)");
 }
 WebhookTest::fails_with($node, "SET SESSION AUTHORIZATION other; SELECT webhook.backfill($webhook, 'guest')", 'P0002', 'does not exist',
 	'X3: a foreign webhook');
-WebhookTest::fails_with($node, "SET SESSION AUTHORIZATION other; SELECT webhook.cancel_backfill($job)", 'P0002', 'does not exist',
+WebhookTest::fails_with($node, "SET SESSION AUTHORIZATION other; SELECT webhook.cancel_backfill($job)", 'P0002', 'does not exist\nHINT:  \w',
 	'X3: a foreign job');
 is(sql("SELECT webhook.cancel_backfill($job)"), 'f', 'X3: a job that has ended cannot be cancelled');
 my $update_only = create('/update', event => "'guest.update'");
@@ -216,6 +217,16 @@ finishes($next, 'X3: other backfills go on');
 sql('ALTER SYSTEM RESET statement_timeout');
 $node->reload;
 
+# An error that may go away is not raised again at once.
+sql(q{CREATE FUNCTION exhausted(integer) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'nothing left' USING ERRCODE = '53000'; END $$});
+my $began = time;
+my $exhausted = sql('SELECT webhook.backfill(' . create('/exhausted') . q{, 'guest', 'exhausted(id)')});
+becomes("SELECT last_error FROM webhook.stat_progress_backfill WHERE job = $exhausted", 'nothing left', 'X3: an error that may go away is shown');
+finishes(sql('SELECT webhook.backfill(' . create('/meanwhile') . q{, 'guest', 'id <= 45', rate => 20)}), 'X3: others go on');
+my @errors = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /ERROR:  nothing left/g;
+cmp_ok(scalar(@errors), '<=', 2 + (time - $began) / 4, 'X3: it is tried again, after some seconds');
+is(sql("SELECT webhook.cancel_backfill($exhausted)"), 't', 'X3: until it is cancelled');
+
 # There is a limit to the number of jobs.
 sql("SELECT webhook.deactivate_webhook($stubborn)");
 sql("SELECT webhook.backfill($stubborn, 'guest') FROM generate_series(1, 1000)");
@@ -270,6 +281,14 @@ sql("SELECT webhook.cancel_backfill($_)") foreach @both;
 WebhookTest::wait_until_delivered($node);
 end_test($receiver);
 sql('DELETE FROM guest WHERE id > 1000');
+
+# They get the same time, not the same number of steps.
+my $slow = sql('SELECT webhook.backfill(' . create('/slow') . q{, 'guest', '(SELECT pg_sleep(2)) IS NOT NULL', rate => 10)});
+becomes("SELECT rows_sent > 0 FROM webhook.stat_progress_backfill WHERE job = $slow", 't', 'X3: a backfill whose steps take long');
+$before = sent($slow);
+phase_becomes(sql('SELECT webhook.backfill(' . create('/fast') . q{, 'guest')}), 'finished', 'X3: another one, of ten steps and more, ends');
+cmp_ok(sent($slow) - $before, '<', 7, 'X3: it did not wait for a slow step before each of its own');
+end_test($receiver);
 
 # A step waits for a locked row without blocking other sessions.
 $webhook = create('/locked');
