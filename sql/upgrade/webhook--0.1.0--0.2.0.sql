@@ -2744,12 +2744,14 @@ BEGIN
                 former      json,
                 context     json,
                 epoch       bigint      -- of the latest replay that does not repeat it; null: of none that has not ended
-            ) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+            ) WITH (autovacuum_vacuum_threshold = 2147483647, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_insert_threshold = -1,
+                    autovacuum_analyze_scale_factor = 0.5, autovacuum_analyze_threshold = 10000, toast.autovacuum_enabled = off);
             CREATE INDEX history_%1$s_id_idx ON webhook.history_%1$s (id);
-            CREATE INDEX history_%1$s_message_idx ON webhook.history_%1$s ((message_id::text));
-            CREATE INDEX history_%1$s_entity_idx ON webhook.history_%1$s USING hash ((entity_id #>> '{}'));   -- ids may be long
+            CREATE INDEX history_%1$s_entity_idx ON webhook.history_%1$s USING hash ((entity_id #>> '{}')) WITH (fillfactor = 100);   -- ids may be long
             CREATE INDEX history_%1$s_event_idx ON webhook.history_%1$s (event);
-            CREATE INDEX history_%1$s_created_idx ON webhook.history_%1$s USING brin (created_at) WITH (pages_per_range = 16, autosummarize = off);
+            -- Both ascend with time.  The worker summarizes it.
+            CREATE INDEX history_%1$s_created_idx ON webhook.history_%1$s USING brin (created_at, (message_id::text))
+                WITH (pages_per_range = 256, autosummarize = off);
             ALTER TABLE webhook.history_%1$s REPLICA IDENTITY FULL;
             COMMENT ON TABLE webhook.history_%1$s IS 'messages that have left the outbox, for webhook.history_retention; truncated when all of them are older';
             SELECT pg_catalog.pg_extension_config_dump('webhook.history_%1$s', '');

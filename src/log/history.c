@@ -50,6 +50,12 @@ static int	history_part = -1;	/* the table that is being filled; -1: not
 static TimestampTz history_trimmed_at = DT_NOBEGIN;
 static int	history_moves = 0;	/* since then */
 
+/*
+ * Tables whose index by time may lack new rows, all of which a search reads then: bits.
+ * At first it is all of them, as they may come from a dump.
+ */
+static int	history_unsummarized = (1 << HISTORY_TABLES) - 1;
+
 /* Were messages removed before their time, which nobody has been told yet? */
 static bool history_shortened = false;
 
@@ -68,6 +74,10 @@ static SpiStatement history_used_statement = {
 static SpiStatement history_move_statement = {
 	"SELECT webhook.move_to_history($1, $2, $3, $4::pg_snapshot)",
 	4, {INT2OID, INT2OID, INT4OID, TEXTOID}
+};
+
+static SpiStatement history_summarize_statement = {
+	"SELECT brin_summarize_new_values($1)", 1, {REGCLASSOID}
 };
 
 static SpiStatement history_forget_statement = {
@@ -97,6 +107,35 @@ history_lock(void)
 	return true;
 }
 
+/* Bring the index by time of one table up to date, if no session, such as autovacuum, prevents it. */
+static void
+history_summarize(int part)
+{
+	Oid			schema = get_namespace_oid(WEBHOOK_SCHEMA, false);
+	Oid			relid = get_relname_relid(psprintf("history_%d", part), schema);
+	Oid			index = get_relname_relid(psprintf("history_%d_created_idx", part), schema);
+	Datum		values[] = {ObjectIdGetDatum(index)};
+
+	if (!OidIsValid(relid) || !OidIsValid(index) || !ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock) ||
+		!ConditionalLockRelationOid(index, ShareUpdateExclusiveLock))
+		return;
+	spi_statement_execute(&history_summarize_statement, values, NULL);
+	history_unsummarized &= ~(1 << part);
+}
+
+/* The same for one of those that need it: after a dump has been restored it takes a while. */
+static void
+history_summarize_next(void)
+{
+	for (int part = 0; part < HISTORY_TABLES; part++)
+	{
+		if ((history_unsummarized & (1 << part)) == 0)
+			continue;
+		history_summarize(part);
+		return;
+	}
+}
+
 /* An error, or a session, may have undone or changed what we know: read it again. */
 static void
 history_recycle(TimestampTz now)
@@ -119,6 +158,7 @@ history_recycle(TimestampTz now)
 	if (!isnull)
 		history_part = DatumGetInt16(part);
 	history_shortened |= DatumGetBool(spi_statement_value(0, 2, &isnull));
+	history_summarize_next();
 }
 
 bool
@@ -150,6 +190,7 @@ history_move_rows(int partition, const char *snapshot, TimestampTz now, bool *lo
 {
 	Datum		values[4] = {Int16GetDatum((int16) partition)};
 	bool		isnull;
+	bool		all;
 
 	if (history_part < 0 || history_part_may_be_full())
 		history_recycle(now);
@@ -160,8 +201,12 @@ history_move_rows(int partition, const char *snapshot, TimestampTz now, bool *lo
 	values[2] = Int32GetDatum(HISTORY_ROWS);
 	values[3] = snapshot ? CStringGetTextDatum(snapshot) : (Datum) 0;
 	history_moves++;
+	history_unsummarized |= 1 << history_part;
 	spi_statement_execute(&history_move_statement, values, snapshot ? NULL : "   n");
-	return DatumGetBool(spi_statement_value(0, 1, &isnull));
+	all = DatumGetBool(spi_statement_value(0, 1, &isnull));
+	if (all)
+		history_summarize(history_part);
+	return all;
 }
 
 bool

@@ -42,7 +42,7 @@
 #include "log/partitions.h"
 
 /* A partition is full at this size if a history is kept. */
-#define HISTORY_PARTITION_KB	4096
+#define HISTORY_PARTITION_KB	1024
 
 /* Number of the window that must be finished for a sealed partition to be drained; 0: not sealed. */
 static uint64 partitions_drained_by[WEBHOOK_PARTITIONS];

@@ -281,7 +281,7 @@ becomes(kept($since), join('|', ($expected - $before) x 2), 'X4: each of them on
 my ($id, $entity) = split(/\|/, sql("SELECT message_id, entity_id FROM webhook.message_history WHERE created_at >= '$since' AND event = 'thing.create' ORDER BY created_at LIMIT 1"));
 is(sql("SELECT event, entity_type, entity_id, payload, webhook_ids = ARRAY(SELECT id FROM webhook.get_webhooks()) FROM webhook.message_history WHERE message_id = '$id'"),
 	"thing.create|thing|$entity|{\"id\":$entity}|t", 'X4: a message is found by its id');
-foreach my $search ([ "entity_id = '$entity'", 'entity' ], [ "message_id = '$id'", 'message' ], [ "event = 'thing.create'", 'event' ],
+foreach my $search ([ "entity_id = '$entity'", 'entity' ], [ "message_id = '$id'", 'created' ], [ "event = 'thing.create'", 'event' ],
 	[ "created_at < '$since'", 'created' ])
 {
 	like(sql("SET enable_seqscan = off; EXPLAIN SELECT * FROM webhook.message_history WHERE $search->[0]"),
