@@ -329,6 +329,7 @@ complete('off');
 emptied('off');
 is(sql(moved()), 0, 'X4: nothing is kept when the setting is 0');
 WebhookTest::fails_with($node, q{ALTER SYSTEM SET webhook.history_retention = '-1 s'}, '22023', 'outside the valid range', 'X4: a negative time is refused');
+WebhookTest::fails_with($node, 'ALTER SYSTEM SET webhook.history_max_size = -1', '22023', 'outside the valid range', 'X4: so is a negative size');
 
 $node->stop;
 done_testing();
