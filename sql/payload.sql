@@ -170,6 +170,15 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE o.payload::text = row_to_json(th
   FROM t AS thing JOIN webhook.outbox o ON o.entity_id::text = thing.id::text
  WHERE o.event = 'thing.create' AND thing.id BETWEEN 1000 AND 1040;
 
+-- jsonb of all shapes.
+INSERT INTO t (id, jb)
+SELECT 1100 + n, doc::jsonb
+  FROM unnest(ARRAY['null', 'true', '1.50', '-1e30', '"a \"b\" \\ \n\u0001é"', '""', '[]', '{}', '[[]]', '[{}, [], [1, [2, "x"], {"a": null}], null, false]',
+                    '{"a": {}, "b \"c\"": [1, {"d": [[]]}], "": {"": ""}, "e": 2}']) WITH ORDINALITY AS d (doc, n);
+SELECT count(*) AS rows, count(*) FILTER (WHERE o.payload::text = row_to_json(thing)::text) AS same
+  FROM t AS thing JOIN webhook.outbox o ON o.entity_id::text = thing.id::text
+ WHERE o.event = 'thing.create' AND thing.id > 1100 AND thing.id < 1200;
+
 -- Values out of line, compressed and not.
 INSERT INTO t (id, big, bigj) VALUES (40, repeat('0123456789"', 100000 / 11), jsonb_build_object('k', repeat('x', 100000)));
 SELECT check_payload(40);
