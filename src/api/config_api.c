@@ -30,6 +30,7 @@
 #include "api/fields.h"
 #include "base/argument.h"
 #include "base/as_owner.h"
+#include "base/subtransaction.h"
 #include "compat.h"
 #include "server/version.h"
 
@@ -288,14 +289,8 @@ config_api_run_steps(MemoryContext context, const ConfigStep *steps, uint64 nste
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = subtransaction_abort(context, owner);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
 		if (path != NULL)
 			error->message = psprintf("%s: %s", path, error->message);
 		if (path != NULL && error->hint == NULL)

@@ -39,6 +39,7 @@
 #include "base/function.h"
 #include "base/run_as.h"
 #include "base/settings.h"
+#include "base/subtransaction.h"
 #include "compat.h"
 #include "pure/json_members.h"
 #include "send/format.h"
@@ -348,10 +349,7 @@ prepare_delivery(Delivery *delivery, MemoryContext context)
 		ErrorData  *edata;
 
 		prepare_end_limits();
-		MemoryContextSwitchTo(scratch);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
+		edata = subtransaction_abort(scratch, owner);
 		prepare_set_error(delivery, edata->message, context);
 	}
 	PG_END_TRY();

@@ -29,6 +29,7 @@
 #include "base/context.h"
 #include "base/settings.h"
 #include "base/spi_statement.h"
+#include "base/subtransaction.h"
 #include "capture/backfill_job.h"
 #include "log/cursor.h"
 #include "log/history.h"
@@ -343,13 +344,8 @@ replay_try_find_messages(ReplayRun *run, ReplayMessage **messages)
 	{
 		ErrorData  *error;
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
 		EmitErrorReport();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
+		error = subtransaction_abort(context, owner);
 		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 			ReThrowError(error);
 		if (replay_run_end(run, BACKFILL_FAILED, backfill_job_error(error, false)))

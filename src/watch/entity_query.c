@@ -29,6 +29,7 @@
 
 #include "base/pinned_settings.h"
 #include "base/run_as.h"
+#include "base/subtransaction.h"
 #include "watch/entity_query.h"
 #include "watch/expression.h"
 
@@ -94,13 +95,8 @@ entity_query_read_value(Oid type, char *text, Datum *value)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = subtransaction_abort(context, owner);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
 		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
 			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
 			ReThrowError(error);

@@ -40,6 +40,7 @@
 #include "utils/resowner.h"
 
 #include "base/pinned_settings.h"
+#include "base/subtransaction.h"
 #include "compat.h"
 #include "watch/row_json.h"
 
@@ -396,13 +397,8 @@ row_json_append_by_user(StringInfo buf, RowJsonColumn *column, Datum value)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = subtransaction_abort(context, owner);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
 		if (!row_json_is_about_value(error->sqlerrcode))
 			ReThrowError(error);
 	}

@@ -37,6 +37,7 @@
 #include "base/as_owner.h"
 #include "base/catalog.h"
 #include "base/function.h"
+#include "base/subtransaction.h"
 #include "compat.h"
 #include "server/version.h"
 #include "watch/entity.h"
@@ -275,17 +276,10 @@ watch_api_check_single_row(Relation rel, int arg, const char *text)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = subtransaction_abort(context, owner);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
-		{
-			CurrentResourceOwner = owner;
 			ReThrowError(error);
-		}
 		several = error->sqlerrcode == ERRCODE_CARDINALITY_VIOLATION;
 	}
 	PG_END_TRY();
