@@ -56,7 +56,7 @@ static int	history_moves = 0;	/* since then */
  */
 static int	history_unsummarized = (1 << HISTORY_TABLES) - 1;
 
-/* Were messages removed before their time, which nobody has been told yet? */
+/* Messages were removed early, and that has not been reported yet. */
 static bool history_shortened = false;
 
 /* Is there anything in the history?  Where none is kept, it is read once for that. */
@@ -174,7 +174,7 @@ history_trim(TimestampTz now)
 	return shortened;
 }
 
-/* Only whole tables are removed: none is to grow much beyond its part before the next look. */
+/* Only whole tables are removed, so no table should grow much beyond its share between checks. */
 static bool
 history_part_may_be_full(void)
 {

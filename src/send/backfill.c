@@ -9,15 +9,15 @@
  * is a transaction that appends messages and saves the position.
  *
  * Pace.  The worker reads the log in the order in which it is written, so messages of
- * applications are sent after those of a backfill that are in the log already.  So few of these
- * are allowed to wait there or in the worker's memory: just enough to keep it
- * busy.  What an endpoint cannot take goes to the delivery table, up to a limit.
+ * applications are sent after those of a backfill that are in the log already.  Therefore
+ * only a few backfill messages may be unread or in the worker's memory at a time, just
+ * enough to keep it busy.  What an endpoint cannot take goes to the delivery table, up to a limit.
  * A webhook that is failing, limited to a rate or slow holds up its own backfills only.
  *
- * Before the first step all transactions must end that write to the table and may not have
- * noticed the webhook: the position might have passed what they insert by the time it is
- * committed.  They hold a lock on the table, so it is enough to find the holders of such
- * locks once the webhook's configuration has been announced to all.
+ * The first step must wait for all transactions that have written to the table and may not
+ * know the webhook yet: the walk could pass rows that become visible only when they commit.
+ * Such transactions hold a lock on the table, so it suffices to collect the lock holders
+ * after the new configuration has been announced.
  *
  * An error aborts the step and is the job's alone: it is tried again if the error may go
  * away, else the job has failed.  If the extension has been dropped or changed, the
