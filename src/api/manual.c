@@ -227,7 +227,7 @@ manual_event_integration(const char *event_uid)
 
 	filter.entity_type = "event";
 	filter.event_uid = event_uid;
-	events = entity_list(&filter, 0, 1);
+	events = entity_list(&filter, 0, 1, -1);
 	active_integration_lookup(event_uid, events != NIL ? ((OutboxRow *) linitial(events))->profile : NULL, &rule);
 	return rule.integration;
 }

@@ -268,7 +268,7 @@ rest_api_answer(RestArguments *args)
 	args->filter.only_paid = payment_only_events();
 	args->filter.reader = args->key.owner;
 	total = entity_count(&args->filter);
-	payloads = entity_list(&args->filter, (args->page - 1) * args->page_size, args->page_size);
+	payloads = entity_list(&args->filter, (args->page - 1) * args->page_size, args->page_size, total);
 	payloads = rest_api_shaped_payloads(args, payloads);
 	if (args->fields != NIL)
 		rest_api_check_fields(args, payloads);
@@ -370,7 +370,7 @@ rest_api_append_entities(StringInfo out, const char *event)
 	filter.entity_type = entity_type;
 	filter.newest_first = true;
 	filter.reader = GetUserId();
-	foreach(lc, entity_list(&filter, 0, MAX_SAMPLES))
+	foreach(lc, entity_list(&filter, 0, MAX_SAMPLES, -1))
 	{
 		const OutboxRow *row = lfirst(lc);
 

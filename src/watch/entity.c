@@ -97,10 +97,10 @@ entity_make_row(WatchedTable *table, const WatchAudience *audience, TupleTableSl
 /* Call back for each row, in order. */
 static void
 entity_visit_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 offset, int64 limit,
-				  bool lock, EntityVisitor visit, void *arg)
+				  int64 total, bool lock, EntityVisitor visit, void *arg)
 {
 	Datum	   *rows;
-	int			n = entity_query_rows(table, rel, filter, offset, limit, lock, &rows);
+	int			n = entity_query_rows(table, rel, filter, offset, limit, total, lock, &rows);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
 
 	for (int i = 0; i < n; i++)
@@ -169,9 +169,10 @@ entity_count(const EntityFilter *filter)
 }
 
 List *
-entity_list(const EntityFilter *filter, int64 offset, int64 limit)
+entity_list(const EntityFilter *filter, int64 offset, int64 limit, int64 total)
 {
 	List	   *relations = entity_relations(filter->entity_type);
+	bool		single = list_length(relations) == 1;
 	RowList		list = {NULL, NIL};
 	ListCell   *lc;
 
@@ -184,15 +185,17 @@ entity_list(const EntityFilter *filter, int64 offset, int64 limit)
 		if (table != NULL)
 		{
 			int			before = list_length(list.rows);
-			int64		here = 0;
+			int64		count = single ? total : -1;
+			int64		here = offset;
 
 			/* A page may continue in the next table. */
-			if (offset > 0 && list_length(relations) > 1)
-				here = Min(offset, entity_query_count(table, rel, filter));
-			else
-				here = offset;
+			if (offset > 0 && !single)
+			{
+				count = entity_query_count(table, rel, filter);
+				here = Min(offset, count);
+			}
 			list.audience = &audience;
-			entity_visit_rows(table, rel, filter, here, limit, false, entity_add_row, &list);
+			entity_visit_rows(table, rel, filter, here, limit, count, false, entity_add_row, &list);
 			offset -= here;
 			limit -= list_length(list.rows) - before;
 		}
@@ -215,7 +218,7 @@ entity_fetch(const char *entity_type, const char *entity_id, ArrayType *only_pai
 	filter.newest_first = true;
 	filter.only_paid = only_paid;
 	filter.reader = reader;
-	list = entity_list(&filter, 0, 1);
+	list = entity_list(&filter, 0, 1, -1);
 	if (list == NIL)
 		return false;
 	*row = *(OutboxRow *) linitial(list);
@@ -237,7 +240,7 @@ entity_visit(const char *entity_type, const char *entity_id, EntityVisitor visit
 		WatchedTable *table = rel ? watch_lookup(rel) : NULL;
 
 		if (table != NULL)
-			entity_visit_rows(table, rel, &filter, 0, 1, true, visit, &found);
+			entity_visit_rows(table, rel, &filter, 0, 1, -1, true, visit, &found);
 		if (rel != NULL)
 			relation_close(rel, AccessShareLock);
 		if (found)
@@ -261,7 +264,7 @@ entity_visit_event(const char *event_uid, EntityVisitor visit, void *arg)
 		if (table != NULL && watch_is_expression(table, WATCH_PAID))
 		{
 			filter.entity_type = table->entity_type;
-			entity_visit_rows(table, rel, &filter, 0, PG_INT64_MAX, false, visit, arg);
+			entity_visit_rows(table, rel, &filter, 0, PG_INT64_MAX, -1, false, visit, arg);
 		}
 		if (rel != NULL)
 			relation_close(rel, AccessShareLock);

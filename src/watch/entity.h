@@ -31,9 +31,10 @@ typedef struct EntityFilter
  * Read the tables watched as this entity type, with the privileges of their owners
  * and in a stable order, omitting rows marked as deleted.  The result is a list of
  * OutboxRows with entity_type, entity_id, event_uid, profile and payload set as in
- * a message about the row, palloc'd.
+ * a message about the row, palloc'd.  total is the result of entity_count() with the
+ * same snapshot, or -1: a page near the end is read from there if it is known.
  */
-extern List *entity_list(const EntityFilter *filter, int64 offset, int64 limit);
+extern List *entity_list(const EntityFilter *filter, int64 offset, int64 limit, int64 total);
 extern int64 entity_count(const EntityFilter *filter);
 
 /*

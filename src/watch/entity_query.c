@@ -344,10 +344,12 @@ entity_query_append_source(EntityQuery *query, WatchedTable *table, Relation rel
 		entity_query_append_paid(query, table, rel, filter->only_paid);
 }
 
+/* By id; backward: from the end. */
 static void
-entity_query_append_order(EntityQuery *query, WatchedTable *table, Relation rel, bool descending)
+entity_query_append_order(EntityQuery *query, WatchedTable *table, Relation rel, bool newest_first, bool backward)
 {
-	const char *direction = descending ? " DESC NULLS LAST" : "";
+	static const char *const directions[2][2] = {{"", " DESC"}, {" DESC NULLS LAST", " NULLS FIRST"}};
+	const char *direction = directions[newest_first][backward];
 
 	if (table->field_sql[WATCH_ID] != NULL)
 	{
@@ -412,10 +414,18 @@ entity_query_count(WatchedTable *table, Relation rel, const EntityFilter *filter
 }
 
 int
-entity_query_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 offset, int64 limit, bool lock,
-				  Datum **rows)
+entity_query_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 offset, int64 limit,
+				  int64 total, bool lock, Datum **rows)
 {
 	EntityQuery query = {0};
+	bool		backward = total > offset && offset > total / 2;
+	int			n;
+
+	if (backward)
+	{
+		limit = Min(limit, total - offset);
+		offset = total - offset - limit;
+	}
 
 	initStringInfo(&query.sql);
 	query.locks = lock;
@@ -423,10 +433,18 @@ entity_query_rows(WatchedTable *table, Relation rel, const EntityFilter *filter,
 					 quote_identifier(RelationGetRelationName(rel)),
 					 format_type_extended(rel->rd_rel->reltype, -1, FORMAT_TYPE_FORCE_QUALIFY));
 	entity_query_append_source(&query, table, rel, filter);
-	entity_query_append_order(&query, table, rel, filter->newest_first);
+	entity_query_append_order(&query, table, rel, filter->newest_first, backward);
 	appendStringInfo(&query.sql, " OFFSET $%d", entity_query_add_argument(&query, INT8OID, Int64GetDatum(offset)));
 	appendStringInfo(&query.sql, " LIMIT $%d", entity_query_add_argument(&query, INT8OID, Int64GetDatum(limit)));
 	if (query.locks)
 		appendStringInfoString(&query.sql, " FOR NO KEY UPDATE");
-	return entity_query_run(&query, table, rows, -1, false);
+	n = entity_query_run(&query, table, rows, -1, false);
+	for (int i = 0; backward && i < n / 2; i++)
+	{
+		Datum		row = (*rows)[i];
+
+		(*rows)[i] = (*rows)[n - 1 - i];
+		(*rows)[n - 1 - i] = row;
+	}
+	return n;
 }

@@ -14,10 +14,11 @@
 extern int64 entity_query_count(WatchedTable *table, Relation rel, const EntityFilter *filter);
 
 /*
- * The rows as composite values, in the order of their ids, palloc'd.  lock: lock
- * them as an UPDATE does.  Returns their number.
+ * The rows as composite values, in the order of their ids, palloc'd.  total: their
+ * number without offset and limit, or -1 if it is not known.  lock: lock them as an
+ * UPDATE does.  Returns their number.
  */
 extern int	entity_query_rows(WatchedTable *table, Relation rel, const EntityFilter *filter, int64 offset, int64 limit,
-							  bool lock, Datum **rows);
+							  int64 total, bool lock, Datum **rows);
 
 #endif							/* WEBHOOK_ENTITY_QUERY_H */
