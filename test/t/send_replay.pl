@@ -124,7 +124,7 @@ is(sql('SELECT count(*) FROM webhook.delivery'), 0, 'X4: nothing is left behind'
 
 my $second = $receiver->webhook('/second', event => "'guest.*'", filter => q{'{"n": 1}'});
 is(replayed($second, undef, 'X4: a replay to a new webhook ends'), 4, 'X4: to a webhook that was created later, by its filter');
-is(entities('/second', 'replay'), '1:1 2:1 3:1 2:-', 'X4: these are what it would have been sent') or diag(entities('/second'));
+is(join(' ', sort(split(/ /, entities('/second', 'replay')))), '1:1 2:- 2:1 3:1', 'X4: these are what it would have been sent') or diag(entities('/second'));
 $receiver->reset;
 is(replayed($first, "$all, event => 'guest.delete,thing.*'", 'X4: a replay of some trigger names'), 2, 'X4: trigger names');
 is(entities('/first'), '2:- a:5', 'X4: messages of these');
