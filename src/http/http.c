@@ -158,7 +158,7 @@ http_share_descriptors(Http *http, int max_connections)
 void
 http_library(HttpLibrary *library)
 {
-	const		curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
 
 	library->version = info->version;
 	library->tls = info->ssl_version != NULL ? info->ssl_version : "";

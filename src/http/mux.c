@@ -336,7 +336,11 @@ mux_kernel_register(Mux *mux, int fd, int before, int after)
 		if (!add && (before & filters[i].what) == 0)
 			continue;
 		EV_SET(&change, fd, filters[i].filter, add ? EV_ADD : EV_DELETE, 0, 0, 0);
-		/* If a signal interrupts it, the change has been made; deleting what is gone is not an error. */
+
+		/*
+		 * If a signal interrupts it, the change has been made; deleting what
+		 * is gone is not an error.
+		 */
 		if (kevent(mux->fd, &change, 1, NULL, 0, NULL) < 0 && add && errno != EINTR)
 			ok = false;
 	}

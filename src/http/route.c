@@ -162,7 +162,10 @@ route_set_proxy(Transfer *transfer)
 		{
 			TRANSFER_SET(CURLOPT_PROXY_CAINFO, route->ca_file);
 
-			/* The system's would count as well.  Not every TLS library has this. */
+			/*
+			 * The system's would count as well.  Not every TLS library has
+			 * this.
+			 */
 			(void) curl_easy_setopt(transfer->easy, CURLOPT_PROXY_CAPATH, NULL);
 		}
 	}

@@ -93,12 +93,13 @@ struct Http
 	Transfer   *all;
 	Transfer   *free[TRANSFER_FREE_LISTS];
 	int			nfree;
-	int			free_clock_hand;	/* where a transfer with another URL was taken */
+	int			free_clock_hand;	/* where a transfer with another URL was
+									 * taken */
 	int			running;		/* started, result not taken */
 	int			fd_limit;		/* sockets are below it */
 	bool		has_certificates;	/* requests can have some of their own */
-	char		failure[TRANSFER_ERROR_MAX];	/* the first one, "" if there was
-												 * none */
+	char		failure[TRANSFER_ERROR_MAX];	/* the first one, "" if there
+												 * was none */
 	int64_t		performed_at;	/* milliseconds on the monotonic clock */
 };
 

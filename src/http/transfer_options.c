@@ -161,15 +161,16 @@ transfer_options_set_certificates(Transfer *transfer)
 		blob.data = (void *) request->client_key;
 		blob.len = strlen(request->client_key);
 		TRANSFER_SET(CURLOPT_SSLKEY_BLOB, &blob);
-		TRANSFER_SET(CURLOPT_KEYPASSWD, "");	/* else OpenSSL asks for one at
-												 * the terminal */
+		TRANSFER_SET(CURLOPT_KEYPASSWD, "");	/* else OpenSSL asks for one
+												 * at the terminal */
 	}
 	if (request->ca_cert != NULL)
 	{
 		blob.data = (void *) request->ca_cert;
 		blob.len = strlen(request->ca_cert);
 		TRANSFER_SET(CURLOPT_CAINFO_BLOB, &blob);
-		TRANSFER_SET(CURLOPT_CAPATH, NULL);	/* the system's, which would count as well */
+		TRANSFER_SET(CURLOPT_CAPATH, NULL); /* the system's, which would count
+											 * as well */
 	}
 	return CURLE_OK;
 }
@@ -196,7 +197,8 @@ transfer_options_set_url(Transfer *transfer)
 		snprintf(transfer->curl_error, sizeof(transfer->curl_error), "%s", curl_url_strerror(rc));
 		return CURLE_URL_MALFORMAT;
 	}
-	TRANSFER_SET(CURLOPT_URL, NULL);		/* else the previous one would remain as text */
+	TRANSFER_SET(CURLOPT_URL, NULL);	/* else the previous one would remain
+										 * as text */
 	TRANSFER_SET(CURLOPT_CURLU, transfer->parsed_url);
 
 	/*

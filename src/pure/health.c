@@ -73,7 +73,7 @@ health_refused(Health *health, const HealthFailure *failure)
 
 HealthAction
 health_failure(Health *health, const RetrySchedule *schedule, const HealthFailure *failure,
-			   int64_t * delay, int *warn)
+			   int64_t *delay, int *warn)
 {
 	*warn = 0;
 	if (failure->refused)

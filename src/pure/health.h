@@ -72,7 +72,7 @@ typedef struct HealthFailure
  * without any success, else to 0.
  */
 extern HealthAction health_failure(Health *health, const RetrySchedule *schedule,
-								   const HealthFailure *failure, int64_t * delay, int *warn);
+								   const HealthFailure *failure, int64_t *delay, int *warn);
 
 /* An attempt has succeeded.  True if the endpoint was failing until now. */
 extern bool health_success(Health *health);

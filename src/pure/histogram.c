@@ -42,7 +42,7 @@ histogram_bound(int bucket)
 }
 
 double
-histogram_quantile(const int64_t * counts, int n, double quantile)
+histogram_quantile(const int64_t *counts, int n, double quantile)
 {
 	int64_t		total = 0;
 	double		rank;

@@ -23,6 +23,6 @@ extern int64_t histogram_bound(int bucket);
  * The duration, in microseconds, below which this part of all values lies, taken as evenly
  * distributed within its bucket; -1 if there are no values.  In the last bucket, the greatest bound.
  */
-extern double histogram_quantile(const int64_t * counts, int n, double quantile);
+extern double histogram_quantile(const int64_t *counts, int n, double quantile);
 
 #endif							/* WEBHOOK_HISTOGRAM_H */

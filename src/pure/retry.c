@@ -84,9 +84,9 @@ retry_unit_usecs(const char *text, size_t len)
  * at the end of the text, or NULL with *error set.
  */
 static const char *
-retry_parse_step(const char *text, int64_t * usecs, const char **error)
+retry_parse_step(const char *text, int64_t *usecs, const char **error)
 {
-	const		int64_t limit = RETRY_MAX_STEP_SECONDS * USECS_PER_SEC;
+	const int64_t limit = RETRY_MAX_STEP_SECONDS * USECS_PER_SEC;
 	int64_t		number = 0;
 	int64_t		unit;
 	size_t		len;

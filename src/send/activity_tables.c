@@ -80,8 +80,8 @@ static ActivityPair activity_tables_pairs[] = {
 static bool activity_tables_known = false;	/* which ones are current */
 static TimestampTz activity_tables_written = 0; /* the minute in which the
 												 * last row was written */
-static TimestampTz activity_tables_recycled = 0;	/* its value at the last check
-												 * of the tables */
+static TimestampTz activity_tables_recycled = 0;	/* its value at the last
+													 * check of the tables */
 
 
 /* Times before 2000 are negative. */

@@ -239,7 +239,10 @@ egress_probed(const HttpResult *result)
 {
 	egress_probing = false;
 
-	/* The name of another host may not exist: that says nothing about the proxy. */
+	/*
+	 * The name of another host may not exist: that says nothing about the
+	 * proxy.
+	 */
 	if (egress_probe_other && !result->proxied)
 		return false;
 	if (!egress_down || result->older_route || (result->outcome == HTTP_PROXY && result->proxy_fault == HTTP_PROXY_DOWN))

@@ -102,7 +102,10 @@ recall_start_backlog(Endpoint *endpoint, int64 after)
 TimestampTz
 recall_plan_retry(TimestampTz at)
 {
-	/* Rows due up to recall_due_after have been read already, so use a later time. */
+	/*
+	 * Rows due up to recall_due_after have been read already, so use a later
+	 * time.
+	 */
 	at = Max(at, recall_due_after.at + 1);
 	recall_next_due = Min(recall_next_due, at);
 	return at;

@@ -70,7 +70,11 @@ struct Token
 	dlist_node	node;			/* in the list of its state */
 	MemoryContext context;
 	TokenSettings settings;
-	/* identifies what the current refresh token has replaced, "" with another grant */
+
+	/*
+	 * identifies what the current refresh token has replaced, "" with another
+	 * grant
+	 */
 	char		configured[TOKEN_SETTINGS_REFRESH_KEY_SIZE];
 	char	   *refresh_token;	/* the current one */
 

@@ -392,12 +392,18 @@ webhook_launcher_main(Datum arg)
 			next_scan = now + SCAN_INTERVAL;
 		}
 
-		/* Slots of databases that no longer exist are freed before workers are started. */
+		/*
+		 * Slots of databases that no longer exist are freed before workers
+		 * are started.
+		 */
 		slots_wake_at = launcher_advance_slots(now);
 		start_wake_at = rotation_start_workers(now);
 		launcher_warn_out_of_slots();
 
-		/* A scan settles every slot that asked for one, so this does not repeat. */
+		/*
+		 * A scan settles every slot that asked for one, so this does not
+		 * repeat.
+		 */
 		if (launcher_scan_wanted)
 			continue;
 		launcher_sleep_until(Min(next_scan, Min(slots_wake_at, start_wake_at)));

@@ -172,7 +172,10 @@ row_json_plain_length(const char *s, size_t len)
 	while (i + sizeof(uint64) <= len && !row_json_word_at_needs_escape(s + i))
 		i += sizeof(uint64);
 
-	/* What is left of a longer string is tested together with bytes before it. */
+	/*
+	 * What is left of a longer string is tested together with bytes before
+	 * it.
+	 */
 	if (len >= sizeof(uint64) && i + sizeof(uint64) > len &&
 		!row_json_word_at_needs_escape(s + len - sizeof(uint64)))
 		return len;

@@ -493,7 +493,7 @@ static bool proxy_other_authorities = true;
 
 #undef curl_easy_setopt
 CURLcode
-curl_easy_setopt(CURL *easy, CURLoption option, ...)
+curl_easy_setopt(CURL *easy, CURLoption option,...)
 {
 	static CURLcode (*library_function) (CURL *, CURLoption,...);
 	va_list		args;
