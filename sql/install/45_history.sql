@@ -30,7 +30,7 @@ BEGIN
             CREATE INDEX history_%1$s_event_idx ON webhook.history_%1$s (event);
             -- Both ascend with time.  The worker summarizes it.
             CREATE INDEX history_%1$s_created_idx ON webhook.history_%1$s USING brin (created_at, (message_id::text))
-                WITH (pages_per_range = 256, autosummarize = off);
+                WITH (pages_per_range = 64, autosummarize = off);
             ALTER TABLE webhook.history_%1$s REPLICA IDENTITY FULL;
             COMMENT ON TABLE webhook.history_%1$s IS 'messages that have left the outbox, for webhook.history_retention; truncated when all of them are older';
             SELECT pg_catalog.pg_extension_config_dump('webhook.history_%1$s', '');

@@ -91,7 +91,7 @@ becomes(q{SELECT pages_read('created_at < now() - interval $$1 day$$')}, 0, 'X4:
 my ($message) = split(/\|/, sql(q{SELECT message_id FROM webhook.history_rows ORDER BY id LIMIT 1}));
 
 is(sql("SELECT count(*) FROM webhook.message_history WHERE message_id = '$message'"), 1, 'X4: a message is found by its id');
-is(sql("SELECT pages_read('message_id = \$\$$message\$\$') <= 300"), 't', 'X4: and a part of the pages is read for it');
+is(sql("SELECT pages_read('message_id = \$\$$message\$\$') <= 150"), 't', 'X4: and a part of the pages is read for it');
 
 # ---------- dumps ----------
 
