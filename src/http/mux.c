@@ -68,7 +68,10 @@ mux_create(void)
 	mux->deadline = MUX_NO_TIMER;
 	if (!mux_kernel_open(mux))
 	{
+		int			error = errno;
+
 		free(mux);
+		errno = error;
 		return NULL;
 	}
 	return mux;

@@ -139,6 +139,13 @@ transfer_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a
 		transfer_note_address(transfer, &addr->addr, addr->addrlen);
 		return CURL_SOCKET_BAD;
 	}
+
+	/*
+	 * libcurl may send a request again whose connection was closed: the new
+	 * connection determines its outcome.
+	 */
+	transfer->sent = false;
+
 	/* The proxy is the administrator's choice. */
 	if (transfer->route.stage == ROUTE_DIRECT && !transfer_address_allowed(transfer, &addr->addr, addr->addrlen))
 		return CURL_SOCKET_BAD;
@@ -163,12 +170,6 @@ transfer_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a
 		return CURL_SOCKET_BAD;
 	}
 	transfer->socket_opened = true;
-
-	/*
-	 * libcurl may send a request again whose connection was closed: what
-	 * becomes of it is decided by the new one.
-	 */
-	transfer->sent = false;
 	return fd;
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * token_settings.c
- *		What an access token is requested with: compared, copied, and as a request.
+ *		Settings for requesting an access token: compare, copy, encode as a request.
  *
  *-------------------------------------------------------------------------
  */

@@ -344,23 +344,27 @@ entity_query_append_source(EntityQuery *query, WatchedTable *table, Relation rel
 		entity_query_append_paid(query, table, rel, filter->only_paid);
 }
 
-/* By id; backward: from the end. */
+/* By id, and by key where ids are not unique; backward: from the end. */
 static void
 entity_query_append_order(EntityQuery *query, WatchedTable *table, Relation rel, bool newest_first, bool backward)
 {
 	static const char *const directions[2][2] = {{"", " DESC"}, {" DESC NULLS LAST", " NULLS FIRST"}};
 	const char *direction = directions[newest_first][backward];
+	const char *separator = " ORDER BY ";
 
 	if (table->field_sql[WATCH_ID] != NULL)
 	{
-		appendStringInfo(&query->sql, " ORDER BY %s%s", table->field_sql[WATCH_ID], direction);
-		return;
+		appendStringInfo(&query->sql, "%s%s%s", separator, table->field_sql[WATCH_ID], direction);
+		separator = ", ";
 	}
 	for (int i = 0; i < table->nkeys; i++)
-		appendStringInfo(&query->sql, "%s%s.%s%s", i == 0 ? " ORDER BY " : ", ",
+	{
+		appendStringInfo(&query->sql, "%s%s.%s%s", separator,
 						 quote_identifier(RelationGetRelationName(rel)),
 						 quote_identifier(get_attname(RelationGetRelid(rel), table->keys[i], false)),
 						 direction);
+		separator = ", ";
+	}
 }
 
 /*
@@ -418,7 +422,7 @@ entity_query_rows(WatchedTable *table, Relation rel, const EntityFilter *filter,
 				  int64 total, bool lock, Datum **rows)
 {
 	EntityQuery query = {0};
-	bool		backward = total > offset && offset > total / 2;
+	bool		backward = table->nkeys > 0 && total > offset && offset > total / 2;
 	int			n;
 
 	if (backward)

@@ -210,8 +210,8 @@ evaluate_past(HeapTuple tuple)
 }
 
 /*
- * datum_image_eq(), of which most calls are avoided: of the columns of an updated row
- * most are equal, and have values that need not be detoasted to be compared.
+ * Like datum_image_eq(), most calls of which it avoids: most columns of an updated row
+ * are equal, and their values need not be detoasted to be compared.
  */
 static inline bool
 evaluate_same_image(Datum a, Datum b, Form_pg_attribute att)

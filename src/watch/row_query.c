@@ -22,9 +22,9 @@
  * and the rows that are captured were locked before the snapshot was taken, which
  * payment.c depends on.  Otherwise the query is started again.
  *
- * Settings are changed only to start a query if it goes on to depend on none
- * (expression_is_closed()).  What the planner and the start of the executor do with
- * them, like looking up names and checking policies, is not repeated for each row.
+ * If the result of a query depends on no settings (expression_is_closed()), they are
+ * changed only to start it.  What the planner and the start of the executor use them for,
+ * such as looking up names and checking policies, is not repeated for each row.
  *
  * Queries are reused only while a command is finishing, when row triggers fire, or
  * while COPY is running, and they end with that phase (see RowQueryPhase).  The
