@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_operator.h"
@@ -344,24 +345,28 @@ entity_query_append_source(EntityQuery *query, WatchedTable *table, Relation rel
 		entity_query_append_paid(query, table, rel, filter->only_paid);
 }
 
-/* By id, and by key where ids are not unique; backward: from the end. */
+/* By id, and by the columns of the primary key where ids are not unique; backward: from the end. */
 static void
-entity_query_append_order(EntityQuery *query, WatchedTable *table, Relation rel, bool newest_first, bool backward)
+entity_query_append_order(EntityQuery *query, WatchedTable *table, Relation rel, Bitmapset *key, bool newest_first,
+						  bool backward)
 {
 	static const char *const directions[2][2] = {{"", " DESC"}, {" DESC NULLS LAST", " NULLS FIRST"}};
 	const char *direction = directions[newest_first][backward];
 	const char *separator = " ORDER BY ";
+	int			i = -1;
 
 	if (table->field_sql[WATCH_ID] != NULL)
 	{
 		appendStringInfo(&query->sql, "%s%s%s", separator, table->field_sql[WATCH_ID], direction);
 		separator = ", ";
 	}
-	for (int i = 0; i < table->nkeys; i++)
+	while ((i = bms_next_member(key, i)) >= 0)
 	{
+		AttrNumber	attnum = i + FirstLowInvalidHeapAttributeNumber;
+
 		appendStringInfo(&query->sql, "%s%s.%s%s", separator,
 						 quote_identifier(RelationGetRelationName(rel)),
-						 quote_identifier(get_attname(RelationGetRelid(rel), table->keys[i], false)),
+						 quote_identifier(get_attname(RelationGetRelid(rel), attnum, false)),
 						 direction);
 		separator = ", ";
 	}
@@ -422,7 +427,8 @@ entity_query_rows(WatchedTable *table, Relation rel, const EntityFilter *filter,
 				  int64 total, bool lock, Datum **rows)
 {
 	EntityQuery query = {0};
-	bool		backward = table->nkeys > 0 && total > offset && offset > total / 2;
+	Bitmapset  *key = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+	bool		backward = key != NULL && total > offset && offset > total / 2;
 	int			n;
 
 	if (backward)
@@ -437,7 +443,7 @@ entity_query_rows(WatchedTable *table, Relation rel, const EntityFilter *filter,
 					 quote_identifier(RelationGetRelationName(rel)),
 					 format_type_extended(rel->rd_rel->reltype, -1, FORMAT_TYPE_FORCE_QUALIFY));
 	entity_query_append_source(&query, table, rel, filter);
-	entity_query_append_order(&query, table, rel, filter->newest_first, backward);
+	entity_query_append_order(&query, table, rel, key, filter->newest_first, backward);
 	appendStringInfo(&query.sql, " OFFSET $%d", entity_query_add_argument(&query, INT8OID, Int64GetDatum(offset)));
 	appendStringInfo(&query.sql, " LIMIT $%d", entity_query_add_argument(&query, INT8OID, Int64GetDatum(limit)));
 	if (query.locks)
