@@ -209,32 +209,24 @@ CREATE VIEW webhook.captured AS
                  OR ((o.xid, o.id) <= (h.xid, h.id) AND pg_catalog.pg_visible_in_snapshot(o.xid, h.through) IS NOT FALSE)) IS NOT TRUE) AS r;
 COMMENT ON VIEW webhook.captured IS 'the messages in the history, and those in the outbox that have not been moved there';
 
--- What a role may see of the payload of a message that was for a webhook of it: what it may read now.
+-- The part of a message's payload that a role may read now.
 CREATE FUNCTION webhook.history_payload(role name, relation oid, payload json) RETURNS json
-    LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    reader oid := (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = $1);
-    hidden text[];
-BEGIN
-    IF $3 IS NULL OR $2 IS NULL OR NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = $2) THEN
-        RETURN $3;
-    ELSIF webhook.access_problem(reader, $2::regclass) IS DISTINCT FROM ''
-          OR NOT EXISTS (SELECT FROM webhook.watch AS w WHERE w.relation = $2) AND NOT has_table_privilege(reader, $2, 'SELECT') THEN
-        RETURN NULL;
-    END IF;
-    hidden := webhook.access_hidden(reader, $2::regclass);
-    IF hidden IS NULL THEN
-        RETURN $3;
-    END IF;
-    RETURN (SELECT json_object_agg(e.key, e.value) FROM json_each($3) AS e WHERE e.key <> ALL (hidden));
-END
-$$;
-COMMENT ON FUNCTION webhook.history_payload(name, oid, json) IS 'the payload of a message without what a role may not read';
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_history_payload';
+COMMENT ON FUNCTION webhook.history_payload(name, oid, json) IS
+    'the payload of a message without what a role may not read; null if it may read nothing, or the table is locked';
+
+CREATE FUNCTION webhook.history_event_uid(role name, relation oid, event_uid text) RETURNS text
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_history_event_uid';
+COMMENT ON FUNCTION webhook.history_event_uid(name, oid, text) IS
+    'the event UID of a message; null if a role may not read it, or the table is locked';
 
 -- The extension's owner sees everything, other roles the messages that were for their webhooks.
 CREATE VIEW webhook.message_history WITH (security_barrier) AS
-    SELECT c.message_id::text AS message_id, c.event, c.entity_type, c.entity_id #>> '{}' AS entity_id, c.event_uid,
+    SELECT c.message_id::text AS message_id, c.event, c.entity_type, c.entity_id #>> '{}' AS entity_id,
+           CASE WHEN (SELECT pg_catalog.pg_has_role(n.nspowner, 'USAGE') FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'webhook') THEN c.event_uid
+                ELSE webhook.history_event_uid(current_user, c.relation, c.event_uid) END AS event_uid,
            CASE WHEN (SELECT pg_catalog.pg_has_role(n.nspowner, 'USAGE') FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'webhook') THEN c.payload
                 ELSE webhook.history_payload(current_user, c.relation, c.payload) END AS payload,
            c.created_at, c.webhook_ids

@@ -15,21 +15,23 @@ CREATE FUNCTION webhook.replay_visible(webhook webhook.webhook, webhook_ids bigi
     LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    hidden text[];
+    problem  text;
+    captured json := payload;
 BEGIN
     allowed := true;
     IF relation IS NULL OR webhook.id = ANY (webhook_ids) THEN
         RETURN;
     END IF;
-    allowed := EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)
-        AND COALESCE(webhook.access_problem(webhook.owner, relation::regclass) = '', true);
+    allowed := EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation);
     IF NOT allowed THEN
         RETURN;
     END IF;
-    hidden := webhook.access_hidden(webhook.owner, relation::regclass);
-    IF hidden IS NOT NULL THEN
-        payload := (SELECT json_object_agg(e.key, e.value) FROM json_each(payload) AS e WHERE e.key <> ALL (hidden));
-        former := (SELECT json_object_agg(e.key, e.value) FROM json_each(former) AS e WHERE e.key <> ALL (hidden));
+    problem := webhook.access_problem(webhook.owner, relation::regclass);
+    -- Null: the table is locked.  Then it is judged again when it is sent.
+    IF problem IS NOT NULL THEN
+        payload := webhook.history_payload(pg_get_userbyid(webhook.owner), relation, payload);
+        former := webhook.history_payload(pg_get_userbyid(webhook.owner), relation, former);
+        allowed := problem = '' AND (payload IS NOT NULL OR captured IS NULL);
     END IF;
 END
 $$;

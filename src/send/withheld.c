@@ -9,6 +9,8 @@
  * It also updates webhook.withheld, which lists what is withheld from which
  * webhook, and sends a notification.
  *
+ * The history shows roles its messages by the same rules.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -17,6 +19,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -28,6 +31,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "base/argument.h"
 #include "base/as_owner.h"
 #include "base/container.h"
 #include "base/spi_statement.h"
@@ -35,6 +39,8 @@
 #include "pure/json_members.h"
 #include "send/notify.h"
 #include "send/withheld.h"
+#include "server/version.h"
+#include "shape/json_field.h"
 #include "watch/access.h"
 #include "watch/watch.h"
 
@@ -50,6 +56,8 @@ static TimestampTz withheld_check_at = DT_NOEND;	/* when to check again
 
 PG_FUNCTION_INFO_V1(webhook_access_problem);
 PG_FUNCTION_INFO_V1(webhook_access_hidden);
+PG_FUNCTION_INFO_V1(webhook_history_payload);
+PG_FUNCTION_INFO_V1(webhook_history_event_uid);
 
 
 /*
@@ -328,12 +336,20 @@ withheld_reason(Oid role, const Message *message, bool *unknown)
 static char *
 withheld_key_name(const JsonMember *member)
 {
-	text	   *array = cstring_to_text(psprintf("[%.*s]", (int) member->key_len, member->key));
+	char	   *array = psprintf("[%.*s]", (int) member->key_len, member->key);
 
-	return TextDatumGetCString(DirectFunctionCall2(json_array_element_text, PointerGetDatum(array), Int32GetDatum(0)));
+	json_field_replace_impossible(array);
+	return TextDatumGetCString(DirectFunctionCall2(json_array_element_text, CStringGetTextDatum(array), Int32GetDatum(0)));
 }
 
-/* A JSON object without the members that the role may not read. */
+/* Where a JSON text begins after white space. */
+static const char *
+withheld_json_start(const char *json)
+{
+	return json + strspn(json, " \t\n\r");
+}
+
+/* A JSON object without the members that the role may not read.  What is no object stays as it is. */
 static char *
 withheld_visible_members(const WithheldAccess *entry, char *json)
 {
@@ -341,10 +357,10 @@ withheld_visible_members(const WithheldAccess *entry, char *json)
 	JsonMembers members;
 	JsonMember	member;
 
-	if (json == NULL || json[0] != '{' || withheld_hidden_in(entry, json) == NULL)
+	if (json == NULL || *withheld_json_start(json) != '{' || withheld_hidden_in(entry, json) == NULL)
 		return json;
 	initStringInfo(&result);
-	members = json_members(json);
+	members = json_members(withheld_json_start(json));
 	while (json_members_next(&members, &member))
 	{
 		if (!bms_is_member(get_attnum(entry->key.relid, withheld_key_name(&member)), entry->readable))
@@ -370,6 +386,67 @@ withheld_remove_hidden(Oid role, Message *message)
 	message->payload = withheld_visible_members(entry, message->payload);
 	message->former = withheld_visible_members(entry, message->former);
 	message->changed = withheld_visible_members(entry, message->changed);
+}
+
+/* ---------- the history ---------- */
+
+/*
+ * What may the role that the first argument names see of the table in the second?  This is not
+ * cached: a session is not notified of changes of tables that it has not looked at.
+ */
+static WithheldAccess
+withheld_reader_access(FunctionCallInfo fcinfo)
+{
+	WithheldAccess result = {0};
+	Name		role = DatumGetName(argument_required(fcinfo, 0, "role"));
+
+	result.key.role = get_role_oid(NameStr(*role), true);
+	result.key.relid = DatumGetObjectId(argument_required(fcinfo, 1, "relation"));
+	withheld_check_access(&result);
+	return result;
+}
+
+/*
+ * history_payload(role, relation, payload) returns json: what a role may read now of a payload that
+ * was captured before.  NULL if that is nothing, or not known because the table is locked.
+ */
+Datum
+webhook_history_payload(PG_FUNCTION_ARGS)
+{
+	WithheldAccess access;
+	char	   *payload;
+
+	version_require();
+	if (PG_ARGISNULL(2))
+		PG_RETURN_NULL();
+	if (PG_ARGISNULL(1))
+		PG_RETURN_DATUM(PG_GETARG_DATUM(2));
+	access = withheld_reader_access(fcinfo);
+	if (access.problem != NULL)
+		PG_RETURN_NULL();
+	if (access.access == ACCESS_ALL)
+		PG_RETURN_DATUM(PG_GETARG_DATUM(2));
+	payload = TextDatumGetCString(PG_GETARG_DATUM(2));
+	if (*withheld_json_start(payload) != '{')
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(withheld_visible_members(&access, payload)));
+}
+
+/* history_event_uid(role, relation, event_uid) returns text: the same for the UID of the event. */
+Datum
+webhook_history_event_uid(PG_FUNCTION_ARGS)
+{
+	WithheldAccess access;
+
+	version_require();
+	if (PG_ARGISNULL(2))
+		PG_RETURN_NULL();
+	if (PG_ARGISNULL(1))
+		PG_RETURN_DATUM(PG_GETARG_DATUM(2));
+	access = withheld_reader_access(fcinfo);
+	if (access.problem != NULL || access.event_uid_hidden)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(PG_GETARG_DATUM(2));
 }
 
 bool

@@ -32,7 +32,7 @@ sql(q{
 	CREATE TABLE gone (id integer PRIMARY KEY, note text);
 	GRANT SELECT ON guest, gone TO seller;
 	GRANT USAGE ON SCHEMA webhook TO seller, other;
-	GRANT EXECUTE ON FUNCTION webhook.create_webhook, webhook.run_followers, webhook.history_payload TO seller, other;
+	GRANT EXECUTE ON FUNCTION webhook.create_webhook, webhook.run_followers, webhook.history_payload, webhook.history_event_uid TO seller, other;
 	GRANT SELECT ON webhook.message_history TO seller, other;
 	SELECT webhook.watch('guest', 'guest'), webhook.watch('gone', 'gone');
 });
@@ -57,7 +57,7 @@ is(sql($as_seller, $seen), join('|', ($guests + 1) x 3), 'X4: another role those
 is(sql('SET SESSION AUTHORIZATION other;', 'SELECT event, payload FROM webhook.message_history'), 'thing.done|{"note":"of other"}', 'X4: and no others');
 sql('REVOKE SELECT ON guest FROM seller; GRANT SELECT (id, n) ON guest TO seller');
 is(sql($as_seller, "$seen WHERE event LIKE 'guest.%'"), "$guests|$guests|0", 'X4: a column that it may not read any more is left out');
-is(sql($as_seller, "SELECT payload FROM webhook.message_history WHERE event LIKE 'guest.%' AND entity_id = '1'"), '{ "id" : 1, "n" : 0 }', 'X4: and no other column');
+is(sql($as_seller, "SELECT payload FROM webhook.message_history WHERE event LIKE 'guest.%' AND entity_id = '1'"), '{"id":1,"n":0}', 'X4: and no other column');
 is(sql($as_seller, "SELECT count(*) FROM webhook.message_history WHERE payload ->> 'note' = 'secret'"), 0, 'X4: nor can it be searched for');
 sql(q{CREATE FUNCTION spy(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$ BEGIN RAISE WARNING 'spied: %', $1; RETURN true; END $$});
 my (undef, undef, $warnings) = $node->psql('postgres', "$as_seller SELECT count(*) FROM webhook.message_history WHERE spy(event)");
@@ -71,6 +71,63 @@ sql('GRANT SELECT ON guest TO seller');
 is(sql($as_seller, "$seen WHERE event LIKE 'guest.%'"), join('|', ($guests) x 3), 'X4: a privilege that is granted again counts');
 sql('DROP TABLE gone');
 is(sql($as_seller, "$seen WHERE event = 'gone.create'"), '1|1|1', 'X4: of a dropped table it sees what it was sent');
+
+# ---------- what a role may read now, when the table or its settings have changed ----------
+
+# The seller's messages about staff: one of a row, and one with a payload of its own, which is an array.
+sub staff_is
+{
+	my ($expected, $test_name) = @_;
+
+	is(sql($as_seller, q{SELECT payload, event_uid FROM webhook.message_history WHERE event = 'staff.create' ORDER BY entity_id}), $expected, $test_name);
+	return;
+}
+
+sql(q{
+	CREATE SCHEMA back;
+	CREATE TABLE back.staff (id integer PRIMARY KEY, n integer, party text, note text);
+	CREATE FUNCTION staff_notes(back.staff) RETURNS json LANGUAGE sql STABLE AS 'SELECT json_build_array($1.note)';
+	GRANT USAGE ON SCHEMA back TO seller;
+	GRANT SELECT ON back.staff TO seller;
+	SELECT webhook.watch('back.staff', 'staff', event_uid => 'party');
+});
+sql($as_seller, "SELECT webhook.create_webhook('app', 'staff.*', '$url', event_uids => 'ball')");
+sql(q{INSERT INTO back.staff VALUES (1, 0, 'ball', 'secret')});
+sql(q{SELECT webhook.watch('back.staff', 'staff', event_uid => 'party', payload => 'staff_notes')});
+sql(q{INSERT INTO back.staff VALUES (2, 0, 'ball', 'secret')});
+sql(q{SELECT webhook.watch('back.staff', 'staff', event_uid => 'party')});
+WebhookTest::wait_until_delivered($node);
+my $all_staff = qq{{"id":1,"n":0,"party":"ball","note":"secret"}|ball\n["secret"]|ball};
+staff_is($all_staff, 'X4: a role that may select the table sees all of a message');
+sql('REVOKE SELECT ON back.staff FROM seller; GRANT SELECT (id, n, party) ON back.staff TO seller');
+staff_is(qq{{"id":1,"n":0,"party":"ball"}|ball\n|ball}, 'X4: one that may read some columns sees these, and no payload that is not made of columns');
+sql('REVOKE SELECT (party) ON back.staff FROM seller');
+my $some_staff = qq{{"id":1,"n":0}|\n|};
+staff_is($some_staff, 'X4: nor an event UID from a column that it may not read');
+sql(q{SELECT webhook.watch('back.staff', 'staff', event_uid => 'party', exclude => '{note}')});
+staff_is($some_staff, 'X4: a column that has been excluded since is still left out');
+sql(q{SELECT webhook.watch('back.staff', 'staff', event_uid => 'party')});
+sql('ALTER TABLE back.staff RENAME note TO remark');
+staff_is($some_staff, 'X4: so is one that has been renamed');
+sql('ALTER TABLE back.staff DROP COLUMN remark');
+staff_is($some_staff, 'X4: and one that has been dropped');
+sql(q{SELECT webhook.unwatch('back.staff')});
+staff_is("|\n|", 'X4: of a table that is not watched any more it sees nothing with privileges on some columns');
+sql('GRANT SELECT ON back.staff TO seller');
+staff_is($all_staff, 'X4: with SELECT on the table it sees all');
+sql('ALTER TABLE back.staff ENABLE ROW LEVEL SECURITY');
+staff_is("|\n|", 'X4: nothing if policies apply to it');
+sql('ALTER TABLE back.staff DISABLE ROW LEVEL SECURITY; REVOKE USAGE ON SCHEMA back FROM seller');
+staff_is("|\n|", 'X4: nothing without USAGE on the schema');
+my $session = WebhookTest::session($node);
+$session->query_safe(q{SET SESSION AUTHORIZATION seller; SELECT FROM webhook.message_history WHERE event = 'staff.create'});
+sql('GRANT USAGE ON SCHEMA back TO seller');
+my $payloads = q{SELECT count(payload) FROM webhook.message_history WHERE event = 'staff.create'};
+is($session->query_safe($payloads), 2, 'X4: an open session notices a privilege');
+sql('REVOKE SELECT ON back.staff FROM seller');
+is($session->query_safe($payloads), 0, 'X4: and that it has been revoked');
+$session->quit;
+sql('DROP SCHEMA back CASCADE');
 
 # ---------- searches ----------
 
@@ -91,9 +148,11 @@ becomes(q{SELECT pages_read('created_at < now() - interval $$1 day$$')}, 0, 'X4:
 my ($message) = split(/\|/, sql(q{SELECT message_id FROM webhook.history_rows ORDER BY id LIMIT 1}));
 
 is(sql("SELECT count(*) FROM webhook.message_history WHERE message_id = '$message'"), 1, 'X4: a message is found by its id');
-is(sql("SELECT pages_read('message_id = \$\$$message\$\$') <= 150"), 't', 'X4: and a part of the pages is read for it');
+becomes("SELECT pages_read('message_id = \$\$$message\$\$') <= ($all_pages) / 2", 't', 'X4: and a part of the pages is read for it');
 
 # ---------- dumps ----------
+
+my $moved_before = sql("SELECT $moved");
 
 foreach my $dump ([ 'with', '' ], [ 'without', '--exclude-table-data=webhook.history_*' ])
 {
@@ -104,7 +163,8 @@ foreach my $dump ([ 'with', '' ], [ 'without', '--exclude-table-data=webhook.his
 	sql("CREATE DATABASE dumped_$name");
 	command_ok([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-f', $file, $node->connstr("dumped_$name") ], 'is restored');
 }
-is($node->safe_psql('dumped_with', "SELECT $moved"), sql("SELECT $moved"), 'X4: a dump contains the history');
+my $dumped = $node->safe_psql('dumped_with', "SELECT $moved");
+ok($dumped >= $moved_before && $dumped <= sql("SELECT $moved"), 'X4: a dump contains the history') or diag("$moved_before, then $dumped");
 $node->safe_psql('dumped_with', q{SELECT webhook.adopt('discard')});
 is($node->safe_psql('dumped_with', q{SELECT count(*) FROM webhook.message_history WHERE event = 'guest.create' AND entity_id = '1'}), 1,
 	'X4: which can be searched there');

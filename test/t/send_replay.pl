@@ -159,6 +159,13 @@ foreach ([ q{'guest.update'}, q{'{"note": "secret"}'}, 'a filter over a hidden c
 
 	is(sql($as_seller, "SELECT webhook.replay($nosy, $all)"), 0, "X4: nothing is found out by $what");
 }
+sql('ALTER TABLE guest RENAME note TO remark');
+my $nosy = sql($as_seller, "SELECT webhook.create_webhook('nosy', 'guest.update', '" . $receiver->url('/nosy') . q{', filter => '{"note": "secret"}')});
+is(sql($as_seller, "SELECT webhook.replay($nosy, $all)"), 0, 'X4: nor by a filter over a column that has been renamed');
+sql('ALTER TABLE guest RENAME remark TO note');
+sql(q{SELECT webhook.unwatch('guest')});
+is(sql($as_seller, "SELECT webhook.replay($nosy, $all)"), 0, 'X4: nor when the table is not watched any more');
+sql(q{SELECT webhook.watch('guest', 'guest')});
 sql('REVOKE SELECT ON guest FROM seller; REVOKE SELECT (id, n) ON guest FROM seller');
 $receiver->reset;
 sql($as_seller, "SELECT webhook.replay($sellers, $all)");
