@@ -51,8 +51,8 @@ static TimestampTz history_trimmed_at = DT_NOBEGIN;
 static int	history_moves = 0;	/* since then */
 
 /*
- * Tables whose index by time may lack new rows, all of which a search reads then: bits.
- * At first it is all of them, as they may come from a dump.
+ * Bit mask of tables whose BRIN index is out of date; initially all, as they may come from a dump.
+ * A search reads all rows that the index lacks.
  */
 static int	history_unsummarized = (1 << HISTORY_TABLES) - 1;
 
@@ -107,8 +107,8 @@ history_lock(void)
 	return true;
 }
 
-/* Bring the index by time of one table up to date, if no session, such as autovacuum, prevents it. */
-static void
+/* Bring the index by time of one table up to date.  Returns false if a session, such as autovacuum, prevents it. */
+static bool
 history_summarize(int part)
 {
 	Oid			schema = get_namespace_oid(WEBHOOK_SCHEMA, false);
@@ -118,22 +118,19 @@ history_summarize(int part)
 
 	if (!OidIsValid(relid) || !OidIsValid(index) || !ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock) ||
 		!ConditionalLockRelationOid(index, ShareUpdateExclusiveLock))
-		return;
+		return false;
 	spi_statement_execute(&history_summarize_statement, values, NULL);
 	history_unsummarized &= ~(1 << part);
+	return true;
 }
 
-/* The same for one of those that need it: after a dump has been restored it takes a while. */
+/* The same for the first table that needs it and allows it: after a dump has been restored one takes a while. */
 static void
 history_summarize_next(void)
 {
 	for (int part = 0; part < HISTORY_TABLES; part++)
-	{
-		if ((history_unsummarized & (1 << part)) == 0)
-			continue;
-		history_summarize(part);
-		return;
-	}
+		if ((history_unsummarized & (1 << part)) != 0 && history_summarize(part))
+			return;
 }
 
 /* An error, or a session, may have undone or changed what we know: read it again. */
@@ -205,7 +202,7 @@ history_move_rows(int partition, const char *snapshot, TimestampTz now, bool *lo
 	spi_statement_execute(&history_move_statement, values, snapshot ? NULL : "   n");
 	all = DatumGetBool(spi_statement_value(0, 1, &isnull));
 	if (all)
-		history_summarize(history_part);
+		(void) history_summarize(history_part);
 	return all;
 }
 
