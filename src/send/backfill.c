@@ -79,7 +79,7 @@
 #define ERROR_RETRY_MS		5000
 #define LIST_MS				200
 
-/* A job that has waited for something else makes up for so much of the time that others have had meanwhile. */
+/* A job that has waited for something else catches up on at most this much time that others have had meanwhile. */
 #define MAX_CREDIT_US		1000000
 
 /* Waits for locks are shorter than this and than half of deadlock_timeout. */
@@ -100,8 +100,9 @@ typedef struct BackfillRun
 	int			max_queued;		/* messages that the worker has read and not
 								 * finished */
 	int			uncounted;		/* messages since the stored ones were counted */
-	int64		used;			/* time of its steps, in microseconds, and at
-								 * first that of the others */
+	int64		used;			/* time of its steps, in microseconds,
+								 * initialized to that of the job that ran
+								 * last */
 	TimestampTz due_at;			/* the next step, by clock_now() */
 } BackfillRun;
 
