@@ -238,7 +238,10 @@ match_list(const CatalogWebhookList *list, Match *match, Datum *ids, int n)
 		if (match->only != 0 && webhook->id != match->only)
 			continue;
 
-		/* Lists of webhooks without integrations have been selected by event UID. */
+		/*
+		 * Lists of webhooks without integrations have been selected by event
+		 * UID.
+		 */
 		if (webhook->integration != NULL && !match_uid(webhook, match->event_uid))
 			continue;
 		if (webhook->ncolumns > 0 && match->old != NULL &&

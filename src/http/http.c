@@ -116,7 +116,10 @@ http_on_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_ar
 			transfer->connected = transfer->socket_opened;
 	}
 
-	/* A socket that is idle, or closed already, has no events that a request waits for. */
+	/*
+	 * A socket that is idle, or closed already, has no events that a request
+	 * waits for.
+	 */
 	if (!mux_watch(http->mux, fd, wanted) && wanted != 0 && errno != EBADF)
 		http_fail(http, "could not watch a socket: ", strerror(errno));
 	return 0;
