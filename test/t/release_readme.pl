@@ -28,7 +28,8 @@ my $secrets = PostgreSQL::Test::Utils::tempdir();
 mkdir "$secrets/postgres";
 append_to_file("$secrets/postgres/shop-token", 'Bearer s3cr3t');
 
-my $node = WebhookTest::start_node('readme', "webhook.secrets_directory = '$secrets'");
+# With a worker for each database none of them rests, which Monitoring would not show as paused.
+my $node = WebhookTest::start_node('readme', "webhook.secrets_directory = '$secrets'", 'max_worker_processes = 32');
 sql('postgres', q{ALTER SYSTEM SET webhook.history_retention = '1 d'});
 $node->reload;
 my $receiver = WebhookTest::Receiver->start;
