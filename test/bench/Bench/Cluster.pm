@@ -193,14 +193,45 @@ sub _run
 	return $output;
 }
 
+# User and system time of all sessions and workers that have ended, in hundredths of a second.  The postmaster must have
+# noticed the end of the sessions first.
+sub ticks_of_ended
+{
+	my $self = shift;
+	open my $file, '<', "$self->{dir}/postmaster.pid" or die "the server is gone\n";
+	chomp(my $postmaster = <$file>);
+	sleep 0.02 while grep { _is_session($_, $postmaster) } map { m{^/proc/(\d+)$} } glob '/proc/[0-9]*';
+	my @fields = _stat($postmaster) or die "the server is gone\n";
+	return $fields[13] + $fields[14];
+}
+
+# A zombie has no command line.
+sub _is_session
+{
+	my ($pid, $postmaster) = @_;
+	my @fields = _stat($pid);
+	return 0 if !@fields || $fields[1] != $postmaster;
+	open my $in, '<', "/proc/$pid/cmdline" or return 0;
+	my $command = <$in> // '';
+	return $command eq '' || $command =~ /\[local\]/;
+}
+
+# What /proc says of a process after its name: its state, its parent, and so on.
+sub _stat
+{
+	my ($pid) = @_;
+	open my $in, '<', "/proc/$pid/stat" or return;
+	my $line = <$in> // return;
+	return split ' ', $line =~ s/^.*\)//sr;
+}
+
 # User and system time of these processes, in hundredths of a second.
 sub ticks
 {
 	my $sum = 0;
 	for my $pid (@_)
 	{
-		open my $in, '<', "/proc/$pid/stat" or die "process $pid is gone\n";
-		my @fields = split ' ', <$in> =~ s/^.*\)//sr;
+		my @fields = _stat($pid) or die "process $pid is gone\n";
 		$sum += $fields[11] + $fields[12];
 	}
 	return $sum;

@@ -46,9 +46,9 @@ sub ceiling_ratio
 		push @ours, drain($cluster, $nginx, $messages);
 	}
 	$one_webhook = median(@ours);
-	add($report, 'P1', "deliveries/s, $messages waiting, one webhook", $one_webhook, median(@ceiling), '>= 0.8');
-	$report->note('   P1: a ceiling that sends the headers of a delivery as well: %.0f/s; P1 is %.2f of it',
-		median(@with_headers), $one_webhook / median(@with_headers));
+	add($report, 'P1', "deliveries/s, $messages waiting, one webhook, against a ceiling with the same headers", $one_webhook,
+		median(@with_headers), '>= 0.9');
+	$report->note('   P1: a ceiling without these headers: %.0f/s; P1 is %.2f of it', median(@ceiling), $one_webhook / median(@ceiling));
 	_pg_net($report, $cluster, $nginx, median(@ceiling)) if Bench::Cluster::pg_net();
 }
 
@@ -65,15 +65,20 @@ sub proxied
 	my (@ours, @ceiling);
 
 	_create_webhook($cluster, $nginx);
-	$cluster->set('webhook.proxy', $url);
-	for (1 .. rounds(3))
-	{
-		local $ENV{CEILING_PROXY} = $url;
-		push @ceiling, _ceiling($nginx);
-		push @ours, drain($cluster, $nginx, $messages);
-	}
+	my $done = eval {
+		$cluster->set('webhook.proxy', "'$url'");
+		for (1 .. rounds(3))
+		{
+			local $ENV{CEILING_PROXY} = $url;
+			push @ceiling, _ceiling($nginx);
+			push @ours, drain($cluster, $nginx, $messages);
+		}
+		1;
+	};
+	my $error = $@;
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
+	die $error if !$done;
 	add($report, 'PROXY', 'deliveries/s through a proxy, one webhook', median(@ours), median(@ceiling), '>= 0.8');
 }
 

@@ -53,7 +53,7 @@ sub commit_to_receipt
 sub _add
 {
 	my ($report, $who, $times) = @_;
-	for ([ 50, '< 1' ], [ 99, '< 5' ])
+	for ([ 50, '< 0.5' ], [ 99, '< 3' ])
 	{
 		my ($percent, $goal) = @$_;
 		my ($sent, $commit, $after) = map { percentile($percent, @{ $times->{$_} }) } qw(sent commit after);
