@@ -970,12 +970,11 @@ BEGIN
                own.done, own.through, own.through_id
         FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database();
 
-    -- The dump may have been restored without its sequences.
+    -- The dump may have been restored without its sequences.  The value must change: ids up to the current one have been
+    -- reserved, and will be drawn unless somebody sets the sequence.
     SELECT max(m.id) INTO top
         FROM (SELECT o.id FROM webhook.outbox AS o UNION ALL SELECT d.id FROM webhook.delivery AS d) AS m;
-    IF top > (SELECT s.last_value FROM webhook.outbox_id_seq AS s) THEN
-        PERFORM setval('webhook.outbox_id_seq', top);
-    END IF;
+    PERFORM setval('webhook.outbox_id_seq', greatest(top, s.last_value)) FROM webhook.outbox_id_seq AS s;
     RETURN result;
 END
 $$;

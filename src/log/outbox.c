@@ -41,7 +41,6 @@
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
-#include "commands/sequence.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "storage/lmgr.h"
@@ -61,6 +60,7 @@
 #include "base/settings.h"
 #include "base/table_append.h"
 #include "compat.h"
+#include "log/id_block.h"
 #include "log/outbox.h"
 #include "log/packed_row.h"
 #include "server/shmem.h"
@@ -522,7 +522,9 @@ outbox_draw_id(OutboxId *id)
 	 * than the fence; and the id must be drawn before the fence is read.
 	 */
 	(void) GetTopFullTransactionId();
-	id->id = nextval_internal(catalog_oids()->outbox_id_seq, false);
+	if (outbox_ids_drawn == 0)
+		id_block_begin_transaction();
+	id->id = id_block_draw();
 	outbox_last_drawn = id->id;
 	id->nth = ++outbox_ids_drawn;
 	id->fence = id->id % FENCE_INTERVAL == 0 ? ReadNextFullTransactionId() : InvalidFullTransactionId;

@@ -114,6 +114,7 @@ shmem_init_slot(DatabaseSlot *slot)
 	pg_atomic_init_u32(&slot->queued, 0);
 	pg_atomic_init_u64(&slot->proxy_failing_since, 0);
 	pg_atomic_init_u64(&slot->condition_errors, 0);
+	SpinLockInit(&slot->ids.mutex);
 }
 
 static void

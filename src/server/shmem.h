@@ -13,9 +13,11 @@
 #ifndef WEBHOOK_SHMEM_H
 #define WEBHOOK_SHMEM_H
 
+#include "access/xlogdefs.h"
 #include "port/atomics.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "storage/spin.h"
 #include "utils/timestamp.h"
 
 #define SHMEM_ERROR_MAX	256
@@ -54,6 +56,16 @@ typedef enum WorkerActivity
 	WORKER_LEAVING				/* waiting for the last responses, to make
 								 * room for another database's worker */
 } WorkerActivity;
+
+/* Message ids that have been reserved, and not yet drawn: next to end - 1; see id_block.c. */
+typedef struct IdBlock
+{
+	slock_t		mutex;
+	Oid			sequence;		/* that they are from, or InvalidOid */
+	XLogRecPtr	lsn;			/* of the sequence's page */
+	int64		next;
+	int64		end;
+} IdBlock;
 
 typedef struct DatabaseSlot
 {
@@ -122,6 +134,9 @@ typedef struct DatabaseSlot
 
 	/* written by all sessions: conditions that could not be judged */
 	pg_atomic_uint64 condition_errors;
+
+	/* written by all sessions, protected by its own mutex */
+	IdBlock		ids;
 } DatabaseSlot;
 
 /* Request shared memory and install the hooks; called once from _PG_init, only while preloading. */
