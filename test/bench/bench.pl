@@ -10,6 +10,7 @@ use Bench::History;
 use Bench::Idle;
 use Bench::Latency;
 use Bench::Look;
+use Bench::Once;
 use Bench::Report;
 use Bench::Turns;
 
@@ -29,6 +30,7 @@ my %benchmarks = (
 	P16 => \&Bench::Capture::former_values,
 	P17 => \&Bench::Look::many_webhooks,
 	P18 => \&Bench::Capture::expressions,
+	ONCE => \&Bench::Once::through,
 	HELD => \&Bench::Drain::held_snapshot,
 	C35 => \&Bench::Look::pages,
 	C41 => \&Bench::Look::backlog,

@@ -168,6 +168,25 @@ sub worker_pid
 	return $self->sql('SELECT pid FROM webhook.stat_workers WHERE database = current_database()');
 }
 
+# What the tables really hold, and what the statistics say, which is what autovacuum acts on.
+sub dead_tuples
+{
+	my $self = shift;
+	return $self->sql(q{
+		SELECT coalesce(string_agg(relname || ' ' || dead || ' (n_dead_tup ' || n_dead_tup || ')', ', ' ORDER BY relname),
+			'none in any table')
+		FROM (SELECT relname, n_dead_tup, (pgstattuple(relid)).dead_tuple_count AS dead
+			FROM pg_stat_all_tables WHERE schemaname = 'webhook') t
+		WHERE dead > 0 OR n_dead_tup > 0});
+}
+
+# What the extension's tables have on disk, with indexes.
+sub schema_bytes
+{
+	my $self = shift;
+	return $self->sql(q{SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = 'webhook'::regnamespace AND relkind = 'r'});
+}
+
 sub log_tail
 {
 	my $self = shift;

@@ -348,10 +348,8 @@ sub _long_backlog
 	$report->note('   %s: worker %.0f MiB at the start, %.0f MiB at most (P9)', $what, $sampler->memory);
 	$report->note('   %s: an xmin was held in %d of %d samples with requests under way, %d in a row at most (W13)',
 		$what, $sampler->xmin);
-	$report->note('   %s: dead tuples: %s', $what, _dead_tuples($cluster));
-	$report->note('   %s: schema webhook has %s on disk (P11)', $what, $cluster->sql(q{
-		SELECT pg_size_pretty(sum(pg_total_relation_size(oid))) FROM pg_class
-		WHERE relnamespace = 'webhook'::regnamespace AND relkind = 'r'}));
+	$report->note('   %s: dead tuples: %s', $what, $cluster->dead_tuples);
+	$report->note('   %s: schema webhook has %.0f MB on disk (P11)', $what, $cluster->schema_bytes / 1e6);
 	close $session if $session;
 }
 
@@ -378,21 +376,9 @@ sub held_snapshot
 	add($report, 'P7', "worker's CPU per message after $held_seconds s of a held snapshot, against its beginning",
 		median(@cost[-3 .. -1]), median(@cost[0 .. 2]), '<= 1.1');
 	$report->note('   microseconds per message: %s', join ' ', map { sprintf '%.1f', $_ } @cost);
-	$report->note('   dead tuples: %s', _dead_tuples($cluster));
+	$report->note('   dead tuples: %s', $cluster->dead_tuples);
 	close $session;
 	return;
-}
-
-# What the tables really hold, and what the statistics say, which is what autovacuum acts on.
-sub _dead_tuples
-{
-	my $cluster = shift;
-	return $cluster->sql(q{
-		SELECT coalesce(string_agg(relname || ' ' || dead || ' (n_dead_tup ' || n_dead_tup || ')', ', ' ORDER BY relname),
-			'none in any table')
-		FROM (SELECT relname, n_dead_tup, (pgstattuple(relid)).dead_tuple_count AS dead
-			FROM pg_stat_all_tables WHERE schemaname = 'webhook') t
-		WHERE dead > 0 OR n_dead_tup > 0});
 }
 
 sub _cluster
@@ -454,11 +440,11 @@ sub drain
 	$cluster->sql('TRUNCATE guest', Bench::Guests::insert($count, $uid), 'CHECKPOINT');
 
 	my $before = $nginx->requests;
-	my $pid = $watch ? _every(0.1, $watch) : undef;
+	my $pid = $watch ? every(0.1, $watch) : undef;
 	my $start = time;
 	$cluster->set('webhook.dispatch', 'on');
 	my $rate = $count / ($nginx->wait_for($before, $count) - $start);
-	_stop($pid) if $pid;
+	stop($pid) if $pid;
 
 	$cluster->wait_for('SELECT webhook.pending() = 0');
 	die "more requests came than there were messages\n" if $nginx->requests - $before != $count;
@@ -496,7 +482,7 @@ sub add
 }
 
 # Calls code every so many seconds in a process of its own.
-sub _every
+sub every
 {
 	my ($seconds, $code) = @_;
 	my $pid = fork // die "fork: $!";
@@ -509,7 +495,7 @@ sub _every
 	}
 }
 
-sub _stop
+sub stop
 {
 	my $pid = shift;
 	kill 'TERM', $pid;

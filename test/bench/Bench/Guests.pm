@@ -27,12 +27,13 @@ sub watch
 	$cluster->sql("SELECT webhook.watch('guest', 'guest', event_uid => 'event_uid')");
 }
 
-# An INSERT of count rows; uid is an SQL expression over the row's number i.
+# An INSERT of count rows; uid is an SQL expression over the row's number i, which begins with first.
 sub insert
 {
-	my ($count, $uid) = @_;
-	return sprintf q{INSERT INTO guest SELECT %d + i, %s, 'Guest ' || %d + i, '%s' FROM generate_series(0, %d) i},
-	  FIRST_ID, $uid // "'event-0000'", FIRST_ID, _note(), $count - 1;
+	my ($count, $uid, $first) = @_;
+	$first //= 0;
+	return sprintf q{INSERT INTO guest SELECT %d + i, %s, 'Guest ' || %d + i, '%s' FROM generate_series(%d, %d) i},
+	  FIRST_ID, $uid // "'event-0000'", FIRST_ID, _note(), $first, $first + $count - 1;
 }
 
 # A file with the body of one such row's message, for senders that know no database.

@@ -1,6 +1,7 @@
-# The receiver: an nginx of our own that answers 200 to everything.
+# The receiver: an nginx of our own that answers 200.
 #
 #   /                  counted (stub_status), not logged
+#   /refuse/           likewise, but one message in a hundred is answered 422
 #   /latency/<id>      logged with the time of receipt; the id stands in the path, so that no body has to be kept
 
 package Bench::Nginx;
@@ -39,9 +40,11 @@ http {
 	access_log off;
 	keepalive_requests 100000000;
 	keepalive_timeout 1h;
+	split_clients \$http_webhook_id \$refused { 1% 1; * 0; }
 	server {
 		$listen
 		location / { return 200; }
+		location /refuse/ { if (\$refused) { return 422; } return 200; }
 		location /latency/ { access_log $dir/receipts.log receipt; return 200; }
 	}
 	server {
