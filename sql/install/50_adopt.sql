@@ -63,6 +63,11 @@ AS $$
 $$;
 COMMENT ON FUNCTION webhook.with_adopted(pg_snapshot) IS 'the same position, but before all adopted messages';
 
+CREATE FUNCTION webhook.skip_ids(used bigint) RETURNS void
+    LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_skip_ids';
+COMMENT ON FUNCTION webhook.skip_ids(bigint) IS 'no message gets an id up to this one any more';
+
 CREATE FUNCTION webhook.adopt(pending text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -147,11 +152,10 @@ BEGIN
                own.done, own.through, own.through_id
         FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database();
 
-    -- The dump may have been restored without its sequences.  The value must change: ids up to the current one have been
-    -- reserved, and will be drawn unless somebody sets the sequence.
+    -- The dump may have been restored without its sequences.
     SELECT max(m.id) INTO top
         FROM (SELECT o.id FROM webhook.outbox AS o UNION ALL SELECT d.id FROM webhook.delivery AS d) AS m;
-    PERFORM setval('webhook.outbox_id_seq', greatest(top, s.last_value)) FROM webhook.outbox_id_seq AS s;
+    PERFORM webhook.skip_ids(top);
     RETURN result;
 END
 $$;

@@ -886,6 +886,11 @@ REVOKE ALL ON FUNCTION webhook.outbox_to_delivery, webhook.outbox_samples, webho
 
 -- Messages in better words.
 
+CREATE FUNCTION webhook.skip_ids(used bigint) RETURNS void
+    LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'webhook_skip_ids';
+COMMENT ON FUNCTION webhook.skip_ids(bigint) IS 'no message gets an id up to this one any more';
+
 CREATE OR REPLACE FUNCTION webhook.adopt(pending text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -974,7 +979,7 @@ BEGIN
     -- reserved, and will be drawn unless somebody sets the sequence.
     SELECT max(m.id) INTO top
         FROM (SELECT o.id FROM webhook.outbox AS o UNION ALL SELECT d.id FROM webhook.delivery AS d) AS m;
-    PERFORM setval('webhook.outbox_id_seq', greatest(top, s.last_value)) FROM webhook.outbox_id_seq AS s;
+    PERFORM webhook.skip_ids(top);
     RETURN result;
 END
 $$;
@@ -999,6 +1004,7 @@ COMMENT ON FUNCTION webhook.outbox_is_foreign()
 COMMENT ON FUNCTION webhook.with_adopted(pg_snapshot) IS 'the same position, but before all adopted messages';
 COMMENT ON FUNCTION webhook.adopt(text)
     IS 'after a database was restored or copied: sends or discards the undelivered messages in it; returns how many';
+REVOKE ALL ON FUNCTION webhook.skip_ids FROM PUBLIC;
 COMMENT ON FUNCTION webhook.worker_slots()
     IS 'the databases of this server that have the extension, or are being checked for it';
 COMMENT ON VIEW webhook.stat_workers IS 'per database: its worker and what that has done';

@@ -199,6 +199,7 @@ webhook_fire_webhook(PG_FUNCTION_ARGS)
 
 	version_require();
 	PreventCommandIfReadOnly("webhook.fire_webhook()");
+	PreventCommandIfParallelMode("webhook.fire_webhook()");
 	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
 	entity_id = TextDatumGetCString(argument_required(fcinfo, 1, "entity_id"));
 

@@ -116,6 +116,7 @@ webhook_test_webhook(PG_FUNCTION_ARGS)
 
 	version_require();
 	PreventCommandIfReadOnly("webhook.test_webhook()");
+	PreventCommandIfParallelMode("webhook.test_webhook()");
 	id = DatumGetInt64(argument_required(fcinfo, 0, "id"));
 	entity_type = test_webhook_entity_type_argument(fcinfo);
 

@@ -137,6 +137,7 @@ webhook_emit(PG_FUNCTION_ARGS)
 
 	shmem_require();
 	PreventCommandIfReadOnly("webhook.emit()");
+	PreventCommandIfParallelMode("webhook.emit()");
 	emit_check_arguments(fcinfo, name);
 	emit_set_message(fcinfo, name, &message);
 

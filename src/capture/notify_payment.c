@@ -39,6 +39,7 @@ webhook_notify_payment(PG_FUNCTION_ARGS)
 
 	shmem_require();
 	PreventCommandIfReadOnly("webhook.notify_payment()");
+	PreventCommandIfParallelMode("webhook.notify_payment()");
 	entity_type = TextDatumGetCString(argument_required(fcinfo, 0, "entity_type"));
 	entity_id = TextDatumGetCString(argument_required(fcinfo, 1, "entity_id"));
 	PG_RETURN_BOOL(entity_visit(entity_type, entity_id, notify_payment_report));

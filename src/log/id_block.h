@@ -9,12 +9,12 @@
 #define WEBHOOK_ID_BLOCK_H
 
 /*
- * Must be called before a transaction draws its first id.  Raises an error if the
- * extension does not exist.
+ * The next message id of this database: greater than all that have been drawn before,
+ * by whatever session.  Raises an error if the extension does not exist.
  */
-extern void id_block_begin_transaction(void);
-
-/* The next message id of this database: greater than all that have been drawn before, by whatever session. */
 extern int64 id_block_draw(void);
+
+/* Must be called at the end of every transaction, and when a subtransaction has been aborted. */
+extern void id_block_at_eoxact(void);
 
 #endif							/* WEBHOOK_ID_BLOCK_H */

@@ -522,8 +522,6 @@ outbox_draw_id(OutboxId *id)
 	 * than the fence; and the id must be drawn before the fence is read.
 	 */
 	(void) GetTopFullTransactionId();
-	if (outbox_ids_drawn == 0)
-		id_block_begin_transaction();
 	id->id = id_block_draw();
 	outbox_last_drawn = id->id;
 	id->nth = ++outbox_ids_drawn;
@@ -645,6 +643,7 @@ outbox_at_eosubxact(bool committed, SubTransactionId subid, SubTransactionId par
 	if (!committed)
 	{
 		outbox_buffer_drop(subid);
+		id_block_at_eoxact();
 		return;
 	}
 	for (int i = 0; i < outbox_buffered; i++)
@@ -662,4 +661,5 @@ outbox_at_eoxact(void)
 	outbox_batch_rows = 0;
 	outbox_batch_bytes = outbox_buffered_bytes = 0;
 	outbox_ids_drawn = 0;
+	id_block_at_eoxact();
 }

@@ -18,15 +18,17 @@
  *		ABSENT -> free			the launcher, which remembers the database itself
  *		any -> HELD -> NEW		DDL that needs the database to itself
  *
- * All fields except the atomics are written under the lock.  Two are read without
- * it: "database", by backends that check whether a remembered slot is still theirs,
- * and "latch", by backends that wake the worker.  Both are effectively atomic, and
- * an outdated value does no harm: latches live as long as the server, and setting
- * the wrong one is just a spurious wakeup.
+ * All fields except the atomics and the ids are written under the lock.  Two are
+ * read without it: "database", by backends that check whether a remembered slot is
+ * still theirs, and "latch", by backends that wake the worker.  Both are effectively
+ * atomic, and an outdated value does no harm: latches live as long as the server, and
+ * setting the wrong one is just a spurious wakeup.
  *
  * A slot can be freed and assigned to another database while a backend in the
- * former one still remembers it.  That happens only after DROP EXTENSION, which
- * waits for all transactions that use its tables.
+ * former one still remembers it: after DROP EXTENSION, which waits for all
+ * transactions that use its tables, or if the database has become a template or does
+ * not allow connections any more.  So the ids in a slot say which database they are
+ * from.
  *
  *-------------------------------------------------------------------------
  */
@@ -95,7 +97,7 @@ shmem_request_shmem(void)
 static void
 shmem_init_slot(DatabaseSlot *slot)
 {
-	memset(slot, 0, sizeof(DatabaseSlot));
+	memset(slot, 0, offsetof(DatabaseSlot, ids));
 	slot->database = InvalidOid;
 	slot->state = DATABASE_NEW;
 	slot->since = clock_monotonic();
@@ -114,7 +116,6 @@ shmem_init_slot(DatabaseSlot *slot)
 	pg_atomic_init_u32(&slot->queued, 0);
 	pg_atomic_init_u64(&slot->proxy_failing_since, 0);
 	pg_atomic_init_u64(&slot->condition_errors, 0);
-	SpinLockInit(&slot->ids.mutex);
 }
 
 static void
@@ -136,7 +137,11 @@ shmem_startup_shmem(void)
 		shmem_header->nslots = webhook_max_databases;
 		shmem_header->nused = 0;
 		for (int i = 0; i < shmem_header->nslots; i++)
+		{
 			shmem_init_slot(&shmem_header->slots[i]);
+			memset(&shmem_header->slots[i].ids, 0, sizeof(IdBlock));
+			SpinLockInit(&shmem_header->slots[i].ids.mutex);
+		}
 	}
 	shmem_lwlock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
 	LWLockRelease(AddinShmemInitLock);
@@ -223,6 +228,10 @@ shmem_assign_slot(Oid database)
 			slot = &shmem_header->slots[shmem_header->nused++];
 		if (slot != NULL)
 		{
+			/* Meanwhile ids may have been drawn without it. */
+			SpinLockAcquire(&slot->ids.mutex);
+			slot->ids.end = slot->ids.next;
+			SpinLockRelease(&slot->ids.mutex);
 			slot->database = database;
 			slot->since = clock_monotonic();
 		}

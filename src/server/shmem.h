@@ -61,7 +61,8 @@ typedef enum WorkerActivity
 typedef struct IdBlock
 {
 	slock_t		mutex;
-	Oid			sequence;		/* that they are from, or InvalidOid */
+	Oid			database;		/* of this database, */
+	Oid			sequence;		/* and of this sequence */
 	XLogRecPtr	lsn;			/* of the sequence's page */
 	int64		next;
 	int64		end;
@@ -135,7 +136,10 @@ typedef struct DatabaseSlot
 	/* written by all sessions: conditions that could not be judged */
 	pg_atomic_uint64 condition_errors;
 
-	/* written by all sessions, protected by its own mutex */
+	/*
+	 * written by all sessions, protected by its own mutex; remains as it is
+	 * when the slot is freed, and must be the last field
+	 */
 	IdBlock		ids;
 } DatabaseSlot;
 
