@@ -975,8 +975,7 @@ BEGIN
                own.done, own.through, own.through_id
         FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database();
 
-    -- The dump may have been restored without its sequences.  The value must change: ids up to the current one have been
-    -- reserved, and will be drawn unless somebody sets the sequence.
+    -- The dump may have been restored without its sequences.
     SELECT max(m.id) INTO top
         FROM (SELECT o.id FROM webhook.outbox AS o UNION ALL SELECT d.id FROM webhook.delivery AS d) AS m;
     PERFORM webhook.skip_ids(top);
@@ -2774,13 +2773,15 @@ COMMENT ON TABLE webhook.history_part IS 'the tables of the history that are not
 SELECT pg_catalog.pg_extension_config_dump('webhook.history_part', '');
 
 -- Of a partition of the outbox, these have been moved: what is visible in "done", and what is visible in "through", or
--- everything if that is null, up to the position (xid, id).
+-- everything if that is null, up to the position (xid, id).  The row with the greatest "seq" counts.  Rows are only inserted:
+-- while a snapshot is held elsewhere, dead ones would accumulate.
 CREATE TABLE webhook.history_moved (
     partition smallint NOT NULL,
     xid       xid8 NOT NULL,
     id        bigint NOT NULL,
     done      pg_snapshot,
-    through   pg_snapshot
+    through   pg_snapshot,
+    seq       bigint NOT NULL
 );
 ALTER TABLE webhook.history_moved REPLICA IDENTITY FULL;
 COMMENT ON TABLE webhook.history_moved IS 'how far a partition of the outbox has been moved to the history';
@@ -2799,11 +2800,16 @@ DECLARE
     start webhook.history_moved;
     moved bigint;
 BEGIN
-    SELECT * INTO start FROM webhook.history_moved AS m WHERE m.partition = $1;
+    SELECT * INTO start FROM webhook.history_moved AS m WHERE m.partition = $1 ORDER BY m.seq DESC LIMIT 1;
     place := start;
     IF place.partition IS NULL THEN
-        place := ($1, '0', 0, NULL, $4);
+        place := ($1, '0', 0, NULL, $4, 0);
     ELSIF place.id = 0 THEN
+        IF pg_snapshot_xmax($4) <= pg_snapshot_xmax(place.done)
+           AND NOT EXISTS (SELECT FROM pg_snapshot_xip(place.done) AS x WHERE pg_visible_in_snapshot(x, $4)) THEN
+            -- For a replay that began later, all of it has been moved.
+            RETURN true;
+        END IF;
         place.through := $4;
     END IF;
     EXECUTE format($sql$
@@ -2836,21 +2842,45 @@ BEGIN
             RETURN true;
         END IF;
         -- This is all of the snapshot: it is a pass of its own.
-        place := ($1, '0', 0, place.through, NULL);
+        place := ($1, '0', 0, place.through, NULL, place.seq);
     ELSE
         place.xid := start.xid;
         place.id := start.id;
     END IF;
-    UPDATE webhook.history_moved AS m SET xid = place.xid, id = place.id, done = place.done, through = place.through WHERE m.partition = $1;
-    IF NOT FOUND THEN
-        INSERT INTO webhook.history_moved (partition, xid, id, done, through)
-            VALUES (place.partition, place.xid, place.id, place.done, place.through);
-    END IF;
+    INSERT INTO webhook.history_moved (partition, xid, id, done, through, seq)
+        VALUES (place.partition, place.xid, place.id, place.done, place.through, place.seq + 1);
     RETURN place.id = 0 AND place.done::text IS NOT DISTINCT FROM $4::text;
 END
 $$;
 COMMENT ON FUNCTION webhook.move_to_history(smallint, smallint, integer, pg_snapshot) IS
     'moves some rows of a partition of the outbox to a table of the history; true if there are no more';
+
+-- After the partition has been truncated.  Does not wait for sessions that read the table, nor make old snapshots forget what
+-- has been moved of other partitions, unless they are very old.
+CREATE FUNCTION webhook.forget_moved(partition smallint) RETURNS void
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    others webhook.history_moved[] := ARRAY(
+        SELECT l.last
+        FROM (SELECT DISTINCT ON (m.partition) m AS last FROM webhook.history_moved AS m ORDER BY m.partition, m.seq DESC) AS l
+        WHERE (l.last).partition <> $1 AND ((l.last).id <> 0 OR (l.last).done IS NOT NULL));
+BEGIN
+    IF (SELECT count(*) FROM webhook.history_moved) > (CASE WHEN cardinality(others) = 0 THEN 1000 ELSE 10000 END) THEN
+        BEGIN
+            LOCK TABLE webhook.history_moved IN ACCESS EXCLUSIVE MODE NOWAIT;
+            TRUNCATE webhook.history_moved;
+            INSERT INTO webhook.history_moved SELECT (o).* FROM unnest(others) AS o;
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;
+        END;
+    END IF;
+    INSERT INTO webhook.history_moved (partition, xid, id, done, through, seq)
+        SELECT $1, '0', 0, NULL, NULL, max(m.seq) + 1 FROM webhook.history_moved AS m WHERE m.partition = $1 HAVING count(*) > 0;
+END
+$$;
+COMMENT ON FUNCTION webhook.forget_moved(smallint) IS 'the partition of the outbox has been truncated: nothing of it has been moved';
 
 -- Truncates the tables that are too old or exceed the size, and returns the one to be filled.  Waits for no lock.
 CREATE FUNCTION webhook.trim_history(retention interval, max_size bigint, moment timestamptz, OUT part smallint, OUT shortened boolean)
@@ -2930,7 +2960,8 @@ CREATE VIEW webhook.captured AS
     FROM (SELECT o.*, webhook.run_followers(o.event_uid, o.profile, o.more) AS m
           FROM (SELECT 0 AS partition, * FROM webhook.outbox_0 UNION ALL SELECT 1, * FROM webhook.outbox_1 UNION ALL
                 SELECT 2, * FROM webhook.outbox_2 UNION ALL SELECT 3, * FROM webhook.outbox_3) AS o
-          LEFT JOIN webhook.history_moved AS h ON h.partition = o.partition
+          LEFT JOIN (SELECT DISTINCT ON (m.partition) m.* FROM webhook.history_moved AS m ORDER BY m.partition, m.seq DESC) AS h
+                 ON h.partition = o.partition
           WHERE (pg_catalog.pg_visible_in_snapshot(o.xid, h.done)
                  OR ((o.xid, o.id) <= (h.xid, h.id) AND pg_catalog.pg_visible_in_snapshot(o.xid, h.through) IS NOT FALSE)) IS NOT TRUE) AS r;
 COMMENT ON VIEW webhook.captured IS 'the messages in the history, and those in the outbox that have not been moved there';
@@ -3139,7 +3170,7 @@ REVOKE ALL ON webhook.history_0, webhook.history_1, webhook.history_2, webhook.h
     webhook.history_6, webhook.history_7, webhook.history_part, webhook.history_moved, webhook.history_rows, webhook.captured,
     webhook.message_history, webhook.replay_to_do FROM PUBLIC;
 REVOKE ALL ON SEQUENCE webhook.history_epoch_seq FROM PUBLIC;
-REVOKE ALL ON FUNCTION webhook.move_to_history, webhook.trim_history, webhook.replay_matches, webhook.replay_count, webhook.replay,
+REVOKE ALL ON FUNCTION webhook.move_to_history, webhook.forget_moved, webhook.trim_history, webhook.replay_matches, webhook.replay_count, webhook.replay,
     webhook.replay_next, webhook.replay_last_id, webhook.replay_visible, webhook.history_payload,
     webhook.history_event_uid FROM PUBLIC;
 

@@ -81,8 +81,7 @@ static SpiStatement history_summarize_statement = {
 };
 
 static SpiStatement history_forget_statement = {
-	"DELETE FROM webhook.history_moved WHERE partition = $1",
-	1, {INT2OID}
+	"SELECT webhook.forget_moved($1)", 1, {INT2OID}
 };
 
 

@@ -1,7 +1,7 @@
 # The history: who may see which messages and columns, what dumps contain of it, and that a search by time or message id
-# reads a part of it.
+# reads a part of it; and that it leaves no dead rows.
 #
-# Mission: X4.
+# Mission: X4; goal P7.
 
 use strict;
 use warnings;
@@ -149,6 +149,29 @@ my ($message) = split(/\|/, sql(q{SELECT message_id FROM webhook.history_rows OR
 
 is(sql("SELECT count(*) FROM webhook.message_history WHERE message_id = '$message'"), 1, 'X4: a message is found by its id');
 becomes("SELECT pages_read('message_id = \$\$$message\$\$') <= ($all_pages) / 2", 't', 'X4: and a part of the pages is read for it');
+
+# ---------- a snapshot that is held elsewhere ----------
+
+my $report = WebhookTest::session($node);
+$report->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_xact_id()');
+sql(q{INSERT INTO webhook.history_moved SELECT i % 4, '0', 0, NULL, NULL, -i FROM generate_series(1, 10000) AS i});
+my $captured = sql('SELECT count(*) FROM webhook.captured');
+sql(sprintf q{SELECT count(webhook.emit('own.done', jsonb_build_object('n', n))) FROM generate_series(1, %d) AS n}, ROWS) foreach 1 .. 4;
+becomes(q{SELECT count(*) < 500 FROM webhook.history_moved}, 't', 'C37: former positions are removed');
+becomes(q{SELECT n_tup_ins > 1000, n_tup_upd, n_tup_del FROM pg_stat_all_tables WHERE relid = 'webhook.history_moved'::regclass}, 't|0|0',
+	'C37, P7: which leaves no dead rows');
+is(sql(q{SELECT count(*), count(*) - count(DISTINCT id) FROM webhook.captured}), $captured + 4 * ROWS . '|0', 'X4: the history has all messages once');
+$report->query_safe('COMMIT');
+$report->quit;
+
+# ---------- replays that begin in another order ----------
+
+my @snapshots = map { sql(q{SELECT webhook.emit('own.done', '{}')}); sql('SELECT pg_current_snapshot()') } 1 .. 2;
+is(sql('BEGIN; ', (map {
+			"DO \$\$ BEGIN WHILE NOT webhook.move_to_history((SELECT current FROM webhook.ring),
+				(SELECT part FROM webhook.history_part ORDER BY since DESC LIMIT 1), 50, '$_') LOOP END LOOP; END \$\$; " } reverse @snapshots),
+		'SELECT count(*) - count(DISTINCT id) FROM webhook.captured; ROLLBACK'),
+	0, 'X4: what has been moved for a replay is not moved again for one that was called earlier');
 
 # ---------- dumps ----------
 

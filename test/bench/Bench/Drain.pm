@@ -353,7 +353,8 @@ sub _long_backlog
 	close $session if $session;
 }
 
-# P7: what a message costs the worker while a snapshot is held for long: the last drains against the first ones.
+# P7: what a message costs the worker while a snapshot is held for long: the last drains against the first ones.  The
+# messages are kept for a while, so the tables of the history are part of it.
 sub held_snapshot
 {
 	my $report = shift;
@@ -363,6 +364,8 @@ sub held_snapshot
 
 	_create_webhook($cluster, $nginx);
 	$cluster->sql('CREATE EXTENSION pgstattuple');
+	$cluster->set('webhook.history_retention', q{'1 d'});
+	$cluster->set('webhook.history_max_size', q{'400 MB'});
 	drain($cluster, $nginx, $messages);
 	my $session = $cluster->hold_transaction;
 	my $end = time + $held_seconds;
