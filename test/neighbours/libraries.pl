@@ -80,7 +80,7 @@ foreach my $libraries ('pgaudit, auto_explain, pg_stat_statements, webhook', 'we
 	my $written = substr(slurp_file($node->logfile), $log);
 	like($written, qr/AUDIT: SESSION,.*INSERT INTO guest/, "C3: $libraries: pgaudit has logged the application's statement");
 	like($written, qr/AUDIT: SESSION,.*webhook\.webhook/, "C3: $libraries: and statements on the tables of webhooks");
-	like($written, qr/AUDIT: SESSION,.*INSERT INTO webhook\.log/, "C3: $libraries: and the worker's");
+	like($written, qr/AUDIT: SESSION,.*INSERT INTO webhook\.health/, "C3: $libraries: and the worker's");
 	like($written, qr/Query Text: INSERT INTO guest/, "C3: $libraries: auto_explain, too");
 	cmp_ok(sql(q{SELECT sum(calls) FROM pg_stat_statements WHERE query ~ 'guest'}), '>', 0, "C3: $libraries: and pg_stat_statements");
 	unlike($written, qr/webhook worker.*exited with exit code|PANIC|TRAP/, "C3: $libraries: the worker has gone on");
