@@ -12,7 +12,7 @@ use Bench::Drain;
 use Bench::Guests;
 use Bench::Nginx;
 use Bench::Look;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 use constant PARTS => 5;
 
