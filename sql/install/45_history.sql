@@ -130,8 +130,8 @@ $$;
 COMMENT ON FUNCTION webhook.move_to_history(smallint, smallint, integer, pg_snapshot) IS
     'moves some rows of a partition of the outbox to a table of the history; true if there are no more';
 
--- After the partition has been truncated.  Does not wait for sessions that read the table, nor make old snapshots forget what
--- has been moved of other partitions, unless they are very old.
+-- After the partition has been truncated.  Does not wait for sessions that read the table.  Transactions with an older snapshot
+-- see no position after TRUNCATE, so that is done more rarely while other partitions have one.
 CREATE FUNCTION webhook.forget_moved(partition smallint) RETURNS void
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
