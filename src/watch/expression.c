@@ -51,8 +51,9 @@ struct Expression
 	SPIPlanPtr	plan;			/* the parsed expression */
 	const CachedPlanSource *source; /* of the plan; shows when it is out of
 									 * date */
-	CachedExpression *planned;	/* likewise, after planning; NULL if it was
-								 * known before not to be pure */
+	Expr	   *planned;		/* after planning; NULL if it was known before
+								 * not to be pure */
+	uint64		functions;		/* expression_functions when it was planned */
 	Oid			type;
 	Bitmapset  *columns;		/* of the row that it uses */
 	bool		pure;
@@ -61,25 +62,27 @@ struct Expression
 								 * pinned_settings.h */
 	MemoryContext state_context;
 	ExprState  *state;			/* of a pure one */
-	uint64		privileges;		/* expression_privileges when it was made */
 };
 
-/* Changes whenever the privilege to execute a function may have been revoked. */
-static uint64 expression_privileges = 0;
+/*
+ * Changes whenever a function may have changed, or the privilege to execute it may
+ * have been revoked.
+ */
+static uint64 expression_functions = 0;
 
 
 static void
-expression_privilege_callback(Datum arg, int cacheid, uint32 hashvalue)
+expression_function_callback(Datum arg, int cacheid, uint32 hashvalue)
 {
-	expression_privileges++;
+	expression_functions++;
 }
 
 void
 expression_init(void)
 {
-	CacheRegisterSyscacheCallback(PROCOID, expression_privilege_callback, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHOID, expression_privilege_callback, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, expression_privilege_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, expression_function_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, expression_function_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, expression_function_callback, (Datum) 0);
 }
 
 EphemeralNamedRelation
@@ -255,8 +258,6 @@ expression_free(void *arg)
 {
 	Expression *expression = arg;
 
-	if (expression->planned != NULL)
-		FreeCachedExpression(expression->planned);
 	if (expression->plan != NULL)
 		SPI_freeplan(expression->plan);
 }
@@ -300,8 +301,13 @@ expression_parse(Expression *expression, const WatchedTable *table, TupleDesc de
 	expression_set_columns(expression, node, desc);
 	if (query->hasSubLinks || query->hasAggs || query->hasWindowFuncs || query->hasTargetSRFs)
 		return;
-	expression->planned = GetCachedExpression(node);
-	expression->pure = !expression_is_impure(expression->planned->expr, &expression->settings) &&
+
+	/*
+	 * Not GetCachedExpression(), which is for expressions without columns: in
+	 * PostgreSQL 19 it crashes if there are any.
+	 */
+	expression->planned = expression_planner(copyObject((Expr *) node));
+	expression->pure = !expression_is_impure((Node *) expression->planned, &expression->settings) &&
 		!expression_reads_virtual(expression, desc);
 }
 
@@ -316,6 +322,7 @@ expression_create(WatchedTable *table, TupleDesc desc, WatchField field)
 	RunAs		state;
 
 	expression->context = context;
+	expression->functions = expression_functions;
 	callback->func = expression_free;
 	callback->arg = expression;
 	MemoryContextRegisterResetCallback(context, callback);
@@ -346,7 +353,7 @@ static inline bool
 expression_is_current(const Expression *expression)
 {
 	return expression != NULL && expression->source->is_valid &&
-		(expression->planned == NULL || expression->planned->is_valid);
+		(expression->planned == NULL || expression->functions == expression_functions);
 }
 
 /* The parsed expression, parsed again if something has changed that it refers to. */
@@ -404,7 +411,6 @@ static void
 expression_compile(WatchedTable *table, Expression *expression)
 {
 	ErrorContextCallback hint = {error_context_stack, run_as_callback, &table->owner};
-	uint64		privileges = expression_privileges;
 	MemoryContext old;
 	RunAs		state;
 
@@ -417,11 +423,10 @@ expression_compile(WatchedTable *table, Expression *expression)
 	run_as_table_owner(table->owner, table->search_path, &state);
 	error_context_stack = &hint;
 	old = MemoryContextSwitchTo(expression->state_context);
-	expression->state = ExecInitExpr((Expr *) expression->planned->expr, NULL);
+	expression->state = ExecInitExpr(expression->planned, NULL);
 	MemoryContextSwitchTo(old);
 	error_context_stack = hint.previous;
 	run_as_end(&state);
-	expression->privileges = privileges;
 }
 
 static void
@@ -439,7 +444,7 @@ expression_evaluate(WatchedTable *table, WatchField field, TupleTableSlot *slot,
 
 	if (!expression->pure)
 		return false;
-	if (expression->state == NULL || expression->privileges != expression_privileges)
+	if (expression->state == NULL)
 		expression_compile(table, expression);
 	if (table->expression_context == NULL)
 	{
