@@ -563,7 +563,13 @@ http_describe(const Transfer *transfer, HttpDetail *detail)
 	memset(detail, 0, sizeof(*detail));
 	detail->address = address ? address : "";
 	detail->version = http_version_name(version);
-	detail->first_byte_us = http_time(transfer, CURLINFO_STARTTRANSFER_TIME_T);
+
+	/*
+	 * Newer releases of libcurl give one for a connection that was refused,
+	 * too.
+	 */
+	if (version != 0)
+		detail->first_byte_us = http_time(transfer, CURLINFO_STARTTRANSFER_TIME_T);
 
 	/*
 	 * Some releases of libcurl give the time at which they chose the open

@@ -23,7 +23,7 @@ sub oauth
 	my %settings = (token_url => $server->url($path), grant => 'client_credentials', client_id => 'shop', client_secret => 's3cr3t', %more);
 
 	delete $settings{$_} foreach grep { !defined $settings{$_} } keys %settings;
-	return "'" . JSON::PP->new->canonical->encode(\%settings) . "'";
+	return "'" . JSON::PP->new->canonical->ascii->encode(\%settings) . "'";
 }
 
 # The same with a refresh token.

@@ -11,7 +11,7 @@ use Test::More;
 use WebhookTest qw(sql emit becomes let_pass);
 
 # The table of locks is so small that C38 needs no more than 2,000 webhooks.
-my $node = WebhookTest::start_node('same_time', 'webhook.timeout = 1min', 'max_locks_per_transaction = 10', 'max_connections = 20');
+my $node = WebhookTest::start_node('same_time', 'webhook.timeout = 1min', 'max_locks_per_transaction = 20', 'max_connections = 20');
 my $receiver = WebhookTest::Receiver->start;
 
 # The numbers that have arrived at a path.
