@@ -303,8 +303,8 @@ expression_parse(Expression *expression, const WatchedTable *table, TupleDesc de
 		return;
 
 	/*
-	 * Not GetCachedExpression(), which is for expressions without columns: in
-	 * PostgreSQL 19 it crashes if there are any.
+	 * GetCachedExpression is for expressions without columns: in PostgreSQL
+	 * 19 it crashes if there are any.
 	 */
 	expression->planned = expression_planner(copyObject((Expr *) node));
 	expression->pure = !expression_is_impure((Node *) expression->planned, &expression->settings) &&
